@@ -34,6 +34,19 @@ SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 BILL = ("janitor", "bill")
 """The command that answers the case study's question."""
 
+ESTIMATE = (
+    "janitor",
+    "estimate",
+    "training",
+    "--instance",
+    "ml.p3.8xlarge",
+    "--instances",
+    "4",
+    "--hours",
+    "27",
+)
+"""A question that needs no account."""
+
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
 """How much of its output the README shows."""
@@ -81,6 +94,7 @@ def pages() -> list[tuple[Path, str]]:
             "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
+        docs / "estimate.md": {"estimate": session(ESTIMATE, account=False)},
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
             "answer": session(BILL),
@@ -285,9 +299,10 @@ def shown(value: object) -> str:
             return f"`{value}`"
 
 
-def session(command: Sequence[str]) -> str:
-    """The real output of *command*, which begins with `janitor`, on the demo account."""
-    said = sandboxed(str(Path(sys.executable).parent / command[0]), *command[1:])
+def session(command: Sequence[str], *, account: bool = True) -> str:
+    """The real output of *command*, which begins with `janitor`; with *account*, on the demo account."""
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    said = sandboxed(*program) if account else printed(*program)
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
 
 
@@ -297,9 +312,14 @@ def shortened(session: str) -> str:
 
 
 def sandboxed(*command: str) -> str:
-    """What *command* prints in a sandbox with the demo account, in a pipe of 100 columns."""
+    """What *command* prints in a sandbox with the demo account."""
+    return printed(str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command)
+
+
+def printed(*command: str) -> str:
+    """What *command* prints in a pipe of 100 columns."""
     done = subprocess.run(  # noqa: S603 - our own program
-        [str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command],
+        command,
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
         cwd=ROOT,
         capture_output=True,

@@ -223,12 +223,17 @@ def told(host: Host, ran: Ran) -> bool:
 
     The log of a run with a report names nothing: it counts what failed or could not be judged. The page
     names the call where something was armed; for what is unknown, only the JSON always does. What only
-    advises may leave open a part of a finding, such as a size, and say so in its evidence.
+    advises may leave open a part of a finding, such as a size, and say so in its evidence. The tags of what
+    is kept for another reason change nothing, and nobody has to hear of them.
     """
     if REFUSAL.search(f"{ran.error!r}{ran.log}"):
         return True
     swept = [line for line in map(json.loads, ran.log.splitlines()) if line["message"] == "swept"]
     advised = sum(line["found"] for line in swept if line["detector"] in ADVISERS)
+    if {action for action, _ in ran.denied} == {"sagemaker:ListTags"}:
+        return any(line["looked_at"] for line in swept) and not any(
+            line["found"] + line["unknown"] for line in swept
+        )
     counted = advised + sum(line["actionsfailed"] + line["unknown"] for line in swept)
     kinds = ("json", "html") if host.declared.settings.armed() else ("json",)
     return counted > 0 and all(REFUSAL.search(host.report(ran, kind)) for kind in kinds)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import fields, replace
-from datetime import timedelta
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,11 @@ from policy_sentry.querying.all import get_all_actions
 
 import rarities
 from conftest import ACCOUNT, NOW, REGION
-from deeds import IAM_NAMES, prepared
+from deeds import IAM_NAMES
 from ml_janitor.aws.account import opened
-from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.detector import SERVICES, CannotActError, Detector
+from ml_janitor.engine.detector import Detector
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
@@ -149,58 +146,6 @@ ACTING: Mapping[str, Mapping[str, Any]] = {
 }
 """Tunables under which a detector acts on something in the demo account, where its defaults do not."""
 
-ELSEWHERE = {
-    "idle-endpoints": "tests/integration/test_endpoint_cleanup.py",
-    "duplicate-artifacts": "tests/integration/test_copies_by_night.py",
-    "hung-training-jobs": "tests/integration/test_restarting_jobs.py",
-}
-"""Whose acts are compared on a world of their own: the demo account lacks what they deal with."""
-
-
-def test_the_acts_that_the_demo_account_lacks_are_compared_elsewhere() -> None:
-    assert set(ELSEWHERE) < {detector.name for detector in ACTORS}
-    for file in ELSEWHERE.values():
-        assert ".undoes" in (ROOT / file).read_text()
-
-
-@pytest.mark.parametrize(
-    "detector", [one for one in ACTORS if one.name not in ELSEWHERE], ids=lambda detector: detector.name
-)
-def test_it_acts_and_undoes_exactly_as_it_declares(
-    detector: type[Detector[Any]], demo_account: Control, session: boto3.Session
-) -> None:
-    """
-    Over the demo account: everything found is prepared, cleaned up, looked at, and brought back.
-
-    What prepare, act and settled read besides is among `reads`; undo has a role of its own.
-    """
-    rule = detector(**ACTING.get(detector.name, {}))
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-        (aws,) = accounts
-        deeds = [
-            prepared(rule, aws, candidate.target)
-            for candidate in rule.find(aws, NOW)
-            if isinstance(verdict := rule.decide(candidate, NOW), Finding) and verdict.spared is None
-        ]
-        assert deeds
-        demo_account.clear_calls()
-        for deed in deeds:
-            deed.act()
-            assert deed.settled()
-        acted = called(demo_account)
-        demo_account.set_clock(NOW + timedelta(minutes=30))
-        demo_account.clear_calls()
-        for deed in deeds:
-            deed.undo()
-        for kind in sorted(set(rule.kinds) - {deed.target.kind for deed in deeds}):
-            with suppress(CannotActError):  # nothing of this kind is there to be brought back
-                replace(deeds[0], target=gone(kind)).undo()
-        undone = called(demo_account)
-
-    reads = {grant.action for grant in rule.reads}
-    assert acted - reads == {grant.action for grant in rule.acts if not grant.implied} - reads
-    assert undone == {grant.action for grant in rule.undoes if not grant.implied}
-
 
 @every_actor
 def test_what_it_may_change_exists_and_is_narrow(detector: type[Detector[Any]]) -> None:
@@ -216,24 +161,6 @@ def test_what_it_may_change_exists_and_is_narrow(detector: type[Detector[Any]]) 
 )
 def test_an_adviser_can_do_nothing(adviser: type[Detector[Any]]) -> None:
     assert (adviser().acts, adviser().undoes) == ((), ())
-
-
-def gone(kind: str) -> Target:
-    """Something of *kind* that was there once."""
-    service = SERVICES.get(kind, "sagemaker")
-    where = "s3::" if service == "s3" else f"{service}:{REGION}:{ACCOUNT}"
-    arn = f"arn:aws:{where}:gone" if service == "s3" else f"arn:aws:{where}:{kind}/gone"
-    return Target(arn=arn, name="gone", kind=kind, account=ACCOUNT, region=REGION, created=NOW)
-
-
-def called(box: Control) -> set[str]:
-    """The calls so far, by the names of the actions that grant them."""
-    return {IAM_NAMES.get(call, call) for call in box.calls()}
-
-
-@pytest.fixture
-def demo_account(box: Control, session: boto3.Session) -> Control:
-    return seeded(box, session)
 
 
 @pytest.fixture(scope="class")

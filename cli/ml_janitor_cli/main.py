@@ -18,6 +18,7 @@ from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
 from ml_janitor_cli.entry import version_line
+from ml_janitor_cli.estimate import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.findings import findings
 from ml_janitor_cli.hold_commands import approve, keep, snooze
@@ -48,6 +49,7 @@ app.command(context_settings=HELP)(restart)
 app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP)(doctor)
+app.add_typer(estimate, name="estimate", context_settings=HELP)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 
 

@@ -9,12 +9,11 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_janitor.aws import trail
+from ml_janitor.aws import studio_apps, trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.sagemaker_kinds import APP, Kind, listing, texts_in
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps import app
 from ml_janitor.detectors.untagged_resources import inventory, storage
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named
         return Listing(tuple(Named(one.name, one.arn) for one in listed.items), listed.error)
 
     def apps() -> Listing[Named]:
-        listed = app.listed(aws)
+        listed = studio_apps.listed(aws)
         return Listing(tuple(Named(one.target.name, one.target.arn) for one in listed.items), listed.error)
 
     reads: list[Callable[[], Listing[Named]]] = []

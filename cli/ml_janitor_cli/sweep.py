@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -227,5 +226,5 @@ def acting(at: LedgerSession, plan: Plan) -> Acting:
         typer.echo(f"{plain(action.target.name)}: brought back.")
 
     return deployment.acting(
-        at.settings, at.table, at.actions, at.clock, sleep=time.sleep, wait=waiting(), revert=revert
+        at.settings, at.table, at.actions, at.clock, sleep=edge.sleep, wait=waiting(), revert=revert
     )

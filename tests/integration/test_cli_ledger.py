@@ -16,7 +16,7 @@ import pytest
 from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.deployment import WAIT
+from ml_janitor.deployment import PACE, WAIT
 from ml_janitor.engine.detector import ChangedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.leases import Leases
@@ -43,6 +43,8 @@ class Desk:
         self, nights: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.nights, self._monkeypatch, self._capsys = nights, monkeypatch, capsys
+        self.naps: list[float] = []
+        monkeypatch.setattr(edge, "sleep", self.naps.append)
 
     def __call__(self, *argv: str, typed: str | None = None) -> tuple[int, str]:
         """The status of one command, and all that it said."""
@@ -374,6 +376,7 @@ def test_it_is_looked_at_again_with_the_time_of_that_moment(
 
     assert desk("sweep", "--act")[0] == 0
 
+    assert desk.naps == []
     assert desk.nights.world.looked_at == [desk.nights.clock]
     assert desk.nights.of("lamp").began == desk.nights.clock
 
@@ -542,6 +545,7 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
     desk("sweep", "--act", "--yes")
 
     assert desk.nights.world.things == {}
+    assert desk.naps == [PACE] * 3
 
 
 @pytest.mark.usefixtures("desk")

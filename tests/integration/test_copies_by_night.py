@@ -9,14 +9,12 @@ from typing import Any, Literal
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from deeds import IAM_NAMES
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Finding, Outcome
+from ml_janitor.core.model import Confidence, Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.table import Table
@@ -288,52 +286,3 @@ def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:
     notes = {note(result) for result in done.values() if result.outcome is Outcome.ADVISED}
     assert len(notes) == 1
     assert "only reported: it is one of several files of a model" in notes.pop()
-
-
-def called(copies: Copies) -> set[str]:
-    return {IAM_NAMES.get(call, call) for call in copies.box.calls() if not call.startswith("dynamodb:")}
-
-
-def test_it_calls_exactly_what_it_declares(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
-    copies.put("a.tar.gz", age=50)
-    copies.put("b.tar.gz")
-    detector, aws = copies.detector, copies.aws
-    candidate = next(one for one in detector.find(aws, NOW) if one.stored.key == "b.tar.gz")
-    found = detector.decide(candidate, NOW)
-    assert isinstance(found, Finding)
-    target = candidate.target
-    copies.box.clear_calls()
-
-    undo = detector.prepare(aws, candidate, found, {})
-    detector.act(aws.armed(), target, undo, Straight())
-    assert detector.is_done(aws, target, undo)
-
-    reads = {grant.action for grant in detector.reads}
-    assert called(copies) - reads == {grant.action for grant in detector.acts if not grant.implied}
-
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", 0)
-    copies.box.fault("s3", "CompleteMultipartUpload", "error", times=1, status=400, code="InvalidPart")
-    copies.box.clear_calls()
-    with pytest.raises(ClientError, match="InvalidPart"):
-        detector.revert(aws.armed(), target, undo, Straight())
-    detector.revert(aws.armed(), target, undo, Straight())
-    detector.revert(aws.armed(), target, undo, Straight())
-
-    granted = {grant.action for grant in detector.undoes if not grant.implied}
-    assert called(copies) == granted
-    assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
-    assert not copies.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads")
-
-
-class Straight:
-    """Steps that are done as they come."""
-
-    def do(self, name: str, call: Callable[[], object]) -> None:  # noqa: ARG002 - nothing is remembered
-        call()
-
-    def begun(self, name: str) -> bool:
-        del name
-        return True
-
-    def forget(self, name: str) -> None:
-        """There is nothing to forget."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
+from armed import KilledError
 from conftest import NOW
+from deeds import Memory
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors.duplicate_artifacts import copy_return
@@ -33,29 +34,6 @@ DRESSED: dict[str, Any] = {
     "CacheControl": "max-age=60",
     "Tagging": "team=nlp&stage=a%20b%2Bc",
 }
-
-
-@dataclass
-class Notes:
-    """The steps that were done, as the ledger would remember them; *killed* ends the run after one."""
-
-    done: list[str] = field(default_factory=list)
-    killed: str = ""
-
-    def do(self, name: str, call: Callable[[], object]) -> None:
-        if name in self.done:
-            return
-        call()
-        if name == self.killed:
-            raise KeyboardInterrupt
-        self.done.append(name)
-
-    def begun(self, name: str) -> bool:
-        del name
-        return True
-
-    def forget(self, name: str) -> None:
-        self.done.remove(name)
 
 
 class Bucket:
@@ -97,13 +75,13 @@ class Bucket:
         assert isinstance(verdict, Finding), verdict.reason
         return self.detector.prepare(self.aws, copy, verdict, memo or {})
 
-    def act(self, undo: Mapping[str, Any], notes: Notes | None = None) -> Notes:
-        notes = notes or Notes()
+    def act(self, undo: Mapping[str, Any], notes: Memory | None = None) -> Memory:
+        notes = notes or Memory()
         self.detector.act(self.armed, TARGET, undo, notes)
         return notes
 
-    def undo(self, undo: Mapping[str, Any], notes: Notes | None = None) -> Notes:
-        notes = notes or Notes()
+    def undo(self, undo: Mapping[str, Any], notes: Memory | None = None) -> Memory:
+        notes = notes or Memory()
         self.detector.revert(self.armed, TARGET, undo, notes)
         return notes
 
@@ -365,8 +343,8 @@ def test_what_somebody_deletes_in_the_same_moment_is_success(
 
 def test_killed_after_the_delete_it_finds_its_marker_next_time(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
-    with pytest.raises(KeyboardInterrupt):
-        bucket.act(undo, Notes(killed="delete"))
+    with pytest.raises(KilledError):
+        bucket.act(undo, Memory(dies="delete"))
 
     assert bucket.settled(undo)
     notes = bucket.act(undo)
@@ -418,8 +396,8 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
 def test_undone_twice_it_is_written_once(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.act(undo)
-    with pytest.raises(KeyboardInterrupt):
-        bucket.undo(undo, Notes(killed="write again"))
+    with pytest.raises(KilledError):
+        bucket.undo(undo, Memory(dies="write again"))
 
     bucket.undo(undo)
 
@@ -445,8 +423,8 @@ def test_what_the_bucket_does_with_new_objects_is_not_done_to_it(
     rule = {"ApplyServerSideEncryptionByDefault": by_default, "BucketKeyEnabled": True}
     bucket.s3.put_bucket_encryption(Bucket=bucket.name, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
-    with pytest.raises(KeyboardInterrupt):
-        bucket.undo(undo, Notes(killed="write again"))
+    with pytest.raises(KilledError):
+        bucket.undo(undo, Memory(dies="write again"))
 
     back = bucket.s3.head_object(Bucket=bucket.name, Key=COPY)
     assert (back["ServerSideEncryption"], back.get("SSEKMSKeyId")) == (

@@ -116,3 +116,59 @@ def test_the_job_that_started_it_all_has_its_price(report: Report) -> None:
 
     assert job.accrued_usd == 264 * 4 * Decimal("14.688")
     assert job.monthly_usd is None
+
+
+# --- advice -----------------------------------------------------------------------------------------
+
+
+def advice(report: Report, adviser: str) -> dict[str, Finding]:
+    """What an adviser finds, by the name of what it is about."""
+    return {
+        one.target.name: one.verdict
+        for one in report.findings
+        if one.detector == adviser and isinstance(one.verdict, Finding)
+    }
+
+
+def test_a_domain_and_a_space_have_no_idle_shutdown(report: Report) -> None:
+    found = advice(report, "studio-without-idle-shutdown")
+
+    assert found.keys() == {"meridian-research", "platform-dashboards"}
+    assert "update-domain --domain-id d-8990ed81acaf" in found["meridian-research"].action
+    assert {one.signal: one.value for one in found["platform-dashboards"].evidence}[
+        "idle shutdown of JupyterLab apps"
+    ] == "after 14 days"
+
+
+def test_three_endpoints_are_larger_than_their_peaks(report: Report) -> None:
+    found = advice(report, "oversized-endpoints")
+    saved = {
+        name: round(one.cost.monthly_usd) for name, one in found.items() if one.cost and one.cost.monthly_usd
+    }
+
+    assert saved == {"query-spelling": 149, "support-intent": 149, "image-embeddings-v2": 75}
+    assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
+    assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}
+
+
+def test_one_endpoint_would_cost_less_without_instances(report: Report) -> None:
+    found = advice(report, "serverless-candidates")
+
+    assert found.keys() == {"moderation-staging"}
+    assert "MemorySizeInMB=4096" in found["moderation-staging"].action
+
+
+def test_two_notebook_instances_have_been_stopped_for_a_month(report: Report) -> None:
+    found = advice(report, "unused-volumes")
+
+    assert found.keys() == {"holiday-uplift", "margin-guardrails"}
+    assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]
+
+
+def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:
+    found = [one.target for one in report.findings if one.detector == "unused-serving-resources"]
+
+    assert {(one.kind, one.name) for one in found} == {
+        ("endpoint-config", "account-risk"),
+        ("model", "account-risk"),
+    }

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
-from typing import Any
 
 import boto3
 import pytest
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from endpoint_seed import ROLE, Serving, experiment, variant
+from deeds import Memory
+from endpoint_seed import ROLE, Serving, variant
 from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Finding, Mode, Outcome, Result
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
@@ -397,7 +397,7 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
     nights.pass_by(HOUR)
 
     def act() -> None:
-        detector.act(nights.aws.armed(), candidate.target, record, Plainly())
+        detector.act(nights.aws.armed(), candidate.target, record, Memory())
 
     if what == "configuration":
         with pytest.raises(ChangedError, match="it runs the configuration churn-2 now, not churn"):
@@ -428,7 +428,7 @@ def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nigh
     world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName="churn")
     nights.pass_by(HOUR)
 
-    detector.act(nights.aws.armed(), found.target, record, Plainly())
+    detector.act(nights.aws.armed(), found.target, record, Memory())
 
     assert detector.is_done(nights.aws, found.target, record)
     assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
@@ -897,64 +897,3 @@ def test_a_component_without_capacity_can_be_tried_again(world: Serving, nights:
 
     nights.pass_by(10 * MINUTE)
     assert world.shown() == before
-
-
-# --- permissions ---------------------------------------------------------------------------------
-
-
-def test_it_calls_exactly_what_it_declares(world: Serving, nights: Paced) -> None:
-    world.plain()
-    world.shared()
-    experiment(world)
-    detector = IdleEndpoints()
-    found = {one.target.name: one for one in detector.find(nights.aws, NOW)}
-    writing = nights.aws.armed()
-    undos: dict[str, Any] = {}
-    nights.box.clear_calls()
-    for name in ("churn", "gateway"):
-        candidate = detector.look(nights.aws, found[name].target, NOW)
-        assert candidate is not None
-        undos[name] = detector.prepare(nights.aws, candidate, None, {})  # type: ignore[arg-type]
-        repeated(nights, lambda: detector.act(writing, candidate.target, undos[name], Plainly()))  # noqa: B023
-        assert detector.is_done(nights.aws, candidate.target, undos[name])
-    acted = set(nights.box.calls())
-    nights.pass_by(DAY)
-    world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
-    nights.box.clear_calls()
-    for name in ("churn", "gateway"):
-        repeated(nights, lambda: detector.revert(writing, found[name].target, undos[name], Plainly()))  # noqa: B023
-    undone = set(nights.box.calls())
-
-    reads = called(detector.reads)
-    assert acted - reads == called(detector.acts) - reads
-    cleared_away = {"sagemaker:DeleteEndpoint", "sagemaker:DeleteInferenceComponent"}
-    assert undone == called(detector.undoes) - cleared_away
-
-
-class Plainly:
-    """Steps that nobody records."""
-
-    def do(self, name: str, call: Callable[[], object]) -> None:
-        del name
-        call()
-
-    def begun(self, name: str) -> bool:
-        del name
-        return True
-
-    def forget(self, name: str) -> None:
-        del name
-
-
-def repeated(nights: Paced, call: Callable[[], None]) -> None:
-    """*call* until it no longer waits."""
-    for _ in range(30):
-        try:
-            return call()
-        except NotFinishedError:
-            nights.pass_by(MINUTE)
-    raise AssertionError("it never came to an end")
-
-
-def called(grants: Sequence[Grant]) -> set[str]:
-    return {grant.action for grant in grants if not grant.implied}

@@ -279,31 +279,6 @@ def test_metrics_are_listed_only_for_transform_jobs_that_are_open(account: Accou
     assert "cloudwatch:ListMetrics" not in account.box.calls()
 
 
-@pytest.mark.parametrize(("silence", "expected"), [("1d", "kept"), ("20h", "likely")])
-def test_an_instance_that_no_metric_names_may_work(
-    account: Account, aws: Aws, silence: str, expected: str
-) -> None:
-    account.transform("score", hosts=("i-1",), count=2)
-    tunables = {"1d": DAY, "20h": 20 * HOUR}
-
-    assert words(swept(aws, silence_without_rhythm=tunables[silence])) == {"score": expected}
-
-
-def test_outputs_of_a_transform_job_are_progress(account: Account, aws: Aws) -> None:
-    account.transform("score")
-    account.write("score/part-1.csv.out", ago=HOUR)
-    account.write("score-2/part-1.csv.out", ago=MINUTE)
-
-    assert words(swept(aws)) == {"score": "kept"}
-
-
-def test_outputs_of_another_transform_job_are_not(account: Account, aws: Aws) -> None:
-    account.transform("score")
-    account.write("score-2/part-1.csv.out", ago=MINUTE)
-
-    assert words(swept(aws)) == {"score": "likely"}
-
-
 # --- tuning jobs -------------------------------------------------------------------------------
 
 
@@ -342,14 +317,6 @@ def test_a_child_that_is_kept_keeps_its_tuner(account: Account, aws: Aws) -> Non
     assert report["sweep"].reason == (
         "it would take along trial-1, which is ignored by the operator (*/trial-1)"
     )
-
-
-def test_a_child_that_is_tagged_keeps_its_tuner(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1")
-    arn = target("training-job", "trial-1").arn
-    account.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "keep", "Value": "true"}])
-
-    assert verdicts(swept(aws))["sweep"].reason == "it would take along trial-1, which is tagged keep=true"
 
 
 def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -> None:
@@ -394,25 +361,11 @@ def test_a_child_whose_tuner_has_unreadable_tags_may_be_kept_by_them(account: Ac
     )
 
 
-def test_a_tuner_without_running_children_is_kept(account: Account, aws: Aws) -> None:
-    account.tuner("sweep")
-
-    assert words(swept(aws)) == {"sweep": "kept"}
-
-
 def test_a_child_that_the_listing_of_jobs_missed_is_judged_too(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1", "trial-2", works=["trial-2"])
     account.box.patch("sagemaker", ["training_jobs", "trial-2"], creation_time=NOW - 40 * DAY)
 
     assert words(swept(aws)) == {"trial-1": "likely", "trial-2": "kept", "sweep": "kept"}
-
-
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_children_that_cannot_be_listed_keep_their_tuner(account: Account, aws: Aws, kind: str) -> None:
-    account.tuner("sweep", "trial-1")
-    account.box.fault("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", kind, times=0)
-
-    assert words(swept(aws)) == {"trial-1": "likely", "sweep": "unknown"}
 
 
 # --- warm pools --------------------------------------------------------------------------------
@@ -441,20 +394,6 @@ def test_a_warm_pool_that_nobody_uses_is_found_with_its_price(account: Account, 
     assert (result.accrued_usd, result.owner) == (Decimal("0.93") * 2, "li")
     assert account.box.calls()["sagemaker:DescribeTrainingJob"] == 1
     assert "logs:DescribeLogStreams" not in account.box.calls()
-
-
-@pytest.mark.parametrize(("ended", "expected"), [(HOUR, "proven"), (HOUR - MINUTE, "kept")])
-def test_a_fresh_pool_is_what_it_is_for(account: Account, aws: Aws, ended: timedelta, expected: str) -> None:
-    account.training("left-warm", **warm(ended))
-
-    assert words(swept(aws)) == {"left-warm": expected}
-
-
-@pytest.mark.parametrize("status", ["InUse", "Reused", "Terminated"])
-def test_other_pools_are_no_candidates(account: Account, aws: Aws, status: str) -> None:
-    account.training("left-warm", **warm(2 * HOUR, status))
-
-    assert swept(aws).results == ()
 
 
 # --- what belongs to something else ------------------------------------------------------------
@@ -563,31 +502,6 @@ def test_what_belongs_to_something_unreadable_is_unknown(
 
 
 # --- reading -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("operation", "unknown"),
-    [
-        ("sagemaker:DescribeProcessingJob", {"clean"}),
-        ("sagemaker:DescribeTransformJob", {"score"}),
-        ("sagemaker:DescribeTrainingJob", {"trial-1", "left-warm", "sweep"}),
-        ("logs:DescribeLogStreams", {"clean", "score", "trial-1", "sweep"}),
-        ("logs:GetLogEvents", {"clean", "score", "trial-1", "sweep"}),
-        ("s3:ListObjectsV2", {"score", "trial-1", "sweep"}),
-        ("cloudwatch:ListMetrics", {"score"}),
-        ("cloudwatch:GetMetricData", {"clean", "score", "trial-1", "sweep"}),
-        ("sagemaker:ListTags", {"clean", "score", "trial-1", "left-warm", "sweep"}),
-    ],
-)
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_what_cannot_be_read_keeps(
-    account: Account, aws: Aws, operation: str, unknown: set[str], kind: str
-) -> None:
-    everything(account)
-    service, _, call = operation.partition(":")
-    account.box.fault(service, call, kind, times=0)
-
-    assert {name for name, word in words(swept(aws)).items() if word == "unknown"} == unknown
 
 
 def everything(account: Account) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed, variant
+from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding, Kept, Sweep, Value, Verdict
@@ -86,50 +86,6 @@ def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
     shown = {one.signal: one.value for one in finding.evidence}
     assert shown["requests to variant blue"] == shown["requests to variant green"] == 0
     assert shown["running"] == "3 x ml.m5.xlarge"
-
-
-def test_a_busy_second_variant_keeps(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green"})
-    seed.requests("churn", "blue")
-    seed.requests("churn", "green", one_request(3 * HOUR))
-
-    kept(verdict(aws), "1 request to variant green in the last 7 days", "the hour from 2026-10-06 00:00 UTC")
-
-
-def test_a_second_variant_without_a_series_is_not_idle(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green"})
-    seed.requests("churn", "blue")
-
-    unknown(verdict(aws), "no metric of variant green arrives")
-
-
-def test_a_busy_shadow_variant_keeps(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", ShadowProductionVariants=[variant(VariantName="dark")])
-    seed.requests("churn", "blue")
-    seed.requests("churn", "dark", one_request(5 * DAY))
-
-    kept(verdict(aws), "variant dark")
-
-
-def test_a_shadow_variant_is_judged_and_priced(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", ShadowProductionVariants=[variant(VariantName="dark", InitialInstanceCount=3)])
-    seed.requests("churn", "blue")
-    unknown(verdict(aws), "shadow variant dark")
-
-    seed.requests("churn", "dark")
-    finding = found(verdict(aws), Confidence.PROVEN)
-
-    assert {one.signal: one.value for one in finding.evidence}["running"] == "4 x ml.m5.xlarge"
-
-
-def test_no_datapoint_is_likely_only_if_other_metrics_arrive(seed: Seed, aws: Aws) -> None:
-    for name in ("with", "without"):
-        seed.endpoint(name)
-    seed.control("with")
-    judged = verdicts(aws)
-
-    found(judged["with"], Confidence.LIKELY)
-    unknown(judged["without"], "no metric of variant blue arrives, so its silence proves nothing")
 
 
 def test_a_container_that_is_called_directly_keeps(seed: Seed, aws: Aws) -> None:
@@ -224,30 +180,6 @@ def test_the_last_request_before_the_window_is_named(seed: Seed, aws: Aws) -> No
     assert finding.since == datetime(2026, 8, 27, tzinfo=NOW.tzinfo)
 
 
-def test_one_that_is_used_every_so_often_is_likely_at_most(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("monthly", age=85 * DAY)
-    values = [0.0] * (85 * 24)
-    for ago in (80, 50, 20):
-        values[-ago * 24] = 500.0
-    seed.requests("monthly", values=values)
-
-    finding = found(verdict(aws, "monthly"), Confidence.LIKELY)
-
-    assert finding.reason == (
-        "no request in 7 days; the last one was 19 days ago; it is used every so often: "
-        "it had paused for 30 days before, and was used again"
-    )
-
-
-def test_a_single_zero_proves_nothing(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn", values=[0.0])
-
-    finding = found(verdict(aws), Confidence.LIKELY)
-
-    assert "variant blue has a datapoint for only 1 of 168 hours" in finding.reason
-
-
 def test_one_of_bedrock_marketplace_is_marked(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", tags={"bedrock:marketplace-registration-status": "registered"})
     seed.requests("churn")
@@ -270,24 +202,6 @@ def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> N
     found(verdicts(aws, IdleEndpoints(window=28 * DAY))["churn"], Confidence.PROVEN)
 
 
-@pytest.mark.parametrize(("age", "idle"), [(7 * DAY, True), (7 * DAY - timedelta(seconds=1), False)])
-def test_a_young_endpoint_is_left_alone(seed: Seed, aws: Aws, age: timedelta, idle: bool) -> None:  # noqa: FBT001
-    seed.endpoint("churn", age=age)
-    seed.requests("churn")
-
-    assert isinstance(verdict(aws), Finding) == idle
-
-
-def test_a_deployment_makes_it_young_again(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
-    seed.box.set_clock(NOW - DAY)
-    seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="churn")
-    seed.box.set_clock(NOW)
-
-    kept(verdict(aws), "last deployed 24 hours ago")
-
-
 DESIRED = "sagemaker:variant:DesiredInstanceCount"
 
 
@@ -301,13 +215,6 @@ def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
         MinCapacity=least,
         MaxCapacity=9,
     )
-    seed.box.set_clock(NOW)
-
-
-def deploy(seed: Seed, name: str, config: str, *, ago: timedelta) -> None:
-    """UpdateEndpoint with a configuration that exists."""
-    seed.box.set_clock(NOW - ago)
-    seed.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
     seed.box.set_clock(NOW)
 
 
@@ -353,26 +260,14 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
     assert record["modified"] == (NOW - 30 * DAY).isoformat()
 
 
-@pytest.mark.parametrize(
-    ("config", "ago"),
-    [
-        pytest.param("new", 2 * DAY, id="a new configuration, then scaled"),
-        pytest.param("old", 2 * DAY, id="an old configuration, then scaled"),
-        pytest.param("old", DAY - timedelta(seconds=10), id="in the same minute"),
-    ],
-)
-def test_a_deployment_that_scaling_hides_keeps(seed: Seed, aws: Aws, config: str, ago: timedelta) -> None:
+def test_a_deployment_in_the_minute_of_a_scaling_keeps(seed: Seed, aws: Aws) -> None:
     seed.endpoint("old", IMAGE)
     seed.endpoint("churn", IMAGE)
     seed.requests("churn")
-    seed.box.set_clock(NOW - ago)
-    seed.sagemaker.create_endpoint_config(EndpointConfigName="new", ProductionVariants=[variant(**IMAGE)])
-    if ago < DAY:
-        scale(seed, "churn", 2)
-        deploy(seed, "churn", config, ago=ago)
-    else:
-        deploy(seed, "churn", config, ago=ago)
-        scale(seed, "churn", 2)
+    scale(seed, "churn", 2)
+    seed.box.set_clock(NOW - DAY + timedelta(seconds=10))
+    seed.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="old")
+    seed.box.set_clock(NOW)
 
     kept(verdict(aws), "last deployed", "endpoints are left alone for 7 days")
 
@@ -394,29 +289,7 @@ def test_the_scaling_of_another_endpoint_or_by_hand_explains_nothing(seed: Seed,
     found(judged["churn-2"], Confidence.PROVEN)
 
 
-@pytest.mark.parametrize("kind", ["deny", "truncate", "throttle"])
-def test_scaling_that_cannot_be_read_leaves_it_unknown(seed: Seed, aws: Aws, kind: str) -> None:
-    seed.endpoint("churn", IMAGE)
-    seed.requests("churn")
-    scale(seed, "churn", 2)
-    seed.box.fault("application-autoscaling", "DescribeScalingActivities", kind, times=0)
-
-    unknown(verdict(aws), "whether its last modification was scaling could not be read")
-
-
 # --- what costs nothing, and what is not in service ---------------------------------------------
-
-
-def test_scaled_to_zero_costs_nothing(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
-    only_variant = ("endpoints", "churn", "ProductionVariants", 0)
-    seed.box.patch("sagemaker", only_variant, CurrentInstanceCount=0)
-    seed.box.clear_calls()
-
-    kept(verdict(aws), "nothing of it is billed by the hour")
-
-    assert "sagemaker:DescribeEndpointConfig" not in seed.box.calls()
 
 
 RESERVED = {
@@ -469,12 +342,6 @@ def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> 
     unknown(verdict(aws), "could not be described", "CurrentInstanceCount")
 
 
-def test_plain_serverless_costs_nothing(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": serverless()})
-
-    kept(verdict(aws), "nothing of it is billed by the hour")
-
-
 def serverless(**more: int) -> dict[str, int]:
     return {"MemorySizeInMB": 2048, "MaxConcurrency": 5, **more}
 
@@ -495,20 +362,6 @@ def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, a
     kept(judged["used"], "the provisioned concurrency of variant blue was in use")
     assert finding.cost is not None
     assert finding.cost.monthly_usd is None
-
-
-@pytest.mark.parametrize(
-    "status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Failed", "OutOfService", "Deleting"]
-)
-def test_any_other_status_is_kept_and_counted(seed: Seed, aws: Aws, status: str) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
-    seed.box.patch("sagemaker", ["endpoints", "churn"], EndpointStatus=status)
-    seed.box.clear_calls()
-
-    kept(verdict(aws), f"it is {status}, not InService")
-
-    assert "sagemaker:DescribeEndpoint" not in seed.box.calls()
 
 
 @pytest.mark.parametrize("status", ["Creating", "Failed"])
@@ -558,24 +411,6 @@ def test_one_whose_update_and_rollback_failed_is_judged_like_one_in_service(seed
 ASYNC: dict[str, Any] = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://ml/out"}}}
 
 
-def test_a_busy_asynchronous_endpoint_is_kept(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", **ASYNC)
-    seed.publish("InvocationsProcessed", one_request(6 * DAY), EndpointName="churn", VariantName="blue")
-    seed.box.clear_calls()
-
-    kept(verdict(aws), "1 request to variant blue")
-
-    assert "sagemaker:DescribeEndpoint" not in seed.box.calls()
-
-
-def test_a_full_queue_keeps_an_asynchronous_endpoint(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", **ASYNC)
-    seed.control("churn")
-    seed.publish("ApproximateBacklogSize", one_request(2 * HOUR), EndpointName="churn")
-
-    kept(verdict(aws), "the queue was in use")
-
-
 @pytest.mark.parametrize(
     ("hours", "expected"),
     [
@@ -595,24 +430,6 @@ def test_a_queue_that_was_measured_as_empty_is_proof(
     finding = found(verdict(aws), expected)
 
     assert {one.signal: one.value for one in finding.evidence}["use of the queue"] == 0
-
-
-def test_an_empty_queue_shows_that_metrics_of_its_endpoint_arrive(seed: Seed, aws: Aws) -> None:
-    for name in ("measured", "for an hour"):
-        seed.endpoint(name.replace(" ", "-"), **ASYNC)
-    seed.publish("ApproximateBacklogSize", EndpointName="measured")
-    seed.publish("ApproximateBacklogSize", [0.0], EndpointName="for-an-hour")
-    judged = verdicts(aws)
-
-    found(judged["measured"], Confidence.PROVEN)
-    unknown(judged["for-an-hour"], "no metric of variant blue arrives")
-
-
-def test_an_empty_queue_does_not_outweigh_what_was_processed(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", **ASYNC)
-    seed.publish("ApproximateBacklogSize", EndpointName="churn")
-    seed.publish("InvocationsProcessed", one_request(DAY), EndpointName="churn", VariantName="blue")
-    kept(verdict(aws), "1 request to variant blue")
 
 
 def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:
@@ -760,43 +577,6 @@ def test_a_monitor_that_has_not_ended_once_has_no_price(seed: Seed, aws: Aws) ->
 # --- exemptions and faults ----------------------------------------------------------------------
 
 
-def test_a_keep_tag_keeps(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", tags={"Keep": "no", "keep": "TRUE"})
-    seed.requests("churn")
-
-    kept(verdict(aws), "keep")
-
-
-@pytest.mark.parametrize(
-    ("call", "kind", "said"),
-    [
-        ("cloudwatch:GetMetricData", "throttle", "Throttling"),
-        ("cloudwatch:GetMetricData", "deny", "AccessDenied"),
-        ("cloudwatch:GetMetricData", "truncate", ""),
-        ("sagemaker:ListInferenceComponents", "deny", "AccessDenied"),
-        ("sagemaker:ListInferenceComponents", "truncate", ""),
-        ("sagemaker:ListMonitoringSchedules", "deny", "AccessDenied"),
-        ("sagemaker:ListMonitoringSchedules", "truncate", ""),
-        ("sagemaker:DescribeEndpoint", "throttle", "ThrottlingException"),
-        ("sagemaker:DescribeEndpoint", "truncate", ""),
-        ("sagemaker:DescribeEndpointConfig", "deny", "AccessDenied"),
-        ("sagemaker:DescribeEndpointConfig", "truncate", ""),
-        ("tag:GetResources", "deny", "AccessDenied"),
-        ("tag:GetResources", "truncate", ""),
-    ],
-)
-def test_what_cannot_be_read_is_unknown(seed: Seed, aws: Aws, call: str, kind: str, said: str) -> None:
-    seed.endpoint("idle")
-    seed.requests("idle")
-    seed.endpoint("silent")
-    seed.control("silent")
-    service, _, operation = call.partition(":")
-    seed.box.fault(service, operation, kind, times=0)
-
-    for judged in verdicts(aws).values():
-        unknown(judged, said)
-
-
 @pytest.mark.parametrize("skip", [0, 1])
 def test_half_of_the_metrics_missing_is_unknown(seed: Seed, aws: Aws, skip: int) -> None:
     """The first GetMetricData call asks for known series, the second for what a description revealed."""
@@ -809,24 +589,6 @@ def test_half_of_the_metrics_missing_is_unknown(seed: Seed, aws: Aws, skip: int)
     unknown(verdict(aws), "AccessDenied")
 
 
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_without_the_list_of_metrics_everything_is_asked_for_and_nothing_is_proven(
-    seed: Seed, aws: Aws, kind: str
-) -> None:
-    seed.endpoint("idle")
-    seed.requests("idle")
-    seed.endpoint("busy")
-    seed.requests("busy", values=one_request(HOUR))
-    seed.box.fault("cloudwatch", "ListMetrics", kind, times=0)
-    judged = verdicts(aws)
-
-    finding = found(judged["idle"], Confidence.LIKELY)
-    kept(judged["busy"], "1 request")
-    assert [one.signal for one in finding.evidence if one.error] == [
-        "series that a description does not name"
-    ]
-
-
 def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     seed.requests("churn", values=one_request(HOUR))
@@ -834,19 +596,6 @@ def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
         seed.box.fault("sagemaker", operation, "deny", times=0)
 
     kept(verdict(aws), "1 request")
-
-
-def test_a_listing_that_breaks_off_reports_what_was_read(seed: Seed, aws: Aws) -> None:
-    for number in range(120):
-        seed.endpoint(f"e{number:03}")
-        seed.requests(f"e{number:03}")
-    seed.box.fault("sagemaker", "ListEndpoints", "break-page", skip=1, times=0)
-
-    done = swept(aws)
-
-    assert done.error is not None
-    assert "sagemaker:ListEndpoints broke off after 100" in done.error
-    assert done.looked_at == done.found == 100
 
 
 # --- looking again ------------------------------------------------------------------------------

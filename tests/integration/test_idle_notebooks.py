@@ -87,31 +87,6 @@ def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("wrote", "found"),
-    [(2 * HOUR, True), (2 * HOUR - timedelta(seconds=1), False), (-2 * HOUR, False)],
-)
-def test_boundaries_hold_over_the_wire(
-    account: Account,
-    aws: Aws,
-    *,
-    wrote: timedelta,
-    found: bool,
-) -> None:
-    account.notebook("churn", wrote=wrote)
-
-    assert isinstance(only(swept(aws)).verdict, Finding) is found
-
-
-@pytest.mark.parametrize(("made", "found"), [(2 * HOUR, True), (2 * HOUR - timedelta(seconds=1), False)])
-def test_a_start_or_change_counts_to_the_second(
-    account: Account, aws: Aws, *, made: timedelta, found: bool
-) -> None:
-    account.notebook("churn", made=made, wrote=3 * HOUR)
-
-    assert isinstance(only(swept(aws)).verdict, Finding) is found
-
-
 @pytest.mark.parametrize("wrote", [2 * HOUR, 2 * HOUR - timedelta(seconds=1)])
 def test_at_the_boundary_the_supporting_signals_are_read_too(
     account: Account, aws: Aws, wrote: timedelta
@@ -120,20 +95,6 @@ def test_at_the_boundary_the_supporting_signals_are_read_too(
     account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
 
     assert isinstance(only(swept(aws)).verdict, Kept)
-
-
-def test_what_is_not_in_service_is_kept_with_its_status(account: Account, aws: Aws) -> None:
-    for status in ("Stopped", "Pending", "Failed", "Updating"):
-        account.notebook(status.lower())
-        account.box.patch("sagemaker", ["notebook_instances", status.lower()], status=status)
-    account.box.clear_calls()
-
-    report = swept(aws)
-
-    assert {result.verdict.reason for result in report.results} == {
-        f"its status is {status}, not InService" for status in ("Stopped", "Pending", "Failed", "Updating")
-    }
-    assert account.box.calls().keys() == {"sagemaker:ListNotebookInstances", "tag:GetResources"}
 
 
 def test_the_list_of_streams_lags_and_the_stream_itself_decides(account: Account, aws: Aws) -> None:
@@ -231,100 +192,12 @@ def test_processor_use_is_work(
     assert shown(result)["last processor use"] == ("2026-10-06T02:30:00Z" if busy else "none")
 
 
-@pytest.mark.parametrize(
-    ("idle", "age", "wrote", "expected"),
-    [
-        (9 * HOUR, 10 * MINUTE, 9 * HOUR, "proven"),
-        (2 * HOUR, 30 * MINUTE, None, "proven"),
-        (2 * HOUR - timedelta(seconds=1), 30 * MINUTE, 9 * HOUR, "kept"),
-        (9 * HOUR, 31 * MINUTE, 9 * HOUR, "likely"),
-        (9 * HOUR, 31 * MINUTE, None, "unknown"),
-        (9 * HOUR, 4 * HOUR, 9 * HOUR, "likely"),
-    ],
-)
-def test_the_idle_time_it_publishes_itself(
-    account: Account, aws: Aws, *, idle: timedelta, age: timedelta, wrote: timedelta | None, expected: str
-) -> None:
-    account.notebook("churn", wrote=wrote)
-    older = [60.0, 120.0]  # what it published before does not count
-    values = [*older, idle.total_seconds()]
-    account.publish(
-        "MLJanitor/Notebooks",
-        "IdleSeconds",
-        values,
-        ago=age + len(older) * MINUTE,
-        NotebookInstanceName="churn",
-    )
-
-    verdict = only(swept(aws)).verdict
-
-    if isinstance(verdict, Finding):
-        assert verdict.confidence == expected
-    else:
-        assert ("unknown" if verdict.unknown else "kept") == expected
-
-
 @pytest.mark.parametrize("value", [-5.0, 1e30])
 def test_nonsense_that_a_notebook_publishes_breaks_nothing(account: Account, aws: Aws, value: float) -> None:
     account.notebook("churn")
     account.publish("MLJanitor/Notebooks", "IdleSeconds", [value], ago=MINUTE, NotebookInstanceName="churn")
 
     assert swept(aws).error is None
-
-
-@pytest.mark.parametrize(
-    ("service", "operation", "unknown"),
-    [
-        ("logs", "GetLogEvents", True),
-        ("cloudwatch", "GetMetricData", True),
-        ("tag", "GetResources", True),
-        ("logs", "DescribeLogStreams", False),
-        ("cloudtrail", "LookupEvents", False),
-        ("cloudwatch", "ListMetrics", False),
-        ("pricing", "GetProducts", False),
-    ],
-)
-def test_what_cannot_be_read(
-    account: Account,
-    aws: Aws,
-    *,
-    service: str,
-    operation: str,
-    unknown: bool,
-) -> None:
-    account.notebook("churn")
-    account.box.fault(service, operation, "deny", times=0)
-
-    result = only(swept(aws))
-
-    if unknown:
-        assert isinstance(result.verdict, Kept)
-        assert result.verdict.unknown
-        assert "AccessDenied" in result.verdict.reason
-    else:
-        assert isinstance(result.verdict, Finding)
-        assert result.verdict.confidence == "likely"
-
-
-@pytest.mark.parametrize(
-    ("service", "operation", "signal"),
-    [
-        ("cloudtrail", "LookupEvents", "last opening"),
-        ("cloudwatch", "ListMetrics", "last processor use"),
-    ],
-)
-def test_supporting_signals_that_fail_are_said_and_lower_the_confidence(
-    account: Account, aws: Aws, service: str, operation: str, signal: str
-) -> None:
-    account.notebook("churn")
-    account.publish("MLJanitor/Notebooks", "IdleSeconds", [40_000], ago=MINUTE, NotebookInstanceName="churn")
-    account.box.fault(service, operation, "deny", times=0)
-
-    result = only(swept(aws))
-
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.confidence == "likely"
-    assert "AccessDenied" in str(shown(result)[signal])
 
 
 def test_a_listing_that_breaks_off_still_reports_what_it_read(account: Account, aws: Aws) -> None:

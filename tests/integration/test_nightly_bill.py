@@ -213,8 +213,8 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
 @pytest.mark.parametrize(
     "broken",
     [
-        "ml_janitor.bill.runs._endpoints",
-        "ml_janitor.bill.runs.History.read",
+        "ml_janitor.aws.runs._endpoints",
+        "ml_janitor.aws.runs.History.read",
         "ml_janitor.ledger.actions.Actions.all",
     ],
 )

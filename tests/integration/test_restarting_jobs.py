@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -416,37 +415,6 @@ def test_what_runs_no_longer_is_not_prepared(floor: Floor, of: Callable[[str], D
 
     with pytest.raises(CannotActError, match="it is Stopping now"):
         deed.detector.prepare(aws, candidate, deed.finding, {})
-
-
-def test_it_calls_exactly_what_it_declares(floor: Floor, of: Callable[[str], Deed]) -> None:
-    """Jobs of every kind, a warm pool and a tuning job, stopped and submitted again."""
-    floor.unused_pool("job")
-    floor.training("kept", keep_alive=3600, CheckpointConfig={"S3Uri": "s3://ckpt/kept"})
-    floor.processing("processing")
-    floor.transform("transform")
-    floor.tuner("search", "child")
-    names = ("job", "kept", "processing", "transform", "search")
-    floor.box.clear_calls()
-    deeds = [of(name) for name in names]
-    for deed in deeds:
-        with suppress(NotFinishedError):
-            deed.act()
-    floor.wait()
-    for deed in deeds:
-        deed.act()
-        assert deed.settled()
-    acted = floor.box.calls()
-    floor.box.clear_calls()
-    for deed in deeds:
-        with suppress(CannotActError):
-            deed.undo()
-    undone = floor.box.calls()
-
-    rule = HungTrainingJobs()
-    reads = {*(grant.action for grant in rule.reads if not grant.implied), "s3:ListObjectsV2"}
-    assert set(acted) - reads == {grant.action for grant in rule.acts}
-    assert set(undone) == {grant.action for grant in rule.undoes if not grant.implied}
-    assert len(floor.names()) == 4
 
 
 def test_a_dry_run_cannot_stop_it(floor: Floor, of: Callable[[str], Deed], aws: Aws) -> None:

@@ -78,32 +78,6 @@ def test_tags_that_the_tagging_api_does_not_know_yet_are_read_exactly(
     assert isinstance(only.target.tags, Value)
 
 
-def test_without_confirmation_nothing_is_found(aws: Aws, box: Control, session: boto3.Session) -> None:
-    model(session, "bare")
-    model(session, "hidden")
-    box.fault("sagemaker", "ListTags", "deny", times=0, match="hidden")
-
-    results = by_name(swept(aws).results)
-
-    assert isinstance(results["bare"].verdict, Finding)
-    assert isinstance(results["hidden"].verdict, Kept)
-    assert results["hidden"].verdict.unknown
-    assert results["hidden"].verdict.reason.startswith("its tags could not be read: ListTags: AccessDenied")
-
-
-def test_a_cut_off_list_of_tags_is_not_a_list_without_tags(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
-    model(session, "whole", **COMPLETE)
-    box.fault("tag", "GetResources", "truncate", times=0)
-    box.fault("sagemaker", "ListTags", "truncate", times=0)
-
-    (only,) = swept(aws).results
-
-    assert isinstance(only.verdict, Kept)
-    assert only.verdict.unknown
-
-
 def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_other_kinds_alone(
     aws: Aws, box: Control, session: boto3.Session
 ) -> None:
@@ -120,14 +94,6 @@ def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_other_kinds_alone(
     assert result.error.startswith("sagemaker:ListModels broke off after 100: ")
     assert result.found == 101
     assert "desk" in by_name(result.findings)
-
-
-def test_an_exempt_resource_is_kept(aws: Aws, session: boto3.Session) -> None:
-    model(session, "kept", keep="TRUE")
-
-    (only,) = swept(aws).results
-
-    assert only.verdict.reason == "tagged keep=TRUE"
 
 
 def test_jobs_are_judged_while_they_run_or_for_a_week(aws: Aws, box: Control, session: boto3.Session) -> None:
@@ -373,17 +339,6 @@ def test_looking_again_with_unreadable_tags_is_unknown(
     verdict = UntaggedResources().decide(candidate, NOW)
     assert isinstance(verdict, Kept)
     assert verdict.unknown
-
-
-def test_it_calls_exactly_what_it_declares(aws: Aws, box: Control, session: boto3.Session) -> None:
-    seed_every_kind(session)
-    box.clear_calls()
-
-    for candidate in list(UntaggedResources().find(aws, NOW)):
-        UntaggedResources().look(aws, candidate.target, NOW)
-
-    recorded = {{"s3:ListBuckets": "s3:ListAllMyBuckets"}.get(call, call) for call in box.calls()}
-    assert recorded == {grant.action for grant in UntaggedResources.reads}
 
 
 def seed_every_kind(session: boto3.Session) -> None:

@@ -34,7 +34,6 @@ from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report import causes
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.progress import DEFAULTS
 from signing import OwnMacs
@@ -158,23 +157,7 @@ def test_artifacts_that_cannot_be_listed_have_no_known_size(account: Account, aw
     assert "AccessDenied" in str(size.error)
 
 
-def test_the_demo_account_keeps_what_an_endpoint_was_moved_away_from(box: Control, aws: Aws) -> None:
-    demo.seed(box.url)
-
-    found = [name for name, verdict in words(aws).items() if verdict == "found"]
-
-    assert found == ["endpoint-config/account-risk", "model/account-risk"]
-
-
 # --- what keeps -------------------------------------------------------------------------------------
-
-
-def test_an_endpoint_keeps_its_configuration_and_that_its_models(account: Account, aws: Aws) -> None:
-    account.pair("churn")
-    account.endpoint("live", "churn")
-
-    assert words(aws) == USED
-    assert why(aws, CONFIG) == "used by endpoint live"
 
 
 def test_an_endpoint_of_the_same_name_is_no_use(account: Account, aws: Aws) -> None:
@@ -201,27 +184,9 @@ def test_what_is_being_deployed_is_used_as_well_as_what_it_replaces(
     assert why(aws, "endpoint-config/next") == "used by endpoint live"
 
 
-def test_an_inference_component_keeps_its_model(account: Account, aws: Aws) -> None:
-    account.model("churn")
-    account.config("host", ExecutionRoleArn=ROLE)
-    account.endpoint("live", "host")
-    account.at(120 * DAY)
-    account.sagemaker.create_inference_component(
-        InferenceComponentName="part",
-        EndpointName="live",
-        VariantName="host",
-        Specification={"ModelName": "churn", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
-        RuntimeConfig={"CopyCount": 1},
-    )
-    account.at(timedelta())
-
-    assert why(aws, MODEL) == "used by inference component part"
-
-
-@pytest.mark.parametrize("named", ["ModelName", "EndpointConfigName"])
-def test_a_pipeline_that_names_one_keeps_it(account: Account, aws: Aws, named: str) -> None:
+def test_a_pipeline_that_names_a_configuration_keeps_it(account: Account, aws: Aws) -> None:
     account.pair("churn")
-    definition = {"Steps": [{"Name": "Score", "Arguments": {named: "churn"}}]}
+    definition = {"Steps": [{"Name": "Score", "Arguments": {"EndpointConfigName": "churn"}}]}
     account.sagemaker.create_pipeline(
         PipelineName="weekly",
         PipelineDefinition=json.dumps(definition),
@@ -232,27 +197,7 @@ def test_a_pipeline_that_names_one_keeps_it(account: Account, aws: Aws, named: s
     assert words(aws) == USED
 
 
-@pytest.mark.parametrize(("approval", "verdict"), [("Approved", "kept"), ("PendingManualApproval", "found")])
-def test_an_approved_package_keeps_models_of_the_same_artifact(
-    account: Account, aws: Aws, approval: str, verdict: str
-) -> None:
-    account.model("churn")
-    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn-models")
-    container = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/churn/model.tar.gz"}
-    account.sagemaker.create_model_package(
-        ModelPackageGroupName="churn-models",
-        ModelApprovalStatus=approval,
-        InferenceSpecification={
-            "Containers": [container],
-            "SupportedContentTypes": ["text/csv"],
-            "SupportedResponseMIMETypes": ["text/csv"],
-        },
-    )
-
-    assert words(aws) == {MODEL: verdict}
-
-
-def transform(account: Account, name: str, *, age: timedelta, ended: timedelta | None) -> None:
+def transform(account: Account, name: str, *, age: timedelta) -> None:
     account.at(age)
     account.sagemaker.create_transform_job(
         TransformJobName=name,
@@ -262,28 +207,6 @@ def transform(account: Account, name: str, *, age: timedelta, ended: timedelta |
         TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
     )
     account.at(timedelta())
-    if ended is not None:
-        members: Any = {"TransformJobStatus": "Completed", "TransformEndTime": NOW - ended}
-        account.box.patch("sagemaker", ["transform_jobs", name], **members)
-
-
-@pytest.mark.parametrize(
-    ("age", "ended", "verdict"),
-    [
-        (91 * DAY, 89 * DAY, "kept"),
-        (100 * DAY, 91 * DAY, "found"),
-        (100 * DAY, None, "kept"),
-    ],
-)
-def test_a_transform_job_that_runs_or_ended_lately_keeps_its_model(
-    account: Account, aws: Aws, age: timedelta, ended: timedelta | None, verdict: str
-) -> None:
-    account.model("churn")
-    transform(account, "score", age=age, ended=ended)
-    account.box.clear_calls()
-
-    assert words(aws) == {MODEL: verdict}
-    assert account.box.calls().get("sagemaker:DescribeTransformJob", 0) == (ended is None)
 
 
 def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
@@ -291,20 +214,9 @@ def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
 ) -> None:
     account.model("churn")
     box.set_durations({"search.index": 86400})
-    transform(account, "score", age=timedelta(hours=1), ended=None)
+    transform(account, "score", age=timedelta(hours=1))
 
     assert why(aws, MODEL) == "used by transform job score"
-
-
-def test_what_was_deployed_lately_is_used_though_it_is_gone_by_night(account: Account, aws: Aws) -> None:
-    account.pair("churn")
-    account.endpoint("by-day", "churn", age=89 * DAY)
-    account.at(80 * DAY)
-    account.sagemaker.delete_endpoint(EndpointName="by-day")
-    account.at(timedelta())
-
-    assert words(aws) == USED
-    assert why(aws, CONFIG) == "used by CreateEndpoint on 2026-07-09"
 
 
 def test_what_is_too_young_is_kept_and_so_are_the_models_of_a_young_configuration(
@@ -331,29 +243,6 @@ def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Accou
 
 
 @pytest.mark.parametrize(
-    "operation",
-    [
-        "ListEndpoints",
-        "ListInferenceComponents",
-        "ListInferenceExperiments",
-        "ListPipelines",
-        "ListTransformJobs",
-        "ListModelPackages",
-        "ListModelPackageGroups",
-        "Search",
-    ],
-)
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_where_a_listing_broke_off_nothing_is_unused(
-    account: Account, aws: Aws, box: Control, operation: str, kind: str
-) -> None:
-    account.pair("churn")
-    box.fault("sagemaker", operation, kind, times=0)
-
-    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
-
-
-@pytest.mark.parametrize(
     ("operation", "kind"), [("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config")]
 )
 def test_where_they_cannot_be_listed_the_sweep_is_not_complete(
@@ -366,39 +255,6 @@ def test_where_they_cannot_be_listed_the_sweep_is_not_complete(
 
     assert operation in str(done.error)
     assert {one.target.kind for one in done.results} == {"model", "endpoint-config"} - {kind}
-
-
-@pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_where_a_description_cannot_be_read_nothing_is_unused(
-    account: Account, aws: Aws, box: Control, kind: str
-) -> None:
-    account.pair("churn")
-    account.pair("next")
-    account.endpoint("live", "next")
-    box.fault("sagemaker", "DescribeEndpoint", kind, times=0)
-
-    found = verdicts(swept(aws))
-
-    assert word(found[CONFIG]) == word(found[MODEL]) == "unknown"
-    assert "endpoint live" in found[CONFIG].reason
-
-
-def test_where_a_configuration_cannot_be_read_it_may_name_any_model(
-    account: Account, aws: Aws, box: Control
-) -> None:
-    account.pair("churn")
-    box.fault("sagemaker", "DescribeEndpointConfig", "deny", times=0)
-
-    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
-
-
-def test_where_cloudtrail_cannot_be_read_it_may_have_been_deployed_by_day(
-    account: Account, aws: Aws, box: Control
-) -> None:
-    account.pair("churn")
-    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
-
-    assert {word(verdict) for verdict in verdicts(swept(aws)).values()} == {"unknown"}
 
 
 def test_a_model_that_search_does_not_know_is_unknown(account: Account, aws: Aws, box: Control) -> None:

@@ -13,10 +13,10 @@ from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import Seed
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.runs import Used, used
 from ml_janitor.bill.model import Span
 from ml_janitor.bill.requests import Called, requests
 from ml_janitor.bill.resources import READS
-from ml_janitor.bill.runs import Used, used
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 

@@ -18,11 +18,11 @@ from properties.whole.lives import Life
 
 pytestmark = LONG_IN_SOAK
 
-FEWEST = (1, 2, 3, 4, 5, 6, 11)
+FEWEST = (7, 10)
 """Accounts in which everything comes about that has to."""
 
-EVERY_TIME = (11,)
-"""The one that is lived through in every run of the tests; the others are by `make soak`."""
+EVERY_TIME = (10,)
+"""That of every run of the tests, with every act and undo; the others are lived through by `make soak`."""
 
 SEEDS = [SEED] if SEED else sorted({*FEWEST, *range(1, SOAK // 20 + 1)})
 
@@ -79,4 +79,3 @@ def test_everything_was_done_and_undone_and_every_fault_struck(
     assert [call for call in DONE if not done[call]] == []
     assert [back for back in DONE.values() if back and not done[back]] == []
     assert sorted(trouble.EVERY - set(struck)) == []
-    assert done["second sweeps"]

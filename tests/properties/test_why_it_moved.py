@@ -15,14 +15,15 @@ from decimal import Decimal
 
 import pytest
 
+from ml_janitor.aws.runs import Run
 from ml_janitor.bill.attribution import lines, parts
-from ml_janitor.bill.joining import Resource, Run, movers
+from ml_janitor.bill.joining import Resource, movers, quantity
 from ml_janitor.bill.model import Charge, Span
 from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
 from ml_janitor.core.job_families import family
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-JUMPS = int(os.environ.get("JUMPS", "200"))
+JUMPS = int(os.environ.get("JUMPS", "80"))
 NOISES = 30
 
 AFTER = Span(date(2026, 9, 6), 30)
@@ -93,8 +94,8 @@ class World:
         run = Run(usage_type=usage_type, start=start, end=end, hourly=Decimal(count))
         changed = Decimal(0)
         for each in days():
-            if quantity := run.quantity(Span(each, 1)):
-                usd = self.use(usage_type, each, quantity, tag)
+            if units := quantity(run, Span(each, 1)):
+                usd = self.use(usage_type, each, units, tag)
                 changed += usd if each in AFTER else -usd if each in BEFORE else 0
         self.know(name, tag, (run,), since=start, finding=finding)
         return changed

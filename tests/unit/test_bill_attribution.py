@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
+from ml_janitor.aws.runs import Run
 from ml_janitor.aws.usage_types import region, word
 from ml_janitor.bill import spans
 from ml_janitor.bill.attribution import lines, parts
-from ml_janitor.bill.joining import Resource, Run, movers
+from ml_janitor.bill.joining import Resource, movers
 from ml_janitor.bill.model import Charge, Span
 from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
 from ml_janitor.bill.phases import Phase, main_services, phase

@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
-from ml_janitor.bill.joining import Resource, Run
+from ml_janitor.aws.runs import Run
+from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import Bill, Charge, GapCause, RecordCharge, Span
 from ml_janitor.bill.movements import Cause, Culprit, breakdown, total
 from ml_janitor.bill.report import Question, bill_report

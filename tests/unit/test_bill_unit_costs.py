@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, TRAIN, charges
-from ml_janitor.bill.joining import Requests, Resource, Run
+from ml_janitor.aws.runs import Run
+from ml_janitor.bill.joining import Requests, Resource
 from ml_janitor.bill.model import Charge
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.bill.unit_costs import MOST_JOBS, UnitCost, UnitNote, unit_costs

@@ -12,6 +12,8 @@ import pytest
 from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.studio_apps import App
+from ml_janitor.aws.studio_tags import inherit
 from ml_janitor.aws.trail import Event
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import (
@@ -27,9 +29,7 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
-from ml_janitor.detectors.idle_studio_apps.app import App
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
-from ml_janitor.detectors.idle_studio_apps.tags import inherit
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -37,6 +38,9 @@ THREADS = 16
 AGENT = "ml-janitor"
 """Marks the janitor's calls in CloudTrail."""
 
+LIFECYCLE_TEXT = "Text"
+"""The member in which a lifecycle configuration's own XML is answered, and taken, beside botocore's model."""
+
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
@@ -62,6 +66,8 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
     client = session.client(service, region_name=region, config=config)
     if service == "s3control":
         client.meta.events.register("request-created", _without_account)
+    if service == "s3":
+        _keep_lifecycle_texts(client.meta.events)
     return client
 
 
@@ -75,6 +81,30 @@ def _without_account(request: AWSRequest, **_: object) -> None:
     number, host = url.netloc.split(".", 1)
     if number.isdigit() and not (url.hostname or "").endswith(AWS_DOMAINS):
         request.url = urlunsplit(url._replace(netloc=host))
+
+
+def _keep_lifecycle_texts(events: Any) -> None:
+    """
+    Answer the XML of a lifecycle configuration too, and send one as it is.
+
+    botocore's model leaves out what it does not know, and a put of the rest would delete that.
+    """
+
+    def keep(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+        if response_dict["status_code"] == HTTPStatus.OK:
+            customized_response_dict[LIFECYCLE_TEXT] = response_dict["body"]
+
+    def take(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        if LIFECYCLE_TEXT in params:
+            context[LIFECYCLE_TEXT] = params.pop(LIFECYCLE_TEXT)
+
+    def send(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+        if LIFECYCLE_TEXT in context:
+            params["body"] = context[LIFECYCLE_TEXT]
+
+    events.register("before-parse.s3.GetBucketLifecycleConfiguration", keep)
+    events.register("before-parameter-build.s3.PutBucketLifecycleConfiguration", take)
+    events.register_last("before-call.s3.PutBucketLifecycleConfiguration", send)  # botocore escapes line ends
 
 
 def in_utc(timestamp: str | float) -> datetime:

@@ -24,7 +24,8 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
-from ml_janitor.core.model import Absent, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Kept, NotRead, Rule, Signal, Target, Unreadable, Value
 from ml_janitor.core.sizing import Load
 
 if TYPE_CHECKING:
@@ -144,6 +145,21 @@ def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator
                 captures=one.config is not None and one.config.captures,
             )
     listed.check()
+
+
+def variants_of(
+    summary: Summary, variants: Signal[tuple[Served, ...]], rule: Rule, now: datetime
+) -> tuple[Served, ...] | Kept:
+    """The variants of an endpoint that serves and has the load of the whole window, or why it is kept."""
+    age = now - summary.changed
+    if summary.status not in SERVING:
+        return rule.kept(f"its status is {summary.status}")
+    if age < WINDOW + HOUR:
+        return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
+    if not isinstance(variants, Value):
+        why = getattr(variants, "error", "not read")
+        return rule.unknown(f"what runs behind it could not be read ({why})")
+    return variants.value
 
 
 def scalable(aws: Aws) -> Listing[tuple[str, int, int]]:

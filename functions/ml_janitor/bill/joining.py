@@ -16,11 +16,10 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from statistics import median
 
+from ml_janitor.aws.runs import Run
 from ml_janitor.bill.attribution import EXACT, together
 from ml_janitor.bill.model import UNTAGGED, ZERO, Span
 from ml_janitor.bill.movements import Cause, Comparison, Culprit, Mover, Part
-
-HOUR = 3600
 
 SAME = Decimal("0.03")
 """How far two changes of quantity may differ that are the same use under another value of a tag."""
@@ -32,28 +31,10 @@ TIMES = 3
 """How many times as much as others of its family a job costs that is named by itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """
-    *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
-
-    Of an endpoint, *variant* is which of its variants it is, and *model* what that serves; "" is inference
-    components.
-    """
-
-    usage_type: str
-    start: datetime
-    end: datetime | None = None
-    hourly: Decimal = Decimal(1)
-    variant: str = ""
-    model: str = ""
-    shadow: bool = False
-
-    def quantity(self, span: Span) -> Decimal:
-        """The units that fall into *span*."""
-        begins, ends = (datetime.combine(day, time(), UTC) for day in (span.first, span.until))
-        seconds = (min(ends, self.end or ends) - max(begins, self.start)).total_seconds()
-        return self.hourly * Decimal(str(seconds)) / HOUR if seconds > 0 else ZERO
+def quantity(run: Run, span: Span) -> Decimal:
+    """The units of *run* that fall into *span*."""
+    begins, ends = (datetime.combine(day, time(), UTC) for day in (span.first, span.until))
+    return run.units(begins, ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +137,7 @@ def _claims(
         for usage_type in sorted({run.usage_type for run in resource.runs}):
             runs = [run for run in resource.runs if run.usage_type == usage_type]
             before, after = (
-                sum((run.quantity(span) for run in runs), ZERO)
+                sum((quantity(run, span) for run in runs), ZERO)
                 for span in (comparison.before, comparison.after)
             )
             key = next((k for k in _keys(usage_type, resource.tag) if k in by_key), None)

@@ -11,8 +11,9 @@ from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing, describe
 from ml_janitor.aws.endpoints import InferenceComponent, inference_components
 from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.runs import Run
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
-from ml_janitor.bill.joining import Requests, Run
+from ml_janitor.bill.joining import Requests
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints.traffic import (
     DAY,
@@ -25,7 +26,7 @@ from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.bill.runs import Used
+    from ml_janitor.aws.runs import Used
 
 HOUR = 3600
 LOADED = "ModelCacheHit"

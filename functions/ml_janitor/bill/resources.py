@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.aws import runs
 from ml_janitor.aws.metrics import GET_METRIC_DATA
-from ml_janitor.bill import requests, runs
+from ml_janitor.bill import requests
 from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import UNTAGGED, Gap, GapCause, Reading
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Effect, Finding, Kept, Result, Target, Value
+from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.action import Stage
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.bill.runs import Used
+    from ml_janitor.aws.runs import Used
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.policy import Policy
     from ml_janitor.ledger.action import Action
@@ -29,7 +31,7 @@ BILLED = frozenset(
 )
 """Kinds of resources whose runs are known."""
 
-READS = (*runs.READS, *requests.READS)
+READS = (*(allow(*call) for call in runs.CALLS), *requests.READS)
 """What reading them calls in each region."""
 
 

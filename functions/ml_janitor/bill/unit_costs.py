@@ -14,9 +14,10 @@ from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 
+from ml_janitor.aws.runs import Run
 from ml_janitor.aws.usage_types import region
 from ml_janitor.bill.attribution import EXACT
-from ml_janitor.bill.joining import Requests, Resource, Run
+from ml_janitor.bill.joining import Requests, Resource, quantity
 from ml_janitor.bill.model import ZERO, Charge, Span
 
 ORDER = ("endpoint", "model", "family", "job")
@@ -88,7 +89,7 @@ def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resour
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     for one in resources:
         shares = [
-            (run, (run.quantity(span) * prices.get(run.usage_type, ZERO)).quantize(EXACT, ROUND_DOWN))
+            (run, (quantity(run, span) * prices.get(run.usage_type, ZERO)).quantize(EXACT, ROUND_DOWN))
             for run in one.runs
         ]
         if one.culprit.kind == "endpoint":
@@ -112,7 +113,7 @@ def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]
             usd[one.usage_type] += one.usd
             charged[one.usage_type] += one.quantity
     for run in (run for one in resources for run in one.runs):
-        ran[run.usage_type] += run.quantity(span)
+        ran[run.usage_type] += quantity(run, span)
     return {
         usage: dollars / max(charged[usage], ran[usage])
         for usage, dollars in usd.items()

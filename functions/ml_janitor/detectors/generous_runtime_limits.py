@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,17 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws.job_history import JobFamily, families
-from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.aws.job_history import JobFamily
+from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Change, Confidence, Cost, Evidence, Rule
 from ml_janitor.core.text import usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.family_adviser import FamilyAdviser
 
 if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target, Verdict
+    from ml_janitor.core.model import Verdict
 
 HOUR = timedelta(hours=1)
 
@@ -33,7 +30,7 @@ def _hours(span: timedelta) -> str:
 
 
 @dataclass(frozen=True)
-class GenerousRuntimeLimits(Detector[JobFamily]):
+class GenerousRuntimeLimits(FamilyAdviser):
     """
     Finds training jobs whose MaxRuntime is far above what such jobs ever needed.
 
@@ -42,22 +39,11 @@ class GenerousRuntimeLimits(Detector[JobFamily]):
 
     name = "generous-runtime-limits"
     schedule = "cron(40 5 ? * MON *)"
-    kinds = (TRAINING_JOB.type,)
     asks_for = Change.LIMIT
-    reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
-    window: timedelta = timedelta(days=60)
     min_jobs: int = 3
     headroom: Annotated[float, Interval(ge=1)] = 2.0
     beyond: timedelta = timedelta(hours=6)
-
-    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
-        """The families of the jobs that completed within *window*."""
-        return families(aws, now - self.window)
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
-        """The same: a family has no description of its own."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare the newest job's limit with the longest run. What a hang would cost is no saving."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, tags
 from ml_janitor.aws.endpoint_load import WINDOW, Served
-from ml_janitor.aws.endpoints import SERVING, Summary
+from ml_janitor.aws.endpoints import Summary
 from ml_janitor.aws.instances import machine
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Verdict
 
-HOUR = timedelta(hours=1)
 WEEK = 168
 QUIET = 40
 """From so many quiet hours a week on it is worth while to delete an endpoint at night and make it again."""
@@ -116,18 +115,14 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
     def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
         """Replay each variant's peaks on what would cost less, and keep nothing above the head-room."""
-        rule, age = Rule(), now - candidate.summary.changed
-        if candidate.summary.status not in SERVING:
-            return rule.kept(f"its status is {candidate.summary.status}")
-        if age < WINDOW + HOUR:
-            return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
-        if not isinstance(candidate.variants, Value):
-            why = getattr(candidate.variants, "error", "not read")
-            return rule.unknown(f"what runs behind it could not be read ({why})")
+        rule = Rule()
+        variants = endpoint_load.variants_of(candidate.summary, candidate.variants, rule, now)
+        if isinstance(variants, Kept):
+            return variants
         for one in candidate.recommended:
             rule.saw(Evidence("Inference Recommender", one, source=RECOMMENDATION.describes))
         proposals = list[Proposal]()
-        for served in candidate.variants.value:
+        for served in variants:
             match self.propose(candidate, served, rule):
                 case Kept() as unknown:
                     return unknown

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +14,10 @@ from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, metrics, tags
 from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
-from ml_janitor.aws.endpoints import SERVING
 from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
-from ml_janitor.core.durations import ago
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
     Candidate,
@@ -28,6 +26,7 @@ from ml_janitor.core.model import (
     Cost,
     Evidence,
     Finding,
+    Kept,
     Rule,
     Signal,
     Value,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Verdict
 
-HOUR = timedelta(hours=1)
 LATENCY_TAG = "janitor:latency"
 MOST_GB, MOST_AT_ONCE = 6, 200
 """What a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
@@ -119,17 +117,12 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
         """Compare what its instances cost with its own requests at serverless prices."""
         rule, one = Rule(), candidate.endpoint
-        age = now - one.summary.changed
-        if one.summary.status not in SERVING:
-            return rule.kept(f"its status is {one.summary.status}")
-        if age < WINDOW + HOUR:
-            return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
-        if not isinstance(one.variants, Value):
-            why = getattr(one.variants, "error", "not read")
-            return rule.unknown(f"what runs behind it could not be read ({why})")
-        if (reason := _cannot(one, one.variants.value)) is not None:
+        variants = endpoint_load.variants_of(one.summary, one.variants, rule, now)
+        if isinstance(variants, Kept):
+            return variants
+        if (reason := _cannot(one, variants)) is not None:
             return rule.kept(reason)
-        served = one.variants.value[0]
+        served = variants[0]
         match _use(served):
             case str() as unread:
                 return rule.unknown(unread)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,19 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws.job_history import JobFamily, PastJob, families
-from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.aws.job_history import JobFamily, PastJob
+from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Value
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
 from ml_janitor.core.text import usd
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.family_adviser import FamilyAdviser
 
 if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target, Verdict
+    from ml_janitor.core.model import Verdict
 
 INTERRUPTION_TAG = "janitor:interruption"
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
@@ -32,7 +29,7 @@ LONGEST_WAIT = timedelta(days=28)
 
 
 @dataclass(frozen=True)
-class SpotTraining(Detector[JobFamily]):
+class SpotTraining(FamilyAdviser):
     """
     Finds training jobs that run on demand and would cost less on spot.
 
@@ -41,25 +38,14 @@ class SpotTraining(Detector[JobFamily]):
 
     name = "spot-training"
     schedule = "cron(50 5 ? * MON *)"
-    kinds = (TRAINING_JOB.type,)
     asks_for = Change.SPOT
-    reads = (allow(SEARCH), allow(GET_PRODUCTS))
 
-    window: timedelta = timedelta(days=60)
     min_jobs: int = 3
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
     discount: Annotated[float, Interval(ge=0, le=1)] = 0.6
     interruptions_per_hour: Annotated[float, Interval(ge=0, le=60)] = 0.15
     restart: timedelta = timedelta(minutes=5)
     checkpoint: timedelta = timedelta(minutes=1)
-
-    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
-        """The families of the jobs that completed within *window*."""
-        return families(aws, now - self.window)
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
-        """The same: a family has no description of its own."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare what the family cost on demand with the same work on spot, rework included."""

@@ -22,6 +22,7 @@ from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.values import WEEKDAYS
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.latest import LastBill
+from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture
 
@@ -110,6 +111,8 @@ class BillRun:
             "in_digest": in_digest,
         }
         self.logger.info("read the bill", extra=answer)
+        for gap in _refused(report):
+            self.logger.warning(sentence(gap))
         if self.announcer is None and any(gap.reading is Reading.SERVICES for gap in _refused(report)):
             failures.note(message.paragraphs[0])
         elif self.announcer is not None and not in_digest:

@@ -1,17 +1,28 @@
-"""The table of the case study: what each row is said to cost, and what the account is charged for it."""
+"""
+The table of the case study: what each row is charged, and what the findings of an audit leave of it.
+
+"After the cure" is what the last span was billed less what each finding would have saved of it: a month's
+saving for the hours of the span, no more than its resource was billed; all of that where what is ended has
+no saving a month, like a job that hangs. What findings share is counted once, as the audit itself counts it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import WASTE
 from ml_janitor_sandbox.demo.rows import read
@@ -19,16 +30,22 @@ from ml_janitor_sandbox.demo.rows import read
 LAST = (datetime(2026, 9, 6, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
 BEFORE = (LAST[0] - timedelta(days=30), LAST[0])
 HOUR = timedelta(hours=1)
+HOURS = Decimal((LAST[1] - LAST[0]) // HOUR)
 
 
 class TableRow(BaseModel, extra="forbid", frozen=True):
-    """A row, the dollars of its three columns, and patterns of the charges that are its own."""
+    """
+    A row, what its three columns are said to be in dollars, and patterns of the charges that are its own.
+
+    *saved_by* are the detectors whose findings are about the row, where no charge has a finding's resource.
+    """
 
     before: int
     last: int
     cured: int
     charges: tuple[str, ...] = ()
     waste: str = ""
+    saved_by: tuple[str, ...] = ()
 
     def fits(self, charge: Mapping[str, Any], waste: Mapping[str, frozenset[str]]) -> bool:
         """Whether a charge is one of this row; *waste* are the ARNs of each detector's."""
@@ -40,9 +57,15 @@ class TableRow(BaseModel, extra="forbid", frozen=True):
 TABLE = {name: TableRow.model_validate(row) for name, row in read("bill.toml")["rows"].items()}
 
 
-def row_of(charge: Mapping[str, Any], waste: Mapping[str, frozenset[str]]) -> str:
+WASTE_OF = {
+    row.waste: frozenset(one.arn for one in WASTE if one.detector == row.waste) for row in TABLE.values()
+}
+"""The ARNs of each detector's waste that has a row of its own."""
+
+
+def row_of(charge: Mapping[str, Any]) -> str:
     """The one row that has a charge."""
-    return next(name for name, row in TABLE.items() if row.fits(charge, waste))
+    return next(name for name, row in TABLE.items() if row.fits(charge, WASTE_OF))
 
 
 def dollars(charge: Mapping[str, Any], span: tuple[datetime, datetime]) -> Decimal:
@@ -54,28 +77,71 @@ def dollars(charge: Mapping[str, Any], span: tuple[datetime, datetime]) -> Decim
 
 def recounted(charges: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, Decimal]]:
     """Both spans' dollars by row."""
-    waste = {
-        row.waste: frozenset(one.arn for one in WASTE if one.detector == row.waste) for row in TABLE.values()
-    }
     sums = {name: (Decimal(0), Decimal(0)) for name in TABLE}
     for charge in charges:
-        name = row_of(charge, waste)
+        name = row_of(charge)
         before, last = sums[name]
         sums[name] = before + dollars(charge, BEFORE), last + dollars(charge, LAST)
     return sums
 
 
-def written(rows: Mapping[str, tuple[Decimal, Decimal]]) -> Iterator[str]:
-    """The table in Markdown: what each span is charged, and what is left at the end of the case study."""
-    yield "| | 30 days until 2026-09-06 | 30 days until 2026-10-06 | change | after the cure |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
-    lines = [(name, spans[0], spans[1], TABLE[name].cured) for name, spans in rows.items()]
-    total = Decimal(0), Decimal(0), 0
-    for _, before, last, cured in lines:
-        total = total[0] + before, total[1] + last, total[2] + cured
-    for name, before, last, cured in [*lines, ("**together**", *total)]:
-        yield f"| {name} | ${before:,.0f} | ${last:,.0f} | {last - before:+,.0f} | ${cured:,} |"
+def saved(charges: Iterable[Mapping[str, Any]], audit: Mapping[str, Any]) -> dict[str, dict[str, Decimal]]:
+    """
+    What findings save of the last span, by row and detector.
+
+    *audit* is a document of `janitor audit --json`.
+    """
+    billed: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for charge in charges:
+        billed[charge["resource"].lower()][row_of(charge)] += dollars(charge, LAST)
+    rows: dict[str, dict[str, Decimal]] = {name: defaultdict(Decimal) for name in TABLE}
+    for finding in audit["results"]:
+        counted = finding["instead_of"] or finding
+        for name, usd in _of_the_span(finding, counted, billed.get(finding["arn"].lower(), {})):
+            rows[name][finding["detector"]] += usd
+    return rows
+
+
+def _of_the_span(
+    finding: Mapping[str, Any], counted: Mapping[str, Any], billed: Mapping[str, Decimal]
+) -> Iterator[tuple[str, Decimal]]:
+    together = sum(billed.values())
+    if counted["monthly_usd"]:
+        whole = Decimal(str(counted["monthly_usd"])) * HOURS / HOURS_PER_MONTH
+        if not together:
+            yield next(name for name, row in TABLE.items() if finding["detector"] in row.saved_by), whole
+            return
+        share = min(Decimal(1), whole / together)
+    else:
+        share = Decimal(finding["change"] == "end" and not finding["instead_of"])
+    yield from ((name, usd * share) for name, usd in billed.items() if share)
+
+
+def written(
+    rows: Mapping[str, tuple[Decimal, Decimal]], saved: Mapping[str, Mapping[str, Decimal]]
+) -> Iterator[str]:
+    """The table in Markdown: what each span is charged, and what the findings leave of the last one."""
+    yield "| | 30 days until 2026-09-06 | 30 days until 2026-10-06 | change | after the cure | by |"
+    yield "| --- | ---: | ---: | ---: | ---: | --- |"
+    together = Decimal(0), Decimal(0), Decimal(0)
+    for name, (before, last) in rows.items():
+        left = last - sum(saved[name].values())
+        together = together[0] + before, together[1] + last, together[2] + left
+        yield _line(name, before, last, left, ", ".join(sorted(saved[name])))
+    yield _line("**together**", *together, "")
+
+
+def _line(name: str, before: Decimal, last: Decimal, cured: Decimal, by: str) -> str:
+    return f"| {name} | ${before:,.0f} | ${last:,.0f} | {last - before:+,.0f} | ${cured:,.0f} | {by} |"
+
+
+def audited() -> Any:
+    """What `janitor audit --json` prints here."""
+    command = [str(Path(sys.executable).parent / "janitor"), "audit", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(written(recounted(Control(os.environ["AWS_ENDPOINT_URL"]).charges()))))
+    charges = Control(os.environ["AWS_ENDPOINT_URL"]).charges()
+    sys.stdout.write("\n".join(written(recounted(charges), saved(charges, audited()))))

@@ -150,8 +150,13 @@ class Job(Row):
         if self.tuner is not None:
             members["TuningJobArn"] = sagemaker_arn("hyper-parameter-tuning-job", self.tuner)
         if self.warm is not None:
-            members["WarmPoolStatus"] = {"Status": "Available"}
+            members["WarmPoolStatus"] = self._pool(self.warm)
         plan.state("training_jobs", self.name, **members)
+
+    def _pool(self, warm: timedelta) -> dict[str, Any]:
+        if self.ended is None or self.ended + warm > NOW:
+            return {"Status": "Available"}
+        return {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": int(warm.total_seconds())}
 
     @property
     def _last_line(self) -> datetime:
@@ -226,7 +231,8 @@ class Family(Row):
     """
     Completed jobs that differ by their date, one *every* so often *since* then *until* then.
 
-    Each *lasts* about so long, and leaves nothing but itself. *processed* ones are processing jobs.
+    Each *lasts* about so long, and leaves nothing but itself, and its instances, *warm* for the next job that
+    does not come. *processed* ones are processing jobs.
     """
 
     resource: ClassVar[str] = "training-job"
@@ -238,6 +244,7 @@ class Family(Row):
     since: Ago
     until: Ago
     processed: bool = False
+    warm: Span | None = None
 
     def plan(self, plan: Plan) -> None:
         """Add every run."""
@@ -253,6 +260,7 @@ class Family(Row):
                 started=started,
                 ended=started + self.lasts * (0.9 + 0.2 * chance(self.name, created)),
                 status="Completed",
+                warm=self.warm,
             )
             run.appear(plan)
 

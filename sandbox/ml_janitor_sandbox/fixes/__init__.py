@@ -24,6 +24,7 @@ AREAS = (
     "endpoints",
     "jobs",
     "kms",
+    "lifecycles",
     "logs",
     "monitoring",
     "notebooks",

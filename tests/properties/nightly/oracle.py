@@ -40,6 +40,7 @@ class Warned:
     """When a run last found what it is about, or may have."""
     sure: bool = False
     messaged: bool = True
+    proven: bool = True
     hurried: bool = False
     approved: bool = False
 
@@ -150,14 +151,16 @@ class Oracle(Truth):
             self.say(f"{identity} is warned about by a dry run")
         if self.run.states.get(identity) != "waste":
             self.say(f"{identity} is warned about, and is {self.run.states.get(identity)}")
-        if due < self.operator().due(at, messaged=messaged):
+        item = self.attic.items.get(identity[0])
+        proven = item is None or item.proven
+        if due < self.operator().due(at, messaged=messaged, proven=proven):
             self.say(f"{identity} is said to be due {due}, before its grace is over")
         old = self.warnings.get(identity)
         if identity in self.spent or (old is not None and old.lapsed(self.run.now)):  # this is another one
             self.spent.discard(identity)
             self.warnings.pop(identity, None)
         known = self.warnings.setdefault(
-            identity, Warned(at=at, said=due, seen=self.run.now, messaged=messaged)
+            identity, Warned(at=at, said=due, seen=self.run.now, messaged=messaged, proven=proven)
         )
         if known.sure:
             self.say(f"{identity} is warned about twice")
@@ -306,7 +309,7 @@ class Oracle(Truth):
             return "is done on a day of rest"
         if now < warned.said:
             return f"is due {warned.said}, as was said"
-        if now < self.operator().due(warned.at, messaged=warned.messaged):
+        if now < self.operator().due(warned.at, messaged=warned.messaged, proven=warned.proven):
             return f"was warned about {warned.at}, and its grace is not over"
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from properties.nightly.attic import Identity, Item
 
@@ -26,11 +26,17 @@ class Operator:
     managed_too: tuple[str, ...] = ()
     serving_too: tuple[str, ...] = ()
 
-    def due(self, warned: datetime, *, messaged: bool) -> datetime:
-        """The first moment at which what was warned about then may be touched."""
+    def due(self, warned: datetime, *, messaged: bool, proven: bool) -> datetime:
+        """
+        The first moment at which what was warned about then may be touched.
+
+        After days of rest that is the same hour, or the next morning for what is only likely: that waits
+        for people to be at work.
+        """
         due = warned + (self.grace if messaged else 2 * self.grace)
         while self.rests(due):
             due += timedelta(days=1)
+            due = due if proven else datetime.combine(due.date(), time(), due.tzinfo)
         return due
 
     def rests(self, at: datetime) -> bool:

@@ -62,6 +62,19 @@ class Shift(Nights):
         super().__init__(whole.table, whole.session, whole.aws, Nothing(), detector)
         self.wait = whole.wait
         self.undoing = replace(self.undoing, wait=whole.wait)
+        assert detector.cleanup is not None
+        self.at_most = 1000
+        self.arming = Arming(
+            mode=Mode.ACT,
+            effect=detector.cleanup.effect,
+            act_in=(ACCOUNT,),
+            act_on=Confidence.LIKELY,
+            grace=detector.cleanup.grace,
+            business_days=False,
+            max_actions=100,
+            max_share=100,
+            act_on_managed=(TOOL,),
+        )
 
     @property
     def clock(self) -> datetime:
@@ -71,12 +84,9 @@ class Shift(Nights):
     def clock(self, at: datetime) -> None:
         """There is one clock for all."""
 
-    def _pause(self) -> None:
-        self.whole.between(self)
-
 
 class Deployment:
-    """Every detector, armed as the judge's operator has it."""
+    """Every detector, armed for all that it finds."""
 
     def __init__(
         self, control: Control, session: boto3.Session, mine: Table, judge: Judge, trouble: Trouble
@@ -100,7 +110,6 @@ class Deployment:
         self.events = 0
         self.calls_of: dict[str, int] = {}
         self.story: list[str] = []
-        self.amid: list[Callable[[Shift], None]] = []
 
     def _generous(self, detector: Detector[Any]) -> Detector[Any]:
         """May act wherever it can."""
@@ -122,11 +131,7 @@ class Deployment:
         self.clock += 2 * TICK
         self.control.set_clock(self.clock)
 
-    def act_on(self, shift: Shift) -> Confidence:
-        assert shift.detector.cleanup is not None
-        return Confidence.LIKELY if self.judge.operator.likely_too else shift.detector.cleanup.act_on
-
-    def sweep(self, shift: Shift, *, rough: bool, dry: bool = False) -> None:
+    def sweep(self, shift: Shift, *, rough: bool) -> None:
         """One event and Lambda's retries: the last one is spared, as nobody else would take up its lease."""
         self.events += 1
         event, now = f"event-{self.events}", self.clock
@@ -136,18 +141,16 @@ class Deployment:
                 what = self.trouble.strike(
                     ACTS[shift.detector.name], self.calls_of.get(shift.detector.name, 50)
                 )
-            self.tell(f"{event}: {shift.detector.name} {'dry ' if dry else ''}begins: {what}")
-            if not self.run(shift, event, now, dry=dry):
+            self.tell(f"{event}: {shift.detector.name} begins: {what}")
+            if not self.run(shift, event, now):
                 break
 
-    def run(self, shift: Shift, event: str, now: datetime, *, dry: bool) -> bool:
+    def run(self, shift: Shift, event: str, now: datetime) -> bool:
         """One invocation; the answer is whether it was killed or refused its lease, and is called again."""
-        self._arm(shift)
-        outer, self.judge.phase = self.judge.phase, self._phase(shift, now, dry=dry)
-        calls = self.judge.calls
+        self.judge.phase, calls = Phase(detector=shift.detector.name), self.judge.calls
         self.aws.lasting.clear()  # a run in Lambda has an `Aws` of its own
         try:
-            shift.runner(event=event, dry=dry).sweep(shift.detector, [self.aws], now=now)
+            shift.runner(event=event).sweep(shift.detector, [self.aws], now=now)
         except Killed:
             self.tell("it was killed")
             self.trouble.die()
@@ -159,36 +162,12 @@ class Deployment:
         except FAILED as error:
             self.tell(f"it failed: {error}")
         finally:
-            self.judge.phase = outer
+            self.judge.phase = None
             self.calls_of[shift.detector.name] = self.judge.calls - calls
         return False
-
-    def _phase(self, shift: Shift, now: datetime, *, dry: bool) -> Phase:
-        return Phase(detector=shift.detector.name, now=now, dry=dry, act_on=self.act_on(shift).value)
-
-    def _arm(self, shift: Shift) -> None:
-        operator, detector = self.judge.operator, shift.detector
-        assert detector.cleanup is not None
-        shift.at_most = operator.at_most
-        shift.arming = Arming(
-            mode=Mode.ACT if operator.armed else Mode.DRY_RUN,
-            effect=detector.cleanup.effect,
-            act_in=(ACCOUNT if operator.inside else f"{ACCOUNT}/eu-west-1",),
-            act_on=self.act_on(shift),
-            grace=detector.cleanup.grace,
-            business_days=False,
-            max_actions=operator.max_actions,
-            max_share=100,
-            act_on_managed=(TOOL,) if operator.managed_too else (),
-        )
 
     def _release(self, shift: Shift) -> None:
         """A quarter of an hour passes, in which nothing else happens."""
         where = (shift.detector.name, ACCOUNT, REGION)
         for number in range(1, self.events + 1):
             Leases(self.mine).release(*where, holder=f"event-{number}")
-
-    def between(self, shift: Shift) -> None:
-        """Something else happens between two actions of a sweep."""
-        for happens in self.amid:
-            happens(shift)

@@ -1,8 +1,8 @@
 """
 Knows what may be touched, and asks at every call that changes something whether this may.
 
-What is waste is told by the claims that the things in the account make; the rest by what was pressed, kept
-and brought back, and by the operator. Of the program it reads nothing but the table, as it lies there.
+What is waste is told by the claims that the things in the account make; the rest by what was pressed and
+brought back. Of the program it reads nothing but the table, as it lies there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from moto.dynamodb.models import dynamodb_backends
@@ -20,27 +19,10 @@ from conftest import ACCOUNT, REGION
 from ml_janitor_sandbox.deployment import TABLE
 from properties.whole.snapshot import Snapshot
 from properties.whole.watch import Call
-from properties.worlds.base import LIKELY, UNTAGGED, Claim, Fault
+from properties.worlds.base import LIKELY, Claim, Fault
 
 type Place = tuple[str, str]
 """A detector, and the ARN of what it judges, in lower case."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Operator:
-    """What is set for every detector."""
-
-    armed: bool = True
-    inside: bool = True
-    managed_too: bool = True
-    likely_too: bool = True
-    max_actions: int = 100
-    at_most: int = 1000
-
-    @property
-    def tight(self) -> bool:
-        """Whether a limit may hold something back."""
-        return self.max_actions < 100 or self.at_most < 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +30,6 @@ class Phase:
     """What the janitor is at: one sweep, or one undo (of an ARN, in lower case)."""
 
     detector: str
-    now: datetime | None = None
-    dry: bool = False
-    act_on: str = LIKELY
     undoes: str = ""
 
 
@@ -60,13 +39,11 @@ class Judge:
 
     claims: Mapping[Place, Claim]
     before: Snapshot
-    operator: Operator = field(default_factory=Operator)
     faults: Sequence[Fault] = ()
     phase: Phase | None = None
     pressed: set[Place] = field(default_factory=set)
     doubted: set[Place] = field(default_factory=set)
     """What a night could not be sure of, so that its warning was void, and the press with it."""
-    kept: set[str] = field(default_factory=set)
     rests: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -75,7 +52,6 @@ class Judge:
     order: list[Place] = field(default_factory=list)
     """What was acted on, in the order of the last call for each."""
     begun: set[Place] = field(default_factory=set)
-    in_sweep: dict[tuple[str, datetime | None], set[Place]] = field(default_factory=dict)
     answers: dict[str, bool] = field(default_factory=dict)
     """The calls that were answered well, and whether the table knows of it for sure."""
 
@@ -103,7 +79,7 @@ class Judge:
         if self.answers.get(f"{phase.undoes} {call}"):
             self.say(f"{call} is done twice")
         place = (phase.detector, phase.undoes or call.arn)
-        why = self._beyond_undo(call, phase) if phase.undoes else self._forbids(place, phase)
+        why = self._beyond_undo(call, phase) if phase.undoes else self._forbids(place)
         if why is not None:
             self.say(f"{call} for {phase.detector}: {why}")
         if not phase.undoes:
@@ -115,7 +91,6 @@ class Judge:
         if call.records:
             self.answers = dict.fromkeys(self.answers, True)
         if call.changes and self.phase is not None:
-            self.counts[f"{'undo' if self.phase.undoes else 'act'} {self.phase.detector}"] += 1
             self.counts[call.what] += 1
             self.answers[f"{self.phase.undoes} {call}"] = False
 
@@ -123,42 +98,23 @@ class Judge:
         """What was done to *arn* was taken back whole, and might be done again."""
         self.answers = {said: known for said, known in self.answers.items() if arn not in said.lower()}
 
-    def _forbids(self, place: Place, phase: Phase) -> str | None:
+    def _forbids(self, place: Place) -> str | None:
         """Why nothing must be done to it in this sweep, or None."""
         detector, arn = place
-        claim, refused = self.claims.get(place), {fault.call for fault in self.faults if fault.total}
+        claim = self.claims.get(place)
         why = {
-            "this run is dry": phase.dry or not self.operator.armed,
-            "act_in does not name this place": not self.operator.inside,
             "it was brought back": arn in self.rests,
-            "somebody keeps it": arn in self.kept,
             "nobody pressed for it, and it is not due": place not in self.pressed,
-            f"{self.manager(arn)} manages it": self.manager(arn) and not self.operator.managed_too,
-            "it is no waste": claim is None or not claim.allows(phase.act_on, self.faults),
-            "it cannot be judged": claim is not None and claim.needs & refused,
+            "it is no waste, or cannot be judged": claim is None or not claim.allows(LIKELY, self.faults),
             "it has no undo in the table": not any(records(detector, arn, "acting")),
         }
-        return next((reason for reason, true in why.items() if true), None) or self._beyond(place, phase)
-
-    def _beyond(self, place: Place, phase: Phase) -> str | None:
-        taken = self.in_sweep.setdefault((phase.detector, phase.now), set())
-        taken.add(place)
-        if len(taken) > self.operator.max_actions:
-            return f"it is number {len(taken)} of one sweep"
-        if len(night := set().union(*self.in_sweep.values())) > self.operator.at_most:
-            return f"it is number {len(night)} of one night"
-        return None
+        return next((reason for reason, true in why.items() if true), None)
 
     def _beyond_undo(self, call: Call, phase: Phase) -> str | None:
         if not any(records(phase.detector, phase.undoes, "undoing")):
             return f"nobody is undoing anything on {phase.undoes}"
         anew = call.operation.startswith("Create") and call.arn not in self.before
         return None if anew or call.arn == phase.undoes else f"it is about {phase.undoes}"
-
-    def manager(self, arn: str) -> str:
-        """Which tool its tags say manages it, as it was before anything was done."""
-        tags = self.before.get(arn, {}).get("tags", {})
-        return next((value for key, value in tags.items() if key.strip().lower() == "managed-by"), "").strip()
 
 
 def records(detector: str, arn: str, stage: str = "") -> Iterator[Mapping[str, Any]]:
@@ -182,6 +138,3 @@ def tags_filled(was: Mapping[str, Any], became: Mapping[str, Any], by: Mapping[s
     plain = ({**was, "tags": {}}, {**became, "tags": {}})
     added = became["tags"].keys() - was["tags"].keys()
     return plain[0] == plain[1] and became["tags"].items() >= was["tags"].items() and added <= by.keys()
-
-
-__all__ = ["UNTAGGED", "Judge", "Operator", "Phase", "Place", "records", "tags_filled"]

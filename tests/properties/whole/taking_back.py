@@ -11,7 +11,6 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor_sandbox.process_kill import Killed
 from properties.whole.deployment import FAILED, FILLED, Deployment, Shift
 from properties.whole.judge import Phase
-from properties.whole.snapshot import snapshot
 from properties.whole.trouble import UNDOES
 from properties.worlds.base import UNTAGGED
 
@@ -81,7 +80,6 @@ class TakingBack:
             return
         self.judge.rests.add(arn)
         self.judge.afresh(arn)
-        self.twice(shift, action)
 
     def _deleted(self, arn: str) -> bool:
         """Whether another detector acted on it, or on the endpoint that a component is a part of."""
@@ -114,23 +112,6 @@ class TakingBack:
         """Under which name *arn* was submitted again, if it was."""
         if " was submitted again as " in said:
             self.again[arn] = said.partition(" was submitted again as ")[2].partition(",")[0]
-
-    def twice(self, shift: Shift, action: Action) -> None:
-        """Undone once more, nothing happens."""
-        before, self.judge.phase = snapshot(), Phase(detector=shift.detector.name, undoes="nothing")
-        try:
-            shift.undoing.find(shift.detector.name, ACCOUNT, REGION, action.id)
-        except CannotUndoError:
-            pass
-        except Killed:  # by what was to strike before, and did not
-            self.trouble.die()
-        except FAILED:
-            pass
-        else:
-            self.judge.say(f"{action.target.arn} could be undone twice")
-        finally:
-            self.judge.phase = None
-        assert snapshot() == before
 
     def submitted(self, arn: str, job: Any) -> bool:
         """Whether *job* is a job that was submitted again, as it had been, under another name."""

@@ -60,6 +60,11 @@ class Call:
             return f"{OURS}app/{asked['DomainId']}/{owner}/{asked['AppType']}/{asked['AppName']}".lower()
         if "InferenceComponentName" in asked:
             return f"{OURS}endpoint/{asked['InferenceComponentName'].removesuffix('-ic')}".lower()
+        if (
+            "ResourceId" in asked
+        ):  # of application auto scaling: endpoint/NAME/variant/VARIANT, or a component
+            _, name, *_ = asked["ResourceId"].split("/")
+            return f"{OURS}endpoint/{name.removesuffix('-ic')}".lower()
         member = next((name for name in NAMED if name in asked), None)
         return "" if member is None else f"{OURS}{NAMED[member]}/{asked[member]}".lower()
 

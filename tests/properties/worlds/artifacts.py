@@ -19,7 +19,6 @@ from properties.worlds.base import (
     MINUTE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -223,19 +222,16 @@ class Artifacts(Thing):
         described = [call for kind in DESCRIBED.keys() & account.kinds for call in DESCRIBED[kind]]
         described += ["sagemaker:DescribeTrainingJob"] if training else []
         for name in self.artifacts():
-            account.claims.append(
-                Claim(
-                    detector=DETECTOR,
-                    arn=f"arn:aws:s3:::{STORES[copy.store]}/{place}/{name}",
-                    may=waste,
-                    must=waste,
-                    certain=here
-                    and not (copy.used_by or account.manifest)
-                    and not (self.beside and not self.folders),
-                    needs=frozenset((*LISTED, *LOOKED_AT, *described)),
-                    reveals=frozenset() if here else frozenset((*LISTED, *LOOKED_AT, *described)),
-                    supports=frozenset() if hashed else frozenset({"s3:GetObject"}),
-                )
+            account.claim(
+                DETECTOR,
+                f"arn:aws:s3:::{STORES[copy.store]}/{place}/{name}",
+                waste=waste,
+                certain=here
+                and not (copy.used_by or account.manifest)
+                and not (self.beside and not self.folders),
+                needs=frozenset((*LISTED, *LOOKED_AT, *described)),
+                reveals=frozenset() if here else frozenset((*LISTED, *LOOKED_AT, *described)),
+                supports=frozenset() if hashed else frozenset({"s3:GetObject"}),
             )
 
 

@@ -264,6 +264,10 @@ class Account:
             )
         )
 
+    def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
+        """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""
+        self.claims.append(Claim(detector=detector, arn=arn, may=waste, must=waste, **truth))
+
     @property
     def kinds(self) -> frozenset[str]:
         """The kinds of SageMaker's resources that have been made."""

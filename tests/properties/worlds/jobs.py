@@ -14,7 +14,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -116,16 +115,7 @@ class Job(Thing):
 
     def build(self, account: Account) -> None:
         arn = self.make(account, account.name("job"))
-        account.claims.append(
-            Claim(
-                detector="hung-training-jobs",
-                arn=arn,
-                may=self.hung,
-                must=self.hung,
-                certain=self.certain,
-                needs=self.needs,
-            )
-        )
+        account.claim("hung-training-jobs", arn, waste=self.hung, certain=self.certain, needs=self.needs)
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""

@@ -14,7 +14,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -80,20 +79,17 @@ class Worker(Thing):
         return self.measured or self.quiet_for >= 24 * HOUR
 
     def claim(self, account: Account, arn: str, needs: set[str]) -> None:
-        """Claim what is true of it; it *needs* these calls besides those that every kind does."""
+        """
+        Claim what is true of it; it *needs* these calls besides those that every kind does.
+
+        At rest it may wait for a query or another job, so that only its limit makes it certain.
+        """
         needs |= {"sagemaker:ListTags"}
         if not self.overdue:
             needs |= {"logs:GetLogEvents", "logs:DescribeLogStreams", "s3:ListObjectsV2"}
         account.tagged(arn, self.labels)
-        account.claims.append(
-            Claim(
-                detector="hung-training-jobs",
-                arn=arn,
-                may=self.hung,
-                must=self.hung,
-                certain=self.overdue,  # at rest, it may wait for a query or another job
-                needs=frozenset(needs),
-            )
+        account.claim(
+            "hung-training-jobs", arn, waste=self.hung, certain=self.overdue, needs=frozenset(needs)
         )
 
     def live(self, account: Account, group: str, hosts: list[str], key: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
 
 DETECTOR = "serverless-candidates"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpoints"}}
@@ -98,15 +98,11 @@ class Quiet(Thing):
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
         account.be(timedelta())
         self._publish(account, name, names)
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=made["EndpointArn"],
-                may=self.waste,
-                must=self.waste,
-                needs=frozenset(self.calls)
-                - {"sagemaker:ListEndpoints", "sagemaker:ListInferenceComponents"},
-            )
+        account.claim(
+            DETECTOR,
+            made["EndpointArn"],
+            waste=self.waste,
+            needs=frozenset(self.calls) - {"sagemaker:ListEndpoints", "sagemaker:ListInferenceComponents"},
         )
 
     def _publish(self, account: Account, name: str, variants: tuple[str, ...]) -> None:

@@ -14,7 +14,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -37,11 +36,17 @@ class Serving(Thing):
     calls = (
         "cloudtrail:LookupEvents",
         "sagemaker:DescribeEndpoint",
+        "sagemaker:DescribeEndpointConfig",
         "sagemaker:DescribeInferenceComponent",
         "sagemaker:DescribePipeline",
         "sagemaker:ListEndpointConfigs",
         "sagemaker:ListEndpoints",
+        "sagemaker:ListInferenceComponents",
+        "sagemaker:ListInferenceExperiments",
+        "sagemaker:ListModelPackageGroups",
+        "sagemaker:ListModelPackages",
         "sagemaker:ListModels",
+        "sagemaker:ListPipelines",
         "sagemaker:ListTransformJobs",
         "sagemaker:Search",
         "tag:GetResources",
@@ -73,7 +78,7 @@ class Serving(Thing):
             (model["ModelArn"], BOTH | MODEL_ALONE),
         ):
             unused = not self.labels.exempt and self.age >= 90 * DAY and self.user not in users
-            account.claims.append(Claim(detector=DETECTOR, arn=arn, may=unused, must=unused, needs=NEEDED))
+            account.claim(DETECTOR, arn, waste=unused, needs=NEEDED)
 
     def _use(self, account: Account, name: str, file: str) -> None:
         sagemaker: Any = account.sagemaker

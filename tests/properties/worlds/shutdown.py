@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Claim, Kind, Labels, Thing
+from properties.worlds.base import EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Labels, Thing
 from properties.worlds.studio import OFF, shutdown
 
 DETECTOR = "studio-without-idle-shutdown"
@@ -130,15 +130,12 @@ class Studio(Thing):
                 exempt = self.labels.exempt or self.labels_of_space.exempt
                 exempt = exempt or (not self.shared and self.labels_of_profile.exempt)
             waste = bad and not exempt
-            account.claims.append(
-                Claim(
-                    detector=DETECTOR,
-                    arn=arn,
-                    may=waste,
-                    must=waste,
-                    certain=certain,
-                    needs=needs - {"sagemaker:ListSpaces"} if arn == space else needs,
-                )
+            account.claim(
+                DETECTOR,
+                arn,
+                waste=waste,
+                certain=certain,
+                needs=needs - {"sagemaker:ListSpaces"} if arn == space else needs,
             )
 
 

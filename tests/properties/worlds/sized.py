@@ -15,7 +15,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -155,15 +154,7 @@ class Sized(Thing):
         self._publish(account, name)
         calls = {*self.calls} - LISTINGS[DETECTOR]
         calls -= set() if self.way == "host" else {"sagemaker:ListInferenceComponents"}
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=made["EndpointArn"],
-                may=self.waste,
-                must=self.waste,
-                needs=frozenset(calls),
-            )
-        )
+        account.claim(DETECTOR, made["EndpointArn"], waste=self.waste, needs=frozenset(calls))
 
     def _publish(self, account: Account, name: str) -> None:
         start = account.now - HOURS * HOUR

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds import jobs
-from properties.worlds.base import COMPLETE, EXEMPT, HOUR, MINUTE, UNKEPT, Account, Claim, Kind, Labels, Thing
+from properties.worlds.base import COMPLETE, EXEMPT, HOUR, MINUTE, UNKEPT, Account, Kind, Labels, Thing
 from properties.worlds.jobs import Job
 
 HUNG = Job(
@@ -93,21 +93,18 @@ class Tuner(Thing):
         for child in self.children:
             self._build_child(account, account.name("trial"), CHILDREN[child], tuner)
         account.tagged(tuner, self.labels)
-        account.claims.append(
-            Claim(
-                detector="hung-training-jobs",
-                arn=tuner,
-                may=self.hung,
-                must=self.hung,
-                certain=all(child.certain for child in self.running),
-                needs=frozenset(
-                    {
-                        "sagemaker:ListHyperParameterTuningJobs",
-                        "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
-                        "sagemaker:ListTags",
-                    }
-                ).union(*(child.needs for child in self.running)),
-            )
+        account.claim(
+            "hung-training-jobs",
+            tuner,
+            waste=self.hung,
+            certain=all(child.certain for child in self.running),
+            needs=frozenset(
+                {
+                    "sagemaker:ListHyperParameterTuningJobs",
+                    "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+                    "sagemaker:ListTags",
+                }
+            ).union(*(child.needs for child in self.running)),
         )
 
     def _build_child(self, account: Account, name: str, child: Job, tuner: str) -> None:
@@ -118,15 +115,12 @@ class Tuner(Thing):
             "sagemaker", ["training_jobs", name], TuningJobArn=tuner, training_job_status=status
         )
         waste = child.hung and not self.labels.exempt
-        account.claims.append(
-            Claim(
-                detector="hung-training-jobs",
-                arn=arn,
-                may=waste,
-                must=waste,
-                certain=child.certain,
-                needs=child.needs | {"sagemaker:ListHyperParameterTuningJobs"},
-            )
+        account.claim(
+            "hung-training-jobs",
+            arn,
+            waste=waste,
+            certain=child.certain,
+            needs=child.needs | {"sagemaker:ListHyperParameterTuningJobs"},
         )
 
 

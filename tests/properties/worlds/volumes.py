@@ -14,7 +14,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -59,15 +58,8 @@ class Stopped(Thing):
         account.be(timedelta())
         waste = self.stopped is not None and self.stopped >= 30 * DAY and not self.labels.exempt
         needs = {"sagemaker:ListNotebookInstances", "sagemaker:DescribeNotebookInstance", "tag:GetResources"}
-        account.claims.append(
-            Claim(
-                detector=DETECTOR,
-                arn=made["NotebookInstanceArn"],
-                may=waste,
-                must=waste,
-                certain=True,
-                needs=frozenset(needs),
-            )
+        account.claim(
+            DETECTOR, made["NotebookInstanceArn"], waste=waste, certain=True, needs=frozenset(needs)
         )
 
 
@@ -128,9 +120,7 @@ class Space(Thing):
         silent = self.wrote is None or self.wrote > 30 * DAY
         waste = not kept and not self.app and silent and self.made >= 30 * DAY and self.size is not None
         needs = {"sagemaker:ListApps", "logs:DescribeLogStreams", "tag:GetResources"}
-        account.claims.append(
-            Claim(detector=DETECTOR, arn=space["SpaceArn"], may=waste, must=waste, needs=frozenset(needs))
-        )
+        account.claim(DETECTOR, space["SpaceArn"], waste=waste, needs=frozenset(needs))
 
 
 NOTEBOOKS = Kind(

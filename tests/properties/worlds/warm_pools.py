@@ -13,7 +13,6 @@ from properties.worlds.base import (
     ROLE,
     UNKEPT,
     Account,
-    Claim,
     Kind,
     Labels,
     Thing,
@@ -63,15 +62,12 @@ class WarmPool(Thing):
         )
         account.tagged(arn, self.labels)
         waits = self.pool == "Available" and self.ended >= HOUR and not self.labels.exempt
-        account.claims.append(
-            Claim(
-                detector="hung-training-jobs",
-                arn=arn,
-                may=waits,
-                must=waits,
-                certain=True,
-                needs=frozenset(self.calls) - {"sagemaker:ListTrainingJobs"},
-            )
+        account.claim(
+            "hung-training-jobs",
+            arn,
+            waste=waits,
+            certain=True,
+            needs=frozenset(self.calls) - {"sagemaker:ListTrainingJobs"},
         )
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.studio_apps import CANVAS, App
 from ml_janitor.core.model import Absent, Signal, Value
-from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

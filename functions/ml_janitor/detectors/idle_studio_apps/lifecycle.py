@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.studio_apps import DELETED, IN_SERVICE, NOT_FOUND, App
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.model import Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps.app import DELETED, IN_SERVICE, NOT_FOUND, App
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:

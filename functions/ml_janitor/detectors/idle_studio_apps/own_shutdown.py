@@ -19,8 +19,8 @@ from ml_janitor.aws.idle_shutdown import (
     described,
     timeout,
 )
+from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.model import Signal, Value
-from ml_janitor.detectors.idle_studio_apps.app import App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.sagemaker_kinds import texts_in
+from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps.app import App
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import logs
+from ml_janitor.aws import logs, studio_tags
+from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
-from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
-from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs, tags
-from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
-from ml_janitor.detectors.idle_studio_apps.app import (
+from ml_janitor.aws.studio_apps import (
     CANVAS,
     IN_SERVICE,
     KERNEL_GATEWAY,
     SYSTEM,
     App,
 )
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
+from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs
+from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.engine.detector import Cleanup, Detector, allow, implied
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class IdleStudioApps(Detector[App]):
         listing = studio.listed(aws)
         apps: list[App] = list(listing.items)
         if any(app.status == IN_SERVICE for app in apps):
-            apps = tags.in_bulk(aws, apps)
+            apps = studio_tags.in_bulk(aws, apps)
             apps = studio.merged(apps, self._read(aws, self._open(apps, now), now))
         yield from apps
         listing.check()
@@ -114,7 +114,7 @@ class IdleStudioApps(Detector[App]):
         if app is None or _never_stopped(app) is not None:
             return app
         (app,) = studio.described(aws, [app])
-        return self._signs_of(aws, [tags.of_one(aws, app)], now)[0]
+        return self._signs_of(aws, [studio_tags.of_one(aws, app)], now)[0]
 
     def _read(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
         """*apps* with signs of use: the cheap one first, then each other for those that it leaves open."""

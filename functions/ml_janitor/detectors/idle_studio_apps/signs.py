@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ml_janitor.aws.idle_shutdown import TYPES
+from ml_janitor.aws.studio_apps import CANVAS, App
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
-from ml_janitor.detectors.idle_studio_apps.app import CANVAS, App
 
 STALE = timedelta(minutes=30)
 """An idle time that was published longer ago than this says nothing about now."""

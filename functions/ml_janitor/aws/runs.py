@@ -16,8 +16,10 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import sagemaker_kinds, tags
+from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
+from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.answers import Listing, describe
+from ml_janitor.aws.event_history import EVENTS, History, member
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     ENDPOINT,
@@ -31,12 +33,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     Kind,
 )
 from ml_janitor.aws.usage_types import usage_prefix
-from ml_janitor.bill.event_history import EVENTS, History, member
-from ml_janitor.bill.joining import Run
 from ml_janitor.core.model import Target, Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps import app as studio
-from ml_janitor.detectors.idle_studio_apps import tags as studio_tags
-from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -47,17 +44,37 @@ LONGEST_JOB = timedelta(days=28)
 MOST_DESCRIBED = 1000
 """Processing and transform jobs that are described, the newest first: each takes a call."""
 
-READS: tuple[Grant, ...] = (
-    allow(SEARCH),
-    *(allow(kind.lists) for kind in (ENDPOINT, NOTEBOOK, APP, PROCESSING_JOB, TRANSFORM_JOB)),
-    *(
-        allow(kind.describes, on=kind.every)
-        for kind in (ENDPOINT, ENDPOINT_CONFIG, PROCESSING_JOB, TRANSFORM_JOB)
-    ),
-    allow(SPACE.lists),
-    allow(tags.GET_RESOURCES),
-    allow("cloudtrail:LookupEvents"),
+CALLS: tuple[tuple[str, str], ...] = (
+    (SEARCH, "*"),
+    *((kind.lists, "*") for kind in (ENDPOINT, NOTEBOOK, APP, PROCESSING_JOB, TRANSFORM_JOB, SPACE)),
+    *((kind.describes, kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, PROCESSING_JOB, TRANSFORM_JOB)),
+    (tags.GET_RESOURCES, "*"),
+    (trail.LOOKUP_EVENTS, "*"),
 )
+"""What reading them calls, and on what."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """
+    *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
+
+    Of an endpoint, *variant* is which of its variants it is, and *model* what that serves; "" is inference
+    components.
+    """
+
+    usage_type: str
+    start: datetime
+    end: datetime | None = None
+    hourly: Decimal = Decimal(1)
+    variant: str = ""
+    model: str = ""
+    shadow: bool = False
+
+    def units(self, begins: datetime, ends: datetime) -> Decimal:
+        """The units from *begins* to *ends*."""
+        seconds = (min(ends, self.end or ends) - max(begins, self.start)).total_seconds()
+        return self.hourly * Decimal(str(seconds)) / 3600 if seconds > 0 else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

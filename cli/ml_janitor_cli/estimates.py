@@ -1,0 +1,251 @@
+"""
+What something would cost, before it is done. Pure arithmetic; prices and measurements are arguments.
+
+Amounts are US dollars, times hours unless a name says otherwise. The mathematics of spot and of commitments
+are those of the advisers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ml_janitor.core import commitment
+from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.spot import Interruption, Spot, purchase
+
+SERVERLESS_GB = range(1, 7)
+"""The memory that a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
+
+HOURS_PER_YEAR = 12 * HOURS_PER_MONTH
+
+
+NEGATIVE = "rates, times, sizes and prices are not negative"
+
+
+class ImpossibleError(ValueError):
+    """What was asked for cannot be; the message is one line and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of an estimate: its *name* in JSON, its *words*, and its *unit*; None is unknown."""
+
+    name: str
+    words: str
+    value: float | None
+    unit: str = "usd"
+
+    @property
+    def known(self) -> float | None:
+        """The value, if it is a number with an end."""
+        return self.value if self.value is not None and math.isfinite(self.value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The numbers, what they advise in a sentence, and what they do not contain."""
+
+    figures: tuple[Figure, ...]
+    advice: str
+    without: str = ""
+
+    @property
+    def values(self) -> Mapping[str, float | None]:
+        """The numbers by name; None for one that has no end."""
+        return {one.name: one.known for one in self.figures}
+
+
+def training(
+    *,
+    hourly_usd: float,
+    instances: int,
+    hours: float,
+    spot: Spot,
+    checkpoints: bool,
+    interruption: Interruption,
+    jobs_a_week: float,
+    storage_gb: float = 0.0,
+    storage_usd: float = 0.0,
+    commitment_discount: float | None = None,
+) -> Estimate:
+    """
+    A job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
+
+    *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*.
+    """
+    _need(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
+    _need(instances >= 1, "a job has at least 1 instance")
+    _need(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
+    _need(min(spot.interruptions, spot.restart, spot.save, storage_gb, storage_usd) >= 0, NEGATIVE)
+    _need(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
+    compute, disk = hourly_usd * instances * hours, storage_gb * storage_usd * instances / HOURS_PER_MONTH
+    interval = spot.interval()
+    every = interval if checkpoints else math.inf
+    on_spot = spot.hours(hours, every)
+    spot_usd = compute * spot.cost(hours, every) + disk * on_spot
+    demand = compute + disk * hours
+    buy = purchase(hours, interruption, jobs_a_week)
+    advice = f"Buy it {buy}."
+    if not checkpoints and spot.hours(hours, interval) < on_spot:
+        advice += (
+            f" First save a checkpoint every {min(interval, hours) * 60:.0f} minutes: each interruption"
+            " begins the job anew without one."
+        )
+    elif spot_usd > demand:
+        advice = "Buy it on demand: on spot, work done again costs more than the discount saves."
+    committed = None if commitment_discount is None else compute * (1 - commitment_discount) + disk * hours
+    return Estimate(
+        (
+            Figure("on_demand_usd", "on demand", demand),
+            Figure("spot_usd", "on spot, work done again included", spot_usd),
+            Figure("spot_hours", "hours on spot", on_spot, "hours"),
+            Figure("checkpoint_hours", "hours between checkpoints that cost least", interval, "hours"),
+            Figure("committed_usd", "under a commitment, if it is used", committed),
+        ),
+        advice,
+        "requests, data transfer, and waiting for spot capacity",
+    )
+
+
+def inference(
+    *,
+    hourly_usd: float,
+    instances: Sequence[float],
+    requests: float,
+    seconds: float,
+    memory_gb: int,
+    gb_second_usd: float,
+    latency: float,
+    cold_start: float,
+    payload_gb: float = 0.0,
+    transfer_usd: float = 0.0,
+) -> Estimate:
+    """
+    An endpoint that is always on against serverless inference, for *requests* a month of *seconds* each.
+
+    *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is what a
+    request and its response weigh, *transfer_usd* what serverless inference takes for a GB of it.
+    """
+    _need(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
+    _need(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
+    _need(requests >= 0 and seconds > 0, "requests are not negative, and take some time")
+    _need(min(gb_second_usd, payload_gb, transfer_usd, latency, cold_start) >= 0, NEGATIVE)
+    _need(hourly_usd > 0, "an hour costs more than 0")
+    always = hourly_usd * sum(instances) / len(instances) * HOURS_PER_MONTH
+    each = seconds * memory_gb * gb_second_usd + payload_gb * transfer_usd
+    serverless, even, first = requests * each, always / each if each else math.inf, cold_start + seconds
+    advice = "Serverless inference costs less." if serverless < always else "The endpoint costs no more."
+    if first > latency and serverless < always:
+        advice = (
+            f"Serverless inference costs less, but the first request after a pause takes about {first:.3g} s,"
+            f" and {latency:g} s are allowed: keep the endpoint."
+        )
+    return Estimate(
+        (
+            Figure("always_on_usd", "always on, a month", always),
+            Figure("serverless_usd", "serverless, a month", serverless),
+            Figure("break_even_requests", "requests a month at which both cost the same", even, "requests"),
+            Figure("first_request_seconds", "the first request after a pause", first, "seconds"),
+        ),
+        advice,
+        "GPUs, VPCs, several models or variants and data capture, which serverless inference does not have",
+    )
+
+
+def batching(
+    *,
+    hourly_usd: float,
+    one_ms: float,
+    batch: int,
+    batch_ms: float,
+    cache_hits: float = 0.0,
+    quantised: float = 1.0,
+) -> Estimate:
+    """
+    A thousand requests one by one against in batches, on an instance that has work all the time.
+
+    *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
+    a quantised model is. They compound: what the cache answers is neither batched nor quantised.
+    """
+    _need(hourly_usd > 0, "an hour costs more than 0")
+    _need(one_ms > 0 and batch_ms > 0, "a request and a batch take some time")
+    _need(batch >= 1, "a batch has at least 1 request")
+    _need(batch_ms <= batch * one_ms, f"a batch of {batch} in {batch_ms:g} ms is slower than one by one")
+    _need(0 <= cache_hits < 1, "a cache answers a share from 0 to below 1")
+    _need(quantised >= 1, "a quantised model is at least as fast (1)")
+    single = hourly_usd * one_ms / 3600
+    batched = hourly_usd * batch_ms / batch / 3600
+    cached = single * (1 - cache_hits)
+    together = batched * (1 - cache_hits) / quantised
+    return Estimate(
+        (
+            Figure("one_by_one_usd", "1,000 requests one by one", single),
+            Figure("batched_usd", "in batches", batched),
+            Figure("cached_usd", "one by one behind the cache", cached),
+            Figure("quantised_usd", "one by one, quantised", single / quantised),
+            Figure("together_usd", "all together", together),
+            Figure("times_cheaper", "times cheaper together", single / together, "times"),
+            Figure("added_ms", "added to a request's time by its batch", batch_ms / quantised - one_ms, "ms"),
+        ),
+        f"A request waits for its batch: it takes {batch_ms / quantised:g} ms, and {one_ms:g} ms alone.",
+        "the time until a batch is full, the cache's own cost, and what quantisation does to the answers",
+    )
+
+
+def distillation(
+    *, teacher_usd: float, student_usd: float, requests: float, once_usd: float, loss: float, allowed: float
+) -> Estimate:
+    """
+    A smaller model in place of a larger one: *requests* a month, each model's dollars for 1,000 of them.
+
+    *once_usd* is what making it costs, *loss* the points of accuracy that it loses, of those *allowed*.
+    """
+    _need(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE)
+    monthly = (teacher_usd - student_usd) * requests / 1000
+    payback = once_usd / monthly if monthly > 0 else None
+    if loss > allowed:
+        advice = f"Keep the larger model: {loss:g} points of accuracy are lost, and {allowed:g} are allowed."
+    elif payback is None:
+        advice = "Keep the larger model: the smaller one saves nothing."
+    else:
+        advice = f"The smaller model has paid for itself after {payback:.1f} months."
+    return Estimate(
+        (
+            Figure("monthly_usd", "saved a month", monthly),
+            Figure("payback_months", "months until it has paid for itself", payback, "months"),
+            Figure("first_year_usd", "saved in the first year, its cost taken off", 12 * monthly - once_usd),
+            Figure("yearly_usd", "saved in each year after it", 12 * monthly),
+        ),
+        advice,
+        "distilling again when the data changes",
+    )
+
+
+def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
+    """What to commit to for a *profile* of dollars on demand, one for each hour."""
+    _need(bool(profile) and min(profile) >= 0, "a profile has a number of dollars, 0 or more, for each hour")
+    _need(0 < discount < 1, "a discount lies between 0 and 1")
+    hours = [[commitment.Usage(usd, discount)] for usd in profile]
+    hourly = commitment.best(hours)
+    paid, demand = commitment.paid(hours, hourly), sum(profile)
+    a_year = HOURS_PER_YEAR / len(profile)
+    advice = f"Commit to ${hourly:.3f} an hour." if hourly else "Commit to nothing."
+    return Estimate(
+        (
+            Figure("break_even", "utilisation at which a commitment costs as much", 1 - discount, "share"),
+            Figure("commitment_usd", "the best commitment, an hour", hourly),
+            Figure("utilisation", "of it used", paid.utilisation, "share"),
+            Figure("coverage", "of the use covered", paid.coverage, "share"),
+            Figure("on_demand_yearly_usd", "a year on demand", demand * a_year),
+            Figure("committed_yearly_usd", "a year with the commitment", paid.usd * a_year),
+        ),
+        advice,
+        "growth: the profile stands for every week of the year",
+    )
+
+
+def _need(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
+    if not holds:
+        raise ImpossibleError(otherwise)

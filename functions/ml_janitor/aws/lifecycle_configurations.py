@@ -1,0 +1,290 @@
+"""
+A bucket's lifecycle configuration as its own text: rules are added to it and taken out of it.
+
+S3 knows no call for one rule: PutBucketLifecycleConfiguration replaces all of them. boto3 would drop every
+element that it does not know, so texts are read and written around it, and no byte of another's rule changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from ml_janitor.aws.answers import ReadError, unless_gone
+from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.lifecycles import LifecycleRule
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+ROOT = "LifecycleConfiguration"
+MOST_RULES = 1000
+"""Rules of one configuration (S3 API reference)."""
+
+NONE = ("NoSuchLifecycleConfiguration",)
+
+_CONDITIONS: Mapping[str, Any] = {
+    "Prefix": {},
+    "Tag": {"Key": {}, "Value": {}},
+    "ObjectSizeGreaterThan": {},
+    "ObjectSizeLessThan": {},
+}
+_KNOWN: Mapping[str, Any] = {
+    ROOT: {
+        "Rule": {
+            "ID": {},
+            "Prefix": {},
+            "Filter": {**_CONDITIONS, "And": _CONDITIONS},
+            "Status": {},
+            "Transition": {"Date": {}, "Days": {}, "StorageClass": {}},
+            "Expiration": {"Date": {}, "Days": {}, "ExpiredObjectDeleteMarker": {}},
+            "NoncurrentVersionTransition": {
+                "NoncurrentDays": {},
+                "NewerNoncurrentVersions": {},
+                "StorageClass": {},
+            },
+            "NoncurrentVersionExpiration": {"NoncurrentDays": {}, "NewerNoncurrentVersions": {}},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": {}},
+        }
+    }
+}
+"""Every element that a configuration can have, and where (S3 API reference)."""
+
+
+NUMBERS = frozenset(
+    {
+        "Days",
+        "NoncurrentDays",
+        "NewerNoncurrentVersions",
+        "DaysAfterInitiation",
+        "ObjectSizeGreaterThan",
+        "ObjectSizeLessThan",
+    }
+)
+
+
+class UnchangeableError(ReadError):
+    """A configuration has to stay as it is; one sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a configuration. *start* and *end* are its place in the text, in bytes."""
+
+    name: str
+    text: str
+    children: tuple[Element, ...]
+    start: int
+    end: int
+
+    def find(self, path: str) -> Iterator[Element]:
+        """The elements under "a/b" in it."""
+        name, _, rest = path.partition("/")
+        for child in self.children:
+            if child.name == name:
+                yield from child.find(rest) if rest else (child,)
+
+    def first(self, path: str) -> str | None:
+        """The text of the first element under *path*, or None."""
+        return next((found.text for found in self.find(path)), None)
+
+    @property
+    def says(self) -> tuple[Any, ...]:
+        """What it says, however S3 orders it: no element of a rule means another thing in another place."""
+        return self.name, self.text, tuple(sorted(child.says for child in self.children))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """
+    The lifecycle configuration of one bucket; *text* is empty if it has none.
+
+    *minimum* is its TransitionDefaultMinimumObjectSize, which is no part of the text, and falls back to the
+    default unless it is sent again. Raises UnchangeableError if the text is not known in whole.
+    """
+
+    text: bytes = b""
+    minimum: str | None = None
+
+    @cached_property
+    def rules(self) -> tuple[Element, ...]:
+        """Its rules, in the order of the text."""
+        return self._root.children if self.text else ()
+
+    @cached_property
+    def _root(self) -> Element:
+        return _parsed(self.text)
+
+    def own(self, rules: Sequence[LifecycleRule]) -> tuple[Element, ...]:
+        """Those of *rules* that it has, as they were written."""
+        written = {_parsed(_whole(_written(rule))).children[0].says for rule in rules}
+        return tuple(rule for rule in self.rules if rule.says in written)
+
+    def named(self, ids: Collection[str]) -> tuple[Element, ...]:
+        """Its rules with one of *ids*, whatever they say."""
+        return tuple(rule for rule in self.rules if rule.first("ID") in ids)
+
+    def adding(self, rules: Sequence[LifecycleRule]) -> Configuration:
+        """The same with *rules* after its own. Raises UnchangeableError beyond S3's number of rules."""
+        if len(self.rules) + len(rules) > MOST_RULES:
+            raise UnchangeableError(
+                f"its lifecycle configuration has {len(self.rules)} of {MOST_RULES} rules"
+            )
+        added = b"".join(map(_written, rules))
+        if not self.text:
+            return Configuration(_whole(added))
+        at = self._root.children[-1].end
+        return Configuration(self.text[:at] + added + self.text[at:], self.minimum)
+
+    def without(self, rules: Collection[Element]) -> Configuration:
+        """The same without *rules*, which are of its own; none if nothing else is in it."""
+        gone = {(rule.start, rule.end) for rule in rules}
+        if len(gone) == len(self.rules):
+            return Configuration()
+        text = self.text
+        for start, end in sorted(gone, reverse=True):
+            text = text[:start] + text[end:]
+        return Configuration(text, self.minimum)
+
+    def digest(self, *, besides: Collection[Element] = ()) -> str:
+        """What it says, but for the rules *besides*, in a few characters; the order of rules says nothing."""
+        says = sorted(repr(rule.says) for rule in self.rules if rule not in besides)
+        minimum = self.minimum if says else None
+        return hashlib.sha256("\n".join([str(minimum), *says]).encode()).hexdigest()
+
+
+# --- S3 ---------------------------------------------------------------------------------------------
+
+
+def read(aws: Aws, bucket: str) -> Configuration:
+    """The configuration of *bucket* as it is now. Raises UnchangeableError and botocore's errors."""
+    owner = aws.account
+    answer: Any = unless_gone(
+        lambda: aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=owner), NONE
+    )
+    if answer is None:
+        return Configuration()
+    found = Configuration(answer[LIFECYCLE_TEXT], answer.get("TransitionDefaultMinimumObjectSize"))
+    if not found.rules:
+        raise UnchangeableError("its lifecycle configuration holds no rules")
+    return found
+
+
+def write(aws: Aws, bucket: str, configuration: Configuration) -> None:
+    """Have *configuration* be that of *bucket*; none deletes what there is."""
+    if not configuration.text:
+        aws.s3.delete_bucket_lifecycle(Bucket=bucket, ExpectedBucketOwner=aws.account)
+        return
+    members: dict[str, Any] = {LIFECYCLE_TEXT: configuration.text}
+    if configuration.minimum is not None:
+        members["TransitionDefaultMinimumObjectSize"] = configuration.minimum
+    aws.s3.put_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=aws.account, **members)
+
+
+# --- text -------------------------------------------------------------------------------------------
+
+
+def _whole(rules: bytes) -> bytes:
+    return f'<{ROOT} xmlns="{NAMESPACE}">'.encode() + rules + f"</{ROOT}>".encode()
+
+
+def _written(rule: LifecycleRule) -> bytes:
+    """*rule* as its element."""
+    parts = [
+        _element("ID", rule.id),
+        f"<Filter>{_element('Prefix', rule.prefix)}</Filter>",
+        _element("Status", "Enabled"),
+        *(
+            f"<Transition>{_element('Days', days)}{_element('StorageClass', name)}</Transition>"
+            for days, name in rule.transitions
+        ),
+    ]
+    ends = (
+        ("Expiration", "Days", rule.expire_after),
+        ("NoncurrentVersionExpiration", "NoncurrentDays", rule.noncurrent_expire_after),
+        ("AbortIncompleteMultipartUpload", "DaysAfterInitiation", rule.abort_uploads_after),
+    )
+    parts += [f"<{name}>{_element(unit, days)}</{name}>" for name, unit, days in ends if days is not None]
+    return f"<Rule>{''.join(parts)}</Rule>".encode()
+
+
+def _element(name: str, value: str | int) -> str:
+    text = escape(str(value), {"\r": "&#xD;", "\n": "&#xA;"})
+    return f"<{name}>{text}</{name}>"
+
+
+def _parsed(text: bytes) -> Element:
+    """The root of a configuration's *text*. Raises UnchangeableError."""
+    parser = expat.ParserCreate()
+    tree = _Tree(parser, text)
+    parser.buffer_text = True
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.characters
+    parser.XmlDeclHandler = tree.declared
+    parser.CommentHandler = parser.ProcessingInstructionHandler = tree.unknown
+    parser.StartDoctypeDeclHandler = tree.unknown
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise UnchangeableError(f"its lifecycle configuration is no XML: {error}") from error
+    (root,) = tree.done
+    return root
+
+
+@dataclass(slots=True)
+class _Open:
+    """An element that has begun: where, with what in it so far, and what may be in it."""
+
+    name: str
+    known: Mapping[str, Any]
+    begins: int
+    text: str
+    children: list[Element]
+
+
+class _Tree:
+    """Makes elements of what expat sees, and refuses what is not known."""
+
+    def __init__(self, parser: Any, text: bytes) -> None:
+        self._parser = parser
+        self._text = text
+        self._open: list[_Open] = []
+        self.done: list[Element] = []
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        known = self._open[-1].known if self._open else _KNOWN
+        allowed = {} if self._open else {"xmlns": NAMESPACE}
+        if name not in known:
+            raise UnchangeableError(f"its lifecycle configuration has the unknown element {name}")
+        if attributes.items() - allowed.items():
+            raise UnchangeableError(f"its lifecycle configuration has unknown attributes at {name}")
+        self._open.append(_Open(name, known[name], self._parser.CurrentByteIndex, "", []))
+
+    def end(self, name: str) -> None:
+        one = self._open.pop()
+        if one.known and one.text.strip():
+            raise UnchangeableError(f"its lifecycle configuration has text in {name}")
+        closes = self._text.index(b">", self._parser.CurrentByteIndex) + 1
+        text = "" if one.known else one.text
+        if name in NUMBERS and not text.isdecimal():
+            raise UnchangeableError(f"its lifecycle configuration has {name} that are no number")
+        element = Element(name, text, tuple(one.children), one.begins, closes)
+        (self._open[-1].children if self._open else self.done).append(element)
+
+    def characters(self, text: str) -> None:
+        if self._open:
+            self._open[-1].text += text
+
+    def declared(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if (encoding or "UTF-8").upper() != "UTF-8":
+            raise UnchangeableError(f"its lifecycle configuration is in {encoding}")
+
+    def unknown(self, *_: object) -> None:
+        raise UnchangeableError("its lifecycle configuration has a comment or an instruction")

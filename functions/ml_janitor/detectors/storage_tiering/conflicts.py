@@ -1,0 +1,113 @@
+"""
+Whether new lifecycle rules would change what the rules of others do. Pure.
+
+What another rule does to an object is that it acts on it on its day, and what the object is in the end: in
+the class that somebody chose as the last one, or deleted. Where rules overlap, S3 deletes by the shorter
+age, moves to the cheaper class, and to Intelligent-Tiering rather than to all but GLACIER and DEEP_ARCHIVE
+(S3 User Guide, "How Amazon S3 handles conflicts in lifecycle configurations"). Delete markers hold no
+bytes, and do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.lifecycles import CLASSES, INFREQUENT, INFREQUENT_DAYS, INTELLIGENT_TIERING
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.lifecycle_configurations import Configuration, Element
+    from ml_janitor.core.lifecycles import LifecycleRule
+
+OLD_FORM = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
+ABOVE_GLACIER = frozenset(CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
+"""The classes before which Intelligent-Tiering wins."""
+
+
+def conflict(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
+    """Why *rules* cannot stand beside those that are *there*, or None."""
+    ids = [rule.id for rule in rules]
+    if taken := there.named(ids):
+        return f"its lifecycle rule {taken[0].first('ID')} has the name of the new one"
+    if any(found.first("Prefix") is not None for found in there.rules):
+        return OLD_FORM
+    for found in there.rules:
+        for rule in rules:
+            if _shares(found, rule) and (why := next(_changed(found, rule), None)) is not None:
+                return f"its lifecycle rule {found.first('ID')} {why}"
+    return None
+
+
+def _shares(found: Element, rule: LifecycleRule) -> bool:
+    """Whether both rules may be about one object: tags and sizes are taken to fit."""
+    if found.first("Status") == "Disabled":
+        return False
+    prefix = found.first("Filter/Prefix") or found.first("Filter/And/Prefix") or ""
+    return prefix.startswith(rule.prefix) or rule.prefix.startswith(prefix)
+
+
+def _changed(found: Element, rule: LifecycleRule) -> Iterator[str]:
+    """What *found* does that *rule* would change, where both are about one object."""
+    if any(True for path in ("Transition/Date", "Expiration/Date") for _ in found.find(path)):
+        yield "acts on a date, and the new one on some of the same objects"
+    yield from _moves(found, rule)
+    yield from _expiry(found, rule)
+    yield from _noncurrent(found, rule)
+    aborts = _days(found, "AbortIncompleteMultipartUpload/DaysAfterInitiation")
+    if rule.abort_uploads_after is not None and any(rule.abort_uploads_after < days for days in aborts):
+        yield f"aborts uploads after {aborts[0]} days, and the new one sooner"
+
+
+def _moves(found: Element, rule: LifecycleRule) -> Iterator[str]:
+    """What it moves: after the new rule did, from a class that leads there, and as the last to move it."""
+    for move in found.find("Transition"):
+        days, name = int(move.first("Days") or 0), move.first("StorageClass") or ""
+        moves = f"moves objects to {name} after {days} days"
+        if name not in CLASSES:
+            yield moves
+        elif rule.expire_after is not None:
+            yield f"{moves}, and the new one deletes them"
+        elif not all(_leads(day, start, days, name) for day, start in rule.transitions):
+            yield f"{moves}, and the new one moves them otherwise"
+
+
+def _leads(day: int, start: str, later: int, name: str) -> bool:
+    """Whether what is moved to *start* on one *day* is moved to *name* *later*, whatever S3 prefers."""
+    if {start, name} <= ABOVE_GLACIER and INTELLIGENT_TIERING in {start, name}:
+        return False
+    if (start, name) == ("ONEZONE_IA", "GLACIER_IR"):
+        return False
+    stays = INFREQUENT_DAYS if start in INFREQUENT else 1
+    return CLASSES.index(start) < CLASSES.index(name) and day + stays <= later
+
+
+def _expiry(found: Element, rule: LifecycleRule) -> Iterator[str]:
+    """What it deletes: before the new rule would, or after all that the new rule moves."""
+    for days in _days(found, "Expiration/Days"):
+        deletes = f"deletes objects after {days} days"
+        if rule.expire_after is not None and rule.expire_after <= days:
+            yield f"{deletes}, and the new one no later"
+        if any(days - day < (INFREQUENT_DAYS if name in INFREQUENT else 1) for day, name in rule.transitions):
+            yield f"{deletes}, and the new one moves them no sooner"
+
+
+def _noncurrent(found: Element, rule: LifecycleRule) -> Iterator[str]:
+    """What it does to old versions: before the new rule deletes them, and to no more and no other ones."""
+    moves = next(found.find("NoncurrentVersionTransition"), None)
+    deletes = next(found.find("NoncurrentVersionExpiration"), None)
+    if moves is None and deletes is None:
+        return
+    if rule.expire_after is not None:
+        yield "is about old versions, which the new one makes by deleting"
+    if moves is not None and rule.transitions:
+        yield "moves old versions, and the new one moves them before they are old"
+    if rule.noncurrent_expire_after is None:
+        return
+    days = _days(found, "NoncurrentVersionExpiration/NoncurrentDays")
+    keeps = deletes is not None and deletes.first("NewerNoncurrentVersions") is not None
+    if keeps or not days or rule.noncurrent_expire_after <= days[0]:
+        yield "is about old versions, which the new one deletes"
+
+
+def _days(found: Element, path: str) -> list[int]:
+    return [int(one.text) for one in found.find(path)]

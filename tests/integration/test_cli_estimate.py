@@ -1,0 +1,53 @@
+"""`janitor estimate`, as it is typed: its numbers, its JSON, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from commands import Janitor
+
+
+def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janitor) -> None:
+    ran = janitor("estimate", "training", "--instance", "ml.p3.8xlarge", "--instances", "4", "--hours", "27")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("Buy it spot.\n")
+    assert "on demand                                  $1,586.93" in ran.out  # 14.688 x 4 x 27, and disks
+
+
+def test_json_has_each_number_and_null_for_the_unknown(janitor: Janitor) -> None:
+    ran = janitor("estimate", "training", "--price", "1", "--hours", "10", "--storage-gb", "0", "--json")
+
+    assert ran.document["estimate"] == "training"
+    assert ran.document["on_demand_usd"] == pytest.approx(10)
+    assert ran.document["committed_usd"] is None
+
+
+def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
+    Path("hours.txt").write_text("1.5\n" * 100 + "0\n" * 10)
+
+    ran = janitor("estimate", "reservation", "hours.txt", "--discount", "0.3", "--json")
+
+    assert ran.document["commitment_usd"] == pytest.approx(1.5 * 0.7)
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("training --instance ml.p3.8xlarg --hours 3", "did you mean ml.p3.8xlarge?"),
+        ("training --hours 3", "give --instance TYPE, or --price"),
+        ("training --price 1 --hours nan", "more than 0"),
+        ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
+        ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
+        ("inference --price 1 --requests inf --ms 5 --memory 9", "1 to 6 GB"),
+        ("reservation nothing.txt --discount 0.3", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> None:
+    ran = janitor("estimate", *typed.split())
+
+    assert (ran.status, ran.out) == (2, "")
+    assert why in ran.err
+    assert ran.err.count("\n") == 1

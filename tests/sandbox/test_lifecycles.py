@@ -1,0 +1,155 @@
+"""Lifecycle configurations: kept element by element, and refused as S3 refuses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+DAYS = {"Days": 10}
+
+
+@pytest.fixture
+def s3(aws: Any) -> Any:
+    client = aws("s3")
+    client.create_bucket(Bucket="plain")
+    return client
+
+
+def put(s3: Any, *rules: dict[str, Any], **more: Any) -> Any:
+    whole = [{"Filter": {}, "Status": "Enabled"} | rule for rule in rules]
+    return s3.put_bucket_lifecycle_configuration(
+        Bucket="plain", LifecycleConfiguration={"Rules": whole}, **more
+    )
+
+
+def test_what_moto_loses_is_kept(s3: Any) -> None:
+    rules: list[dict[str, Any]] = [
+        {
+            "ID": "all",
+            "Filter": {
+                "And": {
+                    "Prefix": "a/",
+                    "Tags": [{"Key": "k", "Value": "v"}, {"Key": "l", "Value": ""}],
+                    "ObjectSizeGreaterThan": 500,
+                    "ObjectSizeLessThan": 64000,
+                }
+            },
+            "Status": "Disabled",
+            "Transitions": [
+                {"Days": 30, "StorageClass": "STANDARD_IA"},
+                {"Days": 60, "StorageClass": "GLACIER_IR"},
+            ],
+            "NoncurrentVersionTransitions": [
+                {"NoncurrentDays": 30, "StorageClass": "GLACIER", "NewerNoncurrentVersions": 2}
+            ],
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 60, "NewerNoncurrentVersions": 3},
+        },
+        {
+            "ID": "large",
+            "Filter": {"ObjectSizeGreaterThan": 0},
+            "Status": "Enabled",
+            "Expiration": {"ExpiredObjectDeleteMarker": True},
+        },
+    ]
+    minimum = "varies_by_storage_class"
+    put(s3, *rules, TransitionDefaultMinimumObjectSize=minimum)
+    found = s3.get_bucket_lifecycle_configuration(Bucket="plain")
+    assert (found["Rules"], found["TransitionDefaultMinimumObjectSize"]) == (rules, minimum)
+    put(s3, *rules)
+    found = s3.get_bucket_lifecycle_configuration(Bucket="plain")
+    assert found["TransitionDefaultMinimumObjectSize"] == "all_storage_classes_128K"
+
+
+def test_a_rule_without_a_name_is_given_one(s3: Any) -> None:
+    put(s3, {"Expiration": DAYS}, {"Filter": {"Prefix": "b/"}, "Expiration": DAYS})
+    one, two = s3.get_bucket_lifecycle_configuration(Bucket="plain")["Rules"]
+    assert one["ID"] != two["ID"]
+
+
+def test_none_is_an_error(s3: Any) -> None:
+    put(s3, {"Expiration": DAYS})
+    s3.delete_bucket_lifecycle(Bucket="plain")
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket="plain")
+
+
+def test_a_thousand_rules_are_the_most(s3: Any) -> None:
+    rules = [{"Filter": {"Prefix": f"{number}/"}, "Expiration": DAYS} for number in range(1001)]
+    put(s3, *rules[:1000])
+    with pytest.raises(ClientError, match="MalformedXML"):
+        put(s3, *rules)
+    assert len(s3.get_bucket_lifecycle_configuration(Bucket="plain")["Rules"]) == 1000
+
+
+REFUSED: list[tuple[list[dict[str, Any]], str]] = [
+    ([{}], "At least one action"),
+    ([{"ID": "a", "Expiration": DAYS}, {"ID": "a", "Expiration": DAYS}], "Rule ID must be unique"),
+    ([{"ID": "a" * 256, "Expiration": DAYS}], "ID length"),
+    ([{"Status": "On", "Expiration": DAYS}], "MalformedXML"),
+    ([{"Expiration": {"Days": 0}}], "positive integer"),
+    ([{"Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}], "MalformedXML"),
+    ([{"Expiration": {"Date": "2027-01-01T12:00:00Z"}}], "midnight"),
+    ([{"Transitions": [{"Days": 29, "StorageClass": "STANDARD_IA"}]}], "equal to 30"),
+    ([{"Transitions": [{"Days": 1, "StorageClass": "STANDARD"}]}], "MalformedXML"),
+    ([{"Transitions": [{"StorageClass": "GLACIER"}]}], "MalformedXML"),
+    (
+        [
+            {"Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}]},
+            {"Transitions": [{"Days": 59, "StorageClass": "GLACIER"}]},
+        ],
+        "30 days more",
+    ),
+    ([{"Transitions": [{"Days": 10, "StorageClass": "GLACIER"}], "Expiration": DAYS}], "greater than"),
+    (
+        [{"Transitions": [{"Date": "2027-01-01", "StorageClass": "GLACIER"}], "Expiration": DAYS}],
+        "Found mixed",
+    ),
+    ([{"NoncurrentVersionExpiration": {"NewerNoncurrentVersions": 2}}], "MalformedXML"),
+    (
+        [{"NoncurrentVersionExpiration": {"NoncurrentDays": 2, "NewerNoncurrentVersions": 101}}],
+        "between 1 and 100",
+    ),
+    (
+        [{"NoncurrentVersionTransitions": [{"NoncurrentDays": 2, "StorageClass": "STANDARD_IA"}]}],
+        "equal to 30",
+    ),
+    ([{"AbortIncompleteMultipartUpload": {}}], "MalformedXML"),
+    (
+        [
+            {
+                "Filter": {"Tag": {"Key": "a", "Value": "b"}},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+            }
+        ],
+        "cannot be specified with Tags",
+    ),
+    ([{"Filter": {"And": {"Prefix": "a"}}, "Expiration": DAYS}], "MalformedXML"),
+    ([{"Filter": {"Prefix": "a", "ObjectSizeLessThan": 9}, "Expiration": DAYS}], "MalformedXML"),
+    (
+        [{"Filter": {"And": {"ObjectSizeGreaterThan": 9, "ObjectSizeLessThan": 9}}, "Expiration": DAYS}],
+        "has to be a value greater",
+    ),
+    ([{"Expiration": DAYS}, {"Prefix": "a", "Expiration": DAYS}], "Base level prefix"),
+]
+
+
+@pytest.mark.parametrize(("rules", "why"), REFUSED)
+def test_what_s3_refuses(s3: Any, rules: list[dict[str, Any]], why: str) -> None:
+    with pytest.raises(ClientError, match=why):
+        put(s3, *rules)
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        s3.get_bucket_lifecycle_configuration(Bucket="plain")
+
+
+def test_rules_of_the_old_form_do_not_overlap_nor_mix(s3: Any) -> None:
+    def put_old(*rules: dict[str, Any]) -> None:
+        whole = [{"Status": "Enabled", "Expiration": DAYS} | rule for rule in rules]
+        s3.put_bucket_lifecycle_configuration(Bucket="plain", LifecycleConfiguration={"Rules": whole})
+
+    put_old({"Prefix": "a/"}, {"Prefix": "b/"})
+    with pytest.raises(ClientError, match="Found overlapping prefixes"):
+        put_old({"Prefix": "a/"}, {"Prefix": "a/b/"})
+    with pytest.raises(ClientError, match="only be used in Lifecycle V2"):
+        put_old({"Prefix": "a/"}, {"Filter": {"Prefix": "b/"}})

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml_janitor.core.spot import Interruption, Spot
+from ml_janitor_cli import estimates
+from ml_janitor_cli.estimates import Estimate, ImpossibleError
+
+SPOT = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
+USD = st.floats(0.01, 100)
+HOURS = st.floats(0.1, 200)
+
+
+def training(hourly_usd: float = 1.0, hours: float = 10.0, spot: Spot = SPOT, **also: float) -> Estimate:
+    known = {"checkpoints": True, "interruption": Interruption.LOW, "jobs_a_week": 1.0, "instances": 1}
+    return estimates.training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)  # type: ignore[arg-type]
+
+
+def inference(requests: float, **also: object) -> Estimate:
+    known = {
+        "hourly_usd": 0.23,
+        "instances": [1.0],
+        "seconds": 0.05,
+        "memory_gb": 4,
+        "gb_second_usd": 0.00002,
+        "latency": 60.0,
+        "cold_start": 10.0,
+    }
+    return estimates.inference(requests=requests, **known | also)  # type: ignore[arg-type]
+
+
+@given(USD, USD, HOURS, HOURS)
+def test_what_costs_or_takes_more_costs_more(
+    price: float, dearer: float, hours: float, longer: float
+) -> None:
+    small, large = training(price, hours).values, training(price + dearer, hours + longer).values
+    for name in ("on_demand_usd", "spot_usd"):
+        assert (small[name] or 0) < (large[name] or 0)
+
+
+@given(HOURS)
+def test_a_job_costs_what_its_instances_and_their_volumes_do(hours: float) -> None:
+    whole = training(2.0, hours, instances=4, storage_gb=500.0, storage_usd=0.14, commitment_discount=0.3)
+
+    disk = 500 * 0.14 * 4 / 730 * hours
+    assert whole.values["on_demand_usd"] == pytest.approx(2 * 4 * hours + disk)
+    assert whole.values["committed_usd"] == pytest.approx(2 * 4 * hours * 0.7 + disk)
+    assert whole.values["spot_usd"] == pytest.approx(
+        (2 * 4 * 0.4 + disk / hours) * SPOT.hours(hours, SPOT.interval())
+    )
+
+
+def test_spot_that_does_its_work_again_and_again_is_seen_to_be_dearer() -> None:
+    often = Spot(interruptions=0.15, restart=0.1, save=0.02, discount=0.6)
+
+    with_them, without = training(hours=48, spot=often), training(hours=48, spot=often, checkpoints=False)
+
+    assert (with_them.values["spot_usd"] or 0) < 48 * 0.5
+    assert (without.values["spot_usd"] or 0) > 48 * 50
+    assert "First save a checkpoint" in without.advice
+    hopeless = Spot(interruptions=30, restart=0.1, save=0.02, discount=0.1)
+    assert training(hours=48, spot=hopeless).advice.startswith("Buy it on demand")
+
+
+@given(st.floats(0.01, 30), st.floats(0.001, 5), st.integers(1, 6), st.floats(0, 0.01))
+def test_at_the_break_even_both_cost_the_same(price: float, each: float, memory: int, payload: float) -> None:
+    asked = {
+        "hourly_usd": price,
+        "seconds": each,
+        "memory_gb": memory,
+        "payload_gb": payload,
+        "transfer_usd": 0.016,
+    }
+    even = inference(0, **asked).values["break_even_requests"]
+
+    assert even is not None
+    there = inference(even, **asked).values
+    assert there["serverless_usd"] == pytest.approx(there["always_on_usd"])
+
+
+def test_the_published_break_even() -> None:
+    """An ml.m5.xlarge at $0.23 against 4 GB for 50 ms: about 42 million requests a month."""
+    assert inference(0).values["break_even_requests"] == pytest.approx(41_975_000)
+    moved = inference(1000, payload_gb=0.001, transfer_usd=0.016).values["serverless_usd"]
+    assert moved == pytest.approx(1000 * (0.05 * 4 * 0.00002 + 0.001 * 0.016))
+
+
+def test_an_endpoint_that_scales_costs_the_mean_of_its_hours() -> None:
+    day = inference(0, instances=[1.0] * 12 + [3.0] * 12).values
+
+    assert day["always_on_usd"] == pytest.approx(0.23 * 2 * 730)
+
+
+def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:
+    assert "keep the endpoint" in inference(1000, latency=1.0).advice
+    assert inference(1000, latency=60.0).advice == "Serverless inference costs less."
+    assert inference(1e9, latency=1.0).advice == "The endpoint costs no more."
+
+
+def test_savings_compound_and_do_not_add_up() -> None:
+    found = estimates.batching(
+        hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.5, quantised=2.0
+    ).values
+
+    assert found["one_by_one_usd"] == pytest.approx(0.01)
+    assert found["batched_usd"] == pytest.approx(0.002)
+    assert found["together_usd"] == pytest.approx(0.0005)
+    assert found["times_cheaper"] == pytest.approx(5 * 2 * 2)
+    assert found["added_ms"] == pytest.approx(0)
+
+
+def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost() -> None:
+    asked = {"teacher_usd": 4.2, "student_usd": 0.6, "requests": 2e6, "once_usd": 9000.0}
+
+    good = estimates.distillation(**asked, loss=0.4, allowed=1.0)
+    bad = estimates.distillation(**asked, loss=1.4, allowed=1.0)
+
+    assert (good.values["payback_months"] or 0) * (good.values["monthly_usd"] or 0) == pytest.approx(9000)
+    assert good.values["first_year_usd"] == pytest.approx(12 * 7200 - 9000)
+    assert bad.advice.startswith("Keep the larger model")
+    dearer = estimates.distillation(teacher_usd=1, student_usd=2, requests=10, once_usd=1, loss=0, allowed=1)
+    assert dearer.values["payback_months"] is None
+
+
+def test_no_other_commitment_costs_less() -> None:
+    chance = random.Random(7)  # noqa: S311 - no secret
+    profile = [chance.choice((0.0, 1.0, 4.0)) + chance.random() for _ in range(168)]
+
+    found = estimates.reservation(profile=profile, discount=0.27).values
+
+    def yearly(commitment: float) -> float:
+        spent = sum(commitment + max(usd - commitment / 0.73, 0) for usd in profile)
+        return spent * 12 * 730 / len(profile)
+
+    assert found["committed_yearly_usd"] == pytest.approx(
+        min(yearly(cent / 100) for cent in range(600)), rel=0.001
+    )
+    assert found["break_even"] == pytest.approx(0.73)
+    assert found["on_demand_yearly_usd"] == pytest.approx(yearly(0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (lambda: training(hours=-1), "more than 0"),
+        (lambda: training(hours=float("nan")), "more than 0"),
+        (lambda: training(hourly_usd=0), "more than 0"),
+        (lambda: training(instances=0), "at least 1 instance"),
+        (lambda: training(spot=Spot(0.1, 0, 0, 1.2)), "between 0 and 1"),
+        (lambda: training(spot=Spot(-0.1, 0, 0, 0.6)), "not negative"),
+        (lambda: training(commitment_discount=1.0), "between 0 and 1"),
+        (lambda: inference(-1), "not negative"),
+        (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
+        (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
+        (lambda: estimates.batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3), "slower than one by one"),
+        (
+            lambda: estimates.batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
+            "below 1",
+        ),
+        (lambda: estimates.reservation(profile=[], discount=0.3), "for each hour"),
+        (lambda: estimates.reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
+        (lambda: estimates.reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:
+    with pytest.raises(ImpossibleError, match=why):
+        asked()  # type: ignore[operator]
+
+
+def test_the_advisers_and_the_estimate_agree() -> None:
+    """The saving of spot-training on a family of one job is that of the estimate."""
+    found = training(2.0, 24.0).values
+    saved = Decimal(str(24.0 * (1 - SPOT.cost(24.0, SPOT.interval())) * 2.0))
+
+    assert (found["on_demand_usd"] or 0) - (found["spot_usd"] or 0) == pytest.approx(float(saved))

@@ -1,0 +1,293 @@
+"""The texts of lifecycle configurations: rules come and go, and no byte of the others changes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
+from ml_janitor.aws.lifecycle_configurations import MOST_RULES, Configuration, UnchangeableError
+from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.detectors.storage_tiering.conflicts import conflict
+
+VARIES = "varies_by_storage_class"
+
+
+def whole(inner: str) -> bytes:
+    return f'<LifecycleConfiguration xmlns="{NAMESPACE}">{inner}</LifecycleConfiguration>'.encode()
+
+
+def rule(inner: str) -> str:
+    return f"<Rule><ID>a</ID><Filter><Prefix>logs/</Prefix></Filter><Status>Enabled</Status>{inner}</Rule>"
+
+
+EXPIRES = rule("<Expiration><Days>400</Days></Expiration>")
+ALL = LifecycleRule(
+    id=f"{OURS}1",
+    prefix="logs/<&>\n/",
+    transitions=((30, "STANDARD_IA"), (90, "GLACIER_IR")),
+    expire_after=365,
+    noncurrent_expire_after=30,
+    abort_uploads_after=7,
+)
+
+
+def test_a_rule_is_written_after_the_others() -> None:
+    there = Configuration(whole(f"\n {EXPIRES}\n"), VARIES)
+    merged = there.adding([ALL])
+    assert merged.minimum == VARIES
+    own = (
+        "<Rule><ID>ml-janitor-1</ID><Filter><Prefix>logs/&lt;&amp;&gt;&#xA;/</Prefix></Filter>"
+        "<Status>Enabled</Status>"
+        "<Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"
+        "<Transition><Days>90</Days><StorageClass>GLACIER_IR</StorageClass></Transition>"
+        "<Expiration><Days>365</Days></Expiration>"
+        "<NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration>"
+        "<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation>"
+        "</AbortIncompleteMultipartUpload></Rule>"
+    )
+    assert merged.text == whole(f"\n {EXPIRES}{own}\n")
+    assert merged.without(merged.own([ALL])) == there
+    assert Configuration().adding([ALL]) == Configuration(whole(own))
+    assert Configuration(whole(own), VARIES).without(merged.own([ALL])[:0]).text == whole(own)
+
+
+def test_of_a_configuration_that_is_ours_alone_nothing_is_left() -> None:
+    merged = Configuration().adding([ALL])
+    assert merged.without(merged.own([ALL])) == Configuration()
+
+
+def test_a_rule_is_ours_in_whatever_order_s3_answers_it() -> None:
+    text = Configuration().adding([ALL]).text.replace(b"<Status>Enabled</Status>", b"")
+    reordered = text.replace(b"</Rule>", b" <Status>Enabled</Status></Rule>")
+    assert len(Configuration(reordered).own([ALL])) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<Days>90</Days>", b"<Days>91</Days>"),
+        (b"Enabled", b"Disabled"),
+        (b"ml-janitor-1", b"ml-janitor-2"),
+        (b"logs/", b"log/"),
+        (b"GLACIER_IR", b"GLACIER"),
+    ],
+)
+def test_a_rule_that_somebody_changed_is_not_ours(old: bytes, new: bytes) -> None:
+    text = Configuration().adding([ALL]).text
+    assert old in text
+    there = Configuration(text.replace(old, new))
+    assert not there.own([ALL])
+    assert len(there.named([ALL.id])) == (b"janitor" not in old)
+
+
+def test_a_digest_tells_texts_apart_that_say_something_else() -> None:
+    there = Configuration(whole(EXPIRES), VARIES)
+    same = Configuration(
+        whole(f"\n{EXPIRES}").replace(b"<ID>a</ID>", b"").replace(b"</Rule>", b"<ID>a</ID></Rule>"), VARIES
+    )
+    assert there.digest() == same.digest()
+    merged = there.adding([ALL])
+    assert merged.digest(besides=merged.own([ALL])) == there.digest()
+    others = [
+        merged,
+        Configuration(),
+        Configuration(there.text, "all_storage_classes_128K"),
+        Configuration(whole(EXPIRES.replace("400", "401")), VARIES),
+        Configuration(whole(EXPIRES + EXPIRES.replace("<ID>a", "<ID>b")), VARIES),
+    ]
+    assert there.digest() not in [one.digest() for one in others]
+
+
+def test_a_thousand_rules_are_the_most() -> None:
+    rules = [EXPIRES.replace("<ID>a", f"<ID>a{number}") for number in range(MOST_RULES)]
+    with pytest.raises(UnchangeableError, match="has 1000 of 1000 rules"):
+        Configuration(whole("".join(rules))).adding([ALL])
+    assert len(Configuration(whole("".join(rules[1:]))).adding([ALL]).rules) == MOST_RULES
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (whole(rule("<Freeze><Days>1</Days></Freeze>")), "unknown element Freeze"),
+        (whole(rule("<Expiration><Hours>1</Hours></Expiration>")), "unknown element Hours"),
+        (whole(rule("<Days>1</Days>")), "unknown element Days"),
+        (whole(EXPIRES + "<Defaults/>"), "unknown element Defaults"),
+        (b"<Lifecycle/>", "unknown element Lifecycle"),
+        (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
+        (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
+        (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
+        (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
+        (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
+        (whole(f"<!-- note -->{EXPIRES}"), "comment"),
+        (whole(f"<?note?>{EXPIRES}"), "instruction"),
+        (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
+        (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
+        (whole(EXPIRES)[:-9], "no XML"),
+    ],
+)
+def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
+    with pytest.raises(UnchangeableError, match=why):
+        Configuration(text).adding([ALL])
+
+
+# --- beside the rules of others ------------------------------------------------------------------
+
+
+WAYS: tuple[tuple[tuple[int, str], ...], ...] = (
+    (),
+    ((0, "INTELLIGENT_TIERING"),),
+    ((30, "STANDARD_IA"), (90, "GLACIER_IR"), (365, "DEEP_ARCHIVE")),
+    ((60, "STANDARD_IA"),),
+    ((1, "GLACIER_IR"),),
+    ((30, "ONEZONE_IA"),),
+)
+
+
+def random_rules(chance: random.Random) -> list[LifecycleRule]:
+    """One or two rules as the janitor may want to add them."""
+    rules = []
+    for number in range(chance.randint(1, 2)):
+        transitions = chance.choice(WAYS)
+        rules.append(
+            LifecycleRule(
+                id=f"{OURS}{number}",
+                prefix=chance.choice(PREFIXES[1:]),
+                transitions=transitions,
+                expire_after=chance.choice((None, None, 401)) if transitions else chance.choice((7, 90)),
+                noncurrent_expire_after=chance.choice((None, None, 15, 91)),
+                abort_uploads_after=chance.choice((None, 7)),
+            )
+        )
+    return rules
+
+
+MOVES = LifecycleRule(id=f"{OURS}1", prefix="logs/", transitions=((30, "STANDARD_IA"), (90, "GLACIER_IR")))
+TIERS = LifecycleRule(id=f"{OURS}1", prefix="logs/", transitions=((0, "INTELLIGENT_TIERING"),))
+ONE_ZONE = LifecycleRule(id=f"{OURS}1", prefix="logs/", transitions=((30, "ONEZONE_IA"),))
+DELETES = LifecycleRule(id=f"{OURS}1", prefix="logs/", expire_after=90)
+OLD = LifecycleRule(id=f"{OURS}1", prefix="logs/", noncurrent_expire_after=30)
+ABORTS = LifecycleRule(id=f"{OURS}1", prefix="logs/", abort_uploads_after=7)
+
+
+def moves(*ways: tuple[int, str]) -> str:
+    inner = (f"<Days>{days}</Days><StorageClass>{name}</StorageClass>" for days, name in ways)
+    return "".join(f"<Transition>{one}</Transition>" for one in inner)
+
+
+def deletes(days: int) -> str:
+    return f"<Expiration><Days>{days}</Days></Expiration>"
+
+
+def old(days: int, more: str = "") -> str:
+    inner = f"<NoncurrentDays>{days}</NoncurrentDays>{more}"
+    return f"<NoncurrentVersionExpiration>{inner}</NoncurrentVersionExpiration>"
+
+
+OLD_MOVES = (
+    "<NoncurrentVersionTransition><NoncurrentDays>30</NoncurrentDays><StorageClass>GLACIER</StorageClass>"
+    "</NoncurrentVersionTransition>"
+)
+MARKERS = "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>"
+ABORT = (
+    "<AbortIncompleteMultipartUpload><DaysAfterInitiation>{}</DaysAfterInitiation>"
+    "</AbortIncompleteMultipartUpload>"
+)
+DATED = "<Expiration><Date>2027-01-01T00:00:00.000Z</Date></Expiration>"
+KEEPS = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "stands"),
+    [
+        (moves((120, "GLACIER")), MOVES, True),  # it goes on from where ours leaves it
+        (moves((91, "GLACIER")), MOVES, True),
+        (moves((90, "GLACIER")), MOVES, False),
+        (moves((60, "GLACIER")), MOVES, False),
+        (moves((120, "GLACIER_IR")), MOVES, False),
+        (moves((120, "STANDARD_IA")), MOVES, False),
+        (moves((120, "EXPRESS_ONEZONE")), MOVES, False),
+        (moves((91, "GLACIER")), TIERS, True),  # which is preferred to Intelligent-Tiering
+        (moves((91, "DEEP_ARCHIVE")), TIERS, True),
+        (moves((91, "GLACIER_IR")), TIERS, False),
+        (moves((91, "INTELLIGENT_TIERING")), MOVES, False),
+        (moves((60, "GLACIER")), ONE_ZONE, True),
+        (moves((59, "GLACIER")), ONE_ZONE, False),
+        (moves((60, "GLACIER_IR")), ONE_ZONE, False),
+        (moves((30, "GLACIER")), DELETES, False),
+        (deletes(91), DELETES, False),
+        (deletes(90), DELETES, False),
+        (deletes(89), DELETES, True),
+        (deletes(91), MOVES, True),
+        (deletes(90), MOVES, False),
+        (deletes(60), ONE_ZONE, True),
+        (deletes(59), ONE_ZONE, False),
+        (DATED, ABORTS, False),
+        (MARKERS, DELETES, True),
+        (MARKERS, OLD, True),
+        (old(30), DELETES, False),
+        (old(29), OLD, True),
+        (old(30), OLD, False),
+        (old(29, KEEPS), OLD, False),
+        (OLD_MOVES, OLD, False),
+        (OLD_MOVES + old(29), OLD, True),
+        (OLD_MOVES, MOVES, False),
+        (old(1), MOVES, True),
+        (ABORT.format(7), ABORTS, True),
+        (ABORT.format(8), ABORTS, False),
+        (ABORT.format(8), MOVES, True),
+    ],
+)
+def test_what_may_stand_beside_a_rule(theirs: str, ours: LifecycleRule, *, stands: bool) -> None:
+    beside = rule(theirs)
+    why = conflict(Configuration(whole(beside)), [ours])
+    assert (why is None) is stands
+    assert why is None or why.startswith("its lifecycle rule a ")
+    for elsewhere in (beside.replace("logs/", "tmp/"), beside.replace("Enabled", "Disabled")):
+        assert conflict(Configuration(whole(elsewhere)), [ours]) is None
+    if not stands:  # it may be about the same objects, whatever else its filter says
+        tag = "<Tag><Key>a</Key><Value>b</Value></Tag>"
+        both = "<Filter><And><Prefix>logs/app/</Prefix>" + tag + "</And></Filter>"
+        for filtered in (
+            "<Filter/>",
+            f"<Filter>{tag}</Filter>",
+            both,
+            "<Filter><Prefix>lo</Prefix></Filter>",
+        ):
+            other = beside.replace("<Filter><Prefix>logs/</Prefix></Filter>", filtered)
+            assert other != beside
+            assert conflict(Configuration(whole(other)), [ours]) is not None
+
+
+def test_a_name_that_is_taken_and_the_old_form_refuse() -> None:
+    taken = rule(deletes(1)).replace("<ID>a", f"<ID>{ABORTS.id}")
+    assert (
+        conflict(Configuration(whole(taken)), [ABORTS])
+        == "its lifecycle rule ml-janitor-1 has the name of the new one"
+    )
+    plain = rule(deletes(1)).replace("<Filter><Prefix>logs/</Prefix></Filter>", "<Prefix>tmp/</Prefix>")
+    assert "of the old form" in str(conflict(Configuration(whole(plain)), [ABORTS]))
+    assert conflict(Configuration(), [ABORTS]) is None
+
+
+def test_a_thousand_configurations_of_others_stay_as_they_are_in_text_and_effect() -> None:
+    chance, verdicts = random.Random(16), Counter[bool]()  # noqa: S311 - no secret
+    for _ in range(1000):
+        text, minimum = random_text(chance), chance.choice((VARIES, "all_storage_classes_128K"))
+        rules = random_rules(chance)
+        there = Configuration(text.encode(), minimum)
+        merged = there.adding(rules)
+        added = merged.own(rules)
+        assert [one.first("ID") for one in added] == [one.id for one in rules]
+        assert merged.text[: added[0].start] + merged.text[added[-1].end :] == there.text
+        assert merged.without(added) == there
+        stands = conflict(there, rules) is None
+        verdicts[stands] += 1
+        prefixes = {*PREFIXES, *(one.prefix for one in rules)}
+        if stands:
+            ours, theirs = chance.choice(((0, 0), (50, 0), (200, 0), (500, 500)))
+            new = merged.text.decode()
+            assert changed(text, new, minimum, prefixes, ours=ours, theirs=theirs) is None, (text, rules)
+    assert min(verdicts.values()) > 200
