@@ -97,7 +97,7 @@ class CrossRegionTraffic(Detector[Line]):
     asks_for = Change.REPLACE
     reads = (
         *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
-        allow(PROCESSING_JOB.describes),  # of the regions that bytes reach, too
+        allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),  # also where bytes go
         *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
         *(allow(f"s3:{verb}", on="arn:aws:s3:::*") for verb in ("GetReplicationConfiguration", "ListBucket")),
