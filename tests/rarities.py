@@ -273,3 +273,12 @@ def copies(session: boto3.Session) -> None:
             ExecutionRoleArn=ROLE,
             PrimaryContainer={"Image": f"{image}:1", "ModelDataUrl": f"s3://{bucket}/a/model.tar.gz"},
         )
+
+
+def savings_plan(box: Control, commitment: str = "0.010") -> None:
+    """A Savings Plan of the account's own, of so many dollars an hour."""
+    box.set_bill(
+        plans=[
+            {"savingsPlanType": "SageMaker", "commitment": commitment, "state": "active", "currency": "USD"}
+        ]
+    )

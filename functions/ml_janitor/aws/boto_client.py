@@ -28,6 +28,7 @@ type ServiceName = Literal[
     "s3",
     "s3control",
     "sagemaker",
+    "savingsplans",
     "secretsmanager",
     "sts",
 ]

@@ -17,6 +17,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     jobs.DETECTOR: jobs.JOBS,
     studio.DETECTOR: studio.APPS,
     storage.DETECTOR: storage.ARTIFACTS,
+    storage.TIERING: storage.BUCKETS,
     kept.DETECTOR: kept.KEPT,
     "cross-region-traffic": TRANSFERS,
 }
@@ -30,12 +31,9 @@ def history() -> Plan:
     for row in (*storage.BUCKETS, *studio.DOMAINS.values()):
         row.plan(plan)
     studio.plan_profiles(plan)
-    for table in (
-        *TABLES.values(),
-        storage.DATASETS,
-        LEFTOVERS,
-        [one for one in PAYMENTS if one not in TRANSFERS],
-    ):
+    others = (table for table in TABLES.values() if table is not storage.BUCKETS)
+    charges = [one for one in PAYMENTS if one not in TRANSFERS]
+    for table in (*others, storage.DATASETS, LEFTOVERS, charges):
         for row in table:
             row.plan(plan)
     return plan
