@@ -36,6 +36,7 @@ SERVICES = frozenset(
         "cloudtrail",
         "cloudwatch",
         "dynamodb",
+        "ec2",
         "ecr",
         "kms",
         "lambda",
@@ -45,6 +46,7 @@ SERVICES = frozenset(
         "s3",
         "s3control",
         "sagemaker",
+        "savingsplans",
         "secretsmanager",
         "ssm",  # powertools.utilities.parameters makes one at import of its convenience module
         "sts",

@@ -61,10 +61,13 @@ CLIENTS = {"tag": "resourcegroupstaggingapi"}
 
 CALLS = {
     "s3:GetBucketObjectLockConfiguration": "GetObjectLockConfiguration",
+    "s3:GetReplicationConfiguration": "GetBucketReplication",
     "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
     "s3:GetObject": "HeadObject",
     "s3:ListAllMyBuckets": "ListBuckets",
+    "s3:GetMetricsConfiguration": "ListBucketMetricsConfigurations",
     "s3:ListBucket": "ListObjectsV2",
+    "s3:ListBucketMultipartUploads": "ListMultipartUploads",
     "s3:ListBucketVersions": "ListObjectVersions",
 }
 """The API operation that an action allows, where it has another name (Service Authorization Reference)."""

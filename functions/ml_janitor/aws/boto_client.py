@@ -18,6 +18,7 @@ type ServiceName = Literal[
     "cloudwatch",
     "cost-optimization-hub",
     "dynamodb",
+    "ec2",
     "ecr",
     "kms",
     "lambda",
@@ -27,6 +28,7 @@ type ServiceName = Literal[
     "s3",
     "s3control",
     "sagemaker",
+    "savingsplans",
     "secretsmanager",
     "sts",
 ]

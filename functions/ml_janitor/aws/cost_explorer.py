@@ -23,6 +23,8 @@ REGION = "us-east-1"
 GET_COST_AND_USAGE = "ce:GetCostAndUsage"
 GET_COST_FORECAST = "ce:GetCostForecast"
 GET_DIMENSION_VALUES = "ce:GetDimensionValues"
+GET_COVERAGE = "ce:GetSavingsPlansCoverage"
+GET_UTILIZATION = "ce:GetSavingsPlansUtilization"
 GET_TAGS = "ce:GetTags"
 LIST_COST_ALLOCATION_TAGS = "ce:ListCostAllocationTags"
 
@@ -103,16 +105,32 @@ class CostExplorer:
         *without* are record types that are left out, *services* those that alone count. A listing is whole or
         not at all. Raises RefusedError.
         """
+        return self._costs("DAILY", first, until, groups, _filtered(without, services))
+
+    def monthly(
+        self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
+    ) -> list[Row]:
+        """The same by calendar month, or what of one is asked for: fewer pages. Raises RefusedError."""
+        return self._costs("MONTHLY", first, until, groups, _filtered(without, ()))
+
+    def _costs(
+        self,
+        granularity: str,
+        first: date,
+        until: date,
+        groups: Sequence[Mapping[str, str]],
+        filtered: Mapping[str, Any],
+    ) -> list[Row]:
         asked: dict[str, Any] = {
             "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
-            "Granularity": "DAILY",
+            "Granularity": granularity,
             "Metrics": [UNBLENDED, AMORTIZED, QUANTITY],
             "GroupBy": list(groups),
-            **_filtered(without, services),
+            **filtered,
         }
         return [
             row
-            for page in self._pages(self._client.get_cost_and_usage, asked)
+            for page in self.pages(self._client.get_cost_and_usage, asked)
             for period in page["ResultsByTime"]
             for row in _rows(period)
         ]
@@ -120,12 +138,12 @@ class CostExplorer:
     def services(self, first: date, until: date) -> frozenset[str]:
         """The names of all services that were charged. Raises RefusedError."""
         asked = {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}, "Dimension": "SERVICE"}
-        pages = self._pages(self._client.get_dimension_values, asked)
+        pages = self.pages(self._client.get_dimension_values, asked)
         return frozenset(value["Value"] for page in pages for value in page["DimensionValues"])
 
     def tag_keys(self, first: date, until: date) -> frozenset[str]:
         """The keys of all active tags that something charged has. Raises RefusedError."""
-        pages = self._pages(self._client.get_tags, {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}})
+        pages = self.pages(self._client.get_tags, {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}})
         return frozenset(key for page in pages for key in page["Tags"])
 
     def tags_active(self, keys: Sequence[str]) -> Mapping[str, bool]:
@@ -135,7 +153,7 @@ class CostExplorer:
         Only a management account may ask. Raises RefusedError.
         """
         asked = {"TagKeys": list(keys)}
-        pages = self._pages(self._client.list_cost_allocation_tags, asked, following="NextToken")
+        pages = self.pages(self._client.list_cost_allocation_tags, asked, following="NextToken")
         return {
             tag["TagKey"]: tag["Status"] == "Active" for page in pages for tag in page["CostAllocationTags"]
         }
@@ -144,7 +162,7 @@ class CostExplorer:
         self, first: date, until: date, *, without: Sequence[str] = (), services: Sequence[str] = ()
     ) -> Prediction:
         """What the days from *first* until *until* will cost. Raises RefusedError."""
-        answer = self._ask(
+        answer = self.ask(
             self._client.get_cost_forecast,
             {
                 "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
@@ -161,17 +179,19 @@ class CostExplorer:
             high=sum((Decimal(one["PredictionIntervalUpperBound"]) for one in by_month), Decimal(0)),
         )
 
-    def _pages(
+    def pages(
         self, call: Callable[..., Any], asked: Mapping[str, Any], *, following: str = "NextPageToken"
     ) -> list[Mapping[str, Any]]:
-        page = self._ask(call, asked)
+        """Every page that *call* answers. Raises RefusedError."""
+        page = self.ask(call, asked)
         pages = [page]
         while page.get(following):
-            page = self._ask(call, {**asked, following: page[following]})
+            page = self.ask(call, {**asked, following: page[following]})
             pages.append(page)
         return pages
 
-    def _ask(self, call: Callable[..., Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def ask(self, call: Callable[..., Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What *call* answers, which counts as a request. Raises RefusedError."""
         if self.requests >= self._max_requests:
             raise RefusedError(RefusalCause.OVER_LIMIT)
         try:

@@ -181,6 +181,14 @@ def products(
     return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
 
 
+def rented(usage_type: str) -> tuple[Component, str] | None:
+    """The component and the instance type that a usage type of the bill names; None if it names none."""
+    for component, usage in USAGES.items():
+        if named := re.fullmatch(rf"(?:[A-Z0-9]+-)?{usage.word}(ml\.[a-z0-9.-]+)", usage_type, re.IGNORECASE):
+            return component, named[1]
+    return None
+
+
 def instance_prices(products: Iterable[Mapping[str, Any]], component: Component) -> dict[str, Decimal]:
     """
     Hourly on-demand dollars by instance type, of those *products* that the usage type of *component* names.

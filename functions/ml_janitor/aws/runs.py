@@ -60,7 +60,7 @@ class Run:
     *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
 
     Of an endpoint, *variant* is which of its variants it is, and *model* what that serves; "" is inference
-    components.
+    components. *reserved* is whether it ran on capacity that was paid for in advance.
     """
 
     usage_type: str
@@ -70,6 +70,7 @@ class Run:
     variant: str = ""
     model: str = ""
     shadow: bool = False
+    reserved: bool = False
 
     def units(self, begins: datetime, ends: datetime) -> Decimal:
         """The units from *begins* to *ends*."""
@@ -148,6 +149,7 @@ def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
                     start=start,
                     end=end,
                     hourly=group["InstanceCount"] * share,
+                    reserved="TrainingPlanArn" in resources,
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
                 if start is not None and "InstanceType" in group
@@ -273,6 +275,9 @@ def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datet
                     variant=name,
                     model=str(member(variant, "ModelName") or ""),
                     shadow=part.startswith("Shadow"),
+                    reserved=bool(
+                        member(member(variant, "CapacityReservationConfig") or {}, "MlReservationArn")
+                    ),
                 )
 
 
@@ -312,7 +317,11 @@ def _apps(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     for app in studio_tags.in_bulk(aws, running):
         usage = _usage(aws, f"Studio:{app.type}-{app.instance_type}")
         if app.started < now:
-            found.append(Used(target=app.target, runs=(Run(usage_type=usage, start=app.started),)))
+            found.append(
+                Used(
+                    target=app.target, runs=(Run(usage_type=usage, start=app.started, reserved=app.reserved),)
+                )
+            )
     for target, what, (start, end) in history.apps(aws):
         run = Run(usage_type=_usage(aws, f"Studio:{what}"), start=start, end=end)
         found.append(Used(target=target, runs=(run,), ended=end))

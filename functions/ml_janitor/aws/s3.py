@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
+LIST_BUCKETS = "s3:ListBuckets"
 LIST_OBJECTS = "s3:ListObjectsV2"
+GET_LIFECYCLE = "s3:GetBucketLifecycleConfiguration"
+GET_LOCK = "s3:GetObjectLockConfiguration"
+GET_OBJECT_TAGGING = "s3:GetObjectTagging"
+
+NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
+NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
+"""What is answered where there is none."""
+
+LARGEST_PAGE = 1000
+"""Buckets that a page of ListBuckets can have."""
 
 PAGES = 200
 """How many pages of 1,000 keys are read under one prefix before it counts as unreadable."""
@@ -69,11 +80,11 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Ne
 
 
 def size(aws: Aws, uri: str) -> Signal[int]:
-    """The bytes of the object *uri*, or of all in the folder of that name; `Absent` if there is neither."""
+    """The bytes of the object, folder or bucket that *uri* names; `Absent` if nothing is stored there."""
 
     def read() -> list[int]:
         bucket, key = location(uri)
-        folder = f"{key.rstrip('/')}/"
+        folder = f"{key.rstrip('/')}/" if key else ""
         return [
             entry["Size"]
             for entry in _entries(aws, bucket, key)

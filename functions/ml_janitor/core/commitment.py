@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 HOUR = timedelta(hours=1)
@@ -93,3 +94,92 @@ def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
             break
         commitment, slope = position, slope + bend
     return max(commitment - owned, 0.0)
+
+
+# --- whose use it is ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """
+    What one resource used of one *kind*, at its price on demand.
+
+    *names* are the ARNs that a finding may name it by, in lower case: its own, and of a job its family's. The
+    last of them is whose share of a saving it is.
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """What all use of one *kind* cost on demand in each hour, in dollars, and the *discount* on it."""
+
+    kind: str
+    hourly: tuple[float, ...]
+    discount: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hours:
+    """
+    The use in *count* hours after *since*, of resources, and as it was billed.
+
+    *totals* is None where nothing was billed by the hour: then the use of resources is all that is known.
+    *others* is how many resources were left out; None before anybody knows which.
+    """
+
+    since: datetime
+    count: int
+    uses: tuple[Use, ...]
+    totals: tuple[Total, ...] | None = None
+    others: int | None = None
+
+    def without(self, named: frozenset[str]) -> Hours:
+        """The same without the resources that are *named*: what they used is taken from the totals, too."""
+        gone = [use for use in self.uses if not named.isdisjoint(use.names)]
+        left = tuple(use for use in self.uses if named.isdisjoint(use.names))
+        totals = None if self.totals is None else tuple(self._less(one, gone) for one in self.totals)
+        return replace(self, uses=left, totals=totals, others=len({use.names[0] for use in gone}))
+
+    def _less(self, total: Total, gone: Sequence[Use]) -> Total:
+        spans = [span for use in gone if use.kind == total.kind for span in use.spans]
+        if not spans:
+            return total
+        less = [sum(one.usd for one in hour) for hour in by_hour(spans, self.since, self.count)]
+        left = (max(usd - taken, 0.0) for usd, taken in zip(total.hourly, less, strict=True))
+        return replace(total, hourly=tuple(left))
+
+    def each(self) -> list[list[Usage]]:
+        """The use in each of the hours."""
+        if self.totals is None:
+            return by_hour((span for use in self.uses for span in use.spans), self.since, self.count)
+        return [
+            [Usage(one.hourly[hour], one.discount) for one in self.totals if one.hourly[hour] > 0]
+            for hour in range(self.count)
+        ]
+
+    def shares(self) -> Mapping[str, float]:
+        """
+        Which part of a saving comes from which resource: as what the discount on all its use would be.
+
+        The resources of a kind have no more together than what was billed of it.
+        """
+        weights = defaultdict[tuple[str, str], float](float)
+        for use in self.uses:
+            for hour in by_hour(use.spans, self.since, self.count):
+                weights[use.names[-1], use.kind] += sum(one.usd * one.discount for one in hour)
+        by_kind = defaultdict[str, float](float)
+        for (_, kind), weight in weights.items():
+            by_kind[kind] += weight
+        billed = defaultdict[str, float](float)
+        for one in self.totals or ():
+            billed[one.kind] += sum(one.hourly) * one.discount
+        most = by_kind if self.totals is None else billed
+        whole, shares = sum(most.values()), defaultdict[str, float](float)
+        for (name, kind), weight in weights.items():
+            if weight and most[kind]:
+                shares[name] += weight * min(most[kind] / by_kind[kind], 1.0) / whole
+        return dict(shares)

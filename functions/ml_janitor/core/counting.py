@@ -59,6 +59,19 @@ def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
     ]
 
 
+def named(claims: Iterable[Claim]) -> frozenset[str]:
+    """The resources, in lower case, that some of *claims* would change: it is too early to commit to them."""
+    found = set[str]()
+    for claim in claims:
+        if (
+            claim.possible
+            and claim.change is not Change.COMMIT
+            and (bids := _monthly(claim) | _accrued(claim))
+        ):
+            found |= bids.keys() | ({one.lower() for one in claim.parts} if claim.change.ends else set())
+    return frozenset(found)
+
+
 def claim_of(result: Result) -> Claim | None:
     """What *result* claims; None if it is no finding."""
     if not isinstance(result.verdict, Finding):

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 
-SERVICES = {"bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs"}
+SERVICES = {
+    "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
+    "usage-type": "ce",
+}  # fmt: skip
 """Whose resource types `Detector.kinds` are, where not SageMaker's."""
 
 
@@ -195,6 +198,14 @@ class Detector[C: Candidate](ABC):
         """
         del record
         return self.look(aws, target, now)
+
+    def leaving(self, candidate: C, named: frozenset[str] | None) -> C:  # noqa: ARG002
+        """
+        *candidate* without what others would change, for what may only take what all others leave.
+
+        *named* are the resources, by ARN in lower case, of findings of other detectors; None if not known.
+        """
+        return candidate
 
     @abstractmethod
     def decide(self, candidate: C, now: datetime) -> Verdict:

@@ -22,6 +22,7 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     The same holds for what acting on a finding would take along, and for what it is a part of:
     whoever keeps that keeps it all.
     """
+    candidate = detector.leaving(candidate, policy.named)
     if (why := policy.keeps(candidate.target, now, detector.name)) is not None:
         return exempted(detector, candidate, now, why)
     verdict = detector.decide(candidate, now)

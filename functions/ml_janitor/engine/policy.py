@@ -23,7 +23,8 @@ class Policy:
 
     *needed* is which undo needs a resource that must stay for it, by ARN in lower case: None where no ledger
     is read. *needed_unread* is why it could not be read. *hours* is how long a change of each
-    kind takes somebody, as a guess.
+    kind takes somebody, as a guess. *named* are the resources, by ARN in lower case, that findings of other
+    detectors would change; None where those are not known.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
@@ -33,6 +34,7 @@ class Policy:
     needed: Mapping[str, str] | None = None
     needed_unread: str | None = None
     hours: Mapping[Change, float] = field(default_factory=dict)
+    named: frozenset[str] | None = None
 
     def dry(self) -> Policy:
         """The same, for a run that must not act."""

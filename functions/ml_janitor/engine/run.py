@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import ReadError, describe
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.cause import Why, cause
-from ml_janitor.core.counting import counted_once
-from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
+from ml_janitor.core.counting import claim_of, counted_once, named
+from ml_janitor.core.model import Change, Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.engine.judging import judge
 
@@ -38,19 +38,37 @@ def run(
     Sweep every detector over every region, side by side.
 
     One sweep's failure is its own: the others, and what it had read itself, are still reported.
-    What several of them name is counted once. Sweeps stand in the order of *detectors*, then of *regions*.
+    What several of them name is counted once; what commits to pay for use is judged after all others, and
+    told what these name. Sweeps stand in the order of *detectors*, then of *regions*.
     *swept* hears of each as it ends.
     """
     todo = [(detector, aws) for detector in detectors for aws in regions]
 
-    def one(pair: tuple[Detector[Any], Aws]) -> Sweep:
-        done = sweep(*pair, now=now, policy=policy)
-        swept(done)
-        return done
+    def one(pair: tuple[Detector[Any], Aws]) -> Callable[[Policy], Sweep]:
+        found, broken = read(*pair, now)
+
+        def finish(policy: Policy) -> Sweep:
+            done = judged(*pair, found, broken, now=now, policy=policy)
+            swept(done)
+            return done
+
+        if pair[0].asks_for is Change.COMMIT:
+            return finish
+        done = finish(policy)
+        return lambda _: done
 
     workers = min(SIDE_BY_SIDE, max(1, len(todo)))
     with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as side_by_side:
-        sweeps = tuple(side_by_side.map(one, todo))
+        finishing = tuple(side_by_side.map(one, todo))
+    others = [
+        finish(policy)
+        for (detector, _), finish in zip(todo, finishing, strict=True)
+        if detector.asks_for is not Change.COMMIT
+    ]
+    if others:
+        claims = (claim for sweep in others for result in sweep.results if (claim := claim_of(result)))
+        policy = replace(policy, named=named(claims))
+    sweeps = tuple(finish(policy) for finish in finishing)
     account = regions[0].account if regions else None
     return counted_once(Report(time=now, account=account, sweeps=sweeps))
 

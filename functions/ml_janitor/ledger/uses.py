@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.core.model import Change
 from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger.actions import ACTION
 from ml_janitor.ledger.findings import FINDING
@@ -40,6 +41,8 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
         uses[f"{REQUEST}#{name}#*"] = (QUERY,)
     if armed:
         uses[LIMIT] = (UPDATE,)
+    if detector.asks_for is Change.COMMIT:  # which leaves to all others what they found
+        uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
     if detector.spares_undos:
         uses[f"{ACTION}#*"] = (QUERY,)
     return uses

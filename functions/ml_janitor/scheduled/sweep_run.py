@@ -10,7 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.after_sweep import Cleaning, Known, sparing_undos
-from ml_janitor.core.model import Outcome, Report, Result, Sweep
+from ml_janitor.core.counting import named
+from ml_janitor.core.model import Change, Outcome, Report, Result, Sweep
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, sweep_one
@@ -158,6 +160,9 @@ class Runner:
             dry=self.dry,
         )
         policy = cleaning.judged_by(batch.regions)
+        if detector.asks_for is Change.COMMIT:
+            with failures.survived("what other detectors found could not be read"):
+                policy = replace(policy, named=self._named(batch.regions))
         report = run([detector], batch.regions, now=now, policy=policy, swept=swept)
         known = self._remembered(report, batch.regions, failures)
         for number, one in enumerate(known):
@@ -168,6 +173,16 @@ class Runner:
             seconds, new = ended[one.sweep.region], one.recorded.first_seen(now)
             telemetry.summarise(self.logger, one.sweep, seconds=seconds, new=new, note=note)
         return known
+
+    def _named(self, regions: Sequence[Aws]) -> frozenset[str]:
+        """The resources that open findings of all detectors would change, by ARN in lower case."""
+        return named(
+            entry.claim
+            for aws in regions
+            for each in DETECTORS
+            for entry in self.ledger.entries(each.name, aws.account, aws.region)
+            if entry.open
+        )
 
     def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
         """

@@ -107,6 +107,8 @@ class Bill:
     """How many requests Cost Explorer answered in each hour."""
     active: dict[str, dt.datetime] = field(default_factory=dict)
     members: list[str] = field(default_factory=list)
+    plans: list[dict[str, Any]] = field(default_factory=list)
+    """Its Savings Plans, as DescribeSavingsPlans answers them."""
     enabled: bool = True
     hourly: bool = False
     since: dt.datetime | None = None
@@ -120,7 +122,7 @@ class Bill:
             self.active = {key: clock.parse(at) for key, at in since.items()}
         if members.get("since"):
             members["since"] = clock.parse(members["since"])
-        if unknown := set(members) - {"enabled", "hourly", "members", "page", "since"}:
+        if unknown := set(members) - {"enabled", "hourly", "members", "page", "plans", "since"}:
             raise ValueError(f"a bill has no {', '.join(sorted(unknown))}")
         for name, value in members.items():
             setattr(self, name, value)

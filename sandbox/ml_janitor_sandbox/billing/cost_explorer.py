@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from ml_janitor_sandbox import clock, paging
-from ml_janitor_sandbox.billing import anomalies, expressions, meters
+from ml_janitor_sandbox.billing import anomalies, expressions, meters, savings_plans
 from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, whole
 from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
@@ -317,6 +317,16 @@ def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
     return {"Errors": errors}
 
 
+def get_savings_plans_coverage(call: Call) -> dict[str, Any]:
+    """How much of what plans can cover they covered."""
+    return savings_plans.coverage(call, *_times(_open(call), call.params))
+
+
+def get_savings_plans_utilization(call: Call) -> dict[str, Any]:
+    """How much of what is owned was used."""
+    return savings_plans.utilization(call, *_times(_open(call), call.params))
+
+
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
     """Answer for a cent; what is refused costs nothing."""
 
@@ -333,6 +343,8 @@ OPERATIONS = {
     "GetCostAndUsage": _charged(get_cost_and_usage),
     "GetCostForecast": _charged(get_cost_forecast),
     "GetDimensionValues": _charged(get_dimension_values),
+    "GetSavingsPlansCoverage": _charged(get_savings_plans_coverage),
+    "GetSavingsPlansUtilization": _charged(get_savings_plans_utilization),
     "GetTags": _charged(get_tags),
     "ListCostAllocationTags": _charged(list_cost_allocation_tags),
     "UpdateCostAllocationTagsStatus": _charged(update_cost_allocation_tags_status),

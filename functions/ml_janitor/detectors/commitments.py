@@ -1,0 +1,249 @@
+"""Steady hours of use that a Savings Plan would make cheaper, of what no other finding would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import runs
+from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, GET_COVERAGE, GET_UTILIZATION
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.savings_plans import (
+    DESCRIBE_PLANS,
+    DESCRIBE_RATES,
+    HOURS_KEPT,
+    SERVICES,
+    SavingsPlans,
+    totals,
+    uses,
+)
+from ml_janitor.core.commitment import HOUR, Hours, best, paid
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    evidence,
+)
+from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+UNSETTLED = timedelta(days=2)
+"""What Cost Explorer may still change much: hours are judged until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steady(Candidate):
+    """
+    The *hours* of use in a region that a type of *plan* covers, and the *offering* to buy.
+
+    *owned* is what an hour of the account's own plans costs, by type; *coverage* which share of the use of a
+    service anybody's plans cover. *unread* is why hours of resources may be missing.
+    """
+
+    plan: str
+    hours: Signal[Hours]
+    offering: str = ""
+    owned: Signal[Mapping[str, float]] = field(default_factory=NotRead)
+    coverage: Signal[Mapping[str, float]] = field(default_factory=NotRead)
+    utilization: Signal[float] = field(default_factory=NotRead)
+    unread: str | None = None
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Commitments(Detector[Steady]):
+    """
+    Finds steady hours of use that a Savings Plan would make cheaper.
+
+    Only of what no other finding would change: to commit comes last, and is for what is left.
+    """
+
+    name = "commitments"
+    schedule = "cron(30 7 ? * MON *)"
+    kinds = ("commitment",)
+    asks_for = Change.COMMIT
+    reads = (
+        *(allow(*call) for call in runs.CALLS),
+        *(allow(one) for one in (DESCRIBE_PLANS, DESCRIBE_RATES, GET_COST_AND_USAGE, GET_COVERAGE)),
+        *(allow(one) for one in (GET_UTILIZATION, GET_PRODUCTS)),
+    )
+
+    window: timedelta = timedelta(days=30)
+    min_utilization: Annotated[float, Interval(ge=0, le=1)] = 0.95
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    max_requests: Annotated[int, Interval(ge=2, le=6)] = 6
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Steady]:
+        """What ran by the hour, at which rates a plan would cover what of it, and what is owned already."""
+        asked = SavingsPlans(aws, self.max_requests)
+        until = (now - UNSETTLED).replace(minute=0, second=0, microsecond=0)
+        since = max(until - self.window, until + UNSETTLED - HOURS_KEPT + HOUR)
+        owned, hourly = asked.owned(), asked.hourly(since, (until - since) // HOUR)
+        lines = hourly.value if isinstance(hourly, Value) else ()
+        plans, notices = tuple(SERVICES), list[str]()
+        if not isinstance(hourly, Value):
+            plans, since = ("SageMaker",), until - self.window
+            why = getattr(hourly, "error", "it has no data")
+            notices.append(f"Compute Savings Plans are not judged: Cost Explorer has no hours ({why})")
+        ran = runs.used(aws, since, now)
+        if ran.error is not None:
+            notices.append(f"hours may be missing, which are not committed to: {ran.error}")
+        rates = asked.rates(
+            {run.usage_type for one in (*ran.items,) for run in one.runs}
+            | {line.usage_type for line in lines}
+        )
+        coverage = asked.coverage(since, until)
+        owns = isinstance(owned, Value) and any(owned.value.values())
+        utilization = asked.utilization(since, until) if owns else Absent(DESCRIBE_PLANS)
+        notices.append(
+            f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"
+        )
+        for plan in plans:
+            known = rates.value[plan] if isinstance(rates, Value) else {}
+            hours = Hours(
+                since=since,
+                count=(until - since) // HOUR,
+                uses=tuple(uses(aws, ran.items, lines, known, until)),
+                totals=tuple(totals(lines, known)) if isinstance(hourly, Value) else None,
+            )
+            yield Steady(
+                target=_target(aws, plan),
+                notices=tuple(notices),
+                plan=plan,
+                hours=Value(hours)
+                if isinstance(rates, Value)
+                else Unreadable(getattr(rates, "error", "there are none"), DESCRIBE_RATES),
+                offering=next((one.offering for one in known.values()), ""),
+                owned=owned,
+                coverage=coverage,
+                utilization=utilization,
+                unread=ran.error,
+                requests=asked.requests,
+            )
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Steady | None:
+        """The same: nothing that nobody bought yet has a description or tags."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def leaving(self, candidate: Steady, named: frozenset[str] | None) -> Steady:
+        """*candidate* without the hours of what is *named*."""
+        if named is None or not isinstance(candidate.hours, Value):
+            return candidate
+        return replace(candidate, hours=Value(candidate.hours.value.without(named)))
+
+    def decide(self, candidate: Steady, now: datetime) -> Verdict:
+        """Compare the bill of these hours without more of a plan with that of the best commitment."""
+        del now
+        rule, share, own = Rule(), 0.0, 0.0
+        if isinstance(candidate.coverage, Value):
+            share = candidate.coverage.value.get(SERVICES[candidate.plan], 0.0)
+        if isinstance(candidate.owned, Value):
+            own = candidate.owned.value.get(candidate.plan, 0.0)
+        rule.saw(
+            evidence("dollars an hour of plans that the account owns", candidate.owned, own),
+            evidence("of these used", candidate.utilization),
+            evidence("use that plans cover", candidate.coverage, f"{share:.0%}"),
+            Evidence("requests to Cost Explorer and Savings Plans", candidate.requests),
+        )
+        if not isinstance(candidate.hours, Value):
+            return rule.unknown(
+                f"what a plan would cover could not be read ({getattr(candidate.hours, 'error', '')})"
+            )
+        hours = candidate.hours.value
+        billed = hours.totals is not None
+        rule.saw(
+            Evidence("hours judged", hours.count, source=GET_COST_AND_USAGE if billed else "starts and ends"),
+            Evidence("resources left to other findings", hours.others),
+        )
+        if (why := _unknown(candidate, hours, own, share)) is not None:
+            return rule.unknown(why)
+        used = candidate.utilization.value if isinstance(candidate.utilization, Value) else 1.0
+        if used < self.min_utilization:
+            return rule.kept(
+                f"{used:.0%} of what is owned is used; judged from {self.min_utilization:.0%} on"
+            )
+        each = hours.each()
+        before = 0.0 if billed else own  # what Cost Explorer has is what no plan covers yet
+        more = int(best(each, before) * 1000) / 1000
+        result = paid(each, before + more)
+        saved = (paid(each, before).usd - result.usd) * HOURS_PER_MONTH / hours.count
+        monthly = Decimal(f"{saved:.4f}")
+        committed = f"{usd(Decimal(str(more)))} an hour"
+        if monthly < Decimal(self.min_saving):
+            reason = f"the best commitment, {committed}, would save {usd(monthly)} a month"
+            unread = candidate.unread
+            return (
+                rule.kept(reason) if unread is None else rule.unknown(f"{reason} of what was read ({unread})")
+            )
+        return rule.found(
+            f"{committed} more committed would have been used to {result.utilisation:.0%} over"
+            f" {ago(hours.count * HOUR)}, and {result.coverage:.0%} of the use that nothing else would change"
+            " been covered",
+            Confidence.LIKELY,
+            action=f"aws savingsplans create-savings-plan --savings-plan-offering-id {candidate.offering}"
+            f" --commitment {more:.3f}, a {candidate.plan} Savings Plan for a year, nothing paid in advance:"
+            " it cannot be cancelled",
+            cost=Cost.saving(
+                monthly,
+                DESCRIBE_RATES,
+                shares={arn: Decimal(f"{saved * part:.4f}") for arn, part in hours.shares().items()},
+            ),
+            to_prove="that this use goes on for a year, which only its owners know",
+        )
+
+
+def _unknown(candidate: Steady, hours: Hours, own: float, share: float) -> str | None:
+    """Why no commitment can be proposed, or None."""
+    billed = hours.totals is not None
+    owned, used, covered = (
+        None if isinstance(one, Value | Absent) else getattr(one, "error", "not read")
+        for one in (candidate.owned, candidate.utilization, candidate.coverage)
+    )
+    reasons = {
+        f"what is owned already could not be read ({owned})": owned,
+        f"how much of it is used could not be read ({used})": used,
+        "what other detectors found is not known here, and a commitment is for what they leave": hours.others
+        is None,
+        f"not all hours of what other findings name could be read ({candidate.unread})": billed
+        and hours.others
+        and candidate.unread,
+        f"what plans of other accounts cover could not be read ({covered})": not billed and covered,
+        f"other accounts' plans cover {share:.0%}; only Cost Explorer's hours say which hours": not billed
+        and share
+        and not own,
+    }
+    return next((why for why, true in reasons.items() if true), None)
+
+
+def _target(aws: Aws, plan: str) -> Target:
+    """A plan that nobody has bought yet, for the use in one region: AWS has no ARN and no tags for it."""
+    name = f"{plan.lower()}-savings-plan"
+    return Target(
+        arn=f"arn:{aws.partition}:savingsplans:{aws.region}:{aws.account}:commitment/{name}",
+        name=name,
+        kind="commitment",
+        account=aws.account,
+        region=aws.region,
+        created=None,
+        tags=Value({}),
+    )

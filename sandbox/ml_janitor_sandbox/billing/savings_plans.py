@@ -1,0 +1,202 @@
+"""
+Savings Plans: those that an account owns, the rates of those that it could buy, and Cost Explorer on both.
+
+The rates are made up, one share of the list price for each type and term: AWS's differ by instance type. All
+usage types of SageMaker's instances in the price list have one, and a few of EC2's; spot, warm pools, volumes
+and serverless inference do not. GetCostAndUsage knows no plans: what they cover is billed as if on demand.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_janitor_sandbox import clock, model, paging
+from ml_janitor_sandbox.billing import expressions, meters
+from ml_janitor_sandbox.billing.charges import HOUR, SAGEMAKER, Charge, bill
+from ml_janitor_sandbox.fixes import pricing
+from ml_janitor_sandbox.patches import AwsError, Call, rejected
+
+YEAR = 365 * 24 * 3600
+SHARES = {
+    ("SageMaker", YEAR): 0.8,
+    ("SageMaker", 3 * YEAR): 0.64,
+    ("Compute", YEAR): 0.73,
+    ("Compute", 3 * YEAR): 0.5,
+}
+"""What an hour costs under a plan, as a share of the list price, with nothing paid in advance."""
+UPFRONT = {"No Upfront": 1.0, "Partial Upfront": 0.96, "All Upfront": 0.93}
+"""What is left of that, by how much is paid in advance."""
+SERVICES = {"SageMaker": SAGEMAKER, "Compute": "Amazon Elastic Compute Cloud - Compute"}
+BOXES = {"m5.xlarge": 0.192, "c5.2xlarge": 0.34, "g5.xlarge": 1.006}
+"""Dollars an hour on demand of EC2's instances (Linux, us-east-1)."""
+PAGE = 100
+
+
+def _listed() -> Iterator[tuple[str, str, str, str, float]]:
+    """What plans cover: the type of plan, usage type, operation, region, and the list price of an hour."""
+    for product in pricing.sagemaker_products():
+        attributes = product["product"]["attributes"]
+        if product["product"]["productFamily"] == "ML Instance":
+            (term,) = product["terms"]["OnDemand"].values()
+            (dimension,) = term["priceDimensions"].values()
+            price = float(dimension["pricePerUnit"]["USD"])
+            yield "SageMaker", attributes["usagetype"], "RunInstance", attributes["regionCode"], price
+    for name, price in BOXES.items():
+        yield "Compute", f"BoxUsage:{name}", "RunInstances", "us-east-1", price
+
+
+def describe_savings_plans(call: Call) -> dict[str, Any]:
+    """The plans that the account itself owns; what another account shares with it is not among them."""
+    states = _valid(call, "states")
+    found = [one for one in bill(call.account).plans if states is None or one["state"] in states]
+    page, more = _page(found, call)
+    return {"savingsPlans": list(page)} | more
+
+
+def describe_savings_plans_offering_rates(call: Call) -> dict[str, Any]:
+    """The rates of all offerings, as far as the filters leave them."""
+    types, payments = _valid(call, "savingsPlanTypes"), _valid(call, "savingsPlanPaymentOptions")
+    usages, operations = call.params.get("usageTypes"), call.params.get("operations")
+    filters = {one["name"]: set(one["values"]) for one in call.params.get("filters") or ()}
+    if unknown := set(filters) - {"region"}:
+        raise NotImplementedError(f"filters by {', '.join(sorted(unknown))}")
+    found = [
+        {
+            "savingsPlanOffering": {
+                "offeringId": f"{number:08x}-0000-4000-8000-{int(UPFRONT[payment] * 100):012x}",
+                "paymentOption": payment,
+                "planType": plan,
+                "durationSeconds": seconds,
+                "currency": "USD",
+                "planDescription": f"{seconds // YEAR} year {payment} {plan} Savings Plan",
+            },
+            "rate": f"{price * share * UPFRONT[payment]:.6f}",
+            "unit": "Hrs",
+            "productType": "SageMaker" if plan == "SageMaker" else "EC2",
+            "serviceCode": "AmazonSageMaker" if plan == "SageMaker" else "AmazonEC2",
+            "usageType": usage,
+            "operation": operation,
+            "properties": [{"name": "region", "value": region}],
+        }
+        for number, ((plan, seconds), share) in enumerate(SHARES.items(), start=1)
+        for payment in UPFRONT
+        if (types is None or plan in types) and (payments is None or payment in payments)
+        for listed, usage, operation, region, price in _listed()
+        if listed == plan
+        and (usages is None or usage in usages)
+        and (operations is None or operation in operations)
+        and ("region" not in filters or region in filters["region"])
+    ]
+    page, more = _page(found, call)
+    return {"searchResults": list(page)} | more
+
+
+def _valid(call: Call, member: str) -> set[str] | None:
+    """A list of a request, whose values AWS knows; None if it was not given."""
+    given = call.params.get(member)
+    known: Any = model.inputs("savingsplans", call.operation)[member]
+    if wrong := set(given or ()) - set(known.member.enum):
+        raise rejected(
+            f"1 validation error detected: Value '{', '.join(sorted(wrong))}' at '{member}' is not valid"
+        )
+    return None if given is None else set(given)
+
+
+def _page(found: list[dict[str, Any]], call: Call) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    size = call.params.get("maxResults") or PAGE
+    if not 1 <= size <= 1000:
+        raise rejected("maxResults must be between 1 and 1000")
+    page, more = paging.cut(found, call.params.get("nextToken"), size, invalid="ValidationException")
+    return list(page), {"nextToken": more["NextToken"]} if more else {}
+
+
+OPERATIONS = {
+    "DescribeSavingsPlans": describe_savings_plans,
+    "DescribeSavingsPlansOfferingRates": describe_savings_plans_offering_rates,
+}
+
+
+# --- what Cost Explorer says of them --------------------------------------------------------------
+
+
+def coverage(call: Call, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
+    """How much of what plans can cover they covered, by service if that is asked for."""
+    asked = [one["Key"] for one in call.params.get("GroupBy") or ()]
+    if set(asked) - {"INSTANCE_FAMILY", "REGION", "SERVICE"}:
+        raise rejected(f"Group by {', '.join(asked)} is not supported")
+    if asked and call.params.get("Granularity"):
+        raise rejected("Granularity cannot be given together with GroupBy")
+    if asked not in ([], ["SERVICE"]):
+        raise NotImplementedError(f"coverage by {', '.join(asked)}")
+    wanted = expressions.matching(bill(call.account), call.params.get("Filter"))
+    used = {plan: _covered(call.account, plan, start, end, wanted) for plan in SERVICES}
+    named = {SERVICES[plan]: amounts for plan, amounts in used.items() if sum(amounts)}
+    rows = (
+        named.items()
+        if asked
+        else [("", tuple(map(sum, zip(*named.values(), strict=True))))]
+        if named
+        else []
+    )
+    return {
+        "SavingsPlansCoverages": [
+            {
+                "Attributes": {"SERVICE": name} if asked else {},
+                "Coverage": {
+                    "SpendCoveredBySavingsPlans": f"{covered:.10f}",
+                    "OnDemandCost": f"{left:.10f}",
+                    "TotalCost": f"{covered + left:.10f}",
+                    "CoveragePercentage": f"{100 * covered / (covered + left):.10f}",
+                },
+                "TimePeriod": call.params["TimePeriod"],
+            }
+            for name, (covered, left) in rows
+        ]
+    }
+
+
+def utilization(call: Call, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
+    """How much of what is owned was used; who owns nothing is refused."""
+    if call.params.get("Filter") or call.params.get("Granularity"):
+        raise NotImplementedError("utilization with a filter or by time")
+    committed = {plan: _committed(call.account, plan) for plan in SERVICES}
+    if not any(committed.values()):
+        raise AwsError("DataUnavailableException", "The requested data is unavailable.")
+    whole = sum(committed.values()) * ((end - start) / HOUR)
+    used = sum(
+        _covered(call.account, plan, start, end, lambda _: True)[0] * SHARES[plan, YEAR] for plan in SERVICES
+    )
+    return {
+        "Total": {
+            "Utilization": {
+                "TotalCommitment": f"{whole:.10f}",
+                "UsedCommitment": f"{used:.10f}",
+                "UnusedCommitment": f"{whole - used:.10f}",
+                "UtilizationPercentage": f"{100 * used / whole:.10f}",
+            }
+        }
+    }
+
+
+def _committed(account: str, plan: str) -> float:
+    active = [one for one in bill(account).plans if one["state"] == "active"]
+    return sum(float(one["commitment"]) for one in active if one["savingsPlanType"] == plan)
+
+
+def _covered(
+    account: str, plan: str, start: dt.datetime, end: dt.datetime, wanted: expressions.Matches
+) -> tuple[float, float]:
+    """Of the dollars on demand that a type of plan can cover: what it covered, hour by hour, and the rest."""
+    eligible: Mapping[str, str] = {usage: listed for listed, usage, *_ in _listed()}
+    charges: list[Charge] = [
+        one for one in meters.charges(account) if eligible.get(one.usage_type) == plan and wanted(one)
+    ]
+    committed, covered, whole, now = _committed(account, plan), 0.0, 0.0, clock.now()
+    while start < end:
+        spent = sum(float(one.quantity(start, start + HOUR, now) * one.price) for one in charges)
+        covered += min(committed / SHARES[plan, YEAR], spent)
+        whole += spent
+        start += HOUR
+    return covered, whole - covered

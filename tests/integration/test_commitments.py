@@ -1,0 +1,217 @@
+"""Commitments over the sandbox: hours read and hours billed, what is owned, what others found, by request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from io import StringIO
+from logging import StreamHandler
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+import rarities
+from conftest import ACCOUNT, NOW, REGION
+from fakes import Shelf, thing, waste
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Result, Sweep, Target, Verdict
+from ml_janitor.detectors.commitments import Commitments
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled.sweep_run import Runner
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET
+
+DAY = timedelta(days=1)
+M5, G5 = 0.23, 1.412
+"""Dollars an hour of an ml.m5.xlarge and an ml.g5.xlarge in the sandbox."""
+
+
+@pytest.fixture
+def serving(box: Control, session: boto3.Session) -> str:
+    """Two endpoints that run for 40 days; the ARN of the dearer one."""
+    sagemaker = session.client("sagemaker")
+    box.set_clock(NOW - 40 * DAY)
+    for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
+        sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=rarities.ROLE,
+            PrimaryContainer={"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a"},
+        )
+        variant: Any = {
+            "VariantName": "all",
+            "ModelName": name,
+            "InstanceType": instance,
+            "InitialInstanceCount": 1,
+        }
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    box.set_clock(NOW)
+    return str(made["EndpointArn"])
+
+
+def swept(aws: Aws, *, named: frozenset[str] | None = frozenset(), **tunables: Any) -> Sweep:
+    return run([Commitments(**tunables)], [aws], now=NOW, policy=Policy(named=named)).sweeps[0]
+
+
+def verdicts(sweep: Sweep) -> dict[str, Verdict]:
+    assert sweep.error is None
+    return {one.target.name: one.verdict for one in sweep.results}
+
+
+def committed(verdict: Verdict) -> float:
+    assert isinstance(verdict, Finding), verdict.reason
+    return float(verdict.action.partition("--commitment ")[2].partition(",")[0])
+
+
+@pytest.mark.usefixtures("serving")
+def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws: Aws) -> None:
+    sweep = swept(aws)
+    (found,) = verdicts(sweep).values()
+
+    assert committed(found) == pytest.approx(0.8 * (M5 + G5), abs=0.001)
+    assert isinstance(found, Finding)
+    assert found.cost is not None
+    assert found.cost.monthly_usd == pytest.approx(Decimal(str(0.2 * (M5 + G5) * 730)), rel=Decimal("0.001"))
+    assert "Hourly granularity is not enabled" in sweep.notices[0]
+    assert sweep.notices[1].startswith("3 requests were answered by Cost Explorer")
+
+
+def test_billed_hours_count_before_hours_read_and_only_with_them_is_ec2_judged(
+    aws: Aws, box: Control, serving: str
+) -> None:
+    """EC2 by day only, which a plan for all day would not pay for, and spot, which no plan covers."""
+    usual = {"service": "Amazon Elastic Compute Cloud - Compute", "operation": "RunInstances", "price": 0.192}
+    steady = {"usage_type": "BoxUsage:m5.xlarge", "start": "2026-09-01T00:00:00Z", "hourly": 4}
+    by_day = [
+        {
+            "usage_type": "BoxUsage:m5.xlarge",
+            "hourly": 9,
+            "start": f"{at:%Y-%m-%dT06:00:00Z}",
+            "end": f"{at:%Y-%m-%dT18:00:00Z}",
+        }
+        for at in (NOW - day * DAY for day in range(1, 20))
+    ]
+    spot = {"usage_type": "SpotUsage:m5.xlarge", "start": "2026-09-01T00:00:00Z", "hourly": 50}
+    box.set_bill(hourly=True)
+    box.charge([usual | one for one in (steady, *by_day, spot)])
+
+    sweep = swept(aws, named=frozenset({serving.lower()}))
+    found = verdicts(sweep)
+
+    assert committed(found["compute-savings-plan"]) == pytest.approx(0.73 * 4 * 0.192, abs=0.001)
+    assert committed(found["sagemaker-savings-plan"]) == pytest.approx(0.8 * M5, abs=0.001)
+    assert [one for one in sweep.notices if "requests were answered" in one] == [
+        "4 requests were answered by Cost Explorer, a cent each, and Savings Plans"
+    ]
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    ("owned", "verdict", "more"),
+    [("0.500", Finding, 0.8 * (M5 + G5) - 0.5), ("9.000", Kept, 0.0)],
+)
+def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
+    aws: Aws, box: Control, owned: str, verdict: type[Verdict], more: float
+) -> None:
+    rarities.savings_plan(box, owned)
+
+    (found,) = verdicts(swept(aws)).values()
+
+    assert isinstance(found, verdict)
+    if more:
+        assert committed(found) == pytest.approx(more, abs=0.001)
+    else:
+        assert "of what is owned is used" in found.reason
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    ("operation", "most", "reason"),
+    [
+        ("savingsplans:DescribeSavingsPlansOfferingRates", 6, "what a plan would cover could not be read"),
+        ("savingsplans:DescribeSavingsPlans", 6, "what is owned already could not be read"),
+        ("ce:GetSavingsPlansCoverage", 6, "what plans of other accounts cover could not be read"),
+        ("", 2, "over the limit of requests"),
+    ],
+)
+def test_what_may_not_be_asked_is_unknown(
+    aws: Aws, box: Control, operation: str, most: int, reason: str
+) -> None:
+    if operation:
+        service, _, name = operation.partition(":")
+        box.fault(service, name, "deny")
+
+    (kept,) = verdicts(swept(aws, max_requests=most)).values()
+
+    assert isinstance(kept, Kept)
+    assert kept.unknown
+    assert reason in kept.reason
+
+
+def test_an_audit_leaves_to_others_what_they_found_in_the_same_run(aws: Aws, serving: str) -> None:
+    one = thing("assistant", waste())
+    other = Shelf(things=(replace(one, target=replace(one.target, arn=serving)),))
+    report = run([Commitments(), other], [aws], now=NOW, policy=Policy())
+    (plan,) = (one for one in report.results if one.detector == "commitments")
+
+    assert [sweep.detector for sweep in report.sweeps] == ["commitments", "shelf"]
+    assert committed(plan.verdict) == pytest.approx(0.8 * M5, abs=0.001)
+    assert plan.overlap is None
+    assert {one.signal: one.value for one in plan.verdict.evidence}["resources left to other findings"] == 1
+
+
+def test_alone_it_knows_nothing_of_others(aws: Aws, serving: str) -> None:
+    (kept,) = verdicts(swept(aws, named=None)).values()
+
+    assert serving
+    assert isinstance(kept, Kept)
+    assert kept.unknown
+    assert "what other detectors found is not known here" in kept.reason
+
+
+def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(
+    aws: Aws, box: Control, session: boto3.Session, table: Table, serving: str
+) -> None:
+    def night(holder: str) -> Verdict:
+        runner = Runner(
+            policy=Policy(),
+            ledger=Ledger(table),
+            leases=Leases(table),
+            archive=Archive(session.client("s3"), BUCKET),
+            tell=None,
+            logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO())),
+            clock=lambda: NOW,
+            holder=holder,
+            patience=timedelta(minutes=15),
+        )
+        (result,) = runner.sweep(Commitments(), [aws], now=NOW).report.results
+        return result.verdict
+
+    assert committed(night("first")) == pytest.approx(0.8 * (M5 + G5), abs=0.001)
+
+    target = Target(
+        arn=serving, name="assistant", kind="endpoint", account=ACCOUNT, region=REGION, created=None
+    )
+    idle = Result(detector="idle-endpoints", target=target, verdict=waste(), outcome=Outcome.WOULD_ACT)
+    sweep = Sweep(
+        detector="idle-endpoints", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(idle,)
+    )
+    Ledger(table).record(aws, sweep, NOW)
+    assert committed(night("second")) == pytest.approx(0.8 * M5, abs=0.001)
+
+    Ledger(table).record(aws, replace(sweep, results=()), NOW)
+    assert committed(night("third")) == pytest.approx(0.8 * (M5 + G5), abs=0.001)
+
+    box.fault("dynamodb", "Query", "deny", match="finding#idle-endpoints")
+    with pytest.raises(RunFailedError, match="what other detectors found could not be read"):
+        night("fourth")

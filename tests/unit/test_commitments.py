@@ -1,0 +1,235 @@
+"""The decide table of commitments; its own path against brute force; what others leave, and never spot."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.runs import Run, Used
+from ml_janitor.aws.savings_plans import Line, Rate, totals, uses
+from ml_janitor.core.commitment import HOUR, Hours
+from ml_janitor.core.counting import Claim, named
+from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
+from ml_janitor.detectors.commitments import Commitments, Steady
+
+COUNT = 168
+SINCE = NOW - COUNT * HOUR
+HOST, TRAIN, SPOT = "USE1-Host:ml.m5.xlarge", "USE1-Train:ml.g5.xlarge", "USE1-TrSpt:ml.g5.xlarge"
+RATES = {
+    (HOST, "RunInstance"): Rate(0.8, "plan"),
+    (TRAIN, "RunInstance"): Rate(0.7, "plan"),
+    (SPOT, ""): Rate(0.1, "plan"),
+}
+"""Of a dollar an hour; were there a rate for spot, it would not count."""
+RULE = Commitments(min_saving=0.01)
+
+
+def used(name: str, *runs: Run, kind: str = "endpoint") -> Used:
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+    target = Target(arn=arn, name=name, kind=kind, account=ACCOUNT, region=REGION, created=SINCE)
+    return Used(target=target, runs=runs)
+
+
+def run(
+    usage: str, first: float = 0, last: float = COUNT, count: float = 1, *, reserved: bool = False
+) -> Run:
+    start, end = SINCE + first * HOUR, SINCE + last * HOUR
+    return Run(usage_type=usage, start=start, end=end, hourly=Decimal(str(count)), reserved=reserved)
+
+
+def line(usage: str, usd: Iterable[float]) -> Line:
+    amounts = tuple(usd)
+    return Line(usage_type=usage, operation="RunInstance", usd=amounts, quantity=sum(amounts))
+
+
+def steady(
+    *resources: Used, lines: Iterable[Line] | None = None, others: int | None = 0, **members: object
+) -> Steady:
+    """What is read of *resources*, at a dollar an hour; billed by the hour where there are *lines*."""
+    price = [line(HOST, [1.0]), line(TRAIN, [1.0]), line(SPOT, [1.0])]
+    hours = Hours(
+        since=SINCE,
+        count=COUNT,
+        uses=tuple(uses(cast("Aws", None), resources, price, RATES, NOW)),
+        totals=None if lines is None else tuple(totals(lines, RATES)),
+        others=others,
+    )
+    target = replace(used("sagemaker-savings-plan", kind="commitment").target, tags=Value({}))
+    known = {"owned": Value({}), "coverage": Value({}), "utilization": Absent()} | members
+    return Steady(target=target, plan="SageMaker", hours=Value(hours), offering="plan", **known)  # type: ignore[arg-type]
+
+
+ALWAYS = used("always", run(HOST, count=2))
+HALF = used("half", *(run(HOST, day * 24, day * 24 + 12) for day in range(7)))
+DENIED = Unreadable("denied")
+SHARED = Value({"Amazon SageMaker": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (steady(ALWAYS), "found", "$1.60 an hour more committed would have been used to 100%"),
+        (steady(ALWAYS, HALF), "found", "$1.60 an hour"),
+        (steady(HALF), "kept", "the best commitment, $0.00 an hour, would save $0.00 a month"),
+        (steady(), "kept", "would save $0.00 a month"),
+        (steady(used("spot", run(SPOT, count=50), kind="training-job")), "kept", "would save $0.00"),
+        (steady(used("paid", run(TRAIN, count=5, reserved=True))), "kept", "would save $0.00"),
+        (steady(ALWAYS, others=None), "unknown", "what other detectors found is not known here"),
+        (steady(ALWAYS, owned=DENIED), "unknown", "what is owned already could not be read (denied)"),
+        (steady(ALWAYS, coverage=DENIED), "unknown", "what plans of other accounts cover"),
+        (steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], coverage=DENIED), "found", "$1.60 an hour"),
+        (steady(ALWAYS, coverage=SHARED), "unknown", "other accounts' plans cover 30%"),
+        (steady(ALWAYS, coverage=SHARED, owned=Value({"SageMaker": 0.6})), "found", "$1.00 an hour more"),
+        (steady(ALWAYS, owned=Value({"SageMaker": 1.6})), "kept", "$0.00 an hour, would save"),
+        (steady(ALWAYS, owned=Value({"Compute": 1.6})), "found", "$1.60 an hour more"),
+        (steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=DENIED), "unknown", "of it is used"),
+        (
+            steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=Value(0.94)),
+            "kept",
+            "94% of what is owned",
+        ),
+        (steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=Value(0.95)), "found", "$1.00 an hour"),
+        (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
+        (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
+        (steady(lines=[line(HOST, [2.0] * COUNT)], others=1, unread="denied"), "unknown", "not all hours"),
+        (steady(lines=[line(HOST, [2.0] * COUNT)], unread="denied"), "found", "$1.60 an hour"),
+        (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),
+    ],
+)
+def test_commitments(candidate: Steady, verdict: str, reason: str) -> None:
+    decided = RULE.decide(candidate, NOW)
+
+    word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
+    assert (word, reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_little_is_not_worth_a_year() -> None:
+    """A dollar an hour less 20 % is 146 dollars a month."""
+    assert isinstance(Commitments(min_saving=146.1).decide(steady(used("one", run(HOST))), NOW), Kept)
+    found = Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW)
+    assert isinstance(found, Finding)
+    assert found.cost is not None
+    assert found.cost.monthly_usd == pytest.approx(Decimal(146))
+    assert "--savings-plan-offering-id plan --commitment 0.800" in found.action
+
+
+# --- against brute force ---------------------------------------------------------------------------
+
+
+def world(dice: random.Random) -> tuple[list[Used], set[str]]:
+    """Some resources that run steadily, by day, at times or on spot; and those that other findings name."""
+    resources, others = [], set[str]()
+    for number in range(dice.randint(1, 8)):
+        usage, name = dice.choice([HOST, TRAIN, SPOT]), f"r{number}"
+        count = dice.choice([1, 2, 5, 0.5])
+        match dice.choice(["steady", "days", "spells"]):
+            case "steady":
+                runs = [run(usage, dice.uniform(0, 20), COUNT, count)]
+            case "days":
+                begins, ends = dice.uniform(0, 12), dice.uniform(13, 24)
+                runs = [run(usage, day * 24 + begins, day * 24 + ends, count) for day in range(7)]
+            case _:
+                starts = [dice.uniform(0, COUNT) for _ in range(dice.randint(1, 9))]
+                runs = [run(usage, at, min(at + dice.uniform(0.1, 30), COUNT), count) for at in starts]
+        resources.append(used(name, *runs))
+        if dice.random() < 0.25:
+            others.add(resources[-1].target.arn)
+    return resources, others
+
+
+def cheapest(resources: Iterable[Used], others: set[str]) -> tuple[float, float]:
+    """The least that a week can cost under any commitment, by trying 200, and what it costs without any."""
+    on_demand: list[dict[str, float]] = [{HOST: 0.0, TRAIN: 0.0} for _ in range(COUNT)]
+    for one in resources:
+        for each in one.runs:
+            if one.target.arn not in others and each.usage_type != SPOT:
+                for hour in range(COUNT):
+                    begins = SINCE + hour * HOUR
+                    on_demand[hour][each.usage_type] += float(each.units(begins, begins + HOUR))
+
+    def bill(commitment: float) -> float:
+        usd = 0.0
+        for hour in on_demand:
+            left = commitment
+            for usage, rated in ((TRAIN, 0.7), (HOST, 0.8)):
+                reached = min(hour[usage], left / rated)
+                left -= reached * rated
+                usd += hour[usage] - reached
+        return usd + commitment * COUNT
+
+    most = max(sum(hour.values()) for hour in on_demand)
+    return min(bill(most * step / 200) for step in range(201)), bill(0.0)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_its_advice_is_within_a_percent_of_brute_force_over_what_others_leave(part: int) -> None:
+    """A thousand weeks, each read by starts and ends, and billed by the hour: the same advice twice."""
+    dice = random.Random(part)  # noqa: S311 - no secret
+    found = 0
+    for _ in range(250):
+        resources, others = world(dice)
+        least, without = cheapest(resources, others)
+        taken = named([claim(arn) for arn in others])
+        billed = by_hour(resources)
+        for candidate in (steady(*resources, others=None), steady(*resources, lines=billed, others=None)):
+            decided = RULE.decide(RULE.leaving(candidate, taken), NOW)
+
+            saved = 0.0
+            if isinstance(decided, Finding):
+                assert decided.cost is not None
+                saved = float(decided.cost.monthly_usd or 0) / 730 * COUNT
+                assert not {*decided.cost.shares} & {arn.lower() for arn in others}
+                assert sum(decided.cost.shares.values()) <= (decided.cost.monthly_usd or 0) + Decimal("0.01")
+                found += 1
+            assert without - saved <= least * 1.01 + 0.01
+            assert without - saved >= least * 0.99 - 0.01
+    assert found > 100
+
+
+def by_hour(resources: Iterable[Used]) -> list[Line]:
+    """What Cost Explorer would say of them."""
+    sums: Mapping[str, list[float]] = {usage: [0.0] * COUNT for usage in (HOST, TRAIN)}
+    for one in resources:
+        for each in one.runs:
+            for hour in range(COUNT if each.usage_type in sums else 0):
+                begins = SINCE + hour * HOUR
+                sums[each.usage_type][hour] += float(each.units(begins, begins + HOUR))
+    return [line(usage, usd) for usage, usd in sums.items()]
+
+
+def test_what_others_name_is_left_out_by_its_own_arn_or_its_family() -> None:
+    job = used("churn-20261001", run(TRAIN), kind="training-job")
+    whole = job.target.arn.replace("20261001", "*")
+    for taken in (job.target.arn, whole):
+        candidate = RULE.leaving(steady(ALWAYS, job, others=None), frozenset({taken.lower()}))
+        assert isinstance(candidate.hours, Value)
+        assert candidate.hours.value.others == 1
+        assert [use.names[0] for use in candidate.hours.value.uses] == [ALWAYS.target.arn]
+
+
+def claim(arn: str, change: Change = Change.END, **members: Any) -> Claim:
+    known = Claim(detector="other", arn=arn, name=arn, change=change, monthly_usd=Decimal(5))
+    return replace(known, **members)
+
+
+def test_what_only_could_be_done_and_what_has_no_price_names_nothing() -> None:
+    exposed = claim("c", Change.LIMIT, monthly_usd=None, priced=False)
+
+    assert named([exposed, claim("a", possible=False), claim("b", Change.COMMIT)]) == frozenset()
+    assert named([claim("A", parts=("P",)), claim("u", monthly_usd=None)]) == {"a", "p", "u"}
+    assert named([claim("d", Change.LIMIT, shares={"x": Decimal(5)}, parts=("P",))]) == {"x"}
+
+
+def test_hours_before_the_window_and_the_newest_days_do_not_count() -> None:
+    candidate = steady(used("old", run(HOST, -500, COUNT + 48)))
+    assert isinstance(candidate.hours, Value)
+    assert {round(sum(one.usd for one in hour), 6) for hour in candidate.hours.value.each()} == {1.0}
+    assert timedelta(hours=candidate.hours.value.count) == timedelta(days=7)
