@@ -28,7 +28,10 @@ PERMANENT = {
     "kms:ScheduleKeyDeletion",
 }
 
-ACTING = {"duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]}}
+ACTING = {
+    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
+    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
+}
 """Without this, it would never act."""
 
 every_actor = pytest.mark.parametrize(
@@ -235,11 +238,18 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
 
 
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
+    """But by lifecycle rules, of the buckets that the operator names."""
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 
+    rules = []
     for name, statement in stack.statements():
         if statement["Effect"] == "Allow" and "KeyPolicy" not in statement:
-            assert not PERMANENT & set(_listed(statement["Action"])), name
+            powers = PERMANENT & set(_listed(statement["Action"]))
+            rules += [(name, statement["Resource"])] if powers == {"s3:PutLifecycleConfiguration"} else []
+            assert powers <= {"s3:PutLifecycleConfiguration"}, name
+
+    assert sorted(name.partition("Role")[0] for name, _ in rules) == ["StorageTiering", "Undo"]
+    assert all(json.dumps(on).endswith((':s3:::acme-scratch"', ':s3:::acme-scratch"]]}')) for _, on in rules)
 
 
 def test_no_role_may_be_passed_but_those_that_are_listed(
