@@ -23,7 +23,7 @@ from ml_janitor.config.sections import (
 )
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Confidence, Effect, Mode
+from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.ownership import MANAGERS, Managers, plain
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.arming import Arming
@@ -168,7 +168,6 @@ class Settings:
         section, cleanup = self.sections[detector.name], detector.cleanup
         if cleanup is None:
             raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
-        deletes = cleanup.effect is Effect.DELETE
         return Arming(
             mode=self.mode(detector.name),
             effect=cleanup.effect,
@@ -177,7 +176,9 @@ class Settings:
             act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
             grace=cleanup.grace if section.grace is None else section.grace,
             grace_likely=section.grace_likely,
-            business_days=deletes if section.business_days is None else section.business_days,
+            business_days=cleanup.effect.removes_data
+            if section.business_days is None
+            else section.business_days,
             max_actions=section.max_actions,
             max_share=section.max_share,
             act_on_managed=tuple(section.act_on_managed),
