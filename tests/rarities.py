@@ -91,10 +91,12 @@ def repeats(session: boto3.Session, control: Control) -> None:
     """A processing job in an image of the account's own and a transform job, each three times the same."""
     sagemaker: Any = session.client("sagemaker")
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rarities:1"
-    sagemaker.create_model(ModelName="rarities", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image})
+    sagemaker.create_model(
+        ModelName="rarities-again", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image}
+    )
     source = {"S3DataType": "S3Prefix", "S3Uri": "s3://meridian-ml-models/images/catalog/"}
     for number in range(3):
-        name = f"rarities-{number}"
+        name = f"repeated-{number}"
         sagemaker.create_processing_job(
             ProcessingJobName=name,
             ProcessingInputs=[
@@ -106,7 +108,7 @@ def repeats(session: boto3.Session, control: Control) -> None:
         )
         sagemaker.create_transform_job(
             TransformJobName=name,
-            ModelName="rarities",
+            ModelName="rarities-again",
             TransformInput={"DataSource": {"S3DataSource": source}},
             TransformOutput={"S3OutputPath": "s3://rarities/out"},
             TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},

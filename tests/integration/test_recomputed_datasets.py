@@ -36,7 +36,12 @@ def stored(session: boto3.Session, box: Control, key: str, ago: timedelta, body:
 
 
 def ran(
-    session: boto3.Session, box: Control, number: int, *inputs: str, image: str = f"image@{DIGEST}"
+    session: boto3.Session,
+    box: Control,
+    number: int,
+    *inputs: str,
+    image: str = f"image@{DIGEST}",
+    registry: str = ACCOUNT,
 ) -> None:
     """A processing job that took 20 hours, *number* days ago."""
     name, sagemaker = f"prepare-{number}", session.client("sagemaker")
@@ -51,7 +56,7 @@ def ran(
         ProcessingResources={
             "ClusterConfig": {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30}
         },
-        AppSpecification={"ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{image}"},
+        AppSpecification={"ImageUri": f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}"},
         RoleArn=ROLE,
     )
     box.set_clock(NOW)
@@ -99,6 +104,10 @@ def test_a_tag_of_an_image_counts_since_it_was_pushed(box: Control, session: bot
         ecr.put_image(repositoryName="features", imageManifest=text, imageTag="1")
         box.set_clock(NOW)
         assert word(judged(aws)["prepare-*"]) == verdict, ago
+
+    for number in (12, 11, 10, 9, 8):  # the same name in a registry of AWS's own
+        ran(session, box, number, image="features:1", registry="763104351884")
+    assert "features:1 was is not kept: it has no digest" in judged(aws)["prepare-*"].reason
 
 
 def test_a_transform_job_counts_since_its_model_and_artifact_were_made(

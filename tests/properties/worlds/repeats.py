@@ -91,12 +91,9 @@ class Processed(Thing):
 
     def run(self, account: Account, bucket: str, name: str, number: int) -> str:
         source = f"s3://{bucket}/in/"
+        inputs = [self.input("data", source)] if self.told != "nothing" else []
         if self.told == "query":
-            inputs: list[Any] = [
-                {"InputName": "a", "DatasetDefinition": {"LocalPath": "/opt/ml/processing/a"}}
-            ]
-        else:
-            inputs = [self.input("data", source)] if self.told != "nothing" else []
+            inputs.append({"InputName": "a", "DatasetDefinition": {"LocalPath": "/opt/ml/processing/a"}})
         arguments = ["--rows", "all"]
         environment = {"MODE": "full"}
         match self.differs:
