@@ -140,13 +140,18 @@ def test_a_domain_and_a_space_have_no_idle_shutdown(report: Report) -> None:
     ] == "after 14 days"
 
 
-def test_three_endpoints_are_larger_than_their_peaks(report: Report) -> None:
+def test_four_endpoints_are_larger_than_their_peaks(report: Report) -> None:
     found = advice(report, "oversized-endpoints")
     saved = {
         name: round(one.cost.monthly_usd) for name, one in found.items() if one.cost and one.cost.monthly_usd
     }
 
-    assert saved == {"query-spelling": 149, "support-intent": 149, "image-embeddings-v2": 75}
+    assert saved == {
+        "query-spelling": 149,
+        "support-intent": 149,
+        "embedding-service": 149,
+        "image-embeddings-v2": 75,
+    }
     assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
     assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}
 
