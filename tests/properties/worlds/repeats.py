@@ -91,7 +91,7 @@ class Processed(Thing):
 
     def run(self, account: Account, bucket: str, name: str, number: int) -> str:
         source = f"s3://{bucket}/in/"
-        inputs = [self.input("data", source)] if self.told != "nothing" else []
+        inputs: list[Any] = [self.input("data", source)] if self.told != "nothing" else []
         if self.told == "query":
             inputs.append({"InputName": "a", "DatasetDefinition": {"LocalPath": "/opt/ml/processing/a"}})
         arguments = ["--rows", "all"]
