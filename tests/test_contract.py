@@ -200,6 +200,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
         ModelApprovalStatus="Approved",
     )
     shadow_test(session)
+    rarities.untold_model(session)
     return box
 
 
