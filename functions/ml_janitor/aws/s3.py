@@ -80,7 +80,7 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Ne
 
 
 def size(aws: Aws, uri: str) -> Signal[int]:
-    """The bytes of the object *uri*, or of all in the folder of that name; `Absent` if there is neither."""
+    """The bytes of the object, folder or bucket that *uri* names; `Absent` if nothing is stored there."""
     match bytes_by_class(aws, uri):
         case Value(sizes):
             return Value(sum(sizes.values()), LIST_OBJECTS) if sizes else Absent(LIST_OBJECTS)
@@ -93,7 +93,7 @@ def bytes_by_class(aws: Aws, uri: str) -> Signal[Mapping[str, int]]:
 
     def read() -> Mapping[str, int]:
         bucket, key = location(uri)
-        folder, found = f"{key.rstrip('/')}/", dict[str, int]()
+        folder, found = f"{key.rstrip('/')}/" if key else "", dict[str, int]()
         for entry in _entries(aws, bucket, key):
             if entry["Key"] == key or entry["Key"].startswith(folder):
                 held = entry.get("StorageClass", "STANDARD")
