@@ -37,6 +37,7 @@ SERVICES = frozenset(
         "cloudwatch",
         "dynamodb",
         "ecr",
+        "emr",
         "kms",
         "lambda",
         "logs",

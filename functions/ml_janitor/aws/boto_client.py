@@ -19,6 +19,7 @@ type ServiceName = Literal[
     "cost-optimization-hub",
     "dynamodb",
     "ecr",
+    "emr",
     "kms",
     "lambda",
     "logs",

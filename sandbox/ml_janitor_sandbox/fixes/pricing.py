@@ -25,6 +25,7 @@ LOCATIONS = {"us-east-1": "US East (N. Virginia)", "eu-west-1": "EU (Ireland)"}
 # (vantage-sh/ec2instances.info) and bills show them.
 RENTED_FOR = {
     "BatchTransform": "Tsform:",
+    "Cluster": "Cluster:",
     "Hosting": "Host:",
     "Notebook": "Notebk:",
     "Processing": "Processing:",

@@ -20,6 +20,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "cloudtrail": {"LookupEvents"},
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
     "ecr": {"GetAuthorizationToken"},
+    "elasticmapreduce": {"ListClusters"},
     "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},
     "savingsplans": set(savings_plans.OPERATIONS),
     "secretsmanager": {"ListSecrets"},
@@ -99,6 +100,15 @@ def _repositories(call: Call) -> Needs:
     return [need for name in names for need in _one("ecr", call, arn(call, "ecr", f"repository/{name}"))]
 
 
+def _clusters(call: Call) -> Needs:
+    """EMR's: what reads one cluster. Making one takes more than is known here."""
+    if call.operation not in {"DescribeCluster", "GetAutoTerminationPolicy", "ListInstances"}:
+        raise NotImplementedError
+    return _one(
+        "elasticmapreduce", call, arn(call, "elasticmapreduce", f"cluster/{call.params['ClusterId']}")
+    )
+
+
 def _secrets(call: Call) -> Needs:
     """By the whole ARN, whose end is random; a secret that is not there has no such end."""
     if call.operation not in SECRET:
@@ -166,6 +176,7 @@ READERS: Mapping[str, Reader] = {
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,
+    "elasticmapreduce": _clusters,
     "kms": _keys,
     "lambda": _functions,
     "logs": _logs,
