@@ -22,6 +22,7 @@ from bench import monthly
 from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, resources
+from ml_janitor.config.sections import SHARED
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant
@@ -117,7 +118,9 @@ def section(detector: type[Detector[Any]]) -> Iterator[str]:
     """The section of one detector, with its tunables as comments."""
     yield f"[detectors.{detector.name}]"
     yield f"# {detector.summary()}"
-    yield from (f"# {field.name} = {toml(default_of(detector, field.name))}" for field in fields(detector))
+    for field in fields(detector):
+        if field.name not in SHARED:
+            yield f"# {field.name} = {toml(default_of(detector, field.name))}"
 
 
 def toml(value: object) -> str:
@@ -127,7 +130,7 @@ def toml(value: object) -> str:
             return json.dumps(format_duration(value))
         case Mapping():
             return (
-                "{ " + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + " }"
+                "{ " + ", ".join(f"{_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
                 if value
                 else "{}"
             )
@@ -264,6 +267,10 @@ def denies() -> str:
             stopped = "yes" if knows_tags(action) else "no: the action does not know the resource's tags"
             rows.append(f"| {detector.name} | `{action}` | {stopped} |")
     return "\n".join(rows)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)
 
 
 def knows_tags(action: str) -> bool:

@@ -43,6 +43,7 @@ class Condemned:
             "untagged-kinds": self._untagged_kinds,
             "duplicate-artifacts": self._copies,
             "unversioned": self._unversioned,
+            "forgotten-leftovers": self._logs,
         }[waste]()
         self.box.set_clock(NOW + timedelta(seconds=30))
 
@@ -148,6 +149,12 @@ class Condemned:
             },
             TrainingJobDefinition=training("s3://bucket/"),
         )
+
+    def _logs(self) -> None:
+        """Groups that keep every event, and older ones than their retention would."""
+        self.box.set_clock(NOW - 400 * DAY)
+        for name in ("kept-for-ever", "spared"):
+            self.box.log_group(f"/aws/sagemaker/{name}", 50 * 2**30)
 
     def _copies(self) -> None:
         """Under a customer's key, with tags, in a bucket that keeps versions."""

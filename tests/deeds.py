@@ -25,6 +25,8 @@ IAM_NAMES = {
     "s3:UploadPartCopy": "s3:PutObject",
     "s3:CompleteMultipartUpload": "s3:PutObject",
     "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "s3:ListBucketMetricsConfigurations": "s3:GetMetricsConfiguration",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "s3:GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
 }
 

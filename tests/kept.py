@@ -49,6 +49,7 @@ class KeptThings:
             "hung-training-jobs": self._jobs,
             "untagged-resources": self._fillable,
             "duplicate-artifacts": self._copy,
+            "forgotten-leftovers": self._log_group,
         }
         return made[detector]()
 
@@ -150,6 +151,12 @@ class KeptThings:
         put = self.session.client("s3").put_object(Bucket=self._bucket(BUCKET), Key=NAME, Body=b"weights")
         found = {"Bucket": BUCKET, "Key": NAME, "IfMatch": put["ETag"]}
         return [Act("s3:DeleteObject", "s3", "delete_object", found)]
+
+    def _log_group(self) -> list[Act]:
+        name = f"/aws/sagemaker/{NAME}"
+        self.session.client("logs").create_log_group(logGroupName=name, tags={self.key: self.value})
+        days = {"logGroupName": name, "retentionInDays": 90}
+        return [Act("logs:PutRetentionPolicy", "logs", "put_retention_policy", days)]
 
     def _bucket(self, name: str) -> str:
         """One whose tags control access to it and to its objects."""

@@ -49,6 +49,7 @@ ARMS = {
     "untagged-resources": 'required = ["team", "owner"]\nfill_tags = {team = "ml", owner = "nobody"}',
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
+    "forgotten-leftovers": "",
 }
 """What is armed, and with which tunables."""
 

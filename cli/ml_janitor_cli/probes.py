@@ -64,7 +64,9 @@ CALLS = {
     "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
     "s3:GetObject": "HeadObject",
     "s3:ListAllMyBuckets": "ListBuckets",
+    "s3:GetMetricsConfiguration": "ListBucketMetricsConfigurations",
     "s3:ListBucket": "ListObjectsV2",
+    "s3:ListBucketMultipartUploads": "ListMultipartUploads",
     "s3:ListBucketVersions": "ListObjectVersions",
 }
 """The API operation that an action allows, where it has another name (Service Authorization Reference)."""

@@ -306,6 +306,13 @@ REGRETS = {
         spared="",
         idle=frozenset({("duplicate-artifacts", "s3:ListBucketVersions"), (UNDO, "s3:GetObjectVersion")}),
     ),
+    "forgotten-leftovers": Regret(
+        detector="forgotten-leftovers",
+        waste=["forgotten-leftovers"],
+        breaks=[call("PutRetentionPolicy", "logs")],
+        first="kept-for-ever",
+        halts=call("DeleteRetentionPolicy", "logs"),
+    ),
 }
 
 

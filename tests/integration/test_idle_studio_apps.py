@@ -126,6 +126,26 @@ def test_a_remote_editors_session_is_use_for_as_long_as_it_may_last(
     assert isinstance(IdleStudioApps().decide(again, NOW), Kept) is kept
 
 
+@pytest.mark.parametrize(("ago", "kept"), [(24 * HOUR - MINUTE, True), (24 * HOUR, False)])
+def test_a_session_counts_for_as_long_as_studios_own_shutdown_may_take(
+    studio: Studio, aws: Aws, ago: timedelta, *, kept: bool
+) -> None:
+    """Six hours after a session's end it stops the app, and gets twice that: earlier ones matter too."""
+    idle = {"AppLifecycleManagement": {"IdleSettings": {"IdleTimeoutInMinutes": 360}}}
+    settings = {"AppType": "CodeEditor", "RemoteAccess": "ENABLED", "CodeEditorAppSettings": idle}
+    on = {"AppLifecycleManagement": {"IdleSettings": {"LifecycleManagement": "ENABLED"}}}
+    studio.sagemaker.update_domain(DomainId=studio.domain, DefaultUserSettings={"CodeEditorAppSettings": on})
+    studio.space("far", "anna", settings)
+    studio.app(space="far", kind="CodeEditor", active=60 * HOUR, wrote=60 * HOUR)
+    studio.box.set_clock(NOW - ago)
+    studio.sagemaker.start_session(
+        ResourceIdentifier=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:space/{studio.domain}/far"
+    )
+    studio.box.set_clock(NOW)
+
+    assert isinstance(only(swept(aws)).verdict, Kept) is kept
+
+
 def test_an_app_left_running_is_found(studio: Studio, aws: Aws) -> None:
     studio.app(space="desk", owner="maria")
 

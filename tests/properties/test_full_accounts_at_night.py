@@ -42,6 +42,7 @@ DONE = {
     "AddTags": "DeleteTags",
     "TagResource": "UntagResource",
     "DeleteObject": "CopyObject",
+    "PutRetentionPolicy": "DeleteRetentionPolicy",
 }
 """Every call that acts, and the one that takes it back; what has none does not come back."""
 

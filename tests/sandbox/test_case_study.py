@@ -9,7 +9,6 @@ from ml_janitor_sandbox.demo import case_study
 
 NOT_CURED = {
     "cross-region",
-    "S3",
     "recomputed datasets",
     "clusters, Studio, warm pools",
     "logs, images",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.locations import within
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import Target
-from ml_janitor.detectors.duplicate_artifacts import prefixes, rule
+from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 
 
@@ -57,11 +58,11 @@ def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     ],
 )
 def test_a_prefix_ends_at_its_slash(prefix: str, uri: str, *, expected: bool) -> None:
-    assert prefixes.within((prefix,), uri) is expected
+    assert within((prefix,), uri) is expected
 
 
 def test_none_means_none() -> None:
-    assert not prefixes.within((), "s3://models/a.tar.gz")
+    assert not within((), "s3://models/a.tar.gz")
     assert DuplicateArtifacts().never_acts() == "act_on_prefixes is empty, so no object may be deleted"
     armed = DuplicateArtifacts(act_on_prefixes=("s3://models/",), buckets=("models",))
     assert armed.never_acts() is None

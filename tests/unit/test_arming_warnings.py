@@ -147,6 +147,13 @@ def test_no_rule_about_working_hours_is_armed_without_a_time_zone(section: dict[
     assert arming_refusals(settings(HERE)) == []
 
 
+def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None:
+    detectors = {"forgotten-leftovers": {"mode": "act", "act_in": [HERE]}}
+    (said,) = arming_refusals(Settings.parse({"janitor": SLACK, "detectors": detectors}))
+
+    assert said.startswith("detectors.forgotten-leftovers: acting on what is likely goes by working hours")
+
+
 @pytest.mark.parametrize(
     ("schedule", "hours", "on"),
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.referrers import User
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -27,7 +28,6 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
-from ml_janitor.detectors.duplicate_artifacts.referrers import User
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)

@@ -202,3 +202,52 @@ def test_references(text: str, names: tuple[str, str | None, str | None]) -> Non
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="days"):
         replace(RULE, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "globs", "why"),
+    [
+        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/*",), None),
+        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/Endpoints/*", "*Jobs"), None),
+        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/TrainingJobs",), None),
+        ("/aws/sagemaker/TrainingJobs", (), "act_on_groups does not name it"),
+        ("/aws/lambda/etl", ("/aws/sagemaker/*",), "act_on_groups does not name it"),
+        ("/aws/sagemaker/Audit-Trail", ("*",), 'its name says "audit"'),
+        ("aws-cloudtrail-logs-1", ("aws-*",), 'its name says "cloudtrail"'),
+        ("/vpc/flow-logs", ("*",), 'its name says "flowlog"'),
+        ("/vpc/flow-logs", ("/vpc/flow-logs",), None),
+        ("ML-Janitor-sweeps", ("ML-Janitor-sweeps",), "it is the janitor's own"),
+    ],
+)
+def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: str | None) -> None:
+    decided = replace(RULE, act_on_groups=globs).decide(group(name=name), NOW)
+
+    assert isinstance(decided, Finding)
+    assert (decided.spared or "").startswith(why or "")
+    assert (decided.spared is None) is (why is None)
+
+
+def test_images_are_only_reported() -> None:
+    decided = RULE.decide(repository(), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.spared == "images are only reported"
+
+
+@pytest.mark.parametrize("glob", ["", "/aws/sage maker/*", "/aws/[abc]", "arn:aws:logs:*"])
+def test_globs_that_match_no_group_are_refused(glob: str) -> None:
+    with pytest.raises(ValueError, match="matches no log group"):
+        replace(RULE, act_on_groups=(glob,))
+
+
+def test_what_may_be_set_is_what_the_globs_name() -> None:
+    grants = replace(RULE, act_on_groups=("/aws/sagemaker/*", "etl")).acts
+
+    assert {(one.action, one.on) for one in grants} == {
+        ("logs:PutRetentionPolicy", "log-group:/aws/sagemaker/*:*"),
+        ("logs:PutRetentionPolicy", "log-group:etl:*"),
+        ("logs:ListTagsForResource", "log-group:/aws/sagemaker/*"),
+        ("logs:ListTagsForResource", "log-group:etl"),
+    }
+    assert replace(RULE, act_on_groups=()).never_acts() == "act_on_groups is empty, so no retention is set"
+    assert RULE.never_acts() is None

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.locations import Address, mentioned, parse
+from ml_janitor.aws.references import References
+from ml_janitor.aws.referrers import User
 from ml_janitor.core.model import Absent, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.references import References
-from ml_janitor.detectors.duplicate_artifacts.referrers import User
 
 CHURN = User("model churn", "model/churn", in_use=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import describe
 from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
-from ml_janitor.core.model import Effect, Kept, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept, Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import TRIES, UNDOABLE, UNFINISHED, Action, Stage
 from ml_janitor.ledger.macs import UnverifiedError
@@ -44,17 +44,17 @@ class Way:
 
 
 UNDO = Way(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
-UNTAG = Way(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
+UNCHANGE = Way(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
 RESTART = Way(command="restart", label="Restart", noun="A restart", past="restarted", done="restarted")
 
 
 def way(cleanup: Cleanup | None) -> Way:
-    """What taking back a *cleanup* is called: nothing that was only tagged is brought back."""
+    """What taking back a *cleanup* is called: nothing that stayed is brought back."""
     if cleanup is None:
         return UNDO
     if cleanup.undo == RESTART.command:
         return RESTART
-    return UNTAG if cleanup.effect is Effect.TAG else UNDO
+    return UNCHANGE if cleanup.effect.stays else UNDO
 
 
 def hint(detector: Detector[Any], action: Action) -> Cause:

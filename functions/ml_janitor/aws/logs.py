@@ -46,10 +46,10 @@ class LogGroup:
     delivered: bool
 
 
-def groups(aws: Aws) -> Listing[LogGroup]:
-    """Every log group of the account and region."""
+def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
+    """Every log group of the account and region whose name begins with *prefix*."""
 
-    def group(entry: Mapping[str, Any]) -> LogGroup:
+    def listed(entry: Mapping[str, Any]) -> LogGroup:
         return LogGroup(
             name=entry["logGroupName"],
             arn=entry["arn"].removesuffix(":*"),
@@ -59,8 +59,20 @@ def groups(aws: Aws) -> Listing[LogGroup]:
             delivered=entry.get("logGroupClass") == "DELIVERY",
         )
 
-    pages = aws.logs.get_paginator("describe_log_groups").paginate(PaginationConfig={"PageSize": 50})
-    return everything(pages, lambda page: map(group, page["logGroups"]), source=DESCRIBE_LOG_GROUPS)
+    paginate = partial(
+        aws.logs.get_paginator("describe_log_groups").paginate, PaginationConfig={"PageSize": 50}
+    )
+    pages = paginate(logGroupNamePrefix=prefix) if prefix else paginate()
+    return everything(pages, lambda page: map(listed, page["logGroups"]), source=DESCRIBE_LOG_GROUPS)
+
+
+def group(aws: Aws, name: str) -> LogGroup | None:
+    """The log group *name* as it is now, or None. Raises ReadError."""
+    listing = groups(aws, name)
+    found = next((one for one in listing.items if one.name == name), None)
+    if found is None:
+        listing.check()
+    return found
 
 
 def moment(milliseconds: int) -> datetime:

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
 
+LIST_BUCKETS = "s3:ListBuckets"
 LIST_OBJECTS = "s3:ListObjectsV2"
+GET_LIFECYCLE = "s3:GetBucketLifecycleConfiguration"
+GET_LOCK = "s3:GetObjectLockConfiguration"
+GET_OBJECT_TAGGING = "s3:GetObjectTagging"
+
+NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
+NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
+"""What is answered where there is none."""
+
+LARGEST_PAGE = 1000
+"""Buckets that a page of ListBuckets can have."""
 
 PAGES = 200
 """How many pages of 1,000 keys are read under one prefix before it counts as unreadable."""

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import everything
 from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
+from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
 from ml_janitor.core.model import Cost
+from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
+    from ml_janitor.core.tiering import RateTable
 
 TABLE = "data/storage-prices-us-east-1.csv"
 DATED = f"{FROM_TABLE} of mid-2025"
@@ -36,6 +39,12 @@ USAGE = {
 }
 """How S3's usage types end, by storage class; outside us-east-1 they begin with the region's short name."""
 
+OVERHEAD, INDEX = 32 * 1024, 8 * 1024
+"""Bytes by which an archived object is billed besides: of its own class, and of STANDARD (S3 user guide)."""
+
+MOVED_TO_TIERING, WATCHED = Decimal("0.01"), Decimal("0.0025")
+"""Dollars for 1,000 objects: once for moving them to Intelligent-Tiering, and each month in it."""
+
 LOGS, IMAGES = "LOGS", "IMAGES"
 
 SERVICES: Mapping[str, Mapping[str, str]] = {
@@ -48,11 +57,17 @@ SERVICES: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
-    """A row of the table: dollars a GB-month, and for how long and how many bytes at least is billed."""
+    """
+    A row of the table: dollars a GB-month, and for how long and how many bytes at least is billed.
+
+    *move* is dollars for 1,000 objects that a lifecycle rule moves there, *read* for a GB read from there.
+    """
 
     usd: Decimal
     min_age: timedelta
     min_size: int
+    move: Decimal = Decimal(0)
+    read: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,33 @@ class StoragePrices:
         if self.region == TABLE_REGION and row is not None:
             return Cost(monthly_usd=row.usd * billed, source=DATED)
         return Cost(source=FROM_API if self.listed is not None else "no price list")
+
+    def rates(self) -> RateTable:
+        """
+        What each class costs that has a price here. Fees are those of the table, in every region.
+
+        The tiers of Intelligent-Tiering cost what the classes do that they are like.
+        """
+        usd = {name: self.cost(name, GB).monthly_usd for name in USAGE}
+        known = {name: price for name, price in usd.items() if price is not None}
+        found = {name: _rates(name, price) for name, price in known.items()}
+        if known.keys() >= {STANDARD, "STANDARD_IA", "GLACIER_IR"}:
+            stages = (0, known[STANDARD]), (30, known["STANDARD_IA"]), (90, known["GLACIER_IR"])
+            found[INTELLIGENT_TIERING] = Rates(stages=stages, move=MOVED_TO_TIERING, watch=WATCHED)
+        return found
+
+
+def _rates(name: str, usd: Decimal) -> Rates:
+    row = table()[name]
+    archived = name in ARCHIVES
+    return Rates(
+        stages=((0, usd),),
+        move=row.move,
+        read=row.read,
+        least_days=row.min_age.days,
+        overhead=OVERHEAD if archived else 0,
+        index=INDEX if archived else 0,
+    )
 
 
 def read(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
@@ -123,7 +165,11 @@ def table() -> Mapping[str, StorageClass]:
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {
         row["storage_class"]: StorageClass(
-            Decimal(row["usd_per_gb_month"]), timedelta(days=int(row["min_days"])), int(row["min_kb"]) * 1024
+            Decimal(row["usd_per_gb_month"]),
+            timedelta(days=int(row["min_days"])),
+            int(row["min_kb"]) * 1024,
+            Decimal(row["usd_per_1000_moved"]),
+            Decimal(row["usd_per_gb_read"]),
         )
         for row in rows
     }

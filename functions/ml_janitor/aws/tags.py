@@ -23,6 +23,7 @@ GET_RESOURCES = "tag:GetResources"
 LIST_TAGS = "sagemaker:ListTags"
 GET_BUCKET_TAGGING = "s3:GetBucketTagging"
 LIST_REPOSITORY_TAGS = "ecr:ListTagsForResource"
+LIST_LOG_GROUP_TAGS = "logs:ListTagsForResource"
 
 ARNS_PER_CALL = 50
 """GetResources takes 100 ARNs, but with them no page size and no token, and its default page holds 50."""
@@ -121,13 +122,22 @@ def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
     return attempt(read, source=LIST_REPOSITORY_TAGS)
 
 
+def of_log_group(aws: Aws, arn: str) -> Signal[Tags]:
+    """The tags of one log group as they are now."""
+    return attempt(
+        lambda: dict(aws.logs.list_tags_for_resource(resourceArn=arn)["tags"]), source=LIST_LOG_GROUP_TAGS
+    )
+
+
 def exactly(aws: Aws, arn: str) -> Signal[Tags]:
-    """The tags of one SageMaker resource, bucket or image repository as they are now."""
+    """The tags of one SageMaker resource, bucket, image repository or log group as they are now."""
     parts = Arn.parse(arn)
     match parts.service:
         case "s3":
             return of_bucket(aws, parts.name)
         case "ecr":
             return of_repository(aws, arn)
+        case "logs":
+            return of_log_group(aws, arn)
         case _:
             return of_one(aws, arn)

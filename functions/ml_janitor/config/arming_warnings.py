@@ -101,8 +101,9 @@ def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
     """The setting that has *detector* act by working hours, or nothing."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
         return "stop_outside_hours"
-    likely = settings.arming(type(detector)).act_on is Confidence.LIKELY
-    return 'act_on = "likely"' if likely else ""
+    if settings.arming(type(detector)).act_on is not Confidence.LIKELY:
+        return ""
+    return 'act_on = "likely"' if settings.sections[detector.name].act_on else "acting on what is likely"
 
 
 def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) -> Iterator[str]:

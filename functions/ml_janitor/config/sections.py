@@ -169,7 +169,7 @@ class DetectorSection(BaseModel):
     armed_until: Day | None = None
 
 
-SHARED = {"working_hours", "undo_roles"}
+SHARED = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
 """Detector fields that are made from `[janitor]`, not set per detector."""
 
 

@@ -23,7 +23,7 @@ from ml_janitor.config.sections import (
 )
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Confidence, Effect, Mode
+from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.ownership import MANAGERS, Managers, plain
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.arming import Arming
@@ -107,7 +107,12 @@ class Settings:
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
         """*detector* with its tunables set. Raises SettingsError if it refuses them."""
         section = self.sections[detector.name]
-        shared = {"working_hours": self.working_hours, "undo_roles": tuple(self.janitor.undo_roles)}
+        shared = {
+            "working_hours": self.working_hours,
+            "undo_roles": tuple(self.janitor.undo_roles),
+            "keep_tags": tuple(self.janitor.keep_tags),
+            "keep_until_tag": self.janitor.keep_until_tag,
+        }
         values = {
             field.name: shared[field.name] if field.name in SHARED else _plain(getattr(section, field.name))
             for field in fields(detector)
@@ -163,7 +168,6 @@ class Settings:
         section, cleanup = self.sections[detector.name], detector.cleanup
         if cleanup is None:
             raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
-        deletes = cleanup.effect is Effect.DELETE
         return Arming(
             mode=self.mode(detector.name),
             effect=cleanup.effect,
@@ -172,7 +176,9 @@ class Settings:
             act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
             grace=cleanup.grace if section.grace is None else section.grace,
             grace_likely=section.grace_likely,
-            business_days=deletes if section.business_days is None else section.business_days,
+            business_days=cleanup.effect.removes_data
+            if section.business_days is None
+            else section.business_days,
             max_actions=section.max_actions,
             max_share=section.max_share,
             act_on_managed=tuple(section.act_on_managed),

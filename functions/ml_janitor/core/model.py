@@ -34,7 +34,18 @@ class Effect(StrEnum):
 
     TAG = "tag"
     STOP = "stop"
+    EXPIRE = "expire"
     DELETE = "delete"
+
+    @property
+    def removes_data(self) -> bool:
+        """Whether it ends what is stored: too much of it at once is held, and it waits for business days."""
+        return self in {Effect.EXPIRE, Effect.DELETE}
+
+    @property
+    def stays(self) -> bool:
+        """Whether the resource itself goes on as before, so that an undo brings nothing back."""
+        return self in {Effect.TAG, Effect.EXPIRE}
 
     @property
     def rank(self) -> int:

@@ -17,6 +17,7 @@ from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.detectors.spot_training import SpotTraining
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
@@ -34,6 +35,7 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     SpotTraining,
     GenerousRuntimeLimits,
     ForgottenLeftovers,
+    StorageTiering,
     StudioWithoutIdleShutdown,
     OversizedEndpoints,
     ServerlessCandidates,

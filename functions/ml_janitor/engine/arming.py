@@ -177,7 +177,7 @@ class Arming:
         It counts what is warned about, due or not, and what soon will be: of a signal that broke for
         everything, a few at a time become due.
         """
-        return self.effect is Effect.DELETE and waste > SMALL and waste * 100 > self.max_share * looked_at
+        return self.effect.removes_data and waste > SMALL and waste * 100 > self.max_share * looked_at
 
 
 def _named(word: str, names: Sequence[str]) -> bool:

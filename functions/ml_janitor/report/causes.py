@@ -37,7 +37,7 @@ REASONS = {
     Why.MAX_ACTIONS_PER_NIGHT: "held back by max_actions_per_night = {0}",
     Why.NO_LEDGER: "the ledger could not be written: {0}",
     Why.MAX_SHARE: (
-        "{0} of {1} would be deleted, more than max_share = {2} %: that smells of a broken "
+        "{0} of {1} would be deleted or expire, more than max_share = {2} %: that smells of a broken "
         "signal; to go on: janitor approve {3}"
     ),
     Why.REST_DAY: "nothing is deleted on weekends and holidays (business_days)",

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from ml_janitor.engine.holds import Hold
     from ml_janitor.ledger.action import Action
 
-DONE = {Effect.TAG: "tagged", Effect.STOP: "stopped", Effect.DELETE: "deleted"}
+DONE = {
+    Effect.TAG: "tagged",
+    Effect.STOP: "stopped",
+    Effect.EXPIRE: "given a retention",
+    Effect.DELETE: "deleted",
+}
 """What happened to a resource, by what acting on it does."""
 
 LONGEST = 400

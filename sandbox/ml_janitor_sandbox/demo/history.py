@@ -17,6 +17,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     jobs.DETECTOR: jobs.JOBS,
     studio.DETECTOR: studio.APPS,
     storage.DETECTOR: storage.ARTIFACTS,
+    storage.TIERING: storage.BUCKETS,
     kept.DETECTOR: kept.KEPT,
     clusters.DETECTOR: clusters.CLUSTERS,
 }
@@ -30,7 +31,8 @@ def history() -> Plan:
     for row in (*storage.BUCKETS, *studio.DOMAINS.values()):
         row.plan(plan)
     studio.plan_profiles(plan)
-    for table in (*TABLES.values(), storage.DATASETS, LEFTOVERS, PAYMENTS):
+    others = (table for table in TABLES.values() if table is not storage.BUCKETS)
+    for table in (*others, storage.DATASETS, LEFTOVERS, PAYMENTS):
         for row in table:
             row.plan(plan)
     return plan

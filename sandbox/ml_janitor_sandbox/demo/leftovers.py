@@ -62,17 +62,21 @@ class Model(Leftover):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline(Leftover):
-    """A pipeline of one step, which trains in an *image*."""
+    """A pipeline of one step, which trains in an *image* on *data*."""
 
     operation: ClassVar[str] = "create_pipeline"
 
     image: str = ""
+    data: str = ""
 
     def params(self) -> dict[str, Any]:
         """What the call asks for, but for tags."""
         step: dict[str, Any] = {"Name": "Train", "Type": "Training"}
         if self.image:
             step["Arguments"] = {"AlgorithmSpecification": {"TrainingImage": self.image}}
+        if self.data:
+            source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{self.data}"}}
+            step.setdefault("Arguments", {})["InputDataConfig"] = [{"DataSource": source}]
         definition = json.dumps({"Version": "2020-12-01", "Steps": [step]})
         return {
             "PipelineName": self.name,

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import shake_128
 from urllib.parse import urlencode
 
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Row, load
-from ml_janitor_sandbox.demo.times import workday
+from ml_janitor_sandbox.demo.times import NOW, workday
+from ml_janitor_sandbox.demo.traffic import Series
 
 DETECTOR = "duplicate-artifacts"
+TIERING = "storage-tiering"
 
 MODEL_BUCKET = "meridian-ml-models"
 CHECKPOINT_BUCKET = "meridian-ml-checkpoints"
 DEFAULT_BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+
+DAY = timedelta(days=1)
+WATCHED = 95
+"""Days of which it is known how much was read."""
 
 ARTIFACT_SIZE = 1024 * 1024 + 4096
 """Bytes: just above what is small enough to be ignored, so that seeding stays quick."""
@@ -25,9 +31,21 @@ SMALL = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket(Row):
-    """A bucket, created *age* days ago."""
+    """
+    A bucket, created *age* days ago.
+
+    Requests to what begins with *counted* are counted, of which so many bytes are *read* a day. What it holds
+    is deleted after so many days, if it *expires*.
+    """
 
     age: float
+    counted: str | None = None
+    read: float = 0
+    expires: int = 0
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:s3:::{self.name}"
 
     def plan(self, plan: Plan) -> None:
         """Create it, and tag it if it has labels."""
@@ -36,6 +54,28 @@ class Bucket(Row):
         if tags := self.tags():
             tagging = {"TagSet": tags}
             plan.call(at, self.creator, "s3.put_bucket_tagging", Bucket=self.name, Tagging=tagging)
+        if self.expires:
+            rule = {"ID": "short-lived", "Status": "Enabled", "Filter": {"Prefix": ""}}
+            plan.call(
+                at,
+                self.creator,
+                "s3.put_bucket_lifecycle_configuration",
+                Bucket=self.name,
+                LifecycleConfiguration={"Rules": [rule | {"Expiration": {"Days": self.expires}}]},
+            )
+        if self.counted is not None:
+            counts = {"Id": "all"} | ({"Filter": {"Prefix": self.counted}} if self.counted else {})
+            plan.call(
+                at,
+                self.creator,
+                "s3.put_bucket_metrics_configuration",
+                Bucket=self.name,
+                Id="all",
+                MetricsConfiguration=counts,
+            )
+            for metric, value in (("AllRequests", 40.0), ("BytesDownloaded", self.read)):
+                daily = Series(NOW - WATCHED * DAY, DAY, (value,) * WATCHED)
+                plan.publish("AWS/S3", metric, {"BucketName": self.name, "FilterId": "all"}, daily)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +110,7 @@ class Dataset(Row):
         bucket, _, prefix = self.name.partition("/")
         for number in range(self.objects):
             key = f"{prefix}/part-{number:05}.parquet"
-            store(plan, workday(self.age, self.name), self.by, bucket, key)
+            store(plan, workday(self.age, self.name), self.by, bucket, key, tags=urlencode(self.also))
             plan.sizes[bucket, key] = -(-self.gigabytes * 1024**3 // self.objects)
 
 

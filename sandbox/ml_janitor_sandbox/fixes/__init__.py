@@ -32,6 +32,7 @@ AREAS = (
     "pricing",
     "recommendations",
     "registry",
+    "request_metrics",
     "search",
     "studio",
     "studio_apps",

@@ -19,7 +19,7 @@ from moto.s3.responses import S3Response
 
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.metrics import Identity, Metrics, Point
-from ml_janitor_sandbox.patches import AwsError, replaces
+from ml_janitor_sandbox.patches import PATCHES, AwsError, Patch, replaces
 
 BLOCK = 64 * 1024
 WHOLE = 256 * 1024 * 1024
@@ -80,6 +80,21 @@ class DeclaredKey(FakeKey):
     def value(self) -> Made:
         """What is read of it."""
         return self.made
+
+
+def listed(self: FakeKey, memo: object) -> FakeKey:  # noqa: ARG001 - deepcopy's
+    """
+    A key as a listing of versions needs it: moto copies every one of them, with all of its bytes.
+
+    Without them there is nothing that would have to be closed.
+    """
+    twin: FakeKey = object.__new__(type(self))
+    twin.__dict__ |= self.__dict__ | {"_etag": self.etag.strip('"')}
+    twin.__dict__ |= {"_value_buffer": None, "multipart": None, "disposed": True}
+    return twin
+
+
+PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))
 
 
 def declare(bucket: str, key: str, size: int, seed: str) -> None:

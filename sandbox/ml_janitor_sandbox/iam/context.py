@@ -81,6 +81,9 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
         case "ecr":
             found = backend("ecr", call.account, call.region).tagger.get_tag_dict_for_resource(resource)
             return dict(found)
+        case "logs":
+            group = resource.partition(":log-stream:")[0].removesuffix(":*")
+            return dict(backend("logs", call.account, call.region).tagger.get_tag_dict_for_resource(group))
         case "application-autoscaling":
             arns = {one.members["ScalableTargetARN"]: one.tags for one in targets(call).values()}
             return arns.get(resource, {})

@@ -37,11 +37,13 @@ STREAM = {"CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents"}
 GROUP = {
     "CreateLogGroup",
     "DeleteLogGroup",
+    "DeleteRetentionPolicy",
     "DescribeLogGroups",
     "DescribeLogStreams",
     "FilterLogEvents",
     "PutRetentionPolicy",
 }
+TAGS_OF_GROUP = {"ListTagsForResource", "TagResource", "UntagResource"}
 
 
 def needs(service: str, call: Call) -> Needs:
@@ -78,8 +80,11 @@ def _logs(call: Call) -> Needs:
     Operations on a group are checked on a stream without a name, and listing on a group without one too.
 
     https://github.com/hashicorp/terraform-provider-aws/issues/8804: "logs:DescribeLogGroups on resource
-    ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not.
+    ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not. Its tags
+    are checked on its ARN as it is (CloudWatch Logs user guide, "CloudWatch Logs resources and operations").
     """
+    if call.operation in TAGS_OF_GROUP:
+        return _one("logs", call, call.params["resourceArn"])
     if call.operation not in GROUP | STREAM:
         raise NotImplementedError
     group = call.params.get("logGroupName") or ""

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
-from properties.worlds import NEAR_MISSES, World, endpoints, jobs, notebooks, other_jobs, studio, tuning
+from properties.worlds import (
+    NEAR_MISSES,
+    World,
+    endpoints,
+    jobs,
+    log_groups,
+    notebooks,
+    other_jobs,
+    studio,
+    tuning,
+)
 from properties.worlds import warm_pools as pools
 from properties.worlds.artifacts import COPY, Artifacts, Stores
 from properties.worlds.base import COMPLETE, DAY, LABELS, NONE, Kind, Thing
@@ -40,6 +50,7 @@ PLAIN: Mapping[str, Thing] = {
     "transform job": plain(other_jobs.KINDS[1]),
     "tuning job": plain(tuning.KIND),
     "warm pool": plain(pools.KIND),
+    "log group": plain(log_groups.KIND),
     "copies": copies(folders=False),
     "copies of several files": copies(folders=True),
 }

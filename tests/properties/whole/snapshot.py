@@ -7,6 +7,7 @@ from copy import deepcopy
 from hashlib import sha256
 from typing import Any
 
+from moto.logs.models import logs_backends
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from conftest import ACCOUNT, REGION
@@ -35,7 +36,7 @@ type Snapshot = Mapping[str, Any]
 def snapshot() -> Snapshot:
     """What there is now."""
     found = {one.arn.lower(): _shown(one) for one in state.at(SageMakerStore, ACCOUNT, REGION) if _there(one)}
-    return found | _objects()
+    return found | _objects() | _log_groups()
 
 
 def _there(one: Resource) -> bool:
@@ -71,6 +72,18 @@ def _objects() -> dict[str, Any]:
                     "tags": dict(backend.tagger.get_tag_dict_for_resource(stored.arn)),
                 }
     return found
+
+
+def _log_groups() -> dict[str, Any]:
+    backend = logs_backends[ACCOUNT][REGION]
+    return {
+        group.arn.removesuffix(":*").lower(): {
+            "retention": group.retention_in_days,
+            "tags": dict(backend.tagger.get_tag_dict_for_resource(group.arn)),
+        }
+        for group in backend.groups.values()
+        if hasattr(group, "sandbox_stored")
+    }
 
 
 def changes(before: Snapshot, after: Snapshot) -> dict[str, tuple[Any, Any]]:

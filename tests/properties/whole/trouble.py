@@ -39,6 +39,7 @@ ACTS: Mapping[str, Sequence[str]] = {
     ],
     "untagged-resources": ["sagemaker:AddTags", "s3:TagResource"],
     "duplicate-artifacts": ["s3:DeleteObject"],
+    "forgotten-leftovers": ["logs:PutRetentionPolicy"],
 }
 UNDOES: Mapping[str, Sequence[str]] = {
     "idle-notebooks": ["sagemaker:StartNotebookInstance"],
@@ -47,6 +48,7 @@ UNDOES: Mapping[str, Sequence[str]] = {
     "hung-training-jobs": [f"sagemaker:Create{kind}Job" for kind in ("Training", "Processing", "Transform")],
     "untagged-resources": ["sagemaker:DeleteTags", "s3:UntagResource"],
     "duplicate-artifacts": ["s3:CopyObject"],
+    "forgotten-leftovers": ["logs:DeleteRetentionPolicy"],
 }
 KEY = "AKIAJANITOR"
 """The janitor's access key: what strikes it spares the people."""

@@ -15,6 +15,7 @@ from ml_janitor_sandbox.deployment import BUCKET
 
 READS = ("Batch", "Describe", "Get", "Head", "List", "Lookup", "Query", "Search")
 OURS = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:"
+GROUPS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:"
 
 NAMED = {
     "EndpointName": "endpoint",
@@ -24,6 +25,7 @@ NAMED = {
     "TransformJobName": "transform-job",
     "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
     "EndpointConfigName": "endpoint-config",
+    "logGroupName": "log-group",
 }
 """The parameter that names what a call is about, and the type of that in its ARN."""
 
@@ -66,7 +68,8 @@ class Call:
             _, name, *_ = asked["ResourceId"].split("/")
             return f"{OURS}endpoint/{name.removesuffix('-ic')}".lower()
         member = next((name for name in NAMED if name in asked), None)
-        return "" if member is None else f"{OURS}{NAMED[member]}/{asked[member]}".lower()
+        where = GROUPS if member == "logGroupName" else f"{OURS}{NAMED.get(member or '')}/"
+        return "" if member is None else f"{where}{asked[member]}".lower()
 
     @property
     def what(self) -> str:

@@ -19,6 +19,7 @@ from properties.worlds import (
     artifacts,
     endpoints,
     jobs,
+    log_groups,
     notebooks,
     other_jobs,
     resources,
@@ -68,6 +69,7 @@ LISTINGS = {
     },
     "untagged-resources": {"sagemaker:ListEndpoints", "sagemaker:ListModels", "sagemaker:Search"},
     "duplicate-artifacts": {"s3:ListBuckets", "s3:ListObjectsV2"},
+    "forgotten-leftovers": {"logs:DescribeLogGroups"},
 }
 
 
@@ -105,7 +107,7 @@ def may_name_the_bucket(thing: Thing) -> bool:
 
 some_things = st.one_of(
     *(kind.some for kind in (*endpoints.KINDS, *notebooks.KINDS, jobs.KIND, jobs.KIND)),
-    *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND)),
+    *(kind.some for kind in (*other_jobs.KINDS, tuning.KIND, warm_pools.KIND, log_groups.KIND)),
     *(kind.some for kind in (*studio.KINDS, *resources.KINDS[-2:])),
     some_artifacts,
     some_artifacts,
@@ -142,6 +144,7 @@ NEAR_MISSES = World(
         *(thing for kind in (*other_jobs.KINDS, tuning.KIND) for thing in kind.near_misses()),
         *(thing for kind in (*studio.KINDS, *resources.KINDS) for thing in kind.near_misses()),
         *warm_pools.KIND.near_misses(),
+        *log_groups.KIND.near_misses(),
         *artifacts.near_misses(),
     ],
     stores=Stores(labels=(UNKEPT[1], COMPLETE), versioned=True),

@@ -216,6 +216,10 @@ class Account:
         return self._client("application-autoscaling")
 
     @property
+    def logs(self) -> Any:
+        return self._client("logs")
+
+    @property
     def s3(self) -> S3Client:
         client: S3Client = self._client("s3")
         return client

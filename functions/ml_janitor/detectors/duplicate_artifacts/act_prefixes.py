@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from ml_janitor.aws.locations import within
+from ml_janitor.aws.referrers import UNUSED
 from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.prefixes import within
-from ml_janitor.detectors.duplicate_artifacts.referrers import UNUSED
 
 if TYPE_CHECKING:
     from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy

@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.s3 import (
+    GET_LIFECYCLE,
+    GET_LOCK,
+    GET_OBJECT_TAGGING,
+    LARGEST_PAGE,
+    LIST_BUCKETS,
+    NO_LIFECYCLE,
+    NO_LOCK,
+)
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import bucket_readers
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
@@ -16,19 +25,11 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 
-LIST_BUCKETS = "s3:ListBuckets"
 HEAD_BUCKET = "s3:HeadBucket"
 GET_VERSIONING = "s3:GetBucketVersioning"
-GET_LIFECYCLE = "s3:GetBucketLifecycleConfiguration"
-GET_LOCK = "s3:GetObjectLockConfiguration"
 GET_RETENTION = "s3:GetObjectRetention"
 GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
-GET_OBJECT_TAGGING = "s3:GetObjectTagging"
 
-LARGEST_PAGE = 1000
-
-NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
-NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
 UNLOCKED = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
 """What S3, and servers that speak like it, answer for an object without a retention or legal hold."""
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ml_janitor.aws.references import Uses
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match, connected
-from ml_janitor.detectors.duplicate_artifacts.references import Uses
 
 
 class Role(StrEnum):

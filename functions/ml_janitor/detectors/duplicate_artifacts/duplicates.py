@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ml_janitor.aws.referrers import User
+from ml_janitor.aws.s3 import GET_OBJECT_TAGGING
 from ml_janitor.core.model import Absent, Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
 from ml_janitor.core.ownership import protects
-from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-from ml_janitor.detectors.duplicate_artifacts.referrers import User
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -105,7 +105,7 @@ def together(*signals: Signal[Tags]) -> Signal[Tags]:
                 }
             case other:
                 return other
-    return Value(merged, buckets.GET_OBJECT_TAGGING)
+    return Value(merged, GET_OBJECT_TAGGING)
 
 
 def strictest(locks: Sequence[Signal[str]]) -> Signal[str]:

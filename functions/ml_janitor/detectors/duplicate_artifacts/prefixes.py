@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ml_janitor.aws.locations import within
 from ml_janitor.engine.detector import Condition, Grant, allow, implied
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
@@ -29,11 +30,6 @@ def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ..
             )
     named = [one.removeprefix("s3://").rstrip("/") for one in (*buckets, *folders)]
     return tuple(dict.fromkeys(f"s3://{one}/" for one in named))
-
-
-def within(prefixes: Sequence[str], uri: str) -> bool:
-    """Whether the object or folder *uri* lies under one of *prefixes*."""
-    return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
 
 
 def overlap(some: Sequence[str], others: Sequence[str]) -> list[str]:

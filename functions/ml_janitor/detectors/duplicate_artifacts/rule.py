@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.locations import within
+from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import (
     Absent,
@@ -41,7 +43,6 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.referrers import LISTED
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
 
@@ -148,7 +149,7 @@ class DuplicateArtifacts(Detector[Copy]):
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
         """The prefix under which the undo function would have to write *target*, if none of those set is."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
-        if prefixes.within(self._undo_prefixes, uri):
+        if within(self._undo_prefixes, uri):
             return ""
         return f'undo_prefixes = ["{uri.rpartition("/")[0]}/"] in detectors.{self.name}'
 
@@ -219,7 +220,7 @@ class DuplicateArtifacts(Detector[Copy]):
     def _spared(self, copy: Copy, keeper: Unit) -> tuple[str | None, str]:
         """Why *copy* is only reported, if it is; and what would prove it one, where contents are not read."""
         compared = dict.fromkeys(file.uri for file in (*files_of(copy), *keeper.files))
-        unread = [uri for uri in compared if not prefixes.within(self.contents_in, uri)]
+        unread = [uri for uri in compared if not within(self.contents_in, uri)]
         if unread:
             shown = " and ".join(unread[:2])
             why_not = f"the contents of {shown} may not be read, so nothing proves it a copy"

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws import storage_prices
+from ml_janitor.aws import references, storage_prices
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.locations import within
+from ml_janitor.aws.references import Uses
 from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
-from ml_janitor.detectors.duplicate_artifacts import buckets, references
+from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
@@ -34,12 +36,10 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
-from ml_janitor.detectors.duplicate_artifacts.prefixes import within
-from ml_janitor.detectors.duplicate_artifacts.references import Uses
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.references import References
+    from ml_janitor.aws.references import References
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from ml_janitor.core.model import (
     Value,
 )
 from ml_janitor.core.text import data_size
+from ml_janitor.detectors.forgotten_leftovers.expiry import spared
 from ml_janitor.engine.detector import allow
 
 if TYPE_CHECKING:
@@ -51,11 +52,22 @@ class Group(Candidate):
 def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[Group]:
     """Every group; what arrived is read of those that keep everything."""
     listing = logs.groups(aws)
-    counted = {one.arn: _incoming(one) for one in listing.items if one.kept is None and one.stored}
+    yield from _read(aws, listing.items, retention, now)
+    listing.check()
+
+
+def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> Group | None:
+    """The same, of one group. Raises ReadError."""
+    group = logs.group(aws, name)
+    return None if group is None else next(_read(aws, (group,), retention, now))
+
+
+def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime) -> Iterator[Group]:
+    counted = {one.arn: _incoming(one) for one in groups if one.kept is None and one.stored}
     arrived = metrics.read(aws, counted.values(), now - retention, now)
     prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     book = tags.in_bulk(aws, f"logs:{KIND}")
-    for one in listing.items:
+    for one in groups:
         target = Target(
             arn=one.arn,
             name=one.name,
@@ -73,14 +85,15 @@ def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[Group]:
                 case Unreadable() as unread:
                     total = unread
         yield Group(target=target, group=one, arrived=total, prices=prices)
-    listing.check()
 
 
 def _incoming(group: LogGroup) -> metrics.Metric:
     return metrics.Metric.of("AWS/Logs", "IncomingBytes", period=86_400, LogGroupName=group.name)
 
 
-def decide(candidate: Group, retention: timedelta, smallest: int, now: datetime) -> Verdict:
+def decide(
+    candidate: Group, retention: timedelta, smallest: int, act_on: Sequence[str], now: datetime
+) -> Verdict:
     """
     Older than the retention is at least what is stored beyond all that arrived within it.
 
@@ -103,10 +116,11 @@ def decide(candidate: Group, retention: timedelta, smallest: int, now: datetime)
         f"it keeps every event for ever and holds {data_size(group.stored)}, of which at least"
         f" {data_size(older)} are older than {ago(retention)}",
         Confidence.LIKELY,
-        action=f"aws logs put-retention-policy --log-group-name {group.name}"
-        f" --retention-in-days {retention.days}",
+        action=f"set a retention of {retention.days} days: aws logs put-retention-policy"
+        f" --log-group-name {group.name} --retention-in-days {retention.days}",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=NOUN,
+        spared=spared(group.name, act_on),
     )
 
 

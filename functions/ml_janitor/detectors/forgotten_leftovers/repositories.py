@@ -188,4 +188,5 @@ def decide(
         f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=NOUN,
+        spared="images are only reported",
     )

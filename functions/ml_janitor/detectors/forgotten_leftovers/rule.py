@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Interval
 
@@ -13,15 +13,16 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.storage_prices import GB
-from ml_janitor.core.model import Change
-from ml_janitor.detectors.forgotten_leftovers import log_groups, repositories
+from ml_janitor.core.model import Change, Confidence, Effect
+from ml_janitor.detectors.forgotten_leftovers import expiry, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target, Verdict
+    from ml_janitor.core.model import Finding, Target, Verdict
+    from ml_janitor.engine.detector import Steps
 
 LEAST = timedelta(days=118)
 """A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
@@ -41,12 +42,32 @@ class ForgottenLeftovers(Detector[Leftover]):
     schedule = "cron(0 6 ? * MON *)"
     kinds = (log_groups.KIND, repositories.KIND)
     asks_for = Change.LIFECYCLE
+    cleanup = Cleanup(
+        effect=Effect.EXPIRE,
+        grace=timedelta(days=3),
+        act_on=Confidence.LIKELY,
+        lost="events that expired: CloudWatch Logs deletes what is older than the retention within days",
+    )
     reads = (*log_groups.READS, *repositories.READS, allow(tags.GET_RESOURCES), allow(GET_PRODUCTS))
 
     retention: timedelta = timedelta(days=90)
     patience: timedelta = timedelta(days=120)
     min_gb: Annotated[float, Interval(ge=0)] = 1.0
     repositories: tuple[str, ...] = ()
+    act_on_groups: tuple[str, ...] = ("/aws/sagemaker/*",)
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Setting a retention on the groups that `act_on_groups` names."""
+        return expiry.may_set(self.act_on_groups)
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """On every group: what an earlier `act_on_groups` named can be undone too."""
+        return expiry.UNDOES
+
+    def never_acts(self) -> str | None:
+        return None if self.act_on_groups else "act_on_groups is empty, so no retention is set"
 
     def __post_init__(self) -> None:
         if self.retention.days not in RETENTIONS or self.retention != timedelta(days=self.retention.days):
@@ -56,6 +77,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             raise ValueError(
                 f"patience is at least {LEAST.days} days: a job that is restarted needs its image"
             )
+        expiry.check(self.act_on_groups)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
         """Log groups, then repositories, which are read even where the first listing broke off."""
@@ -69,12 +91,39 @@ class ForgottenLeftovers(Detector[Leftover]):
             raise broken
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
-        """The same: whether an image is used takes all that may name one."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+        """One group by itself; but whether an image is used takes all that may name one."""
+        if target.kind == log_groups.KIND:
+            return log_groups.look(aws, target.name, self.retention, now)
+        found = repositories.find(aws, self.patience, self.repositories, now)
+        return next((one for one in found if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
         """By its kind; never more than likely."""
         smallest = int(self.min_gb * GB)
         if isinstance(candidate, Group):
-            return log_groups.decide(candidate, self.retention, smallest, now)
+            return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
         return repositories.decide(candidate, self.patience, smallest, self.repositories, now)
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Leftover,
+        finding: Finding,  # noqa: ARG002
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return expiry.prepared(aws, candidate.target, self.retention.days)
+
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
+        expiry.set_days(aws, target, record["days"], steps)
+
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
+        return expiry.is_set(aws, target, record["days"])
+
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
+        return expiry.take_away(aws, target, record["days"], steps)
+
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
+        return (
+            f"the {record['days']} days are taken off {target.name} again, unless somebody has set others:"
+            " events that expired do not come back"
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import logs, studio_tags
+from ml_janitor.aws import logs, studio_tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
 from ml_janitor.aws.prices import STUDIO, Price
@@ -136,7 +136,7 @@ class IdleStudioApps(Detector[App]):
         with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.merged(apps, [*logged, *with_idle])
         quiet = own_shutdown.read(aws, self._open(with_idle, now))
-        since = now - max((self._allowed(app) for app in quiet), default=PATIENCE)
+        since = now - max((self._given(app) for app in quiet if app.remote), default=PATIENCE)
         reached = remote_sessions.read(aws, quiet, since, now)
         return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
@@ -196,6 +196,11 @@ class IdleStudioApps(Detector[App]):
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
         steps.do("create", lambda: studio_apps.create(aws, record))
+
+    def _given(self, app: App) -> timedelta:
+        """How long ago a sign of use may be and count: Studio's own idle shutdown gets its time too."""
+        after = app.shutdown.value if isinstance(app.shutdown, Value) else timedelta()
+        return min(max(self._allowed(app), TIMES * after), trail.REMEMBERED)
 
     def _allowed(self, app: App) -> timedelta:
         """For how long an app of this type may be unused."""

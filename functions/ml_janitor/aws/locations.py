@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -118,3 +118,8 @@ def parse(text: str, *, beginning: bool = False) -> Address | None:
     if virtual := VIRTUAL_HOST.fullmatch(host):
         return Address(virtual["bucket"], path, beginning)
     return None
+
+
+def within(prefixes: Sequence[str], uri: str) -> bool:
+    """Whether the object or folder *uri* lies under one of *prefixes*."""
+    return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, MODEL_PACKAGE
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts import manifests
-from ml_janitor.detectors.duplicate_artifacts.locations import Address
-from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, Unopened
-from ml_janitor.detectors.duplicate_artifacts.referrers import (
+from ml_janitor.aws import manifests
+from ml_janitor.aws.locations import Address
+from ml_janitor.aws.manifests import Manifest, Unopened
+from ml_janitor.aws.referrers import (
     LISTED,
     SOURCE,
     Key,
@@ -21,6 +19,8 @@ from ml_janitor.detectors.duplicate_artifacts.referrers import (
     key_of,
     referrers,
 )
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, MODEL_PACKAGE
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.locations import Address, mentioned, parse, within
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.prefixes import within
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

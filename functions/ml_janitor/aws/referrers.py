@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.locations import Address, mentioned, parse
+from ml_janitor.aws.manifests import Manifest, manifests_in
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -30,8 +32,6 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.aws.training_jobs import NEW, recorded
 from ml_janitor.core.model import Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.locations import Address, mentioned, parse
-from ml_janitor.detectors.duplicate_artifacts.manifests import Manifest, manifests_in
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -1,0 +1,223 @@
+"""Buckets with what CloudWatch, their settings and, where it is worth it, a listing tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import metrics, references, s3, storage_prices, tags
+from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.metrics import Metric
+from ml_janitor.aws.s3 import (
+    GET_LIFECYCLE,
+    GET_LOCK,
+    GET_OBJECT_TAGGING,
+    LARGEST_PAGE,
+    LIST_BUCKETS,
+    NO_LIFECYCLE,
+    NO_LOCK,
+)
+from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Value
+from ml_janitor.detectors.storage_tiering import reads
+from ml_janitor.detectors.storage_tiering.folders import Folder, Version, in_sequence, tree
+from ml_janitor.detectors.storage_tiering.reads import Counted, Input
+
+if TYPE_CHECKING:
+    from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
+
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.references import References
+    from ml_janitor.core.tiering import RateTable
+
+KIND = "bucket"
+LIST_VERSIONS = "s3:ListObjectVersions"
+LIST_UPLOADS = "s3:ListMultipartUploads"
+
+RECENT = timedelta(days=4)
+"""Within which CloudWatch has a size of every bucket that has one: it is measured once a day."""
+
+REFERS = ("model/", "model-package/")
+"""The paths of what keeps an object readable although nothing may use it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket(Candidate):
+    """
+    A bucket: the bytes it has in STANDARD, and its number of objects, as CloudWatch measured them last.
+
+    The rest is read of buckets that have enough bytes. *lifecycle* is the answer of
+    GetBucketLifecycleConfiguration, *uploads* is when those that are not complete were begun, *root* is what
+    it holds. *counted* is how much is read, *inputs* what jobs read. *unsearched* is why not everything that
+    may refer to an object was read, *gaps* why something in use may refer to any. *tagged* are tags by key.
+    """
+
+    stored: Signal[float]
+    objects: Signal[float]
+    lifecycle: Signal[Mapping[str, Any]] = field(default_factory=NotRead)
+    lock: Signal[str] = field(default_factory=NotRead)
+    uploads: Signal[tuple[datetime, ...]] = field(default_factory=NotRead)
+    root: Signal[Folder] = field(default_factory=NotRead)
+    counted: Signal[tuple[Counted, ...]] = field(default_factory=NotRead)
+    inputs: tuple[Input, ...] = ()
+    unsearched: str | None = None
+    gaps: tuple[str, ...] = ()
+    tagged: Mapping[str, Signal[Tags]] = field(default_factory=dict, hash=False)
+    rates: RateTable = field(default_factory=dict, hash=False)
+    priced: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+
+def measured(aws: Aws, now: datetime, only: str | None = None) -> Listing[Bucket]:
+    """Every bucket of the account in its region, or *only* that one, by what CloudWatch knows of it."""
+    pages = aws.s3.get_paginator("list_buckets").paginate(
+        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
+    )
+    listing = everything(
+        pages,
+        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
+        source=LIST_BUCKETS,
+    )
+    names = {name: created for name, created in listing.items if only in {None, name}}
+    sizes = {name: _metric("BucketSizeBytes", name, "StandardStorage") for name in names}
+    numbers = {name: _metric("NumberOfObjects", name, "AllStorageTypes") for name in names}
+    series = metrics.read(aws, (*sizes.values(), *numbers.values()), now - RECENT, now)
+    book = tags.in_bulk(aws, "s3") if only is None else None
+    return Listing(
+        tuple(
+            Bucket(
+                target=Target(
+                    arn=(arn := f"arn:{aws.partition}:s3:::{name}"),
+                    name=name,
+                    kind=KIND,
+                    account=aws.account,
+                    region=aws.region,
+                    created=created,
+                    tags=tags.of_bucket(aws, name) if book is None else book.of(arn),
+                ),
+                stored=_last(series[sizes[name]]),
+                objects=_last(series[numbers[name]]),
+            )
+            for name, created in names.items()
+        ),
+        listing.error,
+    )
+
+
+def _metric(name: str, bucket: str, storage_type: str) -> Metric:
+    return Metric.of(
+        "AWS/S3", name, stat="Average", period=86_400, BucketName=bucket, StorageType=storage_type
+    )
+
+
+def _last(series: Signal[metrics.Series]) -> Signal[float]:
+    match series:
+        case Value(points, source):
+            at, value = points.points[-1]
+            return Value(value, source, at)
+        case other:
+            return other
+
+
+def read(aws: Aws, found: Sequence[Bucket], now: datetime) -> list[Bucket]:
+    """*found* with all that is read of buckets one by one, and what refers to their objects."""
+    if not found:
+        return []
+    known = references.read(aws, (), now)
+    prices = storage_prices.read(aws)
+    priced = prices.cost("STANDARD", 0).source
+    jobs = reads.inputs(aws, now)
+    counted = reads.counted(aws, [one.name for one in found], now)
+    unread = [*known.errors, *([] if jobs.error is None else [jobs.error])]
+
+    def one(bucket: Bucket) -> Bucket:
+        name = bucket.name
+        return replace(
+            bucket,
+            lifecycle=attempt(partial(_lifecycle, aws, name), source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
+            lock=_lock(aws, name),
+            uploads=attempt(partial(_uploads, aws, name), source=LIST_UPLOADS),
+            root=attempt(lambda: tree(_versions(aws, name), now, _Users(known, name)), source=LIST_VERSIONS),
+            counted=counted[name],
+            inputs=tuple(each for each in jobs.items if each.bucket == name),
+            unsearched="; ".join(unread) or None,
+            gaps=tuple(known.gaps),
+            rates=prices.rates(),
+            priced=priced,
+        )
+
+    return aws.map(one, found)
+
+
+class _Users:
+    """The labels of what refers to a key: what is in use, and what would be broken if it were used again."""
+
+    def __init__(self, known: References, bucket: str) -> None:
+        self.known, self.bucket = known, bucket
+
+    def __call__(self, key: str) -> Iterator[str]:
+        uses = self.known.to(self.bucket, [key])
+        yield from uses.in_use.value if isinstance(uses.in_use, Value) else ()
+        yield from (user.label for user in uses.needed_only_by if user.path.startswith(REFERS))
+
+
+def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
+    answer: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    return {name: answer[name] for name in ("Rules", "TransitionDefaultMinimumObjectSize") if name in answer}
+
+
+def _lock(aws: Aws, bucket: str) -> Signal[str]:
+    def lock() -> str:
+        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
+        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled", "")
+
+    found = attempt(lock, source=GET_LOCK, absent=NO_LOCK)
+    return Absent(GET_LOCK) if isinstance(found, Value) and not found.value else found
+
+
+def _uploads(aws: Aws, bucket: str) -> tuple[datetime, ...]:
+    pages = aws.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+    return tuple(one["Initiated"] for page in pages for one in page.get("Uploads", ()))  # missing if none
+
+
+def _versions(aws: Aws, bucket: str) -> Iterator[Version]:
+    """
+    Every version of every object, in order. Raises ReadError after too many pages.
+
+    Of a bucket that never kept versions, these are its objects.
+    """
+    pages = aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+
+    def entries() -> Iterator[Version]:
+        for turned, page in enumerate(pages, start=1):
+            yield from sorted(_entries(page), key=lambda one: one.key)
+            if turned == s3.PAGES and page["IsTruncated"]:
+                raise ReadError(f"ListObjectVersions: more than {s3.PAGES} pages, not read to the end")
+
+    for _, same in groupby(entries(), key=lambda one: one.key):
+        yield from in_sequence(same)
+
+
+def _entries(page: ListObjectVersionsOutputTypeDef) -> Iterator[Version]:
+    for one in page.get("Versions", ()):  # missing, as the markers are, where there are none
+        held = one.get("StorageClass", "STANDARD")
+        yield Version(one["Key"], one["LastModified"], one["Size"], held, current=one["IsLatest"])
+    for gone in page.get("DeleteMarkers", ()):
+        yield Version(gone["Key"], gone["LastModified"], current=gone["IsLatest"], marker=True)
+
+
+def tagged(aws: Aws, bucket: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
+    """The tags of objects, one call each."""
+
+    def read(key: str) -> Tags:
+        answer = aws.s3.get_object_tagging(Bucket=bucket, Key=key)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    answers = aws.map(lambda key: attempt(partial(read, key), source=GET_OBJECT_TAGGING), keys)
+    return dict(zip(keys, answers, strict=True))

@@ -1,0 +1,326 @@
+"""Which lifecycle rules a bucket lacks, folder by folder: none where anything in it has to stay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
+from ml_janitor.core.model import Value
+from ml_janitor.core.text import data_size, usd
+from ml_janitor.core.tiering import ARCHIVES, MONTH, STANDARD, Saving, saving, worth
+from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
+
+if TYPE_CHECKING:
+    from ml_janitor.detectors.storage_tiering.bucket import Bucket
+    from ml_janitor.detectors.storage_tiering.folders import Folder
+
+OURS = "ml-janitor-"
+"""How the IDs of rules begin that are proposed."""
+
+MOST = 20
+"""Rules that are proposed for a bucket at once, those that save most."""
+
+RARELY = Decimal("0.01")
+"""Up to which part is read in a month of what may go where a restore takes hours."""
+
+LATELY = timedelta(days=30)
+"""In which a job reads what Intelligent-Tiering would then leave where it is."""
+
+ACTS_ON_OBJECTS = (
+    "Transitions",
+    "Transition",
+    "NoncurrentVersionTransitions",
+    "NoncurrentVersionTransition",
+    "NoncurrentVersionExpiration",
+)
+ALL_SIZES = "varies_by_storage_class"
+"""The setting of a bucket under which small objects are moved to archives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The operator's settings: sizes in bytes, times in days."""
+
+    policies: Policies
+    least: int
+    payback_days: int
+    noncurrent_days: int
+    upload_days: int
+    exemptions: Exemptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    One rule for one *folder*, what it saves at once, and in *words* what it is about.
+
+    Without a *saving* that is unknown. *reads_known* is whether request metrics tell how much is read.
+    """
+
+    rule: LifecycleRule
+    words: str
+    folder: Folder | None = None
+    saving: Saving | None = None
+    reads_known: bool = True
+
+
+type Steps = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """The *steps* of a rule, *why* it is those, and how much was read of what they are about."""
+
+    steps: Steps
+    why: str
+    reads: Decimal = Decimal(0)
+    reads_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """The plans for a bucket, those that save most first, and why other folders stay as they are."""
+
+    found: tuple[Plan, ...]
+    kept: tuple[str, ...]
+
+
+def plans(bucket: Bucket, limits: Limits, now: datetime) -> Considered:
+    """What is proposed for *bucket*, as far as it was read."""
+    if not isinstance(bucket.root, Value) or STANDARD not in bucket.rates:
+        return Considered((), ())
+    planner = _Planner(bucket, limits, now)
+    planner.visit(bucket.root.value, None)
+    found = sorted(planner.found, key=lambda one: -(one.saving.month if one.saving else 0))[:MOST]
+    return Considered((*found, *planner.uploads()), tuple(planner.kept))
+
+
+def keys_of(found: Iterable[Plan]) -> list[str]:
+    """The keys of all current objects that *found* are about."""
+    return [key for plan in found if plan.folder for one in plan.folder.all() for key in one.keys]
+
+
+def as_json(rule: LifecycleRule) -> dict[str, Any]:
+    """*rule* as S3's API has it."""
+    found: dict[str, Any] = {"ID": rule.id, "Status": "Enabled", "Filter": {"Prefix": rule.prefix}}
+    if rule.transitions:
+        found["Transitions"] = [{"Days": day, "StorageClass": to} for day, to in rule.transitions]
+    if rule.expire_after is not None:
+        found["Expiration"] = {"Days": rule.expire_after}
+    if rule.noncurrent_expire_after is not None:
+        found["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule.noncurrent_expire_after}
+    if rule.abort_uploads_after is not None:
+        found["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": rule.abort_uploads_after}
+    return found
+
+
+@dataclass(slots=True)
+class _Planner:
+    """Goes through the folders of one bucket."""
+
+    bucket: Bucket
+    limits: Limits
+    now: datetime
+    found: list[Plan] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def visit(self, folder: Folder, above: Policy | None) -> None:
+        """Plan for *folder*, by the policy of one *above* it if there is any; or for those in it."""
+        policy = above or self.policy(folder)
+        parts = not folder.path and not folder.keys and bool(folder.inside)
+        if policy is None and not parts and all(self.policy(one) is None for one in folder.all()):
+            policy = self.limits.policies.otherwise
+        if policy is not None:
+            if folder.size() + sum(one.size for one in folder.noncurrent()) < self.limits.least:
+                return
+            why = self.standing(folder)
+            if why is None:
+                self.plan(folder, policy)
+                return
+            if not any(said.endswith(f": {why}") for said in self.kept):
+                self.kept.append(f"{_named(folder)}: {why}")
+        for one in folder.inside.values():
+            self.visit(one, policy)
+
+    def policy(self, folder: Folder) -> Policy | None:
+        return self.limits.policies.of(f"{self.bucket.name}/{folder.path}")
+
+    def standing(self, folder: Folder) -> str | None:
+        """Why no rule may be about *folder* as a whole, or None: a filter cannot exempt a part of it."""
+        for rule in _rules(self.bucket):
+            if _moves_or_deletes(rule):
+                prefix = _prefix(rule)
+                if prefix.startswith(folder.path) or folder.path.startswith(prefix):
+                    return f"lifecycle rule {rule.get('ID', 'without a name')} applies already"
+        users = list(dict.fromkeys(user for one in folder.all() for user in one.users))
+        if users:
+            more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+            return f"{users[0]}{more} refers to it"
+        for one in folder.all():
+            for key in one.keys:
+                if (why := self.exempt(key)) is not None:
+                    return f"{key} is kept: {why}"
+        return None
+
+    def exempt(self, key: str) -> str | None:
+        """Why the object *key* is kept, as far as its tags were read."""
+        signal = self.bucket.tagged.get(key)
+        if signal is None:
+            return None
+        arn = f"{self.bucket.target.arn}/{key}"
+        return self.limits.exemptions.reason(replace(self.bucket.target, arn=arn, tags=signal), self.now)
+
+    def plan(self, folder: Folder, policy: Policy) -> None:
+        """Propose a rule for *folder*, or say why there is nothing to propose."""
+        standard = [one for one in folder.cohorts() if one.held == STANDARD]
+        old = sum(one.size for one in standard if one.age >= policy.first)
+        noncurrent = [one for one in folder.noncurrent() if one.age >= self.limits.noncurrent_days]
+        versions = sum(one.size for one in noncurrent)
+        if old < self.limits.least and versions < self.limits.least:
+            size = data_size(sum(one.size for one in standard))
+            self.kept.append(
+                f"{_named(folder)}: of {size} in STANDARD, {data_size(old)} are {policy.first} days old"
+            )
+            return
+        enough = old >= self.limits.least
+        moved = self.transitions(folder, policy) if enough else Transitions((), "")
+        expire = policy.expire if enough else None
+        rule_id = OURS + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
+        ends = self.limits.noncurrent_days if versions >= self.limits.least else None
+        if not moved.steps and expire is None and ends is None:
+            self.kept.append(f"{_named(folder)}: {moved.why}")
+            return
+        rule = LifecycleRule(
+            id=rule_id,
+            prefix=folder.path,
+            transitions=moved.steps,
+            expire_after=expire,
+            noncurrent_expire_after=ends,
+        )
+        saved = saving(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
+        if ends is not None:
+            gone = LifecycleRule(id=rule_id, expire_after=ends)
+            saved += saving(noncurrent, gone, self.bucket.rates)
+        if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
+            self.kept.append(
+                f"{_named(folder)}: what is old in it is in small objects, or cheap enough where it is"
+            )
+            return
+        self.found.append(
+            Plan(
+                rule=rule,
+                words=_words(rule, policy, saved, moved.why),
+                folder=folder,
+                saving=saved,
+                reads_known=moved.reads_known,
+            )
+        )
+
+    def reads(self, folder: Folder) -> tuple[Decimal | None, bool]:
+        """
+        How often all of *folder* is read in a month at most, and whether it is so often; None if unknown.
+
+        Request metrics are of one filter, whose prefix *folder* begins with; the longest tells most.
+        """
+        counted = self.bucket.counted.value if isinstance(self.bucket.counted, Value) else ()
+        about = [one for one in counted if folder.path.startswith(one.prefix)]
+        if not about:
+            return None, False
+        best = max(about, key=lambda one: len(one.prefix))
+        return Decimal(str(best.monthly)) / max(1, folder.size()), best.prefix == folder.path
+
+    def transitions(self, folder: Folder, policy: Policy) -> Transitions:
+        """The transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
+        if not policy.transitions:
+            return Transitions((), "")
+        reads, exactly = self.reads(folder)
+        if reads is not None:
+            rare = reads <= RARELY
+            steps = tuple((day, to) for day, to in policy.transitions if rare or to not in ARCHIVES)
+            read = f"at most {float(reads):.1%} of it is read in a month, as request metrics count"
+            found = self.paying(folder, steps, reads, read)
+            if found.steps or exactly:
+                return found
+        jobs = [one for one in self.bucket.inputs if one.of(folder.path)]
+        if recent := [one for one in jobs if self.now - one.at <= LATELY]:
+            more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
+            return Transitions((), f"{recent[0].job}{more} read it within 30 days")
+        number = len(jobs) or "no"
+        unknown = f"who reads it is unknown, so S3 finds it out ({number} training jobs did in 90 days)"
+        tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
+        return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
+
+    def paying(self, folder: Folder, steps: Steps, reads: Decimal, why: str) -> Transitions:
+        """Those of *steps* that pay back if *folder* is read so often."""
+        days = self.limits.payback_days
+        paid: Steps = ()
+        if steps:
+            rule, small_too = LifecycleRule(id="x", transitions=steps), self.small_too
+            rates = self.bucket.rates
+            paid = worth(folder.cohorts(reads), rule, rates, payback_days=days, small_too=small_too)
+        if not paid:
+            why = f"{why}; no move to another class pays back in {days} days"
+        return Transitions(paid, why, reads=reads)
+
+    @property
+    def small_too(self) -> bool:
+        found = self.bucket.lifecycle.value if isinstance(self.bucket.lifecycle, Value) else {}
+        return found.get("TransitionDefaultMinimumObjectSize") == ALL_SIZES
+
+    def uploads(self) -> Iterator[Plan]:
+        """A rule that ends uploads that were never completed, where there are any and no rule does it."""
+        days = self.limits.upload_days
+        begun = self.bucket.uploads.value if isinstance(self.bucket.uploads, Value) else ()
+        old = [at for at in begun if self.now - at >= timedelta(days=days)]
+        for rule in _rules(self.bucket):
+            if (
+                "AbortIncompleteMultipartUpload" in rule
+                and rule.get("Status") == "Enabled"
+                and not _prefix(rule)
+            ):
+                return
+        if old:
+            yield Plan(
+                rule=LifecycleRule(id=f"{OURS}uploads", abort_uploads_after=days),
+                words=f"{len(old)} uploads begun {days} days ago or earlier were never completed",
+            )
+
+
+def _named(folder: Folder) -> str:
+    return folder.path or "the whole bucket"
+
+
+def _rules(bucket: Bucket) -> Sequence[Mapping[str, Any]]:
+    return bucket.lifecycle.value["Rules"] if isinstance(bucket.lifecycle, Value) else ()
+
+
+def _moves_or_deletes(rule: Mapping[str, Any]) -> bool:
+    """Whether *rule* is in force and about objects, not just about uploads and delete markers."""
+    expires = rule.get("Expiration", {}).keys() & {"Days", "Date"}
+    return rule.get("Status") == "Enabled" and (bool(expires) or any(one in rule for one in ACTS_ON_OBJECTS))
+
+
+def _prefix(rule: Mapping[str, Any]) -> str:
+    """What the keys of all objects of *rule* begin with."""
+    given = rule.get("Filter", {})
+    return str(given.get("And", given).get("Prefix", rule.get("Prefix", "")))
+
+
+def _words(rule: LifecycleRule, policy: Policy, saved: Saving, why: str) -> str:
+    steps = [f"{to} at {day} days" for day, to in rule.transitions]
+    if rule.expire_after is not None:
+        steps.append(f"deleted at {rule.expire_after} days")
+    if rule.noncurrent_expire_after is not None:
+        steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
+    money = f"saves {usd(saved.month)} a month"
+    if saved.once:
+        days = float(saved.once / saved.month * MONTH)
+        money += f", costs {usd(saved.once)} once, which is back after {days:.0f} days"
+    size = data_size(saved.moved + saved.deleted)
+    return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"

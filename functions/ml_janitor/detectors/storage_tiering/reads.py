@@ -1,0 +1,128 @@
+"""How much is read from a bucket: request metrics, where they are switched on, and the inputs of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws import metrics, s3
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.metrics import Metric
+from ml_janitor.aws.sagemaker_kinds import search
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
+
+WINDOW = timedelta(days=90)
+"""How far back reading is looked at."""
+ENOUGH = timedelta(days=30)
+"""Of how many days request metrics must be there to tell how often something is read."""
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was read of all objects whose keys begin with *prefix*: *monthly* bytes, over so many *days*."""
+
+    prefix: str
+    monthly: float
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A job that was created *at* that time and read what begins with *path* in a bucket."""
+
+    job: str
+    bucket: str
+    path: str
+    at: datetime
+
+    def of(self, folder: str) -> bool:
+        """Whether it may have read something in *folder*."""
+        return self.path.startswith(folder) or folder.startswith(self.path)
+
+
+def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal[tuple[Counted, ...]]]:
+    """
+    What request metrics tell of each of *buckets*; absent where none are switched on, or not for long enough.
+
+    They are published only for minutes with requests, so that a bucket in which nothing happens at all
+    looks like one without them. Counted are all answers with a body: listings, too.
+    """
+    asked = aws.map(
+        lambda name: attempt(partial(_filters, aws, name), source=LIST_METRICS_CONFIGURATIONS), buckets
+    )
+    found: dict[str, Signal[tuple[Counted, ...]]] = {}
+    wanted: dict[tuple[str, str], tuple[Metric, Metric]] = {}
+    for name, filters in zip(buckets, asked, strict=True):
+        if isinstance(filters, Value):
+            wanted |= {(name, one): _metrics(name, one) for one in filters.value}
+        else:
+            found[name] = filters if isinstance(filters, Unreadable) else Absent(LIST_METRICS_CONFIGURATIONS)
+    series = metrics.read(aws, (one for pair in wanted.values() for one in pair), now - WINDOW, now)
+    for name, filters in zip(buckets, asked, strict=True):
+        if isinstance(filters, Value):
+            pairs = {prefix: wanted[name, one] for one, prefix in filters.value.items()}
+            found[name] = _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
+    return found
+
+
+def _filters(aws: Aws, bucket: str) -> dict[str, str]:
+    """The prefixes of a bucket's metrics by their filters' ids; those by tag or access point are left out."""
+    found: dict[str, str] = {}
+    token: dict[str, Any] = {}
+    while True:
+        page = aws.s3.list_bucket_metrics_configurations(Bucket=bucket, **token)
+        for one in page.get("MetricsConfigurationList", ()):  # which is missing where there is none
+            given = one.get("Filter", {"Prefix": ""})
+            if given.keys() == {"Prefix"}:
+                found[one["Id"]] = given["Prefix"]
+        if not page["IsTruncated"]:
+            return found
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _metrics(bucket: str, filter_id: str) -> tuple[Metric, Metric]:
+    named = partial(Metric.of, "AWS/S3", period=DAY, BucketName=bucket, FilterId=filter_id)
+    return named("AllRequests"), named("BytesDownloaded")
+
+
+type Pair = tuple[Signal[metrics.Series], Signal[metrics.Series]]
+
+
+def _counted(found: Mapping[str, Pair], now: datetime) -> Signal[tuple[Counted, ...]]:
+    known: list[Counted] = []
+    for prefix, (requests, downloaded) in found.items():
+        for one in (requests, downloaded):
+            if isinstance(one, Unreadable):
+                return one
+        if isinstance(requests, Value) and (since := now - requests.value.points[0][0]) >= ENOUGH:
+            read = downloaded.value.total if isinstance(downloaded, Value) else 0.0
+            known.append(Counted(prefix, read / since.days * ENOUGH.days, since.days))
+    return Value(tuple(known), metrics.GET_METRIC_DATA) if known else Absent(metrics.GET_METRIC_DATA)
+
+
+def inputs(aws: Aws, now: datetime) -> Listing[Input]:
+    """What the training jobs created within `WINDOW` read from S3, 100 jobs a call."""
+    new = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{now - WINDOW:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    found = search(aws, "TrainingJob", lambda job: list(_inputs(job)), SearchExpression={"Filters": [new]})
+    return Listing(tuple(one for each in found.items for one in each), found.error)
+
+
+def _inputs(job: Mapping[str, Any]) -> Iterator[Input]:
+    name, at = f"training job {job['TrainingJobName']}", job["CreationTime"]
+    for channel in job.get("InputDataConfig", ()):
+        uri = channel.get("DataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
+        if uri.startswith("s3://"):
+            yield Input(name, *s3.location(uri), at)

@@ -1,0 +1,259 @@
+"""Bytes that are old and in STANDARD."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Interval
+
+from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.referrers import LISTED
+from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
+from ml_janitor.core.exemptions import Exemptions
+from ml_janitor.core.model import (
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.text import data_size
+from ml_janitor.core.tiering import GB, Saving
+from ml_janitor.detectors.storage_tiering import bucket as buckets
+from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
+from ml_janitor.detectors.storage_tiering.plans import Limits, Plan, as_json, keys_of, plans
+from ml_janitor.detectors.storage_tiering.policies import FOLDERS, POLICIES, parse
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.lifecycles import LifecycleRule
+    from ml_janitor.core.model import Verdict
+
+BUCKETS = "arn:aws:s3:::*"
+
+LONGEST_COMMAND = 20
+"""Rules up to which a finding shows the whole configuration."""
+
+LEAST_NONCURRENT = timedelta(days=90)
+"""The longest that an undo may still need an old version."""
+
+
+@dataclass(frozen=True)
+class StorageTiering(Detector[Bucket]):
+    """
+    Finds buckets whose bytes are old and in STANDARD, old versions, and uploads never completed.
+
+    What is read decides into which class it may go, and where that is not known, S3 finds it out
+    (Intelligent-Tiering).
+    """
+
+    name = "storage-tiering"
+    schedule = "cron(40 6 ? * MON *)"
+    kinds = (KIND,)
+    asks_for = Change.LIFECYCLE
+    reads = (
+        allow("s3:ListAllMyBuckets"),
+        *(
+            allow(f"s3:{action}", on=BUCKETS)
+            for action in (
+                "ListBucketVersions",
+                "ListBucketMultipartUploads",
+                "GetBucketTagging",
+                "GetLifecycleConfiguration",
+                "GetBucketObjectLockConfiguration",
+                "GetMetricsConfiguration",
+            )
+        ),
+        allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
+        allow(metrics.GET_METRIC_DATA),
+        allow(tags.GET_RESOURCES),
+        *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
+        *(allow(kind.describes, on=kind.every) for kind in LISTED),
+        allow(SEARCH),
+        allow(GET_PRODUCTS),
+    )
+
+    policies: Mapping[str, str] = field(default_factory=lambda: dict(POLICIES), hash=False)
+    folders: Mapping[str, str] = field(default_factory=lambda: dict(FOLDERS), hash=False)
+    min_gb: Annotated[float, Interval(gt=0)] = 50.0
+    payback: timedelta = timedelta(days=180)
+    noncurrent: timedelta = timedelta(days=90)
+    uploads: timedelta = timedelta(days=7)
+    read_tags_up_to: Annotated[int, Interval(ge=0)] = 1000
+    keep_tags: tuple[str, ...] = ("janitor:keep", "keep")
+    keep_until_tag: str = "janitor:keep-until"
+
+    def __post_init__(self) -> None:
+        parse(self.policies, self.folders)
+        if self.noncurrent < LEAST_NONCURRENT:
+            raise ValueError(
+                f"noncurrent is at least {LEAST_NONCURRENT.days} days: an undo may need an old version"
+            )
+        if self.uploads < timedelta(days=1):
+            raise ValueError("uploads is at least a day")
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Bucket]:
+        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
+        yield from self._read(aws, now)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Bucket | None:
+        return next(self._read(aws, now, target.name), None)
+
+    def _read(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
+        listing = buckets.measured(aws, now, only)
+        large = [one for one in listing.items if self._large(one)]
+        yield from (one for one in listing.items if not self._large(one))
+        for one in buckets.read(aws, large, now):
+            keys = keys_of(plans(one, self._limits, now).found)
+            few = keys if len(keys) <= self.read_tags_up_to else []
+            tagged = buckets.tagged(aws, one.name, few)
+            known = replace(one, tagged=tagged)
+            kept_with = tuple(self._objects(known, aws, now))
+            yield replace(known, takes_along=kept_with)
+        listing.check()
+
+    def _large(self, bucket: Bucket) -> bool:
+        return isinstance(bucket.stored, Value) and bucket.stored.value >= self.min_gb * GB
+
+    def _objects(self, bucket: Bucket, aws: Aws, now: datetime) -> Iterator[Target]:
+        """The objects in proposed folders that have a tag, or of which that is unknown."""
+        for key in keys_of(plans(bucket, self._limits, now).found):
+            signal = bucket.tagged.get(key)
+            if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
+                yield Target(
+                    arn=f"{bucket.target.arn}/{key}",
+                    name=f"s3://{bucket.name}/{key}",
+                    kind="object",
+                    account=aws.account,
+                    region=aws.region,
+                    created=None,
+                    tags=signal,
+                )
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(
+            policies=parse(self.policies, self.folders),
+            least=int(self.min_gb * GB),
+            payback_days=self.payback.days,
+            noncurrent_days=self.noncurrent.days,
+            upload_days=self.uploads.days,
+            exemptions=Exemptions(keep_tags=self.keep_tags, keep_until_tag=self.keep_until_tag),
+        )
+
+    def proposed(self, candidate: Bucket, now: datetime) -> tuple[LifecycleRule, ...]:
+        """The rules that would be added to the bucket's lifecycle configuration."""
+        return tuple(plan.rule for plan in plans(candidate, self._limits, now).found)
+
+    def decide(self, candidate: Bucket, now: datetime) -> Verdict:
+        rule = Rule()
+        rule.saw(
+            shown("bytes in STANDARD", candidate.stored, _sized(candidate.stored)),
+            shown("objects", candidate.objects),
+        )
+        if isinstance(candidate.stored, Unreadable):
+            return rule.unknown(f"how much it holds is unknown ({candidate.stored.error})")
+        stored = int(candidate.stored.value) if isinstance(candidate.stored, Value) else 0
+        least = int(self.min_gb * GB)
+        if stored < least:
+            return rule.kept(
+                f"it holds {data_size(stored)} in STANDARD as CloudWatch measured it; judged from"
+                f" {data_size(least)} on"
+            )
+        rule.passed(f"it holds {data_size(stored)} in STANDARD")
+        if (why := _unread(candidate)) is not None:
+            return rule.unknown(why)
+        if isinstance(candidate.lock, Value):
+            return rule.kept("it has Object Lock: what is under a retention or legal hold must stay")
+        considered = plans(candidate, self._limits, now)
+        if not considered.found:
+            return rule.kept("; ".join(considered.kept[:3]) or "nothing in it is old enough")
+        rule.passed("; ".join(considered.kept[:3]) or "nothing in it has to stay as it is")
+        return self._found(rule, candidate, considered.found)
+
+    def _found(self, rule: Rule, candidate: Bucket, found: Sequence[Plan]) -> Verdict:
+        saved = [plan.saving for plan in found if plan.saving is not None]
+        total = sum(saved, Saving())
+        moved, deleted = total.moved, total.deleted
+        rule.saw(
+            *(
+                Evidence(plan.rule.prefix or "the whole bucket", plan.words, source=LIST_VERSIONS)
+                for plan in found
+            )
+        )
+        keys = keys_of(found)
+        untagged = len(keys) - len(candidate.tagged)
+        unsure = [plan for plan in found if not plan.reads_known]
+        spared = None
+        if untagged > 0:
+            spared = f"the tags of {untagged} objects in it were not read, and one may be kept"
+        elif candidate.gaps:
+            spared = f"any object may be in use: {candidate.gaps[0]}"
+        proven = not unsure and spared is None
+        what = [
+            f"{data_size(moved)} would be moved" if moved else "",
+            f"{data_size(deleted)} deleted" if deleted else "",
+        ]
+        done = (
+            " and ".join(one for one in what if one)
+            or "what was uploaded of objects never completed would be deleted"
+        )
+        return rule.found(
+            f"{done} by {len(found)} lifecycle rule{'s' if len(found) > 1 else ''}: "
+            + "; ".join(f"{plan.rule.prefix or 'the whole bucket'}: {plan.words}" for plan in found[:3]),
+            Confidence.PROVEN if proven else Confidence.LIKELY,
+            action=_command(candidate, [plan.rule for plan in found]),
+            cost=Cost.saving(total.month, candidate.priced, once_usd=total.once) if saved else Cost(),
+            spared=spared,
+            to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
+            if unsure
+            else "",
+        )
+
+
+def _sized(stored: object) -> str | None:
+    return data_size(int(stored.value)) if isinstance(stored, Value) else None
+
+
+def _unread(candidate: Bucket) -> str | None:
+    """Why it cannot be judged, or None."""
+    named = {
+        "its lifecycle rules are": candidate.lifecycle,
+        "whether its objects are locked is": candidate.lock,
+        "what it holds is": candidate.root,
+        "what of it is uploaded is": candidate.uploads,
+    }
+    for what, signal in named.items():
+        if isinstance(signal, Unreadable):
+            return f"{what} unknown ({signal.error})"
+    if candidate.unsearched is not None:
+        return f"what refers to its objects is unknown ({candidate.unsearched})"
+    return None if "STANDARD" in candidate.rates else "no price of storage is known in this region"
+
+
+def _command(candidate: Bucket, added: Sequence[LifecycleRule]) -> str:
+    """What adds the rules, with those that are there as they are."""
+    given: Mapping[str, Any] = candidate.lifecycle.value if isinstance(candidate.lifecycle, Value) else {}
+    there = list(given.get("Rules", ()))
+    new = [as_json(rule) for rule in added]
+    if len(there) + len(new) > LONGEST_COMMAND:
+        return f"add to the {len(there)} lifecycle rules of {candidate.name}, which stay: {json.dumps(new)}"
+    whole = json.dumps({"Rules": [*there, *new]}, default=str)
+    least = given.get("TransitionDefaultMinimumObjectSize")
+    return (
+        f"aws s3api put-bucket-lifecycle-configuration --bucket {candidate.name}"
+        f"{f' --transition-default-minimum-object-size {least}' if least else ''}"
+        f" --lifecycle-configuration {shlex.quote(whole)}"
+        f" (its {len(there)} rules stay, {len(new)} are added)"
+    )

@@ -1,0 +1,300 @@
+"""The decide table of storage-tiering: what is old, what it costs to move, and what has to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.storage_prices import StoragePrices
+from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.tiering import GB
+from ml_janitor.detectors.storage_tiering.bucket import Bucket
+from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence, tree
+from ml_janitor.detectors.storage_tiering.plans import OURS
+from ml_janitor.detectors.storage_tiering.reads import Counted, Input
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from past_jobs import word
+
+DAY = timedelta(days=1)
+RULE = StorageTiering()
+RATES = StoragePrices("us-east-1", None).rates()
+UNREAD = (Counted("", 0.0, 90),)
+KEPT: Signal[Tags] = Value({"janitor:keep": "true"})
+
+
+def held(
+    key: str = "experiments/a", *, age: float = 100, size: int = 1000 * GB, many: int = 1, **more: Any
+) -> list[Version]:
+    return [Version(f"{key}{n}", NOW - age * DAY, size // many, **more) for n in range(many)]
+
+
+def bucket(
+    *versions: Iterable[Version],
+    stored: object = 1000.0 * GB,
+    users: Mapping[str, str] | None = None,
+    counted: object = UNREAD,
+    tagged: bool = True,
+    **more: Any,
+) -> Bucket:
+    """A bucket with *versions*, of which nothing is read, and whose objects have no tags."""
+    name = "meridian-lab"
+    named = users or {}
+    found = [one for each in versions or (held(),) for one in each]
+    root = tree(found, NOW, lambda key: [user for part, user in named.items() if key.startswith(part)])
+    target = Target(
+        arn=f"arn:aws:s3:::{name}",
+        name=name,
+        kind="bucket",
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - 900 * DAY,
+    )
+    given: dict[str, Any] = {
+        "stored": stored if isinstance(stored, Absent | Unreadable) else Value(stored),
+        "objects": Value(float(len(found))),
+        "lifecycle": Absent(),
+        "lock": Absent(),
+        "uploads": Value(()),
+        "root": Value(root),
+        "counted": counted if isinstance(counted, Absent | Unreadable) else Value(counted),
+        "tagged": {one.key: Value({}) for one in found} if tagged else {},
+        "rates": RATES,
+        "priced": "table",
+    }
+    return Bucket(target=target, **(given | more))
+
+
+def rules(*found: Mapping[str, Any], **more: Any) -> Value[Any]:
+    return Value({"Rules": [{"ID": "theirs", "Status": "Enabled", **one} for one in found], **more})
+
+
+def of_it(monthly: float, days: int) -> Counted:
+    return Counted("experiments/", monthly, days)
+
+
+def job(path: str, days: float) -> tuple[Input, ...]:
+    return (Input("training job churn-7", "meridian-lab", path, NOW - days * DAY),)
+
+
+EXPIRES = {"Expiration": {"Days": 400}}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (bucket(), "found", "1000.0 GB would be moved by 1 lifecycle rule: experiments/"),
+        (bucket(), "found", "STANDARD_IA at 30 days, GLACIER_IR at 90 days, DEEP_ARCHIVE at 365 days"),
+        # how much, and since when
+        (bucket(stored=50.0 * GB - 1), "kept", "judged from 50.0 GB on"),
+        (bucket(stored=Absent()), "kept", "0 bytes in STANDARD"),
+        (bucket(stored=Unreadable("throttled")), "unknown", "throttled"),
+        (bucket(held(size=50 * GB)), "found", "50.0 GB would be moved"),
+        (bucket(held(size=50 * GB - 1)), "kept", "nothing in it is old enough"),
+        (bucket(held(age=30)), "found", "1000.0 GB would be moved"),
+        (bucket(held(age=30 - 1e-5)), "kept", "0 bytes are 30 days old"),
+        (bucket(held(age=29), held("experiments/old/", size=49 * GB)), "kept", "49.0 GB are 30 days old"),
+        (bucket(held(held="GLACIER_IR")), "kept", "of 0 bytes in STANDARD"),
+        # which policy
+        (bucket(held("raw/a", age=90)), "found", "(policy other)"),
+        (bucket(held("raw/a", age=89)), "kept", "90 days old"),
+        (bucket(held("a", age=90)), "found", "the whole bucket: 1000.0 GB now"),
+        (bucket(held("team/processed/a", age=60)), "found", "team/processed/: 1000.0 GB now"),
+        (bucket(held("team/logs/a", age=90)), "found", "1000.0 GB deleted by 1 lifecycle rule"),
+        (bucket(held("team/logs/a", age=89)), "kept", "90 days old"),
+        (bucket(held("tmp/a", age=7)), "found", "deleted at 7 days"),
+        (bucket(held("experiments/logs/a", age=100)), "found", "experiments/: 1000.0 GB now, STANDARD_IA"),
+        # what cannot pay back
+        (bucket(held(many=1, size=100 * GB)), "found", "saves $1.90 a month"),
+        (bucket(held(many=9, size=9 * 100_000), held("experiments/z")), "found", "1000.0 GB now"),
+        # who reads
+        (bucket(counted=Absent()), "found", "INTELLIGENT_TIERING at 30 days"),
+        (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
+        (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 training jobs did in 90 days"),
+        (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
+        (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
+        (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
+        (bucket(counted=Absent(), inputs=job("other/", 3)), "found", "INTELLIGENT_TIERING"),
+        (bucket(inputs=job("experiments/", 3)), "found", "GLACIER_IR at 90 days"),
+        (bucket(counted=(of_it(20.0 * GB, 90),)), "found", "at 90 days (policy"),
+        (bucket(counted=(of_it(10.0 * GB, 90),)), "found", "DEEP_ARCHIVE at 365 days"),
+        (
+            bucket(counted=(of_it(700.0 * GB, 90),)),
+            "found",
+            "STANDARD_IA at 30 days (policy",
+        ),
+        (
+            bucket(counted=(of_it(2000.0 * GB, 90),)),
+            "kept",
+            "no move to another class pays",
+        ),
+        (bucket(counted=(Counted("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+        (bucket(counted=(Counted("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+        # what has to stay
+        (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
+        (bucket(tagged=False), "found", "1000.0 GB"),
+        (bucket(lock=Value("Enabled")), "kept", "Object Lock"),
+        (bucket(lifecycle=rules({"Filter": {"Prefix": ""}, **EXPIRES})), "kept", "theirs applies already"),
+        (bucket(lifecycle=rules({"Prefix": "exp", **EXPIRES})), "kept", "theirs applies already"),
+        (
+            bucket(lifecycle=rules({"Filter": {"Prefix": "experiments/b"}, **EXPIRES})),
+            "kept",
+            "theirs applies",
+        ),
+        (
+            bucket(lifecycle=rules({"Filter": {"Tag": {}}, **EXPIRES})),
+            "kept",
+            "theirs",
+        ),
+        (bucket(lifecycle=rules({"Filter": {"Prefix": "logs/"}, **EXPIRES})), "found", "1000.0 GB"),
+        (bucket(lifecycle=rules({"Prefix": "", **EXPIRES, "Status": "Disabled"})), "found", "1000.0 GB"),
+        (
+            bucket(lifecycle=rules({"Prefix": "", "Expiration": {"ExpiredObjectDeleteMarker": True}})),
+            "found",
+            "1000.0 GB",
+        ),
+        # what could not be read
+        (bucket(lifecycle=Unreadable("denied")), "unknown", "its lifecycle rules are unknown (denied)"),
+        (bucket(lock=Unreadable("denied")), "unknown", "locked is unknown (denied)"),
+        (bucket(uploads=Unreadable("denied")), "unknown", "uploaded is unknown (denied)"),
+        (bucket(root=Unreadable("more than 200 pages")), "unknown", "more than 200 pages"),
+        (bucket(unsearched="Search: denied"), "unknown", "refers to its objects is unknown (Search: denied)"),
+        (bucket(rates={}), "unknown", "no price"),
+    ],
+)
+def test_the_table(candidate: Bucket, verdict: str, reason: str) -> None:
+    decided = RULE.decide(candidate, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def finding(candidate: Bucket) -> Finding:
+    decided = RULE.decide(candidate, NOW)
+    assert isinstance(decided, Finding), decided.reason
+    return decided
+
+
+def test_fees_are_named_and_small_objects_pay_none() -> None:
+    """A million objects of 1 MB: GLACIER_IR costs $20 to move them, and saves $18.55 a month."""
+    decided = finding(bucket(held(many=1000, size=1000 * 1024**2 * 1000)))
+    assert decided.cost is not None
+    assert decided.cost.once_usd == Decimal("0.02")
+    assert decided.cost.monthly_usd == Decimal("0.019") * 1000 * 1024**2 * 1000 / GB
+    small = bucket(held(many=1000, size=1000 * 200 * 1024), held("experiments/z", size=60 * GB))
+    assert finding(small).cost is not None
+
+
+def test_a_class_whose_fees_come_back_too_late_is_left_out() -> None:
+    """Of objects of 200 KB, moving them costs what it saves in 152 and 376 days, and then in eight years."""
+    candidate = bucket(held(many=1000, size=1000 * 200 * 1024))
+    found = {}
+    for days in (151, 152, 375, 376, 2000):
+        rule = replace(RULE, min_gb=0.01, payback=timedelta(days=days))
+        found[days] = [one.transitions for one in rule.proposed(candidate, NOW)]
+
+    rarely, instant = (30, "STANDARD_IA"), (90, "GLACIER_IR")
+    assert found == {
+        151: [],
+        152: [(rarely,)],
+        375: [(rarely,)],
+        376: [(rarely, instant)],
+        2000: [(rarely, instant)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "confidence", "spared"),
+    [
+        ({}, Confidence.PROVEN, None),
+        ({"counted": Absent()}, Confidence.LIKELY, None),
+        ({"tagged": False}, Confidence.LIKELY, "the tags of 1 objects in it were not read"),
+        ({"gaps": ("endpoint x names no configuration",)}, Confidence.LIKELY, "endpoint x"),
+    ],
+)
+def test_only_what_is_known_to_be_unread_and_not_kept_is_proven(
+    more: dict[str, Any], confidence: Confidence, spared: str | None
+) -> None:
+    decided = finding(bucket(**more))
+
+    assert decided.confidence is confidence
+    assert (spared or "") in (decided.spared or "")
+    assert (decided.spared is None) is (spared is None)
+
+
+def test_of_a_folder_with_something_kept_the_other_folders_are_proposed() -> None:
+    versions = [*held("experiments/a/x"), *held("experiments/b/x"), *held("experiments/c/deep/x")]
+    users = {"experiments/a/": "model churn"}
+    candidate = bucket(versions, users=users, stored=3000.0 * GB)
+    candidate = replace(candidate, tagged={**candidate.tagged, "experiments/c/deep/x0": KEPT})
+
+    (only,) = RULE.proposed(candidate, NOW)
+    assert (only.prefix, only.id.startswith(OURS)) == ("experiments/b/", True)
+
+
+def test_old_versions_and_uploads() -> None:
+    versions = [
+        Version("raw/x", NOW - DAY, GB),
+        Version("raw/x", NOW - 95 * DAY, GB, current=False),
+        Version("raw/x", NOW - 300 * DAY, 70 * GB, current=False),
+    ]
+    sequence = list(in_sequence(reversed(versions)))
+    assert [(one.current, one.replaced) for one in sequence] == [
+        (True, None),
+        (False, NOW - DAY),
+        (False, NOW - 95 * DAY),
+    ]
+    uploads = Value((NOW - 7 * DAY, NOW - 6 * DAY))
+    candidate = bucket(sequence, uploads=uploads)
+    old, upload = RULE.proposed(candidate, NOW)
+    assert old == LifecycleRule(id=old.id, prefix="raw/", noncurrent_expire_after=90)
+    assert upload == LifecycleRule(id="ml-janitor-uploads", abort_uploads_after=7)
+    assert "1 uploads begun 7 days ago or earlier" in str(finding(candidate).evidence)
+    there = rules({"Prefix": "", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}})
+    assert RULE.proposed(replace(candidate, lifecycle=there), NOW) == (old,)
+    alone = finding(bucket(held(age=1), uploads=uploads))
+    assert alone.cost is not None
+    assert not alone.cost.known
+
+
+def test_the_command_keeps_what_is_there() -> None:
+    there = rules(
+        {"Filter": {"Prefix": "logs/"}, **EXPIRES},
+        TransitionDefaultMinimumObjectSize="varies_by_storage_class",
+    )
+    action = finding(bucket(lifecycle=there)).action
+
+    assert "--bucket meridian-lab --transition-default-minimum-object-size varies_by_storage_class" in action
+    assert '"ID": "theirs"' in action
+    assert action.index('"ID": "theirs"') < action.index('"ID": "ml-janitor-')
+    many = rules(*({"Filter": {"Prefix": f"logs/{n}"}, **EXPIRES} for n in range(20)))
+    assert finding(bucket(lifecycle=many)).action.startswith(
+        "add to the 20 lifecycle rules of meridian-lab, which stay"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            {"policies": {"a": "STANDARD_IA 10d"}, "folders": {}},
+            "policies.a: .*after 30 days",
+        ),
+        ({"policies": {"a": "expire"}, "folders": {}}, "expected steps like"),
+        ({"policies": {"a": "FROZEN 30d"}, "folders": {}}, "expected steps like"),
+        ({"policies": {"a": "expire soon"}, "folders": {}}, "expected steps like"),
+        ({"policies": {"a": "expire 9d, expire 10d"}, "folders": {}}, "expected steps like"),
+        ({"folders": {"*/x/": "nobody"}}, 'names the policy "nobody"'),
+        ({"folders": {"*/x": "tmp"}}, "with its last slash"),
+        ({"noncurrent": timedelta(days=89)}, "at least 90 days"),
+        ({"uploads": timedelta(hours=23)}, "at least a day"),
+    ],
+)
+def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StorageTiering(**setting)
