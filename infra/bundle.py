@@ -36,6 +36,7 @@ SERVICES = frozenset(
         "cloudtrail",
         "cloudwatch",
         "dynamodb",
+        "ec2",
         "ecr",
         "emr",
         "kms",

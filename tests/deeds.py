@@ -24,6 +24,7 @@ IAM_NAMES = {
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPartCopy": "s3:PutObject",
     "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:GetBucketReplication": "s3:GetReplicationConfiguration",
     "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "s3:ListBucketMetricsConfigurations": "s3:GetMetricsConfiguration",
     "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",

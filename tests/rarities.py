@@ -57,6 +57,24 @@ def machinery(session: boto3.Session) -> None:
     hyperpod(sagemaker)
 
 
+def traffic(control: Control) -> None:
+    """Bytes to another region that S3 did not send."""
+    control.charge(
+        [
+            {
+                "service": "EC2 - Other",
+                "usage_type": "USE1-EU-AWS-Out-Bytes",
+                "operation": "InterRegion-Out",
+                "start": f"{NOW - timedelta(days=40):%Y-%m-%dT00:00:00Z}",
+                "end": f"{NOW:%Y-%m-%dT00:00:00Z}",
+                "usd": 40,
+                "quantity": 2000,
+                "unit": "GB",
+            }
+        ]
+    )
+
+
 def definitions(session: boto3.Session) -> None:
     """A compilation job, and a job definition for each way of monitoring."""
     sagemaker: Any = session.client("sagemaker")

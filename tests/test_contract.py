@@ -178,6 +178,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
     """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, locks."""
     demo.seed(box.url)
     rarities.monitoring(session, box, "churn-xgb-blue")
+    rarities.traffic(box)
     rarities.savings_plan(box)
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     rarities.hyperpod(sagemaker)

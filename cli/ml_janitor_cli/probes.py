@@ -61,6 +61,7 @@ CLIENTS = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 
 CALLS = {
     "s3:GetBucketObjectLockConfiguration": "GetObjectLockConfiguration",
+    "s3:GetReplicationConfiguration": "GetBucketReplication",
     "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
     "s3:GetObject": "HeadObject",
     "s3:ListAllMyBuckets": "ListBuckets",

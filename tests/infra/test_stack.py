@@ -241,7 +241,7 @@ def test_the_ledgers_table_is_closed_to_other_accounts_and_if_asked_to_other_wri
 
 
 OF_ALL = {"ce:GetCostAndUsage", "savingsplans:DescribeSavingsPlans"}
-"""Of the account's one bill, which has no ARN of ours, and of all plans there are: nothing narrower is known."""
+"""Of the one bill of the account, which has no ARN here, and of all plans that there are."""
 
 
 def test_iam_lint(stack: Synthesised) -> None:

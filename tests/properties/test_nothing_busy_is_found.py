@@ -39,6 +39,7 @@ from properties.worlds import (
     share_of_near_misses,
     shutdown,
     sized,
+    transfers,
     volumes,
     worlds,
 )
@@ -53,7 +54,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet, volumes)
+ADVISED = (serving, shutdown, sized, quiet, volumes, transfers)
 """The worlds of advisers."""
 
 APART = (quiet, shutdown, sized)

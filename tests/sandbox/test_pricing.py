@@ -68,7 +68,7 @@ def test_many_products_come_in_pages_of_a_hundred(aws: Any) -> None:
     assert page["NextToken"]
     skus = [one["product"]["sku"] for one in products(aws)]
     others = 1 + 6 + 2  # Data Wrangler's, sizes of serverless inference, volumes
-    assert len(skus) == len(set(skus)) == 2 * (len(RENTED_FOR) * len(table()) + others)
+    assert len(skus) == len(set(skus)) == 3 * (len(RENTED_FOR) * len(table()) + others)
 
 
 def test_a_filter_may_name_a_part(aws: Any) -> None:

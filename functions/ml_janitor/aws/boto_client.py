@@ -18,6 +18,7 @@ type ServiceName = Literal[
     "cloudwatch",
     "cost-optimization-hub",
     "dynamodb",
+    "ec2",
     "ecr",
     "emr",
     "kms",

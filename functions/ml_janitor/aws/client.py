@@ -97,6 +97,21 @@ class Aws:
             may_write=True,
         )
 
+    def at(self, region: str) -> Aws:
+        """The same account in another *region*, for reading what one region is charged for."""
+        if region == self.region:
+            return self
+        return Aws(
+            self._session,
+            region=region,
+            account=self.account,
+            prices=self.prices,
+            pool=self._pool,
+            attempts=self.attempts,
+            has_time=self._has_time,
+            pace=self._pace,
+        )
+
     @property
     def has_time(self) -> bool:
         """Whether the run has time left to start what should not be interrupted."""

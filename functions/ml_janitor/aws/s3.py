@@ -80,11 +80,11 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Ne
 
 
 def size(aws: Aws, uri: str) -> Signal[int]:
-    """The bytes of the object *uri*, or of all in the folder of that name; `Absent` if there is neither."""
+    """The bytes of the object, folder or bucket that *uri* names; `Absent` if nothing is stored there."""
 
     def read() -> list[int]:
         bucket, key = location(uri)
-        folder = f"{key.rstrip('/')}/"
+        folder = f"{key.rstrip('/')}/" if key else ""
         return [
             entry["Size"]
             for entry in _entries(aws, bucket, key)

@@ -22,6 +22,8 @@ REGIONS: Mapping[str, str] = {
 """How usage types begin (Amazon S3 user guide, "Understanding your AWS billing and usage reports")."""
 
 BEGINS = re.compile(r"([A-Z]{2,3}[1-9]?)-(.+)")
+BETWEEN = re.compile(r"([A-Z]{2,3}[1-9]?)-([A-Z]{2,3}[1-9]?)-AWS-Out-A?Bytes")
+"""Bytes that leave a region for another one, which are charged to the first. The same as -In- is free."""
 
 
 def region(usage_type: str) -> str:
@@ -37,6 +39,13 @@ def usage_prefix(region: str) -> str:
 def word(usage_type: str) -> str:
     """A usage type without its region: "Host:ml.m5.xlarge"."""
     return usage_type[len(code) + 1 :] if (code := _code(usage_type)) else usage_type
+
+
+def between(usage_type: str) -> tuple[str, str] | None:
+    """The regions that bytes leave and reach, if *usage_type* is that; one that is not known, by its code."""
+    if (found := BETWEEN.fullmatch(usage_type)) is None:
+        return None
+    return REGIONS.get(found[1], found[1]), REGIONS.get(found[2], found[2])
 
 
 def _code(usage_type: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_janitor.detectors.commitments import Commitments
+from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
@@ -42,5 +43,6 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     UnusedVolumes,
     GenerousWarmPools,
     IdleClusters,
+    CrossRegionTraffic,
     Commitments,
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
+    "usage-type": "ce",
 }  # fmt: skip
 """Whose resource types `Detector.kinds` are, where not SageMaker's."""
 

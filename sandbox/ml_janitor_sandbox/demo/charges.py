@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 from ml_janitor_sandbox.billing.charges import SAGEMAKER
-from ml_janitor_sandbox.demo.plan import Plan
+from ml_janitor_sandbox.demo.endpoints import ROLE
+from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Ago, Row, load
 from ml_janitor_sandbox.demo.times import ago
 
@@ -53,4 +55,44 @@ class Payment(Row):
         )
 
 
-PAYMENTS = load("charges.toml", Payment)
+FRANKFURT = "eu-central-1"
+SERVERLESS = {"MemorySizeInMB": 3072, "MaxConcurrency": 10}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Payment):
+    """
+    Bytes that leave the region or go through a NAT gateway.
+
+    A *model* behind a serverless endpoint in Frankfurt *reads* them below that address, by the environment.
+    """
+
+    resource: ClassVar[str] = "usage-type"
+
+    reads: str = ""
+    model: str = ""
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:ce:{REGION}:{ACCOUNT}:{self.resource}/{self.usage}/{self.operation}"
+
+    def plan(self, plan: Plan) -> None:
+        """Have it charged, and its reader made."""
+        Payment.plan(self, plan)
+        if not self.model:
+            return
+        image = f"763104351884.dkr.ecr.{FRANKFURT}.amazonaws.com/pytorch-inference:2.6.0-cpu-py312"
+        container = {"Image": image, "Environment": {"CATALOG_IMAGES": f"s3://{self.reads}/"}}
+        variant = {"VariantName": "AllTraffic", "ModelName": self.model, "ServerlessConfig": SERVERLESS}
+        for operation, given in (
+            ("create_model", {"ExecutionRoleArn": ROLE, "PrimaryContainer": container}),
+            ("create_endpoint_config", {"ProductionVariants": [variant]}),
+            ("create_endpoint", {"EndpointConfigName": self.model}),
+        ):
+            name = "".join(map(str.capitalize, operation.split("_")[1:])) + "Name"
+            params = {name: self.model} | given | {"Tags": self.tags()}
+            plan.call_in(FRANKFURT, self.since, self.creator, f"sagemaker.{operation}", params)
+
+
+PAYMENTS = load("charges.toml", Payment, transfer=Transfer)
+TRANSFERS = tuple(one for one in PAYMENTS if isinstance(one, Transfer))

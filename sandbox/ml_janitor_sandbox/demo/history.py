@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ml_janitor_sandbox.demo import clusters, endpoints, jobs, kept, notebooks, storage, studio
-from ml_janitor_sandbox.demo.charges import PAYMENTS
+from ml_janitor_sandbox.demo.charges import PAYMENTS, TRANSFERS
 from ml_janitor_sandbox.demo.leftovers import LEFTOVERS
 from ml_janitor_sandbox.demo.plan import Plan
 from ml_janitor_sandbox.demo.rows import Row
@@ -20,6 +20,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     storage.TIERING: storage.BUCKETS,
     kept.DETECTOR: kept.KEPT,
     clusters.DETECTOR: clusters.CLUSTERS,
+    "cross-region-traffic": TRANSFERS,
 }
 """Every resource, by the detector that judges it. What lacks tags is told from all of them."""
 
@@ -32,7 +33,8 @@ def history() -> Plan:
         row.plan(plan)
     studio.plan_profiles(plan)
     others = (table for table in TABLES.values() if table is not storage.BUCKETS)
-    for table in (*others, storage.DATASETS, LEFTOVERS, PAYMENTS):
+    charges = [one for one in PAYMENTS if one not in TRANSFERS]
+    for table in (*others, storage.DATASETS, LEFTOVERS, charges):
         for row in table:
             row.plan(plan)
     return plan

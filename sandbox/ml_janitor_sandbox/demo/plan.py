@@ -35,6 +35,7 @@ class Step:
     service: str
     operation: str
     params: Mapping[str, Any]
+    region: str = REGION
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,12 @@ class Plan:
 
     def call(self, at: datetime, by: str, operation: str, **params: Any) -> None:
         """Have *by* call an *operation*, given as "service.method_of_the_client"."""
+        self.call_in(REGION, at, by, operation, params)
+
+    def call_in(self, region: str, at: datetime, by: str, operation: str, params: Mapping[str, Any]) -> None:
+        """The same in any *region*."""
         service, _, method = operation.partition(".")
-        self.steps.append(Step(at, by, service, method, params))
+        self.steps.append(Step(at, by, service, method, params, region))
 
     def publish(
         self, namespace: str, metric: str, dimensions: Mapping[str, str], series: Series | None
@@ -145,24 +150,25 @@ class Actor:
     def __init__(self, url: str) -> None:
         self._session = boto3.Session(KEY, "demo", region_name=REGION)
         self._url = url
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._by = ""
 
     def do(self, step: Step) -> None:
         """Make the call."""
-        self.call(step.by, step.service, step.operation, **step.params)
+        self._by = step.by
+        getattr(self._client(step.service, step.region), step.operation)(**step.params)
 
     def call(self, by: str, service: str, operation: str, **params: Any) -> Any:
         """Make a call in the name of *by*, and give its answer."""
         self._by = by
-        return getattr(self._client(service), operation)(**params)
+        return getattr(self._client(service, REGION), operation)(**params)
 
-    def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            client: Any = self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]  # any
+    def _client(self, service: str, region: str) -> Any:
+        if (service, region) not in self._clients:
+            client: Any = self._session.client(service, region, endpoint_url=self._url)  # type: ignore[call-overload]  # any
             client.meta.events.register("before-send", self._sign)
-            self._clients[service] = client
-        return self._clients[service]
+            self._clients[service, region] = client
+        return self._clients[service, region]
 
     def _sign(self, request: Any, **_: Any) -> None:
         """Put the person's name in the place of the access key, from which the sandbox tells the user."""

@@ -18,9 +18,13 @@ DATA = files("ml_janitor.aws") / "data"
 # are made up; every other price is the table's.
 DIFFERENT = {"ml.g5.xlarge": "1.412", "ml.m5.4xlarge": "0.93"}
 # The prefix of usage types, and how much dearer: eu-west-1 is the table times 1.117, which is also
-# not AWS's price list but close enough for a second region.
-REGIONS = {"us-east-1": ("USE1", 1.0), "eu-west-1": ("EU", 1.117)}
-LOCATIONS = {"us-east-1": "US East (N. Virginia)", "eu-west-1": "EU (Ireland)"}
+# not AWS's price list but close enough for a second region, and a third one.
+REGIONS = {"us-east-1": ("USE1", 1.0), "eu-west-1": ("EU", 1.117), "eu-central-1": ("EUC1", 1.15)}
+LOCATIONS = {
+    "us-east-1": "US East (N. Virginia)",
+    "eu-west-1": "EU (Ireland)",
+    "eu-central-1": "EU (Frankfurt)",
+}
 # platoinstancetype: what precedes the instance type in the usage type, as public scrapers of the price list
 # (vantage-sh/ec2instances.info) and bills show them.
 RENTED_FOR = {

@@ -22,6 +22,7 @@ BUCKET: Mapping[str, str] = {
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetBucketLocation": "GetBucketLocation",
     "GetBucketPolicy": "GetBucketPolicy",
+    "GetBucketReplication": "GetReplicationConfiguration",
     "GetBucketTagging": "GetBucketTagging",
     "GetBucketVersioning": "GetBucketVersioning",
     "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",

@@ -1,0 +1,184 @@
+"""What may move bytes from one region to another, or through a NAT gateway: programs, rules, VPCs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
+from ml_janitor.core.job_families import family
+from ml_janitor.core.model import Unreadable, Value
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+GIVEN = ("Environment", "HyperParameters", "ContainerArguments", "ContainerEntrypoint")
+"""Where a program may be given an address in any region. Inputs, outputs and images are in its own."""
+
+ADDRESS = re.compile(
+    r"(?:s3[an]?://|arn:aws[\w-]*:s3:::|https?://)([a-z0-9][a-z0-9.-]+)(/[^\s\"',;*?$(){}\[\]<>|\\]*)?"
+)
+PATTERN = ("*", "?", "$", "{", "[")
+"""What an address goes on with where it stands for several."""
+
+VIRTUAL_HOST = re.compile(r"\.s3[.-].*")
+
+ANOTHER_ACCOUNT = "another account, perhaps,"
+
+
+class Way(StrEnum):
+    """How something moves bytes."""
+
+    READS = "reads"
+    WRITES = "writes"
+    REPLICATES = "replicates"
+    IMAGES = "images"
+    NAT = "NAT"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """*what* may move the bytes, in which *way*; *about* is what moves, *used* who uses the copy it makes."""
+
+    what: str
+    way: Way
+    about: str
+    used: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Something that runs, the texts that it is *given*, and all *texts* of its description."""
+
+    name: str
+    given: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def programs(aws: Aws, since: datetime) -> tuple[Program, ...]:
+    """The models in use, and the jobs created after *since*, of a region. Raises ReadError."""
+    created = {
+        "Name": "CreationTime",
+        "Operator": "GreaterThanOrEqualTo",
+        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    jobs = search(aws, "TrainingJob", dict, SearchExpression={"Filters": [created]})
+    models, processing = search(aws, "Model", dict), described(aws, PROCESSING_JOB, CreationTimeAfter=since)
+    for each in (jobs, models, processing):
+        each.check()
+    found: list[tuple[str, Any]] = [
+        (f"training job {family(one['TrainingJobName'])}", one) for one in jobs.items
+    ]
+    found += [
+        (f"model {one['Model']['ModelName']}", one["Model"])
+        for one in models.items
+        if one.get("Endpoints") or one.get("LastBatchTransformJob", {}).get("CreationTime", since) > since
+    ]
+    for target, description in processing.items:
+        if isinstance(description, Unreadable):
+            raise ReadError(description.error)
+        if isinstance(description, Value):
+            found.append((f"processing job {family(target.name)}", description.value))
+    return tuple(Program(name, tuple(texts_in(one, *GIVEN)), tuple(texts_in(one))) for name, one in found)
+
+
+def buckets(aws: Aws, to: str) -> dict[str, str]:
+    """The region of each bucket of the account, if it is this one or *to*, else "". Raises ReadError."""
+    found: dict[str, str] = {}
+    for region in ("", aws.region, to):
+        wanted: Any = {"BucketRegion": region} if region else {}
+        pages = aws.s3.get_paginator("list_buckets").paginate(**wanted)
+        listed = everything(pages, lambda page: page["Buckets"], source="s3:ListBuckets")
+        listed.check()
+        found |= {one["Name"]: region for one in listed.items}
+    return found
+
+
+def readers(there: Iterable[Program], own: Collection[str]) -> Iterator[Cause]:
+    """Programs that are given an address in one of the buckets *own* of another region."""
+    for one in there:
+        for uri in addresses(one.given, own):
+            yield Cause(f"{one.name} is given {uri}", Way.READS, uri)
+
+
+def replications(aws: Aws, to: str, regions: dict[str, str], there: Collection[Program]) -> Iterator[Cause]:
+    """The rules of buckets here that replicate *to* that region, and who *there* uses the destination."""
+    own = [name for name, region in regions.items() if region == aws.region]
+    for bucket, rules in zip(own, aws.map(partial(_rules, aws), own), strict=True):
+        for name, destination in rules:
+            if regions.get(destination, to) == to:
+                used = next((one.name for one in there if any(addresses(one.texts, [destination]))), "")
+                if destination not in regions:  # nobody here knows its region, nor its readers
+                    used = ANOTHER_ACCOUNT
+                rule = f"replication rule {name} of {bucket}"
+                yield Cause(f"{rule} writes to {destination}", Way.REPLICATES, rule, used)
+
+
+def _rules(aws: Aws, bucket: str) -> list[tuple[str, str]]:
+    """The rules of *bucket* in force, each with its destination. Raises ReadError."""
+    read = partial(aws.s3.get_bucket_replication, Bucket=bucket)
+    found = attempt(read, source="s3", absent=("ReplicationConfigurationNotFoundError", "NoSuchBucket"))
+    if isinstance(found, Unreadable):
+        raise ReadError(f"{bucket}: {found.error}")
+    rules = found.value["ReplicationConfiguration"]["Rules"] if isinstance(found, Value) else ()
+    return [
+        (one.get("ID", "without a name"), one["Destination"]["Bucket"].rpartition(":")[2])
+        for one in rules
+        if one["Status"] == "Enabled"
+    ]
+
+
+def senders(
+    aws: Aws, to: str, far: Collection[str], here: Iterable[Program], there: Iterable[Program]
+) -> Iterator[Cause]:
+    """What sends bytes *to* that region otherwise: programs here that write to it, and images."""
+    for one in here:
+        for uri in addresses(one.given, far):
+            yield Cause(f"{one.name} is given {uri}", Way.WRITES, uri)
+    registry = f"{aws.account}.dkr.ecr.{aws.region}."
+    for one in there:
+        for image in (text for text in one.given if registry in text):
+            yield Cause(f"{one.name} is given the image {image}", Way.IMAGES, image)
+    for rule in aws.client("ecr").describe_registry()["replicationConfiguration"]["rules"]:
+        if any(one["region"] == to for one in rule["destinations"]):
+            filters = [f"{one['filter']}*" for one in rule.get("repositoryFilters", ())]
+            only = ", ".join(filters) or "every repository"
+            yield Cause(f"the registry replicates {only} there", Way.IMAGES, only)
+
+
+def without_gateway(aws: Aws) -> Iterator[Cause]:
+    """The VPCs that have a NAT gateway, and no gateway endpoint, through which S3 costs nothing."""
+    ec2 = aws.client("ec2")
+    wanted = {"service-name": f"com.amazonaws.{aws.region}.s3", "vpc-endpoint-type": "Gateway"}
+    ends = [
+        one["VpcId"]
+        for page in ec2.get_paginator("describe_vpc_endpoints").paginate(Filters=_filters(wanted))
+        for one in page["VpcEndpoints"]
+    ]
+    pages = ec2.get_paginator("describe_nat_gateways").paginate(Filter=_filters({"state": "available"}))
+    for vpc in dict.fromkeys(one["VpcId"] for page in pages for one in page["NatGateways"]):
+        if vpc not in ends:
+            yield Cause(f"{vpc} has a NAT gateway and no gateway endpoint of S3", Way.NAT, vpc)
+
+
+def _filters(wanted: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+
+
+def addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator[str]:
+    """Every address in *texts* of one of *buckets*, however it is written; a bare name is a whole bucket."""
+    for text in texts:
+        if text.strip() in buckets:
+            yield f"s3://{text.strip()}/"
+        for found in ADDRESS.finditer(text):
+            bucket, key = VIRTUAL_HOST.sub("", found[1]), found[2] or "/"
+            if text[found.end() : found.end() + 1] in PATTERN:
+                key = f"{key.rpartition('/')[0]}/"
+            if bucket in buckets:
+                yield f"s3://{bucket}{key}"

@@ -1,0 +1,252 @@
+"""What bytes between regions and through NAT gateways cost, and what may cause it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
+
+from ml_janitor.aws import cost_explorer, s3, storage_prices, traffic
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, by_dimension
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
+from ml_janitor.aws.traffic import Cause, Program, Way
+from ml_janitor.aws.usage_types import REGIONS, between, region, word
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.text import data_size, usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+USAGE_TYPE, NAT_BYTES = "usage-type", "NatGateway-Bytes"
+OUTSIDE = ("Credit", "Refund", "Tax")
+GB, DAY = 1024**3, timedelta(days=1)
+
+REPLICATION, READING = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
+"""How S3's operations end and begin (S3 user guide, "Tracking operations in your usage reports")."""
+
+CHANGES = {
+    Way.READS: "copy {about} once to a bucket in {to} (aws s3 sync; a replication rule if the data changes),"
+    " and name the copy where it is read",
+    Way.WRITES: "write to a bucket in {here} in place of {about}, and send only what is needed in {to}",
+    Way.REPLICATES: "ask who needs the copies; if nobody does, disable the {about}, or limit it to a prefix",
+    Way.IMAGES: "keep an image that is used in {to} there, once: name it by the registry of {to}, and limit"
+    " the registry's replication to repositories that are pulled there ({about})",
+    Way.NAT: "aws ec2 create-vpc-endpoint --vpc-endpoint-type Gateway --service-name com.amazonaws.{here}.s3"
+    " --vpc-id {about} --route-table-ids (those of its private subnets): it is free; interface endpoints for"
+    " other services cost by the hour and zone, and by the gigabyte",
+}
+TO_PROVE = {
+    Way.READS: "server access logs or CloudTrail data events of the bucket, which name the reader",
+    Way.WRITES: "server access logs of the bucket that is written to",
+    Way.REPLICATES: "server access logs of the destination over a month: whether anybody reads the copies",
+    Way.IMAGES: "CloudTrail's BatchGetImage events, which name who pulls",
+    Way.NAT: "VPC flow logs of the gateway: how much of it goes to S3",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line(Candidate):
+    """
+    A line of the bill: *monthly* dollars and *gb* for one *operation*, *to* another region or through NAT.
+
+    *size* is how many bytes of data its causes read, *copy* what keeping them twice costs.
+    """
+
+    operation: str
+    to: str
+    monthly: Decimal
+    gb: Decimal
+    causes: Signal[tuple[Cause, ...]]
+    size: Signal[int]
+    copy: Cost | None = None
+
+
+@dataclass(frozen=True)
+class CrossRegionTraffic(Detector[Line]):
+    """
+    Finds what causes the bill's bytes between regions and through NAT gateways.
+
+    It begins with the bill, and never blames an input of a job, which is always in the region of the job.
+    """
+
+    name = "cross-region-traffic"
+    schedule = "cron(10 6 ? * MON *)"
+    kinds = (USAGE_TYPE,)
+    asks_for = Change.REPLACE
+    reads = (
+        *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
+        allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),  # also where bytes go
+        *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
+        *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
+        *(allow(f"s3:{verb}", on="arn:aws:s3:::*") for verb in ("GetReplicationConfiguration", "ListBucket")),
+    )
+
+    window: timedelta = timedelta(days=30)
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+    max_requests: Annotated[int, Interval(ge=1, le=20)] = 3
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Line]:
+        """The lines that leave this region; what may cause one is read where it costs enough."""
+        programs: dict[str, tuple[Program, ...]] = {}
+
+        def causes(line: Line) -> tuple[Cause, ...]:
+            if not line.to:
+                return tuple(traffic.without_gateway(aws))
+            if line.to not in REGIONS.values():
+                raise ReadError(f"{line.to} is no region that is known here")
+            for one in {aws.region, line.to} - programs.keys():
+                programs[one] = traffic.programs(aws.at(one), now - self.window)
+            return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))
+
+        for line in self.charged(aws, now):
+            if line.monthly >= Decimal(self.min_saving):
+                yield _sized(aws, replace(line, causes=attempt(partial(causes, line), source=SEARCH)))
+            else:
+                yield line
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Line | None:
+        """The same: a line of a bill has neither a description nor tags."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def charged(self, aws: Aws, now: datetime) -> Iterator[Line]:
+        """Every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
+        explorer = CostExplorer(aws.client("ce", cost_explorer.REGION), max_requests=self.max_requests)
+        days = max(self.window // DAY, 1)
+        groups = (by_dimension("USAGE_TYPE"), by_dimension("OPERATION"))
+        try:
+            rows = explorer.monthly(now.date() - days * DAY, now.date(), *groups, without=OUTSIDE)
+        except RefusedError as refused:
+            raise ReadError(f"the bill cannot be read, {refused.cause}: {refused}".rstrip(": ")) from refused
+        sums: dict[tuple[str, ...], tuple[Decimal, Decimal]] = {}
+        for row in rows:
+            dollars, gb = sums.get(row.keys, (Decimal(0), Decimal(0)))
+            sums[row.keys] = dollars + row.unblended, gb + row.quantity
+        month = Decimal(HOURS_PER_MONTH) / (days * 24)
+        for (usage, operation), (dollars, gb) in sorted(sums.items()):
+            source, to = between(usage) or (region(usage), "")
+            if source == aws.region and (to or word(usage) == NAT_BYTES):
+                name = f"{usage}/{operation}"
+                target = Target(
+                    arn=f"arn:{aws.partition}:ce:{aws.region}:{aws.account}:{USAGE_TYPE}/{name}",
+                    name=name,
+                    kind=USAGE_TYPE,
+                    account=aws.account,
+                    region=aws.region,
+                    created=None,
+                    tags=Value({}),
+                )
+                yield Line(
+                    target=target,
+                    operation=operation,
+                    to=to,
+                    monthly=dollars * month,
+                    gb=gb * month,
+                    causes=Absent(),
+                    size=Absent(),
+                )
+
+    def decide(self, candidate: Line, now: datetime) -> Verdict:
+        """Never more than likely: no line of a bill says which resource moved its bytes."""
+        del now
+        rule, line = Rule(), candidate
+        where = f"to {line.to}" if line.to else "through NAT gateways"
+        much = f"{usd(line.monthly)} a month for bytes from {line.target.region} {where} ({line.operation})"
+        rule.saw(
+            Evidence("charged a month", usd(line.monthly), source=GET_COST_AND_USAGE),
+            Evidence("gigabytes a month", round(float(line.gb), 1), source=GET_COST_AND_USAGE),
+        )
+        if line.monthly < Decimal(self.min_saving):
+            return rule.kept(f"it costs {usd(line.monthly)} a month")
+        if isinstance(line.causes, Unreadable):
+            return rule.unknown(f"unknown cause: {much}; {line.causes.error}")
+        if not isinstance(line.causes, Value) or not (causes := line.causes.value):
+            return rule.unknown(f"unknown cause: {much}; nothing that is known here moves them")
+        rule.saw(
+            Evidence("may cause it", _listed(one.what for one in causes)),
+            Evidence("how sure", "the only one known" if len(causes) == 1 else f"one of {len(causes)}"),
+        )
+        if all(one.used for one in causes):
+            return rule.kept(f"{much}: {causes[0].what}, and {causes[0].used} uses the copy")
+        return self.weighed(rule, line, much, [one for one in causes if not one.used])
+
+    def weighed(self, rule: Rule, line: Line, much: str, causes: list[Cause]) -> Verdict:
+        """Whether a change by *causes* saves something, net of what it costs itself."""
+        way, saved, once = causes[0].way, None, None
+        if way is Way.REPLICATES and isinstance(line.causes, Value) and len(causes) == len(line.causes.value):
+            saved = line.monthly
+        if isinstance(line.size, Unreadable):
+            return rule.unknown(f"{much}; how large the data is that is read is unknown ({line.size.error})")
+        if way is Way.READS and isinstance(line.size, Value):
+            size = Decimal(line.size.value) / GB
+            rule.saw(Evidence("data that is read", data_size(line.size.value), source=s3.LIST_OBJECTS))
+            if line.gb <= size:
+                return rule.kept(f"{much} is no more than the data once, which a copy has to move as well")
+            if line.copy is not None and line.copy.monthly_usd is not None:
+                saved, once = line.monthly - line.copy.monthly_usd, line.monthly / line.gb * size
+                if saved < Decimal(self.min_saving):
+                    return rule.kept(f"{much}; a copy would save {usd(max(saved, Decimal(0)))}")
+        unknown = "" if saved is not None else "; how much of it a change saves is unknown"
+        about = _listed(one.about for one in causes)
+        return rule.found(
+            f"{much}: {_listed(one.what for one in causes)}{unknown}",
+            Confidence.LIKELY,
+            action=CHANGES[way].format(about=about, here=line.target.region, to=line.to),
+            cost=Cost.saving(saved, "Cost Explorer", once_usd=once),
+            to_prove=TO_PROVE[way],
+            noun="line of the bill",
+        )
+
+
+def _causes(aws: Aws, line: Line, here: tuple[Program, ...], there: tuple[Program, ...]) -> Iterator[Cause]:
+    """What may move the bytes of *line*, by its operation. Raises ReadError, and botocore's own errors."""
+    regions = traffic.buckets(aws, line.to)
+    if REPLICATION in line.operation:
+        yield from traffic.replications(aws, line.to, regions, there)
+    elif line.operation.startswith(READING):
+        yield from traffic.readers(there, [one for one, at in regions.items() if at == aws.region])
+    else:
+        far = [one for one, at in regions.items() if at == line.to]
+        yield from traffic.senders(aws, line.to, far, here, there)
+
+
+def _sized(aws: Aws, line: Line) -> Line:
+    """*line* with the size of what its causes read, of which only the addresses that hold something count."""
+    causes = line.causes.value if isinstance(line.causes, Value) else ()
+    sizes = {one.about: s3.size(aws, one.about) for one in causes if one.way is Way.READS}
+    if not sizes:
+        return line
+    there = tuple(one for one in causes if not isinstance(sizes[one.about], Absent))
+    known = {uri: size.value for uri, size in sizes.items() if isinstance(size, Value)}
+    unread = next((one for one in sizes.values() if isinstance(one, Unreadable)), None)
+    outer = [uri for uri in known if not any(uri != one and uri.startswith(one) for one in known)]
+    size = sum(known[uri] for uri in outer)
+    copy = None if unread else storage_prices.read(aws.at(line.to)).cost("STANDARD", size)
+    return replace(line, causes=Value(there), size=unread or Value(size), copy=copy)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first three of *names*, and how many more."""
+    some = list(dict.fromkeys(names))
+    return ", ".join(some[:3]) + (f" and {len(some) - 3} more" if len(some) > 3 else "")
