@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from fakes import USED, Thing, thing, waste
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Effect, Finding, Target, Unreadable, Value, Verdict
+from ml_janitor.core.model import Confidence, Effect, Finding, Target, Value, Verdict
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 
 ARMS = {"act_in": ("123456789012",)}
@@ -145,11 +145,6 @@ class Loft(Cellar):
     """Clears out the same things, and is another detector."""
 
     name = "loft"
-
-
-def unreadable_tags(name: str) -> Thing:
-    """Waste whose tags cannot be read."""
-    return thing(name, waste(), Unreadable("throttled"))
 
 
 def tagged(name: str, **tags: str) -> Thing:

@@ -245,12 +245,11 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
         "Key": f"{grant.on.partition('/')[2].replace('*', '')}{NO_SUCH}",
         "DomainId": f"d-{NO_SUCH}",  # the only name that has to begin in a certain way
         "EndTime": around.now,
-        "Granularity": "DAILY",
-        "Metrics": ["UnblendedCost"],
         "MetricDataQueries": [QUERY],
+        "Metrics": ["UnblendedCost"],
         "ServiceCode": "AmazonSageMaker",
         "StartTime": around.now - timedelta(hours=1),
-        "TimePeriod": LONG_AGO,
+        "TimePeriod": {"Start": f"{around.now:%Y-%m-%d}", "End": f"{around.now:%Y-%m-%d}"},  # no day: free
         "imageIds": [{"imageTag": NO_SUCH}],
     }
     for name in {*model.input_shape.required_members, *named_by(grant)} & members.keys():
@@ -275,10 +274,6 @@ QUERY = {
     },
 }
 """The one thing to ask GetMetricData for, which takes no empty list."""
-
-
-LONG_AGO = {"Start": "2000-01-01", "End": "2000-01-02"}
-"""Of which Cost Explorer knows nothing: what it refuses costs nothing, and an answer a cent."""
 
 
 def placeholder(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:

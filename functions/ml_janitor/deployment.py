@@ -1,45 +1,28 @@
-"""The composition root: what one invocation of a function is given, and everything that is built from it."""
+"""The composition root: everything that is built from what one invocation of a function is given."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import boto3
 
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
 from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
-from ml_janitor.aws.account import opened
-from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
-from ml_janitor.aws.pace import Pace
-from ml_janitor.config.events import Context
-from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.limits import Limits
-from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.archive import Archive
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import words
 from ml_janitor.report.status import StatusWording
 from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import WarningTerms
-from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.digest_actions import ActionHistory
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
@@ -52,220 +35,15 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
     from ml_janitor.scheduled.bill_run import BillRun
-    from ml_janitor.slack.sender import Sender, Time
+    from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
-RESERVE = timedelta(minutes=2)
-"""
-What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less.
-
-A call that began just before then may still take a connection, an answer and a pause before its
-next try, about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
-"""
-
-AFTER_SLACK = timedelta(seconds=5)
-"""What Slack leaves of the time, so that the run can end by itself; a tenth of it, if that is less."""
 
 PACE = 1.0
 """Seconds between two actions: AWS's limits on changes are low, and a person may want to stop it."""
 
 WAIT = 15.0
 """Seconds between two looks at whether AWS is ready for the next step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """
-    What the deployment says of a function.
-
-    *functions* are those of the armed detectors by the detector's name, *undo* is the one that
-    undoes: what this one may hand work to.
-    """
-
-    table: str
-    bucket: str
-    region: str
-    detector: str
-    slack_url: str
-    root: Path
-    functions: Mapping[str, str] = field(default_factory=dict)
-    undo: str = ""
-    undo_key: str = ""
-    """The KMS key that signs what actions are undone from; of none where the function may not use it."""
-    still: bool = False
-    """Whether time stands still, as in the sandbox: no call waits for its turn."""
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str]) -> Environment:
-        """From environment variables. Raises SettingsError with the name of one that is missing."""
-        try:
-            return cls(
-                table=variables["JANITOR_TABLE"],
-                bucket=variables["JANITOR_BUCKET"],
-                region=variables["AWS_REGION"],
-                detector=variables.get("JANITOR_DETECTOR", ""),
-                slack_url=variables.get("JANITOR_SLACK_URL", ""),
-                root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
-                functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
-                undo=variables.get("JANITOR_UNDO", ""),
-                undo_key=variables.get("JANITOR_UNDO_KEY", ""),
-                still="JANITOR_NOW" in variables,
-            )
-        except KeyError as missing:
-            raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
-
-
-class Invocation:
-    """
-    One invocation with its *environment* and *context*.
-
-    *clock* is the real time, *seconds* are those that Slack is waited for.
-    """
-
-    def __init__(
-        self,
-        environment: Environment,
-        context: Context,
-        *,
-        clock: Callable[[], datetime],
-        seconds: Callable[[], Time],
-    ) -> None:
-        self.environment = environment
-        self.context = context
-        self.clock = clock
-        self._seconds = seconds
-        self._session = boto3.Session()
-        files = [path for path in [environment.root / FILE] if path.exists()]
-        self.settings = Settings.load(files=files)
-
-    @property
-    def left(self) -> timedelta:
-        """How long it may still take."""
-        return timedelta(milliseconds=self.context.get_remaining_time_in_millis())
-
-    @property
-    def account(self) -> str:
-        """The account that the function runs in, from its own ARN: no call needed."""
-        return str(self.context.invoked_function_arn.split(":")[4])
-
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """The regions that the deployment looks at."""
-        return tuple(self.settings.janitor.regions) or (self.environment.region,)
-
-    @property
-    def detector(self) -> Detector[Any]:
-        """The one detector that the function is for. Raises SettingsError."""
-        for detector in self.settings.enabled():
-            if detector.name == self.environment.detector:
-                return detector
-        raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {self.environment.detector}")
-
-    @cached_property
-    def table(self) -> Table:
-        return Table(self.client("dynamodb"), self.environment.table)
-
-    @cached_property
-    def actions(self) -> Actions:
-        """The actions in the ledger, signed and verified where this function has the key."""
-        key = self.environment.undo_key
-        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoKey())
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.table)
-
-    @property
-    def leases(self) -> Leases:
-        return Leases(self.table)
-
-    @property
-    def archive(self) -> Archive:
-        return Archive(self.client("s3"), self.environment.bucket)
-
-    @property
-    def announcer(self) -> Announcer | None:
-        """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
-        if not self.settings.janitor.slack_secret:
-            return None
-        return Announcer(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
-
-    @property
-    def keep_tag(self) -> str:
-        """The tag that exempts, as messages name it."""
-        return next(iter(self.settings.janitor.keep_tags), "")
-
-    @cached_property
-    def seconds(self) -> Time:
-        """The seconds that Slack is waited for."""
-        return self._seconds()
-
-    @property
-    def slack_deadline(self) -> float:
-        """Until when Slack is waited for, in those seconds."""
-        left = self.left
-        return self.seconds.clock() + (left - min(AFTER_SLACK, left / 10)).total_seconds()
-
-    @cached_property
-    def _sender(self) -> Sender:
-        from ml_janitor.slack.secret import read_secret, sender
-
-        section = self.settings.janitor
-        return sender(
-            read_secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url
-        )
-
-    def connect(self) -> Sender:
-        """The one sender of this invocation. Raises SlackError."""
-        return self._sender
-
-    @property
-    def slack_url(self) -> str:
-        """Where Slack's Web API is."""
-        from ml_janitor.slack.sender import API
-
-        return self.environment.slack_url or API
-
-    def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
-        """Have *function* called with *event*."""
-        from ml_janitor.aws.async_invoke import hand_over
-
-        hand_over(self.client("lambda"), function, event)
-
-    def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
-        """The account in *regions*, read only as long as enough time is kept for what comes after."""
-        reserve = min(RESERVE, self.left / 4)
-        return opened(
-            self._session,
-            account=self.account,
-            regions=regions,
-            attempts=DEFAULT_ATTEMPTS,
-            has_time=lambda: self.left > reserve,
-            pace=None if self.environment.still else pace(self.settings, self.seconds),
-        )
-
-    def client(self, service: ServiceName, region: str = "") -> Any:
-        """A client for *service*, in the function's own region if no other is given."""
-        return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
-
-
-def pace(settings: Settings, seconds: Time) -> Pace:
-    """The pace of a run: every function that lists jobs of a kind keeps to its part of the rate."""
-    listings = Counter(
-        action.partition(":")[2]
-        for detector in settings.enabled()
-        for action in {grant.action for grant in detector.reads}
-        if action.startswith("sagemaker:List")
-    )
-    return Pace(clock=seconds.clock, sleep=seconds.sleep, sharers=listings)
-
-
-def _names(text: str) -> Mapping[str, str]:
-    """Functions' names by what they are for. Raises SettingsError."""
-    try:
-        return {str(name): str(function) for name, function in json.loads(text).items()}
-    except (ValueError, AttributeError):
-        raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
 
 
 def acting(

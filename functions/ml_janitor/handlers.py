@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.events import Context, DigestEvent, SweepEvent
-    from ml_janitor.deployment import Invocation
+    from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.scheduled.sweep_run import Ran
     from ml_janitor.slack.press_worker import PressWorker
     from ml_janitor.slack.sender import Time
@@ -199,7 +199,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
 
 def invoked(context: Context) -> Invocation:
     """The invocation of *context*, with the environment and the clocks of this process."""
-    from ml_janitor.deployment import Environment, Invocation
+    from ml_janitor.scheduled.invocation import Environment, Invocation
 
     logger().append_keys(request_id=context.aws_request_id)
     return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds)

@@ -140,13 +140,18 @@ def test_a_domain_and_a_space_have_no_idle_shutdown(report: Report) -> None:
     ] == "after 14 days"
 
 
-def test_three_endpoints_are_larger_than_their_peaks(report: Report) -> None:
+def test_four_endpoints_are_larger_than_their_peaks(report: Report) -> None:
     found = advice(report, "oversized-endpoints")
     saved = {
         name: round(one.cost.monthly_usd) for name, one in found.items() if one.cost and one.cost.monthly_usd
     }
 
-    assert saved == {"query-spelling": 149, "support-intent": 149, "image-embeddings-v2": 75}
+    assert saved == {
+        "query-spelling": 149,
+        "support-intent": 149,
+        "embedding-service": 149,
+        "image-embeddings-v2": 75,
+    }
     assert "AllTraffic needs 2 ml.c5.xlarge instead of 3 ml.c5.xlarge" in found["query-spelling"].reason
     assert "Inference Recommender" in {one.signal for one in found["support-intent"].evidence}
 
@@ -163,6 +168,23 @@ def test_two_notebook_instances_have_been_stopped_for_a_month(report: Report) ->
 
     assert found.keys() == {"holiday-uplift", "margin-guardrails"}
     assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]
+
+
+def test_two_datasets_are_computed_again(report: Report) -> None:
+    """The catalog's features each six days, and those of sessions daily, from an export three weeks old."""
+    found = advice(report, "recomputed-datasets")
+    saved = {name: round(one.cost.monthly_usd or 0) for name, one in found.items() if one.cost}
+
+    assert saved == {"catalog-features-*": 3098, "session-features-*": 1009}
+    assert "21 runs in 30 days had the same inputs" in found["session-features-*"].reason
+
+
+def test_an_endpoint_in_frankfurt_reads_the_catalog_in_virginia(report: Report) -> None:
+    (found,) = advice(report, "cross-region-traffic").values()
+
+    assert "model catalog-lookalikes-eu is given s3://meridian-ml-models/images/catalog/" in found.reason
+    assert found.cost
+    assert (round(found.cost.monthly_usd or 0), round(found.cost.once_usd or 0)) == (2440, 41)
 
 
 def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:

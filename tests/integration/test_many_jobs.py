@@ -17,9 +17,9 @@ from ml_janitor.aws.pace import RATES
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
-from ml_janitor.deployment import pace
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
+from ml_janitor.scheduled.invocation import pace
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control

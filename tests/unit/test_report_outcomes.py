@@ -12,7 +12,7 @@ from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Finding, Outcome, Result, Verdict
 from ml_janitor.report.outcomes import became
 
-SPARED, UNDO = cause(Why.SPARED_BY_RULE, "prod"), cause(Why.UNDO_WITH, "undo", "12")
+UNDO = cause(Why.UNDO_WITH, "undo", "12")
 USED_AGAIN = cause(Why.NO_LONGER_WASTE, "it is used")
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 

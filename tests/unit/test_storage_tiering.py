@@ -95,7 +95,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
         (bucket(stored=50.0 * GB - 1), "kept", "judged from 50.0 GB on"),
         (bucket(stored=Absent()), "kept", "0 bytes in STANDARD"),
         (bucket(stored=Unreadable("throttled")), "unknown", "throttled"),
-        (bucket(held(size=50 * GB)), "found", "50.0 GB would be moved"),
+        (bucket(held(size=50 * GB), stored=50.0 * GB), "found", "50.0 GB would be moved"),
         (bucket(held(size=50 * GB - 1)), "kept", "nothing in it is old enough"),
         (bucket(held(age=30)), "found", "1000.0 GB would be moved"),
         (bucket(held(age=30 - 1e-5)), "kept", "0 bytes are 30 days old"),
@@ -116,7 +116,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
         # who reads
         (bucket(counted=Absent()), "found", "INTELLIGENT_TIERING at 30 days"),
         (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
-        (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 training jobs did in 90 days"),
+        (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 jobs did in 90 days"),
         (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
         (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
         (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
@@ -260,6 +260,24 @@ def test_old_versions_and_uploads() -> None:
     alone = finding(bucket(held(age=1), uploads=uploads))
     assert alone.cost is not None
     assert not alone.cost.known
+
+
+def test_what_is_young_is_not_expired_for_the_sake_of_old_versions() -> None:
+    old = held("logs/a", age=300, size=60 * GB, current=False, replaced=NOW - 95 * DAY)
+    (rule,) = RULE.proposed(bucket([*old, *held("logs/b", age=1)]), NOW)
+
+    assert (rule.expire_after, rule.noncurrent_expire_after) == (None, 90)
+
+
+def test_small_objects_are_moved_to_archives_alone_and_only_if_the_bucket_says_so() -> None:
+    """A thousand of 100 KB: five cents come back after more than two years."""
+    patient = replace(RULE, min_gb=0.01, payback=timedelta(days=900))
+    small = held(age=400, many=1000, size=1000 * 100 * 1024)
+
+    assert patient.proposed(bucket(small), NOW) == ()
+    there = rules(TransitionDefaultMinimumObjectSize="varies_by_storage_class")
+    (rule,) = patient.proposed(bucket(small, lifecycle=there), NOW)
+    assert rule.transitions == ((365, "DEEP_ARCHIVE"),)
 
 
 def test_the_command_keeps_what_is_there() -> None:

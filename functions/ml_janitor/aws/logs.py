@@ -107,18 +107,6 @@ def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[s
     return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
 
 
-def stream_names(aws: Aws, group: str, prefix: str) -> Signal[tuple[str, ...]]:
-    """The names of the streams of *group* that begin with *prefix*."""
-
-    def read() -> tuple[str, ...]:
-        pages = aws.logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
-        )
-        return tuple(stream["logStreamName"] for page in pages for stream in page["logStreams"])
-
-    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
-
-
 def event_pages(
     aws: Aws, group: str, stream: str, *, since: datetime | None = None, limit: int = EVENTS_PER_PAGE
 ) -> Iterator[tuple[datetime, ...]]:

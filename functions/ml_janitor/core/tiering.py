@@ -100,8 +100,7 @@ def moves(cohort: Cohort, rule: LifecycleRule, *, small_too: bool = False) -> li
         if movable and _rank(to) > _rank(held):
             found[max(0, day - cohort.age)] = held = to
     if rule.expire_after is not None:
-        end = max(0, rule.expire_after - cohort.age)
-        found = {day: to for day, to in found.items() if day < end} | {end: None}
+        found[max(0, rule.expire_after - cohort.age)] = None
     return sorted(found.items())
 
 

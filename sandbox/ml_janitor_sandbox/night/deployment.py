@@ -17,12 +17,12 @@ from botocore.loaders import create_loader
 
 from ml_janitor import deployment, handlers
 from ml_janitor.config import events
-from ml_janitor.deployment import Environment, Invocation
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.report.buttons import Button
+from ml_janitor.scheduled.invocation import Environment, Invocation
 from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack import ingress
 from ml_janitor.slack.ephemeral_replies import ephemeral_replier

@@ -252,7 +252,7 @@ class _Planner:
             more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
             return Transitions((), f"{recent[0].job}{more} read it within 30 days")
         number = len(jobs) or "no"
-        unknown = f"who reads it is unknown, so S3 finds it out ({number} training jobs did in 90 days)"
+        unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 

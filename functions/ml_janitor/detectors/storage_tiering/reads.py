@@ -8,10 +8,19 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import metrics, s3
+from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.locations import mentioned
 from ml_janitor.aws.metrics import Metric
-from ml_janitor.aws.sagemaker_kinds import search
+from ml_janitor.aws.sagemaker_kinds import (
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    Kind,
+    describe,
+    search,
+    targets,
+)
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -24,6 +33,17 @@ WINDOW = timedelta(days=90)
 ENOUGH = timedelta(days=30)
 """Of how many days request metrics must be there to tell how often something is read."""
 DAY = 86_400
+
+READ_BY: Mapping[Kind, tuple[str, ...]] = {
+    TRAINING_JOB: ("InputDataConfig", "HyperParameters", "Environment"),
+    PROCESSING_JOB: ("ProcessingInputs", "AppSpecification", "Environment"),
+    TRANSFORM_JOB: ("TransformInput", "Environment"),
+}
+"""The members of a job's description that say what it reads."""
+
+DESCRIBED = (PROCESSING_JOB, TRANSFORM_JOB)
+MOST_DESCRIBED = 200
+"""How many of each of these are described."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +130,32 @@ def _counted(found: Mapping[str, Pair], now: datetime) -> Signal[tuple[Counted, 
 
 
 def inputs(aws: Aws, now: datetime) -> Listing[Input]:
-    """What the training jobs created within `WINDOW` read from S3, 100 jobs a call."""
+    """
+    What the jobs created within `WINDOW` read from S3: of training jobs all, of others the newest.
+
+    Search has the records of training jobs, 100 to a call. Each of the others takes a call.
+    """
+    begin = now - WINDOW
     new = {
         "Name": "CreationTime",
         "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{now - WINDOW:%Y-%m-%dT%H:%M:%SZ}",
+        "Value": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
     }
-    found = search(aws, "TrainingJob", lambda job: list(_inputs(job)), SearchExpression={"Filters": [new]})
-    return Listing(tuple(one for each in found.items for one in each), found.error)
+    query = {"SearchExpression": {"Filters": [new]}}
+    found = [search(aws, "TrainingJob", lambda job: list(_inputs(TRAINING_JOB, job)), **query)]
+    for kind in DESCRIBED:
+        jobs = targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
+        newest = [one.name for one in jobs.items[:MOST_DESCRIBED]]
+        answers = aws.map(partial(describe, aws, kind), newest)
+        read = tuple(list(_inputs(kind, one.value)) for one in answers if isinstance(one, Value))
+        unread = next((one.error for one in answers if isinstance(one, Unreadable)), None)
+        found.append(Listing(read, jobs.error or unread))
+    errors = "; ".join(one.error for one in found if one.error is not None)
+    return Listing(tuple(one for each in found for job in each.items for one in job), errors or None)
 
 
-def _inputs(job: Mapping[str, Any]) -> Iterator[Input]:
-    name, at = f"training job {job['TrainingJobName']}", job["CreationTime"]
-    for channel in job.get("InputDataConfig", ()):
-        uri = channel.get("DataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
-        if uri.startswith("s3://"):
-            yield Input(name, *s3.location(uri), at)
+def _inputs(kind: Kind, job: Mapping[str, Any]) -> Iterator[Input]:
+    name, at = f"{kind.words} {kind.name_of(job)}", job["CreationTime"]
+    for place in mentioned([job[member] for member in READ_BY[kind] if member in job]):
+        if place.bucket is not None:
+            yield Input(name, place.bucket, place.path, at)

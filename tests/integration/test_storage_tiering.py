@@ -1,0 +1,180 @@
+"""Buckets against the sandbox: what is read of them, by whom, and what is unknown when a read fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW
+from ml_janitor.aws import s3
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.core.model import Finding, Kept, Verdict
+from ml_janitor.core.tiering import GB
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+RULE = StorageTiering()
+NAME = "lab-data"
+ROLE = "arn:aws:iam::123456789012:role/ml"
+
+
+class Account:
+    """A bucket with 500 GB of an experiment, 100 days old, and a small one beside it."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.s3: Any = session.client("s3")
+        self.sagemaker: Any = session.client("sagemaker")
+        box.set_clock(NOW - 100 * DAY)
+        for bucket in (NAME, "lab-small"):
+            self.s3.create_bucket(Bucket=bucket)
+            self.put("experiments/run/x", 500 * GB if bucket == NAME else GB, bucket)
+        box.set_clock(NOW)
+
+    def put(self, key: str, size: int, bucket: str = NAME) -> None:
+        self.s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        self.box.declare([{"bucket": bucket, "key": key, "size": size}])
+
+    def count(self, days: int, read: float) -> None:
+        """Have request metrics count what is read, for so many days."""
+        counts = {"Id": "all", "Filter": {"Prefix": "experiments/"}}
+        self.s3.put_bucket_metrics_configuration(Bucket=NAME, Id="all", MetricsConfiguration=counts)
+        named = {"BucketName": NAME, "FilterId": "all"}
+        series = [
+            {
+                "metric": metric,
+                "dimensions": named,
+                "start": NOW - days * DAY,
+                "step": 86_400,
+                "values": [value] * days,
+            }
+            for metric, value in (("AllRequests", 3.0), ("BytesDownloaded", read / days))
+        ]
+        self.box.metrics("AWS/S3", series)
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def verdicts(aws: Aws, rule: StorageTiering = RULE) -> Iterator[tuple[str, Verdict]]:
+    for one in rule.find(aws, NOW):
+        yield one.target.name, rule.decide(one, NOW)
+
+
+def verdict(aws: Aws) -> Verdict:
+    return dict(verdicts(aws))[NAME]
+
+
+def proposed(aws: Aws) -> list[LifecycleRule]:
+    return [one for found in RULE.find(aws, NOW) for one in RULE.proposed(found, NOW)]
+
+
+def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aws: Aws) -> None:
+    account.box.clear_calls()
+    found = dict(verdicts(aws))
+
+    assert isinstance(found["lab-small"], Kept)
+    decided = found[NAME]
+    assert isinstance(decided, Finding)
+    assert decided.confidence == "likely"
+    assert account.box.calls()["s3:ListObjectVersions"] == 1
+    (rule,) = proposed(aws)
+    assert (rule.prefix, rule.transitions) == ("experiments/", ((30, "INTELLIGENT_TIERING"),))
+    (one,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    again = RULE.look(aws, one.target, NOW)
+    assert again is not None
+    assert replace(again, target=one.target) == one
+
+
+@pytest.mark.parametrize(
+    ("days", "read", "expected"),
+    [
+        (95, 0, "DEEP_ARCHIVE at 365 days"),
+        (29, 0, "INTELLIGENT_TIERING at 30 days"),
+        (60, 100.0 * GB, "at most 10.0% of it is read in a month"),
+        (60, 2000.0 * GB, "no move to another class pays back"),
+    ],
+)
+def test_request_metrics_of_30_days_tell_how_much_is_read(
+    account: Account, aws: Aws, days: int, read: float, expected: str
+) -> None:
+    account.count(days, read)
+
+    assert expected in verdict(aws).reason
+
+
+def test_a_job_that_read_it_lately_and_an_object_that_is_kept(account: Account, aws: Aws) -> None:
+    source = {"S3Uri": f"s3://{NAME}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+    account.sagemaker.create_processing_job(
+        ProcessingJobName="clean",
+        RoleArn=ROLE,
+        AppSpecification={"ImageUri": "i"},
+        ProcessingResources={
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        },
+        ProcessingInputs=[{"InputName": "in", "S3Input": source}],
+    )
+    account.sagemaker.stop_processing_job(ProcessingJobName="clean")
+    assert "processing job clean read it within 30 days" in verdict(aws).reason
+    account.count(95, 0)  # which tells more than that it was read once
+    tagging = {"TagSet": [{"Key": "janitor:keep", "Value": "true"}]}
+    account.s3.put_object_tagging(Bucket=NAME, Key="experiments/run/x", Tagging=tagging)
+    assert "experiments/run/x is kept: tagged janitor:keep=true" in verdict(aws).reason
+
+
+def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
+    account.s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
+    account.box.set_clock(NOW - 95 * DAY)
+    account.put("experiments/run/x", GB)
+    account.s3.create_multipart_upload(Bucket=NAME, Key="part")
+    account.box.set_clock(NOW)
+
+    folder, upload = proposed(aws)
+    assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
+    assert upload.abort_uploads_after == 7
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("s3", "GetBucketLifecycleConfiguration"),
+        ("s3", "GetObjectLockConfiguration"),
+        ("s3", "ListMultipartUploads"),
+        ("s3", "ListObjectVersions"),
+        ("cloudwatch", "GetMetricData"),
+        ("sagemaker", "ListModels"),
+        ("sagemaker", "Search"),
+    ],
+)
+def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
+    account.box.fault(service, operation, "deny")
+    decided = verdict(aws)
+
+    assert isinstance(decided, Kept)
+    assert decided.unknown, decided.reason
+
+
+def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
+    account.box.fault("s3", "GetObjectTagging", "deny")
+    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+
+    assert [one.name for one in found.takes_along] == [f"s3://{NAME}/experiments/run/x"]
+
+
+def test_a_bucket_of_too_many_objects_is_unknown(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "PAGES", 1)
+    for number in range(1000):
+        account.s3.put_object(Bucket=NAME, Key=f"many/{number}", Body=b"")
+
+    assert "more than 1 pages, not read to the end" in verdict(aws).reason
