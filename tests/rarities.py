@@ -87,6 +87,42 @@ def traffic(control: Control) -> None:
     )
 
 
+def repeats(session: boto3.Session, control: Control) -> None:
+    """A processing job in an image of the account's own and a transform job, each three times the same."""
+    sagemaker: Any = session.client("sagemaker")
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/rarities:1"
+    sagemaker.create_model(
+        ModelName="rarities-again", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image}
+    )
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://meridian-ml-models/images/catalog/"}
+    for number in range(3):
+        name = f"repeated-{number}"
+        sagemaker.create_processing_job(
+            ProcessingJobName=name,
+            ProcessingInputs=[
+                {"InputName": "in", "S3Input": {**source, "LocalPath": "/in", "S3InputMode": "File"}}
+            ],
+            ProcessingResources=RENTED,
+            AppSpecification={"ImageUri": image},
+            RoleArn=ROLE,
+        )
+        sagemaker.create_transform_job(
+            TransformJobName=name,
+            ModelName="rarities-again",
+            TransformInput={"DataSource": {"S3DataSource": source}},
+            TransformOutput={"S3OutputPath": "s3://rarities/out"},
+            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        )
+        for kind, noun in (("processing_jobs", "ProcessingJob"), ("transform_jobs", "TransformJob")):
+            stem = noun.removesuffix("Job")
+            ran: dict[str, Any] = {
+                f"{noun}Status": "Completed",
+                f"{stem}StartTime": NOW - timedelta(hours=2),
+                f"{stem}EndTime": NOW - timedelta(hours=1),
+            }
+            control.patch("sagemaker", [kind, name], **ran)
+
+
 def definitions(session: boto3.Session) -> None:
     """A compilation job, and a job definition for each way of monitoring."""
     sagemaker: Any = session.client("sagemaker")

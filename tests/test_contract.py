@@ -179,6 +179,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
     demo.seed(box.url)
     rarities.monitoring(session, box, "churn-xgb-blue")
     rarities.traffic(box)
+    rarities.repeats(session, box)
     rarities.savings_plan(box)
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/serving:1"

@@ -246,8 +246,10 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
         "DomainId": f"d-{NO_SUCH}",  # the only name that has to begin in a certain way
         "EndTime": around.now,
         "MetricDataQueries": [QUERY],
+        "Metrics": ["UnblendedCost"],
         "ServiceCode": "AmazonSageMaker",
         "StartTime": around.now - timedelta(hours=1),
+        "TimePeriod": {"Start": f"{around.now:%Y-%m-%d}", "End": f"{around.now:%Y-%m-%d}"},  # no day: free
         "imageIds": [{"imageTag": NO_SUCH}],
     }
     for name in {*model.input_shape.required_members, *named_by(grant)} & members.keys():

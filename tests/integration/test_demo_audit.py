@@ -170,6 +170,23 @@ def test_two_notebook_instances_have_been_stopped_for_a_month(report: Report) ->
     assert [round(one.cost.monthly_usd or 0) for one in found.values() if one.cost] == [7, 7]
 
 
+def test_two_datasets_are_computed_again(report: Report) -> None:
+    """The catalog's features each six days, and those of sessions daily, from an export three weeks old."""
+    found = advice(report, "recomputed-datasets")
+    saved = {name: round(one.cost.monthly_usd or 0) for name, one in found.items() if one.cost}
+
+    assert saved == {"catalog-features-*": 3098, "session-features-*": 1009}
+    assert "21 runs in 30 days had the same inputs" in found["session-features-*"].reason
+
+
+def test_an_endpoint_in_frankfurt_reads_the_catalog_in_virginia(report: Report) -> None:
+    (found,) = advice(report, "cross-region-traffic").values()
+
+    assert "model catalog-lookalikes-eu is given s3://meridian-ml-models/images/catalog/" in found.reason
+    assert found.cost
+    assert (round(found.cost.monthly_usd or 0), round(found.cost.once_usd or 0)) == (2440, 41)
+
+
 def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:
     found = [one.target for one in report.findings if one.detector == "unused-serving-resources"]
 

@@ -79,6 +79,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         rarities.warm_pools(session, Control(_sandbox.url))
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         rarities.traffic(Control(_sandbox.url))
+        rarities.repeats(session, Control(_sandbox.url))
         rarities.savings_plan(Control(_sandbox.url))
         rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
         abroad = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")

@@ -35,6 +35,7 @@ from properties.worlds import (
     artifacts,
     quiet,
     refusals,
+    repeats,
     serving,
     share_of_near_misses,
     shutdown,
@@ -54,7 +55,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet, volumes, transfers)
+ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats)
 """The worlds of advisers."""
 
 APART = (quiet, shutdown, sized)

@@ -98,6 +98,16 @@ def size(aws: Aws, uri: str) -> Signal[int]:
             return unread
 
 
+def etags(aws: Aws, uri: str) -> Signal[list[tuple[str, str]]]:
+    """What is stored below *uri*: the rest of each key, and its ETag."""
+
+    def read() -> list[tuple[str, str]]:
+        bucket, key = location(uri)
+        return [(entry["Key"].removeprefix(key), entry["ETag"]) for entry in _entries(aws, bucket, key)]
+
+    return attempt(read, source=LIST_OBJECTS)
+
+
 def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[int]:
     """The bytes of those addresses in *own* of which no address of *others* is a part, nor they of one."""
     beside = tuple(others)

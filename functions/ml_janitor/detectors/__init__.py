@@ -15,6 +15,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
+from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
@@ -42,5 +43,6 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     UnusedVolumes,
     GenerousWarmPools,
     CrossRegionTraffic,
+    RecomputedDatasets,
     Commitments,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
@@ -16,6 +17,8 @@ from ml_janitor_sandbox.demo.traffic import Level, moments, utilisation
 DETECTOR = "hung-training-jobs"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
 IMAGE = f"763104351884.dkr.ecr.{REGION}.amazonaws.com/pytorch-training:2.6.0-gpu-py312"
+
+DIGEST = f"sha256:{sha256(IMAGE.encode()).hexdigest()}"
 
 PROCESSORS = {
     "ml.c5.9xlarge": (36, 0),
@@ -45,7 +48,8 @@ class Job(Row):
     Its instances work, or from *hung* on do not: each GPU *spins*, or rests. *status* is SageMaker's
     SecondaryStatus. It logs a line *every* so often until it falls *silent*, each line a *step* of the
     program. *saved* are the times of its checkpoints, *tuner* the tuning job that it belongs to, and
-    *warm* how long its instances are retained for the next job.
+    *warm* how long its instances are retained for the next job. A processing job *reads* what is below
+    that address in S3.
     """
 
     resource: ClassVar[str] = "training-job"
@@ -68,6 +72,7 @@ class Job(Row):
     saved: tuple[Ago, ...] = ()
     tuner: str | None = None
     warm: Span | None = None
+    reads: str = ""
 
     @property
     def checkpoints(self) -> str:
@@ -198,6 +203,12 @@ class Job(Row):
         return self.count * max(PROCESSORS[self.instance][1], 1)
 
 
+def processing_input(address: str) -> dict[str, Any]:
+    """All that is stored below an *address* in S3, as the input of a processing job."""
+    below = {"S3Uri": f"s3://{address}/", "LocalPath": "/opt/ml/processing/in", "S3DataType": "S3Prefix"}
+    return {"InputName": "data", "S3Input": {**below, "S3InputMode": "File"}}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingJob(Job):
     """One processing job: as a training job, but with other calls, and a status less."""
@@ -212,8 +223,9 @@ class ProcessingJob(Job):
             self.creator,
             "sagemaker.create_processing_job",
             ProcessingJobName=self.name,
+            ProcessingInputs=[processing_input(self.reads)] if self.reads else [],
             ProcessingResources={"ClusterConfig": rented},
-            AppSpecification={"ImageUri": IMAGE},
+            AppSpecification={"ImageUri": f"{IMAGE}@{DIGEST}" if self.reads else IMAGE},
             RoleArn=ROLE,
             StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
             Tags=self.tags(),
@@ -245,6 +257,7 @@ class Family(Row):
     until: Ago
     processed: bool = False
     warm: Span | None = None
+    reads: str = ""
 
     def plan(self, plan: Plan) -> None:
         """Add every run."""
@@ -261,6 +274,7 @@ class Family(Row):
                 ended=started + self.lasts * (0.9 + 0.2 * chance(self.name, created)),
                 status="Completed",
                 warm=self.warm,
+                reads=self.reads,
             )
             run.appear(plan)
 

@@ -1,0 +1,327 @@
+"""Processing and transform jobs that compute again what the same inputs, code and parameters gave before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Interval
+
+from ml_janitor.aws import s3, tags
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.images import DESCRIBE_IMAGES, REFERENCE
+from ml_janitor.aws.prices import GET_PRODUCTS, Component, Price
+from ml_janitor.aws.sagemaker_kinds import (
+    MODEL,
+    PROCESSING_JOB,
+    TRANSFORM_JOB,
+    Kind,
+    describe,
+    described,
+    texts_in,
+)
+from ml_janitor.core.durations import ago
+from ml_janitor.core.job_families import family
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.engine.detector import Detector, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Verdict
+
+HOUR = timedelta(hours=1)
+
+COMPONENTS: Mapping[Kind, Component] = {PROCESSING_JOB: "Processing", TRANSFORM_JOB: "Transform"}
+PARAMETERS = ("Environment", "ContainerArguments", "ContainerEntrypoint")
+DOES = {
+    PROCESSING_JOB: ("AppSpecification", "Environment", "ProcessingInputs"),
+    TRANSFORM_JOB: ("ModelName", "TransformInput", "Environment", "DataProcessing", "BatchStrategy"),
+}
+"""What decides the outcome of a job: about what step caching compares."""
+
+NOW_WORDS = re.compile(
+    r"(?<![a-z])(now|today|yesterday|tonight|latest|newest|current|last|past|previous|since|lookback|rolling)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
+"""Words of parameters that mean something else each day."""
+
+IN_S3 = re.compile(r"s3[an]?(://[^\s\"',;]+)")
+ELSEWHERE = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.IGNORECASE)
+"""An address that is not in S3: what is read there cannot be compared."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """One completed run: when it began, and how many hours of an instance it took."""
+
+    began: datetime
+    hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One completed job with the *members* of its description."""
+
+    kind: Kind
+    target: Target
+    members: Mapping[str, Any]
+
+    @property
+    def rented(self) -> Mapping[str, Any]:
+        """Its instances."""
+        resources = self.members.get("ProcessingResources", {}).get("ClusterConfig")
+        rented: Mapping[str, Any] = resources or self.members["TransformResources"]
+        return rented
+
+    @property
+    def began(self) -> datetime:
+        """When it began to be billed."""
+        began: datetime = self.members.get("ProcessingStartTime") or self.members["TransformStartTime"]
+        return began
+
+    @property
+    def run(self) -> Run:
+        """When it ran, and for how long."""
+        end: datetime = self.members.get("ProcessingEndTime") or self.members["TransformEndTime"]
+        return Run(self.began, (end - self.began) / HOUR * int(self.rented["InstanceCount"]))
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """What it was told besides its inputs, names of variables included."""
+        told = {
+            "Environment": self.members.get("Environment", {}),
+            "App": self.members.get("AppSpecification"),
+        }
+        return (*told["Environment"], *texts_in(told, *PARAMETERS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated(Candidate):
+    """
+    The completed *runs*, oldest first, of jobs that were told the same: inputs, code, image, *parameters*.
+
+    *changed* is when the newest of what they run and read was written. *scheduled* is whether a monitoring
+    schedule runs them, *piped* whether a pipeline does.
+    """
+
+    runs: tuple[Run, ...]
+    instance: str
+    price: Price
+    changed: Signal[datetime]
+    parameters: tuple[str, ...] = ()
+    scheduled: bool = False
+    piped: bool = False
+
+    @property
+    def source(self) -> str:
+        """The call that listed its runs."""
+        return (PROCESSING_JOB if self.target.kind == PROCESSING_JOB.type else TRANSFORM_JOB).lists
+
+
+@dataclass(frozen=True)
+class RecomputedDatasets(Detector[Repeated]):
+    """
+    Finds processing and transform jobs that compute once more what they have before.
+
+    Step caching of SageMaker Pipelines keeps the outcome of a step, a feature store that of many.
+    """
+
+    name = "recomputed-datasets"
+    schedule = "cron(35 6 ? * MON *)"
+    kinds = tuple(kind.type for kind in DOES)
+    asks_for = Change.LIMIT
+    reads = (
+        *(allow(kind.lists) for kind in DOES),
+        *(allow(kind.describes, on=kind.every) for kind in (*DOES, MODEL)),
+        allow("s3:ListBucket", on="arn:aws:s3:::*"),
+        allow(DESCRIBE_IMAGES, on="repository/*"),
+        allow(tags.GET_RESOURCES),
+        allow(GET_PRODUCTS),
+    )
+
+    window: timedelta = timedelta(days=30)
+    min_runs: Annotated[int, Interval(ge=2)] = 3
+    min_saving: Annotated[float, Interval(ge=0)] = 10.0
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[Repeated]:
+        """Describe what completed within *window*; list what it read where several were told the same."""
+        alike: dict[tuple[Kind, str], list[Job]] = defaultdict(list)
+        listings = []
+        for kind in DOES:
+            listed = described(aws, kind, CreationTimeAfter=now - self.window, StatusEquals="Completed")
+            listings.append(listed)
+            read = [(target, one) for target, one in listed.items if not isinstance(one, Absent)]
+            jobs = [Job(kind, target, one.value) for target, one in read if isinstance(one, Value)]
+            for job, told in zip(jobs, aws.map(partial(_told, aws), jobs), strict=True):
+                alike[kind, told].append(job)
+            for target, one in read:
+                if isinstance(one, Unreadable):
+                    lone = replace(target, tags=Value({}))
+                    yield Repeated(target=lone, runs=(), instance="", price=Price(None, ""), changed=one)
+        groups = sorted(alike.items(), key=lambda one: (-len(one[1]), one[0][1]))
+        latest = [max(jobs, key=lambda job: job.began) for _, jobs in groups]
+        book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
+        for ((kind, told), jobs), newest in zip(groups, latest, strict=True):
+            name = f"{family(newest.target.name)}-*"
+            if (kind.type, name) in named:  # another one of that name, which does something else
+                name += f"~{sha256(told.encode()).hexdigest()[:8]}"
+            named.add((kind.type, name))
+            arn = newest.target.arn.removesuffix(newest.target.name) + name
+            yield Repeated(
+                target=replace(
+                    newest.target, arn=arn, name=name, created=None, tags=book.of(newest.target.arn)
+                ),
+                runs=tuple(sorted(job.run for job in jobs)),
+                parameters=newest.parameters,
+                instance=newest.rented["InstanceType"],
+                price=aws.prices.hourly(aws.region, COMPONENTS[kind], newest.rented["InstanceType"]),
+                changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
+                scheduled="MonitoringScheduleArn" in newest.members,
+                piped=newest.target.name.startswith("pipelines-"),
+            )
+        for each in listings:
+            each.check()
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> Repeated | None:
+        """The same: what jobs have in common has no description or tags of its own."""
+        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
+
+    def decide(self, candidate: Repeated, now: datetime) -> Verdict:
+        """Never proven: only runs that began after all that they read was written compute the same."""
+        rule, runs, changed = Rule(), candidate.runs, candidate.changed
+        rule.saw(Evidence("completed runs told the same", len(runs), source=candidate.source))
+        if (reason := self.differs(candidate)) is not None:
+            return rule.kept(reason)
+        if not isinstance(changed, Value):
+            why = getattr(changed, "error", "its inputs were not read")
+            return rule.unknown(f"whether it computes the same is unknown: {why}")
+        same = [one for one in runs if one.began > changed.value]
+        rule.saw(
+            shown("newest of what it runs and reads", changed, moment(changed.value)),
+            Evidence("runs since then", len(same)),
+        )
+        if len(same) < self.min_runs:
+            since = ago(now - changed.value)
+            return rule.kept(f"{len(same)} runs since what it runs or reads was last written, {since} ago")
+        hours = sum(one.hours for one in same[1:])
+        month = Decimal(hours * HOURS_PER_MONTH / (self.window / HOUR))
+        monthly = None if candidate.price.hourly_usd is None else candidate.price.hourly_usd * month
+        if monthly is not None and monthly < Decimal(self.min_saving):
+            return rule.kept(f"not to compute it again would save {usd(monthly)} a month")
+        return rule.found(
+            f"{len(same)} runs in {ago(self.window)} had the same inputs, code, image and parameters: all but"
+            f" the first, {hours:,.0f} hours of {candidate.instance}, computed it again",
+            Confidence.LIKELY,
+            action=("" if candidate.piped else "make it a step of a pipeline, and ")
+            + "set CacheConfig (Enabled=true, ExpireAfter as long as its inputs stay the same) in the step;"
+            " caching compares addresses and not objects, so give new data a new prefix. What several"
+            " jobs need belongs in a feature store",
+            cost=Cost.saving(monthly, candidate.price.source),
+            to_prove="versions of its inputs, and EnableNetworkIsolation=true: then it reads nothing else",
+            noun="recomputed dataset",
+        )
+
+    def differs(self, candidate: Repeated) -> str | None:
+        """Why its runs do not compute the same, whatever they read, or None."""
+        words = [text for text in candidate.parameters if NOW_WORDS.search(text)]
+        if candidate.scheduled:
+            return "a monitoring schedule runs it, on what came in meanwhile"
+        if words:
+            return f"its parameters mean another time in each run: {plain(words[0], 80)}"
+        if candidate.runs and len(candidate.runs) < self.min_runs:
+            return f"{len(candidate.runs)} runs were told the same; judged from {self.min_runs} on"
+        return None
+
+
+def _told(aws: Aws, job: Job) -> str:
+    """
+    All that decides what *job* computes, as text; an address that holds the job's name, by what is there.
+
+    SDKs upload the same script anew for each run: its ETags tell that it is the same.
+    """
+
+    def same(value: Any) -> Any:
+        match value:
+            case str() if value.startswith("s3://") and job.target.name in value:
+                tags_ = s3.etags(aws, value)
+                return tags_.value if isinstance(tags_, Value) else value  # by its address, which is its own
+            case Mapping():
+                return {key: same(inner) for key, inner in value.items()}
+            case list():
+                return [same(inner) for inner in value]
+        return value
+
+    return json.dumps(same({name: job.members.get(name) for name in DOES[job.kind]}), sort_keys=True)
+
+
+def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
+    """When the newest of what *job* runs and reads was written, as far as that can be known."""
+
+    def read() -> datetime:
+        texts, members = list(job.parameters), dict(job.members)
+        made: list[datetime] = []
+        if job.kind is TRANSFORM_JOB:
+            model = describe(aws, MODEL, job.members["ModelName"])
+            if not isinstance(model, Value):
+                raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
+            members["model"], made = model.value, [model.value["CreationTime"]]
+            texts += texts_in(model.value, *PARAMETERS)
+        if afar := [text for text in texts if ELSEWHERE.search(text)]:
+            raise ReadError(f"it may read {plain(afar[0], 80)}")
+        if any(text == "ManifestFile" for text in texts_in(members, "S3DataType")):
+            raise ReadError("its input is a manifest, which names objects elsewhere")
+        inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
+        if any("DatasetDefinition" in one for one in members.get("ProcessingInputs", ())):
+            raise ReadError("its input is a query, whose answer is not kept")
+        if not (uris := set(texts_in(inputs, "S3Uri"))):
+            raise ReadError("it has no input that could be compared")
+        uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
+        uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
+        own = {uri for uri in uris if job.target.name in uri}  # compared by what is there
+        for uri in sorted(uris - own):
+            newest = s3.newest(aws, [uri], fresh=now)
+            if not isinstance(newest, Value) or newest.value is None:
+                raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
+            made.append(newest.value.modified)
+        made += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
+        return max(made)
+
+    return attempt(read, source=s3.LIST_OBJECTS)
+
+
+def _pushed(aws: Aws, image: str) -> datetime:
+    """When what an *image* names was last pushed; a digest names the same for ever. Raises ReadError."""
+    found = REFERENCE.match(image)
+    if found is None or (found["digest"] is None and found["account"] != aws.account):
+        raise ReadError(f"which image {image} was is not kept: it has no digest")
+    if found["digest"]:
+        return datetime.min.replace(tzinfo=UTC)
+    named = {"imageTag": found["tag"] or "latest"}
+    asked = {"repositoryName": found["repository"], "imageIds": [named]}
+    pushed: datetime = aws.client("ecr").describe_images(**asked)["imageDetails"][0]["imagePushedAt"]
+    return pushed

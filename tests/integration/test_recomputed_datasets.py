@@ -1,0 +1,150 @@
+"""What recomputed-datasets reads of scripts, images and models, on the sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import boto3
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Verdict
+from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
+from ml_janitor_sandbox.control import Control
+from past_jobs import word
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+DAY = timedelta(days=1)
+DIGEST = "sha256:" + "0" * 64
+
+
+def judged(aws: Aws) -> Mapping[str, Verdict]:
+    rule = RecomputedDatasets()
+    return {one.target.name: rule.decide(one, NOW) for one in rule.find(aws, NOW)}
+
+
+def stored(session: boto3.Session, box: Control, key: str, ago: timedelta, body: bytes = b"x") -> None:
+    box.set_clock(NOW - ago)
+    s3 = session.client("s3")
+    if not any(one["Name"] == "raw" for one in s3.list_buckets()["Buckets"]):
+        s3.create_bucket(Bucket="raw")
+    s3.put_object(Bucket="raw", Key=key, Body=body)
+    box.set_clock(NOW)
+
+
+def ran(
+    session: boto3.Session,
+    box: Control,
+    number: int,
+    *inputs: str,
+    image: str = f"image@{DIGEST}",
+    registry: str = ACCOUNT,
+) -> None:
+    """A processing job that took 20 hours, *number* days ago."""
+    name, sagemaker = f"prepare-{number}", session.client("sagemaker")
+    box.set_clock(NOW - number * DAY)
+    given: Any = [
+        {"InputName": uri[-6:], "S3Input": {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix"}}
+        for uri in ("s3://raw/in/", *inputs)
+    ]
+    sagemaker.create_processing_job(
+        ProcessingJobName=name,
+        ProcessingInputs=given,
+        ProcessingResources={
+            "ClusterConfig": {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30}
+        },
+        AppSpecification={"ImageUri": f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}"},
+        RoleArn=ROLE,
+    )
+    box.set_clock(NOW)
+    completed(box, "Processing", name, number)
+
+
+def completed(box: Control, stem: str, name: str, number: int) -> None:
+    times: dict[str, Any] = {
+        f"{stem}JobStatus": "Completed",
+        f"{stem}StartTime": NOW - number * DAY,
+        f"{stem}EndTime": NOW - number * DAY + timedelta(hours=20),
+    }
+    box.patch("sagemaker", [f"{stem.lower()}_jobs", name], **times)
+
+
+def test_a_script_that_is_uploaded_anew_for_each_run_is_compared_by_its_etag(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    stored(session, box, "in/a.csv", 30 * DAY)
+    for number in (4, 3, 2):
+        stored(session, box, f"prepare-{number}/code/run.py", number * DAY, b"the same")
+        ran(session, box, number, f"s3://raw/prepare-{number}/code/")
+    assert word(judged(aws)["prepare-*"]) == "found"
+
+    stored(session, box, "prepare-2/code/run.py", 2 * DAY, b"another")
+    verdicts = judged(aws)
+    assert [word(one) for one in verdicts.values()] == ["kept", "kept"]
+    assert all(name.startswith("prepare-*") for name in verdicts)
+
+
+def test_a_tag_of_an_image_counts_since_it_was_pushed(box: Control, session: boto3.Session, aws: Aws) -> None:
+    stored(session, box, "in/a.csv", 30 * DAY)
+    for number in (6, 5, 4, 3):
+        ran(session, box, number, image="features:1")
+    assert word(judged(aws)["prepare-*"]) == "unknown"
+
+    ecr = session.client("ecr")
+    ecr.create_repository(repositoryName="features")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+    for ago, verdict in ((20, "found"), (6, "found"), (5, "kept")):
+        box.set_clock(NOW - ago * DAY)
+        layers = [{"digest": f"sha256:{ago:064}", "size": ago}]
+        config = {"digest": DIGEST, "size": 1}
+        text = json.dumps(manifest | {"layers": layers, "config": config})
+        ecr.put_image(repositoryName="features", imageManifest=text, imageTag="1")
+        box.set_clock(NOW)
+        assert word(judged(aws)["prepare-*"]) == verdict, ago
+
+    for number in (12, 11, 10, 9, 8):  # the same name in a registry of AWS's own
+        ran(session, box, number, image="features:1", registry="763104351884")
+    assert "features:1 was is not kept: it has no digest" in judged(aws)["prepare-*"].reason
+
+
+def test_a_transform_job_counts_since_its_model_and_artifact_were_made(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    sagemaker: Any = session.client("sagemaker")
+    stored(session, box, "in/a.csv", 30 * DAY)
+    stored(session, box, "model.tar.gz", 25 * DAY)
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/image@{DIGEST}"
+    container = {"Image": image, "ModelDataUrl": "s3://raw/model.tar.gz"}
+
+    def made(ago: float) -> None:
+        box.set_clock(NOW - ago * DAY)
+        sagemaker.create_model(ModelName="scorer", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+        box.set_clock(NOW)
+
+    made(20)
+    for number in (6, 5, 4, 3):
+        box.set_clock(NOW - number * DAY)
+        sagemaker.create_transform_job(
+            TransformJobName=f"score-{number}",
+            ModelName="scorer",
+            TransformInput={
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://raw/in/"}}
+            },
+            TransformOutput={"S3OutputPath": f"s3://raw/out/{number}"},
+            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
+        )
+        box.set_clock(NOW)
+        completed(box, "Transform", f"score-{number}", number)
+    assert word(judged(aws)["score-*"]) == "found"
+
+    stored(session, box, "model.tar.gz", timedelta(days=4.5))
+    assert word(judged(aws)["score-*"]) == "kept"
+
+    stored(session, box, "model.tar.gz", 25 * DAY)
+    sagemaker.delete_model(ModelName="scorer")
+    assert "its model cannot be read: it is gone" in judged(aws)["score-*"].reason
+    made(4.5)
+    assert word(judged(aws)["score-*"]) == "kept"
