@@ -38,6 +38,7 @@ SERVICES = frozenset(
         "dynamodb",
         "ec2",
         "ecr",
+        "emr",
         "kms",
         "lambda",
         "logs",

@@ -41,6 +41,12 @@ def seed(session: boto3.Session) -> None:
     machinery(session)
     copies(session)
     shadow_test(session)
+    untold_model(session)
+
+
+def untold_model(session: boto3.Session) -> None:
+    """A model of whose container Search tells nothing, so that it has to be described."""
+    session.client("sagemaker").create_model(ModelName="untold", ExecutionRoleArn=ROLE)
 
 
 def machinery(session: boto3.Session) -> None:
@@ -54,19 +60,7 @@ def machinery(session: boto3.Session) -> None:
     sagemaker.create_pipeline(
         PipelineName="rarities", PipelineDefinition="{}", ClientRequestToken="t" * 32, RoleArn=ROLE
     )
-    sagemaker.create_cluster(
-        ClusterName="rarities",
-        InstanceGroups=[
-            {
-                "InstanceGroupName": "workers",
-                "InstanceType": "ml.m5.large",
-                "InstanceCount": 1,
-                "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-rarities", "OnCreate": "create.sh"},
-                "ExecutionRole": ROLE,
-                "ThreadsPerCore": 1,
-            }
-        ],
-    )
+    hyperpod(sagemaker)
 
 
 def traffic(control: Control) -> None:
@@ -317,4 +311,21 @@ def savings_plan(box: Control, commitment: str = "0.010") -> None:
         plans=[
             {"savingsPlanType": "SageMaker", "commitment": commitment, "state": "active", "currency": "USD"}
         ]
+    )
+
+
+def hyperpod(sagemaker: Any) -> None:
+    """A HyperPod cluster of one instance."""
+    sagemaker.create_cluster(
+        ClusterName="rarities",
+        InstanceGroups=[
+            {
+                "InstanceGroupName": "workers",
+                "InstanceType": "ml.m5.large",
+                "InstanceCount": 1,
+                "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-rarities", "OnCreate": "create.sh"},
+                "ExecutionRole": ROLE,
+                "ThreadsPerCore": 1,
+            }
+        ],
     )

@@ -183,6 +183,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
     rarities.repeats(session, box)
     rarities.savings_plan(box)
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
+    rarities.hyperpod(sagemaker)
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/serving:1"
     session.client("ecr").create_repository(repositoryName="serving")
     s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
@@ -203,6 +204,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
         ModelApprovalStatus="Approved",
     )
     shadow_test(session)
+    rarities.untold_model(session)
     return box
 
 

@@ -56,7 +56,7 @@ NOT_ANSWERED = frozenset(
 NO_SUCH = "ml-janitor-doctor"
 """The name that is asked for: a resource that does not exist is denied, or not, like one that does."""
 
-CLIENTS = {"tag": "resourcegroupstaggingapi"}
+CLIENTS = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 """botocore's name of a service where it is not IAM's prefix."""
 
 CALLS = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import abac, state
+from ml_janitor_sandbox import abac, emr, state
 from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
@@ -17,6 +17,7 @@ from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "ce": cost_explorer.OPERATIONS,
     "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
+    "elasticmapreduce": emr.OPERATIONS,
     "pricing": pricing.OPERATIONS,
     "savingsplans": savings_plans.OPERATIONS,
 }

@@ -12,7 +12,7 @@ from ml_janitor_sandbox import clock
 
 # What a request is signed with is not always what IAM policies and CloudTrail call the service.
 IAM_PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}
-BOTO_NAMES = {"tag": "resourcegroupstaggingapi"}
+BOTO_NAMES = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 
 
 @cache

@@ -41,6 +41,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         rarities.children(session, Control(_sandbox.url))
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
+        rarities.savings_plan(Control(_sandbox.url))
     yield _sandbox.url
     Control(_sandbox.url).reset()
 
@@ -170,10 +171,11 @@ def test_each_statement_is_missed(person: Person, names: tuple[str, ...], option
 
 
 def test_contents_are_in_it_only_where_the_settings_name_them(person: Person) -> None:
-    (closed,) = person.policies()
+    closed = person.policies()
     (opened,) = person.policies("duplicate-artifacts", "--set", CONTENTS)
 
-    assert "s3:GetObject" not in {action for one in closed["Statement"] for action in one["Action"]}
+    statements = [one for each in closed for one in each["Statement"]]
+    assert "s3:GetObject" not in {action for one in statements for action in one["Action"]}
     assert "kms:" not in json.dumps(closed)
     (reading,) = [one for one in opened["Statement"] if "s3:GetObject" in one["Action"]]
     assert reading["Resource"] == [f"arn:aws:s3:::{MODEL_BUCKET}/*", "arn:aws:s3:::rarities-encrypted/*"]

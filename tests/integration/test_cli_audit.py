@@ -159,10 +159,14 @@ def test_json_is_exactly_one_document(notebooks: Control, janitor: Janitor) -> N
     assert (shown["time"], shown["account"]) == (AT, ACCOUNT)
     assert [each["detector"] for each in shown["sweeps"]] == NAMES
     assert {each["region"] for each in shown["sweeps"]} == {REGION}
-    (found,) = [each for each in shown["results"] if each["detector"] == "idle-notebooks"]
+    found, plan = (
+        next(each for each in shown["results"] if each["detector"] == name and each["outcome"] != "kept")
+        for name in ("idle-notebooks", "commitments")
+    )
     assert (found["name"], found["owner"], found["outcome"]) == ("left-on", "maria", "would-act")
     assert found["created"] == "2026-09-06T03:00:00Z"
-    assert shown["totals"]["monthly_usd"] == found["monthly_usd"] > 0
+    assert shown["totals"]["monthly_usd"] == pytest.approx(found["monthly_usd"] + plan["monthly_usd"])
+    assert min(found["monthly_usd"], plan["monthly_usd"]) > 0
 
 
 @pytest.mark.usefixtures("notebooks")

@@ -42,13 +42,14 @@ def ran(
     *inputs: str,
     image: str = f"image@{DIGEST}",
     registry: str = ACCOUNT,
+    data: str = "s3://raw/in/",
 ) -> None:
     """A processing job that took 20 hours, *number* days ago."""
     name, sagemaker = f"prepare-{number}", session.client("sagemaker")
     box.set_clock(NOW - number * DAY)
     given: Any = [
         {"InputName": uri[-6:], "S3Input": {"S3Uri": uri, "LocalPath": "/in", "S3DataType": "S3Prefix"}}
-        for uri in ("s3://raw/in/", *inputs)
+        for uri in filter(None, (data, *inputs))
     ]
     sagemaker.create_processing_job(
         ProcessingJobName=name,
@@ -85,6 +86,19 @@ def test_a_script_that_is_uploaded_anew_for_each_run_is_compared_by_its_etag(
     verdicts = judged(aws)
     assert [word(one) for one in verdicts.values()] == ["kept", "kept"]
     assert all(name.startswith("prepare-*") for name in verdicts)
+
+    for number in (4, 3, 2):
+        session.client("s3").delete_object(Bucket="raw", Key=f"prepare-{number}/code/run.py")
+    assert [word(one) for one in judged(aws).values()] == ["kept"] * 3, "scripts that are gone are alike"
+
+
+def test_a_job_whose_only_input_is_its_script_reads_what_nobody_knows(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    for number in (4, 3, 2):
+        stored(session, box, f"prepare-{number}/code/run.py", number * DAY, b"the same")
+        ran(session, box, number, f"s3://raw/prepare-{number}/code/", data="")
+    assert "it has no input that could be compared" in judged(aws)["prepare-*"].reason
 
 
 def test_a_tag_of_an_image_counts_since_it_was_pushed(box: Control, session: boto3.Session, aws: Aws) -> None:

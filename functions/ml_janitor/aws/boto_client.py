@@ -20,6 +20,7 @@ type ServiceName = Literal[
     "dynamodb",
     "ec2",
     "ecr",
+    "emr",
     "kms",
     "lambda",
     "logs",

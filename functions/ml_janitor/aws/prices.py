@@ -27,6 +27,7 @@ type Component = Literal[
     "Training",
     "Processing",
     "Transform",
+    "Cluster",
 ]
 """What an instance is rented for; for apps of Studio, their type."""
 
@@ -52,6 +53,7 @@ USAGES: Mapping[Component, Usage] = {
     "Training": Usage("Train:", "Training"),
     "Processing": Usage("Processing:", "Processing"),
     "Transform": Usage("(?:Tsform|BatchTransform):", "BatchTransform"),
+    "Cluster": Usage("Cluster:", "Cluster"),
 }
 STUDIO: Mapping[str, Component] = {"CodeEditor": "CodeEditor", "KernelGateway": "KernelGateway"}
 """What apps of these types are billed as; others as JupyterLab."""

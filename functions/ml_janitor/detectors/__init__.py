@@ -11,6 +11,7 @@ from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from ml_janitor.detectors.idle_clusters import IdleClusters
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
@@ -42,6 +43,7 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     ServerlessCandidates,
     UnusedVolumes,
     GenerousWarmPools,
+    IdleClusters,
     CrossRegionTraffic,
     RecomputedDatasets,
     Commitments,

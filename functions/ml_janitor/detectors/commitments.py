@@ -108,12 +108,14 @@ class Commitments(Detector[Steady]):
         ran = runs.used(aws, since, now)
         if ran.error is not None:
             notices.append(f"hours may be missing, which are not committed to: {ran.error}")
+        owns = isinstance(owned, Value) and any(owned.value.values())
+        if isinstance(owned, Value) and not (owns or ran.items or lines or ran.error):
+            return  # nothing ran that a plan could be for
         rates = asked.rates(
             {run.usage_type for one in (*ran.items,) for run in one.runs}
             | {line.usage_type for line in lines}
         )
         coverage = asked.coverage(since, until)
-        owns = isinstance(owned, Value) and any(owned.value.values())
         utilization = asked.utilization(since, until) if owns else Absent(DESCRIBE_PLANS)
         notices.append(
             f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"

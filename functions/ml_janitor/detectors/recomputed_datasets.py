@@ -268,8 +268,9 @@ def _told(aws: Aws, job: Job) -> str:
     def same(value: Any) -> Any:
         match value:
             case str() if value.startswith("s3://") and job.target.name in value:
-                tags_ = s3.etags(aws, value)
-                return tags_.value if isinstance(tags_, Value) else value  # by its address, which is its own
+                stored = s3.etags(aws, value)
+                known = isinstance(stored, Value) and stored.value
+                return known or value  # by its address, if nothing is there any more: it is like no other
             case Mapping():
                 return {key: same(inner) for key, inner in value.items()}
             case list():
@@ -298,12 +299,12 @@ def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
         inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
         if any("DatasetDefinition" in one for one in members.get("ProcessingInputs", ())):
             raise ReadError("its input is a query, whose answer is not kept")
-        if not (uris := set(texts_in(inputs, "S3Uri"))):
+        uris = {uri for uri in texts_in(inputs, "S3Uri") if job.target.name not in uri}
+        if not uris:  # a script of its own was compared by what is stored
             raise ReadError("it has no input that could be compared")
         uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
         uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
-        own = {uri for uri in uris if job.target.name in uri}  # compared by what is there
-        for uri in sorted(uris - own):
+        for uri in sorted(uri for uri in uris if job.target.name not in uri):
             newest = s3.newest(aws, [uri], fresh=now)
             if not isinstance(newest, Value) or newest.value is None:
                 raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))

@@ -2,7 +2,7 @@
 Savings Plans: those that an account owns, the rates of those that it could buy, and Cost Explorer on both.
 
 The rates are made up, one share of the list price for each type and term: AWS's differ by instance type. All
-usage types of SageMaker's instances in the price list have one, and a few of EC2's; spot, warm pools, volumes
+usage types of SageMaker's instances in the price list have one, and a few of EC2's; spot, clusters, volumes
 and serverless inference do not. GetCostAndUsage knows no plans: what they cover is billed as if on demand.
 """
 
@@ -38,7 +38,7 @@ def _listed() -> Iterator[tuple[str, str, str, str, float]]:
     """What plans cover: the type of plan, usage type, operation, region, and the list price of an hour."""
     for product in pricing.sagemaker_products():
         attributes = product["product"]["attributes"]
-        if product["product"]["productFamily"] == "ML Instance":
+        if product["product"]["productFamily"] == "ML Instance" and "Cluster:" not in attributes["usagetype"]:
             (term,) = product["terms"]["OnDemand"].values()
             (dimension,) = term["priceDimensions"].values()
             price = float(dimension["pricePerUnit"]["USD"])

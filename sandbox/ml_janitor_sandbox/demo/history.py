@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from ml_janitor_sandbox.demo import endpoints, jobs, kept, notebooks, storage, studio
+from ml_janitor_sandbox.demo import clusters, endpoints, jobs, kept, notebooks, storage, studio
 from ml_janitor_sandbox.demo.charges import PAYMENTS, TRANSFERS
 from ml_janitor_sandbox.demo.leftovers import LEFTOVERS
 from ml_janitor_sandbox.demo.plan import Plan
@@ -19,6 +19,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
     storage.DETECTOR: storage.ARTIFACTS,
     storage.TIERING: storage.BUCKETS,
     kept.DETECTOR: kept.KEPT,
+    clusters.DETECTOR: clusters.CLUSTERS,
     "cross-region-traffic": TRANSFERS,
 }
 """Every resource, by the detector that judges it. What lacks tags is told from all of them."""

@@ -29,6 +29,7 @@ LOCATIONS = {
 # (vantage-sh/ec2instances.info) and bills show them.
 RENTED_FOR = {
     "BatchTransform": "Tsform:",
+    "Cluster": "Cluster:",
     "Hosting": "Host:",
     "Notebook": "Notebk:",
     "Processing": "Processing:",

@@ -21,6 +21,7 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
     "ec2": {"DescribeNatGateways", "DescribeVpcEndpoints"},
     "ecr": {"DescribeRegistry", "GetAuthorizationToken"},
+    "elasticmapreduce": {"ListClusters"},
     "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},
     "savingsplans": set(savings_plans.OPERATIONS),
     "secretsmanager": {"ListSecrets"},
@@ -105,6 +106,15 @@ def _repositories(call: Call) -> Needs:
     return [need for name in names for need in _one("ecr", call, arn(call, "ecr", f"repository/{name}"))]
 
 
+def _clusters(call: Call) -> Needs:
+    """EMR's: what reads one cluster. Making one takes more than is known here."""
+    if call.operation not in {"DescribeCluster", "GetAutoTerminationPolicy", "ListInstances"}:
+        raise NotImplementedError
+    return _one(
+        "elasticmapreduce", call, arn(call, "elasticmapreduce", f"cluster/{call.params['ClusterId']}")
+    )
+
+
 def _secrets(call: Call) -> Needs:
     """By the whole ARN, whose end is random; a secret that is not there has no such end."""
     if call.operation not in SECRET:
@@ -172,6 +182,7 @@ READERS: Mapping[str, Reader] = {
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,
+    "elasticmapreduce": _clusters,
     "kms": _keys,
     "lambda": _functions,
     "logs": _logs,

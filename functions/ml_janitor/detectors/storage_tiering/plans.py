@@ -320,7 +320,8 @@ def _words(rule: LifecycleRule, policy: Policy, saved: Saving, why: str) -> str:
         steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
     money = f"saves {usd(saved.month)} a month"
     if saved.once:
-        days = float(saved.once / saved.month * MONTH)
-        money += f", costs {usd(saved.once)} once, which is back after {days:.0f} days"
+        days = round(float(saved.once / saved.month * MONTH))
+        back = f"after {days} days" if days > 1 else "within a day"
+        money += f", costs {usd(saved.once)} once, which is back {back}"
     size = data_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"

@@ -193,7 +193,7 @@ class StorageTiering(Detector[Bucket]):
         rule = Rule()
         rule.saw(
             shown("bytes in STANDARD", candidate.stored, _sized(candidate.stored)),
-            shown("objects", candidate.objects),
+            shown("objects", candidate.objects, _number(candidate.objects)),
         )
         if isinstance(candidate.stored, Unreadable):
             return rule.unknown(f"how much it holds is unknown ({candidate.stored.error})")
@@ -280,6 +280,10 @@ class StorageTiering(Detector[Bucket]):
 
 def _sized(stored: object) -> str | None:
     return data_size(int(stored.value)) if isinstance(stored, Value) else None
+
+
+def _number(objects: object) -> int | None:
+    return int(objects.value) if isinstance(objects, Value) else None
 
 
 def _unread(candidate: Bucket) -> str | None:

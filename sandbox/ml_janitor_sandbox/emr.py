@@ -1,0 +1,151 @@
+"""
+EMR clusters, which moto has without auto-termination and in one state: made, listed, described, ended.
+
+A cluster waits as soon as it is made, or has ended if it was not to be kept alive without steps; none runs.
+Nothing publishes `IsIdle`: whoever needs it seeds the metric. An auto-termination policy ends nothing here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_janitor_sandbox import clock, model, paging, state
+from ml_janitor_sandbox.patches import AwsError, Call
+
+PAGE = 50
+"""Clusters to a page (API reference, ListClusters)."""
+SHORTEST, LONGEST = 60, 604_800
+"""Seconds of an idle timeout (API reference, AutoTerminationPolicy)."""
+
+
+@dataclass(slots=True)
+class Cluster:
+    """One cluster: the request that made it, when it was made and ended, and after how long it would end."""
+
+    id: str
+    arn: str
+    request: dict[str, Any]
+    created: dt.datetime
+    ended: dt.datetime | None = None
+    timeout: int | None = None
+
+    @property
+    def state(self) -> str:
+        """WAITING until it has ended."""
+        return "WAITING" if self.ended is None else "TERMINATED"
+
+    def summary(self) -> dict[str, Any]:
+        """As ListClusters says it."""
+        timeline = {"CreationDateTime": self.created.timestamp(), "ReadyDateTime": self.created.timestamp()}
+        ended = {} if self.ended is None else {"EndDateTime": self.ended.timestamp()}
+        return {
+            "Id": self.id,
+            "Name": self.request["Name"],
+            "ClusterArn": self.arn,
+            "Status": {"State": self.state, "StateChangeReason": {}, "Timeline": timeline | ended},
+            "NormalizedInstanceHours": 0,
+        }
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Those of one account and region, the oldest first."""
+
+    by_id: dict[str, Cluster] = field(default_factory=dict)
+
+
+def _all(call: Call) -> dict[str, Cluster]:
+    return state.at(Clusters, call.account, call.region).by_id
+
+
+def _one(call: Call) -> Cluster:
+    found = _all(call).get(call.params.get("ClusterId", ""))
+    if found is None:
+        raise AwsError(
+            "InvalidRequestException", f"Cluster id '{call.params.get('ClusterId')}' is not valid."
+        )
+    return found
+
+
+def _run(call: Call) -> dict[str, Any]:
+    number, now = len(_all(call)) + 1, clock.now()
+    identity = f"j-{number:013X}"
+    arn = f"arn:{call.partition}:elasticmapreduce:{call.region}:{call.account}:cluster/{identity}"
+    lasting = call.params.get("Instances", {}).get("KeepJobFlowAliveWhenNoSteps", False)
+    made = Cluster(identity, arn, call.params, now, None if lasting else now)
+    made.timeout = (call.params.get("AutoTerminationPolicy") or {}).get("IdleTimeout")
+    _all(call)[identity] = made
+    return {"JobFlowId": identity, "ClusterArn": arn}
+
+
+def _list(call: Call) -> dict[str, Any]:
+    """Fifty to a page, the newest first."""
+    states = set(call.params.get("ClusterStates") or ())
+    known: Any = model.service("elasticmapreduce").shape_for("ClusterState")
+    if wrong := states - set(known.enum):
+        raise AwsError("ValidationException", f"Value {sorted(wrong)} at 'clusterStates' is not valid.")
+    found = [one.summary() for one in _all(call).values() if not states or one.state in states]
+    page, more = paging.cut(found[::-1], call.params.get("Marker"), PAGE, invalid="InvalidRequestException")
+    return {"Clusters": list(page)} | ({"Marker": more["NextToken"]} if more else {})
+
+
+def _describe(call: Call) -> dict[str, Any]:
+    one = _one(call)
+    members = ("ReleaseLabel", "Applications", "ServiceRole", "LogUri")
+    told = {name: one.request[name] for name in members if name in one.request}
+    return {"Cluster": one.summary() | told | {"Tags": one.request.get("Tags", []), "AutoTerminate": False}}
+
+
+def _instances(call: Call) -> dict[str, Any]:
+    one = _one(call)
+    asked = call.params.get("InstanceStates") or ["RUNNING", "TERMINATED"]
+    status = "RUNNING" if one.ended is None else "TERMINATED"
+    groups = one.request.get("Instances", {}).get("InstanceGroups", ())
+    types = [each["InstanceType"] for each in groups for _ in range(each["InstanceCount"])]
+    return {
+        "Instances": [
+            {
+                "Id": f"ci-{number:013X}",
+                "InstanceType": kind,
+                "Market": "ON_DEMAND",
+                "Status": {"State": status},
+            }
+            for number, kind in enumerate(types)
+            if status in asked
+        ]
+    }
+
+
+def _policy(call: Call) -> dict[str, Any]:
+    timeout = _one(call).timeout
+    return {} if timeout is None else {"AutoTerminationPolicy": {"IdleTimeout": timeout}}
+
+
+def _put_policy(call: Call) -> dict[str, Any]:
+    timeout = int((call.params.get("AutoTerminationPolicy") or {}).get("IdleTimeout") or 0)
+    if not SHORTEST <= timeout <= LONGEST:
+        raise AwsError(
+            "ValidationException", f"IdleTimeout must be between {SHORTEST} and {LONGEST} seconds."
+        )
+    _one(call).timeout = timeout
+    return {}
+
+
+def _terminate(call: Call) -> dict[str, Any]:
+    for identity in call.params["JobFlowIds"]:
+        if (one := _all(call).get(identity)) is not None and one.ended is None:
+            one.ended = clock.now()
+    return {}
+
+
+OPERATIONS = {
+    "DescribeCluster": _describe,
+    "GetAutoTerminationPolicy": _policy,
+    "ListClusters": _list,
+    "ListInstances": _instances,
+    "PutAutoTerminationPolicy": _put_policy,
+    "RunJobFlow": _run,
+    "TerminateJobFlows": _terminate,
+}

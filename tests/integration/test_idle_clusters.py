@@ -1,0 +1,134 @@
+"""idle-clusters over the sandbox's EMR and HyperPod: what is read of whom, and what cannot be read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding, Kept, Result, Sweep, Value
+from ml_janitor.detectors.idle_clusters import IdleClusters
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import run
+from ml_janitor_sandbox.control import Control
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def emr(session: boto3.Session) -> Any:
+    return session.client("emr")
+
+
+def made(emr: Any, name: str, **members: Any) -> str:
+    group = {"InstanceRole": "CORE", "InstanceType": "m5.xlarge", "InstanceCount": 2}
+    usual = {
+        "Name": name,
+        "ReleaseLabel": "emr-7.9.0",
+        "Applications": [{"Name": "Spark"}],
+        "Instances": {"InstanceGroups": [group], "KeepJobFlowAliveWhenNoSteps": True},
+        "Tags": [{"Key": "team", "Value": "search"}],
+    }
+    return str(emr.run_job_flow(**usual | members)["JobFlowId"])
+
+
+def checked(box: Control, identity: str, idle: list[float]) -> None:
+    """The last checks, five minutes apart, up to now."""
+    series = {
+        "metric": "IsIdle",
+        "dimensions": {"JobFlowId": identity},
+        "start": NOW - len(idle) * timedelta(minutes=5),
+        "step": 300,
+        "values": idle,
+    }
+    box.metrics("AWS/ElasticMapReduce", [series])
+
+
+def swept(aws: Aws) -> Sweep:
+    return run([IdleClusters()], [aws], now=NOW, policy=Policy()).sweeps[0]
+
+
+def by_name(sweep: Sweep) -> dict[str, Result]:
+    return {one.target.name: one for one in sweep.results}
+
+
+def test_only_what_waited_all_day_is_described_and_one_check_is_enough_to_keep(
+    aws: Aws, box: Control, emr: Any
+) -> None:
+    box.set_clock(NOW - 9 * DAY)
+    idle, busy = made(emr, "idle"), made(emr, "busy")
+    made(emr, "ended", Instances={"KeepJobFlowAliveWhenNoSteps": False})
+    ends = made(emr, "ends", AutoTerminationPolicy={"IdleTimeout": 600})
+    box.set_clock(NOW)
+    for identity in (idle, ends):
+        checked(box, identity, [1.0] * 300)
+    checked(box, busy, [1.0] * 150 + [0.0] + [1.0] * 149)
+    box.clear_calls()
+
+    found = by_name(swept(aws))
+
+    assert found.keys() == {"idle", "busy", "ends"}
+    assert isinstance(found["idle"].verdict, Finding)
+    assert found["idle"].target.tags == Value({"team": "search"}, "elasticmapreduce:DescribeCluster")
+    assert {one.signal: one.value for one in found["idle"].verdict.evidence}["instances"] == "2 m5.xlarge"
+    assert "it worked in the hour" in found["busy"].verdict.reason
+    assert "it ends by itself after 10 minutes" in found["ends"].verdict.reason
+    assert box.calls()["elasticmapreduce:DescribeCluster"] == 2
+
+
+def test_more_clusters_than_a_page(aws: Aws, emr: Any) -> None:
+    for number in range(53):
+        made(emr, f"c{number}")
+
+    assert len(by_name(swept(aws))) == 53
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        ("DescribeCluster", "whether it ends by itself could not be read"),
+        ("GetAutoTerminationPolicy", "whether it ends by itself could not be read"),
+    ],
+)
+def test_what_may_not_be_read_is_unknown(
+    aws: Aws, box: Control, emr: Any, operation: str, reason: str
+) -> None:
+    box.set_clock(NOW - 9 * DAY)
+    checked_one = made(emr, "idle")
+    box.set_clock(NOW)
+    checked(box, checked_one, [1.0] * 300)
+    box.fault("elasticmapreduce", operation, "deny")
+
+    verdict = by_name(swept(aws))["idle"].verdict
+
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+    assert reason in verdict.reason
+
+
+def test_a_hyperpod_cluster_is_unknown_and_its_cost_is_said(
+    aws: Aws, box: Control, session: boto3.Session
+) -> None:
+    group: Any = {
+        "InstanceCount": 2,
+        "InstanceGroupName": "workers",
+        "InstanceType": "ml.g5.xlarge",
+        "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-a/b", "OnCreate": "on_create.sh"},
+        "ExecutionRole": "arn:aws:iam::123456789012:role/ml",
+    }
+    session.client("sagemaker").create_cluster(ClusterName="research", InstanceGroups=[group])
+
+    sweep = swept(aws)
+    (one,) = sweep.results
+
+    assert sweep.error is None
+    assert isinstance(one.verdict, Kept)
+    assert one.verdict.unknown
+    assert "it costs $2,062 a month" in one.verdict.reason  # 2 x 1.412 x 730
+
+    box.fault("elasticmapreduce", "ListClusters", "deny")
+    assert "elasticmapreduce:ListClusters broke off" in (swept(aws).error or "")

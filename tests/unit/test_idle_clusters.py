@@ -1,0 +1,127 @@
+"""The decide table of idle-clusters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.metrics import Series
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.detectors.idle_clusters import Cluster, IdleClusters
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+DENIED = Unreadable("denied")
+
+
+def hours(*worked: int, missing: int = 0) -> Value[Series]:
+    """A day of hours before now, in which it worked in those that began so many hours ago."""
+    ago = range(24, missing, -1)
+    points = [(NOW - each * HOUR, 0.0 if each in worked else 1.0) for each in ago]
+    return Value(Series(tuple(points)))
+
+
+def cluster(*, created: datetime = NOW - 9 * DAY, **members: Any) -> Cluster:
+    """An EMR cluster that has waited for a day, and does not end by itself."""
+    target = Target(
+        arn=f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-1",
+        name="reports",
+        kind="cluster",
+        account=ACCOUNT,
+        region=REGION,
+        created=created,
+    )
+    known: dict[str, Any] = {
+        "status": "WAITING",
+        "instances": Value({"m5.xlarge": 3}),
+        "idle": hours(),
+        "timeout": Value(None),
+        "release": "emr-7.9.0",
+        "applications": frozenset({"spark", "hadoop"}),
+    }
+    return Cluster(target=target, **known | members)
+
+
+def pod(**members: Any) -> Cluster:
+    one = cluster(status="InService", **members)
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:cluster/abc"
+    return replace(one, target=replace(one.target, arn=arn), idle=NotRead(), timeout=NotRead())
+
+
+PRICED = Price(Decimal("4.545"), "Price List API")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "reason"),
+    [
+        (cluster(), "found", "no check of 24 hours found a task or a job, and nothing ends it"),
+        (cluster(status="RUNNING"), "kept", "its status is RUNNING"),
+        (cluster(created=NOW - 25 * HOUR + timedelta(seconds=1)), "kept", "younger than 24 hours"),
+        (cluster(created=NOW - 25 * HOUR), "found", "no check"),
+        (cluster(idle=hours(24)), "kept", "it worked in the hour from 2026-10-05 03:00 UTC"),
+        (cluster(idle=hours(1)), "kept", "it worked in the hour from 2026-10-06 02:00 UTC"),
+        (cluster(idle=hours(missing=1)), "unknown", "IsIdle was published in 23 of 24 hours"),
+        (cluster(idle=hours(5, missing=1)), "kept", "it worked in the hour"),
+        (cluster(idle=Absent()), "unknown", "IsIdle could not be read (there is no datapoint)"),
+        (cluster(idle=DENIED), "unknown", "IsIdle could not be read (denied)"),
+        (cluster(timeout=DENIED), "unknown", "whether it ends by itself could not be read (denied)"),
+        (cluster(timeout=NotRead()), "unknown", "whether it ends by itself could not be read (not read)"),
+        (cluster(timeout=Value(2 * DAY)), "kept", "it ends by itself after 2 days without use"),
+        (cluster(timeout=Value(HOUR)), "kept", "without use; EMR sees use that IsIdle does not count"),
+        (cluster(applications=frozenset({"spark", "trino"})), "unknown", "does not count all work of trino"),
+        (cluster(instances=DENIED), "found", "no check"),
+        (
+            pod(hourly=PRICED),
+            "unknown",
+            "it costs $3,318 a month, and no metric of AWS's says whether it works",
+        ),
+        (pod(), "unknown", "it costs an unknown sum a month"),
+        (pod(instances=Value({"ml.g5.xlarge": 0})), "kept", "no instance runs"),
+        (pod(instances=Value({})), "kept", "no instance runs, or all of them were paid in advance"),
+        (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
+    ],
+)
+def test_idle_clusters(candidate: Cluster, verdict: str, reason: str) -> None:
+    decided = IdleClusters().decide(candidate, NOW)
+
+    word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
+    assert (word, reason in decided.reason) == (verdict, True), decided.reason
+
+
+@pytest.mark.parametrize(
+    ("release", "command"),
+    [
+        (
+            "emr-7.9.0",
+            "put-auto-termination-policy --cluster-id j-1 --auto-termination-policy IdleTimeout=3600",
+        ),
+        ("emr-5.30.0", "put-auto-termination-policy"),
+        ("emr-6.1.0", "put-auto-termination-policy"),
+        ("emr-5.29.0", "terminate-clusters --cluster-ids j-1"),
+        ("emr-6.0.1", "terminate-clusters --cluster-ids j-1"),
+        ("", "terminate-clusters --cluster-ids j-1"),
+    ],
+)
+def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: str) -> None:
+    found = IdleClusters().decide(cluster(release=release), NOW)
+
+    assert isinstance(found, Finding)
+    assert f"aws emr {command}" in found.action
+    assert found.confidence is Confidence.LIKELY
+    assert found.cost is not None
+    assert not found.cost.known
+
+
+def test_it_judges_the_clusters_of_two_services() -> None:
+    judged = [
+        IdleClusters.judges(Arn.parse(f"arn:aws:{service}:us-east-1:{ACCOUNT}:{kind}/x"))
+        for service, kind in (("sagemaker", "cluster"), ("elasticmapreduce", "cluster"), ("ecs", "cluster"))
+    ]
+
+    assert judged == [True, True, False]
