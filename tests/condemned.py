@@ -18,7 +18,7 @@ from tag_seed import REGISTRY, training, transform_job
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-BUCKET = "condemned"
+BUCKET, SCRATCH = "condemned", "ml-scratch"
 SMALL, LARGE = 2**20, 2**21
 """Bytes of copies. An undo writes the larger again in parts, once `ATOMIC` is between them."""
 
@@ -44,6 +44,7 @@ class Condemned:
             "duplicate-artifacts": self._copies,
             "unversioned": self._unversioned,
             "forgotten-leftovers": self._logs,
+            "storage-tiering": self._scratch,
         }[waste]()
         self.box.set_clock(NOW + timedelta(seconds=30))
 
@@ -155,6 +156,30 @@ class Condemned:
         self.box.set_clock(NOW - 400 * DAY)
         for name in ("kept-for-ever", "spared"):
             self.box.log_group(f"/aws/sagemaker/{name}", 50 * 2**30)
+
+    def _scratch(self) -> None:
+        """Two, one of which has a lifecycle rule of its own."""
+        for name in (SCRATCH, "second-scratch"):
+            self.scratch(name)
+        rule: Any = {"ID": "theirs", "Filter": {"Prefix": "tmp/"}, "Status": "Enabled"}
+        rules: Any = {"Rules": [rule | {"Expiration": {"Days": 7}}]}
+        self.session.client("s3").put_bucket_lifecycle_configuration(
+            Bucket=SCRATCH, LifecycleConfiguration=rules
+        )
+
+    def scratch(self, name: str) -> None:
+        """A bucket full of old experiments that nobody reads, as its request metrics tell."""
+        s3, key = self.session.client("s3"), "experiments/run-1/weights.bin"
+        self.box.set_clock(NOW - 200 * DAY)
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_metrics_configuration(Bucket=name, Id="all", MetricsConfiguration={"Id": "all"})
+        s3.put_object(Bucket=name, Key=key, Body=b"weights")
+        self.box.declare([{"bucket": name, "key": key, "size": 10**12}])
+        self.box.set_clock(NOW)
+        for metric, value in (("AllRequests", 1.0), ("BytesDownloaded", 0.0)):
+            day: dict[str, Any] = {"metric": metric, "dimensions": {"BucketName": name, "FilterId": "all"}}
+            day |= {"start": NOW - 95 * DAY, "step": 86_400, "values": [value] * 95}
+            self.box.metrics("AWS/S3", [day])
 
     def _copies(self) -> None:
         """Under a customer's key, with tags, in a bucket that keeps versions."""

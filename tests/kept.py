@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import boto3
 
-from condemned import BUCKET
+from condemned import BUCKET, SCRATCH
 from conftest import ACCOUNT
 from job_seed import Floor
 from ml_janitor.aws.boto_client import ServiceName
@@ -50,6 +50,7 @@ class KeptThings:
             "untagged-resources": self._fillable,
             "duplicate-artifacts": self._copy,
             "forgotten-leftovers": self._log_group,
+            "storage-tiering": self._scratch,
         }
         return made[detector]()
 
@@ -157,6 +158,11 @@ class KeptThings:
         self.session.client("logs").create_log_group(logGroupName=name, tags={self.key: self.value})
         days = {"logGroupName": name, "retentionInDays": 90}
         return [Act("logs:PutRetentionPolicy", "logs", "put_retention_policy", days)]
+
+    def _scratch(self) -> list[Act]:
+        rule = {"Filter": {}, "Status": "Enabled", "Expiration": {"Days": 7}}
+        rules = {"Bucket": self._bucket(SCRATCH), "LifecycleConfiguration": {"Rules": [rule]}}
+        return [Act("s3:PutLifecycleConfiguration", "s3", "put_bucket_lifecycle_configuration", rules)]
 
     def _bucket(self, name: str) -> str:
         """One whose tags control access to it and to its objects."""

@@ -41,6 +41,12 @@ def seed(session: boto3.Session) -> None:
     machinery(session)
     copies(session)
     shadow_test(session)
+    untold_model(session)
+
+
+def untold_model(session: boto3.Session) -> None:
+    """A model of whose container Search tells nothing, so that it has to be described."""
+    session.client("sagemaker").create_model(ModelName="untold", ExecutionRoleArn=ROLE)
 
 
 def machinery(session: boto3.Session) -> None:

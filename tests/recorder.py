@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from condemned import BUCKET, ROLE, Condemned
+from condemned import BUCKET, ROLE, SCRATCH, Condemned
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, listed, statements, used, without
 from deployed import Deployed
@@ -50,6 +50,7 @@ ARMS = {
     "duplicate-artifacts": f'act_on_prefixes = ["s3://{BUCKET}/"]\nbuckets = ["{BUCKET}"]\n'
     "allow_unversioned = true",
     "forgotten-leftovers": "",
+    "storage-tiering": f'act_on_buckets = ["{SCRATCH}", "second-scratch"]',
 }
 """What is armed, and with which tunables."""
 

@@ -143,6 +143,7 @@ class TestReads:
 
 ACTING: Mapping[str, Mapping[str, Any]] = {
     "untagged-resources": {"fill_tags": {"environment": "unknown", "team": "unknown"}},
+    "storage-tiering": {"act_on_buckets": ("meridian-ml-scratch",)},
 }
 """Tunables under which a detector acts on something in the demo account, where its defaults do not."""
 
@@ -203,6 +204,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
         ModelApprovalStatus="Approved",
     )
     shadow_test(session)
+    rarities.untold_model(session)
     return box
 
 

@@ -20,6 +20,8 @@ from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 
 ACCOUNT = "123456789012"
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
+ZONE = {"time_zone": "UTC"}
+"""What goes by working hours needs it."""
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {
     "s3:DeleteObjectVersion",
@@ -28,7 +30,10 @@ PERMANENT = {
     "kms:ScheduleKeyDeletion",
 }
 
-ACTING = {"duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]}}
+ACTING = {
+    "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
+    "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
+}
 """Without this, it would never act."""
 
 every_actor = pytest.mark.parametrize(
@@ -43,7 +48,7 @@ def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesi
     @cache
     def made(*armed: str) -> Synthesised:
         sections = {name: {**ARMS, **ACTING.get(name, {})} for name in armed}
-        tables = {"janitor": BUTTONS, "detectors": sections}
+        tables = {"janitor": {**BUTTONS, **ZONE}, "detectors": sections}
         return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables))
 
     return made
@@ -75,7 +80,8 @@ def test_arming_one_detector_changes_its_own_role_and_adds_what_undoes_and_hears
 def test_acts_are_allowed_where_act_in_says(stack_of: Callable[..., Synthesised], name: str) -> None:
     detector = next(detector for detector in DETECTORS if detector.name == name)
     stack = stack_of(name)
-    acts = {grant.action for grant in Settings.load().detector(detector).acts}
+    settings = Settings.parse({"detectors": {name: ACTING.get(name, {})}})
+    acts = {grant.action for grant in settings.detector(detector).acts}
     assert acts
 
     for role, statement in stack.statements():
@@ -235,11 +241,18 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
 
 
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
+    """But by lifecycle rules, of the buckets that the operator names."""
     stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
 
+    rules = []
     for name, statement in stack.statements():
         if statement["Effect"] == "Allow" and "KeyPolicy" not in statement:
-            assert not PERMANENT & set(_listed(statement["Action"])), name
+            powers = PERMANENT & set(_listed(statement["Action"]))
+            rules += [(name, statement["Resource"])] if powers == {"s3:PutLifecycleConfiguration"} else []
+            assert powers <= {"s3:PutLifecycleConfiguration"}, name
+
+    assert sorted(name.partition("Role")[0] for name, _ in rules) == ["StorageTiering", "Undo"]
+    assert all(json.dumps(on).endswith((':s3:::acme-scratch"', ':s3:::acme-scratch"]]}')) for _, on in rules)
 
 
 def test_no_role_may_be_passed_but_those_that_are_listed(
@@ -416,7 +429,7 @@ def test_roles_for_many_regions_are_within_iams_quotas(
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
     actors = [detector.name for detector in DETECTORS if detector.cleanup]
     sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in actors}
-    tables = {"janitor": {**BUTTONS, "regions": REGIONS[:number]}, "detectors": sections}
+    tables = {"janitor": {**BUTTONS, **ZONE, "regions": REGIONS[:number]}, "detectors": sections}
 
     stack = synthesise(tmp_path, Settings.parse(tables))
 

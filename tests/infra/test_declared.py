@@ -21,7 +21,7 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
         {"janitor": SLACK["janitor"]},
         {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}, "bill": {"enabled": True}},
         {
-            "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"]},
+            "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], "time_zone": "UTC"},
             "detectors": {
                 name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in ACTORS
             },

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from condemned import ATOMIC, BUCKET, ROLE
+from condemned import ATOMIC, BUCKET, ROLE, SCRATCH
 from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted, granted_by, listed
 from hosted import LAMBDA, Host
@@ -296,6 +296,14 @@ REGRETS = {
         breaks=[call("DeleteObject", "s3")],
         first="large",
         halts=call("CompleteMultipartUpload", "s3"),
+    ),
+    "storage-tiering": Regret(
+        detector="storage-tiering",
+        waste=["storage-tiering"],
+        breaks=[call("PutBucketLifecycleConfiguration", "s3")],
+        first=SCRATCH,
+        halts=[*call("PutBucketLifecycleConfiguration", "s3"), *call("DeleteBucketLifecycle", "s3")],
+        spared="",
     ),
     "unversioned": Regret(
         detector="duplicate-artifacts",

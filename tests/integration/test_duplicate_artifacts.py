@@ -1081,15 +1081,35 @@ def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account
     assert described == {
         "sagemaker:DescribeEndpoint": 1,
         "sagemaker:DescribeEndpointConfig": 1,
-        "sagemaker:DescribeModel": 1,
         "sagemaker:DescribePipeline": 1,
         "sagemaker:DescribeTrainingJob": 1,
     }
     calls = account.box.calls()
-    assert (before["sagemaker:Search"], calls.get("sagemaker:Search")) == (1, None)
+    assert (before["sagemaker:Search"], calls.get("sagemaker:Search")) == (2, None)
     assert not [call for call in calls if call.startswith("sagemaker:Describe")]
     for listed in ("ListModels", "ListTrainingJobs", "ListEndpoints", "ListEndpointConfigs", "ListPipelines"):
         assert calls[f"sagemaker:{listed}"] == len(copies) == 10
+
+
+def test_only_what_search_does_not_know_of_models_is_described(account: Account, aws: Aws) -> None:
+    """Its index lags behind: the model that it does not show keeps its artifact all the same."""
+    account.put("a/model.tar.gz", age=50)
+    account.put(COPY)
+    account.box.set_durations({"search.index": 600})
+    account.box.set_clock(NOW - timedelta(hours=1))
+    for number in range(5):
+        account.model(f"old-{number}", ModelDataUrl="s3://elsewhere/model.tar.gz")
+    account.box.set_clock(NOW)
+    account.model("new", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
+    serve(account, "new")
+    account.box.clear_calls()
+
+    assert words(swept(aws))[COPY] == "kept"
+    assert account.box.calls()["sagemaker:DescribeModel"] == 1
+
+    account.box.fault("sagemaker", "DescribeModel", "deny", times=0)
+    aws.lasting.clear()
+    assert words(swept(aws))[COPY] == "unknown"
 
 
 def test_looking_again_reads_model_packages_anew(account: Account, aws: Aws) -> None:

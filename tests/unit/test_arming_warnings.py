@@ -117,6 +117,7 @@ def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
     needs: dict[str, dict[str, Any]] = {
         "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"], "buckets": ["models"]},
         "untagged-resources": {"fill_tags": {"team": "ml"}},
+        "storage-tiering": {"act_on_buckets": ["ml-scratch"]},
     }
     tables = {
         one.name: {"mode": "act", "act_in": [ACCOUNT], **needs.get(one.name, {})}

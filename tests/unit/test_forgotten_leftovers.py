@@ -14,6 +14,7 @@ from ml_janitor.aws.images import REFERENCE, Image, Manifest
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import GB, StoragePrices
 from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
@@ -251,3 +252,52 @@ def test_what_may_be_set_is_what_the_globs_name() -> None:
     }
     assert replace(RULE, act_on_groups=()).never_acts() == "act_on_groups is empty, so no retention is set"
     assert RULE.never_acts() is None
+
+
+def output(user: object = Absent(), held: object = None) -> Output:
+    target = Target(
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/churn-1",
+        name="churn-1",
+        kind="training-job",
+        account=ACCOUNT,
+        region=REGION,
+        created=NOW - 200 * DAY,
+    )
+    return Output(
+        target=target,
+        folder="s3://models/out/churn-1/",
+        status="Stopped",
+        ended=NOW - 199 * DAY,
+        user=user,  # type: ignore[arg-type]
+        held=held if isinstance(held, Absent | Unreadable) else Value(held or {}),  # type: ignore[arg-type]
+        prices=HERE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "smallest", "verdict", "reason"),
+    [
+        (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1.0 GB"),
+        (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1.0 GB on"),
+        (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1.0 GB"),
+        (output(), 1, "kept", "it left 0 bytes"),
+        (output(), 0, "kept", "it left 0 bytes"),
+        (output(held=Unreadable("denied")), 1, "unknown", "denied"),
+        (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "model churn may need"),
+        (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
+    ],
+)
+def test_outputs_of_failed_jobs(candidate: Output, smallest: float, verdict: str, reason: str) -> None:
+    decided = replace(RULE, min_gb=smallest).decide(candidate, NOW)
+
+    assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_an_output_costs_what_its_classes_do() -> None:
+    decided = RULE.decide(output(held={"STANDARD": 10 * GB, "GLACIER_IR": 100 * GB}), NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    assert decided.cost.monthly_usd == Decimal("0.63")
+    unpriced = RULE.decide(output(held={"STANDARD": 10 * GB, "INTELLIGENT_TIERING": GB}), NOW)
+    assert unpriced.cost.known is False  # type: ignore[union-attr]

@@ -245,10 +245,11 @@ def test_what_may_stand_beside_a_rule(theirs: str, ours: LifecycleRule, *, stand
     why = conflict(Configuration(whole(beside)), [ours])
     assert (why is None) is stands
     assert why is None or why.startswith("its lifecycle rule a ")
-    for elsewhere in (beside.replace("logs/", "tmp/"), beside.replace("Enabled", "Disabled")):
+    tag = "<Tag><Key>a</Key><Value>b</Value></Tag>"
+    tagged = rule(theirs).replace("<Prefix>logs/</Prefix>", f"<And><Prefix>tmp/</Prefix>{tag}</And>")
+    for elsewhere in (beside.replace("logs/", "tmp/"), beside.replace("Enabled", "Disabled"), tagged):
         assert conflict(Configuration(whole(elsewhere)), [ours]) is None
     if not stands:  # it may be about the same objects, whatever else its filter says
-        tag = "<Tag><Key>a</Key><Value>b</Value></Tag>"
         both = "<Filter><And><Prefix>logs/app/</Prefix>" + tag + "</And></Filter>"
         for filtered in (
             "<Filter/>",

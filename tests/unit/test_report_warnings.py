@@ -302,7 +302,13 @@ def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -
 
 
 @pytest.mark.parametrize(
-    ("effect", "verb"), [(Effect.DELETE, "deleted"), (Effect.STOP, "stopped"), (Effect.TAG, "tagged")]
+    ("effect", "verb"),
+    [
+        (Effect.DELETE, "deleted"),
+        (Effect.STOP, "stopped"),
+        (Effect.TAG, "tagged"),
+        (Effect.TIER, "given lifecycle rules"),
+    ],
 )
 def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
     said = StatusWording(effect=effect, time_zone="UTC").due(DUE).text

@@ -23,7 +23,7 @@ from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from past_jobs import word
 
 DAY = timedelta(days=1)
-RULE = StorageTiering()
+RULE = StorageTiering(act_on_buckets=("meridian-lab",))
 RATES = StoragePrices("us-east-1", None).rates()
 UNREAD = (Counted("", 0.0, 90),)
 KEPT: Signal[Tags] = Value({"janitor:keep": "true"})

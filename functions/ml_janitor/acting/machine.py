@@ -156,6 +156,8 @@ class ActionMachine:
         if (hold := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=hold), at)
         self.places.take(entry.key, at)
+        if not self.arming.effect.saves:
+            verdict = replace(verdict, cost=None)  # nothing is claimed to be saved
         return self.actions.begin(
             replace(result, verdict=verdict, target=candidate.target),
             undo,

@@ -28,6 +28,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     listing,
     model_packages,
     running,
+    search,
     texts_in,
 )
 from ml_janitor.aws.training_jobs import NEW, recorded
@@ -159,6 +160,8 @@ def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) ->
     else:
         listed = running(aws, kind, read, now) if kind in UNFINISHED else listing(aws, kind, read)
     todo = listed.items
+    if kind is MODEL:
+        _keep_searched(aws)
     if kind is ENDPOINT_CONFIG:
         named = {key_of(*one) for each in found if each.kind is ENDPOINT for one in each.loads}
         todo = tuple(one for one in todo if key_of(kind, one.target.name) in named)
@@ -226,6 +229,22 @@ class Listed(NamedTuple):
 
 def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
     return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(f"{kind.noun}Status"))
+
+
+def _keep_searched(aws: Aws) -> None:
+    """
+    Keep what Search knows of models, once in a run: a hundred come with a call, and none changes.
+
+    Nobody says how far its index lags behind: a model that it does not show is described, and so is one whose
+    record tells nothing of a container. So are all, if it answers with an error.
+    """
+    if MODEL in aws.lasting:
+        return
+    aws.lasting[MODEL] = True
+    for record in search(aws, "Model", lambda found: found["Model"]).items:
+        one = _listed(aws, MODEL, record)
+        if "PrimaryContainer" in record or "Containers" in record:
+            aws.lasting[MODEL, one] = _referrer(aws, MODEL, one.target, record)
 
 
 def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Described:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -81,21 +81,26 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Ne
 
 def size(aws: Aws, uri: str) -> Signal[int]:
     """The bytes of the object, folder or bucket that *uri* names; `Absent` if nothing is stored there."""
-
-    def read() -> list[int]:
-        bucket, key = location(uri)
-        folder = f"{key.rstrip('/')}/" if key else ""
-        return [
-            entry["Size"]
-            for entry in _entries(aws, bucket, key)
-            if entry["Key"] == key or entry["Key"].startswith(folder)
-        ]
-
-    match attempt(read, source=LIST_OBJECTS):
+    match bytes_by_class(aws, uri):
         case Value(sizes):
-            return Value(sum(sizes), LIST_OBJECTS) if sizes else Absent(LIST_OBJECTS)
+            return Value(sum(sizes.values()), LIST_OBJECTS) if sizes else Absent(LIST_OBJECTS)
         case unread:
             return unread
+
+
+def bytes_by_class(aws: Aws, uri: str) -> Signal[Mapping[str, int]]:
+    """The same by storage class."""
+
+    def read() -> Mapping[str, int]:
+        bucket, key = location(uri)
+        folder, found = f"{key.rstrip('/')}/" if key else "", dict[str, int]()
+        for entry in _entries(aws, bucket, key):
+            if entry["Key"] == key or entry["Key"].startswith(folder):
+                held = entry.get("StorageClass", "STANDARD")
+                found[held] = found.get(held, 0) + entry["Size"]
+        return found
+
+    return attempt(read, source=LIST_OBJECTS)
 
 
 def etags(aws: Aws, uri: str) -> Signal[list[tuple[str, str]]]:

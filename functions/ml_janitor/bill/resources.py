@@ -14,7 +14,7 @@ from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import UNTAGGED, Gap, GapCause, Reading
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Effect, Finding, Kept, Result, Target, Value
+from ml_janitor.core.model import Finding, Kept, Result, Target, Value
 from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.action import Stage
 
@@ -58,9 +58,7 @@ def judging[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> 
     return [
         one
         for one in detectors
-        if one.cleanup is not None
-        and one.cleanup.effect is not Effect.TAG
-        and not BILLED.isdisjoint(one.kinds)
+        if one.cleanup is not None and not one.cleanup.effect.stays and not BILLED.isdisjoint(one.kinds)
     ]
 
 

@@ -35,17 +35,23 @@ class Effect(StrEnum):
     TAG = "tag"
     STOP = "stop"
     EXPIRE = "expire"
+    TIER = "tier"
     DELETE = "delete"
 
     @property
     def removes_data(self) -> bool:
         """Whether it ends what is stored: too much of it at once is held, and it waits for business days."""
-        return self in {Effect.EXPIRE, Effect.DELETE}
+        return self in {Effect.EXPIRE, Effect.TIER, Effect.DELETE}
 
     @property
     def stays(self) -> bool:
         """Whether the resource itself goes on as before, so that an undo brings nothing back."""
-        return self in {Effect.TAG, Effect.EXPIRE}
+        return self in {Effect.TAG, Effect.EXPIRE, Effect.TIER}
+
+    @property
+    def saves(self) -> bool:
+        """Whether the hours after it are saved: S3 moves when it likes, and takes fees for it first."""
+        return self not in {Effect.TAG, Effect.TIER}
 
     @property
     def rank(self) -> int:

@@ -26,6 +26,7 @@ DONE = {
     Effect.TAG: "tagged",
     Effect.STOP: "stopped",
     Effect.EXPIRE: "given a retention",
+    Effect.TIER: "given lifecycle rules",
     Effect.DELETE: "deleted",
 }
 """What happened to a resource, by what acting on it does."""

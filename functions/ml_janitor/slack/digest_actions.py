@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
 from ml_janitor.acting.undos import unreachable_undos, way
-from ml_janitor.core.model import HOURS_PER_MONTH, Effect
+from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
@@ -80,8 +80,8 @@ class ActionHistory:
                     yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
-        """Actions that stop or delete something; a tag saves nothing."""
-        return (one for one in actions if self.cleanups[one.detector].effect is not Effect.TAG)
+        """Actions after which something is no longer paid; a tag saves nothing."""
+        return (one for one in actions if self.cleanups[one.detector].effect.saves)
 
     def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
         """Findings that are due or overdue, and not held."""

@@ -6,9 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 
+from ml_janitor_sandbox.demo.jobs import Job
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Row, load
+from ml_janitor_sandbox.demo.storage import MODEL_BUCKET, store
 from ml_janitor_sandbox.demo.times import NOW, workday
 from ml_janitor_sandbox.demo.traffic import Series
 
@@ -82,8 +85,38 @@ class Repository(Row):
             plan.pulls.append((self.name, digest, min(at + self.every * DAY, NOW)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedJob(Row):
+    """A training job that failed *age* days ago, and left so many *gigabytes*."""
+
+    resource: ClassVar[str] = "training-job"
+
+    age: float
+    gigabytes: float
+
+    def plan(self, plan: Plan) -> None:
+        """Have it fail after two hours, with its output written."""
+        began = workday(self.age, self.name)
+        ended = began + timedelta(hours=2)
+        job = Job(
+            name=self.name,
+            project=self.project,
+            environment=self.environment,
+            managed_by=self.managed_by,
+            instance="ml.g5.2xlarge",
+            created=began,
+            started=began + timedelta(minutes=6),
+            ended=ended,
+            status="Failed",
+        )
+        job.appear(plan)
+        key = f"training/{self.name}/output/model.tar.gz"
+        store(plan, ended, self.creator, MODEL_BUCKET, key)
+        plan.sizes[MODEL_BUCKET, key] = int(self.gigabytes * GB)
+
+
 def _layer(content: str, size: float) -> dict[str, str | int]:
     return {"digest": "sha256:" + hashlib.sha256(content.encode()).hexdigest(), "size": int(size)}
 
 
-KEPT = load("kept.toml", LogGroup, repository=Repository)
+KEPT = load("kept.toml", LogGroup, repository=Repository, failed=FailedJob)

@@ -29,8 +29,8 @@ PEOPLE = {person: person.replace(".", " ").title() for person in OWNERS}
 
 ENDPOINTS, NOTEBOOKS, APPS = "idle-endpoints", "idle-notebooks", "idle-studio-apps"
 JOBS, TAGS, COPIES = "hung-training-jobs", "untagged-resources", "duplicate-artifacts"
-LEFTOVERS = "forgotten-leftovers"
-ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES, LEFTOVERS)
+LEFTOVERS, TIERING = "forgotten-leftovers", "storage-tiering"
+ALL = (ENDPOINTS, NOTEBOOKS, APPS, JOBS, TAGS, COPIES, LEFTOVERS, TIERING)
 NIGHTLY = (ENDPOINTS, COPIES)
 SOMETHING = frozenset({Outcome.ACTED, Outcome.FAILED, Outcome.WARNED})
 

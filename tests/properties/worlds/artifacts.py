@@ -52,7 +52,6 @@ LISTED = (
 )
 DESCRIBED = {
     # what has to be described, if there is any
-    "model": ("sagemaker:DescribeModel",),
     "model-package-group": ("sagemaker:DescribeModelPackage",),
     "pipeline": ("sagemaker:DescribePipeline",),
     "endpoint": ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"),

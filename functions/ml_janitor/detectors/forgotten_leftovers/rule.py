@@ -1,4 +1,4 @@
-"""Log groups without a retention, and images that nobody pulls."""
+"""Log groups without a retention, images that nobody pulls, and what failed jobs left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.storage_prices import GB
 from ml_janitor.core.model import Change, Confidence, Effect
-from ml_janitor.detectors.forgotten_leftovers import expiry, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
@@ -27,20 +28,20 @@ if TYPE_CHECKING:
 LEAST = timedelta(days=118)
 """A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
 
-type Leftover = Group | Repository
+type Leftover = Group | Repository | Output
 
 
 @dataclass(frozen=True)
 class ForgottenLeftovers(Detector[Leftover]):
     """
-    Finds log groups that keep every event for ever, and images that nobody pulls.
+    Finds log groups that keep all events, images nobody pulls, and what failed training jobs left.
 
     Each is cheap by itself and grows for as long as the account exists.
     """
 
     name = "forgotten-leftovers"
     schedule = "cron(0 6 ? * MON *)"
-    kinds = (log_groups.KIND, repositories.KIND)
+    kinds = (log_groups.KIND, repositories.KIND, failed_jobs.KIND)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.EXPIRE,
@@ -48,7 +49,14 @@ class ForgottenLeftovers(Detector[Leftover]):
         act_on=Confidence.LIKELY,
         lost="events that expired: CloudWatch Logs deletes what is older than the retention within days",
     )
-    reads = (*log_groups.READS, *repositories.READS, allow(tags.GET_RESOURCES), allow(GET_PRODUCTS))
+    reads = tuple(
+        dict.fromkeys(
+            (
+                *(*log_groups.READS, *repositories.READS, *failed_jobs.READS),
+                *(allow(tags.GET_RESOURCES), allow(GET_PRODUCTS)),
+            )
+        )
+    )
 
     retention: timedelta = timedelta(days=90)
     patience: timedelta = timedelta(days=120)
@@ -80,21 +88,29 @@ class ForgottenLeftovers(Detector[Leftover]):
         expiry.check(self.act_on_groups)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
-        """Log groups, then repositories, which are read even where the first listing broke off."""
-        broken = None
-        try:
-            yield from log_groups.find(aws, self.retention, now)
-        except ReadError as error:
-            broken = error
-        yield from repositories.find(aws, self.patience, self.repositories, now)
-        if broken is not None:
-            raise broken
+        """Log groups, repositories and jobs; the others are read even where one listing broke off."""
+        errors: list[str] = []
+        for found in (
+            log_groups.find(aws, self.retention, now),
+            repositories.find(aws, self.patience, self.repositories, now),
+            failed_jobs.find(aws, self.patience, now),
+        ):
+            try:
+                yield from found
+            except ReadError as error:
+                errors.append(str(error))
+        if errors:
+            raise ReadError("; ".join(errors))
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
-        """One group by itself; but whether an image is used takes all that may name one."""
+        """One group by itself; but whether an image or an output is used takes all that may name one."""
         if target.kind == log_groups.KIND:
             return log_groups.look(aws, target.name, self.retention, now)
-        found = repositories.find(aws, self.patience, self.repositories, now)
+        found: Iterator[Leftover] = (
+            failed_jobs.find(aws, self.patience, now)
+            if target.kind == failed_jobs.KIND
+            else repositories.find(aws, self.patience, self.repositories, now)
+        )
         return next((one for one in found if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
@@ -102,6 +118,8 @@ class ForgottenLeftovers(Detector[Leftover]):
         smallest = int(self.min_gb * GB)
         if isinstance(candidate, Group):
             return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
+        if isinstance(candidate, Output):
+            return failed_jobs.decide(candidate, smallest, now)
         return repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
     def prepare(

@@ -1,1 +1,1 @@
-"""Buckets whose bytes are old and in STANDARD, and the lifecycle rules that move or delete them."""
+"""Bytes that are old and in STANDARD: rule, reading, act and undo."""

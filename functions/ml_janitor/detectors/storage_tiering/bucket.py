@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, references, s3, storage_prices, tags
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+from ml_janitor.aws.lifecycle_configurations import Configuration
 from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.s3 import (
     GET_LIFECYCLE,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.references import References
+    from ml_janitor.core.lifecycles import LifecycleRule
     from ml_janitor.core.tiering import RateTable
 
 KIND = "bucket"
@@ -39,6 +42,8 @@ LIST_UPLOADS = "s3:ListMultipartUploads"
 
 RECENT = timedelta(days=4)
 """Within which CloudWatch has a size of every bucket that has one: it is measured once a day."""
+
+MINIMUM = "TransitionDefaultMinimumObjectSize"
 
 REFERS = ("model/", "model-package/")
 """The paths of what keeps an object readable although nothing may use it now."""
@@ -52,7 +57,8 @@ class Bucket(Candidate):
     The rest is read of buckets that have enough bytes. *lifecycle* is the answer of
     GetBucketLifecycleConfiguration, *uploads* is when those that are not complete were begun, *root* is what
     it holds. *counted* is how much is read, *inputs* what jobs read. *unsearched* is why not everything that
-    may refer to an object was read, *gaps* why something in use may refer to any. *tagged* are tags by key.
+    may refer to an object was read, *gaps* why something in use may refer to any.
+    *tagged* are tags by key, *proposed* the rules that would be added as of when it was read.
     """
 
     stored: Signal[float]
@@ -66,12 +72,19 @@ class Bucket(Candidate):
     unsearched: str | None = None
     gaps: tuple[str, ...] = ()
     tagged: Mapping[str, Signal[Tags]] = field(default_factory=dict, hash=False)
+    proposed: tuple[LifecycleRule, ...] = ()
     rates: RateTable = field(default_factory=dict, hash=False)
     priced: str = ""
 
     @property
     def name(self) -> str:
         return self.target.name
+
+    @property
+    def configuration(self) -> Configuration:
+        """Its lifecycle configuration as it is written; none if it has none, or it was not read."""
+        found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
+        return Configuration(found.get(LIFECYCLE_TEXT, b""), found.get(MINIMUM))
 
 
 def measured(aws: Aws, now: datetime, only: str | None = None) -> Listing[Bucket]:
@@ -169,7 +182,7 @@ class _Users:
 
 def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
     answer: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)
-    return {name: answer[name] for name in ("Rules", "TransitionDefaultMinimumObjectSize") if name in answer}
+    return {name: answer[name] for name in ("Rules", MINIMUM, LIFECYCLE_TEXT) if name in answer}
 
 
 def _lock(aws: Aws, bucket: str) -> Signal[str]:

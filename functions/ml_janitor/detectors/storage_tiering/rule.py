@@ -20,6 +20,7 @@ from ml_janitor.core.model import (
     Change,
     Confidence,
     Cost,
+    Effect,
     Evidence,
     Rule,
     Target,
@@ -30,15 +31,17 @@ from ml_janitor.core.model import evidence as shown
 from ml_janitor.core.text import data_size
 from ml_janitor.core.tiering import GB, Saving
 from ml_janitor.detectors.storage_tiering import bucket as buckets
+from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
 from ml_janitor.detectors.storage_tiering.plans import Limits, Plan, as_json, keys_of, plans
 from ml_janitor.detectors.storage_tiering.policies import FOLDERS, POLICIES, parse
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.lifecycles import LifecycleRule
-    from ml_janitor.core.model import Verdict
+    from ml_janitor.core.model import Finding, Verdict
+    from ml_janitor.engine.detector import Steps
 
 BUCKETS = "arn:aws:s3:::*"
 
@@ -62,6 +65,9 @@ class StorageTiering(Detector[Bucket]):
     schedule = "cron(40 6 ? * MON *)"
     kinds = (KIND,)
     asks_for = Change.LIFECYCLE
+    cleanup = Cleanup(
+        effect=Effect.TIER, grace=timedelta(days=3), act_on=Confidence.PROVEN, lost=writing.LOST
+    )
     reads = (
         allow("s3:ListAllMyBuckets"),
         *(
@@ -93,6 +99,8 @@ class StorageTiering(Detector[Bucket]):
     read_tags_up_to: Annotated[int, Interval(ge=0)] = 1000
     keep_tags: tuple[str, ...] = ("janitor:keep", "keep")
     keep_until_tag: str = "janitor:keep-until"
+    act_on_buckets: tuple[str, ...] = ()
+    undo_buckets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         parse(self.policies, self.folders)
@@ -102,6 +110,31 @@ class StorageTiering(Detector[Bucket]):
             )
         if self.uploads < timedelta(days=1):
             raise ValueError("uploads is at least a day")
+        writing.check(self.act_on_buckets, setting="act_on_buckets")
+        writing.check(self.undo_buckets, setting="undo_buckets")
+
+    @property
+    def acts(self) -> tuple[Grant, ...]:
+        """Writing the lifecycle configurations of the buckets that `act_on_buckets` names."""
+        return tuple(writing.may_write(self.act_on_buckets))
+
+    @property
+    def undoes(self) -> tuple[Grant, ...]:
+        """Reading and writing them, and those that `act_on_buckets` named before (`undo_buckets`)."""
+        return tuple(writing.may_undo(self._undo_buckets))
+
+    @property
+    def _undo_buckets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.act_on_buckets, *self.undo_buckets)))
+
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The bucket whose rules the undo function would have to write, if none of those set is it."""
+        if target.name in self._undo_buckets:
+            return ""
+        return f'undo_buckets = ["{target.name}"] in detectors.{self.name}'
+
+    def never_acts(self) -> str | None:
+        return None if self.act_on_buckets else "act_on_buckets is empty, so no bucket may be given rules"
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Bucket]:
         """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
@@ -120,7 +153,7 @@ class StorageTiering(Detector[Bucket]):
             tagged = buckets.tagged(aws, one.name, few)
             known = replace(one, tagged=tagged)
             kept_with = tuple(self._objects(known, aws, now))
-            yield replace(known, takes_along=kept_with)
+            yield replace(known, takes_along=kept_with, proposed=self.proposed(known, now))
         listing.check()
 
     def _large(self, bucket: Bucket) -> bool:
@@ -201,6 +234,8 @@ class StorageTiering(Detector[Bucket]):
         elif candidate.gaps:
             spared = f"any object may be in use: {candidate.gaps[0]}"
         proven = not unsure and spared is None
+        added = [plan.rule for plan in found]
+        spared = spared or writing.spared(candidate.name, self.act_on_buckets, candidate.configuration, added)
         what = [
             f"{data_size(moved)} would be moved" if moved else "",
             f"{data_size(deleted)} deleted" if deleted else "",
@@ -213,13 +248,34 @@ class StorageTiering(Detector[Bucket]):
             f"{done} by {len(found)} lifecycle rule{'s' if len(found) > 1 else ''}: "
             + "; ".join(f"{plan.rule.prefix or 'the whole bucket'}: {plan.words}" for plan in found[:3]),
             Confidence.PROVEN if proven else Confidence.LIKELY,
-            action=_command(candidate, [plan.rule for plan in found]),
+            action=_command(candidate, added),
             cost=Cost.saving(total.month, candidate.priced, once_usd=total.once) if saved else Cost(),
             spared=spared,
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
             if unsure
             else "",
         )
+
+    def prepare(
+        self,
+        aws: Aws,
+        candidate: Bucket,
+        finding: Finding,  # noqa: ARG002 - the rules are in the candidate
+        memo: Mapping[str, Any],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        return writing.prepared(aws, candidate.name, candidate.proposed)
+
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+        writing.act(aws, record, steps)
+
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        return writing.is_done(aws, record)
+
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:  # noqa: ARG002
+        return writing.revert(aws, record, steps)
+
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+        return writing.effect(record)
 
 
 def _sized(stored: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing
@@ -35,6 +35,7 @@ from ml_janitor.aws.training_jobs import lately
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
+    from ml_janitor.core.model import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,10 @@ KINDS = (
 """Those whose tags are judged."""
 
 
+AROUND = timedelta(minutes=1)
+"""Before and after a creation time: nobody says whether the ends of such a filter belong to it."""
+
+
 def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
     """What to list: everything, or of jobs those in progress and those created since *since*."""
     return ({"StatusEquals": kind.running}, {"CreationTimeAfter": since}) if kind.job else ({},)
@@ -112,17 +117,20 @@ def read_training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Reso
     return once(lately(aws, lambda entry: resource(aws, TRAINING_JOB, dict(entry), since), since, now))
 
 
-def look(aws: Aws, kind: Kind, arn: str, name: str, since: datetime) -> Resource | None:
+def look(aws: Aws, kind: Kind, target: Target, since: datetime) -> Resource | None:
     """
-    The one resource *arn*, from the listing narrowed to *name* where there is such a filter.
+    The resource *target*, from the listing narrowed to its name and creation time, where it can be.
 
-    A name taken from an ARN may have lost its capitals, so before a resource is called gone, the
-    listing is read as `read` would. Raises ReadError.
+    The names of thousands of jobs may contain that of one. A name taken from an ARN may have lost its
+    capitals, so before a resource is called gone, the listing is read as `read` would. Raises ReadError.
     """
-    narrowed = [{"NameContains": name}] if kind.named_in_arn else []
+    narrowed: list[dict[str, Any]] = [{"NameContains": target.name}] if kind.named_in_arn else []
+    if (created := target.created) is not None:
+        around = {"CreationTimeAfter": created - AROUND, "CreationTimeBefore": created + AROUND}
+        narrowed = [one | around for one in narrowed]
     for query in (*narrowed, *queries(kind, since)):
         every = read(aws, kind, query, since)
-        if (found := named(every.items, arn)) is not None:
+        if (found := named(every.items, target.arn)) is not None:
             return found
         every.check()
     return None

@@ -49,7 +49,7 @@ def look(aws: Aws, target: Target, since: datetime) -> Resource | None:
     if arn.service == "sagemaker":
         kind = next((kind for kind in inventory.KINDS if kind.type == arn.kind), None)
         if kind is not None:
-            return inventory.look(aws, kind, target.arn, target.name, since)
+            return inventory.look(aws, kind, target, since)
     if (arn.service, arn.kind) in {("s3", "bucket"), ("ecr", "repository")}:
         return storage.look(aws, target.arn, since)
     raise ReadError(f"{target.arn} is of no kind that this detector judges")
@@ -66,7 +66,7 @@ def same(aws: Aws, target: Target) -> bool:
         raise ReadError(f"the creation time of {target.name} is unknown, so another may have its name now")
     if arn.service == "sagemaker":
         kind = next(kind for kind in inventory.KINDS if kind.type == arn.kind)
-        found = inventory.look(aws, kind, target.arn, target.name, created - timedelta(days=1))
+        found = inventory.look(aws, kind, target, created - timedelta(days=1))
     else:
         listing = (storage.buckets if arn.service == "s3" else storage.repositories)(aws, frozenset())
         found = inventory.named(listing.items, target.arn)

@@ -1,0 +1,206 @@
+"""What training jobs that failed or were stopped left in S3, where nothing refers to it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ml_janitor.aws import s3, sagemaker_kinds, storage_prices, tags
+from ml_janitor.aws.locations import Address, mentioned, parse
+from ml_janitor.aws.referrers import OUTPUTS
+from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP, PIPELINE, TRAINING_JOB
+from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.core.durations import ago
+from ml_janitor.core.model import Absent, Candidate, Confidence, Cost, Evidence, Rule, Unreadable, Value
+from ml_janitor.core.text import data_size
+from ml_janitor.engine.detector import allow
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.storage_prices import StoragePrices
+    from ml_janitor.core.model import Signal, Target, Verdict
+
+KIND, NOUN = TRAINING_JOB.type, "output of a failed job"
+
+READS = (
+    allow(sagemaker_kinds.SEARCH),
+    *(allow(kind.lists, on=kind.listed_on) for kind in (PIPELINE, MODEL_PACKAGE, MODEL_PACKAGE_GROUP)),
+    *(allow(kind.describes, on=kind.every) for kind in (PIPELINE, MODEL_PACKAGE)),
+    allow("s3:ListBucket", on="arn:aws:s3:::*"),
+    allow(tags.GET_RESOURCES),
+)
+
+LOOKS_BACK = timedelta(days=400)
+"""How old a job may be: all that were created since then are read, because each may refer to it."""
+
+MOST = 500
+"""Jobs whose folders are listed in one sweep, a call each at least; the newest come first."""
+
+MADE = OUTPUTS | {"ModelArtifacts"}
+"""Members that say where a job itself writes, or wrote."""
+
+ENDED_BADLY = frozenset({"Failed", "Stopped"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output(Candidate):
+    """
+    The *folder* of its own name that a job has below its output path, and the bytes in it by storage class.
+
+    *user* is what refers to something in it, or to a folder around it.
+    """
+
+    folder: str
+    status: str
+    ended: datetime
+    user: Signal[str]
+    held: Signal[Mapping[str, int]]
+    prices: StoragePrices
+
+
+class _Job(NamedTuple):
+    """A job that ended badly; *saves* is whether its own checkpoints lie in its *folder*."""
+
+    target: Target
+    status: str
+    ended: datetime
+    folder: Address
+    saves: bool
+
+
+@dataclass(slots=True)
+class _Named:
+    """Who names which places: two of each are enough to tell whether one is another than the job itself."""
+
+    by_place: dict[tuple[str | None, str], tuple[str, ...]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def add(self, who: str, places: Iterable[Address]) -> None:
+        for one in places:
+            key = one.bucket, one.path.rstrip("/")
+            self.by_place[key] = tuple(dict.fromkeys((*self.by_place.get(key, ()), who)))[:2]
+
+    def ordered(self) -> list[tuple[str, str]]:
+        """Bucket and path of all, in order; what hides its bucket may be in any, and comes first."""
+        return sorted((bucket or "", path) for bucket, path in self.by_place)
+
+    def of(self, job: _Job, ordered: list[tuple[str, str]]) -> Signal[str]:
+        """Who else names the folder of *job*, something in it, or anything that its name begins with."""
+        bucket, folder, own = job.folder.bucket, job.folder.path, _label(job.target.name)
+        places = [(where, folder[:end]) for where in (bucket, None) for end in range(len(folder) + 1)]
+        for where in (bucket or "", ""):
+            for found in ordered[bisect_left(ordered, (where, f"{folder}/")) :]:
+                if found[0] != where or not found[1].startswith(f"{folder}/"):
+                    break
+                places.append((found[0] or None, found[1]))
+        others = (who for place in places for who in self.by_place.get(place, ()) if who != own)
+        if (user := "its own checkpoints" if job.saves else next(others, None)) is not None:
+            return Value(user, sagemaker_kinds.SEARCH)
+        error = "; ".join(self.errors)
+        return Unreadable(error, sagemaker_kinds.SEARCH) if error else Absent(sagemaker_kinds.SEARCH)
+
+
+def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[Output]:
+    """Every job that failed or was stopped more than *patience* ago, and what refers to what it left."""
+    named = _Named()
+    records = recorded(aws, partial(_record, aws, named), now, since=now - LOOKS_BACK)
+    ended = [job for job in records.items if job is not None and job.ended < now - patience]
+    jobs = sorted(ended, key=lambda job: job.ended, reverse=True)[:MOST]
+    if jobs:
+        _read_others(aws, named)
+        named.errors += [] if records.error is None else [records.error]
+        ordered, prices = named.ordered(), storage_prices.read(aws)
+        book = tags.of_many(aws, [job.target.arn for job in jobs])
+        left_out = f"only the newest {MOST} of {len(ended)} jobs that failed or were stopped were looked at"
+
+        def read(job: _Job) -> Output:
+            uri = f"s3://{job.folder.bucket}/{job.folder.path}/"
+            return Output(
+                target=replace(job.target, tags=book.of(job.target.arn)),
+                notices=(left_out,) if len(ended) > MOST else (),
+                folder=uri,
+                status=job.status,
+                ended=job.ended,
+                user=named.of(job, ordered),
+                held=s3.bytes_by_class(aws, uri),
+                prices=prices,
+            )
+
+        yield from aws.map(read, jobs)
+    records.check()
+
+
+def _label(name: str) -> str:
+    return f"training job {name}"
+
+
+def _record(aws: Aws, named: _Named, record: dict[str, Any]) -> _Job | None:
+    """Note what a training job names, but for what it made; the answer is the job, if it ended badly."""
+    target, status = TRAINING_JOB.target(aws, record), record["TrainingJobStatus"]
+    named.add(_label(target.name), mentioned(record, MADE))
+    path = parse(record["OutputDataConfig"]["S3OutputPath"])
+    if status not in ENDED_BADLY or path is None or path.bucket is None:
+        return None
+    folder = Address(path.bucket, "/".join(part for part in (path.path.strip("/"), target.name) if part))
+    own = parse(record.get("CheckpointConfig", {}).get("S3Uri", ""))
+    saves = own is not None and own.bucket == path.bucket and _overlap(own.path.rstrip("/"), folder.path)
+    ended = record.get("TrainingEndTime") or record["LastModifiedTime"]
+    return _Job(target, status, ended, folder, saves)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _read_others(aws: Aws, named: _Named) -> None:
+    """Note what models, packages and pipelines name."""
+    models = sagemaker_kinds.search(aws, "Model", lambda one: one["Model"])
+    for model in models.items:
+        named.add(f"model {model['ModelName']}", mentioned(model))
+    errors = [models.error]
+    for kind in (MODEL_PACKAGE, PIPELINE):
+        described = sagemaker_kinds.described(aws, kind)
+        errors.append(described.error)
+        for target, description in described.items:
+            if isinstance(description, Value):
+                named.add(f"{kind.words} {target.name}", mentioned(description.value))
+            elif isinstance(description, Unreadable):
+                errors.append(description.error)
+    named.errors += [error for error in errors if error is not None]
+
+
+def decide(candidate: Output, smallest: int, now: datetime) -> Verdict:
+    """Likely at most: who reads a bucket without SageMaker is not known."""
+    rule, held = Rule(), candidate.held
+    rule.saw(Evidence("status", candidate.status, source=sagemaker_kinds.SEARCH))
+    rule.saw(Evidence("folder", candidate.folder, source=sagemaker_kinds.SEARCH))
+    if isinstance(candidate.user, Value):
+        return rule.kept(f"{candidate.user.value} may need what is in {candidate.folder}")
+    if isinstance(candidate.user, Unreadable):
+        return rule.unknown(f"not all that may refer to what it left was read ({candidate.user.error})")
+    if not isinstance(held, Value):
+        error = held.error if isinstance(held, Unreadable) else "it was not read"
+        return rule.unknown(f"what it left could not be listed ({error})")
+    total = sum(held.value.values())
+    rule.saw(Evidence("bytes", data_size(total), source=held.source))
+    if not total or total < smallest:
+        return rule.kept(f"it left {data_size(total)}; judged from {data_size(smallest)} on")
+    rule.passed("no model, package, pipeline or other training job refers to it")
+    costs = [candidate.prices.cost(name, size) for name, size in held.value.items()]
+    known = [one.monthly_usd for one in costs if one.monthly_usd is not None]
+    source = next((one.source for one in costs if one.monthly_usd is None), costs[0].source)
+    return rule.found(
+        f"this training job ended as {candidate.status} {ago(now - candidate.ended)} ago and left"
+        f" {data_size(total)} in the folder of its name, to which no model, package, pipeline or other"
+        " training job refers",
+        Confidence.LIKELY,
+        action=f"aws s3 rm --recursive {candidate.folder}",
+        cost=Cost.saving(sum(known, Decimal(0)) if len(known) == len(costs) else None, source),
+        noun=NOUN,
+        spared="what jobs left is only reported",
+    )

@@ -1,0 +1,189 @@
+"""Buckets given lifecycle rules in the armed order of things: warned, looked at again, written, taken out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+
+from armed import World
+from condemned import SCRATCH, Condemned
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws import lifecycle_configurations as configurations
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.cause import Why
+from ml_janitor.core.model import Effect, Outcome, Result
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from ml_janitor.detectors.storage_tiering.writing import rules_of
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.causes import note
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from nights import ARMED, DAY, Nights
+
+OTHER = "second-scratch"
+RULE = StorageTiering(act_on_buckets=(SCRATCH,))
+CALLS = ["GetBucketLifecycleConfiguration", "PutBucketLifecycleConfiguration"]
+
+
+class Shift(Nights):
+    """A deployment in which one of two buckets may be given rules; that has a rule of its own."""
+
+    def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
+        super().__init__(table, session, aws, World(), RULE)
+        self.box, self.s3 = box, session.client("s3")
+        self.arming = replace(ARMED, effect=Effect.TIER)
+        self.condemned = Condemned(box, session, aws)
+        self.condemned.add("storage-tiering")
+        self.clock = NOW
+        self.before = self.there
+
+    @property
+    def there(self) -> configurations.Configuration:
+        return configurations.read(self.aws, SCRATCH)
+
+    def run(self, days: float = 0) -> dict[str, Result]:
+        """What a run makes of the buckets so many days later."""
+        self.box.set_clock(self.clock + days * DAY)
+        return self.after(days * DAY)
+
+    def due(self) -> None:
+        assert self.run()[SCRATCH].outcome is Outcome.WARNED
+
+    def undo(self) -> str:
+        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(SCRATCH).id)
+        return self.undoing.undo(self.detector, self.aws, action, by="maria").became
+
+
+@pytest.fixture
+def shift(box: Control, table: Table, session: boto3.Session, aws: Aws) -> Shift:
+    return Shift(box, table, session, aws)
+
+
+def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) -> None:
+    first = shift.run()
+    assert first[SCRATCH].outcome is Outcome.WARNED
+    assert (first[OTHER].outcome, note(first[OTHER])) == (
+        Outcome.ADVISED,
+        "only reported: act_on_buckets does not name it",
+    )
+    assert shift.run(1)[SCRATCH].outcome is Outcome.WAITING
+    assert shift.there == shift.before
+
+    acted = shift.run(3)[SCRATCH]
+    assert (acted.outcome, note(acted)) == (Outcome.ACTED, f"undo: janitor undo {shift.of(SCRATCH).id}")
+    there = shift.there
+    (own,) = there.own(rules_of(shift.of(SCRATCH).undo))
+    assert (own.first("Filter/Prefix"), there.without([own])) == ("experiments/", shift.before)
+    assert shift.of(SCRATCH).hourly_usd is None, "nothing is claimed to be saved"
+
+    again = shift.run(7)[SCRATCH]
+    assert (again.outcome, shift.there) == (Outcome.KEPT, there)
+    assert "were taken out of ml-scratch" in shift.undo()
+    assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
+
+
+@pytest.mark.parametrize(
+    ("kill", "call", "skip"),
+    [
+        ("killed-before", CALLS[1], 0),
+        ("killed", CALLS[1], 0),
+        *(("killed", CALLS[0], n) for n in (2, 3, 4, 5)),
+    ],
+)
+def test_a_run_killed_at_any_call_is_finished_by_the_next(
+    shift: Shift, kill: str, call: str, skip: int
+) -> None:
+    """After both buckets are read, one is read when judged again, prepared for, written, and read back."""
+    shift.due()
+    end_when_killed(shift.session)
+    shift.box.fault("s3", call, kill, skip=skip)
+    with pytest.raises((Killed, RunFailedError)):  # a reading that failed is looked over, until all fails
+        shift.run(4)
+    shift.box.revive()
+    shift.box.clear_faults()
+    shift.box.clear_calls()
+
+    assert shift.run(0.5)[SCRATCH].outcome is Outcome.ACTED
+    there = shift.there
+    assert len(there.rules) == 2
+    assert shift.box.calls().get(f"s3:{CALLS[1]}", 0) <= 1
+    shift.undo()
+    assert (shift.there, shift.put_back) == (shift.before, [])
+
+
+def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -> None:
+    shift.due()
+    shift.run(4)
+    end_when_killed(shift.session)
+    for kill in ("killed-before", "killed"):
+        shift.box.fault("s3", CALLS[1], kill)
+        with pytest.raises(Killed):
+            shift.undo()
+        shift.box.revive()
+        shift.box.clear_faults()
+        shift.clock += DAY
+    shift.undo()
+    assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "why"),
+    [
+        ({"Expiration": {"Days": 400}}, Outcome.KEPT, "lifecycle rule"),
+        ({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 9}}, Outcome.ACTED, ""),
+        ({"Expiration": {"Date": "2030-01-01T00:00:00Z"}}, Outcome.KEPT, "lifecycle rule"),
+    ],
+)
+def test_a_rule_that_somebody_adds_meanwhile_is_judged_too(
+    shift: Shift, rule: dict[str, Any], outcome: Outcome, why: str
+) -> None:
+    shift.due()
+    rules: Any = [{"ID": "new", "Filter": {"Prefix": "experiments/"}, "Status": "Enabled", **rule}]
+    shift.s3.put_bucket_lifecycle_configuration(Bucket=SCRATCH, LifecycleConfiguration={"Rules": rules})
+    ran = shift.run(4)[SCRATCH]
+    assert ran.outcome is outcome
+    assert why in ran.verdict.reason
+    assert shift.there.rules[0].first("ID") == "new"
+    assert len(shift.there.rules) == 1 + (outcome is Outcome.ACTED)
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"managed-by": "terraform"}, Why.MANAGED),
+        ({"environment": "production"}, Why.PRODUCTION),
+        ({"keep": "true"}, None),
+    ],
+)
+def test_a_managed_production_or_kept_bucket_stays_as_it_is(
+    shift: Shift, tags: dict[str, str], why: Why | None
+) -> None:
+    shift.due()
+    tagging: Any = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    shift.s3.put_bucket_tagging(Bucket=SCRATCH, Tagging=tagging)
+    ran = shift.run(4)[SCRATCH]
+    assert ran.outcome in {Outcome.ADVISED, Outcome.KEPT}
+    assert why is None or (ran.cause is not None and ran.cause.why is why)
+    assert shift.there == shift.before
+
+
+def test_too_many_buckets_at_once_wait_for_a_person(shift: Shift) -> None:
+    """Where more than `max_share` of all buckets, and more than three, would be given rules."""
+    names = [f"scratch-{number}" for number in range(3)]
+    for name in names:
+        shift.condemned.scratch(name)
+    shift.detector = StorageTiering(act_on_buckets=(SCRATCH, *names))
+    assert {one.outcome for name, one in shift.run().items() if name in {SCRATCH, *names}} == {Outcome.WARNED}
+    held = shift.run(4)
+    assert {held[name].outcome for name in (SCRATCH, *names)} == {Outcome.WAITING}
+    assert "4 of 6 would be deleted or expire, more than max_share = 20 %" in note(held[SCRATCH])
+    shift.arming = replace(shift.arming, max_share=100, max_actions=2)
+    acted = shift.run(0.5)
+    assert sorted(one.outcome for name, one in acted.items() if name in {SCRATCH, *names}) == sorted(
+        [Outcome.ACTED] * 2 + [Outcome.WAITING] * 2
+    )

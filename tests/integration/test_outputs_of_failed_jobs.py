@@ -1,0 +1,200 @@
+"""What failed training jobs left in S3, against the sandbox: whoever may need it keeps it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.storage_prices import GB
+from ml_janitor.core.model import Finding, Kept, Verdict
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+BUCKET = "models"
+FOLDER = f"s3://{BUCKET}/out/churn-1"
+RULE = ForgottenLeftovers()
+
+
+class Account:
+    """A job that failed long ago and left 40 GB, beside one whose name begins with its name."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.sagemaker: Any = session.client("sagemaker")
+        self.s3: Any = session.client("s3")
+        box.set_clock(NOW - 200 * DAY)
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.job("churn-1", "Failed")
+        self.job("churn-10", "Completed")
+        for name in ("churn-1", "churn-10"):
+            self.put(f"out/{name}/output/output.tar.gz")
+        box.set_clock(NOW)
+
+    def job(self, name: str, status: str, **members: Any) -> None:
+        self.sagemaker.create_training_job(
+            **{
+                "TrainingJobName": name,
+                "RoleArn": ROLE,
+                "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+                "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out/"},
+                "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+                "ResourceConfig": {
+                    "InstanceType": "ml.m5.large",
+                    "InstanceCount": 1,
+                    "VolumeSizeInGB": 1,
+                },
+            }
+            | members
+        )
+        self.box.patch("sagemaker", ["training_jobs", name], TrainingJobStatus=status)
+
+    def put(self, key: str) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+        self.box.declare([{"bucket": BUCKET, "key": key, "size": 40 * GB}])
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def verdicts(aws: Aws) -> dict[str, Verdict]:
+    """Of all that was read, also before a listing broke off."""
+    found, read = failed_jobs.find(aws, RULE.patience, NOW), dict[str, Verdict]()
+    while True:
+        try:
+            one = next(found)
+        except (StopIteration, ReadError):
+            return read
+        read[one.target.name] = RULE.decide(one, NOW)
+
+
+@pytest.mark.usefixtures("account")
+def test_what_a_failed_job_left_is_found(aws: Aws) -> None:
+    (verdict,) = verdicts(aws).values()
+
+    assert isinstance(verdict, Finding)
+    assert (verdict.action, verdict.confidence) == (f"aws s3 rm --recursive {FOLDER}/", "likely")
+    assert "left 40.0 GB in the folder of its name" in verdict.reason
+    assert verdict.spared == "what jobs left is only reported"
+    assert verdict.cost is not None
+    assert float(verdict.cost.monthly_usd or 0) == pytest.approx(40 * 0.023)
+
+
+def channel(uri: str) -> list[Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri}
+    return [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}]
+
+
+ARTIFACT = f"{FOLDER}/output/model.tar.gz"
+SERVED: Any = {"Image": "i", "ModelDataUrl": ARTIFACT}
+
+
+@pytest.mark.parametrize("user", ["model", "package", "pipeline"])
+def test_what_names_something_in_it_keeps_it(account: Account, aws: Aws, user: str) -> None:
+    sagemaker = account.sagemaker
+    match user:
+        case "model":
+            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=SERVED)
+        case "package":
+            types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+            sagemaker.create_model_package(
+                ModelPackageName="m", InferenceSpecification={"Containers": [SERVED], **types}
+            )
+        case "pipeline":
+            sagemaker.create_pipeline(
+                PipelineName="p",
+                RoleArn=ROLE,
+                ClientRequestToken="p" * 32,
+                PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"Uri": ARTIFACT}}]}),
+            )
+
+    assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("members", "kept"),
+    [
+        ({"InputDataConfig": channel(f"{FOLDER}/output/")}, True),
+        ({"InputDataConfig": channel(f"s3://{BUCKET}/out")}, True),
+        ({"InputDataConfig": channel(f"s3://{BUCKET}/out/chu")}, True),
+        ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
+        ({"HyperParameters": {"start": f'"{ARTIFACT}"'}}, True),
+        ({"OutputDataConfig": {"S3OutputPath": f"{FOLDER}/more"}}, False),
+        ({"InputDataConfig": channel(f"{FOLDER}0/output/")}, False),
+    ],
+)
+def test_what_another_job_may_read_is_kept(account: Account, aws: Aws, members: Any, *, kept: bool) -> None:
+    """Near misses: each is what is found but for one member of another job, or that names something else."""
+    account.box.set_clock(NOW - DAY)
+    account.job("churn-2", "Completed", **members)
+    account.box.set_clock(NOW)
+
+    assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [kept]
+
+
+@pytest.mark.parametrize(
+    ("members", "kept"),
+    [
+        ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
+        ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out"}}, True),
+        ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/churn-1"}}, False),
+        ({"HyperParameters": {"submit": f'"{FOLDER}/source/sourcedir.tar.gz"'}}, False),
+    ],
+)
+def test_of_its_own_only_checkpoints_count(account: Account, aws: Aws, members: Any, *, kept: bool) -> None:
+    account.box.patch("sagemaker", ["training_jobs", "churn-1"], **members)
+
+    assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [kept]
+
+
+def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
+    """An undo may need what it left: a job is restarted within 90 days."""
+    account.box.set_clock(NOW - 100 * DAY)
+    account.job("churn-3", "Failed")
+    account.box.set_clock(NOW)
+
+    assert set(verdicts(aws)) == {"churn-1"}
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("sagemaker", "Search"),
+        ("sagemaker", "ListPipelines"),
+        ("sagemaker", "ListModelPackages"),
+        ("s3", "ListObjectsV2"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["deny", "truncate"])
+@pytest.mark.usefixtures("account")
+def test_what_could_not_be_read_is_not_found(
+    box: Control, aws: Aws, service: str, operation: str, kind: str
+) -> None:
+    box.fault(service, operation, kind, times=0)
+
+    assert [one for one in verdicts(aws).values() if not (isinstance(one, Kept) and one.unknown)] == []
+
+
+def test_more_jobs_than_are_looked_at_are_counted(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_jobs, "MOST", 1)
+    account.box.set_clock(NOW - 150 * DAY)
+    account.job("churn-2", "Stopped")
+    account.box.set_clock(NOW)
+
+    (one,) = failed_jobs.find(aws, RULE.patience, NOW)
+
+    assert one.target.name == "churn-2"
+    assert one.notices == ("only the newest 1 of 2 jobs that failed or were stopped were looked at",)
