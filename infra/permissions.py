@@ -20,7 +20,8 @@ LONGEST = 5_600
 Characters of the resources of one statement.
 
 IAM takes 6,144 in a managed policy; CDK spreads what is more over several, and divides no statement. So the
-longest statements nearly fill a policy: a role has ten at most, unless its account's quota is raised.
+longest statements nearly fill a policy: a role has ten at most, unless its account's quota is raised. How
+much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN for 150 characters otherwise.
 """
 
 

@@ -86,7 +86,9 @@ def test_the_audit_runs_in_it_without_an_activated_environment() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(done.stdout)
     assert (shown["time"], shown["account"]) == ("2026-10-06T03:00:00Z", "123456789012")
-    assert {sweep["looked_at"] for sweep in shown["sweeps"]} == {0}
+    looked_at = {sweep["detector"]: sweep["looked_at"] for sweep in shown["sweeps"]}
+    assert looked_at.pop("storage-tiering") == 1  # the bucket of the janitor's own reports
+    assert set(looked_at.values()) == {0}
 
 
 @pytest.mark.parametrize(

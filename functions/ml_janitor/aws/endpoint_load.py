@@ -25,7 +25,7 @@ from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Kept, NotRead, Rule, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Evidence, Kept, NotRead, Rule, Signal, Target, Unreadable, Value
 from ml_janitor.core.sizing import Load
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def variants_of(
 ) -> tuple[Served, ...] | Kept:
     """The variants of an endpoint that serves and has the load of the whole window, or why it is kept."""
     age = now - summary.changed
+    rule.saw(Evidence("status", summary.status, source=ENDPOINT.lists))
     if summary.status not in SERVING:
         return rule.kept(f"its status is {summary.status}")
     if age < WINDOW + HOUR:

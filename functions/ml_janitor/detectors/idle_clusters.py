@@ -138,6 +138,7 @@ class IdleClusters(Detector[Cluster]):
         rule.saw(evidence("instances", candidate.instances, _counted(candidate.instances)))
         if not candidate.emr:
             return self.pod(candidate, rule)
+        rule.saw(Evidence("status", candidate.status, source=LIST))
         if (busy := self.busy(candidate, now)) is not None:
             why, unknown = busy
             return rule.unknown(why) if unknown else rule.kept(why)
