@@ -13,7 +13,7 @@ from bench.account import SIZES, seed
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
 from ml_janitor.aws.account import opened
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Report
+from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run
 

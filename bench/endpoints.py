@@ -8,7 +8,7 @@ import boto3
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
 from ml_janitor.aws.account import opened
-from ml_janitor.core.model import Report
+from ml_janitor.core.results import Report
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run

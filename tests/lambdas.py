@@ -13,7 +13,8 @@ import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Mode, Sweep
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.control import Control

@@ -19,7 +19,8 @@ from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Deliveries, Warner
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Effect, Mode, Outcome, Result, Sweep
+from ml_janitor.core.model import Effect, Mode
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import Hold

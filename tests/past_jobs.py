@@ -10,7 +10,8 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Finding, Target, Value, Verdict
+from ml_janitor.core.model import Finding, Target, Verdict
+from ml_janitor.core.signals import Value
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 PRICE = Price(Decimal("1.408"), "Price List API")

@@ -5,21 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from ml_janitor.core.model import (
-    Confidence,
-    Cost,
-    Evidence,
-    Finding,
-    Kept,
-    Mode,
-    Outcome,
-    Report,
-    Result,
-    Sweep,
-    Target,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.core.signals import Evidence, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"

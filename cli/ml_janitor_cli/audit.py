@@ -19,7 +19,9 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.bill.asking import question
 from ml_janitor.bill.report import BillReport
-from ml_janitor.core.model import Finding, Report, Sweep, Unreadable, Value
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Report, Sweep
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run, unopened

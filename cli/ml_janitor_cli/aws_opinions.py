@@ -9,7 +9,9 @@ from typing import Any
 
 from ml_janitor.aws.answers import describe
 from ml_janitor.aws.boto_client import ServiceName
-from ml_janitor.core.model import Evidence, Finding, Report, Result
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Report, Result
+from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import plain, usd
 from ml_janitor.engine.detector import allow
 

@@ -17,7 +17,7 @@ from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
 from ml_janitor.bill.reading import read
 from ml_janitor.bill.report import BillReport, Question, Savings, bill_report
 from ml_janitor.bill.resources import Known, acted, judged, judging, known
-from ml_janitor.core.model import Result, Sweep
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.engine.run import run
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
 from ml_janitor.aws.answers import failure, refused_as
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor_cli.failures import FailedError
 
 if TYPE_CHECKING:

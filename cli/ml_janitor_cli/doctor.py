@@ -24,7 +24,7 @@ from ml_janitor.config.arming_warnings import (
     undo_role_warnings,
 )
 from ml_janitor.config.settings import FILE, Settings
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor_cli import aws_opinions, deployment_report, doctor_report, edge
 from ml_janitor_cli.audit_policy import LIMIT, policies

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ml_janitor.aws.account import Caller
 from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor_cli.detectors import shown

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_janitor.core import commitment
-from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.spot import Interruption, Spot, purchase
 
 SERVERLESS_GB = range(1, 7)

@@ -16,7 +16,7 @@ from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import Hold

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ml_janitor.core.model import Evidence, Finding, NotRead, Result, Signal, Sweep, Target, Value, evidence
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.signals import Evidence, NotRead, Signal, Value, evidence
 from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.json import beside_sums, moment, money
 

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Evidence, Finding, Result, Unreadable, Value
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Result
+from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.finding_words import NO_OWNER, paid_once

@@ -12,8 +12,10 @@ from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Finding, Result
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report.finding_words import NO_OWNER, instead_of, paid_once
 from ml_janitor_cli.screen import GAP, Grid

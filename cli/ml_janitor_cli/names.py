@@ -13,7 +13,7 @@ from ml_janitor.aws import studio_apps, trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.sagemaker_kinds import APP, Kind, listing, texts_in
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import inventory, storage
 
 if TYPE_CHECKING:

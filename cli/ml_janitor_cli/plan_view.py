@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.core.model import Report
+from ml_janitor.core.results import Report
 from ml_janitor.core.text import usd
 from ml_janitor.report.plan import Week, below, headline, lines, summary, weeks
 from ml_janitor_cli.screen import Grid

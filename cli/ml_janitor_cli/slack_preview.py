@@ -9,8 +9,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.core.model import Report
 from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.results import Report
 from ml_janitor.core.text import plain
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement

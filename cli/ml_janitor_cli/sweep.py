@@ -14,7 +14,8 @@ from ml_janitor.acting.acting import Acting, due_now, only_reported
 from ml_janitor.acting.after_sweep import remember_not_done
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
-from ml_janitor.core.model import Kept, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import moment, plain
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Policy

@@ -12,8 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.core.model import Kept, Report, Result, Sweep
+from ml_janitor.core.model import Kept
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain
 from ml_janitor.report.finding_words import work
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.prices import FROM_TABLE
-from ml_janitor.core.model import Finding, Kept, Report, Result, Sweep
+from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.money import Totals, first_to_do
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain, usd
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, Row
 

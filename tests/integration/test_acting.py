@@ -16,8 +16,9 @@ from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.core.cause import Cause, Progress, Why
-from ml_janitor.core.model import Confidence, Mode, Outcome, Result
+from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import Managers
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.holds import How

@@ -11,7 +11,7 @@ import pytest
 from armed import DENIED, raising, tagged
 from conftest import ACCOUNT, REGION
 from lambdas import reports
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage

@@ -18,7 +18,8 @@ import rarities
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Mode, Outcome, Result, Sweep, Target, Verdict
+from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import Policy

@@ -14,7 +14,8 @@ from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Outcome
+from ml_janitor.core.model import Confidence
+from ml_janitor.core.results import Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.table import Table

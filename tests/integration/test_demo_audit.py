@@ -13,8 +13,9 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Finding, Report, Result
+from ml_janitor.core.model import Finding
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Report, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run

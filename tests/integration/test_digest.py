@@ -17,7 +17,8 @@ from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.core.counting import counted_once
-from ml_janitor.core.model import Change, Mode, Report, Result, Sweep
+from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger

@@ -15,7 +15,8 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Target
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions

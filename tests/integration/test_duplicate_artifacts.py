@@ -17,7 +17,9 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import manifests
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Absent, Finding, Kept, Report, Result, Sweep, Value
+from ml_janitor.core.model import Finding, Kept
+from ml_janitor.core.results import Report, Result, Sweep
+from ml_janitor.core.signals import Absent, Value
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

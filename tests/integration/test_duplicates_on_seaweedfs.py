@@ -10,7 +10,8 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Sweep
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts import comparing
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import Policy

@@ -18,7 +18,8 @@ from deeds import Memory
 from endpoint_seed import ROLE, Serving, variant
 from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Effect, Finding, Mode, Outcome, Result
+from ml_janitor.core.model import Effect, Finding, Mode
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError

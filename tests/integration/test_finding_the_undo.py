@@ -7,7 +7,7 @@ import pytest
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import ChangedError, Steps
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage

@@ -18,7 +18,7 @@ from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError, RecordRefusedError, Undoing
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.core.cause import UNVERIFIED, Why
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.results import Outcome
 from ml_janitor.ledger import actions
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.macs import KmsMacs, content

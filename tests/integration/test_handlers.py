@@ -21,7 +21,8 @@ from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, rep
 from ml_janitor import handlers
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import SettingsError
-from ml_janitor.core.model import Mode, Report, Sweep
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Report, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError

@@ -15,8 +15,9 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Finding, Kept, Sweep, Target, Verdict
+from ml_janitor.core.model import Finding, Kept, Target, Verdict
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.engine.policy import Policy

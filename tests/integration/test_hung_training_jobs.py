@@ -14,7 +14,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, NotRead, Result, Sweep, Target, Value
+from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

@@ -10,7 +10,9 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Result, Sweep, Value
+from ml_janitor.core.model import Finding, Kept
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_clusters import IdleClusters
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run

@@ -13,7 +13,9 @@ from conftest import NOW
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.trail import lookup
-from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

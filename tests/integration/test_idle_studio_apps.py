@@ -14,19 +14,9 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.model import (
-    Confidence,
-    Effect,
-    Finding,
-    Kept,
-    NotRead,
-    Outcome,
-    Result,
-    Sweep,
-    Target,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

@@ -20,7 +20,8 @@ from ml_janitor.acting.acting import Acting, SoFar
 from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.aws import client as aws
-from ml_janitor.core.model import Confidence, Kept, Result, Sweep, Target
+from ml_janitor.core.model import Confidence, Kept, Target
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.engine import arming
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector

@@ -16,7 +16,7 @@ from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.resources import remembered
-from ml_janitor.core.model import Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.entries import Entry, Recorded

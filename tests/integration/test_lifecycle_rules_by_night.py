@@ -14,7 +14,8 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import lifecycle_configurations as configurations
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why
-from ml_janitor.core.model import Effect, Outcome, Result
+from ml_janitor.core.model import Effect
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor.detectors.storage_tiering.writing import rules_of
 from ml_janitor.engine.failures import RunFailedError

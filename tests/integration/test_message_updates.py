@@ -12,7 +12,8 @@ import pytest
 from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.model import Effect, Mode, Outcome
+from ml_janitor.core.model import Effect, Mode
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import ChangedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage

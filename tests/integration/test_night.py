@@ -22,7 +22,9 @@ from conftest import REGION
 from docs import pictures
 from lambdas import ROOT
 from ml_janitor.acting.savings import by_day
-from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Outcome, Report, Result, Sweep
+from ml_janitor.core.cost import HOURS_PER_MONTH
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.buttons import Button
 from ml_janitor_sandbox import demo

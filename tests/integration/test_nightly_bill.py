@@ -22,7 +22,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Mode, Outcome, Result, Sweep, Target
+from ml_janitor.core.model import Mode, Target
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill

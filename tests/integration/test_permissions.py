@@ -22,7 +22,8 @@ from lambdas import EVENTS, WITH_SLACK, event
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import FILE, Settings
-from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Target
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.actions import Actions

@@ -11,20 +11,10 @@ import pytest
 from playwright.sync_api import Page
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.core.model import (
-    Confidence,
-    Cost,
-    Evidence,
-    Finding,
-    Kept,
-    Mode,
-    Outcome,
-    Report,
-    Result,
-    Sweep,
-    Target,
-    Value,
-)
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.report.templating import breakable
 from pages import DESKTOP, PHONE
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from fakes import UNTELLABLE
-from ml_janitor.core.model import Report
+from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import NotFinishedError
 from nights import ARMED, DAY, HOUR, Nights
 from pages import DESKTOP, PHONE

@@ -15,7 +15,8 @@ from lambdas import reports
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config import events
-from ml_janitor.core.model import Confidence, Finding, Mode, Outcome, Result
+from ml_janitor.core.model import Confidence, Finding, Mode
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import NotFinishedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import TRIES, Action, Stage

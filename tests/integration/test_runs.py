@@ -21,7 +21,7 @@ from fakes import UNTELLABLE, USED, Shelf, thing, waste
 from lambdas import items, reports
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.model import Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.ledger.entries import Recorded

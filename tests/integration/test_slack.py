@@ -12,7 +12,7 @@ import boto3
 import pytest
 from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryHandler, RetryState
 
-from ml_janitor.core.model import Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section

@@ -11,7 +11,8 @@ from armed import World
 from conftest import ACCOUNT
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Effect, Mode, Outcome, Result
+from ml_janitor.core.model import Effect, Mode
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.failures import RunFailedError

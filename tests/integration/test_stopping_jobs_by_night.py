@@ -14,7 +14,8 @@ from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Effect, Mode, Outcome, Result
+from ml_janitor.core.model import Effect, Mode
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import held, on

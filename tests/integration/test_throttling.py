@@ -15,7 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
-from ml_janitor.core.model import Value
+from ml_janitor.core.signals import Value
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"

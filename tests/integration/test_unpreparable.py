@@ -11,7 +11,7 @@ from armed import Cellar
 from conftest import ACCOUNT, REGION
 from fakes import waste
 from ml_janitor.acting.acting import Acting
-from ml_janitor.core.model import Outcome
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage

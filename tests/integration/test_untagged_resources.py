@@ -13,7 +13,9 @@ import rarities
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, NotRead, Result, Sweep, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep

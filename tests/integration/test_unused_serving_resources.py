@@ -19,7 +19,9 @@ from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.after_sweep import Cleaning, sparing_undos
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
-from ml_janitor.core.model import Confidence, Finding, Outcome, Result, Sweep, Value, Verdict
+from ml_janitor.core.model import Confidence, Finding, Verdict
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import deletion
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources

@@ -14,7 +14,9 @@ from fakes import waste
 from lambdas import event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Change, Cost, Mode, Result, Sweep
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.engine.holds import about, held, on
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds

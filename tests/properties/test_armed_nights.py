@@ -20,7 +20,7 @@ from ml_janitor.scheduled.sweep_run import Runner
 from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Live
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Result
+    from ml_janitor.core.results import Result
 
 pytestmark = LONG_IN_SOAK
 

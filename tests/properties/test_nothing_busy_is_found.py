@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.account import opened
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Confidence, Finding, Kept, Report, Result
+from ml_janitor.core.model import Confidence, Finding, Kept
+from ml_janitor.core.results import Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
 from properties.worlds import (

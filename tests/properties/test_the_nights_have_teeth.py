@@ -21,7 +21,8 @@ from ml_janitor.acting.acting import Acting, SoFar
 from ml_janitor.acting.recheck import Postponement, Recheck
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Result, Sweep, Target
+from ml_janitor.core.model import Target
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.hung_training_jobs import restarts
 from ml_janitor.detectors.untagged_resources import tagging
 from ml_janitor.engine.arming import Arming

@@ -9,7 +9,8 @@ import pytest
 
 from ml_janitor.core.cause import Cause, Why
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Tags, Target, Value
+from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Target
+from ml_janitor.core.signals import Tags, Value
 from ml_janitor.engine.arming import Arming
 
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader, readers, shared
 
 OWN, OTHER = "123456789012", "999999999999"

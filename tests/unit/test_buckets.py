@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits, freed
 

@@ -17,7 +17,8 @@ from ml_janitor.aws.runs import Run, Used
 from ml_janitor.aws.savings_plans import Line, Rate, totals, uses
 from ml_janitor.core.commitment import HOUR, Hours
 from ml_janitor.core.counting import Claim, named
-from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
+from ml_janitor.core.model import Change, Finding, Kept, Target
+from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.commitments import Commitments, Steady
 
 COUNT = 168

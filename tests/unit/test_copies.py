@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml_janitor.aws.references import Uses
 from ml_janitor.aws.referrers import User
-from ml_janitor.core.model import Absent, Signal, Value
+from ml_janitor.core.signals import Absent, Signal, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.counting import Claim, counted_once, overlaps
-from ml_janitor.core.model import Change, Cost, Report
+from ml_janitor.core.model import Change
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Report
 from ml_janitor.report.html import html
 from ml_janitor.report.json import text
 from ml_janitor_cli.screen import console

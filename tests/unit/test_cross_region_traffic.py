@@ -10,7 +10,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.traffic import Cause, Way, addresses
 from ml_janitor.aws.usage_types import between
-from ml_janitor.core.model import Absent, Confidence, Cost, Finding, Target, Unreadable, Value
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, Line
 from past_jobs import word
 

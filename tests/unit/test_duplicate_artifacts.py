@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.referrers import User
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Cost,
-    Finding,
-    NotRead,
-    Tags,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits

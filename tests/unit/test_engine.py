@@ -15,19 +15,9 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import (
-    Confidence,
-    Evidence,
-    Kept,
-    Mode,
-    NotRead,
-    Outcome,
-    Signal,
-    Sweep,
-    Tags,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Confidence, Kept, Mode
+from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, sweep, sweep_one, unopened
 

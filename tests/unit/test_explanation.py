@@ -11,20 +11,10 @@ from typing import Any
 import pytest
 
 from fakes import thing, waste
-from ml_janitor.core.model import (
-    Cost,
-    Evidence,
-    Finding,
-    Kept,
-    Mode,
-    NotRead,
-    Outcome,
-    Result,
-    Sweep,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Finding, Kept, Mode, Verdict
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.signals import Evidence, NotRead, Unreadable, Value
 from ml_janitor_cli.explanation import Explained, signals, text
 from ml_janitor_cli.explanation_view import drawing
 from ml_janitor_cli.screen import console, write

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import (
     additions,

@@ -13,7 +13,8 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.images import REFERENCE, Image, Manifest
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import GB, StoragePrices
-from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused

@@ -11,18 +11,8 @@ import pytest
 
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind

@@ -13,7 +13,8 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.metrics import Series
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_clusters import Cluster, IdleClusters
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

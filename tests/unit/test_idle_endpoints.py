@@ -19,19 +19,9 @@ from ml_janitor.aws.endpoints import (
     rented,
 )
 from ml_janitor.aws.metrics import Metric, Series
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Cost,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, Endpoint, HalfDone
 from ml_janitor.detectors.idle_endpoints.traffic import (

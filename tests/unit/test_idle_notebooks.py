@@ -12,18 +12,8 @@ import pytest
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.trail import Event
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Schedule,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 

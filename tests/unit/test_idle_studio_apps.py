@@ -16,18 +16,8 @@ from ml_janitor.aws.studio_apps import App
 from ml_janitor.aws.studio_tags import inherit
 from ml_janitor.aws.trail import Event
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 

@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.aws.instances import Machine
 from ml_janitor.aws.metrics import Series
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, Span, shown, some, span
 
 END = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from ml_janitor.aws.locations import Address, mentioned, parse
 from ml_janitor.aws.references import References
 from ml_janitor.aws.referrers import User
-from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.core.signals import Absent, Unreadable, Value
 
 CHURN = User("model churn", "model/churn", in_use=True)
 

@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import EMPTY_PAGES, FAR_FUTURE, last_event, moment
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.core.signals import Absent, Unreadable, Value
 
 ASKED = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}
 AT = datetime(2026, 10, 5, 18, tzinfo=UTC)

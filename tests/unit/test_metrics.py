@@ -11,7 +11,7 @@ import pytest
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series, period_start, read
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

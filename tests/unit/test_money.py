@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.core.model import Cost, Report, Result
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.money import Totals, first_to_do, kept_small
+from ml_janitor.core.results import Report, Result
 from ml_janitor.core.text import usd
 from ml_janitor.report.announcement import headline
 from ml_janitor.report.html import html

@@ -15,7 +15,7 @@ from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.s3 import Newest, newest
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FRESH = NOW - timedelta(hours=6)

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.core.model import Absent
+from ml_janitor.core.signals import Absent
 from ml_janitor.detectors.hung_training_jobs import batch_jobs, training
 from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad

@@ -18,7 +18,8 @@ from ml_janitor.aws.endpoints import Summary, Variant
 from ml_janitor.aws.instances import machine
 from ml_janitor.aws.prices import Price
 from ml_janitor.core import sizing
-from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.core.sizing import Load, Size
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
 from past_jobs import word

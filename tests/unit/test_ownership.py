@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ml_janitor.core.model import Tags, Target, Unreadable, Value
+from ml_janitor.core.model import Target
 from ml_janitor.core.ownership import Manager, Managers, marks, team
+from ml_janitor.core.signals import Tags, Unreadable, Value
 
 MINE = Target(
     arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",

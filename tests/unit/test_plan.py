@@ -6,9 +6,11 @@ import io
 from dataclasses import replace
 from decimal import Decimal
 
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.counting import counted_once
-from ml_janitor.core.model import Change, Cost, Kept, Outcome, Report, Result
+from ml_janitor.core.model import Change, Kept
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.report.html import html
 from ml_janitor.report.json import document
 from ml_janitor.report.plan import below, headline, lines, weeks

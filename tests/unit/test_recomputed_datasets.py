@@ -10,7 +10,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Confidence, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets, Repeated, Run
 from past_jobs import word
 

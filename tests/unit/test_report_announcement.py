@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Result, Sweep, Value
+from ml_janitor.core.model import Finding, Kept, Mode
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.announcement import announcement, owners

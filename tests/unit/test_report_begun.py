@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ml_janitor.core.cause import Cause, Why
-from ml_janitor.core.model import Kept, Outcome, Report
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import Outcome, Report
 from ml_janitor.report.html import html
 from reports import ACCOUNT, NOW, result, sweep
 

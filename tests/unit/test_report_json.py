@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Report, Sweep
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode
+from ml_janitor.core.results import Report, Sweep
+from ml_janitor.core.signals import Evidence
 from ml_janitor.report.json import document, money, schema, text
 from reports import finding, full, result, standing, sweep
 

@@ -9,7 +9,8 @@ import pytest
 
 from fakes import USED, thing, waste
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Finding, Outcome, Result, Verdict
+from ml_janitor.core.model import Finding, Verdict
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.report.outcomes import became
 
 UNDO = cause(Why.UNDO_WITH, "undo", "12")

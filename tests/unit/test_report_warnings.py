@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
 from ml_janitor.acting.undos import RESTART
-from ml_janitor.core.model import Effect, Result
+from ml_janitor.core.model import Effect
+from ml_janitor.core.results import Result
 from ml_janitor.core.text import local
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How

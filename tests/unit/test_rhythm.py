@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.rhythm import PAGES, PROBES, Rhythm, longest_pause, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

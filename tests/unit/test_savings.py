@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.acting.savings import Saved, saved
-from ml_janitor.core.model import Cost
+from ml_janitor.core.cost import Cost
 from ml_janitor.ledger.action import Action, Stage, saving
 from reports import accruing, finding, result, standing
 

@@ -14,7 +14,8 @@ from ml_janitor.aws.endpoint_load import HOURS, LoadedEndpoint, Served, Total
 from ml_janitor.aws.endpoints import Summary, Variant
 from ml_janitor.aws.instances import machine, memory_gib
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Absent, Finding, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.sizing import Load
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
 from past_jobs import word

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from ml_janitor.core.model import Report
+from ml_janitor.core.results import Report
 from ml_janitor.report.mrkdwn import Message, actions, button, section
 from ml_janitor_cli.screen import console, write
 from ml_janitor_cli.slack_preview import message, preview, text

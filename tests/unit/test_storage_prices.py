@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.aws.prices import FROM_API
 from ml_janitor.aws.storage_prices import DATED, GB, StoragePrices, class_prices
-from ml_janitor.core.model import Cost
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.text import data_size
 
 

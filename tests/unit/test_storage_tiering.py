@@ -13,7 +13,8 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering.bucket import Bucket
 from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence, tree

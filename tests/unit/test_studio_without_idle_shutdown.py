@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.core.model import Confidence, Finding, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.detectors.studio_without_idle_shutdown import Place, Setting, StudioWithoutIdleShutdown
 from past_jobs import word
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ml_janitor.aws.tags import TagBook, by_arn
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
 SOURCE = "tag:GetResources"

@@ -10,7 +10,9 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
-from ml_janitor.core.model import Change, Cost, Kept, Report, Result, Target, Verdict
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Change, Kept, Target, Verdict
+from ml_janitor.core.results import Report, Result
 from ml_janitor.core.text import plain
 from ml_janitor.report.html import html
 from ml_janitor_cli.screen import console

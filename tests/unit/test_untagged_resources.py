@@ -8,18 +8,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Tags,
-    Target,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource

@@ -10,17 +10,8 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LOADS, MODEL_NAME, Users, names_in
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Finding,
-    Kept,
-    NotRead,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.unused_serving_resources import ServingResource, UnusedServingResources
 from ml_janitor.engine.judging import judge
 from ml_janitor.engine.policy import Policy

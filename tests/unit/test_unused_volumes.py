@@ -10,7 +10,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.prices import Price, volume_prices
-from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.unused_volumes import UnusedVolumes, Volume
 from past_jobs import word
 

@@ -17,7 +17,8 @@ from ml_janitor.acting.undos import (
     with_unfinished,
 )
 from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
-from ml_janitor.core.model import Finding, Outcome, Result, Sweep
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.ledger.limits import Places

@@ -11,7 +11,7 @@ from ml_janitor.acting import savings
 from ml_janitor.acting.acting import only_reported
 from ml_janitor.acting.undos import undoable
 from ml_janitor.core.cause import Why
-from ml_janitor.core.model import Outcome, Sweep
+from ml_janitor.core.results import Outcome, Sweep
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger

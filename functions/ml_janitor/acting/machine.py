@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.acting.undos import JANITOR, by_hand, hint
 from ml_janitor.aws.answers import OutOfTimeError, describe
 from ml_janitor.core.cause import UNVERIFIED, Cause, Progress, Why, cause
-from ml_janitor.core.model import Finding, Kept, Outcome, Result
+from ml_janitor.core.model import Finding, Kept
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
 from ml_janitor.ledger.action import TRIES, Action
 from ml_janitor.ledger.actions import BegunBeforeError

@@ -9,14 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Kept, Outcome
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.holds import held, on
 from ml_janitor.engine.judging import judge
 from ml_janitor.ledger.actions import written
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Result, Sweep, Target, Verdict
+    from ml_janitor.core.model import Finding, Target, Verdict
+    from ml_janitor.core.results import Result, Sweep
     from ml_janitor.engine.arming import Arming
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.holds import Hold

@@ -13,7 +13,7 @@ from ml_janitor.ledger.action import Action, Stage
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Sweep
+    from ml_janitor.core.results import Sweep
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.actions import Actions
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import describe
 from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
-from ml_janitor.core.model import Kept, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import TRIES, UNDOABLE, UNFINISHED, Action, Stage
 from ml_janitor.ledger.macs import UnverifiedError

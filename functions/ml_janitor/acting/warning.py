@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_janitor.core.cause import Why, cause
-from ml_janitor.core.model import Finding, Outcome, Result, Sweep
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 
 class ReadError(Exception):

@@ -25,7 +25,8 @@ from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Evidence, Kept, NotRead, Rule, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Kept, Rule, Target
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.sizing import Load
 
 if TYPE_CHECKING:

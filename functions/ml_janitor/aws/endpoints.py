@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MONITORING_SCHEDULE, listing
-from ml_janitor.core.model import NotRead, Signal, Tags
+from ml_janitor.core.signals import NotRead, Signal, Tags
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (

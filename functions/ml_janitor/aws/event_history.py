@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import trail
 from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, Kind
-from ml_janitor.core.model import Target, Value
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Candidate, Target, Value
+from ml_janitor.core.model import Candidate, Target
+from ml_janitor.core.signals import Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.answers import Listing

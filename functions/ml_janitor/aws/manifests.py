@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.locations import Address, mentioned, parse, within
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

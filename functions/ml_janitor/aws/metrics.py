@@ -9,7 +9,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricOutputTypeDef

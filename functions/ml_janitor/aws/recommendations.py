@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.sagemaker_kinds import RECOMMENDATION, describe, listing
-from ml_janitor.core.model import Signal, Value
+from ml_janitor.core.signals import Signal, Value
 from ml_janitor.core.text import usd
 
 if TYPE_CHECKING:

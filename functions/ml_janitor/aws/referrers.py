@@ -32,7 +32,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     texts_in,
 )
 from ml_janitor.aws.training_jobs import NEW, recorded
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

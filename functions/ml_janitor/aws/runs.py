@@ -33,7 +33,8 @@ from ml_janitor.aws.sagemaker_kinds import (
     Kind,
 )
 from ml_janitor.aws.usage_types import usage_prefix
-from ml_janitor.core.model import Target, Unreadable, Value
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ObjectTypeDef

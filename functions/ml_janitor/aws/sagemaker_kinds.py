@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
-from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -24,7 +24,7 @@ from ml_janitor.aws.cost_explorer import (
 from ml_janitor.aws.prices import rented
 from ml_janitor.core.commitment import HOUR, Span, Total, Usage, Use
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

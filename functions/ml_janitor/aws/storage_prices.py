@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import everything
 from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
-from ml_janitor.core.model import Cost
 from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import APP, listing
-from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import Candidate, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws import sagemaker_kinds, tags
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.model import NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.core.ownership import MANAGERS, NO, managed, plain
+from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import attempt, everything
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Absent, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_resourcegroupstaggingapi.type_defs import ResourceTagMappingTypeDef

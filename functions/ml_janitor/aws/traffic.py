@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import ReadError, attempt, everything
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

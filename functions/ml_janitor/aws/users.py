@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws import sagemaker_kinds, trail
 from ml_janitor.aws.boto_client import AGENT
 from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.answers import Listing

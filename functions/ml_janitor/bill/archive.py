@@ -17,7 +17,7 @@ from ml_janitor.bill.report import BillReport
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from ml_janitor.core.model import Signal
+    from ml_janitor.core.signals import Signal
 
 FOLDER = "bill"
 

@@ -14,7 +14,7 @@ from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.runs import Run
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.bill.joining import Requests
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints.traffic import (
     DAY,
     SAGEMAKER,

@@ -14,7 +14,9 @@ from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import UNTAGGED, Gap, GapCause, Reading
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Finding, Kept, Result, Target, Value
+from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.results import Result
+from ml_janitor.core.signals import Value
 from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.action import Stage
 

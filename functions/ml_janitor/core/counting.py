@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from ml_janitor.core.model import Change, Finding, Overlap, Report, Result, Sweep
+from ml_janitor.core.model import Change, Finding
+from ml_janitor.core.results import Overlap, Report, Result, Sweep
 
 NOTHING = Decimal(0)
 

@@ -8,8 +8,9 @@ from datetime import date, datetime
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from ml_janitor.core.model import Tags, Target, Unreadable, Value
+from ml_janitor.core.model import Target
 from ml_janitor.core.ownership import NO, plain
+from ml_janitor.core.signals import Tags, Unreadable, Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.core.model import Result
+from ml_janitor.core.results import Result
 
 CENT = Decimal("0.01")
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ml_janitor.core.model import Evidence, Tags, Target, Value
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Evidence, Tags, Value
 
 NO = frozenset({"false", "no", "0", "off"})
 """Values that negate their tag."""

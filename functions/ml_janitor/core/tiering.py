@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
-from ml_janitor.core.model import HOURS_PER_MONTH
 
 STANDARD = "STANDARD"
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})

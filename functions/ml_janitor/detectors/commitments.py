@@ -23,23 +23,10 @@ from ml_janitor.aws.savings_plans import (
     uses,
 )
 from ml_janitor.core.commitment import HOUR, Hours, best, paid
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Absent,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    Evidence,
-    NotRead,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    evidence,
-)
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 

@@ -18,20 +18,9 @@ from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
 from ml_janitor.aws.traffic import Cause, Program, Way
 from ml_janitor.aws.usage_types import REGIONS, between, region, word
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Absent,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    Evidence,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-)
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.engine.detector import Detector, allow
 

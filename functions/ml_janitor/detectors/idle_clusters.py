@@ -15,22 +15,10 @@ from ml_janitor.aws.answers import attempt, everything
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Absent,
-    Candidate,
-    Confidence,
-    Cost,
-    Evidence,
-    NotRead,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    evidence,
-)
+from ml_janitor.core.model import Candidate, Confidence, Rule, Target
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 

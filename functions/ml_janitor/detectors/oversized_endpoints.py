@@ -19,20 +19,11 @@ from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.recommendations import Recommendations
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION
 from ml_janitor.core import sizing
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    Evidence,
-    Kept,
-    Rule,
-    Signal,
-    Value,
-)
+from ml_janitor.core.model import Candidate, Change, Confidence, Kept, Rule
 from ml_janitor.core.ownership import environment
+from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.sizing import Fleet, Load, Size
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow

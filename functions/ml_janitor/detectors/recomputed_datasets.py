@@ -28,24 +28,12 @@ from ml_janitor.aws.sagemaker_kinds import (
     described,
     texts_in,
 )
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Absent,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    Evidence,
-    NotRead,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-)
-from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.engine.detector import Detector, allow
 

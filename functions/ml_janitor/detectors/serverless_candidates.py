@@ -18,20 +18,10 @@ from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
-from ml_janitor.core.model import (
-    HOURS_PER_MONTH,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    Evidence,
-    Finding,
-    Kept,
-    Rule,
-    Signal,
-    Value,
-)
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule
 from ml_janitor.core.ownership import environment
+from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 

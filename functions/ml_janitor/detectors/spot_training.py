@@ -12,9 +12,11 @@ from annotated_types import Interval
 
 from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.sagemaker_kinds import SEARCH
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Value
+from ml_janitor.core.model import Change, Confidence, Rule
 from ml_janitor.core.ownership import environment
+from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
 from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser

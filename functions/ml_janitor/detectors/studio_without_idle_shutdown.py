@@ -24,8 +24,9 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Signal, Target, Unreadable, Value
-from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.signals import Signal, Unreadable, Value
+from ml_janitor.core.signals import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 if TYPE_CHECKING:

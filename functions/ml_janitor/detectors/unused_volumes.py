@@ -10,21 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe, listing
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    Absent,
-    Candidate,
-    Change,
-    Confidence,
-    Cost,
-    NotRead,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-)
-from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 if TYPE_CHECKING:

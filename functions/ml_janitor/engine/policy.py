@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Target, Value
+from ml_janitor.core.model import Change, Target
 from ml_janitor.core.ownership import plain
+from ml_janitor.core.signals import Value
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.holds import Hold, held, on
 

@@ -12,8 +12,9 @@ from ml_janitor.aws.answers import ReadError, describe
 from ml_janitor.aws.arns import Arn
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.counting import claim_of, counted_once, named
-from ml_janitor.core.model import Change, Finding, Kept, Mode, Outcome, Report, Result, Sweep, Target, Verdict
+from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.money import dearest_first
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.judging import judge
 
 if TYPE_CHECKING:

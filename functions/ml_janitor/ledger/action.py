@@ -9,7 +9,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Result, Target, finding_id
+from ml_janitor.core.cost import HOURS_PER_MONTH
+from ml_janitor.core.model import Finding, Target, finding_id
+from ml_janitor.core.results import Result
 from ml_janitor.ledger.messages import WarningMessages
 
 TRIES = 3

@@ -21,7 +21,7 @@ from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, key, partition, stamp
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Result
+    from ml_janitor.core.results import Result
 
 ACTION = "action"
 ACTION_ITEM = TypeAdapter(Action)

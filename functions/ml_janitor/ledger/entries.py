@@ -17,7 +17,7 @@ from ml_janitor.ledger.messages import WarningMessages
 from ml_janitor.ledger.table import EXPIRES, stamp
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Result
+    from ml_janitor.core.results import Result
 
 CLOSING = ("closed", "close_reason", EXPIRES)
 WARNING = (

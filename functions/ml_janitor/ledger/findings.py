@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Cost, Finding, Kept, Result, Sweep
+from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.money import kept_small
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
 from ml_janitor.ledger.latest import Latest
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef

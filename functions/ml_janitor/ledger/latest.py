@@ -10,8 +10,8 @@ from decimal import Decimal
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
 
-from ml_janitor.core.model import Outcome, Sweep
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, partition
 
 SWEEP, DIGEST, BILL, ADVICE, LATEST = "sweep", "digest", "bill", "advice", "latest"

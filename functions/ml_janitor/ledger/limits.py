@@ -14,7 +14,7 @@ from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, stamp
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Sweep
+    from ml_janitor.core.results import Sweep
 
 LIMIT = "limit"
 TAKEN = Attr("taken")

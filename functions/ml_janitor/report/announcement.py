@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.model import Kept, Mode, Outcome, Result, Sweep
+from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import moment
 from ml_janitor.report import causes
 from ml_janitor.report.finding_words import action, amounts, kinds, left_out, noun, shares

@@ -10,7 +10,7 @@ from ml_janitor.report.html import html
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from ml_janitor.core.model import Report
+    from ml_janitor.core.results import Report
 
 
 class Archive:

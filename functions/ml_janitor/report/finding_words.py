@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Finding, Result
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import marks
+from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report.mrkdwn import code, counted, prose, sentence
 

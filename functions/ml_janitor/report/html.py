@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Outcome, Report, Result
+from ml_janitor.core.model import Finding, Kept, Mode
 from ml_janitor.core.money import Totals, dollars, first_to_do
 from ml_janitor.core.ownership import marks, team
+from ml_janitor.core.results import Outcome, Report, Result
+from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link

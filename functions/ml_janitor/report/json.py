@@ -10,8 +10,11 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
-from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Overlap, Report, Result, Sweep
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.money import Totals, cents, first_to_do
+from ml_janitor.core.results import Overlap, Report, Result, Sweep
+from ml_janitor.core.signals import Evidence
 from ml_janitor.report.causes import limits, note, undone_by_hand
 from ml_janitor.report.plan import Week, weeks
 

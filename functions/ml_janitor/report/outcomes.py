@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ml_janitor.core.cause import Why
-from ml_janitor.core.model import Finding, Outcome, Result
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report import causes
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.core.model import Change, Mode, Outcome, Report, Result
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.money import Totals, first_to_do
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import plain
 from ml_janitor.report.finding_words import NO_OWNER, amounts, price, work
 from ml_janitor.report.mrkdwn import counted

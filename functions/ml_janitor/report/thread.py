@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from ml_janitor.core.model import Result
 from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Result
 from ml_janitor.report.finding_words import (
     action,
     amounts,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ml_janitor.core.model import Finding, Result, finding_id
+from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report.buttons import LABELS, Button, Subject
 from ml_janitor.report.finding_words import (

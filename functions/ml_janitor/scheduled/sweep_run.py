@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.after_sweep import Cleaning, Known, sparing_undos
 from ml_janitor.core.counting import named
-from ml_janitor.core.model import Change, Outcome, Report, Result, Sweep
+from ml_janitor.core.model import Change
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import Policy

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.model import Report, Sweep
+from ml_janitor.core.results import Report, Sweep
 from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.html import html
 from ml_janitor.report.mrkdwn import Post, context, prose, sentence

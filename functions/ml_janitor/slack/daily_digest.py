@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.config.schedules import overdue_after, period
 from ml_janitor.core.counting import overlaps
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.core.money import Totals
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.failures import Failures
 from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.settings import Settings
-    from ml_janitor.core.model import Signal
+    from ml_janitor.core.signals import Signal
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.latest import LastBill

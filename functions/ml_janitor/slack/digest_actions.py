@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
 from ml_janitor.acting.undos import unreachable_undos, way
-from ml_janitor.core.model import HOURS_PER_MONTH
+from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage

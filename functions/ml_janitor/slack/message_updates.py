@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
-from ml_janitor.core.model import Finding, Outcome
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Outcome
 from ml_janitor.engine.holds import longest_hold
 from ml_janitor.ledger.action import UNFINISHED, Action, Stage
 from ml_janitor.report.buttons import Subject
@@ -21,7 +22,7 @@ from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
-    from ml_janitor.core.model import Result, Sweep
+    from ml_janitor.core.results import Result, Sweep
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.entries import Entry, Recorded
     from ml_janitor.ledger.findings import Ledger

@@ -19,7 +19,7 @@ from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
     from ml_janitor.acting.warning import Deliveries
-    from ml_janitor.core.model import Result, Sweep
+    from ml_janitor.core.results import Result, Sweep
     from ml_janitor.report.mrkdwn import Message
     from ml_janitor.slack.sender import Sender
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Kept, Report
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import Report
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW

@@ -12,8 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ml_janitor.core.model import Effect, Finding, Outcome, Result, Sweep
+from ml_janitor.core.model import Effect, Finding
 from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import usd
 from ml_janitor.engine.holds import Hold, held
 from ml_janitor.report.causes import limits, reason

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ml_janitor.core.model import Outcome, Sweep
+from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.report.buttons import LABELS, Button
 from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.night.deployment import Deployment

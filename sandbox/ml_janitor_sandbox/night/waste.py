@@ -11,7 +11,9 @@ import boto3
 
 from ml_janitor.aws.account import opened
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Report, Result
+from ml_janitor.core.cost import HOURS_PER_MONTH
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Report, Result
 from ml_janitor.engine.run import run
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION

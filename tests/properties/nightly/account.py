@@ -12,7 +12,8 @@ from armed import KilledError, LostError, World
 from conftest import ACCOUNT
 from ml_janitor.acting.warning import Deliveries
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Effect, Mode, Outcome, Result, Sweep
+from ml_janitor.core.model import Confidence, Effect, Mode
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.entries import Entry

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import UNUSED
-from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
-from ml_janitor.core.model import Signal
+from ml_janitor.core.signals import Signal
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef

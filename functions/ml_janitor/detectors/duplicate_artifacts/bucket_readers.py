@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

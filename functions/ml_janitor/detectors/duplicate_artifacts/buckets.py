@@ -17,7 +17,7 @@ from ml_janitor.aws.s3 import (
     NO_LIFECYCLE,
     NO_LOCK,
 )
-from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import bucket_readers
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.boto_client import THREADS
-from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     EVERY_BYTE,

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.model import Signal
+from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 
 if TYPE_CHECKING:

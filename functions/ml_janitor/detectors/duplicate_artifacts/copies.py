@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ml_janitor.aws.references import Uses
-from ml_janitor.core.model import Value
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match, connected
 

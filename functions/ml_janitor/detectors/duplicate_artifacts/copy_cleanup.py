@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt, refused_as
-from ml_janitor.core.model import Signal
+from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ml_janitor.aws.storage_prices import table
-from ml_janitor.core.model import Absent, Evidence, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import freed

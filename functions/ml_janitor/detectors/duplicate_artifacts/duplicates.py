@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.referrers import User
 from ml_janitor.aws.s3 import GET_OBJECT_TAGGING
-from ml_janitor.core.model import Absent, Candidate, Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.ownership import protects
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents

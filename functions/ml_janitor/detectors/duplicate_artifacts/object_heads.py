@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, contents
 

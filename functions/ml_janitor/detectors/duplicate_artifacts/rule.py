@@ -11,18 +11,8 @@ from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
-from ml_janitor.core.model import (
-    Absent,
-    Change,
-    Confidence,
-    Effect,
-    Finding,
-    Rule,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
     act_prefixes,

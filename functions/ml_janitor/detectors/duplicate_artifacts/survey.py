@@ -12,7 +12,7 @@ from ml_janitor.aws import references, storage_prices
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
-from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons

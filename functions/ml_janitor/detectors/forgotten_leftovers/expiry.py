@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.answers import ReadError, unless_gone
-from ml_janitor.core.model import Tags, Unreadable, Value
+from ml_janitor.core.signals import Tags, Unreadable, Value
 from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.logs import LogGroup
-    from ml_janitor.core.model import Signal, Target
+    from ml_janitor.core.model import Target
+    from ml_janitor.core.signals import Signal
     from ml_janitor.engine.detector import Steps
 
 AUDIT = re.compile(r"accesslog|audit|cloudtrail|compliance|flowlog|forensic|guardduty|security|waflog")

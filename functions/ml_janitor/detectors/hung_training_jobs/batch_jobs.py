@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
 from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
-from ml_janitor.core.model import Signal, Target
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
     STARTING,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.prices import Component, Price
-from ml_janitor.core.model import Cost, Signal, Target
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.hung_training_jobs.load import Collective
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Literal
 from ml_janitor.aws.instances import Machine
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Series
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 PERIOD = 300
 """Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Stat
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import PERIOD, HostLoad, Span, span
 

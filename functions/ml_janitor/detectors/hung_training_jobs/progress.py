@@ -9,18 +9,8 @@ from datetime import datetime, timedelta
 from ml_janitor.aws.s3 import Newest
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Evidence,
-    Kept,
-    NotRead,
-    Rule,
-    Signal,
-    Unreadable,
-    Value,
-    evidence,
-)
+from ml_janitor.core.model import Confidence, Kept, Rule
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.hung_training_jobs.job import WAITING, Job
 from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm

@@ -14,7 +14,8 @@ from ml_janitor.aws.answers import ReadError, ensure, refused_as
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.aws.training_jobs import AVAILABLE
-from ml_janitor.core.model import Unreadable, Value, finding_id
+from ml_janitor.core.model import finding_id
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls

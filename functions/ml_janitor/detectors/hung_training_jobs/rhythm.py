@@ -19,7 +19,7 @@ from ml_janitor.aws.logs import (
     last_event,
     moment,
 )
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

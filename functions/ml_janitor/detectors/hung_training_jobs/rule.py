@@ -7,19 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Effect,
-    Finding,
-    Kept,
-    Rule,
-    Signal,
-    Target,
-    Value,
-    Verdict,
-    evidence,
-)
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Signal, Value, evidence
 from ml_janitor.detectors.hung_training_jobs import (
     progress,
     restarts,

@@ -12,7 +12,8 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, ReadError
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
-from ml_janitor.core.model import Candidate, Kept, NotRead, Signal, Target, Unreadable, Value, Verdict
+from ml_janitor.core.model import Candidate, Kept, Target, Verdict
+from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import load_metrics, rhythm, training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, hourly

@@ -12,7 +12,8 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB
 from ml_janitor.aws.training_jobs import AVAILABLE, billed
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Evidence, Rule, Signal, Verdict, evidence
+from ml_janitor.core.model import Confidence, Rule, Verdict
+from ml_janitor.core.signals import Evidence, Signal, evidence
 from ml_janitor.detectors.hung_training_jobs.job import (
     GONE,
     Job,

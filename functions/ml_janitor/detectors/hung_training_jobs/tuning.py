@@ -10,20 +10,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, targets
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Evidence,
-    Finding,
-    Kept,
-    Rule,
-    Signal,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-    evidence,
-)
+from ml_janitor.core.model import Confidence, Finding, Kept, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.hung_training_jobs.job import GONE
 from ml_janitor.detectors.hung_training_jobs.load import some
 

@@ -12,7 +12,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.core.model import Value
+from ml_janitor.core.signals import Value
 from ml_janitor.engine.detector import CannotActError
 
 if TYPE_CHECKING:

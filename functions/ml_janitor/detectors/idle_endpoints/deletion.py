@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import ReadError, ensure
 from ml_janitor.aws.endpoints import IN_SERVICE, InferenceComponent
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
-from ml_janitor.core.model import Absent, Value
+from ml_janitor.core.signals import Absent, Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError

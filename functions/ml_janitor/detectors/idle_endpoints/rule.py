@@ -11,7 +11,8 @@ from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Confidence, Effect, NotRead, Rule, Unreadable, Value
+from ml_janitor.core.model import Confidence, Effect, Rule
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, undo
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.deletion import MOVING

@@ -16,18 +16,10 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.metrics import LIST_METRICS, Series
 from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import (
-    Absent,
-    Candidate,
-    Cost,
-    Evidence,
-    NotRead,
-    Signal,
-    Unreadable,
-    Value,
-    evidence,
-)
+from ml_janitor.core.model import Candidate
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, RequestMeter
 

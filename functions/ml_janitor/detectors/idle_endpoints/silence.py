@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY
 
 if TYPE_CHECKING:

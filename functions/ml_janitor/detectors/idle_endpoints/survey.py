@@ -26,7 +26,9 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe,
     listing,
 )
-from ml_janitor.core.model import Cost, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone
 from ml_janitor.detectors.idle_endpoints.traffic import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import metrics
 from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Variant
 from ml_janitor.aws.metrics import Metric, Series
-from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

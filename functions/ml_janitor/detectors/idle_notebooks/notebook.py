@@ -12,7 +12,8 @@ from ml_janitor.aws.answers import Listing, ReadError, attempt
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, listing
-from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
+from ml_janitor.core.model import Candidate, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -9,8 +9,10 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from ml_janitor.aws.prices import Price
+from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import HOURS_PER_MONTH, Cost, Schedule, Target, Value
+from ml_janitor.core.model import Schedule, Target
+from ml_janitor.core.signals import Value
 
 NOTICE = timedelta(hours=2)
 """How long before closing its owner is warned."""

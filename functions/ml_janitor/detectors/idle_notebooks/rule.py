@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours, ago
-from ml_janitor.core.model import (
-    Absent,
-    Confidence,
-    Cost,
-    Effect,
-    Evidence,
-    Finding,
-    Rule,
-    Target,
-    Value,
-    Verdict,
-)
+from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Value
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks import outside_hours, power
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Confidence, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.model import Confidence
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 
 STALE = timedelta(minutes=30)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import metrics
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.studio_apps import CANVAS, App
-from ml_janitor.core.model import Absent, Signal, Value
+from ml_janitor.core.signals import Absent, Signal, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -11,7 +11,7 @@ from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.studio_apps import DELETED, IN_SERVICE, NOT_FOUND, App
 from ml_janitor.aws.tags import RESERVED
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 if TYPE_CHECKING:

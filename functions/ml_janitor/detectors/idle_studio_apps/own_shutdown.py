@@ -20,7 +20,7 @@ from ml_janitor.aws.idle_shutdown import (
     timeout,
 )
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.model import Signal, Value
+from ml_janitor.core.signals import Signal, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -11,7 +11,7 @@ from ml_janitor.aws import trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

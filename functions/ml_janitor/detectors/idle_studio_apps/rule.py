@@ -19,8 +19,10 @@ from ml_janitor.aws.studio_apps import (
     SYSTEM,
     App,
 )
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Cost, Effect, Evidence, Finding, Rule, Target, Value, Verdict
+from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.engine.detector import Cleanup, Detector, allow, implied

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ml_janitor.aws.idle_shutdown import TYPES
 from ml_janitor.aws.studio_apps import CANVAS, App
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
 
 STALE = timedelta(minutes=30)

@@ -23,7 +23,8 @@ from ml_janitor.aws.s3 import (
     NO_LIFECYCLE,
     NO_LOCK,
 )
-from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Value
+from ml_janitor.core.model import Candidate, Target
+from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Value
 from ml_janitor.detectors.storage_tiering import reads
 from ml_janitor.detectors.storage_tiering.folders import Folder, Version, in_sequence, tree
 from ml_janitor.detectors.storage_tiering.reads import Counted, Input

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
-from ml_janitor.core.model import Value
+from ml_janitor.core.signals import Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.core.tiering import ARCHIVES, MONTH, STANDARD, Saving, saving, worth
 from ml_janitor.detectors.storage_tiering.policies import Policies, Policy

@@ -21,7 +21,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     search,
     targets,
 )
-from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -15,19 +15,11 @@ from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import (
-    Change,
-    Confidence,
-    Cost,
-    Effect,
-    Evidence,
-    Rule,
-    Target,
-    Unreadable,
-    Value,
-)
-from ml_janitor.core.model import evidence as shown
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target
+from ml_janitor.core.signals import Evidence, Unreadable, Value
+from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import data_size
 from ml_janitor.core.tiering import GB, Saving
 from ml_janitor.detectors.storage_tiering import bucket as buckets

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ml_janitor.aws.tags import RESERVED
-from ml_janitor.core.model import Absent, Signal, Tags, Value
 from ml_janitor.core.ownership import plain
+from ml_janitor.core.signals import Absent, Signal, Tags, Value
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, written

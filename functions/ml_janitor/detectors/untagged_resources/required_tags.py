@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ml_janitor.aws.tags import RESERVED
-from ml_janitor.core.model import Tags
 from ml_janitor.core.ownership import plain
+from ml_janitor.core.signals import Tags
 
 
 class Fault(StrEnum):

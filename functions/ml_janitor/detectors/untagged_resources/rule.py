@@ -10,24 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
-from ml_janitor.core.model import (
-    Absent,
-    Change,
-    Confidence,
-    Effect,
-    Evidence,
-    Finding,
-    NotRead,
-    Rule,
-    Signal,
-    Tags,
-    Target,
-    Unreadable,
-    Value,
-    Verdict,
-    evidence,
-)
+from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
 from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Candidate, NotRead, Signal, Tags, Target
+from ml_janitor.core.model import Candidate, Target
+from ml_janitor.core.signals import NotRead, Signal, Tags
 from ml_janitor.detectors.untagged_resources import inventory, storage
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.inventory import Resource

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Tags, Unreadable, Value
+from ml_janitor.core.signals import Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.required_tags import written
 
 if TYPE_CHECKING:
