@@ -48,6 +48,9 @@ ESTIMATE = (
 )
 """A question that needs no account."""
 
+PLAN = "What to do in six weeks"
+"""What the plan of an audit begins with."""
+
 SHORT_SESSION = ("janitor", "audit", "hung-training-jobs")
 PARAGRAPHS = 3
 """How much of its output the README shows."""
@@ -99,6 +102,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
             "answer": session(BILL),
+            "plan": plan(),
         },
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
@@ -311,6 +315,12 @@ def session(command: Sequence[str], *, account: bool = True) -> str:
     program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
     said = sandboxed(*program) if account else printed(*program)
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
+
+
+def plan() -> str:
+    """The six weeks that an audit of the demo account ends with."""
+    said = session(("janitor", "audit", "--plan"))
+    return f"```console\n$ janitor audit --plan\n...\n\n{said[said.index(PLAN) :]}"
 
 
 def shortened(session: str) -> str:

@@ -30,6 +30,9 @@ from ml_janitor_sandbox.demo.rows import read
 LAST = (datetime(2026, 9, 6, tzinfo=UTC), datetime(2026, 10, 6, tzinfo=UTC))
 BEFORE = (LAST[0] - timedelta(days=30), LAST[0])
 HOUR = timedelta(hours=1)
+WIDE = 56
+"""Characters of the longest bar of the waterfall."""
+
 HOURS = Decimal((LAST[1] - LAST[0]) // HOUR)
 
 
@@ -135,6 +138,25 @@ def _line(name: str, before: Decimal, last: Decimal, cured: Decimal, by: str) ->
     return f"| {name} | ${before:,.0f} | ${last:,.0f} | {last - before:+,.0f} | ${cured:,.0f} | {by} |"
 
 
+def waterfall(
+    rows: Mapping[str, tuple[Decimal, Decimal]], saved: Mapping[str, Mapping[str, Decimal]]
+) -> Iterator[str]:
+    """From what the last span was charged to what is left, by detector: each bar begins where one ended."""
+    by: dict[str, Decimal] = defaultdict(Decimal)
+    for detectors in saved.values():
+        for detector, usd in detectors.items():
+            by[detector] += usd
+    whole = left = sum((last for _, last in rows.values()), Decimal(0))
+    steps = sorted(by.items(), key=lambda step: -step[1])
+    yield f"{f'${whole:,.0f}':>9}  {'█' * WIDE}  30 days until 2026-10-06"
+    for detector, usd in steps:
+        begin, end = (round((left - taken) / whole * WIDE) for taken in (usd, Decimal(0)))
+        yield f"{f'-${usd:,.0f}':>9}  {' ' * begin}{'░' * max(end - begin, 1):<{WIDE - begin}}  {detector}"
+        left -= usd
+    bar = "█" * round(left / whole * WIDE)
+    yield f"{f'${left:,.0f}':>9}  {bar:<{WIDE}}  after the cure"
+
+
 def audited() -> Any:
     """What `janitor audit --json` prints here."""
     command = [str(Path(sys.executable).parent / "janitor"), "audit", "--json"]
@@ -144,4 +166,6 @@ def audited() -> Any:
 
 if __name__ == "__main__":
     charges = Control(os.environ["AWS_ENDPOINT_URL"]).charges()
-    sys.stdout.write("\n".join(written(recounted(charges), saved(charges, audited()))))
+    rows, by_row = recounted(charges), saved(charges, audited())
+    drawn = ("```text", *waterfall(rows, by_row), "```")
+    sys.stdout.write("\n".join([*written(rows, by_row), "", *drawn]))

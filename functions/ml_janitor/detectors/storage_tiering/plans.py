@@ -13,7 +13,7 @@ from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import data_size, usd
-from ml_janitor.core.tiering import ARCHIVES, MONTH, STANDARD, Saving, saving, worth
+from ml_janitor.core.tiering import ARCHIVES, STANDARD, Saving, saving, worth
 from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
 
 if TYPE_CHECKING:
@@ -319,9 +319,5 @@ def _words(rule: LifecycleRule, policy: Policy, saved: Saving, why: str) -> str:
     if rule.noncurrent_expire_after is not None:
         steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
     money = f"saves {usd(saved.month)} a month"
-    if saved.once:
-        days = round(float(saved.once / saved.month * MONTH))
-        back = f"after {days} days" if days > 1 else "within a day"
-        money += f", costs {usd(saved.once)} once, which is back {back}"
     size = data_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"

@@ -243,6 +243,7 @@ class StorageTiering(Detector[Bucket]):
             action=_command(candidate, added),
             cost=Cost.saving(total.month, candidate.priced, once_usd=total.once) if saved else Cost(),
             spared=spared,
+            noun="bucket of old objects",
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
             if unsure
             else "",
