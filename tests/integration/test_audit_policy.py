@@ -42,6 +42,7 @@ def account(_sandbox: Sandbox) -> Iterator[str]:
         rarities.monitoring(session, Control(_sandbox.url), "churn-xgb-blue")
         rarities.scaling(session, Control(_sandbox.url), "churn-xgb-blue", "AllTraffic")
         rarities.savings_plan(Control(_sandbox.url))
+        rarities.traffic(Control(_sandbox.url))
     yield _sandbox.url
     Control(_sandbox.url).reset()
 

@@ -71,7 +71,7 @@ def test_the_demo_s_jump_is_explained_with_resources_owners_and_dollars(
 
     assert (ran.status, ran.err) == (0, "")
     text = lines(ran)
-    change, share = re.findall(r"\$80,\d{3} in 30 days: \+\$(2[23],\d{3}) \(\+(\d+) %\)", text)[0]
+    change, share = re.findall(r"\$79,\d{3} in 30 days: \+\$(2[23],\d{3}) \(\+(\d+) %\)", text)[0]
     assert (22_000 < int(change.replace(",", "")) < 24_000, share) == (True, "40")
     assert re.search(
         r"\+\$15,3\d\d training job llm-pretrain-7b-0924 .*hung since 09-25 \(\$15,511 until .*omar.haddad",

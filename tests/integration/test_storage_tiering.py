@@ -156,7 +156,7 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     ],
 )
 def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
-    account.box.fault(service, operation, "deny")
+    account.box.fault(service, operation, "deny", times=0)
     decided = verdict(aws)
 
     assert isinstance(decided, Kept)
