@@ -117,7 +117,10 @@ def deployed(folder: Path) -> dict[str, Any]:
         one for one in billed("AWS::Lambda::Function") if one["Handler"] == f"ml_janitor.handlers.{BILL}"
     )
     armed = synthesised(
-        folder / "armed", Settings.parse({"janitor": {**SLACK, **BUTTONS, "time_zone": "America/New_York"}, "detectors": ARMED})
+        folder / "armed",
+        Settings.parse(
+            {"janitor": {**SLACK, **BUTTONS, "time_zone": "America/New_York"}, "detectors": ARMED}
+        ),
     )
     memory = {
         one["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): one["MemorySize"]

@@ -151,7 +151,14 @@ def test_the_checks_have_nothing_to_say(demanded: Synthesised) -> None:
 def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
     text = json.dumps(stack.template)
 
-    for name in ("PermissionsBoundary", "VpcConfig", "KmsMasterKeyId", "KmsKeyId", "ec2:CreateNetworkInterface", '"Path"'):
+    for name in (
+        "PermissionsBoundary",
+        "VpcConfig",
+        "KmsMasterKeyId",
+        "KmsKeyId",
+        "ec2:CreateNetworkInterface",
+        '"Path"',
+    ):
         assert name not in text
 
 
