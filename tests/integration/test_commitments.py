@@ -21,6 +21,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run
@@ -171,13 +172,29 @@ def test_an_audit_leaves_to_others_what_they_found_in_the_same_run(aws: Aws, ser
     assert {one.signal: one.value for one in plan.verdict.evidence}["resources left to other findings"] == 1
 
 
+def test_what_a_failed_sweep_would_have_found_is_not_committed_to(
+    aws: Aws, box: Control, serving: str
+) -> None:
+    """A commitment cannot be cancelled: until all was read, nobody knows what is left."""
+    assert serving
+    box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)
+
+    report = run([Commitments(), IdleNotebooks()], [aws], now=NOW, policy=Policy())
+
+    assert report.sweeps[1].error is not None
+    (kept,) = verdicts(report.sweeps[0]).values()
+    assert isinstance(kept, Kept)
+    assert kept.unknown
+    assert "what other detectors found is not all known" in kept.reason
+
+
 def test_alone_it_knows_nothing_of_others(aws: Aws, serving: str) -> None:
     (kept,) = verdicts(swept(aws, named=None)).values()
 
     assert serving
     assert isinstance(kept, Kept)
     assert kept.unknown
-    assert "what other detectors found is not known here" in kept.reason
+    assert "what other detectors found is not all known" in kept.reason
 
 
 def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(

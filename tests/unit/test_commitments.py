@@ -83,7 +83,7 @@ SHARED = Value({"Amazon SageMaker": 0.3})
         (steady(), "kept", "would save $0.00 a month"),
         (steady(used("spot", run(SPOT, count=50), kind="training-job")), "kept", "would save $0.00"),
         (steady(used("paid", run(TRAIN, count=5, reserved=True))), "kept", "would save $0.00"),
-        (steady(ALWAYS, others=None), "unknown", "what other detectors found is not known here"),
+        (steady(ALWAYS, others=None), "unknown", "what other detectors found is not all known"),
         (steady(ALWAYS, owned=DENIED), "unknown", "what is owned already could not be read (denied)"),
         (steady(ALWAYS, coverage=DENIED), "unknown", "what plans of other accounts cover"),
         (steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], coverage=DENIED), "found", "$1.60 an hour"),

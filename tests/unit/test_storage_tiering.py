@@ -263,10 +263,25 @@ def test_old_versions_and_uploads() -> None:
     assert not alone.cost.known
 
 
+def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
+    def of(counted: object, **more: Any) -> Bucket:
+        return bucket(held("tmp/a", age=90), counted=counted, **more)
+
+    assert finding(of(UNREAD)).confidence is Confidence.PROVEN
+    for read in (Absent(), Unreadable("throttled"), (Counted("tmp/", 11.0 * GB, 90),)):
+        assert finding(of(read)).confidence is Confidence.LIKELY
+    for counted in (UNREAD, Absent()):
+        verdict = RULE.decide(of(counted, inputs=job("tmp/", 29)), NOW)
+        assert not isinstance(verdict, Finding)
+        assert "training job churn-7 read it within 30 days" in verdict.reason
+
+
 def test_what_is_young_is_not_expired_for_the_sake_of_old_versions() -> None:
     old = held("logs/a", age=300, size=60 * GB, current=False, replaced=NOW - 95 * DAY)
-    (rule,) = RULE.proposed(bucket([*old, *held("logs/b", age=1)]), NOW)
+    candidate = bucket([*old, *held("logs/b", age=1)])
+    (rule,) = RULE.proposed(candidate, NOW)
 
+    assert finding(candidate).confidence is Confidence.LIKELY  # the tags of old versions are not read
     assert (rule.expire_after, rule.noncurrent_expire_after) == (None, 90)
 
 

@@ -211,7 +211,7 @@ def _unknown(candidate: Steady, hours: Hours, own: float, share: float) -> str |
     reasons = {
         f"what is owned already could not be read ({owned})": owned,
         f"how much of it is used could not be read ({used})": used,
-        "what other detectors found is not known here, and a commitment is for what they leave": hours.others
+        "what other detectors found is not all known, and a commitment is for what they leave": hours.others
         is None,
         f"not all hours of what other findings name could be read ({candidate.unread})": billed
         and hours.others

@@ -40,7 +40,7 @@ def run(
 
     One sweep's failure is its own: the others, and what it had read itself, are still reported.
     What several of them name is counted once; what commits to pay for use is judged after all others, and
-    told what these name. Sweeps stand in the order of *detectors*, then of *regions*.
+    told what these name, if they were complete. Sweeps stand in the order of *detectors*, then of *regions*.
     *swept* hears of each as it ends.
     """
     todo = [(detector, aws) for detector in detectors for aws in regions]
@@ -66,7 +66,7 @@ def run(
         for (detector, _), finish in zip(todo, finishing, strict=True)
         if detector.asks_for is not Change.COMMIT
     ]
-    if others:
+    if others and all(sweep.error is None for sweep in others):
         claims = (claim for sweep in others for result in sweep.results if (claim := claim_of(result)))
         policy = replace(policy, named=named(claims))
     sweeps = tuple(finish(policy) for finish in finishing)

@@ -30,7 +30,7 @@ RARELY = Decimal("0.01")
 """Up to which part is read in a month of what may go where a restore takes hours."""
 
 LATELY = timedelta(days=30)
-"""In which a job reads what Intelligent-Tiering would then leave where it is."""
+"""In which a job reads what is not deleted then, and what Intelligent-Tiering would leave where it is."""
 
 ACTS_ON_OBJECTS = (
     "Transitions",
@@ -60,7 +60,8 @@ class Plan:
     """
     One rule for one *folder*, what it saves at once, and in *words* what it is about.
 
-    Without a *saving* that is unknown. *reads_known* is whether request metrics tell how much is read.
+    Without a *saving* that is unknown. *reads_known* is whether request metrics tell how much is read, and of
+    what is deleted that it is hardly anything.
     """
 
     rule: LifecycleRule
@@ -190,11 +191,12 @@ class _Planner:
             return
         enough = old >= self.limits.least
         moved = self.transitions(folder, policy) if enough else Transitions((), "")
-        expire = policy.expire if enough else None
+        read = self.lately_read(folder)
+        expire = policy.expire if enough and read is None else None
         rule_id = OURS + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
         ends = self.limits.noncurrent_days if versions >= self.limits.least else None
         if not moved.steps and expire is None and ends is None:
-            self.kept.append(f"{_named(folder)}: {moved.why}")
+            self.kept.append(f"{_named(folder)}: {moved.why or read}")
             return
         rule = LifecycleRule(
             id=rule_id,
@@ -218,9 +220,24 @@ class _Planner:
                 words=_words(rule, policy, saved, moved.why),
                 folder=folder,
                 saving=saved,
-                reads_known=moved.reads_known,
+                reads_known=moved.reads_known and (expire is None or self.rarely_read(folder)),
             )
         )
+
+    def lately_read(self, folder: Folder) -> str | None:
+        """Which job read something in *folder* lately, or None: that is not deleted."""
+        recent = [
+            one.job for one in self.bucket.inputs if one.of(folder.path) and self.now - one.at <= LATELY
+        ]
+        if not recent:
+            return None
+        more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
+        return f"{recent[0]}{more} read it within {LATELY.days} days"
+
+    def rarely_read(self, folder: Folder) -> bool:
+        """Whether request metrics tell that hardly anything in *folder* is read."""
+        reads, _ = self.reads(folder)
+        return reads is not None and reads <= RARELY
 
     def reads(self, folder: Folder) -> tuple[Decimal | None, bool]:
         """
@@ -241,17 +258,15 @@ class _Planner:
             return Transitions((), "")
         reads, exactly = self.reads(folder)
         if reads is not None:
-            rare = reads <= RARELY
+            rare = self.rarely_read(folder)
             steps = tuple((day, to) for day, to in policy.transitions if rare or to not in ARCHIVES)
             read = f"at most {float(reads):.1%} of it is read in a month, as request metrics count"
             found = self.paying(folder, steps, reads, read)
             if found.steps or exactly:
                 return found
-        jobs = [one for one in self.bucket.inputs if one.of(folder.path)]
-        if recent := [one for one in jobs if self.now - one.at <= LATELY]:
-            more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
-            return Transitions((), f"{recent[0].job}{more} read it within 30 days")
-        number = len(jobs) or "no"
+        if (lately := self.lately_read(folder)) is not None:
+            return Transitions((), lately)
+        number = sum(one.of(folder.path) for one in self.bucket.inputs) or "no"
         unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)

@@ -225,7 +225,8 @@ class StorageTiering(Detector[Bucket]):
             spared = f"the tags of {untagged} objects in it were not read, and one may be kept"
         elif candidate.gaps:
             spared = f"any object may be in use: {candidate.gaps[0]}"
-        proven = not unsure and spared is None
+        versions = any(plan.rule.noncurrent_expire_after is not None for plan in found)
+        proven = not unsure and not versions and spared is None
         added = [plan.rule for plan in found]
         spared = spared or writing.spared(candidate.name, self.act_on_buckets, candidate.configuration, added)
         what = [
@@ -246,6 +247,8 @@ class StorageTiering(Detector[Bucket]):
             noun="bucket of old objects",
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
             if unsure
+            else "that nobody needs an old version: their tags are not read"
+            if versions
             else "",
         )
 
