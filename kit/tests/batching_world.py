@@ -10,8 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from virtual_time import VirtualExecutor, VirtualLoop, run
-
 from janitor_kit.batching import (
     Batcher,
     ClosedError,
@@ -19,6 +17,7 @@ from janitor_kit.batching import (
     RequestTimeoutError,
     WrongAnswersError,
 )
+from virtual_time import VirtualExecutor, VirtualLoop, run
 
 T = TypeVar("T")
 EPSILON = 1e-9
@@ -127,7 +126,7 @@ class World:
             self.outcomes[number] = await task
         except asyncio.CancelledError:
             self.outcomes[number] = "cancelled"
-        except Exception as error:  # noqa: BLE001 - each kind is checked at the end
+        except Exception as error:  # each kind is checked at the end
             self.outcomes[number] = error
         self.waiting.pop(number, None)
         self.handed.discard(number)
@@ -170,7 +169,9 @@ class World:
             assert number not in self.outcomes, "it was over before it began"
             lane = self.acts[number].bucket, self.acts[number].priority
             if not self.begun[number]:
-                assert self.arrived[self.last.get(lane, number)] <= self.arrived[number], "not first in, first out"
+                assert self.arrived[self.last.get(lane, number)] <= self.arrived[number], (
+                    "not first in, first out"
+                )
                 self.last[lane] = number
             self.begun[number] += 1
             assert plan.bisect or self.begun[number] == 1, "computed twice"
@@ -212,7 +213,9 @@ class World:
         assert len(self.handed) <= self.plan.max_queue
         if not self.busy and self.batcher.waiting:
             oldest = min(at for at, _ in self.waiting.values())
-            assert oldest + self.plan.max_delay > self.loop.now - EPSILON, "the model is free, and somebody waits"
+            assert oldest + self.plan.max_delay > self.loop.now - EPSILON, (
+                "the model is free, and somebody waits"
+            )
             assert self.plan.max_delay, "the model is free, and somebody waits"
 
     def check_end(self) -> None:
@@ -267,7 +270,7 @@ class _Executor(VirtualExecutor):
 
 
 def crowd(seed: int, requests: int, per_second: float) -> list[Act]:
-    """Callers at random moments; a fifth cancels, some of them long before their turn, and a tenth is impatient."""
+    """Callers at random moments: a fifth cancels, many before their turn, and a tenth is impatient."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     at, acts = 0.0, []
     for _ in range(requests):

@@ -6,9 +6,10 @@ import os
 import random
 
 import pytest
-from batching_world import FAULTS, Act, Plan, World, crowd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from batching_world import FAULTS, Act, Plan, World, crowd
 
 MILLISECONDS = st.integers(0, 40).map(lambda number: number / 1000)
 ACTS = st.lists(
@@ -33,7 +34,9 @@ PLANS = st.builds(
     bisect=st.booleans(),
     sync=st.booleans(),
     raises=st.booleans(),
-    durations=st.lists(st.integers(0, 9).map(lambda number: number / 1000), min_size=1, max_size=4).map(tuple),
+    durations=st.lists(st.integers(0, 9).map(lambda number: number / 1000), min_size=1, max_size=4).map(
+        tuple
+    ),
     faults=st.lists(st.sampled_from(("none", *FAULTS)), min_size=1, max_size=4).map(tuple),
     close_at=st.none() | MILLISECONDS,
     drain=st.booleans(),

@@ -286,9 +286,9 @@ class Batcher(Generic[Req, Res]):
                 at = min(due.values()) + self._max_delay
                 self._timer = loop.call_at(at, self._kick, context=self._context)
                 break
-            line = self._lines[min(ready, key=lambda bucket: self._lines[bucket][0].key)]
+            bucket = min(ready, key=lambda one: self._lines[one][0].key)
             batch = []
-            while line and len(batch) < self._max_batch:
+            while len(batch) < self._max_batch and (line := self._lines.get(bucket)):
                 entry = line[0]
                 self._leave(entry)
                 if not entry.future.done():
