@@ -43,7 +43,7 @@ PLANS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, report_multiple_bugs=False)
 @given(plan=PLANS, acts=ACTS)
 def test_the_laws_hold_whatever_happens(plan: Plan, acts: list[Act]) -> None:
     World(plan, acts).play()

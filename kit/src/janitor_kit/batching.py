@@ -135,34 +135,20 @@ class Batcher(Generic[Req, Res]):
 
     async def __call__(self, request: Req, *, priority: int = 0, timeout: float | None = None) -> Res:
         """The model's answer to one request. Cancelling the caller takes back a request that still waits."""
-        return await (await self.submit(request, priority=priority, timeout=timeout))
+        return await self._accepted(request, priority, timeout).future
 
     async def submit(
         self, request: Req, *, priority: int = 0, timeout: float | None = None
     ) -> asyncio.Future[Res]:
         """The future of an answer, once the queue has a place: for a producer that must not run ahead."""
-        if self._closed:
-            raise ClosedError("the batcher is closed")
-        loop = self._bound()
-        bucket = self._bucket(request) if self._bucket else None
-        hash(bucket)  # one that cannot be a key is this caller's mistake
-        key = (loop.time() - priority * self._ageing, self.counters.accepted)
-        entry: _Entry[Req, Res] = _Entry(request, bucket, loop.time(), key, loop.create_future())
-        self.counters.accepted += 1
-        entry.future.add_done_callback(lambda _: self._resolved(entry), context=self._context)
-        if (limit := self._timeout if timeout is None else timeout) is not None:
-            late = RequestTimeoutError(f"no answer within {limit:g} s")
-            entry.timer = loop.call_later(limit, self._fail, entry, late, context=self._context)
-        if self._queued < self._max_queue:
-            self._enqueue(entry)
-            return entry.future
-        entry.place, entry.line = loop.create_future(), self._lobby
-        insort(self._lobby, entry, key=KEY)
-        try:
-            await entry.place
-        except asyncio.CancelledError:
-            entry.future.cancel()
-            raise
+        entry = self._accepted(request, priority, timeout)
+        if entry.line is self._lobby:
+            entry.place = entry.future.get_loop().create_future()
+            try:
+                await entry.place
+            except asyncio.CancelledError:
+                entry.future.cancel()
+                raise
         return entry.future
 
     async def close(self, *, drain: bool = True) -> None:
@@ -197,6 +183,26 @@ class Batcher(Generic[Req, Res]):
             self._reset()
             self._loop = loop
         return loop
+
+    def _accepted(self, request: Req, priority: int, timeout: float | None) -> _Entry[Req, Res]:
+        if self._closed:
+            raise ClosedError("the batcher is closed")
+        loop = self._bound()
+        bucket = self._bucket(request) if self._bucket else None
+        hash(bucket)  # one that cannot be a key is this caller's mistake
+        key = (loop.time() - priority * self._ageing, self.counters.accepted)
+        entry: _Entry[Req, Res] = _Entry(request, bucket, loop.time(), key, loop.create_future())
+        self.counters.accepted += 1
+        entry.future.add_done_callback(lambda _: self._resolved(entry), context=self._context)
+        if (limit := self._timeout if timeout is None else timeout) is not None:
+            late = RequestTimeoutError(f"no answer within {limit:g} s")
+            entry.timer = loop.call_later(limit, self._fail, entry, late, context=self._context)
+        if self._queued < self._max_queue:
+            self._enqueue(entry)
+        else:
+            entry.line = self._lobby
+            insort(self._lobby, entry, key=KEY)
+        return entry
 
     def _enqueue(self, entry: _Entry[Req, Res]) -> None:
         entry.line = self._lines.setdefault(entry.bucket, [])
@@ -256,10 +262,8 @@ class Batcher(Generic[Req, Res]):
                     closing.set_result(None)
             return
         self._running = True
-        self.counters.batches += 1
-        self.counters.computed += len(batch)
         if self._is_async:
-            self._await(batch, self._model, [entry.request for entry in batch])
+            self._await(batch)
             return
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="batcher")
@@ -273,7 +277,7 @@ class Batcher(Generic[Req, Res]):
         if self._timer is not None:
             self._timer.cancel()
         while self._halves:
-            if batch := [entry for entry in self._halves.popleft() if not entry.future.done()]:
+            if batch := [entry for entry in self._halves.popleft() if not _gone(entry)]:
                 return batch
         while self._lines:
             at_once = not self._max_delay or self._closed or self._queued >= self._max_queue
@@ -291,17 +295,26 @@ class Batcher(Generic[Req, Res]):
             while len(batch) < self._max_batch and (line := self._lines.get(bucket)):
                 entry = line[0]
                 self._leave(entry)
-                if not entry.future.done():
+                if not _gone(entry):
                     batch.append(entry)
             if batch:
                 return batch
         return []
 
+    def _called(self, batch: list[_Entry[Req, Res]]) -> Any:
+        """What the model returns for those of a batch who still wait; from now, cancelling is too late."""
+        batch[:] = [entry for entry in batch if not _gone(entry)]
+        if not batch:
+            return []
+        self.counters.batches += 1
+        self.counters.computed += len(batch)
+        return self._model([entry.request for entry in batch])
+
     def _in_thread(self, loop: asyncio.AbstractEventLoop, batch: list[_Entry[Req, Res]]) -> None:
         answers: Any = None
         error: BaseException | None = None
         try:
-            answers = self._model([entry.request for entry in batch])
+            answers = self._called(batch)
             answers = answers if inspect.isawaitable(answers) else _listed(answers)
         except BaseException as raised:  # whatever it is, the callers must not wait forever
             error = raised
@@ -310,9 +323,10 @@ class Batcher(Generic[Req, Res]):
         except RuntimeError:  # the loop was closed meanwhile, and with it all who waited
             return
 
-    def _await(self, batch: list[_Entry[Req, Res]], model: Callable[..., Any], *args: Any) -> None:
+    def _await(self, batch: list[_Entry[Req, Res]], answers: Any = None) -> None:
         async def listed() -> list[Res | BaseException]:
-            return _listed(await model(*args))
+            found = self._called(batch) if answers is None else answers
+            return _listed(await found if inspect.isawaitable(found) else found)
 
         def ended(task: asyncio.Task[list[Res | BaseException]]) -> None:
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -323,7 +337,7 @@ class Batcher(Generic[Req, Res]):
 
     def _finish(self, batch: list[_Entry[Req, Res]], answers: Any, error: BaseException | None) -> None:
         if inspect.isawaitable(answers):  # from a function that is no coroutine function
-            self._await(batch, lambda: answers)
+            self._await(batch, answers)
             return
         self._running = False
         if error is None and len(answers) != len(batch):
@@ -344,6 +358,10 @@ class Batcher(Generic[Req, Res]):
 def _at_fault(error: BaseException | None) -> bool:
     """Whether one request of a batch may be why the model raised."""
     return isinstance(error, Exception) and not isinstance(error, WrongAnswersError)
+
+
+def _gone(entry: _Entry[Any, Any]) -> bool:
+    return entry.future.done() or (entry.place is not None and entry.place.cancelled())
 
 
 def _open(entry: _Entry[Any, Any]) -> None:
