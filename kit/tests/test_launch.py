@@ -338,6 +338,12 @@ def test_an_unknown_price_is_no_obstacle_to_a_limit_in_time() -> None:
     assert "cost unknown" in cli.described(plan, JOB)
 
 
+def test_the_most_it_costs_is_never_rounded_down() -> None:
+    bound = prices.Bound(3600, 0, 1, Decimal("1.001"), Decimal(0), "as given", ())
+
+    assert bound.at_most_usd == Decimal("1.01")
+
+
 def test_only_one_price_for_training_is_a_price() -> None:
     assert prices._dollars(product("1.4"), "ml.g5.xlarge") == [Decimal("1.4")]
     assert prices._dollars(product("1.4", "USE1-Host:ml.g5.xlarge"), "ml.g5.xlarge") == []
