@@ -11,7 +11,7 @@ ends the program with status 143. The next start loads the newest whole checkpoi
 after it; a run that was finished does not train again.
 
 It saves as often as Young's and Daly's formula asks for, from what a save was measured to cost and from
-the mean time between interruptions. *state* is a `State`; for torch it is `janitor_kit.spot_torch.TorchState`.
+the mean time between interruptions. *state* is a `State`; for torch, `janitor_kit.spot_torch.TorchState`.
 """
 
 from __future__ import annotations

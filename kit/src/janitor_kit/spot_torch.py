@@ -5,8 +5,8 @@ The state of a training with torch, so that what is resumed equals bit for bit w
 
 Any object with `state_dict` and `load_state_dict` can be given under a name of its own (a GradScaler, an
 average of the weights). Beside them it keeps gradients that are being accumulated, buffers that differ between
-ranks, every rank's random numbers, and every rank's position in its loader, a torchdata `StatefulDataLoader`.
-Files are read with `weights_only`: a checkpoint cannot run code.
+ranks, and every rank's random numbers and position in its loader, a torchdata `StatefulDataLoader`. Files are
+read with `weights_only`: a checkpoint cannot run code.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def set_numbers(states: dict[str, Any]) -> None:
     if "numpy" in states:
         np = importlib.import_module("numpy")
         kind, keys, *rest = states["numpy"]
-        np.random.set_state((kind, keys.numpy().astype("uint32"), *rest))  # noqa: NPY002 - what was read
+        np.random.set_state((kind, keys.numpy().astype("uint32"), *rest))
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])
 
