@@ -64,7 +64,7 @@ def trainers() -> Iterator[Trainers]:
 
 
 def outcome(home: Path, ranks: int) -> list[tuple[dict[str, Any], list[str]]]:
-    """What each rank ended with, and its losses and samples by step: once, because a repeated step gives the same."""
+    """What each rank ended with, and its losses and samples by step: a repeated step gives the same."""
     results = []
     for rank in range(ranks):
         final = json.loads((home / f"rank-{rank}.json").read_text())
@@ -92,7 +92,7 @@ def damage(home: Path, chance: random.Random) -> str:
 
 
 def survive(trainers: Trainers, home: Path, *, ranks: int, kills: int, seed: int) -> dict[str, int]:
-    """Kill runs until there were *kills*, and compare each with an undisturbed one; what happened how often."""
+    """Kill runs *kills* times, and compare each with an undisturbed one; what happened how often."""
     chance = random.Random(seed)
     bucket = str(home / "bucket")
     assert trainers.train(home / "whole", ranks=ranks, bucket=bucket + "-whole") == [0] * ranks

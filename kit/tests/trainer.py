@@ -2,8 +2,8 @@
 A training for the proofs: dropout, AdamW, a schedule, accumulation, a shuffled loader with two workers.
 
 It reads one order a line, forks a process per rank (so that torch is imported once for all runs), and answers
-with their exit statuses. An order can end a rank by SIGKILL in its nth step, or at its nth operation on a file of
-the checkpoints or of the bucket, which this program sees through Python's audit hooks.
+with their exit statuses. An order can end a rank by SIGKILL in its nth step, or at its nth operation on a
+file of the checkpoints or of the bucket, which this program sees through Python's audit hooks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import random
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ import numpy as np
 import torch
 import torch._dynamo  # what an optimizer imports when it is made: here once for all runs
 import torch.distributed as dist
-from disk_s3 import DiskS3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DistributedSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from disk_s3 import DiskS3
 from janitor_kit.spot import Interrupted, Training
 from janitor_kit.spot_s3 import S3Copies
 from janitor_kit.spot_torch import TorchState
@@ -60,7 +60,7 @@ class Samples(torch.utils.data.Dataset[tuple[int, torch.Tensor, torch.Tensor]]):
 
 
 class Events:
-    """Counts steps and operations on files of the checkpoints and the bucket in one process; one can be its last."""
+    """Counts one process's steps and operations on checkpoints and the bucket; one can be its last."""
 
     def __init__(self, kill: list[Any] | None, folder: str, bucket: str) -> None:
         self.counts = {"step": 0, "save": 0, "upload": 0}
@@ -165,7 +165,7 @@ def rank_process(order: dict[str, Any], rank: int) -> None:
         status = 0
     except Interrupted as stopped:
         status = int(stopped.code or 0)
-    except BaseException as error:  # noqa: BLE001 - its text is the answer
+    except BaseException as error:  # its text is the answer
         Path(f"{order['result']}-{rank}.error").write_text(f"{type(error).__name__}: {error}")
     os._exit(status)
 
@@ -185,10 +185,8 @@ def run(order: dict[str, Any]) -> list[int]:
         statuses[pid] = os.waitstatus_to_exitcode(status)
         left.discard(pid)
         for child in children if statuses[pid] < 0 else [pid]:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # with its loader's workers
-            except ProcessLookupError:
-                continue
     return [statuses[child] for child in children]
 
 

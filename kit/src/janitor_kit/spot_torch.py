@@ -4,9 +4,9 @@ The state of a training with torch, so that what is resumed equals bit for bit w
     state = TorchState(model=model, optimizer=optimizer, scheduler=scheduler, loader=loader)
 
 Any object with `state_dict` and `load_state_dict` can be given under a name of its own (a GradScaler, an
-average of the weights). Beside them it keeps gradients that are being accumulated, buffers that differ between
-ranks, and every rank's random numbers and position in its loader, a torchdata `StatefulDataLoader`. Files are
-read with `weights_only`: a checkpoint cannot run code.
+average of the weights). Beside them it keeps gradients that are being accumulated, buffers that differ
+between ranks, and every rank's random numbers and position in its loader, a torchdata `StatefulDataLoader`.
+Files are read with `weights_only`: a checkpoint cannot run code.
 """
 
 from __future__ import annotations
