@@ -25,8 +25,8 @@ ORGANIZATION: dict[str, Any] = {
     "all_accounts": True,
 }
 DEMANDED = {"permissions_boundary": f"arn:aws:iam::{HOME}:policy/boundary", "role_path": "/platform/"}
-TWO = {"regions": ["eu-west-1", "us-east-1"]}
-SEVENTEEN = {"regions": [f"ap-southeast-{number}" for number in range(1, 18)]}
+TWO: dict[str, Any] = {"regions": ["eu-west-1", "us-east-1"]}
+SEVENTEEN: dict[str, Any] = {"regions": [f"ap-southeast-{number}" for number in range(1, 18)]}
 
 
 def settings(janitor: dict[str, Any] | None = None, **organization: Any) -> Settings:
