@@ -93,7 +93,7 @@ def damage(home: Path, chance: random.Random) -> str:
 
 def survive(trainers: Trainers, home: Path, *, ranks: int, kills: int, seed: int) -> dict[str, int]:
     """Kill runs *kills* times, and compare each with an undisturbed one; what happened how often."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - no secret
     bucket = str(home / "bucket")
     assert trainers.train(home / "whole", ranks=ranks, bucket=bucket + "-whole") == [0] * ranks
     undisturbed = outcome(home / "whole", ranks)

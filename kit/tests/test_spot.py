@@ -265,15 +265,15 @@ def season(folder: Path, save_s: float, ends: list[float], every: int | None = N
 def test_saving_and_rework_cost_at_most_a_tenth_more_than_the_best_in_hindsight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("janitor_kit.checkpoint.flush", lambda path: None)  # a thousand saves of a few bytes
-    for seed, save_s in enumerate((120.0, 600.0)):
-        chance, now, ends = random.Random(seed), 0.0, []
+    monkeypatch.setattr("janitor_kit.checkpoint.flush", lambda _: None)  # a thousand saves of a few bytes
+    for seed, save_s in enumerate((300.0, 900.0)):
+        chance, now, ends = random.Random(seed), 0.0, []  # noqa: S311 - no secret
         while now < 14 * 86_400:
             now += chance.expovariate(1 / 24_000)
             ends.append(now)
         ours = season(tmp_path / f"{seed}", save_s, ends)
 
         best_guess = interval(save_s) / 60
-        tried = [int(best_guess * factor) for factor in (0.5, 0.7, 0.85, 1, 1.2, 1.45, 2)]
+        tried = [int(best_guess * factor) for factor in (0.6, 0.8, 1, 1.25, 1.6)]
         best = min(season(tmp_path / f"{seed}-{every}", save_s, ends, every) for every in tried)
         assert ours <= 1.1 * best, (seed, ours, best)

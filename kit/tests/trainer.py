@@ -134,7 +134,7 @@ def train(order: dict[str, Any], rank: int) -> None:
             for indices, features, wanted in training.steps(loader):
                 update = (training.step + 1) % ACCUMULATE == 0
                 with nullcontext() if update or ranks == 1 else model.no_sync():  # type: ignore[operator]
-                    guess = model(features * (1 + 0.01 * random.random() + 0.01 * np.random.rand()))
+                    guess = model(features * (1 + 0.01 * random.random() + 0.01 * np.random.rand()))  # noqa: S311
                     loss = nn.functional.mse_loss(guess, wanted)
                     (loss / ACCUMULATE).backward()
                 events.happen("step")
