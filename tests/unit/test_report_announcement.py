@@ -218,6 +218,8 @@ def test_what_is_found_is_counted_by_its_own_name() -> None:
         for k in range(2)
     ]
     assert shown(posted(sweep("spot-training", *found)).main)[0].endswith("2 new job families")
+    of_old = [replace(one, verdict=replace(one.verdict, noun="bucket of old objects")) for one in found]
+    assert shown(posted(sweep("storage-tiering", *of_old)).main)[0].endswith("2 new buckets of old objects")
 
 
 def test_different_actions_are_counted() -> None:
