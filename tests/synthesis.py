@@ -90,7 +90,7 @@ def synthesise(
     if more is not None:
         return _made(outdir, settings, more, checked=checked)
     run = _of_all_workers(outdir)
-    about = repr((settings.janitor, settings.bill, settings.plan, *settings.sections.items()))
+    about = repr(sorted(vars(settings).items()))  # whatever there is in settings
     name = hashlib.sha256(about.encode()).hexdigest()
     with (run / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # released when it is closed
