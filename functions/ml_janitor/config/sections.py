@@ -15,7 +15,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole, Writer
+from ml_janitor.config.organization import (
+    Boundary,
+    ExemptRole,
+    KeyArn,
+    RolePath,
+    SecurityGroup,
+    Subnet,
+    UndoRole,
+    Writer,
+)
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -30,10 +39,13 @@ from ml_janitor.config.values import (
     Duration,
     Group,
     Hours,
+    InstanceType,
+    KeepAlive,
     Percent,
     Place,
     Region,
     Requests,
+    Runtime,
     Schedule,
     SettlingDays,
     SpanDays,
@@ -142,6 +154,22 @@ class PlanSection(BaseModel):
     }
     weekly_advice: Weekday = "Mon"
     aws_opinions: bool = False
+
+
+class PoliciesSection(BaseModel):
+    """
+    `[policies]`: what `janitor policies write` limits, beside the tags that untagged-resources requires.
+
+    Jobs may state a MaxRuntime of at most *max_runtime* and keep their instances for at most *max_keep_alive*
+    after it, on *instance_types* alone, if there are any. *exempt_roles* are refused nothing.
+    """
+
+    model_config = STRICT
+
+    max_runtime: Runtime = timedelta(days=1)
+    max_keep_alive: KeepAlive = timedelta(minutes=30)
+    instance_types: list[InstanceType] = []
+    exempt_roles: list[ExemptRole] = []
 
 
 class DetectorSection(BaseModel):

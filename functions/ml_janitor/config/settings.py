@@ -18,6 +18,7 @@ from ml_janitor.config.sections import (
     DetectorSection,
     JanitorSection,
     PlanSection,
+    PoliciesSection,
     section_model,
     validated,
 )
@@ -42,15 +43,18 @@ class Settings:
 
     def __init__(
         self,
+        *,
         janitor: JanitorSection,
         bill: BillSection,
         plan: PlanSection,
+        policies: PoliciesSection,
         sections: Mapping[str, DetectorSection],
         registry: Registry,
     ) -> None:
         self.janitor = janitor
         self.bill = bill
         self.plan = plan
+        self.policies = policies
         self.sections = sections
         self.registry = registry
 
@@ -73,10 +77,11 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "bill", "plan", "detectors"])
+        check_keys("", tables, ["janitor", "bill", "plan", "policies", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
         plan = validated(PlanSection, tables.get("plan", {}), "plan")
+        policies = validated(PoliciesSection, tables.get("policies", {}), "policies")
         check_budgets(bill)
         check_keys("plan.hours", plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
@@ -90,7 +95,9 @@ class Settings:
             )
             for detector in registry
         }
-        settings = cls(janitor, bill, plan, sections, registry)
+        settings = cls(
+            janitor=janitor, bill=bill, plan=plan, policies=policies, sections=sections, registry=registry
+        )
         for detector in registry:
             settings.detector(detector)
             settings.check_arms(detector)
