@@ -11,7 +11,8 @@ import pytest
 from aws_cdk import assertions, aws_ecr, aws_iam, aws_s3, aws_sagemaker
 from constructs import Construct
 
-from ml_janitor_cli.policies.documents import Wanted, written
+from ml_janitor_cli.policies.documents import written
+from ml_janitor_cli.policies.statements import Wanted
 
 LACKS = r".*AWS::SageMaker::Endpoint lacks the required tags {}$"
 

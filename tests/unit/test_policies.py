@@ -15,7 +15,9 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 from docs import policy_kinds
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor_cli.policies import documents
-from ml_janitor_cli.policies.documents import ImpossibleError, Wanted, written
+from ml_janitor_cli.policies import statements as stated
+from ml_janitor_cli.policies.documents import ImpossibleError, written
+from ml_janitor_cli.policies.statements import Wanted
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 TAGS = ("team", "cost-center")
@@ -49,8 +51,8 @@ def verdict(name: str, action: str, context: Context) -> Decision:
 
 def test_the_data_are_those_of_the_references_packaged() -> None:
     assert json.loads(policy_kinds.PATH.read_text()) == policy_kinds.packaged()
-    assert {kind["kind"] for kind in documents.data()["kinds"]} == {kind.type for kind in inventory.KINDS}
-    assert all(kind["actions"] for kind in documents.data()["kinds"])
+    assert {kind["kind"] for kind in stated.data()["kinds"]} == {kind.type for kind in inventory.KINDS}
+    assert all(kind["actions"] for kind in stated.data()["kinds"])
 
 
 @pytest.mark.parametrize("name", ["required-tags.scp.json", "job-limits.scp.json", "job-limits.iam.json"])

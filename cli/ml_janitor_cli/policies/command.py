@@ -19,7 +19,8 @@ from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
 from ml_janitor_cli.audit import replace_file
 from ml_janitor_cli.failures import FailedError
-from ml_janitor_cli.policies.documents import ImpossibleError, Wanted, written
+from ml_janitor_cli.policies.documents import ImpossibleError, written
+from ml_janitor_cli.policies.statements import Wanted
 
 policies = typer.Typer(rich_markup_mode=None, add_completion=False)
 
