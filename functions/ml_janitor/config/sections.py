@@ -15,7 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole, Writer
+from ml_janitor.config.organization import (
+    Account,
+    Boundary,
+    ExternalId,
+    KeyArn,
+    OrganizationId,
+    RolePath,
+    SecurityGroup,
+    Subnet,
+    UndoRole,
+    Unit,
+    Writer,
+)
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -142,6 +154,33 @@ class PlanSection(BaseModel):
     }
     weekly_advice: Weekday = "Mon"
     aws_opinions: bool = False
+
+
+class OrganizationSection(BaseModel):
+    """
+    `[organization]`: the accounts that are looked at from one.
+
+    They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*; those in
+    *without* are left out of the last two. *regions* are those to look at, every enabled one if empty. Each
+    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*.
+    """
+
+    model_config = STRICT
+
+    id: OrganizationId = ""
+    janitor_account: Account = ""
+    external_id: ExternalId = ""
+    callers: list[Writer] = []
+    accounts: list[Account] = []
+    units: list[Unit] = []
+    all_accounts: bool = False
+    without: list[Account] = []
+    regions: list[Region] = []
+
+    @property
+    def used(self) -> bool:
+        """Whether there are accounts to look at besides the one that a session is in."""
+        return bool(self.accounts or self.units or self.all_accounts)
 
 
 class DetectorSection(BaseModel):
