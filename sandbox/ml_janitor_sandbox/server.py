@@ -129,7 +129,7 @@ class Application:
         try:
             if refused := self.gate.refusal(asked, environ):
                 return wire.error(asked, refused.status, refused.code, refused.message)
-            reply = answer_locally(asked) or self._moto(environ)
+            reply = answer_locally(asked, environ) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
             return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)

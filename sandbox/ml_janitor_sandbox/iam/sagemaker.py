@@ -44,6 +44,7 @@ NESTED: Mapping[str, tuple[str, ...]] = {
 }
 SAME_AS = {
     "CreatePresignedNotebookInstanceUrl": "NotebookInstance",
+    "InvokeEndpoint": "Endpoint",
     "ListClusterNodes": "Cluster",
     "ListTrainingJobsForHyperParameterTuningJob": "HyperParameterTuningJob",
     "UpdateEndpointWeightsAndCapacities": "Endpoint",
