@@ -47,8 +47,8 @@ class Job:
     script in it. Without both, *image* says itself what to run. One of *max_runtime* and *max_usd* is
     required; with both, the shorter limit counts. *required_tags* are the keys that must be among *tags*.
     "{job}" in *checkpoints* becomes the job's name; a path without it is resumed by the next job, which
-    trains nothing if that run was finished. *allowance* is what download and upload may take, billed beside the
-    limit. *request* adds members of CreateTrainingJob that this class has not, such as VpcConfig.
+    trains nothing if that run was finished. *allowance* is what download and upload may take, billed beside
+    the limit. *request* adds members of CreateTrainingJob that this class has not, such as VpcConfig.
     """
 
     name: str
