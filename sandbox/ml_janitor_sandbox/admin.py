@@ -67,7 +67,9 @@ class Admin:
             ("POST", "metrics"): _metrics,
             ("POST", "iam"): self._roles,
             ("DELETE", "iam"): self._open,
-            ("POST", "iam/credentials"): lambda given: gate.credentials(given["role"], given.get("service")),
+            ("POST", "iam/credentials"): lambda given: gate.credentials(
+                given["role"], given.get("service"), given.get("via") or ""
+            ),
             ("GET", "iam/record"): lambda _: gate.record(),
             ("DELETE", "iam/record"): self._forget,
             ("POST", "stacks"): _stacks,
