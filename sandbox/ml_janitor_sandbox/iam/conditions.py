@@ -72,6 +72,7 @@ KEYS = {
     "application-autoscaling:service-namespace",
     "aws:principalaccount",
     "aws:principalarn",
+    "aws:principalorgid",
     "aws:requestedregion",
     "aws:resourceaccount",
     "aws:sourceaccount",
