@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import describe
+from ml_janitor.aws.answers import describe, refused_as
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.organization import NotListedError, accounts, enabled_regions, member_session
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
+
+NOT_TAKEN_ON = (
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id "
+    "(docs/organization.md)"
+)
+"""What AWS refuses alike: its own words name each role, and none of these reasons."""
 
 UNKNOWN = "unknown"
 """Stands for the regions of an account that nobody could ask for them."""
@@ -113,7 +119,8 @@ def organization_sweeps(
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
-    return Report(time=setup.now, account=None, sweeps=tuple(ordered)), prices.problems
+    only = listed[0] if len(listed) == 1 else None
+    return Report(time=setup.now, account=only, sweeps=tuple(ordered)), prices.problems
 
 
 def account_sweeps(
@@ -133,7 +140,8 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            refused[detector.name] = f"could not be read: {describe(error)}"
+            why = NOT_TAKEN_ON if refused_as(error, ("AccessDenied",)) else describe(error)
+            refused[detector.name] = f"could not be read: {why}"
     regions = tuple(wanted)
     if sessions:
         enabled = enabled_regions(janitor.client(next(iter(sessions.values())), "ec2"))

@@ -112,13 +112,13 @@ def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organizati
     assert ran.status == 1
     assert sweeps(ran)[first, REGION] == [None, None]
     (refused,) = filter(None, sweeps(ran)[second, REGION])
-    assert refused.startswith("could not be read: AssumeRole: AccessDenied")
+    assert refused.startswith("could not be read: its role cannot be taken on")
     assert {one["account"] for one in ran.document["results"]} == {first, second}
 
     nothing: Ran = audit(two, {first: roles[first]}, "--all")
     assert nothing.status == 1
     assert f"every detector in {second} {REGION}" in nothing.flat
-    assert "could not be read: AssumeRole: AccessDenied" in nothing.flat
+    assert "could not be read: its role cannot be taken on" in nothing.flat
 
 
 @pytest.mark.parametrize("wrong", ["caller", "external id", "organization"])
@@ -135,7 +135,7 @@ def test_roles_are_for_the_named_callers_with_the_external_id_from_within(
     assert (ran.status, ran.document["results"]) == (1, [])
     errors = [error for each in sweeps(ran).values() for error in each]
     assert len(errors) == len(two.members) * len(NAMES)
-    assert all(str(error).startswith("could not be read: AssumeRole: AccessDenied") for error in errors)
+    assert all(str(error).startswith("could not be read: its role cannot be taken on") for error in errors)
 
 
 def test_without_the_external_id_no_role_is_taken_on(box: Control, two: Organization) -> None:

@@ -174,4 +174,4 @@ def whose(report: Report) -> str:
     """Which account *report* is about, or how many."""
     if len(report.accounts) > 1:
         return f"{len(report.accounts)} accounts"
-    return f"account {plain(report.account or next(iter(report.accounts), 'unknown'))}"
+    return f"account {plain(report.account or 'unknown')}"
