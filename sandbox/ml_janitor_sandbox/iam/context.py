@@ -48,6 +48,8 @@ class RequestContext:
         }
         if organization := accounts.organization_id(self.caller.account):
             found["aws:principalorgid"] = (organization,)
+        if self.caller.via:
+            found["aws:calledvia"] = (self.caller.via,)
         params = self.call.params
         if keys := (*_tags(params), *(params.get("TagKeys") or params.get("tagKeys") or ())):
             found["aws:tagkeys"] = keys
