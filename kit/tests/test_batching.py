@@ -76,6 +76,16 @@ def test_a_batch_waits_max_delay_for_more_unless_it_is_full() -> None:
     assert model.batches == [[1], [2, 3]]
 
 
+def test_a_full_queue_is_not_kept_waiting_for_a_batch_that_cannot_fill() -> None:
+    loop = VirtualLoop()
+
+    async def main() -> None:
+        async with Batcher(Model(), max_batch=9, max_delay=60, max_queue=2) as batcher:
+            assert await asyncio.wait_for(asyncio.gather(*map(batcher, range(3))), 1) == [0, 2, 4]
+
+    run(main(), loop)
+
+
 def plain(batch: list[int]) -> list[int]:
     return [number * 2 for number in batch]
 
@@ -278,6 +288,20 @@ def test_a_bucket_that_fails_is_its_callers_error_alone() -> None:
 
     found = run(main())
     assert [type(one) for one in found] == [ZeroDivisionError, TypeError, int]
+
+
+def test_closing_does_not_wait_for_a_batch_to_fill() -> None:
+    loop = VirtualLoop()
+
+    async def main() -> None:
+        batcher = Batcher(Model(), max_delay=60)
+        answer = asyncio.create_task(batcher(1))
+        await asyncio.sleep(0.5)
+        await batcher.close()
+        assert await answer == 2
+        assert loop.time() == pytest.approx(0.51)
+
+    run(main(), loop)
 
 
 @pytest.mark.parametrize("drain", [True, False])

@@ -318,10 +318,7 @@ class Batcher(Generic[Req, Res]):
             answers = answers if inspect.isawaitable(answers) else _listed(answers)
         except BaseException as raised:  # whatever it is, the callers must not wait forever
             error = raised
-        try:
-            loop.call_soon_threadsafe(self._finish, batch, answers, error)
-        except RuntimeError:  # the loop was closed meanwhile, and with it all who waited
-            return
+        loop.call_soon_threadsafe(self._finish, batch, answers, error)  # if it was closed, nobody waits
 
     def _await(self, batch: list[_Entry[Req, Res]], answers: Any = None) -> None:
         async def listed() -> list[Res | BaseException]:
@@ -344,7 +341,7 @@ class Batcher(Generic[Req, Res]):
             error = WrongAnswersError(f"the model returned {len(answers)} answers for {len(batch)} requests")
         elif self._bisect and len(batch) > 1 and _at_fault(error):
             middle = len(batch) // 2
-            self._halves.extendleft((batch[middle:], batch[:middle]))
+            self._halves += (batch[:middle], batch[middle:])
             batch = []
         for entry, answer in zip(batch, answers if error is None else [error] * len(batch), strict=True):
             if isinstance(answer, BaseException):
