@@ -158,3 +158,15 @@ def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="written by 2 ranks, and this run has 1"):
         state.load(tmp_path)
+
+
+def test_the_script_in_the_docs_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "kit.md").read_text()
+    script = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+
+    exec(script.replace("/opt/ml/", ""), {})  # noqa: S102 - our own
+
+    (last,) = sorted((tmp_path / "checkpoints").iterdir())[-1:]
+    assert last.name == "step-000000000024-000"
+    assert read(tmp_path / "model.pt").keys() == read(last / "model.pt").keys()
