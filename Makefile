@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
-.PHONY: pictures prices night kit-test kit-soak
+.PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
 help: ## List the targets
@@ -72,11 +72,23 @@ kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
 
+kit: setup ## Train in the sandbox what the kit launches, interrupted and undisturbed, and compare losses and bills
+	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py
+
 kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
 	cd kit && .venv/bin/python -m pytest -n 2 -q
 
 kit-soak: kit/.venv/.made ## Run the kit's long tests
 	cd kit && .venv/bin/python -m pytest -n 2 -q -m long
+
+# Ray alone is 70 MB to load, and nothing else needs it.
+kit/bench/.venv/.made: kit/bench/requirements.txt
+	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/bench/.venv
+	kit/bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r kit/bench/requirements.txt
+	@touch $@
+
+kit-bench: kit/bench/.venv/.made ## Measure the kit's batcher beside others, as ratios of one run; takes six minutes
+	PYTHONPATH=kit/src kit/bench/.venv/bin/python kit/bench/batching.py
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
@@ -150,5 +162,5 @@ dist: setup ## Build the wheel and the source distribution into dist/
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
 
 clean: ## Remove everything that was made
-	rm -rf .venv kit/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -150,6 +150,13 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
 
 
 @pytest.mark.usefixtures("aws")
+def test_a_path_of_checkpoints_may_be_the_jobs_own() -> None:
+    plan = planned(replace(JOB, checkpoints="s3://models/checkpoints/{job}/x"))
+
+    assert plan.request["CheckpointConfig"]["S3Uri"] == "s3://models/checkpoints/churn-20261006-030000/x"
+
+
+@pytest.mark.usefixtures("aws")
 def test_a_built_in_algorithm_gets_plain_text() -> None:
     plan = planned(
         replace(JOB, hyperparameters={"objective": "binary", "rounds": 5}, spot=False, max_wait=None)

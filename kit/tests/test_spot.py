@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -277,3 +279,29 @@ def test_saving_and_rework_cost_at_most_a_tenth_more_than_the_best_in_hindsight(
         tried = [int(best_guess * factor) for factor in (0.6, 0.8, 1, 1.25, 1.6)]
         best = min(season(tmp_path / f"{seed}-{every}", save_s, ends, every) for every in tried)
         assert ours <= 1.1 * best, (seed, ours, best)
+
+
+@pytest.mark.long
+def test_steps_that_do_not_save_cost_at_most_a_hundredth(tmp_path: Path) -> None:
+    block, steps = bytes(1_000_000), range(20)  # a step of about half a millisecond: a short one
+
+    def bare() -> None:
+        for _ in steps:
+            hashlib.sha256(block).digest()
+
+    def safe(training: Training) -> None:
+        training.batch = 0
+        for _ in training.steps(steps):
+            hashlib.sha256(block).digest()
+
+    with Training(Sum(), tmp_path) as training:
+        safe(training)  # saves once, and not again for minutes
+        training._due = math.inf
+        seconds: dict[str, list[float]] = {"bare": [], "safe": []}
+        for _ in range(500):  # short rounds: a busy machine leaves some of them alone
+            for name, loop in (("bare", bare), ("safe", lambda: safe(training))):
+                began = time.process_time()
+                loop()
+                seconds[name].append(time.process_time() - began)
+    ratio = min(seconds["safe"]) / min(seconds["bare"])
+    assert ratio <= 1.01, ratio

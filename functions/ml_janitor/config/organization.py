@@ -27,6 +27,15 @@ def _undo_role(value: str) -> str:
     return value
 
 
+def _exempt_role(value: str) -> str:
+    if not re.fullmatch(rf"arn:{PARTITION}:iam::(\d{{12}}|\*):role/[\w+=,.@/*?-]{{1,512}}", value, re.ASCII):
+        raise ValueError(
+            "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
+            '"arn:aws:iam::*:role/break-glass-*"'
+        )
+    return value
+
+
 def _writer(value: str) -> str:
     name = r"(role|user)/[\w+=,.@/*?-]{1,512}"
     if not re.fullmatch(rf"arn:{PARTITION}:iam::\d{{12}}:{name}", value, re.ASCII):
@@ -95,6 +104,7 @@ OrganizationId = Annotated[str, AfterValidator(_organization)]
 ExternalId = Annotated[str, AfterValidator(_external_id)]
 Boundary = Annotated[str, AfterValidator(_boundary)]
 UndoRole = Annotated[str, AfterValidator(_undo_role)]
+ExemptRole = Annotated[str, AfterValidator(_exempt_role)]
 Writer = Annotated[str, AfterValidator(_writer)]
 RolePath = Annotated[str, AfterValidator(_path)]
 Subnet = Annotated[str, AfterValidator(_subnet)]

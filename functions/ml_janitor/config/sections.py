@@ -18,6 +18,7 @@ from ml_janitor.config.layers import SettingsError, check_keys, written_as
 from ml_janitor.config.organization import (
     Account,
     Boundary,
+    ExemptRole,
     ExternalId,
     KeyArn,
     OrganizationId,
@@ -42,10 +43,13 @@ from ml_janitor.config.values import (
     Duration,
     Group,
     Hours,
+    InstanceType,
+    KeepAlive,
     Percent,
     Place,
     Region,
     Requests,
+    Runtime,
     Schedule,
     SettlingDays,
     SpanDays,
@@ -181,6 +185,22 @@ class OrganizationSection(BaseModel):
     def used(self) -> bool:
         """Whether there are accounts to look at besides the one that a session is in."""
         return bool(self.accounts or self.units or self.all_accounts)
+
+
+class PoliciesSection(BaseModel):
+    """
+    `[policies]`: what `janitor policies write` limits, beside the tags that untagged-resources requires.
+
+    Jobs may state a MaxRuntime of at most *max_runtime* and keep their instances for at most *max_keep_alive*
+    after it, on *instance_types* alone, if there are any. *exempt_roles* are refused nothing.
+    """
+
+    model_config = STRICT
+
+    max_runtime: Runtime = timedelta(days=1)
+    max_keep_alive: KeepAlive = timedelta(minutes=30)
+    instance_types: list[InstanceType] = []
+    exempt_roles: list[ExemptRole] = []
 
 
 class DetectorSection(BaseModel):

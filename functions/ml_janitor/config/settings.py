@@ -19,6 +19,7 @@ from ml_janitor.config.sections import (
     JanitorSection,
     OrganizationSection,
     PlanSection,
+    PoliciesSection,
     section_model,
     validated,
 )
@@ -47,6 +48,7 @@ class Settings:
         janitor: JanitorSection,
         bill: BillSection,
         plan: PlanSection,
+        policies: PoliciesSection,
         organization: OrganizationSection,
         sections: Mapping[str, DetectorSection],
         registry: Registry,
@@ -54,6 +56,7 @@ class Settings:
         self.janitor = janitor
         self.bill = bill
         self.plan = plan
+        self.policies = policies
         self.organization = organization
         self.sections = sections
         self.registry = registry
@@ -77,10 +80,11 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "bill", "plan", "organization", "detectors"])
+        check_keys("", tables, ["janitor", "bill", "plan", "policies", "organization", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
         plan = validated(PlanSection, tables.get("plan", {}), "plan")
+        policies = validated(PoliciesSection, tables.get("policies", {}), "policies")
         organization = validated(OrganizationSection, tables.get("organization", {}), "organization")
         check_budgets(bill)
         check_keys("plan.hours", plan.hours, list(Change))
@@ -101,6 +105,7 @@ class Settings:
             janitor=janitor,
             bill=bill,
             plan=plan,
+            policies=policies,
             organization=organization,
             sections=sections,
             registry=registry,

@@ -37,7 +37,7 @@ data in another region. The file is TOML (Python 3.11 or newer) or JSON:
   source = "src"                        # packed and uploaded; beside this file
   entry = "train.py"
   output = "s3://bucket/models"
-  checkpoints = "s3://bucket/checkpoints/churn"
+  checkpoints = "s3://bucket/checkpoints/{job}"   # without {job}, the next job resumes this one
   max_usd = 50                          # or max_runtime = "6h"
   max_wait = "2d"
   tags = { project = "churn", owner = "ana@example.com" }
@@ -230,7 +230,7 @@ def described(plan: Plan, job: Job) -> str:
         lines += [
             f"  at most ${bound.at_most_usd}: {limit}, at ${bound.hourly_usd:.3f} an hour",
             (
-                f"  ${bound.instance_usd} for an instance-hour ({bound.source}), "
+                f"  ${bound.instance_usd:f} for an instance-hour ({bound.source}), "
                 f"${bound.volumes_usd:.3f} an hour for {bound.instances} x {job.volume_gb} GB"
             ),
         ]

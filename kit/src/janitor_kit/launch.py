@@ -33,6 +33,7 @@ OWN = {
 """Members that a job's `request` may not set: a limit would not hold otherwise."""
 MOST_TAGS = 50
 MOST_RETRIES = 30
+OF_THIS_JOB = "{job}"
 CHECKPOINT_DIR = "CHECKPOINT_DIR"
 """The variable that tells the script where its checkpoints belong."""
 
@@ -45,8 +46,9 @@ class Job:
     *source* is a folder, packed with the files and folders of *also*, or an s3:// tarball; *entry* is the
     script in it. Without both, *image* says itself what to run. One of *max_runtime* and *max_usd* is
     required; with both, the shorter limit counts. *required_tags* are the keys that must be among *tags*.
-    *allowance* is what download and upload may take, billed beside the limit. *request* adds members of
-    CreateTrainingJob that this class has not, such as VpcConfig.
+    "{job}" in *checkpoints* becomes the job's name; a path without it is resumed by the next job, which
+    trains nothing if that run was finished. *allowance* is what download and upload may take, billed beside
+    the limit. *request* adds members of CreateTrainingJob that this class has not, such as VpcConfig.
     """
 
     name: str
@@ -241,7 +243,8 @@ def request_of(
     }
     environment = dict(job.environment)
     if job.checkpoints:
-        request["CheckpointConfig"] = {"S3Uri": job.checkpoints, "LocalPath": job.checkpoint_dir}
+        at = job.checkpoints.replace(OF_THIS_JOB, name)
+        request["CheckpointConfig"] = {"S3Uri": at, "LocalPath": job.checkpoint_dir}
         environment.setdefault(CHECKPOINT_DIR, job.checkpoint_dir)
     if job.spot and job.max_wait is not None:
         stop["MaxWaitTimeInSeconds"] = job.max_wait

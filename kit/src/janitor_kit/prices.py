@@ -130,7 +130,7 @@ def _dollars(product: Mapping[str, Any], instance_type: str) -> list[Decimal]:
     if not re.fullmatch(rf"(?:[A-Z0-9]+-)?Train:{re.escape(instance_type)}", usage):
         return []
     found = (
-        (dimension.get("unit", ""), Decimal(dimension["pricePerUnit"].get("USD", 0)))
+        (dimension.get("unit", ""), Decimal(dimension["pricePerUnit"].get("USD", 0)).normalize())
         for term in product.get("terms", {}).get("OnDemand", {}).values()
         for dimension in term["priceDimensions"].values()
     )
