@@ -198,7 +198,9 @@ def _covered(
     while start < end:
         after = start + HOUR
         spent = sum(
-            hourly if since <= start and after <= until else float(one.quantity(start, after, now) * one.price)
+            hourly
+            if since <= start and after <= until
+            else float(one.quantity(start, after, now) * one.price)
             for one, since, until, hourly in used
             if since < after and start < until
         )
