@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import rarities
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, REGION, seed_demo
 from declared import Declared, listed, statements, without
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host
@@ -28,7 +28,6 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.iam import IamControl
@@ -71,7 +70,7 @@ OF_FINDINGS = {"sagemaker:ListTags", "tag:GetResources"}
 def account(_sandbox: Sandbox) -> Iterator[str]:
     """The demo account and its rarities, made once: nothing here changes what is judged."""
     Control(_sandbox.url).reset()
-    demo.seed(_sandbox.url)
+    seed_demo(Control(_sandbox.url))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
