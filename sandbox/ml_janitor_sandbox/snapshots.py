@@ -9,18 +9,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Condition, Lock, RLock
 from typing import Any
+from weakref import WeakValueDictionary
 
+from moto.awslambda.models import LambdaStorage
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import model_data
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.fixes.declared_objects import WITH_BYTES
+from ml_janitor_sandbox.patches import PATCHES, Patch
 
 # Nobody holds what moto locks while a snapshot is taken, and a copy has a lock of its own.
 copyreg.pickle(type(Lock()), lambda _: (Lock, ()))
 copyreg.pickle(type(RLock()), lambda _: (RLock, ()))
 copyreg.pickle(Condition, lambda _: (Condition, ()))
+
+
+def lambdas(self: LambdaStorage, memo: dict[int, Any]) -> LambdaStorage:
+    """Lambda's functions; those that are found by ARN are the copies, which weak references are not."""
+    twin: Any = object.__new__(type(self))
+    memo[id(self)] = twin
+    held: dict[str, Any] = dict(self.__dict__)
+    by_arn = held.pop("_arns")
+    twin.__dict__ |= copy.deepcopy(held, memo)
+    twin._arns = WeakValueDictionary(copy.deepcopy(dict(by_arn), memo))
+    return twin  # type: ignore[no-any-return]
+
+
+PATCHES.append(Patch("moto.awslambda.models:LambdaStorage.__deepcopy__", lambdas, was=None))
 
 
 @dataclass(frozen=True, slots=True)

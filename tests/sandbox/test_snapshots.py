@@ -43,6 +43,9 @@ def build(aws: Clients, control: Control) -> None:
     )
     aws("dynamodb").put_item(TableName="ledger", Item=ID)
     aws("iam").create_role(RoleName="ml", AssumeRolePolicyDocument="{}")
+    aws("lambda").create_function(
+        FunctionName="janitor", Role="arn:aws:iam::123456789012:role/ml", Code={"ZipFile": b""}, Handler="a.b"
+    )
     aws("sagemaker").create_model(ModelName="churn", ExecutionRoleArn="arn:aws:iam::123456789012:role/ml")
     called(control, 3.0)
     control.set_durations({"endpoint.create": 7})
@@ -61,6 +64,7 @@ def seen(aws: Clients, control: Control) -> list[Any]:
         [one["Key"] for one in aws("s3").list_objects_v2(Bucket="models").get("Contents", ())],
         visible["ApproximateNumberOfMessages"],
         aws("dynamodb").scan(TableName="ledger")["Items"],
+        [one["FunctionName"] for one in aws("lambda").list_functions()["Functions"]],
         [role["CreateDate"] for role in aws("iam").list_roles()["Roles"]],
         [(one["ModelName"], one["CreationTime"]) for one in aws("sagemaker").list_models()["Models"]],
         [one["Sum"] for one in call(Namespace="Own", MetricName="Calls", **asked)["Datapoints"]],
@@ -75,6 +79,7 @@ def change(aws: Clients, control: Control) -> None:
     aws("sqs").send_message(QueueUrl=URL, MessageBody="two")
     aws("dynamodb").put_item(TableName="ledger", Item={"id": {"S": "2"}})
     aws("sagemaker").delete_model(ModelName="churn")
+    aws("lambda").delete_function(FunctionName="janitor")
     aws("iam").create_role(RoleName="other", AssumeRolePolicyDocument="{}")
     called(control, 4.0)
 
@@ -103,3 +108,17 @@ def test_what_was_never_kept_changes_nothing(control: Control, aws: Clients) -> 
     control.reset()
     with pytest.raises(ClientError, match="NoSuchBucket"):
         aws("s3").list_objects_v2(Bucket="models")
+
+
+def test_what_was_about_to_happen_happens_after_it_too(
+    control: Control, sagemaker: Any, endpoint: Callable[..., str], later: Callable[..., None]
+) -> None:
+    endpoint("leaving")
+    sagemaker.delete_endpoint(EndpointName="leaving")
+    control.keep("leaving")
+
+    for _ in range(2):
+        assert control.restore("leaving") == {}
+        assert sagemaker.describe_endpoint(EndpointName="leaving")["EndpointStatus"] == "Deleting"
+        later(minutes=10)
+        assert sagemaker.list_endpoints()["Endpoints"] == []
