@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +43,7 @@ class Measured:
     *why* is why its *use* is not known, *cannot* why serverless inference cannot do the same.
     """
 
+    name: str = ""
     hourly_usd: float | None = None
     instance: str = ""
     instances: int = 1
@@ -156,9 +157,9 @@ def compared(
     each = seconds if seconds is not None or found.use is None else found.use.seconds
     if found.cannot is None and (monthly is None or each is None):
         if found.why:
-            raise FailedError(f"its use is not known: {found.why}; give --requests and --ms")
+            raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.Refused("give --requests and --ms, or --endpoint NAME")
-    return estimates.inference(
+    estimate = estimates.inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,
@@ -172,6 +173,9 @@ def compared(
         slower=slower,
         cannot=found.cannot,
     )
+    if found.use is None or found.cannot is not None or monthly:
+        return estimate
+    return replace(estimate, advice="No request came in 14 days: delete it, if idle-endpoints finds it too.")
 
 
 def read(at: Account, name: str) -> Measured:
@@ -199,13 +203,17 @@ def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: da
         why_not = _model(aws, served.model or "")
     if why_not is None and size and (size[0] > MOST_GB or size[1] > MOST_AT_ONCE):
         why_not = (
-            f"it needs {size[0]} GB for each of {size[1]} requests at once, and serverless inference has"
-            f" {MOST_GB} GB and {MOST_AT_ONCE} requests"
+            f"it needs {size[0]} GB, and serverless inference has {MOST_GB} GB"
+            if size[0] > MOST_GB
+            else f"it serves {size[1]} requests at once, and serverless inference {MOST_AT_ONCE}"
         )
     memory = size[0] if size and size[0] <= MOST_GB else None
     price = found.serverless[memory - 1].hourly_usd if memory else None
     usd = found.price.hourly_usd
+    if not served.type:
+        raise edge.Refused(f"{found.target.name} cannot be compared: {why_not}")
     return Measured(
+        name=found.target.name,
         hourly_usd=None if usd is None else float(usd),
         instance=served.type,
         instances=sum(one.variant.instances for one in variants),

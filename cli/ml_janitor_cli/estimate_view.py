@@ -24,6 +24,8 @@ Instance = Annotated[
     str | None,
     typer.Option(metavar="TYPE", help="The instance; its price is of a dated table for us-east-1."),
 ]
+LEAST = 0.001
+"""Below which nobody cares how little it is, except of dollars."""
 UNKNOWN = "–"  # noqa: RUF001 - what a table has where nothing is known
 Price = Annotated[float | None, typer.Option(metavar="USD", help="Dollars an hour of an instance.")]
 Region = Annotated[str | None, typer.Option(metavar="REGION", help="Where it is.")]
@@ -108,5 +110,7 @@ def shown(figure: Figure, unknown: str = "unknown") -> str:
             return f"{value:.1%}"
         case "requests":
             return f"{value:,.0f}"
+        case unit if 0 < value < LEAST:
+            return f"<{LEAST} {unit}"
         case unit:
             return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"

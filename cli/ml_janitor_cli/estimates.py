@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ml_janitor.core import commitment
 from ml_janitor.core.cost import HOURS_PER_MONTH
@@ -108,9 +108,15 @@ def inference(
     each = seconds * slower * memory_gb * gb_second_usd + payload_gb * transfer_usd
     serverless, even = requests * each, always / each if each else math.inf
     first = cold_start + seconds * slower
+    figures: tuple[Figure, ...] = (
+        Figure("serverless_usd", "serverless, a month", serverless),
+        Figure("break_even_requests", "requests a month at which both cost the same", even, "requests"),
+        Figure("first_request_seconds", "the first request after a pause", first, "seconds"),
+    )
     advice = "Serverless inference costs less." if serverless < always else "The endpoint costs no more."
     if cannot is not None:
         advice = f"Keep the endpoint: {cannot}."
+        figures = tuple(replace(one, value=None) for one in figures)
     elif first > latency and serverless < always:
         advice = (
             f"Serverless inference costs less, but the first request after a pause takes about {first:.3g} s,"
@@ -119,9 +125,7 @@ def inference(
     return Estimate(
         (
             Figure("always_on_usd", "always on, a month", always),
-            Figure("serverless_usd", "serverless, a month", serverless),
-            Figure("break_even_requests", "requests a month at which both cost the same", even, "requests"),
-            Figure("first_request_seconds", "the first request after a pause", first, "seconds"),
+            *figures,
         ),
         advice,
         "GPUs, VPCs, several models or variants and data capture, which serverless inference does not have",

@@ -215,4 +215,6 @@ def _days(found: Saving) -> float:
 def _payback(found: Saving) -> str:
     if found.month <= 0:
         return "What moves now saves nothing." if found.moved else "Nothing is old enough to move now."
-    return f"The fees are back after {_days(found):.2g} days; until then, leaving it costs less."
+    if (days := _days(found)) < 1:
+        return "The fees are back within a day."
+    return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."

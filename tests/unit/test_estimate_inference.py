@@ -63,6 +63,7 @@ def test_without_requests_serverless_costs_nothing() -> None:
 
     assert one.values["serverless_usd"] == 0
     assert one.values["always_on_usd"] == pytest.approx(0.23 * 730)
+    assert one.advice.startswith("No request came in 14 days")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,8 @@ def test_without_requests_serverless_costs_nothing() -> None:
     [
         (quiet(type="ml.g5.xlarge"), {}, "has accelerators"),
         (quiet(number=2), {}, "2 variants"),
-        (quiet(memory=1.06), {}, "it needs 7 GB for each of 3 requests at once"),
+        (quiet(memory=1.06), {}, "it needs 7 GB, and serverless"),
+        (quiet(at_once=141), {}, "it serves 202 requests at once"),
         (quiet(), {"VpcConfig": {}}, "its model is in a VPC"),
         (quiet(), {"PrimaryContainer": {"Mode": "MultiModel"}}, "holds several models"),
     ],
@@ -85,6 +87,7 @@ def test_what_serverless_cannot_do_is_said_with_what_the_endpoint_costs(
     assert one.advice.startswith("Keep the endpoint: ")
     assert why in one.advice
     assert (one.values["always_on_usd"] or 0) >= 0.23 * 730
+    assert one.values["serverless_usd"] is None
 
 
 @pytest.mark.parametrize(
@@ -115,5 +118,7 @@ def test_what_is_typed_wins_over_what_was_measured() -> None:
     typed = estimate(unread, requests=1000.0, seconds=2.0, memory=2, gb_second_usd=0.001)
 
     assert typed.values["serverless_usd"] == pytest.approx(1000 * 2 * 1.5 * 2 * 0.001)
+    with pytest.raises(edge.Refused, match="api cannot be compared: it is serverless"):
+        found(quiet(type="", fixed="it is serverless"))
     with pytest.raises(edge.Refused, match="give --requests and --ms"):
         compared(Measured(), hourly_usd=1.0, instances=[1.0], latency=1.0, cold_start=1.0, slower=1.0)
