@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
-.PHONY: pictures prices night
+.PHONY: pictures prices night kit-test kit-soak kit-bench
 .PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
 help: ## List the targets
@@ -61,6 +61,31 @@ test: dev ## Run all tests
 
 soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many of whole accounts among them; or the nights of SEED=...
 	NIGHTS=$(or $(NIGHTS),2000) SEED=$(SEED) $(NODE_ENV) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m long $(if $(SEED),$(addprefix tests/properties/test_,armed_nights.py full_accounts_at_night.py))
+
+# The kit has an environment of its own, because torch has no wheel for every Python.
+KIT_PYTHON ?= python3.11
+KIT_TORCH ?=
+
+kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
+	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/.venv
+	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
+	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
+	@touch $@
+
+kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
+	cd kit && .venv/bin/python -m pytest -n 2 -q
+
+kit-soak: kit/.venv/.made ## Run the kit's long tests
+	cd kit && .venv/bin/python -m pytest -n 2 -q -m long
+
+# Ray alone is 70 MB to load, and nothing else needs it.
+kit/bench/.venv/.made: kit/bench/requirements.txt
+	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/bench/.venv
+	kit/bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r kit/bench/requirements.txt
+	@touch $@
+
+kit-bench: kit/bench/.venv/.made ## Measure the kit's batcher beside others, as ratios of one run; takes six minutes
+	PYTHONPATH=kit/src kit/bench/.venv/bin/python kit/bench/batching.py
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
@@ -129,11 +154,13 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
 	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	mkdir -p .build && echo torch >.build/excluded.txt
+	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt
 
 dist: setup ## Build the wheel and the source distribution into dist/
 	rm -rf dist
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
 
 clean: ## Remove everything that was made
-	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
 	find . -name __pycache__ -prune -exec rm -rf {} +

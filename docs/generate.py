@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench import monthly
@@ -41,6 +42,9 @@ ESTIMATES = {
     "storage": ("storage", "--gb", "20000", "--objects", "40000", "--age", "200", "--reads", "0.05"),
 }
 """Questions that need no account."""
+
+POLICIES = ("janitor", "policies", "write", "policies")
+"""What writes the files that docs/policies.md describes."""
 
 PLAN = "What to do in six weeks"
 """What the plan of an audit begins with."""
@@ -95,6 +99,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "estimate.md": {
             part: session(("janitor", "estimate", *asked), account=False) for part, asked in ESTIMATES.items()
         },
+        docs / "policies.md": {"policies": policies()},
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
             "answer": session(BILL),
@@ -319,6 +324,14 @@ def plan() -> str:
     return f"```console\n$ janitor audit --plan\n...\n\n{said[said.index(PLAN) :]}"
 
 
+def policies() -> str:
+    """What `janitor policies write` says where there is no janitor.toml, which is not where the docs are."""
+    janitor = Path(sys.executable).parent / POLICIES[0]
+    with TemporaryDirectory() as empty:
+        said = printed(str(janitor), *POLICIES[1:], where=Path(empty))
+    return f"```console\n$ {' '.join(POLICIES)}\n{said}\n```"
+
+
 def shortened(session: str) -> str:
     """The first paragraphs of a session."""
     return "\n\n".join([*session.split("\n\n")[:PARAGRAPHS], "  ...\n```"])
@@ -329,12 +342,12 @@ def sandboxed(*command: str) -> str:
     return printed(str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command)
 
 
-def printed(*command: str) -> str:
+def printed(*command: str, where: Path = ROOT) -> str:
     """What *command* prints in a pipe of 100 columns."""
     done = subprocess.run(  # noqa: S603 - our own program
         command,
         env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
-        cwd=ROOT,
+        cwd=where,
         capture_output=True,
         text=True,
         check=True,

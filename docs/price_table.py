@@ -24,7 +24,9 @@ from ml_janitor.aws.prices import TABLE, TABLE_REGION, USAGES, instance_prices, 
 if TYPE_CHECKING:
     from types_boto3_pricing import PricingClient
 
-PATH = Path(__file__).parent.parent / "functions" / "ml_janitor" / "aws" / TABLE
+ROOT = Path(__file__).parent.parent
+PATHS = (ROOT / "functions/ml_janitor/aws" / TABLE, ROOT / "kit/src/janitor_kit/prices-us-east-1.csv")
+"""The janitor's, and the same for the kit, which imports nothing of it."""
 CENT = Decimal("0.01")
 SIZES = ["nano", "micro", "small", "medium", "large", "xlarge"]
 HEADER = """\
@@ -48,8 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         listed = of_api(boto3.Session().client("pricing", region_name=TABLE_REGION))
         read = max(product["publicationDate"] for product in listed)[:10]
     rows = table(listed)
-    PATH.write_text(written(rows, read))
-    print(f"{len(rows)} instance types, as of {read}: {PATH}")
+    for path in PATHS:
+        path.write_text(written(rows, read))
+        print(f"{len(rows)} instance types, as of {read}: {path}")
     return 0
 
 

@@ -12,6 +12,7 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra import member
 from infra.alarms import alarm_topic, watch_acts
 from infra.budgets import Budgets
 from infra.code import code
@@ -162,6 +163,18 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
+        if settings.organization.used:
+            self._member_roles(settings)
+
+    def _member_roles(self, settings: Settings) -> None:
+        """Write what every account of the organization has to grant beside the template of the stack."""
+        stage = cdk.Stage.of(self)
+        made = member.write(settings, Path(stage.outdir if stage else "."))
+        cdk.Annotations.of(self).add_info(
+            f"[organization]: {made[0].name} and {made[1].name}, beside this template, make the roles that "
+            "its accounts grant; docs/organization.md says how. The functions look at their own account, and "
+            "`janitor audit --organization` at all of them."
+        )
 
     def _warn(self, settings: Settings) -> None:
         """Say at synth what the settings do that their operator may not expect."""

@@ -43,7 +43,7 @@ def shown(browser: Browser, tmp_path: Path) -> Iterator[Any]:
     trouble: list[str] = []
 
     def show(what: Report, size: dict[str, int] = DESKTOP) -> Page:
-        path = tmp_path / "report.html"
+        path = tmp_path / f"report-{len(pages)}.html"
         path.write_text(html(what))
         page = browser.new_page(viewport=size)  # type: ignore[arg-type]
         page.on("pageerror", lambda error: trouble.append(str(error)))

@@ -55,7 +55,11 @@ def audit(
     profile: edge.Profile = None,
     json: edge.Json = False,
     json_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the JSON document to FILE as well.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl.",
+        ),
     ] = None,
     html_file: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
@@ -110,8 +114,9 @@ def audit(
         audited = swept(setup, detectors, regions)
         charged = read_bill_too(setup, regions, audited.report) if bill else None
     report = audited.report
+    as_json = document.lines if json_file and json_file.suffix == ".jsonl" else document.text
     contents = {
-        "--json-file": lambda: document.text(report, every=every, plan=plan),
+        "--json-file": lambda: as_json(report, every=every, plan=plan),
         "--html": lambda: html(
             report, bill=None if charged is None else section(charged, max_requests=most), plan=plan
         ),

@@ -193,7 +193,8 @@ def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: da
     """The use of *found*, and what keeps it from serverless inference. Raises FailedError."""
     variants = variants_of(found.endpoint.summary, found.endpoint.variants, Rule(), now)
     if isinstance(variants, Kept):
-        raise FailedError(f"the use of {found.target.name} is not known: {variants.reason}")
+        why = f"{variants.reason}; give --instance, --requests and --ms instead"
+        raise FailedError(f"the use of {found.target.name} is not known: {why}")
     if not variants:
         raise FailedError(f"{found.target.name} has no variant, so it is not billed")
     served, why_not = variants[0], cannot(found.endpoint, variants)

@@ -137,14 +137,15 @@ def bucket(
     known = held is not None and all(one.held in rates for one in held)
     monthly_usd = float(sum(monthly(one, rates) for one in held or ())) if known else None
     advice = f"Add {len(found)} lifecycle rule{'s' if len(found) > 1 else ''}, as storage-tiering proposes."
+    now = Figure("monthly_usd", "a month as it is", monthly_usd)
+    figures = (
+        Figure("saved_monthly_usd", "saved a month by what moves now", float(total.month)),
+        Figure("once_usd", "fees for moving that", float(total.once)),
+        Figure("payback_days", "days until the fees are back", _days(total), "days"),
+        Figure("first_year_usd", "saved in the first year", float(12 * total.month - total.once)),
+    )
     return Estimate(
-        (
-            Figure("monthly_usd", "a month as it is", monthly_usd),
-            Figure("saved_monthly_usd", "saved a month by what moves now", float(total.month)),
-            Figure("once_usd", "fees for moving that", float(total.once)),
-            Figure("payback_days", "days until the fees are back", _days(total), "days"),
-            Figure("first_year_usd", "saved in the first year", float(12 * total.month - total.once)),
-        ),
+        (now, *figures) if kept is None else (now,),
         advice if kept is None else f"Leave it as it is: {kept}.",
         WITHOUT,
         (f"{hint}.",) if hint else (_payback(total),) if found else (),

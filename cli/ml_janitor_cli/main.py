@@ -22,6 +22,7 @@ from ml_janitor_cli.estimate import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.findings import findings
 from ml_janitor_cli.hold_commands import approve, keep, snooze
+from ml_janitor_cli.policies.command import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.sweep import sweep
@@ -50,6 +51,7 @@ app.command(context_settings=HELP)(replay)
 app.command(context_settings=HELP)(detectors)
 app.command(context_settings=HELP)(doctor)
 app.add_typer(estimate, name="estimate", context_settings=HELP)
+app.add_typer(policies, name="policies", context_settings=HELP)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Annotated
 
@@ -69,6 +70,14 @@ def sandbox(
         int, typer.Option(min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 takes a free one.")
     ] = 0,
     empty: Annotated[bool, typer.Option("--empty", help="Leave out the demo account.")] = False,
+    run_jobs: Annotated[
+        bool,
+        typer.Option("--run-jobs", help="Run script-mode training jobs as programs on this machine."),
+    ] = False,
+    speed: Annotated[
+        float,
+        typer.Option(min=0, max=86400, metavar="N", help="Its seconds in one, while such a job runs."),
+    ] = 1.0,
 ) -> int:
     """
     Start a local AWS with a demo account that wastes money. Nothing leaves this machine.
@@ -82,6 +91,7 @@ def sandbox(
       janitor sandbox -- janitor audit
       janitor sandbox --port 5000
       janitor sandbox --empty -- python my_script.py
+      janitor sandbox --empty --run-jobs --speed 60 -- janitor-kit launch job.toml
     """  # noqa: D301 - \b keeps the lines below it as they are
     try:
         from ml_janitor_sandbox.control import Control
@@ -92,7 +102,11 @@ def sandbox(
             f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
         ) from error
     check_free(port)
-    with without_aws(), Sandbox(port) as box:
+    with (
+        without_aws(),
+        jobs_folder(wanted=run_jobs) as jobs,
+        Sandbox(port, run_jobs=jobs, speed=speed) as box,
+    ):
         if not empty:
             from ml_janitor_sandbox.demo import seed
 
@@ -116,6 +130,16 @@ def sandbox(
         exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in given.items())
         serve(USAGE.format(what=what, url=box.url, now=now, exports=exports))
     return 0
+
+
+@contextmanager
+def jobs_folder(*, wanted: bool) -> Iterator[Path | None]:
+    """A folder for the jobs that run for real, and gone afterwards; None if none are to."""
+    if not wanted:
+        yield None
+        return
+    with TemporaryDirectory(prefix="janitor-jobs-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextmanager

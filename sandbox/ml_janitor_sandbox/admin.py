@@ -17,7 +17,15 @@ from ml_janitor_sandbox.billing.charges import Charge, bill
 from ml_janitor_sandbox.billing.cost_optimization_hub import hub
 from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudformation, cloudtrail, cloudwatch, declared_objects, ecr, logs
+from ml_janitor_sandbox.fixes import (
+    cloudformation,
+    cloudtrail,
+    cloudwatch,
+    declared_objects,
+    ecr,
+    logs,
+    training,
+)
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
@@ -41,6 +49,7 @@ class Admin:
             ("GET", "durations"): lambda _: dict(durations().seconds),
             ("PUT", "durations"): _set_durations,
             ("POST", "revive"): _revive,
+            ("POST", "interruptions"): _interrupt,
             ("POST", "reset"): self._reset,
             ("POST", "faults"): self._fault,
             ("GET", "faults"): lambda _: ledger.listed(),
@@ -58,7 +67,9 @@ class Admin:
             ("POST", "metrics"): _metrics,
             ("POST", "iam"): self._roles,
             ("DELETE", "iam"): self._open,
-            ("POST", "iam/credentials"): lambda given: gate.credentials(given["role"], given.get("service")),
+            ("POST", "iam/credentials"): lambda given: gate.credentials(
+                given["role"], given.get("service"), given.get("via") or ""
+            ),
             ("GET", "iam/record"): lambda _: gate.record(),
             ("DELETE", "iam/record"): self._forget,
             ("POST", "stacks"): _stacks,
@@ -139,6 +150,13 @@ def _where(given: dict[str, Any]) -> tuple[str, str]:
 
 def _revive(_: dict[str, Any]) -> dict[str, Any]:
     caller().killed = False
+    return {}
+
+
+def _interrupt(given: dict[str, Any]) -> dict[str, Any]:
+    if training.runner is None:
+        raise ValueError("no job runs for real here: janitor sandbox --run-jobs")
+    training.runner.interrupt(given["job"])
     return {}
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
+from ml_janitor_sandbox import state
+
 DEFAULT = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 
 # Credentials handed out by STS are checked against the *client's* clock: they keep real time.
@@ -40,10 +42,11 @@ def millis() -> int:
 
 
 def set_now(moment: dt.datetime) -> None:
-    """Move the clock, forwards or backwards."""
-    for look in _before:
-        look(moment)
-    jump(moment)
+    """Move the clock, forwards or backwards; nothing else happens meanwhile."""
+    with state.LOCK:
+        for look in _before:
+            look(moment)
+        jump(moment)
 
 
 def before_moving(look: Callable[[dt.datetime], None]) -> None:

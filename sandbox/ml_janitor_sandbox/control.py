@@ -88,6 +88,10 @@ class Control:
         """Let things be done again after a `killed` fault: the next process has started."""
         self._ask("POST", "revive", {})
 
+    def interrupt(self, job: str) -> None:
+        """Take away the spot instance of the training job of this ARN, which the sandbox runs for real."""
+        self._ask("POST", "interruptions", {"job": job})
+
     def invocations(self) -> list[dict[str, Any]]:
         """Every function that was invoked asynchronously, with its event, in order."""
         return list(self._ask("GET", "invocations"))

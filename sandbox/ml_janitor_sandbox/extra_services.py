@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import abac, emr, state
+from ml_janitor_sandbox import abac, emr, inference, state
 from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
-from ml_janitor_sandbox.wire import Asked, Reply, error, reply
+from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "ce": cost_explorer.OPERATIONS,
@@ -23,12 +23,14 @@ SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
 }
 
 
-def answer_locally(asked: Asked) -> Reply | None:
+def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
     if asked.name in abac.OPERATIONS:
         return abac.answer(asked)
+    if asked.name == "sagemaker:InvokeEndpoint":
+        return inference.answer(asked, environ)
     operations = SERVICES.get(asked.service)
     if operations is None:
         return None

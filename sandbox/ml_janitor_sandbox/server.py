@@ -9,9 +9,11 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Thread
 from typing import Any, Self
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -21,8 +23,9 @@ from ml_janitor_sandbox import fixes, slack, wire
 from ml_janitor_sandbox.admin import Admin
 from ml_janitor_sandbox.extra_services import answer_locally
 from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudtrail
+from ml_janitor_sandbox.fixes import cloudtrail, training
 from ml_janitor_sandbox.iam import Gate
+from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.moto_app import Moto
 from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
 
@@ -85,6 +88,8 @@ class Application:
     def reply(self, environ: Environ) -> Reply:
         """Answer one request to Slack, to the sandbox itself or to AWS."""
         body = _read_body(environ)
+        if training.runner is not None and not _loopback(environ):
+            return wire.reply(b"This sandbox runs programs, for callers on this machine only.\n", status=403)
         if (slacks := slack.answer(environ, body)) is not None:
             return slacks
         if environ.get("PATH_INFO", "").startswith("/sandbox/"):
@@ -124,7 +129,7 @@ class Application:
         try:
             if refused := self.gate.refusal(asked, environ):
                 return wire.error(asked, refused.status, refused.code, refused.message)
-            reply = answer_locally(asked) or self._moto(environ)
+            reply = answer_locally(asked, environ) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
             return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
@@ -151,6 +156,16 @@ class Application:
             close()
         status, headers = started
         return status, headers, content
+
+
+def _loopback(environ: Environ) -> bool:
+    """
+    Whether the client named this machine as such.
+
+    A web page whose own name was made to lead to 127.0.0.1 sends that name (DNS rebinding).
+    """
+    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
+    return host in (HOST, "localhost") or host.endswith(".localhost")
 
 
 def _read_body(environ: Environ) -> bytes:
@@ -201,10 +216,11 @@ class Sandbox:
     """A running sandbox: `with Sandbox() as box: boto3.client(..., endpoint_url=box.url)`.
 
     moto keeps its state in the process, so two sandboxes in one process are two doors to the same
-    account; faults and counts are each door's own.
+    account; faults and counts are each door's own. With *run_jobs*, a folder, script-mode training jobs run
+    there as processes of this machine, and the clock ticks at *speed* meanwhile (`JobRunner`).
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, run_jobs: Path | None = None, speed: float = 1.0) -> None:
         fixes.install()
         self._application = Application()
         app: Any = self._application
@@ -212,6 +228,7 @@ class Sandbox:
         self._connections = self._server.open_connections = WeakSet[socket]()  # type: ignore[attr-defined]
         self.port: int = self._server.server_port
         self.url = f"http://{HOST}:{self.port}"
+        self.runner = None if run_jobs is None else JobRunner(run_jobs, self.url, speed=speed)
 
     def __enter__(self) -> Self:
         Thread(target=self.serve, daemon=True, name="sandbox").start()
@@ -230,7 +247,9 @@ class Sandbox:
         self._server.serve_forever()
 
     def stop(self) -> None:
-        """Stop answering; from another thread than the one that serves."""
+        """End the jobs that run, and stop answering; from another thread than the one that serves."""
+        if self.runner is not None:
+            self.runner.close()
         self._server.shutdown()
         self._server.server_close()
         for connection in list(self._connections):

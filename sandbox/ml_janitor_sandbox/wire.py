@@ -56,7 +56,9 @@ class Asked:
 
     @property
     def model(self) -> str:
-        """Whose model in botocore the operation is of: S3 Control is S3 to IAM, and not to botocore."""
+        """Whose model in botocore it is: IAM calls S3 Control s3, and SageMaker's runtime sagemaker."""
+        if self.service == "sagemaker" and self.protocol == "rest-json":
+            return "sagemaker-runtime"
         return "s3control" if self.service == "s3" and self.path.startswith(_S3_CONTROL) else self.service
 
     @property
@@ -85,7 +87,8 @@ def read(environ: Environ, body: bytes) -> Asked:
     else:
         service = service or "s3"
         control = service == "s3" and path.startswith(_S3_CONTROL)
-        operation = _rest_operation(environ, "s3control" if control else service)
+        models = {"s3": "s3control" if control else "s3", "sagemaker": "sagemaker-runtime"}
+        operation = _rest_operation(environ, models.get(service, service))
         protocol = "s3" if service == "s3" else "rest-json"
     query = environ.get("QUERY_STRING", "")
     return Asked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "janitor"
 
     done = subprocess.run(
-        [program, "audit", "idle-notebooks", "--json-file", "report.json"],
+        [program, "audit", "idle-notebooks", "--json-file", "report.jsonl"],
         env={**os.environ, "JANITOR_NOW": AT},
         cwd=tmp_path,
         capture_output=True,
@@ -51,13 +52,13 @@ def test_the_installed_command_reports_and_exits(tmp_path: Path) -> None:
     assert "left-on" in done.stdout
     *drawn, _, wrote, hint = done.stdout.splitlines()
     assert max(map(len, drawn)) == 100
-    assert wrote == "Written: report.json"
+    assert wrote == "Written: report.jsonl"
     assert hint == (
         f"How the first finding was judged: janitor explain "
         f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
     )
-    written = Ran(0, (tmp_path / "report.json").read_text(), "").document
-    assert [each["name"] for each in written["results"]] == ["left-on"]
+    _, *written = map(json.loads, (tmp_path / "report.jsonl").read_text().splitlines())
+    assert [each["name"] for each in written] == ["left-on"]
 
 
 @pytest.mark.usefixtures("notebooks")

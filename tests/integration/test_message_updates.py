@@ -186,6 +186,21 @@ def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: 
     assert "A person has to look; *Undo* tries again." in said
 
 
+def test_an_undo_that_was_refused_before_it_began_is_told(
+    nights: Nights, board: Blackboard, sweep: Swept
+) -> None:
+    nights.warned("lamp")
+    sweep(4 * DAY)
+    board.news()
+
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    nights.undoing.actions.refused(action, "its record could not be verified: VerifyMac: AccessDenied")
+    sweep(HOUR)
+    (said,) = board.news()
+    assert "*Could not be brought back:* Its record could not be verified: VerifyMac: AccessDenied." in said
+    assert "It can be undone until" in said
+
+
 def undo(nights: Nights, *, again: bool = False) -> None:
     action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
     nights.undoing.undo(nights.detector, nights.aws, action, by="maria", again=again)

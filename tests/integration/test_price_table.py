@@ -29,7 +29,7 @@ def rows(path: Path) -> dict[str, tuple[Decimal, str]]:
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(price_table, "PATH", tmp_path / "prices.csv")
+    monkeypatch.setattr(price_table, "PATHS", (tmp_path / "prices.csv",))
     return tmp_path / "prices.csv"
 
 

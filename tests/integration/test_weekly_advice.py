@@ -82,7 +82,7 @@ def test_on_its_day_one_message_names_the_five_best_with_owner_and_dollars(advis
     assert counts["advice"] == 5
     assert message["text"] == "This week's advice: $2,500 a month in 5 changes"
     assert [f"family-{number}" in shown for number in range(1, 8)] == [False, False, *[True] * 5]
-    assert "*$700 a month, $3.00 once*: spot training `family-7`, maria@acme.example" in shown
+    assert "*$700 a month, $3.00 once*: spot training finding `family-7`, maria@acme.example" in shown
     assert "Change family-7." in shown
     assert "7 pieces of advice would save $2,800 a month together" in shown
     assert "idle" not in shown, "an armed detector warns of its own"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -110,6 +111,17 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     yield python.parent
 
 
+def built(folder: Path, what: str, where: Path) -> set[str]:
+    """Build a distribution of the project in *folder*; its files, without a top folder."""
+    build = (sys.executable, "-m", "hatchling", "build", "-t", what, "-d", str(where))
+    subprocess.run(build, cwd=folder, check=True, capture_output=True)
+    (archive,) = where.iterdir()
+    if what == "wheel":
+        return set(zipfile.ZipFile(archive).namelist())
+    with tarfile.open(archive) as source:
+        return {name.partition("/")[2] for name in source.getnames()}
+
+
 def metadata(wheel: Path) -> Any:
     """What the wheel says of itself."""
     with zipfile.ZipFile(wheel) as archive:
@@ -132,6 +144,20 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
     )
     files = {path.partition("/")[2] for path in tracked.stdout.splitlines() if (ROOT / path).exists()}
     assert files <= set(names)
+
+
+def test_the_kit_is_a_distribution_of_its_own(tmp_path: Path) -> None:
+    kit, ours = ROOT / "kit", built(ROOT, "sdist", tmp_path / "janitor")
+    wheel, source = (built(kit, what, tmp_path / what) for what in ("wheel", "sdist"))
+
+    modules = {path.name for path in (kit / "src" / "janitor_kit").iterdir() if path.is_file()}
+    assert not [name for name in ours if name.startswith("kit/")]
+    assert "functions/ml_janitor/__init__.py" in ours
+    assert {name for name in wheel if ".dist-info/" not in name} == {
+        f"janitor_kit/{name}" for name in modules
+    }
+    assert "src/janitor_kit/py.typed" in source
+    assert not [name for name in source if "ml_janitor/" in name]
 
 
 def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel: Path) -> None:

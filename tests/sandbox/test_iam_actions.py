@@ -205,6 +205,7 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         {"Bucket": "b", "Delete": {"Objects": [{"Key": "k"}, {"Key": "l", "VersionId": "v"}]}},
         [("s3:DeleteObject", "arn:aws:s3:::b/k"), ("s3:DeleteObjectVersion", "arn:aws:s3:::b/l")],
     ),
+    ("sagemaker", "InvokeEndpoint", {"EndpointName": "e", "Body": b"{}"}, [("", sm("endpoint/e"))]),
     ("sagemaker", "Search", {"Resource": "Endpoint"}, [("", "*")]),
     ("sagemaker", "ListTags", {"ResourceArn": sm("endpoint/e")}, [("", sm("endpoint/e"))]),
     ("sagemaker", "ListModelPackages", {}, [("", sm("model-package/*"))]),
@@ -289,6 +290,8 @@ def ask(url: str, iam: IamControl) -> Iterator[Callable[..., None]]:
 
     def call(service: str, operation: str, params: dict[str, Any]) -> None:
         name = model.BOTO_NAMES.get(service, service)
+        if operation == "InvokeEndpoint":
+            name = "sagemaker-runtime"
         if name not in clients:
             clients[name] = session.client(name, endpoint_url=url)
         with suppress(ClientError):  # most of what is asked for is not there

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from docs.price_table import PATHS
 from ml_janitor.aws.prices import FROM_API, USAGES, Component, Price, Prices, instance_prices, table
 
 
@@ -126,3 +127,9 @@ def test_the_table_knows_common_instances_and_no_free_ones() -> None:
     assert table()["ml.m5.xlarge"] == Price(Decimal("0.23"), "price table of 2026-09-27")
     assert all(price.hourly_usd for price in table().values())
     assert all(name.startswith("ml.") for name in table())
+
+
+def test_the_kit_has_the_same_table() -> None:
+    ours, kits = (path.read_bytes() for path in PATHS)
+
+    assert ours == kits

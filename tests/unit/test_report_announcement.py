@@ -212,12 +212,13 @@ def test_many_findings_are_summed_up_by_owner() -> None:
     assert sum("`endpoint-" in text for text in said) == 3
 
 
-def test_what_is_found_is_counted_by_its_own_name() -> None:
-    found = [
-        result("spot-training", str(k), replace(finding("on demand", standing("1")), noun="job family"))
-        for k in range(2)
-    ]
-    assert shown(posted(sweep("spot-training", *found)).main)[0].endswith("2 new job families")
+@pytest.mark.parametrize(
+    ("noun", "several"), [("job family", "job families"), ("bucket of old objects", "buckets of old objects")]
+)
+def test_what_is_found_is_counted_by_its_own_name(noun: str, several: str) -> None:
+    verdict = replace(finding("on demand", standing("1")), noun=noun)
+    found = [result("spot-training", str(k), verdict) for k in range(2)]
+    assert shown(posted(sweep("spot-training", *found)).main)[0].endswith(f"2 new {several}")
 
 
 def test_different_actions_are_counted() -> None:

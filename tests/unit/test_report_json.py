@@ -15,7 +15,7 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.report.json import document, money, schema, text
+from ml_janitor.report.json import document, lines, money, schema, text
 from reports import finding, full, result, standing, sweep
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -270,6 +270,9 @@ def test_text_is_one_ascii_document_whatever_resources_are_called() -> None:
     assert not {character for character in made if ord(character) < 32} - {"\n"}
     assert json.loads(made) == document(report)
     assert made.endswith("}\n")
+    head, *rows = [json.loads(row) for row in lines(report).splitlines()]
+    assert lines(report).isascii()
+    assert {**head, "results": rows} == document(report)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -268,6 +268,8 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: P
     assert settings.janitor.model_fields_set == set(type(settings.janitor).model_fields)
     assert settings.bill == standard.bill
     assert settings.bill.model_fields_set == set(type(settings.bill).model_fields)
+    assert settings.organization == standard.organization
+    assert settings.organization.model_fields_set == set(type(settings.organization).model_fields)
     for detector in DETECTORS:
         assert settings.detector(detector) == standard.detector(detector) == detector()
         own = {field.name for field in fields(detector)} - SHARED
@@ -302,3 +304,43 @@ def test_hours_of_work_are_guesses_that_an_operator_may_replace_one_by_one() -> 
 def test_wrong_hours_of_work_are_refused(override: str, message: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(message)):
         Settings.load(overrides=[override])
+
+
+ACCOUNTS = {
+    "janitor_account": "123456789012",
+    "external_id": "ml-janitor-7f3a",
+    "callers": ["arn:aws:iam::123456789012:role/platform"],
+    "accounts": ["210987654321"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"all_accounts": True}, "organization.accounts and all_accounts exclude each other"),
+        ({"accounts": [], "units": ["ou-ab12-c3d4e5f6"]}, "organization.units needs id too"),
+        ({"external_id": ""}, "organization.accounts needs external_id too"),
+        ({"callers": []}, "organization.accounts needs callers too"),
+        ({"janitor_account": ""}, "organization.accounts needs janitor_account too"),
+        ({"without": ["210987654321"]}, "organization.without needs units or all_accounts"),
+        (
+            {"callers": ["arn:aws:iam::999999999999:role/platform"]},
+            "organization.callers: arn:aws:iam::999999999999:role/platform is not in janitor_account",
+        ),
+        (
+            {"accounts": ["21098765432"]},
+            'organization.accounts[0]: expected an account such as "123456789012"',
+        ),
+        ({"units": ["r-ab12"]}, "organization.units[0]: expected the id of an organizational unit"),
+        ({"id": "o-short"}, "organization.id: expected the id of an organization"),
+        ({"external_id": "${x}secret"}, "organization.external_id: expected at least 8 letters"),
+    ],
+)
+def test_an_organization_names_its_accounts_and_whom_they_trust(
+    changed: dict[str, object], message: str
+) -> None:
+    assert Settings.parse({"organization": ACCOUNTS}).organization.used
+    assert not Settings.parse({"organization": {**ACCOUNTS, "accounts": []}}).organization.used
+    with pytest.raises(SettingsError) as refused:
+        Settings.parse({"organization": ACCOUNTS | changed})
+    assert str(refused.value).startswith(message)

@@ -63,8 +63,12 @@ def arming_refusals(settings: Settings) -> list[str]:
     """
     One line for each armed detector that acts by working hours in a time zone that nobody set.
 
-    Hours that are wrong by half a day would stop by day what somebody works in.
+    Hours that are wrong by half a day would stop by day what somebody works in. Before that, one line where
+    anything is armed beside an organization, which is only reported on: its accounts grant only reading.
     """
+    if settings.organization.used and (armed := settings.armed()):
+        why = "an organization is only reported on: deploy what acts with a janitor.toml without that section"
+        return [f'detectors.{armed[0].name}: mode = "act" does not go with [organization]; {why}']
     if "time_zone" in settings.janitor.model_fields_set:
         return []
     return [

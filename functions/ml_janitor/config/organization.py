@@ -1,4 +1,4 @@
-"""What an organization may demand of a deployment: ARNs and ids that its own template has to name."""
+"""What an organization is, and may demand of a deployment: ids and ARNs that templates have to name."""
 
 from __future__ import annotations
 
@@ -23,6 +23,15 @@ def _undo_role(value: str) -> str:
         raise ValueError(
             "the ARN of a role, whose name may have * and ?, such as "
             '"arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-*"'
+        )
+    return value
+
+
+def _exempt_role(value: str) -> str:
+    if not re.fullmatch(rf"arn:{PARTITION}:iam::(\d{{12}}|\*):role/[\w+=,.@/*?-]{{1,512}}", value, re.ASCII):
+        raise ValueError(
+            "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
+            '"arn:aws:iam::*:role/break-glass-*"'
         )
     return value
 
@@ -64,8 +73,38 @@ def _key(value: str) -> str:
     return value
 
 
+def _organization(value: str) -> str:
+    if value and not re.fullmatch(r"o-[a-z0-9]{10,32}", value):
+        raise ValueError('the id of an organization, such as "o-a1b2c3d4e5"')
+    return value
+
+
+def _account(value: str) -> str:
+    if value and not re.fullmatch(r"\d{12}", value, re.ASCII):
+        raise ValueError('an account such as "123456789012"')
+    return value
+
+
+def _unit(value: str) -> str:
+    if not re.fullmatch(r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}", value):
+        raise ValueError('the id of an organizational unit, such as "ou-ab12-c3d4e5f6"')
+    return value
+
+
+def _external_id(value: str) -> str:
+    """As STS takes it (API reference of AssumeRole), less what Terraform and CloudFormation would read."""
+    if value and not re.fullmatch(r"[\w+=,.@:/-]{8,1224}", value, re.ASCII):
+        raise ValueError("at least 8 letters, digits and signs of +=,.@:/-_")
+    return value
+
+
+Account = Annotated[str, AfterValidator(_account)]
+Unit = Annotated[str, AfterValidator(_unit)]
+OrganizationId = Annotated[str, AfterValidator(_organization)]
+ExternalId = Annotated[str, AfterValidator(_external_id)]
 Boundary = Annotated[str, AfterValidator(_boundary)]
 UndoRole = Annotated[str, AfterValidator(_undo_role)]
+ExemptRole = Annotated[str, AfterValidator(_exempt_role)]
 Writer = Annotated[str, AfterValidator(_writer)]
 RolePath = Annotated[str, AfterValidator(_path)]
 Subnet = Annotated[str, AfterValidator(_subnet)]

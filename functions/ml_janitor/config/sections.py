@@ -15,7 +15,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import Boundary, KeyArn, RolePath, SecurityGroup, Subnet, UndoRole, Writer
+from ml_janitor.config.organization import (
+    Account,
+    Boundary,
+    ExemptRole,
+    ExternalId,
+    KeyArn,
+    OrganizationId,
+    RolePath,
+    SecurityGroup,
+    Subnet,
+    UndoRole,
+    Unit,
+    Writer,
+)
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -30,10 +43,13 @@ from ml_janitor.config.values import (
     Duration,
     Group,
     Hours,
+    InstanceType,
+    KeepAlive,
     Percent,
     Place,
     Region,
     Requests,
+    Runtime,
     Schedule,
     SettlingDays,
     SpanDays,
@@ -142,6 +158,49 @@ class PlanSection(BaseModel):
     }
     weekly_advice: Weekday = "Mon"
     aws_opinions: bool = False
+
+
+class OrganizationSection(BaseModel):
+    """
+    `[organization]`: the accounts that are looked at from one.
+
+    They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*; those in
+    *without* are left out of the last two. *regions* are those to look at, every enabled one if empty. Each
+    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*.
+    """
+
+    model_config = STRICT
+
+    id: OrganizationId = ""
+    janitor_account: Account = ""
+    external_id: ExternalId = ""
+    callers: list[Writer] = []
+    accounts: list[Account] = []
+    units: list[Unit] = []
+    all_accounts: bool = False
+    without: list[Account] = []
+    regions: list[Region] = []
+
+    @property
+    def used(self) -> bool:
+        """Whether there are accounts to look at besides the one that a session is in."""
+        return bool(self.accounts or self.units or self.all_accounts)
+
+
+class PoliciesSection(BaseModel):
+    """
+    `[policies]`: what `janitor policies write` limits, beside the tags that untagged-resources requires.
+
+    Jobs may state a MaxRuntime of at most *max_runtime* and keep their instances for at most *max_keep_alive*
+    after it, on *instance_types* alone, if there are any. *exempt_roles* are refused nothing.
+    """
+
+    model_config = STRICT
+
+    max_runtime: Runtime = timedelta(days=1)
+    max_keep_alive: KeepAlive = timedelta(minutes=30)
+    instance_types: list[InstanceType] = []
+    exempt_roles: list[ExemptRole] = []
 
 
 class DetectorSection(BaseModel):

@@ -17,7 +17,9 @@ from ml_janitor.config.sections import (
     BillSection,
     DetectorSection,
     JanitorSection,
+    OrganizationSection,
     PlanSection,
+    PoliciesSection,
     section_model,
     validated,
 )
@@ -42,15 +44,20 @@ class Settings:
 
     def __init__(
         self,
+        *,
         janitor: JanitorSection,
         bill: BillSection,
         plan: PlanSection,
+        policies: PoliciesSection,
+        organization: OrganizationSection,
         sections: Mapping[str, DetectorSection],
         registry: Registry,
     ) -> None:
         self.janitor = janitor
         self.bill = bill
         self.plan = plan
+        self.policies = policies
+        self.organization = organization
         self.sections = sections
         self.registry = registry
 
@@ -73,15 +80,19 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "bill", "plan", "detectors"])
+        check_keys("", tables, ["janitor", "bill", "plan", "policies", "organization", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
         plan = validated(PlanSection, tables.get("plan", {}), "plan")
+        policies = validated(PoliciesSection, tables.get("policies", {}), "policies")
+        organization = validated(OrganizationSection, tables.get("organization", {}), "organization")
         check_budgets(bill)
         check_keys("plan.hours", plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
         if (half := check_network(janitor.subnets, janitor.security_groups)) is not None:
             raise SettingsError(f"janitor.{half}")
+        if (unclear := check_accounts(organization)) is not None:
+            raise SettingsError(f"organization.{unclear}")
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {
@@ -90,7 +101,15 @@ class Settings:
             )
             for detector in registry
         }
-        settings = cls(janitor, bill, plan, sections, registry)
+        settings = cls(
+            janitor=janitor,
+            bill=bill,
+            plan=plan,
+            policies=policies,
+            organization=organization,
+            sections=sections,
+            registry=registry,
+        )
         for detector in registry:
             settings.detector(detector)
             settings.check_arms(detector)
@@ -221,6 +240,26 @@ def check_budgets(bill: BillSection) -> None:
                 f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
                 f'such as "{next(iter(known), "project")}=churn"{nearest(name, known)}'
             )
+
+
+def check_accounts(section: OrganizationSection) -> str | None:
+    """Why `[organization]` cannot be used as it is, if it cannot; the answer begins with a key."""
+    found = bool(section.units or section.all_accounts)
+    kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
+    given = [name for name, value in kinds.items() if value]
+    needed = ["janitor_account", "external_id", "callers", *(["id"] if found else [])]
+    missing = [name for name in needed if not getattr(section, name)]
+    if section.without and not found:
+        return "without needs units or all_accounts: it leaves accounts out of those"
+    if not given:
+        return None
+    if len(given) > 1:
+        return f"{given[0]} and {given[1]} exclude each other: name accounts, units, or all of them"
+    if missing:
+        return f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
+    if strange := [one for one in section.callers if one.split(":")[4] != section.janitor_account]:
+        return f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
+    return None
 
 
 def _plain(value: Any) -> Any:

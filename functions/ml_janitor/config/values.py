@@ -104,6 +104,24 @@ def _budget(value: float) -> float:
     return value
 
 
+def _instance_type(value: str) -> str:
+    if not re.fullmatch(r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?", value):
+        raise ValueError('an instance type such as "ml.g5.xlarge", in which * may stand: "ml.g5.*"')
+    return value
+
+
+def _keep_alive(value: timedelta) -> timedelta:
+    if value > LONGEST_POOL:
+        raise ValueError(f'a duration of at most "{format_duration(LONGEST_POOL)}", as SageMaker has it')
+    return value
+
+
+def _runtime(value: timedelta) -> timedelta:
+    if value > LONGEST_JOB:
+        raise ValueError(f'a duration of at most "{format_duration(LONGEST_JOB)}", as SageMaker has it')
+    return value
+
+
 def _work(value: float) -> float:
     if not 0 < value <= 1000:
         raise ValueError("hours of work, more than 0 and at most 1000")
@@ -129,9 +147,18 @@ METRICS = ("auto", "unblended", "amortized")
 """As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
 
 MONITOR = r"arn:aws[a-z-]*:ce::\d{12}:anomalymonitor/[\w-]+"
+LONGEST_POOL = timedelta(hours=6)
+"""KeepAlivePeriodInSeconds is at most 21,600 (SageMaker API reference, ResourceConfig)."""
+
+LONGEST_JOB = timedelta(days=28)
+"""MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
+
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Runtime = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_runtime)]
+KeepAlive = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_keep_alive)]
+InstanceType = Annotated[str, AfterValidator(_instance_type)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Region = Annotated[str, AfterValidator(_region)]
 Group = Annotated[str, AfterValidator(_group)]

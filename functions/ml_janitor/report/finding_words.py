@@ -44,8 +44,9 @@ def noun_of(detector: str, result: Result) -> str:
 
 
 def noun(detector: str, number: int) -> str:
-    """What *detector* finds, in words: its name says it."""
+    """What *detector* finds, in words: its name says it, if that is the plural of a thing."""
     words = detector.replace("-", " ").replace("studio", "Studio")
+    words = words if words.endswith("s") else f"{words} findings"
     return words.removesuffix("s") if number == 1 else words
 
 

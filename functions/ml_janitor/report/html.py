@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,7 @@ from ml_janitor.report.console_links import console_link
 from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
 from ml_janitor.report.plan import below, headline, lines, summary, weeks
-from ml_janitor.report.templating import environment
+from ml_janitor.report.templating import breakable, environment
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -33,8 +36,13 @@ OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
 
 COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
 
-SHOWN_UNREAD = 10
-"""Resources that could not be judged and are listed at once; the rest is folded away."""
+AT_ONCE = 80
+"""Findings that are drawn when the page opens; its script draws the others when somebody asks for them."""
+
+LINES_AT_ONCE, LINES_AT_MOST = 10, 100
+"""Lines of a list that are shown, and with those folded below; past them the page names the JSON report."""
+
+FILTERS = ("detector", "owner", "team", "confidence", "status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,45 +62,65 @@ class Bar:
 
 def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False) -> str:
     """The whole page, with six weeks of work if *plan*; *bill* is its section (`bill_page.section`)."""
+    from markupsafe import Markup
+
     findings = sorted(report.findings, key=first_to_do)
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
     counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
-    template = environment().get_template("report.html.j2")
-    return template.render(
-        report=report,
-        bill=bill,
-        plan=plan_section(report) if plan else None,
-        time=moment(report.time),
-        totals=totals,
-        done=done,
-        ended=amounts(ended),
-        ended_unpriced=ended.unpriced,
-        troubles=[acted_row(result) for result in report.results if needs_a_look(result)],
-        monthly=usd(totals.monthly_usd),
-        accrued=usd(totals.accrued_usd),
-        hourly=usd(totals.hourly_usd),
-        regions=sorted({sweep.region for sweep in report.sweeps}),
-        rows=[row(number, result) for number, result in enumerate(findings)],
-        shown_unread=SHOWN_UNREAD,
-        unread=[unread(result) for result in report.results if is_unknown(result)],
-        begun=[acted_row(result) for result in report.results if is_begun(result)],
-        dry=all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps),
-        held=[
-            ("held", "What a limit held back", held(report)),
-            ("lost", "What no function may undo any more", lost(report)),
-            ("notices", "Noticed besides", noticed(report)),
-        ],
-        errors=[sweep for sweep in report.sweeps if sweep.error],
-        nothing_read=nothing_read(report),
-        by_detector=bars(((r.detector, c.monthly_usd) for r, c in counted), limit=None),
-        by_detector_accrued=bars(((r.detector, c.accrued_usd) for r, c in counted), limit=None),
-        unpriced_by_detector=unpriced(result.detector for result in left if uncounted(result)),
-        unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if uncounted(result)),
-        by_owner=bars(((r.owner or NO_OWNER, c.monthly_usd) for r, c in counted), limit=BARS),
-        by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
-        sources=sorted(price_sources(findings)),
+    rows = [row(number, result) for number, result in enumerate(findings)]
+    dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
+    line = environment().get_template("finding.html.j2")
+    drawn = [Markup(line.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
+    troubles = [result for result in report.results if needs_a_look(result)]
+    begun = [what_became(result) for result in report.results if is_begun(result)]
+    unread = [result for result in report.results if is_unknown(result)]
+    errors = not_complete(report)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            bill=bill,
+            plan=plan_section(report) if plan else None,
+            time=moment(report.time),
+            totals=totals,
+            done=done,
+            ended=amounts(ended),
+            ended_unpriced=ended.unpriced,
+            troubles=troubles,
+            monthly=usd(totals.monthly_usd),
+            accrued=usd(totals.accrued_usd),
+            hourly=usd(totals.hourly_usd),
+            regions=sorted({sweep.region for sweep in report.sweeps}),
+            rows=rows,
+            first=drawn[:AT_ONCE],
+            entries=[entry(one) for one in rows[:AT_ONCE]],
+            more=packed([{**entry(one), "html": tr} for one, tr in zip(rows, drawn, strict=True)][AT_ONCE:]),
+            choices={name: sorted({one[name] for one in rows}) for name in FILTERS},
+            at_once=LINES_AT_ONCE,
+            at_most=LINES_AT_MOST,
+            unread=unread,
+            dry=dry,
+            errors=errors,
+            lists=[
+                ("troubles", "What failed, or is half done", [what_became(result) for result in troubles]),
+                ("held", "What a limit held back", held(report)),
+                ("lost", "What no function may undo any more", lost(report)),
+                ("notices", "Noticed besides", noticed(report)),
+                ("begun", "What was begun before, and is no finding any more", begun),
+                ("unread", "What could not be read", [*errors, *map(not_judged, unread)]),
+            ],
+            nothing_read=nothing_read(report),
+            by_detector=bars(((r.detector, c.monthly_usd) for r, c in counted), limit=None),
+            by_detector_accrued=bars(((r.detector, c.accrued_usd) for r, c in counted), limit=None),
+            unpriced_by_detector=unpriced(result.detector for result in left if uncounted(result)),
+            unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if uncounted(result)),
+            by_owner=bars(((r.owner or NO_OWNER, c.monthly_usd) for r, c in counted), limit=BARS),
+            by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
+            sources=sorted(price_sources(findings)),
+        )
     )
 
 
@@ -124,23 +152,44 @@ def nothing_read(report: Report) -> list[str]:
     return list(dict.fromkeys(plain(sweep.error or "", 2000) for sweep in report.sweeps))
 
 
-def held(report: Report) -> list[tuple[str, str]]:
+def held(report: Report) -> list[Markup]:
     """What limits held back, and in the sweeps of which detector."""
-    return [(one.detector, commands(held_back(why))) for one in report.sweeps for why in one.held_back]
+    return [
+        line("{}: {}", one.detector, commands(held_back(w))) for one in report.sweeps for w in one.held_back
+    ]
 
 
-def lost(report: Report) -> list[tuple[str, str]]:
+def lost(report: Report) -> list[Markup]:
     """What no function may undo any more, and of which detector."""
     return [
-        (one.detector, commands(unreachable(one.unreachable)))
+        line("{}: {}", one.detector, commands(unreachable(one.unreachable)))
         for one in report.sweeps
         if one.unreachable is not None
     ]
 
 
-def noticed(report: Report) -> list[tuple[str, str]]:
+def noticed(report: Report) -> list[Markup]:
     """What the reading of each detector came across besides."""
-    return [(one.detector, plain(notice)) for one in report.sweeps for notice in one.notices]
+    return [line("{}: {}", one.detector, plain(said)) for one in report.sweeps for said in one.notices]
+
+
+def not_complete(report: Report) -> list[Markup]:
+    """Which detectors could not look at everything, where and why: one line for all places of one reason."""
+    several = len({sweep.account for sweep in report.sweeps}) > 1
+    places: dict[tuple[str, str], list[str]] = {}
+    for one in report.sweeps:
+        if one.error:
+            place = f"{one.account} {one.region}" if several else one.region
+            places.setdefault((one.detector, one.error), []).append(place)
+    return [
+        line("{} in {} is not complete: {}", detector, few(where), breakable(why))
+        for (detector, why), where in places.items()
+    ]
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of *names*, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more places" if len(names) > 3 else "")
 
 
 def row(number: int, result: Result) -> dict[str, Any]:
@@ -167,9 +216,9 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "created": moment(result.target.created) if result.target.created else "",
         "cost": price(result),
         "work": work(result),
-        "sort_worth": float(worth) if worth is not None else -1.0,
+        "worth": float(worth) if worth is not None else -1.0,
         "instead": instead_of(result),
-        "sort_usd": float(amount) if amount is not None else -1.0,
+        "usd": float(amount) if amount is not None else -1.0,
         "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
         "evidence": [shown(item) for item in verdict.evidence],
     }
@@ -181,14 +230,40 @@ def shown(item: Evidence) -> dict[str, str]:
     return {"signal": plain(item.signal), "value": plain(said)}
 
 
-def acted_row(result: Result) -> dict[str, Any]:
+def entry(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page's script sorts, filters, finds and unfolds one line of the table by."""
+    known = ("number", "name", "usd", "worth", *FILTERS, "evidence", "arn")
+    parts = ("name", "detector", "region", "owner", "team", "reason")
+    text = " ".join([*(row[part] for part in parts), row["became"].striptags()])
+    return {**{name: row[name] for name in known}, "text": text}
+
+
+def packed(entries: Sequence[Mapping[str, Any]]) -> str:
+    """*entries* as compressed JSON in ASCII: 20,000 findings cost no time when the page opens."""
+    if not entries:
+        return ""
+    return b64encode(gzip.compress(json.dumps(entries).encode(), mtime=0)).decode()
+
+
+def line(form: str, *values: object) -> Markup:
+    """*values* in *form*, escaped unless they are markup."""
+    from markupsafe import Markup
+
+    return Markup(form).format(*values)  # noqa: S704 - format escapes what it puts in
+
+
+def what_became(result: Result) -> Markup:
     """One resource, and what became of acting on it."""
-    return {
-        "detector": result.detector,
-        "name": plain(result.target.name),
-        "region": result.target.region,
-        "outcome": commands(became(result)),
-    }
+    return line("{} ({}, {}): {}", *_named(result), commands(became(result)))
+
+
+def not_judged(result: Result) -> Markup:
+    """One resource that could not be judged, and why."""
+    return line("{} ({}, {}): {}", *_named(result), breakable(plain(result.verdict.reason)))
+
+
+def _named(result: Result) -> tuple[Markup, str, str]:
+    return breakable(plain(result.target.name)), result.detector, result.target.region
 
 
 def commands(text: str) -> Markup:
@@ -196,16 +271,6 @@ def commands(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
-
-
-def unread(result: Result) -> dict[str, str]:
-    """One resource that could not be judged."""
-    return {
-        "detector": result.detector,
-        "name": plain(result.target.name),
-        "region": result.target.region,
-        "reason": plain(result.verdict.reason),
-    }
 
 
 def is_begun(result: Result) -> bool:

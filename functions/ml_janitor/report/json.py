@@ -43,6 +43,13 @@ def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
     )
 
 
+def lines(report: Report, *, every: bool = False, plan: bool = False) -> str:
+    """`document` as JSON lines: first all but its results, then a result a line; ASCII like `text`."""
+    head = document(report, every=every, plan=plan)
+    results = head.pop("results")
+    return "".join(json.dumps(one, ensure_ascii=True, allow_nan=False) + "\n" for one in [head, *results])
+
+
 def document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
     """*report* as plain JSON values: findings and unknowns, *every* other kept one too, and its *plan*."""
     totals = Totals.of(report.results)

@@ -140,9 +140,10 @@ def sentence(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: "1 finding", "2 findings", "2 families"."""
-    plural = f"{noun[:-1]}ies" if re.search("[^aeiou]y$", noun) else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
+    """A number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
+    one, of, rest = noun.partition(" of ")
+    plural = f"{one[:-1]}ies" if re.search("[^aeiou]y$", one) else f"{one}s"
+    return f"{number:,} {noun if number == 1 else plural + of + rest}"
 
 
 # --- blocks -------------------------------------------------------------------------------------

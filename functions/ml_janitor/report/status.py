@@ -125,8 +125,10 @@ class StatusWording:
         return self._status(text)
 
     def acted(self, action: Action, undo_until: datetime | None) -> Status:
-        """It was cleaned up. *undo_until* is how long that can be undone."""
+        """It was cleaned up. *undo_until* is how long that can be undone, even after a refusal."""
         text = f"{self._history(action)}."
+        if action.broke:
+            text += f" *Could not be {self.way.done}:* {sentence(prose(action.error, LONGEST))}"
         if undo_until is None or not self.undoable:
             return self._status(text)
         try:

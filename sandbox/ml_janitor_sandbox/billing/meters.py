@@ -186,7 +186,8 @@ def _jobs(store: SageMakerStore) -> Iterator[Charge]:
         used = [(f"{'TrSpt' if spot else word}:{rented['InstanceType']}", count)]
         if size := rented.get("VolumeSizeInGB"):
             used.append((f"{word}:VolumeUsage.gp2", count * Decimal(size) / HOURS_PER_MONTH))
-        yield from _charges(job, used, start, end)
+        for begun, over in job.members.get("BilledPeriods") or [(start, end)]:  # spot: not while it waits
+            yield from _charges(job, used, begun, over)
         if end is not None and (kept := _pool_until(job, end)) > end:
             yield from _charges(job, [(f"TrainWarmPool:{rented['InstanceType']}", count)], end, kept)
 

@@ -9,9 +9,10 @@ UpdateTrainingJob sets the period to zero.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Protocol
 
 from ml_janitor_sandbox import clock, progress
+from ml_janitor_sandbox.job_container import is_script
 from ml_janitor_sandbox.listing import listing, serve_describe
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind
@@ -20,15 +21,32 @@ TAKEN = "Training job names must be unique within an account and region; there i
 TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))
 serve_describe(TRAINING)
 
+
+class Runner(Protocol):
+    """What runs script-mode jobs for real, where the sandbox was asked to."""
+
+    def start(self, call: Call, job: Resource) -> None: ...
+
+    def stop(self, job: Resource) -> bool: ...
+
+    def interrupt(self, arn: str) -> None: ...
+
+
+runner: Runner | None = None
+
 DEFAULT_LIMIT = {"MaxRuntimeInSeconds": 86400}
 RUNNING = "InProgress"
 
 
 @serves("sagemaker", "CreateTrainingJob")
 def create_training_job(call: Call) -> dict[str, Any]:
-    """Past its start-up and training; moto's is over before it began."""
+    """Past its start-up and training; moto's is over before it began. A runner's job begins at its start."""
     now = clock.now()
-    limit = call.params.get("StoppingCondition") or DEFAULT_LIMIT
+    limit = DEFAULT_LIMIT | (call.params.get("StoppingCondition") or {})
+    if runner is not None and is_script(call.params):
+        created = create(call, TRAINING, RUNNING, StoppingCondition=limit, **pool_of_new(call))
+        runner.start(call, created)
+        return {"TrainingJobArn": created.arn}
     created = create(
         call,
         TRAINING,
@@ -62,14 +80,16 @@ def stop(call: Call, job: Resource) -> None:
     job.touch(
         TrainingJobStatus="Stopping",
         SecondaryStatus="Stopping",
-        SecondaryStatusTransitions=_moved(job, "Stopping", now),
+        SecondaryStatusTransitions=moved(job, "Stopping", now),
     )
+    if runner is not None and runner.stop(job):
+        return
 
     def stopped(one: Resource, at: dt.datetime) -> None:
         one.members.update(
             TrainingJobStatus="Stopped",
             SecondaryStatus="Stopped",
-            SecondaryStatusTransitions=_moved(one, "Stopped", at),
+            SecondaryStatusTransitions=moved(one, "Stopped", at),
             TrainingEndTime=at,
             LastModifiedTime=at,
         )
@@ -88,7 +108,8 @@ def trained(job: Resource) -> dict[str, int]:
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
 
 
-def _moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
+def moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
+    """The transitions of a job that gets this SecondaryStatus now."""
     transitions = [*job.members.get("SecondaryStatusTransitions", [])]
     if transitions:
         transitions[-1] = {**transitions[-1], "EndTime": at}

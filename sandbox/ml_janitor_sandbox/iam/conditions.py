@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Protocol
 
@@ -54,6 +56,24 @@ def _same_in_any_case(pattern: str, value: str) -> bool:
     return pattern.lower() == value.lower()
 
 
+def _number(text: str) -> Decimal | None:
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def _numeric(compare: Callable[[Decimal, Decimal], bool]) -> Callable[[str, str], bool]:
+    """A value of the request against the policy's; what is no number matches nothing."""
+
+    def matches(wanted: str, value: str) -> bool:
+        limit, have = _number(wanted), _number(value)
+        return limit is not None and have is not None and compare(have, limit)
+
+    return matches
+
+
 COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": _same,
     "StringEqualsIgnoreCase": _same_in_any_case,
@@ -61,15 +81,19 @@ COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
     "ArnEquals": arn_like,
     "ArnLike": arn_like,
     "Bool": _same_in_any_case,
+    "NumericEquals": _numeric(operator.eq),
+    "NumericLessThan": _numeric(operator.lt),
+    "NumericLessThanEquals": _numeric(operator.le),
+    "NumericGreaterThan": _numeric(operator.gt),
+    "NumericGreaterThanEquals": _numeric(operator.ge),
 }
-NEGATED = {
-    name.replace("String", "StringNot").replace("Arn", "ArnNot"): name
-    for name in COMPARISONS
-    if name != "Bool"
-}
+"""IAM user guide, "IAM JSON policy elements: Condition operators"."""
+
+NEGATED = {re.sub("^(String|Arn|Numeric)", r"\1Not", name): name for name in COMPARISONS if name != "Bool"}
 KEYS = {
     "application-autoscaling:scalable-dimension",
     "application-autoscaling:service-namespace",
+    "aws:calledvia",
     "aws:principalaccount",
     "aws:principalarn",
     "aws:requestedregion",
@@ -84,6 +108,9 @@ KEYS = {
     "kms:viaservice",
     "s3:if-match",
     "s3:prefix",
+    "sagemaker:instancetypes",
+    "sagemaker:keepaliveperiod",
+    "sagemaker:maxruntimeinseconds",
     "sts:externalid",
     "sts:rolesessionname",
 }
@@ -102,8 +129,13 @@ class Condition:
     wanted: Values
 
     def holds(self, context: Context) -> bool:
-        """Whether a request with this context meets it."""
-        have = context.get(self.key)
+        """
+        Whether a request with this context meets it.
+
+        A key without a value is as good as absent: "missing context keys or context keys with empty values"
+        are what Null with "false" sorts out (IAM user guide, "Multivalued context key examples").
+        """
+        have = context.get(self.key) or None
         if self.comparison == NULL:
             return (have is None) == (self.wanted[0].lower() == "true")
         if have is None:

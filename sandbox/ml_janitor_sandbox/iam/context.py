@@ -46,6 +46,8 @@ class RequestContext:
             "aws:principalarn": (self.caller.role,),
             "aws:requestedregion": (self.call.region,),
         }
+        if self.caller.via:
+            found["aws:calledvia"] = (self.caller.via,)
         params = self.call.params
         if keys := (*_tags(params), *(params.get("TagKeys") or params.get("tagKeys") or ())):
             found["aws:tagkeys"] = keys

@@ -30,13 +30,14 @@ class IamControl:
         """Forget all roles: everything is allowed again."""
         self._control._ask("DELETE", "iam")
 
-    def credentials(self, role: str, *, service: str | None = None) -> Credentials:
+    def credentials(self, role: str, *, service: str | None = None, via: str = "") -> Credentials:
         """
         A session of the role, as arguments of `boto3.Session`.
 
         *service* is who would assume it ("lambda.amazonaws.com"), if its trust policy is to be asked.
+        *via* is a service that calls with the role's identity ("cloudformation.amazonaws.com").
         """
-        given = self._control._ask("POST", "iam/credentials", {"role": role, "service": service})
+        given = self._control._ask("POST", "iam/credentials", {"role": role, "service": service, "via": via})
         return {
             "aws_access_key_id": given["AccessKeyId"],
             "aws_secret_access_key": given["SecretAccessKey"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ class Gate:
     def clear(self) -> None:
         """No roles, no record, and the gate open."""
         self._roles: Roles | None = None
+        self._via: dict[str, str] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -69,13 +70,21 @@ class Gate:
         read = Roles(roles)
         self._roles = read if enforce else None
 
-    def credentials(self, role: str, service: str | None) -> dict[str, str]:
-        """A new session of a role, as *service* would get it; without one, its trust is not asked."""
+    def credentials(self, role: str, service: str | None, via: str = "") -> dict[str, str]:
+        """
+        A new session of a role, as *service* would get it; without one, its trust is not asked.
+
+        *via* is a service that calls others with the role's identity, as CloudFormation does for a stack,
+        with a service role too (CloudFormation user guide, "FAS requests and permission evaluation").
+        """
         if self._roles is None or role not in self._roles:
             raise LookupError(f"no such role is installed and enforced: {role}")
         if service is not None and not self._roles.trusts_service(role, service):
             raise ValueError(f"{role} does not trust {service}")
-        return principals.session_of(role, "sandbox")
+        given = principals.session_of(role, "sandbox")
+        if via:
+            self._via[given["AccessKeyId"]] = via
+        return given
 
     def record(self) -> list[dict[str, Any]]:
         """What roles asked for, in order: role, action, resource, allowed, by which of its statements."""
@@ -91,6 +100,7 @@ class Gate:
         if caller is None:
             code = UNKNOWN_KEY.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "UnrecognizedClientException"))
             return Refusal(*code, "The security token included in the request is invalid.")
+        caller = replace(caller, via=self._via.get(asked.principal, ""))
         try:
             call = requests.read(asked, environ)
             judged = _judge(roles, caller, asked, call)

@@ -17,11 +17,16 @@ LIFETIME = 12 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A session of a role. *names* are what a trust policy may call it, apart from its account."""
+    """
+    A session of a role. *names* are what a trust policy may call it, apart from its account.
+
+    *via* is the service that calls with its identity ("cloudformation.amazonaws.com"), or "".
+    """
 
     role: str
     session: str
     account: str
+    via: str = ""
 
     @property
     def names(self) -> frozenset[str]:

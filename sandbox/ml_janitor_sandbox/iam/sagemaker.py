@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG
 from ml_janitor_sandbox.iam import autoscaling
+from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs, arn
 from ml_janitor_sandbox.patches import Call
 from ml_janitor_sandbox.sagemaker_store import resources
@@ -22,6 +23,7 @@ NAMED = {
     "Model",
     "ModelPackage",
     "ModelPackageGroup",
+    "MonitoringSchedule",
     "NotebookInstance",
     "NotebookInstanceLifecycleConfig",
     "Pipeline",
@@ -44,6 +46,7 @@ NESTED: Mapping[str, tuple[str, ...]] = {
 }
 SAME_AS = {
     "CreatePresignedNotebookInstanceUrl": "NotebookInstance",
+    "InvokeEndpoint": "Endpoint",
     "ListClusterNodes": "Cluster",
     "ListTrainingJobsForHyperParameterTuningJob": "HyperParameterTuningJob",
     "UpdateEndpointWeightsAndCapacities": "Endpoint",
@@ -110,7 +113,7 @@ def needs(call: Call) -> Needs:
     if noun not in NAMED and noun not in NESTED and noun not in PLAIN:
         raise NotImplementedError
     target = _arn(call, str(noun))
-    found = [Need(action, target)]
+    found = [Need(action, target, _limits(call))]
     if second := BOTH.get(call.operation):
         found.append(Need(action, _arn(call, second)))
     found += _encrypting(call)
@@ -119,6 +122,46 @@ def needs(call: Call) -> Needs:
     if call.operation.startswith("Create") and call.params.get("Tags"):
         found.append(Need("sagemaker:AddTags", target))
     return found + [_passing(call.params[role]) for role in ROLES if call.params.get(role)]
+
+
+def _limits(call: Call) -> dict[str, Values]:
+    """
+    What a job asks for, under the condition keys of its action; a key whose member is absent is not there.
+
+    Service authorization reference of SageMaker: InstanceTypes is "the list of all instance types associated
+    with the resource in the request". Whether AWS fills in a default for what a request leaves out is not
+    documented.
+    """
+    given = call.params
+    match call.operation:
+        case "CreateTrainingJob" | "UpdateTrainingJob":
+            jobs = [given]
+        case "CreateHyperParameterTuningJob":
+            jobs = [given.get("TrainingJobDefinition") or {}, *(given.get("TrainingJobDefinitions") or ())]
+        case "CreateProcessingJob":
+            cluster = (given.get("ProcessingResources") or {}).get("ClusterConfig") or {}
+            jobs = [given | {"ResourceConfig": cluster}]
+        case _:
+            return {}
+    members = ("ResourceConfig", "HyperParameterTuningResourceConfig")
+    resources = [job.get(member) or {} for job in jobs for member in members]
+    machines = [
+        one
+        for each in resources
+        for member in ("InstanceGroups", "InstanceConfigs", "InstancePreferences")
+        for one in (each, *(each.get(member) or ()))
+    ]
+    found = {
+        "sagemaker:instancetypes": [one.get("InstanceType") for one in machines],
+        "sagemaker:maxruntimeinseconds": [
+            (job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") for job in jobs
+        ],
+        "sagemaker:keepaliveperiod": [each.get("KeepAlivePeriodInSeconds") for each in resources],
+    }
+    known = {
+        key: dict.fromkeys(str(one) for one in values if one is not None) for key, values in found.items()
+    }
+    return {key: tuple(values) for key, values in known.items() if values}
 
 
 def _key(call: Call) -> str | None:

@@ -1,0 +1,147 @@
+"""`janitor policies`: writes what enforces tags and limits where resources are made."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ml_janitor.config.layers import nearest
+from ml_janitor.config.sections import PoliciesSection
+from ml_janitor.core.text import plain
+from ml_janitor_cli import edge
+from ml_janitor_cli.audit import replace_file
+from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.policies.documents import ImpossibleError, written
+from ml_janitor_cli.policies.statements import Wanted
+
+policies = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+RECORD = ".janitor-policies.json"
+"""What was written there last, by name and SHA-256: what differs from it, somebody has changed."""
+
+
+@policies.callback()
+def _policies() -> None:
+    """
+    Enforce required tags and limits of jobs where resources are made.
+
+    Nothing is asked of AWS and nothing is attached: docs/policies.md says how, and what each cannot do.
+    """
+
+
+@policies.command()
+def write(
+    ctx: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if it is not there.")],
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite files that were changed since they were written.")
+    ] = False,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+) -> int:
+    """
+    Write tag policy, SCPs, IAM policy, Config rules, CDK aspect and Rego into DIR.
+
+    The tags are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
+    """
+    settings = edge.settings_from(config, overrides, ctx.obj)
+    section = settings.policies
+    check_types(section)
+    try:
+        made = written(
+            Wanted(
+                tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
+                max_runtime=section.max_runtime // timedelta(seconds=1),
+                max_keep_alive=section.max_keep_alive // timedelta(seconds=1),
+                instance_types=tuple(section.instance_types),
+                exempt=tuple(section.exempt_roles),
+            )
+        )
+    except ImpossibleError as error:
+        raise edge.Refused(str(error)) from error
+    put(directory, made, force=force)
+    for name, text in made.items():
+        sys.stdout.write(f"{plain(str(directory / name))}  {len(text):,} characters\n")
+    if not section.instance_types:
+        sys.stdout.write("policies.instance_types is empty: jobs may run on any instance type\n")
+    return 0
+
+
+def check_types(section: PoliciesSection) -> None:
+    """Refuse a pattern that no instance type of a job matches: nothing would be allowed by it."""
+    if not section.instance_types:
+        return
+    known = instance_types()
+    for pattern in section.instance_types:
+        if not fnmatch.filter(known, pattern):
+            raise edge.Refused(
+                f"policies.instance_types: no instance type of a job that this version knows is {pattern}"
+                f"{nearest(pattern, known)}"
+            )
+
+
+def instance_types() -> list[str]:
+    """What training and processing jobs may run on, by AWS's model of SageMaker."""
+    import botocore.session
+
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shapes = (model.shape_for(f"{job}InstanceType") for job in ("Training", "Processing"))
+    return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]
+
+
+def put(directory: Path, made: Mapping[str, str], *, force: bool) -> None:
+    """
+    Write the files of *made* by name, and what they were; all of them, or on a refusal none.
+
+    Raises Refused where one was changed by somebody, and FailedError where one cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        before = recorded(directory)
+        changed = [
+            name
+            for name, text in made.items()
+            if (there := content(directory / name)) not in {None, text.encode()}
+            and before.get(name) != digest(there or b"")
+        ]
+    except OSError as error:
+        raise FailedError(
+            f"{directory}: {error.strerror or error}; nothing was written: name one that you may write to"
+        ) from error
+    if changed and not force:
+        raise edge.Refused(
+            f"{directory}: {', '.join(changed)} {'was' if len(changed) == 1 else 'were'} not written by this "
+            "command, or changed since. Nothing was written: name another directory, or give --force"
+        )
+    record = json.dumps({name: digest(text.encode()) for name, text in made.items()}, indent=1) + "\n"
+    for name, text in {**made, RECORD: record}.items():
+        if (reason := replace_file(directory / name, text)) is not None:
+            raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
+
+
+def content(path: Path) -> bytes | None:
+    """What is in the file, or None if there is none."""
+    return path.read_bytes() if path.exists() else None
+
+
+def recorded(directory: Path) -> dict[str, str]:
+    """What the record says; what is no record says nothing."""
+    try:
+        found = json.loads(content(directory / RECORD) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest(text: bytes) -> str:
+    """By which a file is known again."""
+    return hashlib.sha256(text).hexdigest()

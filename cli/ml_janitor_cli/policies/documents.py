@@ -1,0 +1,183 @@
+"""What the policy files say: pure, from the required tags, the limits, and what AWS's actions know."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+
+from ml_janitor_cli.policies.statements import Document, Wanted, job_limits, policy, required_tags
+
+SCP_LIMIT = 10_240
+"""
+Characters of a service control policy, blanks too: the API saves a policy exactly as it is given.
+
+AWS Organizations user guide, "Quotas and service limits", as of 2026; before, and in older texts, 5,120.
+"""
+
+TAG_POLICY_LIMIT = 10_000
+"""Characters of a tag policy (AWS Organizations user guide, "Quotas and service limits")."""
+
+IAM_LIMIT = 6_144
+"""Characters of a managed policy without blanks (IAM user guide, "IAM and AWS STS quotas")."""
+
+TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
+"""SageMaker's API reference, Tag; the prefix aws: is AWS's own."""
+
+TAG_POLICY_TYPES = (
+    "ecr:repository",
+    "s3:bucket",
+    *(
+        f"sagemaker:{kind}"
+        for kind in (
+            "cluster", "data-quality-job-definition", "domain", "endpoint", "endpoint-config",
+            "inference-component", "model", "model-bias-job-definition",
+            "model-explainability-job-definition", "model-package-group", "model-quality-job-definition",
+            "monitoring-schedule", "notebook-instance", "pipeline", "processing-job", "space", "user-profile",
+        )
+    ),
+)  # fmt: skip
+"""
+What a tag policy may require tags for, of what untagged-resources judges: training, tuning and transform jobs
+are no such types. From AWS's mapping in hashicorp/terraform-provider-aws, internal/tags/tagpolicy, 2025-11.
+"""
+
+CONFIG_RULES: Mapping[str, str] = {
+    "SAGEMAKER_APP_IMAGE_CONFIG_TAGGED": "Studio image configurations",
+    "SAGEMAKER_DOMAIN_TAGGED": "Studio domains",
+    "SAGEMAKER_FEATURE_GROUP_TAGGED": "feature groups",
+    "SAGEMAKER_IMAGE_TAGGED": "Studio images",
+    "SAGEMAKER_INFERENCEEXPERIMENT_TAGGED": "inference experiments",
+    "ECR_REPOSITORY_TAGGED": "repositories",
+}
+"""AWS Config's managed rules for tags, as of 2026: none is for endpoints, notebooks, models or jobs."""
+
+TAGS_A_RULE = 6
+"""How many keys REQUIRED_TAGS takes (AWS Config developer guide, "required-tags")."""
+
+
+class ImpossibleError(ValueError):
+    """A policy cannot be written; one line that says what to change."""
+
+
+def written(wanted: Wanted) -> dict[str, str]:
+    """The text of each file by its name. Raises ImpossibleError."""
+    check_tags(wanted.tags)
+    limits = policy(job_limits(wanted))
+    return {
+        "tag-policy.json": fitting(tag_policy(wanted.tags), TAG_POLICY_LIMIT, "tag policy", FEWER_TAGS),
+        "required-tags.scp.json": fitting(policy(required_tags(wanted)), SCP_LIMIT, SCP, FEWER_TAGS),
+        "job-limits.scp.json": fitting(limits, SCP_LIMIT, SCP, SHORTER_LIST),
+        "job-limits.iam.json": fitting(limits, IAM_LIMIT, "managed policy", SHORTER_LIST),
+        "config-rules.json": json.dumps(config_rules(wanted.tags), indent=2) + "\n",
+        "required_tags.py": filled("required_tags.py.template", wanted.tags),
+        "required_tags.rego": filled("required_tags.rego.template", wanted.tags),
+    }
+
+
+SCP = "service control policy"
+FEWER_TAGS = (
+    "write it for a part of the tags at a time, into two directories, and attach both: "
+    "--set 'untagged-resources.required=[\"team\"]'"
+)
+SHORTER_LIST = 'write fewer or wider patterns in policies.instance_types, such as "ml.g5.*"'
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Refuse keys that AWS refuses, or that are one key to IAM. Raises ImpossibleError."""
+    where = "detectors.untagged-resources.required"
+    if not tags:
+        raise ImpossibleError(f"{where}: it is empty, so there is no tag to enforce; name at least one")
+    for key in tags:
+        if not TAG_KEY.fullmatch(key):
+            raise ImpossibleError(
+                f'{where}: "{key}" cannot be the key of a tag; expected at most 128 letters, digits, blanks '
+                "and . : / = + - @ _, not beginning with aws:"
+            )
+    if len({key.lower() for key in tags}) < len(tags):
+        raise ImpossibleError(f"{where}: two keys differ in capitals only, and are one key to IAM; keep one")
+
+
+def fitting(document: Document, limit: int, what: str, remedy: str) -> str:
+    """*document* as text, a statement or tag to a line. Raises ImpossibleError if it exceeds *limit*."""
+    text = lines(document)
+    if len(text) > limit:
+        raise ImpossibleError(
+            f"the {what} would have {len(text):,} characters, and AWS takes {limit:,}: {remedy}"
+        )
+    return text
+
+
+def lines(document: Document) -> str:
+    """JSON without blanks, which count, but with each statement or tag on a line of its own."""
+    head, body = list(document.items())[:-1], next(reversed(document.items()))
+    begins = "".join(f"{dense(key)}:{dense(value)}," for key, value in head)
+    if isinstance(body[1], Mapping):
+        parts = [f"{dense(key)}:{dense(value)}" for key, value in body[1].items()]
+        opening, closing = "{}"
+    else:
+        parts = [dense(one) for one in body[1]]
+        opening, closing = "[]"
+    between = ",\n"
+    return f"{{{begins}{dense(body[0])}:{opening}\n{between.join(parts)}\n{closing}}}\n"
+
+
+def dense(value: object) -> str:
+    """*value* as JSON without blanks."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def tag_policy(tags: Iterable[str]) -> Document:
+    """Spells each key, and says which types of resources need it: reported, and refused by tools that ask."""
+    return {
+        "tags": {
+            key: {
+                "tag_key": {"@@assign": key},
+                "report_required_tag_for": {"@@assign": list(TAG_POLICY_TYPES)},
+            }
+            for key in tags
+        }
+    }
+
+
+def config_rules(tags: Sequence[str]) -> Document:
+    """A CloudFormation template of AWS Config's managed rules, which report what lacks the tags."""
+    rules = {
+        _logical(identifier): _rule(identifier, {"requiredKeyTags": ",".join(tags)}, f"{what} without tags")
+        for identifier, what in CONFIG_RULES.items()
+    }
+    for part in range(0, len(tags), TAGS_A_RULE):
+        keys = {f"tag{number}Key": key for number, key in enumerate(tags[part : part + TAGS_A_RULE], 1)}
+        scope = {"Scope": {"ComplianceResourceTypes": ["AWS::S3::Bucket"]}}
+        number = part // TAGS_A_RULE + 1
+        rules[f"BucketsTagged{number}"] = _rule("REQUIRED_TAGS", keys, "buckets without tags", scope)
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "Reports what lacks required tags, where AWS Config records it. By janitor policies.",
+        "Resources": rules,
+    }
+
+
+def _logical(identifier: str) -> str:
+    return "".join(word.capitalize() for word in identifier.split("_"))
+
+
+def _rule(identifier: str, given: Mapping[str, str], what: str, more: Document | None = None) -> Document:
+    return {
+        "Type": "AWS::Config::ConfigRule",
+        "Properties": {
+            "Description": f"Finds {what}",
+            "Source": {"Owner": "AWS", "SourceIdentifier": identifier},
+            "InputParameters": dict(given),
+            **(more or {}),
+        },
+    }
+
+
+def filled(template: str, tags: Sequence[str]) -> str:
+    """A *template* of this package with the keys of *tags* in it, one to a line."""
+    text = (files(__package__) / template).read_text(encoding="utf-8")
+    return re.sub(
+        r"([ \t]+)@TAGS@\n", lambda found: "".join(f"{found[1]}{json.dumps(key)},\n" for key in tags), text
+    )

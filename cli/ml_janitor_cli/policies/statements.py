@@ -1,0 +1,150 @@
+"""What the SCPs and the IAM policy deny: statements over what AWS's actions know. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+type Document = dict[str, Any]
+type Statement = dict[str, Any]
+
+CLOUDFORMATION = "cloudformation.amazonaws.com"
+
+TAGGED_BY_NOBODY = {"space"}
+"""
+Kinds that no policy refuses without tags: Studio creates a space when somebody opens an application, and
+asks nobody for tags. By a setting of its domain, it copies those of the domain (SageMaker developer guide,
+"Custom tag propagation").
+"""
+
+JOBS = ("CreateHyperParameterTuningJob", "CreateProcessingJob", "CreateTrainingJob")
+"""What runs for as long as it is allowed to."""
+
+POOLS = ("CreateTrainingJob", "UpdateTrainingJob")
+"""What keeps instances waiting after a job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """
+    What the policies enforce.
+
+    *tags* are the keys that everything needs. Times are in seconds. *instance_types* may hold * and ?; when
+    empty, every type is allowed. *exempt* are ARNs of roles that are refused nothing.
+    """
+
+    tags: tuple[str, ...]
+    max_runtime: int
+    max_keep_alive: int
+    instance_types: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
+
+
+def policy(statements: Iterable[Statement]) -> Document:
+    """An SCP, or an identity policy: the same words serve as both."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def required_tags(wanted: Wanted) -> list[Statement]:
+    """
+    For each tag, a statement that denies creating what comes without it or with an empty value.
+
+    A statement of its own for each: the conditions of one all have to hold. A negated operator holds for an
+    absent key (IAM user guide, "Condition operators"), so `StringNotLike` "?*" is both absent and empty. What
+    CloudFormation creates first and tags then is denied only to those who do not come through it; with
+    `ForAllValues`, that is also where `aws:CalledVia` is absent.
+    """
+    at_once = [kind for kind in kinds() if kind["tag_on_create"] is not False]
+    later = [kind for kind in kinds() if kind["tag_on_create"] is False]
+    directly = {"ForAllValues:StringNotEquals": {"aws:CalledVia": [CLOUDFORMATION]}}
+    return [
+        deny(
+            wanted,
+            f"{name}{suffix}",
+            actions_of(those),
+            {"StringNotLike": {f"aws:RequestTag/{key}": "?*"}} | when,
+        )
+        for key, name in zip(wanted.tags, sids(wanted.tags), strict=True)
+        for suffix, those, when in (("", at_once, {}), ("Direct", later, directly))
+        if those
+    ]
+
+
+def job_limits(wanted: Wanted) -> list[Statement]:
+    """
+    What denies jobs that may run too long, on other instances, or keep them waiting too long.
+
+    A job that states no MaxRuntime, or no instance type, is denied too. No KeepAlivePeriod means no pool.
+    """
+    runtime, pool, types = (
+        f"sagemaker:{key}" for key in ("MaxRuntimeInSeconds", "KeepAlivePeriod", "InstanceTypes")
+    )
+    found = [
+        deny(
+            wanted,
+            "RuntimeAboveLimitOrNotStated",
+            knowing(runtime, JOBS),
+            {"NumericGreaterThanIfExists": {runtime: str(wanted.max_runtime)}},
+        ),
+        deny(
+            wanted,
+            "WarmPoolAboveLimit",
+            knowing(pool, POOLS),
+            {"NumericGreaterThan": {pool: str(wanted.max_keep_alive)}},
+        ),
+    ]
+    if wanted.instance_types:
+        allowed = {"ForAnyValue:StringNotLike": {types: list(wanted.instance_types)}}
+        found += [
+            deny(wanted, "InstanceTypeNotAllowed", knowing(types, JOBS), allowed),
+            deny(wanted, "InstanceTypeNotStated", knowing(types, JOBS), {"Null": {types: "true"}}),
+        ]
+    return found
+
+
+def deny(wanted: Wanted, name: str, actions: Sequence[str], when: dict[str, Any]) -> Statement:
+    """One statement, that holds for everybody but exempt roles."""
+    exempt = {"ArnNotLike": {"aws:PrincipalArn": list(wanted.exempt)}} if wanted.exempt else {}
+    return {
+        "Sid": name,
+        "Effect": "Deny",
+        "Action": list(actions),
+        "Resource": "*",
+        "Condition": when | exempt,
+    }
+
+
+def sids(tags: Sequence[str]) -> list[str]:
+    """What the statements about *tags* are called: letters and digits, each name once, as IAM wants it."""
+    words = (re.findall(r"[A-Za-z0-9]+", key) for key in tags)
+    names = ["No" + "".join(word[:1].upper() + word[1:] for word in each) for each in words]
+    return [
+        name if names.count(name) == 1 else f"{name}{number}" for number, name in enumerate(names, start=1)
+    ]
+
+
+@cache
+def data() -> dict[str, Any]:
+    """What `python -m docs.policy_kinds` has read from AWS's references."""
+    found: dict[str, Any] = json.loads((files(__package__) / "kinds.json").read_text(encoding="utf-8"))
+    return found
+
+
+def kinds() -> list[dict[str, Any]]:
+    """The kinds whose Create actions an SCP may refuse."""
+    return [kind for kind in data()["kinds"] if kind["kind"] not in TAGGED_BY_NOBODY]
+
+
+def actions_of(those: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What makes *those* kinds, of what knows aws:RequestTag."""
+    return sorted(action for kind in those for action in kind["actions"])
+
+
+def knowing(key: str, names: Iterable[str]) -> list[str]:
+    """Those actions of *names* that know the condition *key*: with any other, the key is always absent."""
+    return [action for name in names if (action := f"sagemaker:{name}") in data()["limits"][key]]

@@ -1,0 +1,1 @@
+"""Training that survives interruption, training jobs with hard limits, and dynamic batching."""

@@ -1,0 +1,209 @@
+"""
+Checkpoints that are whole or are not there: directories whose manifest is written last.
+
+A checkpoint is written under a hidden name. Its files are flushed to the disk, then its manifest with their
+sizes and SHA-256, then the directory gets its name and its parent is flushed. A process that is killed at any
+moment leaves a hidden directory, which the next one removes, or a whole checkpoint. What can still be torn is
+what something else copied (SageMaker uploads a checkpoint directory file by file) or a disk lost: such a
+checkpoint is passed over with a warning, and an older one is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+HIDDEN = ".writing-"
+NAME = re.compile(r"step-(\d{12})-(\d{3})")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, counted in steps over all epochs and in batches of the current one."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    finished: bool = False
+    planned: int = 0
+    """Epochs that were asked for: a finished run trains again only where more are asked for."""
+    save_s: float | None = None
+    """Seconds that the save before this one took: the first save of a resumed run need not be measured."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint."""
+
+    path: Path
+    progress: Progress
+
+
+class TornError(Exception):
+    """A checkpoint is not what its manifest says, or has none."""
+
+
+class Checkpoints:
+    """The checkpoints in one directory, of which the newest *keep* stay."""
+
+    def __init__(self, folder: Path, *, keep: int = 3) -> None:
+        if keep < 1:
+            raise ValueError(f"keep is {keep}: at least one checkpoint has to be kept")
+        self.folder = folder
+        self._keep = keep
+        self.latest: Path | None = None
+        """The checkpoint that was written last, by this process."""
+        self._torn: set[str] = set()
+
+    def clean(self) -> None:
+        """Make the directory, and remove what a killed process was writing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(HIDDEN + "*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def names(self) -> list[str]:
+        """The checkpoints that seem to be there, oldest first."""
+        return sorted(path.name for path in self.folder.glob("step-*") if NAME.fullmatch(path.name))
+
+    def newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint; a warning for each newer one that is torn."""
+        for name in reversed(self.names()):
+            path = self.folder / name
+            try:
+                return Checkpoint(path, check(path))
+            except TornError as torn:
+                self._torn.add(name)
+                log.warning("checkpoint %s is torn (%s): falling back to an older one", path, torn)
+        if self._torn:
+            log.warning("no checkpoint in %s is whole: training starts from the beginning", self.folder)
+        return None
+
+    def named(self, name: str) -> Checkpoint:
+        """A checkpoint that another process of the run chose."""
+        path = self.folder / name
+        try:
+            return Checkpoint(path, check(path))
+        except TornError as torn:
+            raise RuntimeError(
+                f"the first rank resumes from {name}, which is not whole here ({torn}): "
+                f"{self.folder} has to be shared by all machines, or hold the same on each"
+            ) from torn
+
+    @contextmanager
+    def writing(self, progress: Progress) -> Iterator[Path]:
+        """An empty directory that becomes a checkpoint when the block ends, and vanishes when it raises."""
+        with self.hidden() as hidden:
+            yield hidden
+            write_manifest(hidden, progress)
+            stem = f"step-{progress.step:012d}"
+            tries = [int(name[-3:]) for name in self.names() if name.startswith(stem)]
+            self.latest = self.publish(hidden, f"{stem}-{max(tries, default=-1) + 1:03d}")
+
+    @contextmanager
+    def hidden(self) -> Iterator[Path]:
+        """A directory that no reader takes for a checkpoint; removed unless `publish` gave it a name."""
+        path = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.folder))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, hidden: Path, name: str) -> Path:
+        """Give a complete directory its name, so that it stays after a loss of power."""
+        with self.hidden() as bin_:
+            if (self.folder / name).exists():  # a torn one, which is downloaded again
+                (self.folder / name).rename(bin_ / name)
+            path = hidden.rename(self.folder / name)
+        flush(self.folder)
+        return path
+
+    def prune(self, *, busy: str | None = None) -> None:
+        """Remove all that is older than the newest *keep*, but for the one that is being uploaded."""
+        whole = [name for name in self.names() if name not in self._torn]
+        if len(whole) <= self._keep:
+            return
+        with self.hidden() as bin_:  # nothing is ever half removed under its own name
+            for name in self.names():
+                if name < whole[-self._keep] and name != busy:
+                    (self.folder / name).rename(bin_ / name)
+
+
+def write_manifest(folder: Path, progress: Progress) -> None:
+    """Flush the files of *folder*, and write what they are beside them."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        flush(path)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
+    body: dict[str, Any] = {"format": FORMAT, "progress": asdict(progress), "files": files}
+    written = folder / f"{MANIFEST}.new"
+    written.write_text(json.dumps({**body, "sha256": _seal(body)}, indent=1))
+    flush(written)
+    written.rename(folder / MANIFEST)
+    flush(folder)
+
+
+def read_manifest(text: str | bytes) -> tuple[Progress, dict[str, dict[str, Any]]]:
+    """What a manifest says; raises `TornError` where it was changed, `ValueError` where it is newer."""
+    try:
+        body = json.loads(text)
+        sealed = body.pop("sha256") == _seal(body)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise TornError(f"{MANIFEST} is no manifest: {error}") from error
+    if not sealed:
+        raise TornError(f"{MANIFEST} is not what was written")
+    if body["format"] != FORMAT:
+        raise ValueError(f"a checkpoint has format {body['format']}, and this janitor_kit reads {FORMAT}")
+    return Progress(**body["progress"]), body["files"]
+
+
+def check(path: Path) -> Progress:
+    """Read every file of a checkpoint; raises `TornError` with the first difference from its manifest."""
+    try:
+        progress, files = read_manifest((path / MANIFEST).read_bytes())
+        for name, expected in files.items():
+            size = (path / name).stat().st_size
+            if size != expected["bytes"]:
+                raise TornError(f"{name} has {size} bytes, not {expected['bytes']}")
+            if digest(path / name) != expected["sha256"]:
+                raise TornError(f"{name} is not what was written")
+    except OSError as error:
+        raise TornError(str(error)) from error
+    if not path.name.startswith((f"step-{progress.step:012d}-", HIDDEN)):
+        raise TornError(f"its manifest is of step {progress.step}")
+    return progress
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        sha = hashlib.sha256()
+        while piece := file.read(1 << 20):
+            sha.update(piece)
+    return sha.hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a directory, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _seal(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

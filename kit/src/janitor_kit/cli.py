@@ -1,0 +1,272 @@
+"""`janitor-kit launch`: a training job with hard limits, from a small file and flags."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from janitor_kit.launch import Job, Plan, Refused, launch, prepare
+
+FAILED, REFUSED = 1, 2
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+TIMES = ("max_runtime", "max_wait", "allowance")
+MONEY = ("max_usd", "price")
+TABLES = ("tags", "inputs", "hyperparameters", "environment", "bucket_regions", "request")
+KINDS: Mapping[str, type] = {"spot": bool, "retries": int, "instances": int, "volume_gb": int}
+
+# ruff: noqa: T201 - it prints
+
+HELP = """\
+Creates a SageMaker training job, and refuses one without a limit, required tags, what spot needs, or with
+data in another region. The file is TOML (Python 3.11 or newer) or JSON:
+
+  name = "churn"                        # becomes churn-20261006-030000
+  role = "arn:aws:iam::123456789012:role/training"
+  image = "763104351884.dkr.ecr.us-east-1..."
+  instance_type = "ml.g5.xlarge"
+  source = "src"                        # packed and uploaded; beside this file
+  entry = "train.py"
+  output = "s3://bucket/models"
+  checkpoints = "s3://bucket/checkpoints/{job}"   # without {job}, the next job resumes this one
+  max_usd = 50                          # or max_runtime = "6h"
+  max_wait = "2d"
+  tags = { project = "churn", owner = "ana@example.com" }
+  inputs = { train = "s3://bucket/data" }
+  hyperparameters = { epochs = 10 }
+
+Exit status: 0 launched (or, with --dry-run, it could be), 1 AWS failed, 2 refused.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="janitor-kit", description="What prevents waste in machine learning on AWS."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser(
+        "launch",
+        help="create a training job with hard limits",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("file", type=Path, help="the job, as TOML or JSON")
+    one.add_argument("--max-usd", metavar="USD", help="the most that it may cost")
+    one.add_argument("--max-runtime", metavar="TIME", help="the longest it may run: 90m, 6h, 2d")
+    one.add_argument("--max-wait", metavar="TIME", help="the longest with waiting for spot capacity")
+    one.add_argument("--on-demand", action="store_true", help="no spot")
+    one.add_argument("--price", metavar="USD", help="dollars for an hour of one instance")
+    one.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a hyperparameter; repeatable"
+    )
+    one.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="a tag; repeatable")
+    one.add_argument(
+        "--bucket-region", metavar="BUCKET=REGION", action="append", default=[], help="where a bucket is"
+    )
+    one.add_argument("--region", help="the job's region; else that of your AWS configuration")
+    one.add_argument("--dry-run", action="store_true", help="check everything, create and upload nothing")
+    one.add_argument("--json", action="store_true", help="the request and its estimate as JSON")
+    given = parser.parse_args(arguments)
+    try:
+        return _launch(given)
+    except Refused as refused:
+        print(f"janitor-kit launch: refused: {refused}", file=sys.stderr)
+        return REFUSED
+
+
+def _launch(given: argparse.Namespace) -> int:
+    job = job_of(given)
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as error:
+        raise Refused("boto3 is not installed: pip install 'ml-janitor-kit[s3]'") from error
+    try:
+        session = boto3.Session(region_name=given.region)
+        now = datetime.now(timezone.utc)
+        plan = prepare(job, session, now=now, environment=os.environ, folder=given.file.parent)
+        if not given.json:
+            print(described(plan, job))
+        arn = None if given.dry_run else launch(job, plan, session)
+    except ClientError as error:
+        problem = error.response["Error"]
+        print(
+            f"janitor-kit launch: {error.operation_name}: {problem['Code']}: {problem['Message']}",
+            file=sys.stderr,
+        )
+        return FAILED
+    except BotoCoreError as error:
+        print(f"janitor-kit launch: {error}", file=sys.stderr)
+        return FAILED
+    if given.json:
+        print(json.dumps(as_json(plan, arn), indent=2))
+    else:
+        print("dry run: nothing was created" if arn is None else f"launched {arn}")
+    return 0
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+
+def job_of(given: argparse.Namespace) -> Job:
+    """The file's job with the flags over it. Raises Refused."""
+    members = read(given.file)
+    known = [one.name for one in fields(Job)]
+    if unknown := [name for name in members if name not in known]:
+        near = get_close_matches(unknown[0], known, 1)
+        raise Refused(f"{given.file}: unknown: {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
+    required = ("name", "role", "image", "instance_type", "output")
+    if missing := [name for name in required if not isinstance(members.get(name), str)]:
+        raise Refused(f"{given.file}: missing: {', '.join(missing)}")
+    typed = {name: _typed(name, value, given.file.parent) for name, value in members.items()}
+    job = Job(**({"tags": {}} | typed))
+    flags: dict[str, Any] = {
+        name: _typed(name, getattr(given, name), Path())
+        for name in ("max_usd", "max_runtime", "max_wait", "price")
+        if getattr(given, name) is not None
+    }
+    if given.on_demand:
+        flags |= {"spot": False, "max_wait": None}
+    flags["hyperparameters"] = {
+        **job.hyperparameters,
+        **{key: _value(text) for key, text in _pairs(given.set)},
+    }
+    flags["tags"] = {**job.tags, **dict(_pairs(given.tag))}
+    flags["bucket_regions"] = {**job.bucket_regions, **dict(_pairs(given.bucket_region))}
+    return replace(job, **flags)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's members. Raises Refused."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read: {error}") from error
+    try:
+        if path.suffix == ".json":
+            members = json.loads(text)
+        else:
+            import tomllib
+
+            members = tomllib.loads(text)
+    except ImportError as error:
+        raise Refused(f"{path}: TOML needs Python 3.11 or newer; write it as JSON") from error
+    except ValueError as error:
+        raise Refused(f"{path}: {error}") from error
+    if not isinstance(members, dict):
+        raise Refused(f"{path}: not a table")
+    return members
+
+
+def _typed(name: str, value: Any, folder: Path) -> Any:
+    """A setting's value as `Job` has it; paths are beside the file. Raises Refused."""
+    if name in TIMES:
+        return seconds(name, value)
+    if name in MONEY:
+        try:
+            return Decimal(str(value))
+        except InvalidOperation:
+            raise Refused(f"{name} is {value!r}: not a number") from None
+    if name == "source":
+        return value if str(value).startswith("s3://") else folder / str(value)
+    if name in ("also", "required_tags"):
+        if not isinstance(value, list):
+            raise Refused(f"{name} is {value!r}: a list is needed")
+        return tuple(folder / str(one) if name == "also" else str(one) for one in value)
+    kind: Any = dict if name in TABLES else KINDS.get(name, str)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise Refused(f"{name} is {value!r}: {kind.__name__} is needed")
+    if name in ("tags", "inputs", "environment", "bucket_regions"):
+        return {key: str(one) for key, one in value.items()}
+    return value
+
+
+def seconds(name: str, value: Any) -> int:
+    """Seconds of "90m", "6h", "2d" or a number. Raises Refused."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if (found := re.fullmatch(r"(\d+)\s*([smhd]?)", str(value).strip())) is None:
+        raise Refused(f"{name} is {value!r}: write 90m, 6h, 2d or seconds")
+    return int(found[1]) * UNITS[found[2] or "s"]
+
+
+def _pairs(given: Sequence[str]) -> list[tuple[str, str]]:
+    if wrong := [one for one in given if "=" not in one]:
+        raise Refused(f"{wrong[0]}: NAME=VALUE is needed")
+    return [(key, value) for key, _, value in (one.partition("=") for one in given)]
+
+
+def _value(text: str) -> Any:
+    """A hyperparameter's value: what is JSON is taken as such, all else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+# --- what is shown -------------------------------------------------------------------------------
+
+
+def described(plan: Plan, job: Job) -> str:
+    """The estimate: the most that the job may cost, how that was computed, and what is not limited."""
+    bound, kind = plan.bound, "spot" if job.spot else "on demand"
+    lines = [f"{plan.name} in {plan.region}: {bound.instances} x {job.instance_type}, {kind}"]
+    limit = (
+        f"limit {duration(bound.seconds)}, and {duration(bound.allowance)} for download, upload and SIGTERM"
+    )
+    if bound.hourly_usd is None or bound.instance_usd is None:
+        lines.append(f"  cost unknown: no price ({bound.source}); {limit}")
+    else:
+        lines += [
+            f"  at most ${bound.at_most_usd}: {limit}, at ${bound.hourly_usd:.3f} an hour",
+            (
+                f"  ${bound.instance_usd:f} for an instance-hour ({bound.source}), "
+                f"${bound.volumes_usd:.3f} an hour for {bound.instances} x {job.volume_gb} GB"
+            ),
+        ]
+    return "\n".join([*lines, *(f"  not limited: {one}" for one in bound.unbounded)])
+
+
+def duration(count: int) -> str:
+    """Seconds as "6 h 40 min", "12 min", "45 s"."""
+    if count < 60:
+        return f"{count} s"
+    hours, minutes = divmod(count // 60, 60)
+    return " ".join(
+        part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part
+    )
+
+
+def as_json(plan: Plan, arn: str | None) -> dict[str, Any]:
+    """The same for programs; dollars are numbers, or null where a price is unknown."""
+    bound = plan.bound
+
+    def usd(amount: Decimal | None) -> float | None:
+        return None if amount is None else float(amount)
+
+    return {
+        "arn": arn,
+        "region": plan.region,
+        "at_most_usd": usd(bound.at_most_usd),
+        "usd_per_hour": usd(bound.hourly_usd),
+        "instance_usd_per_hour": usd(bound.instance_usd),
+        "price_source": bound.source,
+        "limit_seconds": bound.seconds,
+        "allowance_seconds": bound.allowance,
+        "not_limited": list(bound.unbounded),
+        "request": plan.request,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

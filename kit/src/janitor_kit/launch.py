@@ -1,0 +1,302 @@
+"""
+Launches SageMaker training jobs that cannot run for longer, or for more, than was said.
+
+`prepare` makes a full CreateTrainingJob request and refuses one without a limit, without the tags that the
+company requires, without what spot needs, or with data in another region; it creates nothing. `launch`
+uploads the code and creates the job. Both need boto3 (`pip install ml-janitor-kit[s3]`) and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from janitor_kit import origin, prices
+from janitor_kit.checks import Refused, bucket_region, check_against_model, check_regions
+
+__all__ = ["Job", "Plan", "Refused", "launch", "prepare"]
+
+LEFT_OUT = {"__pycache__", ".git", ".venv", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+OWN = {
+    *("TrainingJobName", "AlgorithmSpecification", "RoleArn", "HyperParameters", "Environment", "Tags"),
+    *("InputDataConfig", "OutputDataConfig", "ResourceConfig", "StoppingCondition", "CheckpointConfig"),
+    *("EnableManagedSpotTraining", "RetryStrategy"),
+}
+"""Members that a job's `request` may not set: a limit would not hold otherwise."""
+MOST_TAGS = 50
+MOST_RETRIES = 30
+OF_THIS_JOB = "{job}"
+CHECKPOINT_DIR = "CHECKPOINT_DIR"
+"""The variable that tells the script where its checkpoints belong."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    What is to be trained, on what, and within which limits. Sizes in GB, times in seconds, money in dollars.
+
+    *source* is a folder, packed with the files and folders of *also*, or an s3:// tarball; *entry* is the
+    script in it. Without both, *image* says itself what to run. One of *max_runtime* and *max_usd* is
+    required; with both, the shorter limit counts. *required_tags* are the keys that must be among *tags*.
+    "{job}" in *checkpoints* becomes the job's name; a path without it is resumed by the next job, which
+    trains nothing if that run was finished. *allowance* is what download and upload may take, billed beside
+    the limit. *request* adds members of CreateTrainingJob that this class has not, such as VpcConfig.
+    """
+
+    name: str
+    role: str
+    image: str
+    instance_type: str
+    output: str
+    tags: Mapping[str, str]
+    max_runtime: int | None = None
+    max_usd: Decimal | None = None
+    spot: bool = True
+    max_wait: int | None = None
+    checkpoints: str | None = None
+    checkpoint_dir: str = "/opt/ml/checkpoints"
+    retries: int = 2
+    instances: int = 1
+    volume_gb: int = 30
+    source: str | Path | None = None
+    also: tuple[Path, ...] = ()
+    entry: str | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    required_tags: tuple[str, ...] = ("project", "owner")
+    price: Decimal | None = None
+    allowance: int = 600
+    bucket_regions: Mapping[str, str] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job that may be launched: the request, where its code is to be uploaded, and the most it may cost."""
+
+    region: str
+    request: dict[str, Any]
+    bound: prices.Bound
+    code: str | None
+
+    @property
+    def name(self) -> str:
+        return str(self.request["TrainingJobName"])
+
+
+def prepare(job: Job, session: Any, *, now: datetime, environment: Mapping[str, str], folder: Path) -> Plan:
+    """
+    The job as a checked request. Reads prices and the regions of buckets, and changes nothing.
+
+    *now* goes into its name; *environment* is read for what a CI says of itself, *folder* for git. Raises
+    Refused.
+    """
+    region = session.region_name
+    if not region:
+        raise Refused("no region: set AWS_DEFAULT_REGION, or give --region")
+    check_demands(job)
+    tags = origin.tags(folder, environment) | dict(job.tags)
+    if len(tags) > MOST_TAGS:
+        raise Refused(f"{len(tags)} tags: a job may have {MOST_TAGS}")
+    bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
+    name = f"{job.name}-{now:%Y%m%d-%H%M%S}"
+    code = _code(job, name)
+    request = request_of(job, name, bound.seconds, tags, code)
+    check_against_model(session.client("sagemaker"), request)
+    client = session.client("s3")
+    check_regions(request, region, lambda one: job.bucket_regions.get(one) or bucket_region(client, one))
+    return Plan(region, request, bound, code if job.source and not _remote(job.source) else None)
+
+
+def launch(job: Job, plan: Plan, session: Any) -> str:
+    """
+    Upload the code, create the job, and return its ARN. Raises botocore's errors, and Refused.
+
+    A job is created once: its name is unique, so that repeating the request after a lost answer creates no
+    second one.
+    """
+    if plan.code is not None:
+        parts = urlsplit(plan.code)
+        packed = pack(Path(str(job.source)), job.also)
+        session.client("s3").put_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), Body=packed)
+    created: Mapping[str, str] = session.client("sagemaker").create_training_job(**plan.request)
+    return created["TrainingJobArn"]
+
+
+def check_demands(job: Job) -> None:
+    """Refuse a job without what every job must have. Asks nobody."""
+    if problems := [*_limit_problems(job), *_spot_problems(job), *_other_problems(job)]:
+        raise Refused("; ".join(problems))
+    check_source(job)
+
+
+def _limit_problems(job: Job) -> Iterator[str]:
+    if job.max_runtime is None and job.max_usd is None:
+        yield "no limit: give max_runtime (such as 6h) or max_usd (such as 50)"
+    if job.max_runtime is not None and not 0 < job.max_runtime <= prices.LONGEST:
+        yield f"max_runtime is {job.max_runtime} seconds: from 1 second to 28 days"
+    for name, value in (("max_usd", job.max_usd), ("price", job.price)):
+        if value is not None and not (value.is_finite() and value > 0):
+            yield f"{name} is {value}: it must be above 0"
+    if job.instances < 1 or job.volume_gb < 1 or job.allowance < 0:
+        yield "instances and volume_gb must be at least 1, and allowance not negative"
+    if not 0 <= job.retries <= MOST_RETRIES:
+        yield f"retries is {job.retries}: from 0 to {MOST_RETRIES}"
+
+
+def _spot_problems(job: Job) -> Iterator[str]:
+    if not job.spot:
+        if job.max_wait is not None:
+            yield "max_wait is for spot alone"
+        return
+    if not job.checkpoints:
+        yield "spot without checkpoints begins anew when interrupted: give checkpoints, or spot = false"
+    if job.max_wait is None:
+        yield "spot without max_wait: say how long it may take with waiting for capacity, or spot = false"
+    elif job.max_wait < (job.max_runtime or 1):
+        yield f"max_wait ({job.max_wait} s) is shorter than max_runtime ({job.max_runtime} s)"
+
+
+def _other_problems(job: Job) -> Iterator[str]:
+    if missing := [key for key in job.required_tags if not job.tags.get(key, "").strip()]:
+        yield f"tags missing: {', '.join(missing)}"
+    for key, value in job.tags.items():
+        if origin.NOT_IN_TAGS.search(key + value) or key.lower().startswith("aws:"):
+            yield f"AWS does not allow the tag {key}={value}"
+    if bool(job.source) != bool(job.entry):
+        yield "source and entry belong together: the code, and the script in it"
+    if own := sorted(OWN & set(job.request)):
+        yield f"request may not set {', '.join(own)}: they have settings of their own"
+
+
+def check_source(job: Job) -> None:
+    """Refuse code that is not there."""
+    if not job.source or _remote(job.source):
+        return
+    if not (Path(job.source) / str(job.entry)).is_file():
+        raise Refused(f"there is no {Path(job.source) / str(job.entry)}")
+    if absent := [str(one) for one in job.also if not one.exists()]:
+        raise Refused(f"there is no {', '.join(absent)}")
+
+
+def bound_of(job: Job, price: prices.Price, region: str) -> prices.Bound:
+    """The limit in seconds, and the most that the job costs with it. Raises Refused."""
+    volumes = prices.volumes(job.instances, job.volume_gb)
+    allowance = job.allowance + prices.GRACE
+    limits = [one for one in (job.max_runtime, job.max_wait) if one is not None]
+    if job.max_usd is not None:
+        if price.hourly_usd is None:
+            unknown = f"no price of {job.instance_type} is known ({price.source})"
+            raise Refused(f"{unknown}: give price = DOLLARS_AN_HOUR, or max_runtime in place of max_usd")
+        seconds = prices.seconds_for(job.max_usd, price.hourly_usd * job.instances + volumes, allowance)
+        if seconds < 1:
+            least = (price.hourly_usd * job.instances + volumes) * allowance / 3600
+            raise Refused(
+                f"${job.max_usd} does not pay for more than download, upload and SIGTERM (${least:.2f})"
+            )
+        limits.append(seconds)
+    unbounded = prices.UNBOUNDED + (prices.UNBOUNDED_SPOT if job.spot else ())
+    if region != prices.TABLE_REGION:
+        unbounded += (f"volumes are counted at the price of {prices.TABLE_REGION}",)
+    if not job.retries:
+        unbounded += ("without retries, AWS does not say whether the limit is that of all attempts",)
+    return prices.Bound(
+        min(limits), allowance, job.instances, price.hourly_usd, volumes, price.source, unbounded
+    )
+
+
+def request_of(
+    job: Job, name: str, seconds: int, tags: Mapping[str, str], code: str | None
+) -> dict[str, Any]:
+    """
+    The whole request. Pure.
+
+    With RetryStrategy, the limits are totals over all attempts and not those of each (CreateTrainingJob,
+    StoppingCondition).
+    """
+    given: dict[str, Any] = dict(job.hyperparameters)
+    if code is not None:
+        given |= {"sagemaker_program": job.entry, "sagemaker_submit_directory": code}
+    stop: dict[str, int] = {"MaxRuntimeInSeconds": seconds}
+    request: dict[str, Any] = {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": job.image, "TrainingInputMode": "File"},
+        "RoleArn": job.role,
+        "OutputDataConfig": {"S3OutputPath": job.output},
+        "ResourceConfig": {
+            "InstanceType": job.instance_type,
+            "InstanceCount": job.instances,
+            "VolumeSizeInGB": job.volume_gb,
+        },
+        "StoppingCondition": stop,
+        "EnableManagedSpotTraining": job.spot,
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    }
+    environment = dict(job.environment)
+    if job.checkpoints:
+        at = job.checkpoints.replace(OF_THIS_JOB, name)
+        request["CheckpointConfig"] = {"S3Uri": at, "LocalPath": job.checkpoint_dir}
+        environment.setdefault(CHECKPOINT_DIR, job.checkpoint_dir)
+    if job.spot and job.max_wait is not None:
+        stop["MaxWaitTimeInSeconds"] = job.max_wait
+    if job.retries:
+        request["RetryStrategy"] = {"MaximumRetryAttempts": job.retries}
+    if environment:
+        request["Environment"] = environment
+    if given:
+        script = code is not None
+        request["HyperParameters"] = {
+            key: _hyperparameter(value, script=script) for key, value in given.items()
+        }
+    if job.inputs:
+        request["InputDataConfig"] = [_channel(*one) for one in job.inputs.items()]
+    return request | dict(job.request)
+
+
+def _hyperparameter(value: Any, *, script: bool) -> str:
+    """JSON for a script, as the SDK writes and sagemaker-training reads it; for an algorithm, plain text."""
+    return value if isinstance(value, str) and not script else json.dumps(value)
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def _remote(source: str | Path) -> bool:
+    return str(source).startswith("s3://")
+
+
+def _code(job: Job, name: str) -> str | None:
+    """Where the code is, or is going to be: beside the job's output, as the SDK does it."""
+    if not job.source:
+        return None
+    if _remote(job.source):
+        return str(job.source)
+    return f"{job.output.rstrip('/')}/{name}/source/sourcedir.tar.gz"
+
+
+def pack(source: Path, also: tuple[Path, ...] = ()) -> bytes:
+    """The folder as sourcedir.tar.gz, with what *also* names beside its own files; no times, no owners."""
+
+    def bare(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if LEFT_OUT & set(Path(member.name).parts):
+            return None
+        member.mtime = member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for one in (*sorted(source.iterdir()), *also):
+            archive.add(one, arcname=one.name, filter=bare)
+    return buffer.getvalue()

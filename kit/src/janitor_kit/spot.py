@@ -1,0 +1,359 @@
+"""
+Training that survives interruption, for any framework.
+
+    with Training(state, "/opt/ml/checkpoints") as training:
+        for epoch in training.epochs(10):
+            for batch in training.steps(batches):
+                ...
+
+SIGTERM only sets a flag: the state is saved between two steps, never in a signal handler. Then `Interrupted`
+ends the program with status 143. The next start loads the newest whole checkpoint and goes on with the batch
+after it; a run that was finished does not train again.
+
+It saves as often as Young's and Daly's formula asks for, from what a save was measured to cost and from
+the mean time between interruptions. *state* is a `State`; for torch, `janitor_kit.spot_torch.TorchState`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol, TypeVar
+
+from janitor_kit.checkpoint import Checkpoints, Progress
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MEAN_UPTIME_S = 24_000.0
+"""Assumed mean time between interruptions: 0.15 an hour. Four times too long, it costs a quarter more."""
+NOTICE_S = 120.0
+"""Seconds between SIGTERM and SIGKILL on SageMaker and, by the interruption notice, on EC2."""
+SHARE = 5 / 6
+"""Of these seconds, as many may go into save and upload (100): a step has to end first."""
+LOOK_S = 0.5
+"""Ranks ask each other about this often whether one was signalled, because every step would cost too much."""
+LOOK_STEPS = 30
+
+
+class Interrupted(SystemExit):
+    """The run had to stop, and is saved. Status 143, that of a program that SIGTERM ended: not finished."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(128 + signal.SIGTERM)
+        self.step = step
+
+
+class Group(Protocol):
+    """The processes that train together."""
+
+    first: bool
+    """Whether this one writes the checkpoints."""
+    first_here: bool
+    """Whether this one downloads for its machine."""
+    alone: bool
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        """The greatest of each value over all processes."""
+
+    def from_first(self, text: str) -> str:
+        """What the first process passed."""
+
+
+class Alone:
+    """A group of one."""
+
+    first = first_here = alone = True
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        return list(values)
+
+    def from_first(self, text: str) -> str:
+        return text
+
+
+class State:
+    """What a checkpoint holds. Derive from it and say how it is saved and loaded."""
+
+    group: Group = Alone()
+
+    def save(self, folder: Path | None) -> None:
+        """Write files into *folder*; every process of the group is asked, and only the first has a folder."""
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        raise NotImplementedError
+
+    def seeks(self, source: Iterable[Any]) -> bool:  # noqa: ARG002 - for derived classes
+        """Whether `load` moves *source* to where it was; else as many batches as were done are skipped."""
+        return False
+
+    def sought(self) -> None:
+        """Called when the loop is back in the middle of an epoch: restore what getting there disturbed."""
+
+
+class Remote(Protocol):
+    """Where checkpoints are copied to in the background."""
+
+    @property
+    def upload_s(self) -> float: ...
+
+    @property
+    def busy(self) -> str | None: ...
+
+    def fetch(self, checkpoints: Checkpoints) -> None:
+        """Bring the newest whole checkpoint here, unless it is here."""
+
+    def offer(self, path: Path) -> None:
+        """Copy a checkpoint, as soon as the one before it is copied."""
+
+    def close(self, within_s: float) -> None:
+        """Wait for the last copy; raises what went wrong with it."""
+
+
+def interval(save_s: float, mean_uptime_s: float = MEAN_UPTIME_S) -> float:
+    """
+    Seconds to train between two saves, for the least saving and repeated work together.
+
+    Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps" (2006), equation 37;
+    its first term is Young's sqrt(2 x cost x mean time).
+    """
+    if save_s >= 2 * mean_uptime_s:
+        return mean_uptime_s
+    ratio = save_s / (2 * mean_uptime_s)
+    return math.sqrt(2 * save_s * mean_uptime_s) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - save_s
+
+
+class Training:
+    """
+    A run that goes on where an earlier one was interrupted.
+
+    *every* saves every so many steps instead of by time; *mean_uptime_s* is the mean time between
+    interruptions, where it is known better than `MEAN_UPTIME_S`. *notice_s* are the
+    seconds between SIGTERM and SIGKILL. The last *keep* checkpoints stay.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        folder: str | Path,
+        *,
+        remote: Remote | None = None,
+        keep: int = 3,
+        every: int | None = None,
+        mean_uptime_s: float = MEAN_UPTIME_S,
+        notice_s: float = NOTICE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if mean_uptime_s <= 0 or (every is not None and every < 1):
+            raise ValueError(
+                f"mean_uptime_s is {mean_uptime_s} and every is {every}: both have to be positive"
+            )
+        self._state, self._group, self._remote, self._clock = state, state.group, remote, clock
+        self._checkpoints = Checkpoints(Path(folder), keep=keep)
+        self._every, self._mean_uptime_s, self._notice_s = every, mean_uptime_s, notice_s
+        self.step = self.epoch = self.batch = 0
+        self.finished = False
+        """Whether an earlier run finished: there is nothing to train, and the state is its last one."""
+        self._planned = 0
+        self._seeking = False
+        self._saved: tuple[int, int] | None = None
+        self._save_s: float | None = None
+        self._next_look, self._looked = 0, (0, 0.0)
+        self._due = 0.0
+        self._warned = False
+        self._signalled = False
+        self._previous: Any = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether SIGTERM came: long work between steps (an evaluation) should then be left."""
+        return self._signalled
+
+    def __enter__(self) -> Training:  # noqa: PYI034 - Self is not in typing before Python 3.11
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "Training has to be entered in the main thread: Python allows signal handlers only there"
+            )
+        self._previous = signal.signal(signal.SIGTERM, self._flag)
+        _entered.append(self)
+        try:
+            self._resume()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and not self.finished:
+                self.finished = True
+                self._save()
+        finally:
+            try:
+                if self._remote and self._group.first:
+                    self._remote.close(self._notice_s)
+            except Exception as failed:
+                if kind is None:
+                    raise
+                log.error("the last checkpoint was not uploaded: %s", failed)  # noqa: TRY400 - *error* is what counts
+            finally:
+                self._leave()
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """The epochs that are left of *count*, from 0."""
+        if self.finished and count <= self._planned:
+            return
+        self.finished, self._planned = False, count
+        for epoch in range(self.epoch, count):
+            yield epoch
+            self.epoch, self.batch = epoch + 1, 0
+
+    def steps(self, source: Iterable[T]) -> Iterator[T]:
+        """
+        The batches of *source* that are left of this epoch; saves between them, and raises `Interrupted`.
+
+        *source* has to give the same batches again, unless the state moves it (torch's StatefulDataLoader).
+        """
+        seeks = self._state.seeks(source)
+        batches = iter(source)
+        if self._seeking:
+            for _ in range(0 if seeks else self.batch):
+                next(batches, None)
+            if self.batch:
+                self._state.sought()
+        elif self.batch:
+            raise RuntimeError(
+                "steps() was called twice in one epoch: loop over training.epochs(n) around it"
+            )
+        self._seeking = False
+        for batch in batches:
+            yield batch
+            self.step += 1
+            self.batch += 1
+            self._between()
+
+    def _between(self) -> None:
+        """Save if it is time, stop if a process was told to; on most steps this compares two numbers."""
+        due = self._every is not None and self.step % self._every == 0
+        if self.step < self._next_look and not due:
+            return
+        stop, late = self._look()
+        if due or late or stop:
+            if self._saved != (self.step, self.epoch):
+                self._save(last=stop)
+            stop = stop or self._look()[0]
+        if stop:
+            raise Interrupted(self.step)
+
+    def _look(self) -> tuple[bool, bool]:
+        """Whether SIGTERM came to any process, and whether a save is due: the same answer in each."""
+        now = self._clock()
+        if self._group.alone:
+            return self._signalled, self._every is None and now >= self._due
+        since, then = self._looked
+        pace = (now - then) / (self.step - since) if self.step > since else math.inf
+        late = self._every is None and now >= self._due
+        stop, save, pace = self._group.most([float(self._signalled), float(late), pace])
+        self._looked = self.step, now
+        self._next_look = self.step + max(1, min(LOOK_STEPS, int(LOOK_S / max(pace, 1e-9))))
+        return bool(stop), bool(save)
+
+    def _save(self, *, last: bool = True) -> None:
+        """Save; raises where it fails and is the *last*, else training goes on and the next save is tried."""
+        started = self._clock()
+        progress = Progress(self.step, self.epoch, self.batch, self.finished, self._planned, self._save_s)
+        failed: OSError | None = None
+        if self._group.first:
+            try:
+                with self._checkpoints.writing(progress) as folder:
+                    self._state.save(folder)
+            except OSError as error:
+                failed = error
+        else:
+            self._state.save(None)
+        if self._group.most([float(failed is not None)])[0]:
+            log.error(
+                "no checkpoint at step %d: %s", self.step, failed or "the first rank could not write it"
+            )
+            if last:
+                raise failed or OSError("the first rank could not write the checkpoint")
+        else:
+            self._saved = self.step, self.epoch
+            if self._remote and self._checkpoints.latest:
+                self._remote.offer(self._checkpoints.latest)
+            if self._group.first:
+                self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
+        ended = self._clock()
+        self._save_s = ended - started
+        self._schedule(ended)
+
+    def _schedule(self, now: float) -> None:
+        """Set when the next save is due, and warn where an interruption leaves too little time for one."""
+        assert self._save_s is not None  # noqa: S101 - for the type checker
+        upload_s = self._remote.upload_s if self._remote else 0.0
+        self._due = now + max(interval(self._save_s, self._mean_uptime_s), upload_s)
+        if self._save_s + upload_s > SHARE * self._notice_s and not self._warned:
+            self._warned = True
+            log.warning(
+                "a save takes %.0f s and its upload %.0f s, and SIGTERM leaves %.0f s: "
+                "an interruption will lose what was trained since the checkpoint before it",
+                self._save_s,
+                upload_s,
+                self._notice_s,
+            )
+
+    def _resume(self) -> None:
+        if self._group.first:
+            self._checkpoints.clean()
+        self._group.from_first("clean")
+        if self._remote and self._group.first_here:
+            self._remote.fetch(self._checkpoints)
+        self._group.most([0.0])  # each machine has what it downloads
+        found = self._checkpoints.newest() if self._group.first else None
+        name = self._group.from_first(found.path.name if found else "")
+        if not name:
+            return  # a save is due after the first step: it shows what saving costs, and that it works
+        found = found or self._checkpoints.named(name)
+        self._state.load(found.path)
+        at = found.progress
+        self.step, self.epoch, self.batch = at.step, at.epoch, at.batch
+        self.finished, self._planned = at.finished, at.planned
+        self._seeking, self._saved, self._save_s = True, (at.step, at.epoch), at.save_s
+        self._next_look, self._looked = at.step, (at.step, self._clock())
+        if self._save_s is not None:
+            self._schedule(self._clock())
+        log.info("resumed from %s: %s", found.path, asdict(at))
+
+    def _flag(self, _number: int, _frame: FrameType | None) -> None:
+        self._signalled = True
+
+    def _leave(self) -> None:
+        """Give SIGTERM back, unless something else took it in between."""
+        if self in _entered:
+            _entered.remove(self)
+        if signal.getsignal(signal.SIGTERM) == self._flag:
+            signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
+
+
+_entered: list[Training] = []
+
+
+def _in_forked_child() -> None:
+    """Let SIGTERM end a loader's worker: with our handler it would live on, and its parent would hang."""
+    while _entered:
+        _entered[-1]._leave()  # noqa: SLF001 - its own class
+
+
+os.register_at_fork(after_in_child=_in_forked_child)

@@ -1,0 +1,183 @@
+"""A checkpoint is whole, or it is passed over."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from janitor_kit.checkpoint import MANIFEST, Checkpoints, Progress, check
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from janitor_kit.checkpoint import Checkpoints, Progress
+
+left = int(sys.argv[2])
+def happen():
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+fsync = os.fsync
+os.fsync = lambda handle: (happen(), fsync(handle))
+def audited(event, args):
+    if event.startswith(("open", "os.")) and sys.argv[1] in str(args[0]):
+        happen()
+sys.addaudithook(audited)
+checkpoints = Checkpoints(Path(sys.argv[1]), keep=1)
+checkpoints.clean()
+with checkpoints.writing(Progress(step=2)) as folder:
+    (folder / "a").write_text("new")
+checkpoints.prune()
+"""
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Checkpoints:
+    made = Checkpoints(tmp_path / "checkpoints", keep=2)
+    made.clean()
+    return made
+
+
+def save(checkpoints: Checkpoints, step: int, text: str = "weights") -> Path:
+    with checkpoints.writing(Progress(step=step)) as folder:
+        (folder / "model").write_text(text)
+        (folder / "ranks").write_text("random numbers")
+    assert checkpoints.latest
+    return checkpoints.latest
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path / "model", 3)
+
+
+def zero(path: Path) -> None:
+    (path / "model").write_bytes(bytes(7))
+
+
+def lose(path: Path) -> None:
+    (path / "model").unlink()
+
+
+def lose_manifest(path: Path) -> None:
+    (path / MANIFEST).rename(path / f"{MANIFEST}.new")
+
+
+def zero_manifest(path: Path) -> None:
+    (path / MANIFEST).write_bytes(bytes(100))
+
+
+def change_manifest(path: Path) -> None:
+    body = json.loads((path / MANIFEST).read_text())
+    body["progress"]["epoch"] = 5
+    (path / MANIFEST).write_text(json.dumps(body))
+
+
+def take_another_name(path: Path) -> None:
+    path.rename(path.with_name("step-000000000009-000"))
+
+
+@pytest.mark.parametrize(
+    ("tear", "why"),
+    [
+        (truncate, "model has 3 bytes, not 7"),
+        (zero, "model is not what was written"),
+        (lose, "No such file"),
+        (lose_manifest, "No such file"),
+        (zero_manifest, "is no manifest"),
+        (change_manifest, "manifest.json is not what was written"),
+        (take_another_name, "its manifest is of step 2"),
+    ],
+)
+def test_the_newest_whole_one_wins_and_a_torn_one_is_named(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture, tear: Callable[[Path], None], why: str
+) -> None:
+    save(checkpoints, 1)
+    tear(save(checkpoints, 2))
+
+    found = checkpoints.newest()
+
+    assert found
+    assert found.progress == Progress(step=1)
+    (record,) = caplog.records
+    assert (record.levelname, why in record.getMessage()) == ("WARNING", True)
+
+
+def test_where_none_is_whole_training_starts_over_and_says_so(
+    checkpoints: Checkpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    truncate(save(checkpoints, 1))
+
+    assert checkpoints.newest() is None
+    assert "starts from the beginning" in caplog.text
+
+
+def test_a_newer_format_is_an_error_and_not_torn(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr("janitor_kit.checkpoint.FORMAT", 2)
+        save(checkpoints, 1)
+
+    with pytest.raises(ValueError, match="has format 2, and this janitor_kit reads 1"):
+        checkpoints.newest()
+
+
+def test_the_last_ones_are_kept_and_torn_ones_do_not_count(checkpoints: Checkpoints) -> None:
+    for step in (1, 2, 3):
+        save(checkpoints, step)
+    truncate(checkpoints.folder / "step-000000000003-000")
+    checkpoints.newest()
+    checkpoints.prune()
+    assert [int(name[5:17]) for name in checkpoints.names()] == [1, 2, 3]
+
+    again = save(checkpoints, 3)
+    checkpoints.prune()
+
+    assert again.name == "step-000000000003-001"
+    assert checkpoints.names() == ["step-000000000002-000", "step-000000000003-000", again.name]
+    for step in (4, 5):
+        save(checkpoints, step)
+    checkpoints.prune(busy="step-000000000002-000")
+    assert [int(name[5:17]) for name in checkpoints.names()] == [2, 4, 5]
+    assert not list(checkpoints.folder.glob(".*"))
+
+
+def test_a_save_that_fails_leaves_nothing(checkpoints: Checkpoints) -> None:
+    with pytest.raises(OSError, match="full"), checkpoints.writing(Progress(step=1)) as folder:
+        (folder / "model").write_text("half")
+        raise OSError("the disk is full")
+
+    assert list(checkpoints.folder.iterdir()) == []
+
+
+def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:
+    folder, killed = tmp_path / "checkpoints", 0
+    source = str(Path(__file__).parents[1] / "src")
+    while True:
+        checkpoints = Checkpoints(folder, keep=1)
+        checkpoints.clean()
+        if not checkpoints.names():
+            save(checkpoints, 1)
+        command = [sys.executable, "-c", KILLED, str(folder), str(killed + 1)]
+        status = subprocess.run(command, check=False, env={"PYTHONPATH": source}).returncode
+        newest = Checkpoints(folder).newest()
+        assert newest
+        assert all(check(path) for path in folder.glob("step-*"))
+        assert (newest.path / ("a" if newest.progress.step == 2 else "model")).exists()
+        if status == 0:
+            break
+        killed += 1
+        for path in folder.glob("step-000000000002-*"):
+            (path / MANIFEST).unlink()
+            (path / "a").unlink()
+            path.rmdir()
+    assert killed > 15
+    assert checkpoints.names() == ["step-000000000002-000"]
+    assert not list(folder.glob(".*"))

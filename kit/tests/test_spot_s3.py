@@ -1,0 +1,205 @@
+"""Copies of checkpoints in S3: whole as soon as their manifest is there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from disk_s3 import DiskS3
+from janitor_kit.checkpoint import MANIFEST, Checkpoints, Progress
+from janitor_kit.spot import Interrupted, State, Training
+from janitor_kit.spot_s3 import S3Copies
+
+
+class Recorder(DiskS3):
+    """Remembers the order of calls; an upload can wait, and can fail."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.calls: list[str] = []
+        self.gate, self.begun = threading.Event(), threading.Event()
+        self.gate.set()
+        self.broken = False
+
+    def upload_file(self, filename: str, bucket: str, key: str) -> None:
+        self.begun.set()
+        self.gate.wait()
+        if self.broken:
+            raise ConnectionError("S3 is not there")
+        self.calls.append(f"put {key}")
+        super().upload_file(filename, bucket, key)
+
+    def delete_object(self, *, Bucket: str, Key: str) -> None:  # noqa: N803
+        self.calls.append(f"delete {Key}")
+        super().delete_object(Bucket=Bucket, Key=Key)
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[Recorder]:
+    made = Recorder(tmp_path / "s3")
+    yield made
+    made.gate.set()
+
+
+def copies(s3: Recorder, **settings: Any) -> S3Copies:
+    return S3Copies("s3://bucket/runs/1/", client=s3, **settings)
+
+
+def machine(folder: Path) -> Checkpoints:
+    made = Checkpoints(folder)
+    made.clean()
+    return made
+
+
+def save(checkpoints: Checkpoints, step: int) -> Path:
+    with checkpoints.writing(Progress(step=step)) as folder:
+        (folder / "model").write_text(f"weights {step}")
+        (folder / "zeta").write_text("sorted behind the manifest")
+    assert checkpoints.latest
+    return checkpoints.latest
+
+
+def test_the_manifest_is_put_last_and_removed_first(s3: Recorder, tmp_path: Path) -> None:
+    checkpoints = machine(tmp_path / "a")
+    for step in (1, 2):
+        remote = copies(s3, keep=1)
+        remote.offer(save(checkpoints, step))
+        remote.close(60)
+
+    name = "runs/1/step-00000000000{}-000"
+    one, two = name.format(1), name.format(2)
+    assert s3.calls == [
+        *(f"put {one}/{file}" for file in ("model", "zeta", MANIFEST)),
+        *(f"put {two}/{file}" for file in ("model", "zeta", MANIFEST)),
+        *(f"delete {one}/{file}" for file in (MANIFEST, "model", "zeta")),
+    ]
+
+
+def test_an_empty_machine_gets_the_newest_whole_one(
+    s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = machine(tmp_path / "a")
+    for step in (1, 2, 3, 4):
+        remote = copies(s3, keep=9)
+        remote.offer(save(here, step))
+        remote.close(60)
+    prefix = tmp_path / "s3" / "bucket" / "runs" / "1"
+    (prefix / "step-000000000004-000" / MANIFEST).unlink()
+    (prefix / "step-000000000003-000" / "model").write_text("weights x")
+    (prefix / "step-000000000002-000" / "zeta").unlink()
+    (prefix / "notes.txt").write_text("not ours")
+
+    there = machine(tmp_path / "b")
+    copies(s3).fetch(there)
+
+    assert there.names() == ["step-000000000001-000"]
+    assert (there.folder / there.names()[0] / "model").read_text() == "weights 1"
+    assert [record.getMessage().partition(" (")[2].partition(")")[0] for record in caplog.records] == [
+        "model is not what was written",
+        "zeta is not there",
+    ]
+    assert not list(there.folder.glob(".*"))
+
+
+def test_what_is_here_and_as_new_is_not_downloaded_and_what_is_torn_is(s3: Recorder, tmp_path: Path) -> None:
+    here = machine(tmp_path / "a")
+    remote = copies(s3)
+    path = save(here, 1)
+    remote.offer(path)
+    remote.close(60)
+    (path / "model").write_text("weights 2")
+    copies(s3).fetch(here)
+    assert here.newest()
+    assert (path / "model").read_text() == "weights 1"
+
+    save(here, 2)
+    s3.download_file = None  # type: ignore[assignment, method-assign]
+    copies(s3).fetch(here)
+
+
+def test_while_one_is_uploaded_only_the_newest_waits_and_none_of_them_is_removed(
+    s3: Recorder, tmp_path: Path
+) -> None:
+    class Nothing(State):
+        def save(self, folder: Path | None) -> None:
+            assert folder
+            (folder / "model").touch()
+
+        def load(self, folder: Path) -> None:
+            pass
+
+    s3.gate.clear()
+    remote = copies(s3, keep=9)
+    with Training(Nothing(), tmp_path / "a", every=1, keep=1, remote=remote) as training:
+        for number in training.steps(range(5)):
+            if number == 1:
+                assert s3.begun.wait(60)
+            if number == 4:
+                assert [path.name[5:17] for path in sorted((tmp_path / "a").glob("step-*"))] == [
+                    "000000000001",
+                    "000000000004",
+                ]
+                s3.gate.set()
+
+    uploaded = {call.split("/")[2][5:17] for call in s3.calls}
+    assert {"000000000001", "000000000005"} <= uploaded
+    assert "000000000002" not in uploaded
+
+
+def test_an_upload_that_fails_is_tried_with_the_next_and_the_last_one_is_an_error(
+    s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = machine(tmp_path / "a")
+    s3.broken = True
+    remote = copies(s3)
+    remote.offer(save(checkpoints, 1))
+    with pytest.raises(ConnectionError, match="not there"):
+        remote.close(60)
+    assert "was not uploaded: S3 is not there" in caplog.text
+
+
+def test_an_interrupted_run_waits_for_its_upload_and_another_machine_goes_on(
+    s3: Recorder, tmp_path: Path
+) -> None:
+    class Count(State):
+        steps = 0
+
+        def save(self, folder: Path | None) -> None:
+            assert folder
+            (folder / "steps").write_text(str(self.steps))
+
+        def load(self, folder: Path) -> None:
+            self.steps = int((folder / "steps").read_text())
+
+    state = Count()
+    with pytest.raises(Interrupted), Training(state, tmp_path / "a", every=2, remote=copies(s3)) as training:
+        for number in training.steps(range(9)):
+            state.steps += 1
+            training._signalled = number == 4
+
+    elsewhere = Count()
+    with Training(elsewhere, tmp_path / "b", remote=copies(s3)) as training:
+        left = list(training.steps(range(9)))
+
+    assert (elsewhere.steps, left) == (5, [5, 6, 7, 8])
+
+
+def test_an_upload_that_hangs_does_not_hold_the_end_forever(s3: Recorder, tmp_path: Path) -> None:
+    s3.gate.clear()
+    remote = copies(s3)
+    remote.offer(save(machine(tmp_path / "a"), 1))
+
+    with pytest.raises(TimeoutError, match="s3://bucket/runs/1/ did not end in 0 s"):
+        remote.close(0)
+
+
+@pytest.mark.parametrize(
+    "uri", ["bucket/prefix", "s3://bucket", "s3://bucket/", "s3:///prefix", "gs://bucket/x"]
+)
+def test_an_address_that_is_none_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="is no s3://bucket/prefix"):
+        S3Copies(uri, client=object())

@@ -1,0 +1,72 @@
+"""A training that is killed anywhere ends as one that was left alone: the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runs import Trainers, outcome, survive, trainers
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Trainers]:
+    with trainers() as running:
+        yield running
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_ten_times_it_ends_with_the_same_bits(forks: Trainers, tmp_path: Path, ranks: int) -> None:
+    happened = survive(forks, tmp_path, ranks=ranks, kills=10, seed=ranks)
+
+    assert min(happened[kind] for kind in ("step", "save", "upload")) >= 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_killed_a_hundred_times_it_ends_with_the_same_bits(
+    forks: Trainers, tmp_path: Path, ranks: int
+) -> None:
+    happened = survive(forks, tmp_path, ranks=ranks, kills=100, seed=100 + ranks)
+
+    assert {"truncated", "zeroed", "half-renamed", "disk lost"} <= set(happened)
+
+
+def test_ranks_stop_at_one_step_though_one_was_signalled(forks: Trainers, tmp_path: Path) -> None:
+    run = {"ranks": 2, "workers": 0, "epochs": 20, "every": 1000}
+    forks.train(tmp_path / "whole", **run)
+
+    stopped = forks.train(tmp_path / "run", **run, sigterm=[1, 3])
+
+    assert stopped == [143, 143]
+    steps = [(tmp_path / "run" / f"rank-{rank}.log").read_text().count("\n") for rank in (0, 1)]
+    assert steps[0] == steps[1] < 100
+    assert forks.train(tmp_path / "run", **run) == [0, 0]
+    assert outcome(tmp_path / "run", 2) == outcome(tmp_path / "whole", 2)
+    lines = (tmp_path / "run" / "rank-0.log").read_text().splitlines()
+    assert len(lines) == len(set(lines))  # no step was trained twice
+
+
+@pytest.mark.parametrize("step", [0, 9, 10, 13, 19])
+def test_sigterm_at_any_step_loses_none(forks: Trainers, tmp_path: Path, step: int) -> None:
+    forks.train(tmp_path / "whole", workers=0)
+
+    assert forks.train(tmp_path / "run", workers=0, sigterm=[0, step]) == [143]
+    assert forks.train(tmp_path / "run", workers=0) == [0]
+
+    assert outcome(tmp_path / "run", 1) == outcome(tmp_path / "whole", 1)
+    assert (tmp_path / "run" / "rank-0.log").read_text().count("\n") == 20
+
+
+def test_a_finished_run_trains_again_only_for_more_epochs(forks: Trainers, tmp_path: Path) -> None:
+    log = tmp_path / "rank-0.log"
+    forks.train(tmp_path, epochs=2)
+    once = log.read_text()
+
+    assert forks.train(tmp_path, epochs=2) == [0]
+    assert log.read_text() == once
+
+    assert forks.train(tmp_path, epochs=3) == [0]
+    more = [line.partition("[")[2].strip("]").split(", ") for line in log.read_text().splitlines()[20:]]
+    assert sorted(int(index) for indices in more for index in indices) == list(range(40))

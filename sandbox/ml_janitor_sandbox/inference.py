@@ -1,0 +1,77 @@
+"""
+InvokeEndpoint: SageMaker's runtime, which moto answers for endpoints that are not there, and counts nowhere.
+
+Every answer is counted as Invocations in CloudWatch, with its latencies, so that what asks an endpoint keeps
+it from being idle here as on AWS.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.fixes.components import COMPONENT
+from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
+from ml_janitor_sandbox.metrics import Identity, Metrics, Point
+from ml_janitor_sandbox.patches import AwsError, Call
+from ml_janitor_sandbox.sagemaker_store import resources
+from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
+
+SERVES = {"InService", "RollingBack", "SystemUpdating", "UpdateRollbackFailed", "Updating"}
+MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
+"""Of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer guide)."""
+
+MODEL_SECONDS, OVERHEAD_SECONDS = 0.010, 0.002
+"""What each request takes by CloudWatch; the sandbox itself answers at once."""
+
+
+def answer(asked: Asked, environ: Environ) -> Reply:
+    """The prediction of a model that has only one, and its counts in CloudWatch."""
+    call = Call(asked.operation, asked.account, asked.region, {})
+    component = environ.get("HTTP_X_AMZN_SAGEMAKER_INFERENCE_COMPONENT")
+    with state.LOCK:
+        try:
+            variant = _variant(call, asked.path.split("/")[2], component)
+        except AwsError as refused:
+            return error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
+        serverless = "CurrentServerlessConfig" in variant
+        if serverless and len(asked.body) > MOST_SERVERLESS_BYTES:  # aws/sagemaker-python-sdk #4271
+            oversize = "Request sandbox has oversize body."
+            return error(asked, HTTPStatus.BAD_REQUEST, "ValidationError", oversize)
+        if len(asked.body) > MOST_BYTES:  # aws/sagemaker-python-sdk #171: an error without a code
+            message = f"HTTP content length exceeded {MOST_BYTES} bytes."
+            return reply(json.dumps({"message": message}).encode(), "application/json", status=413)
+        _count(call, asked.path.split("/")[2], variant["VariantName"], component)
+    more = {"x-Amzn-Invoked-Production-Variant": variant["VariantName"]}
+    return reply(b'{"predictions": [0.5]}', "application/json", more=more)
+
+
+def _variant(call: Call, name: str, component: str | None) -> dict[str, Any]:
+    """The variant that answers. One that is Creating is not found either (amazon-sagemaker-examples #293)."""
+    endpoint = resources(call, ENDPOINT).get(name)
+    if endpoint is None or endpoint.status not in SERVES:
+        raise AwsError("ValidationError", f"Endpoint {name} of account {call.account} not found.")
+    if "AsyncInferenceConfig" in endpoint.members:
+        raise AwsError("ValidationError", f"Endpoint {name} is asynchronous: InvokeEndpointAsync asks it.")
+    components = [one for one in resources(call, COMPONENT).values() if one.members["EndpointName"] == name]
+    if components and component is None:
+        raise AwsError("ValidationError", "Inference Component Name header is required for this endpoint.")
+    if component is not None and component not in {one.name for one in components}:
+        raise AwsError("ValidationError", f"Inference Component {component} of {name} not found.")
+    found: dict[str, Any] = endpoint.members["ProductionVariants"][0]
+    return found
+
+
+def _count(call: Call, endpoint: str, variant: str, component: str | None) -> None:
+    """Under the dimensions that AWS uses; latencies are in microseconds."""
+    at, metrics = clock.now().timestamp(), state.of(Metrics, call)
+    where = {"EndpointName": endpoint, "VariantName": variant}
+    dimensions = frozenset(({"InferenceComponentName": component} if component else where).items())
+    for name, value, unit in (
+        ("Invocations", 1.0, "None"),
+        ("ModelLatency", MODEL_SECONDS * 1e6, "Microseconds"),
+        ("OverheadLatency", OVERHEAD_SECONDS * 1e6, "Microseconds"),
+    ):
+        metrics.publish(Identity("AWS/SageMaker", name, dimensions), [Point.single(at, value, unit)])
