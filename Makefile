@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
-.PHONY: pictures prices night kit-test kit-soak kit-bench
+.PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures cost synth deploy diff destroy lock dist clean
 
 help: ## List the targets
@@ -71,6 +71,9 @@ kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
 	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
+
+kit: setup ## Train in the sandbox what the kit launches, interrupted and undisturbed, and compare losses and bills
+	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py
 
 kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
 	cd kit && .venv/bin/python -m pytest -n 2 -q

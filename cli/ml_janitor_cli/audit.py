@@ -33,6 +33,7 @@ from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
 from ml_janitor_cli.failures import FailedError, ending_at_once
+from ml_janitor_cli.organization import organization_sweeps
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
 
@@ -77,6 +78,12 @@ def audit(
         bool,
         typer.Option("--plan", help="Write what to do in six weeks below the report, and into its files."),
     ] = False,
+    organization: Annotated[
+        bool,
+        typer.Option(
+            "--organization", help="Look at every account of [organization], through the roles they grant."
+        ),
+    ] = False,
     arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
@@ -89,6 +96,10 @@ def audit(
     Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of
     the settings, else of the session.
 
+    With --organization it looks at the accounts that [organization] in the settings names, in those of
+    its regions, or of --region, that are enabled there. What could not be looked at is said, account by
+    account; what each account has to grant is in docs/organization.md.
+
     Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the
     report says which; 2, bad usage or settings.
 
@@ -99,19 +110,26 @@ def audit(
       janitor audit --bill
       janitor audit --plan --html report.html
       janitor audit --json | jq .totals
+      janitor audit --organization --html report.html
       janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
-    detectors, regions = edge.detectors_from(names, setup.settings), setup.regions(region)
+    detectors = edge.detectors_from(names, setup.settings)
+    regions = () if organization else setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
     most = setup.settings.bill.max_requests
     check_outputs(json=json, slack=slack, files=files)
     if json and bill:
         raise edge.Refused("--json and --bill exclude each other: janitor bill --json has the bill")
+    if organization and bill:
+        raise edge.Refused("--organization and --bill exclude each other: a bill is one account's")
 
     with ending_at_once():
-        audited = swept(setup, detectors, regions)
+        if organization:
+            audited = Audited(*organization_sweeps(setup, detectors, region or ()))
+        else:
+            audited = swept(setup, detectors, regions)
         charged = read_bill_too(setup, regions, audited.report) if bill else None
     report = audited.report
     as_json = document.lines if json_file and json_file.suffix == ".jsonl" else document.text

@@ -72,7 +72,7 @@ class Layout:
     """
     The widths that all findings of a report share, so that the eye can run down it.
 
-    *facts* are those of owner, since, region (if there are several) and confidence; *name* is None
+    *facts* are those of owner, since, place (if there are several) and confidence; *name* is None
     where a line is too short to hold a name beside them. What is longer than its column stands on a line
     of its own.
     """
@@ -83,20 +83,23 @@ class Layout:
     name: int | None
     facts: tuple[int, ...]
     regions: bool
+    accounts: bool
 
     @classmethod
-    def of(cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool) -> Layout:
+    def of(
+        cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool, accounts: bool = False
+    ) -> Layout:
         """The layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
         owner = max((size for row in rows if (size := cell_len(_owner(row))) <= OWNER_WIDTH), default=0)
         age = max(cell_len(_since(row, now)) for row in rows)
-        region = max(cell_len(row.result.target.region) for row in rows)
-        facts = (owner, age, *([region] if regions else []), len(Confidence.PROVEN))
+        at = max(cell_len(_place(row, accounts=accounts)) for row in rows)
+        facts = (owner, age, *([at] if regions or accounts else []), len(Confidence.PROVEN))
         room = width - cost - GAP
         left = room - sum(facts) - GAP * len(facts)
         fitting = [size for row in rows if (size := cell_len(_name(row))) <= left]
         name = None if left < ROOM_FOR_NAME else max(ROOM_FOR_NAME, *fitting, 0)
-        return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions)
+        return cls(now=now, cost=cost, room=room, name=name, facts=facts, regions=regions, accounts=accounts)
 
 
 def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
@@ -125,7 +128,7 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     facts = [
         Text(_owner(row), style="" if row.result.owner else "dim"),
         Text(_since(row, layout.now)),
-        *([Text(plain(row.result.target.region))] if layout.regions else []),
+        *([Text(_place(row, accounts=layout.accounts))] if layout.regions or layout.accounts else []),
         Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
     ]
     lines: list[RenderableType] = [name, Text("  ").join(fact for fact in facts if fact)]
@@ -152,6 +155,12 @@ def _action(row: Row) -> Text:
 
 def _name(row: Row) -> str:
     return plain(row.result.target.name, NAME_LIMIT)
+
+
+def _place(row: Row, *, accounts: bool) -> str:
+    """Where it is: the region, and the account where there are several."""
+    target = row.result.target
+    return plain(f"{target.account} {target.region}" if accounts else target.region)
 
 
 def _owner(row: Row) -> str:

@@ -16,7 +16,7 @@ from ml_janitor.core.model import Kept
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain
-from ml_janitor.report.finding_words import work
+from ml_janitor.report.finding_words import whose, work
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
 from ml_janitor_cli.screen import GAP, Grid, write
 from ml_janitor_cli.totals import Part, amounts, by_detector, counted, footnotes, totals
@@ -41,7 +41,12 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
     yield headline(report)
     several = len({sweep.region for sweep in report.sweeps}) > 1
     found = [row for part in parts for row in part.found]
-    layout = Layout.of(found, now=report.time, width=width - INDENT, regions=several) if found else None
+    accounts = len(report.accounts) > 1
+    layout = (
+        Layout.of(found, now=report.time, width=width - INDENT, regions=several, accounts=accounts)
+        if found
+        else None
+    )
     for part in (part for part in parts if part.results):
         yield section(part, layout, width=width, every=every)
     sums = (totals(report, parts, width), footnotes(report, problems)) if anything_read(report) else ()
@@ -53,8 +58,8 @@ def headline(report: Report) -> RenderableType:
     """What was audited, and in one sentence what came out."""
     regions = dict.fromkeys(sweep.region for sweep in report.sweeps)
     facts = [
-        f"account {plain(report.account) if report.account else 'unknown'}",
-        *([", ".join(map(plain, regions))] if regions else []),
+        whose(report),
+        *([listed(list(map(plain, regions)))] if regions else []),
         report.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "dry run, nothing changed",
     ]
@@ -182,7 +187,16 @@ def where(sweeps: Sequence[Sweep], report: Report) -> str:
     """Which sweeps, in as few words as possible."""
     if len(sweeps) == len(report.sweeps) > 1:
         return "every sweep"
-    return ", ".join(f"{plain(sweep.detector)} in {plain(sweep.region)}" for sweep in sweeps)
+    if len(report.accounts) <= 1:
+        return ", ".join(f"{plain(sweep.detector)} in {plain(sweep.region)}" for sweep in sweeps)
+    places: dict[tuple[str | None, str], list[str]] = {}
+    for sweep in sweeps:
+        places.setdefault((sweep.account, sweep.region), []).append(plain(sweep.detector))
+    every = len({sweep.detector for sweep in report.sweeps})
+    return "; ".join(
+        f"{'every detector' if len(names) == every else listed(names)} in {plain(f'{account} {region}')}"
+        for (account, region), names in places.items()
+    )
 
 
 def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:

@@ -83,7 +83,8 @@ def damage(home: Path, chance: random.Random) -> str:
     elif what == "nothing" or not kept:
         return "nothing"
     elif what == "half-renamed":
-        (kept[-1] / "manifest.json").rename(kept[-1] / "manifest.json.new")
+        if (kept[-1] / "manifest.json").exists():
+            (kept[-1] / "manifest.json").rename(kept[-1] / "manifest.json.new")
     else:
         file = chance.choice(sorted(kept[-1].iterdir()))
         size = file.stat().st_size

@@ -284,7 +284,9 @@ def test_a_bucket_that_fails_is_its_callers_error_alone() -> None:
 
     async def main() -> list[Any]:
         async with Batcher(Model(), bucket=bucket) as batcher:
-            return await asyncio.gather(*map(batcher, range(3)), return_exceptions=True)
+            found = await asyncio.gather(*map(batcher, range(3)), return_exceptions=True)
+            assert batcher.counters.accepted == 1
+            return found
 
     found = run(main())
     assert [type(one) for one in found] == [ZeroDivisionError, TypeError, int]
@@ -321,6 +323,34 @@ def test_closing_answers_those_that_wait_for_a_place_too_or_fails_all_that_wait(
         await batcher.close()
 
     run(main())
+
+
+def test_a_block_that_ends_well_drains_and_one_that_ends_by_an_error_does_not() -> None:
+    executor = ThreadPoolExecutor(1)
+
+    async def whole() -> list[Any]:
+        async with Batcher(plain, max_batch=1, executor=executor) as batcher:
+            futures = [await batcher.submit(number) for number in range(3)]
+            assert batcher.waiting == 3
+            await asyncio.sleep(0)
+            assert batcher.waiting == 2
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    async def broken() -> list[Any]:
+        futures: list[asyncio.Future[int]] = []
+        with pytest.raises(KeyError):
+            async with Batcher(plain, max_batch=1, executor=executor) as batcher:
+                futures += [await batcher.submit(number) for number in range(3)]
+                await asyncio.sleep(0)
+                raise KeyError
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    assert asyncio.run(whole()) == [0, 2, 4]
+    found = asyncio.run(broken())
+    assert found[0] == 0
+    assert [type(one) for one in found[1:]] == [ClosedError] * 2
+    assert executor.submit(len, "its owner closes it").result() == 19
+    executor.shutdown()
 
 
 def test_closing_may_give_up_and_be_asked_again_without_draining() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,6 +198,23 @@ def test_a_full_disk_does_not_end_training_but_is_no_success_either(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_save_that_failed_is_tried_again_after_a_minute(tmp_path: Path) -> None:
+    state, at = Sum(), []
+
+    def full() -> None:
+        at.append(state.now)
+        if len(at) < 3:
+            raise OSError("the disk is full")
+
+    state.during_save = full
+    with Training(state, tmp_path, clock=lambda: state.now) as training:
+        for _ in training.steps(range(30)):
+            state.now += 10.0
+
+    assert at[:3] == [10.0, 70.0, 130.0]
+    assert train(tmp_path, epochs=1)[1] == []
+
+
 def test_it_saves_after_the_first_step_and_then_by_what_that_took(tmp_path: Path) -> None:
     state, at = Sum(save_s=20.0), []
     with Training(state, tmp_path, mean_uptime_s=10_000.0, clock=lambda: state.now) as training:
@@ -277,3 +296,29 @@ def test_saving_and_rework_cost_at_most_a_tenth_more_than_the_best_in_hindsight(
         tried = [int(best_guess * factor) for factor in (0.6, 0.8, 1, 1.25, 1.6)]
         best = min(season(tmp_path / f"{seed}-{every}", save_s, ends, every) for every in tried)
         assert ours <= 1.1 * best, (seed, ours, best)
+
+
+@pytest.mark.long
+def test_steps_that_do_not_save_cost_at_most_a_hundredth(tmp_path: Path) -> None:
+    block, steps = bytes(1_000_000), range(20)  # a step of about half a millisecond: a short one
+
+    def bare() -> None:
+        for _ in steps:
+            hashlib.sha256(block).digest()
+
+    def safe(training: Training) -> None:
+        training.batch = 0
+        for _ in training.steps(steps):
+            hashlib.sha256(block).digest()
+
+    with Training(Sum(), tmp_path) as training:
+        safe(training)  # saves once, and not again for minutes
+        training._due = math.inf
+        seconds: dict[str, list[float]] = {"bare": [], "safe": []}
+        for _ in range(500):  # short rounds: a busy machine leaves some of them alone
+            for name, loop in (("bare", bare), ("safe", lambda: safe(training))):
+                began = time.process_time()
+                loop()
+                seconds[name].append(time.process_time() - began)
+    ratio = min(seconds["safe"]) / min(seconds["bare"])
+    assert ratio <= 1.01, ratio

@@ -100,6 +100,14 @@ def test_what_cannot_be_loaded_is_found_at_the_first_save(tmp_path: Path) -> Non
         TorchState(model=nn.Linear(2, 2), stranger=Stranger()).save(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"model\.pt was not written"):
+        TorchState(model=nn.Linear(2, 2)).save(tmp_path)
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVIL", str(tmp_path / "evil"))
     (tmp_path / "model.pt").write_bytes(pickle.dumps(Evil()))
@@ -158,3 +166,15 @@ def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="written by 2 ranks, and this run has 1"):
         state.load(tmp_path)
+
+
+def test_the_script_in_the_docs_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "kit.md").read_text()
+    script = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+
+    exec(script.replace("/opt/ml/", ""), {})  # noqa: S102 - our own
+
+    (last,) = sorted((tmp_path / "checkpoints").iterdir())[-1:]
+    assert last.name == "step-000000000024-000"
+    assert read(tmp_path / "model.pt").keys() == read(last / "model.pt").keys()

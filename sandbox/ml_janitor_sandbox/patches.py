@@ -30,9 +30,11 @@ RESPONSES = {
     "cloudformation": "moto.cloudformation.responses:CloudFormationResponse",
     "cloudtrail": "moto.cloudtrail.responses:CloudTrailResponse",
     "cloudwatch": "moto.cloudwatch.responses:CloudWatchResponse",
+    "ec2": "moto.ec2.responses:EC2Response",
     "ecr": "moto.ecr.responses:ECRResponse",
     "kms": "moto.kms.responses:KmsResponse",
     "logs": "moto.logs.responses:LogsResponse",
+    "organizations": "moto.organizations.responses:OrganizationsResponse",
     "sagemaker": "moto.sagemaker.responses:SageMakerResponse",
     "tag": "moto.resourcegroupstaggingapi.responses:ResourceGroupsTaggingAPIResponse",
 }

@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from conftest import NOW, REGION
+from janitor_kit import cli
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.server import Sandbox
@@ -63,6 +64,15 @@ class Trainer:
 
     def job(self) -> dict[str, Any]:
         return dict(self.sagemaker.describe_training_job(TrainingJobName="job"))
+
+    def model(self, arn: str) -> dict[str, Any]:
+        """What a job of the kit's example has learnt."""
+        name = arn.rpartition("/")[2]
+        body = self.s3.get_object(Bucket="models", Key=f"out/{name}/output/model.tar.gz")["Body"]
+        with tarfile.open(fileobj=io.BytesIO(body.read())) as archive:
+            member = archive.extractfile("model.json")
+            assert member is not None
+            return dict(json.loads(member.read()))
 
     def later(self, **after: float) -> None:
         self.box.set_clock(self.box.clock() + timedelta(**after))
@@ -301,3 +311,46 @@ def test_an_interruption_of_what_is_not_on_spot(trainer: Trainer) -> None:
 
     with pytest.raises(SandboxError, match="no spot job"):
         trainer.box.interrupt(arn)
+
+
+EXAMPLE = Path(__file__).parents[2] / "kit" / "examples" / "churn"
+
+
+def launched(folder: Path, name: str, shown: pytest.CaptureFixture[str], *flags: str) -> str:
+    """The ARN of the kit's example, launched under this name by `janitor-kit launch`."""
+    text = (EXAMPLE / "job.toml").read_text()
+    for before, after in {
+        'name = "churn"': f'name = "{name}"',
+        '"."': f'"{EXAMPLE}"',
+        '"../../src': f'"{EXAMPLE}/../../src',
+    }.items():
+        assert before in text
+        text = text.replace(before, after)
+    (folder / f"{name}.toml").write_text(text)
+    assert cli.main(["launch", str(folder / f"{name}.toml"), "--set", "epochs=6", *flags]) == 0
+    return shown.readouterr().out.split()[-1]
+
+
+def test_the_kits_example_trains_the_same_however_it_is_interrupted(
+    trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"{n % 7 - 3},{n % 5 - 2},{n % 2}\n" for n in range(40))
+    trainer.s3.put_object(Bucket="models", Key="data/examples.csv", Body=rows.encode())
+
+    calm = launched(tmp_path, "calm", capsys, "--set", "pause=0", "--on-demand")
+    trainer.runner.await_status(calm, "Completed")
+    spot = launched(tmp_path, "spot", capsys, "--set", "pause=0.01")
+    for times in (1, 2):
+        trainer.runner.await_log(spot, "epoch")
+        trainer.box.interrupt(spot)
+        trainer.runner.await_status(spot, "Interrupted", times)
+        trainer.later(hours=1)
+    trainer.runner.await_status(spot, "Completed")
+
+    models = [trainer.model(arn) for arn in (calm, spot)]
+    assert models[0] == models[1]
+    assert len(models[0]["losses"]) == 6
+    assert trainer.runner.lines(spot)[0].startswith("begins at step ")
+    assert trainer.runner.lines(spot)[0] != "begins at step 0"
+    tags = trainer.sagemaker.list_tags(ResourceArn=spot)["Tags"]
+    assert {"Key": "owner", "Value": "ana@example.com"} in tags

@@ -153,7 +153,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All sweeps of one run, as of *time*; *account* is None if nobody could say which one it is."""
+    """All sweeps of one run, as of *time*; *account* is None for several, or if nobody could say which."""
 
     time: datetime
     account: str | None
@@ -163,6 +163,11 @@ class Report:
     def results(self) -> tuple[Result, ...]:
         """Every result, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.results)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The accounts of the sweeps, each once."""
+        return tuple(dict.fromkeys(sweep.account for sweep in self.sweeps if sweep.account))
 
     @property
     def findings(self) -> tuple[Result, ...]:

@@ -43,7 +43,19 @@ def run(
     told what these name, if they were complete. Sweeps stand in the order of *detectors*, then of *regions*.
     *swept* hears of each as it ends.
     """
-    todo = [(detector, aws) for detector in detectors for aws in regions]
+    return run_pairs(
+        [(each, aws) for each in detectors for aws in regions], now=now, policy=policy, swept=swept
+    )
+
+
+def run_pairs(
+    todo: Sequence[tuple[Detector[Any], Aws]],
+    *,
+    now: datetime,
+    policy: Policy,
+    swept: Callable[[Sweep], None] = lambda _: None,
+) -> Report:
+    """The same, where each detector has an `Aws` of its own: that of a role which only it may use."""
 
     def one(pair: tuple[Detector[Any], Aws]) -> Callable[[Policy], Sweep]:
         found, broken = read(*pair, now)
@@ -70,7 +82,7 @@ def run(
         claims = (claim for sweep in others for result in sweep.results if (claim := claim_of(result)))
         policy = replace(policy, named=named(claims))
     sweeps = tuple(finish(policy) for finish in finishing)
-    account = regions[0].account if regions else None
+    account = todo[0][1].account if todo else None
     return counted_once(Report(time=now, account=account, sweeps=sweeps))
 
 

@@ -11,7 +11,7 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import marks
-from ml_janitor.core.results import Result
+from ml_janitor.core.results import Report, Result
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report.mrkdwn import code, counted, prose, sentence
 
@@ -169,3 +169,10 @@ def amounts(sums: Totals) -> str:
 def left_out(unpriced: int) -> str:
     """What a reader of a sum has to know of the findings that have no price; begins with a space."""
     return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""
+
+
+def whose(report: Report) -> str:
+    """Which account *report* is about, or how many."""
+    if len(report.accounts) > 1:
+        return f"{len(report.accounts)} accounts"
+    return f"account {plain(report.account or 'unknown')}"

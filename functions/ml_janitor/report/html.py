@@ -20,7 +20,7 @@ from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
 from ml_janitor.report.console_links import console_link
-from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, work
+from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, whose, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
 from ml_janitor.report.plan import below, headline, lines, summary, weeks
 from ml_janitor.report.templating import breakable, environment
@@ -69,7 +69,8 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
     counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
-    rows = [row(number, result) for number, result in enumerate(findings)]
+    accounts = len(report.accounts) > 1
+    rows = [row(number, result, accounts=accounts) for number, result in enumerate(findings)]
     dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
     line = environment().get_template("finding.html.j2")
     drawn = [Markup(line.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
@@ -93,6 +94,7 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             monthly=usd(totals.monthly_usd),
             accrued=usd(totals.accrued_usd),
             hourly=usd(totals.hourly_usd),
+            whose=whose(report),
             regions=sorted({sweep.region for sweep in report.sweeps}),
             rows=rows,
             first=drawn[:AT_ONCE],
@@ -192,7 +194,7 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more places" if len(names) > 3 else "")
 
 
-def row(number: int, result: Result) -> dict[str, Any]:
+def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
     """What one line of the table shows, and what its script sorts and filters by."""
     verdict = result.verdict
     if not isinstance(verdict, Finding):
@@ -204,7 +206,7 @@ def row(number: int, result: Result) -> dict[str, Any]:
         "name": plain(result.target.name),
         "arn": plain(result.target.arn),
         "link": console_link(result.target.arn, result.target.name, result.target.region),
-        "region": result.target.region,
+        "region": f"{result.target.account} {result.target.region}" if accounts else result.target.region,
         "owner": plain(result.owner or ""),
         "team": plain(team(result.target) or ""),
         "confidence": verdict.confidence.value,

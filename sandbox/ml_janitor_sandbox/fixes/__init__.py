@@ -13,6 +13,7 @@ from ml_janitor_sandbox.billing import meters
 
 AREAS = (
     "dispatch",
+    "accounts",
     "autoscaling",
     "cloudformation",
     "cloudtrail",

@@ -96,6 +96,7 @@ KEYS = {
     "aws:calledvia",
     "aws:principalaccount",
     "aws:principalarn",
+    "aws:principalorgid",
     "aws:requestedregion",
     "aws:resourceaccount",
     "aws:sourceaccount",

@@ -9,7 +9,7 @@ from typing import Any
 from moto.s3.models import S3Backend
 
 from ml_janitor_sandbox.abac import switched
-from ml_janitor_sandbox.fixes import tags
+from ml_janitor_sandbox.fixes import accounts, tags
 from ml_janitor_sandbox.fixes.studio_apps import APP
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need
@@ -46,6 +46,8 @@ class RequestContext:
             "aws:principalarn": (self.caller.role,),
             "aws:requestedregion": (self.call.region,),
         }
+        if organization := accounts.organization_id(self.caller.account):
+            found["aws:principalorgid"] = (organization,)
         if self.caller.via:
             found["aws:calledvia"] = (self.caller.via,)
         params = self.call.params

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ml_janitor_sandbox.billing import cost_explorer, savings_plans
+from ml_janitor_sandbox.fixes import accounts
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
 from ml_janitor_sandbox.iam.needs import Need, Needs, Reader, arn
 from ml_janitor_sandbox.patches import Call, backend
@@ -19,11 +20,12 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "ce": set(cost_explorer.OPERATIONS),
     "cloudtrail": {"LookupEvents"},
     "cloudwatch": {"GetMetricData", "GetMetricStatistics", "ListMetrics"},
-    "ec2": {"DescribeNatGateways", "DescribeVpcEndpoints"},
+    "ec2": {"DescribeNatGateways", "DescribeRegions", "DescribeVpcEndpoints"},
     "ecr": {"DescribeRegistry", "GetAuthorizationToken"},
     "elasticmapreduce": {"ListClusters"},
     "pricing": {"DescribeServices", "GetAttributeValues", "GetProducts"},
     "savingsplans": set(savings_plans.OPERATIONS),
+    "organizations": {"DescribeOrganization", "ListAccounts"},
     "secretsmanager": {"ListSecrets"},
     "sns": {"ListTopics"},
     "sqs": {"ListQueues"},
@@ -44,6 +46,8 @@ GROUP = {
     "FilterLogEvents",
     "PutRetentionPolicy",
 }
+ROLE = {"GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies"}
+UNIT = {"ListAccountsForParent", "ListOrganizationalUnitsForParent"}
 TAGS_OF_GROUP = {"ListTagsForResource", "TagResource", "UntagResource"}
 
 
@@ -169,6 +173,27 @@ def _functions(call: Call) -> Needs:
     return [Need("lambda:InvokeFunction", where)]
 
 
+def _roles(call: Call) -> Needs:
+    """Reading a role, by its whole ARN: its path is no part of its name."""
+    if call.operation not in ROLE:
+        raise NotImplementedError
+    name = call.params["RoleName"]
+    found = {one.name: one for one in backend("iam", call.account, call.region).roles.values()}.get(name)
+    where = found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"
+    return _one("iam", call, where)
+
+
+def _units(call: Call) -> Needs:
+    """Listing what is in a unit, by its ARN, which begins with the account that manages it."""
+    parent = str(call.params.get("ParentId", ""))
+    found = accounts.organization_of(call.account)
+    if call.operation not in UNIT or found is None:
+        raise NotImplementedError
+    kind = "root" if parent.startswith("r-") else "ou"
+    within = f"{kind}/{accounts.organization_id(call.account)}/{parent}"
+    return _one("organizations", call, f"arn:{call.partition}:organizations::{found.account_id}:{within}")
+
+
 def _budgets(call: Call) -> Needs:
     """Two actions for all calls (Service Authorization Reference, AWS Budget Service)."""
     action = "ViewBudget" if call.operation.startswith("Describe") else "ModifyBudget"
@@ -183,9 +208,11 @@ READERS: Mapping[str, Reader] = {
     "dynamodb": dynamodb.needs,
     "ecr": _repositories,
     "elasticmapreduce": _clusters,
+    "iam": _roles,
     "kms": _keys,
     "lambda": _functions,
     "logs": _logs,
+    "organizations": _units,
     "s3": s3.needs,
     "sagemaker": sagemaker.needs,
     "secretsmanager": _secrets,

@@ -1,0 +1,193 @@
+"""Sweeps every account of an organization, each through the roles that it grants."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import describe, refused_as
+from ml_janitor.aws.boto_client import THREADS, make_client
+from ml_janitor.aws.client import PRICING_REGION, Aws
+from ml_janitor.aws.organization import NotListedError, accounts, enabled_regions, member_session
+from ml_janitor.aws.prices import Prices
+from ml_janitor.config.member_roles import role_arn
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Report, Sweep
+from ml_janitor.engine.run import run_pairs
+from ml_janitor_cli import edge
+from ml_janitor_cli.credentials import ALWAYS_ENABLED, known_caller
+from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.screen import progress
+
+if TYPE_CHECKING:
+    import boto3
+
+    from ml_janitor.engine.detector import Detector
+
+AT_ONCE = 4
+"""Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
+
+NOT_TAKEN_ON = (
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id "
+    "(docs/organization.md)"
+)
+"""What AWS refuses alike: its own words name each role, and none of these reasons."""
+
+UNKNOWN = "unknown"
+"""Stands for the regions of an account that nobody could ask for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Janitor:
+    """Who looks at the accounts, from where, and for how long a call is tried."""
+
+    setup: edge.Setup
+    partition: str
+    home: str
+
+    @classmethod
+    def of(cls, setup: edge.Setup) -> Janitor:
+        """Whoever the credentials of *setup* are. Raises Refused; FailedError if no account trusts them."""
+        section, session = setup.settings.organization, setup.session
+        if not section.used:
+            raise edge.Refused("--organization: [organization] in the settings names no accounts")
+        partition = session.get_partition_for_region(session.region_name or "us-east-1")
+        home = session.region_name or ALWAYS_ENABLED[partition]
+        caller = known_caller(session, home, setup.attempts)
+        if caller.account != section.janitor_account:
+            raise FailedError(
+                f"these are credentials of account {caller.account}, and the roles trust callers of "
+                f"janitor_account {section.janitor_account} alone"
+            )
+        return cls(setup=setup, partition=partition, home=home)
+
+    def client(self, session: boto3.Session, service: Any, region: str = "") -> Any:
+        """A client of *service*, at home unless another region is given."""
+        return make_client(session, service, region or self.home, self.setup.attempts)
+
+    def accounts(self) -> list[str]:
+        """The accounts to look at. Raises FailedError that says what to do next."""
+        section = self.setup.settings.organization
+        if section.accounts:
+            return list(dict.fromkeys(section.accounts))
+        organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
+        try:
+            return accounts(organizations, units=section.units, without=section.without)
+        except NotListedError as error:
+            raise FailedError(str(error)) from error
+
+    def session(self, account: str, detector: str) -> boto3.Session:
+        """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
+        role = role_arn(self.setup.settings, detector, account=account, partition=self.partition)
+        sts = self.client(self.setup.session, "sts")
+        return member_session(sts, self.setup.session, role, self.setup.settings.organization.external_id)
+
+
+def organization_sweeps(
+    setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
+) -> tuple[Report, Sequence[str]]:
+    """
+    The report over all accounts, and why its prices did not come from the Price List API.
+
+    Every account that was listed has sweeps in it: those that could not be done have an error. *regions* come
+    before those of the settings; without either, every enabled one is looked at.
+    """
+    with progress("listing the accounts") as say:
+        janitor = Janitor.of(setup)
+        listed = janitor.accounts()
+        prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
+        wanted = tuple(dict.fromkeys(regions or setup.settings.organization.regions))
+        ended: list[str] = []
+        say(f"0 of {len(listed)} accounts")
+
+        def look(account: str) -> Sequence[Sweep]:
+            try:
+                return account_sweeps(janitor, account, detectors, wanted, prices=prices, pool=pool)
+            except Exception as error:  # one account must not hide the others
+                return unread(account, detectors, wanted, error=describe(error))
+            finally:
+                ended.append(account)
+                say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
+
+        with (
+            ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool,
+            ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side,
+        ):
+            found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
+    names = [detector.name for detector in detectors]
+    ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
+    only = listed[0] if len(listed) == 1 else None
+    return Report(time=setup.now, account=only, sweeps=tuple(ordered)), prices.problems
+
+
+def account_sweeps(
+    janitor: Janitor,
+    account: str,
+    detectors: Sequence[Detector[Any]],
+    wanted: Sequence[str],
+    *,
+    prices: Prices,
+    pool: ThreadPoolExecutor,
+) -> list[Sweep]:
+    """The sweeps of one account. A role that cannot be taken on is an error of its detector alone."""
+    setup = janitor.setup
+    sessions: dict[str, boto3.Session] = {}
+    refused: dict[str, str] = {}
+    for detector in detectors:
+        try:
+            sessions[detector.name] = janitor.session(account, detector.name)
+        except Exception as error:  # it is the error of the detector's sweeps
+            why = NOT_TAKEN_ON if refused_as(error, ("AccessDenied",)) else describe(error)
+            refused[detector.name] = f"could not be read: {why}"
+    regions = tuple(wanted)
+    if sessions:
+        enabled = enabled_regions(janitor.client(next(iter(sessions.values())), "ec2"))
+        sagemaker = known_regions(setup.session, janitor.partition)
+        regions = tuple(one for one in wanted or sagemaker if one in enabled)
+        if off := [one for one in wanted if one not in enabled]:
+            sys.stderr.write(
+                f"janitor: account {account} has not enabled {', '.join(off)}: nothing is there\n"
+            )
+    pace = edge.pace()
+    pairs = [
+        (
+            detector,
+            Aws(
+                sessions[detector.name],
+                region=region,
+                account=account,
+                prices=prices,
+                pool=pool,
+                attempts=setup.attempts,
+                pace=pace,
+            ),
+        )
+        for detector in detectors
+        if detector.name in sessions
+        for region in regions
+    ]
+    report = run_pairs(pairs, now=setup.now, policy=setup.settings.policy.dry())
+    closed = [one for one in detectors if one.name in refused]
+    return [
+        *report.sweeps,
+        *(s for one in closed for s in unread(account, [one], regions, error=refused[one.name])),
+    ]
+
+
+def unread(
+    account: str, detectors: Sequence[Detector[Any]], regions: Sequence[str], *, error: str
+) -> list[Sweep]:
+    """The sweeps of what could not be looked at: nothing is known, and that is said."""
+    return [
+        Sweep(detector=detector.name, account=account, region=region, mode=Mode.DRY_RUN, error=error)
+        for detector in detectors
+        for region in regions or (UNKNOWN,)
+    ]
+
+
+def known_regions(session: boto3.Session, partition: str) -> list[str]:
+    """Where SageMaker is, as far as this version knows."""
+    return session.get_available_regions("sagemaker", partition)

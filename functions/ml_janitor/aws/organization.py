@@ -1,0 +1,100 @@
+"""The accounts of an organization: which there are, their enabled regions, and a session in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError, failure, refused_as
+
+if TYPE_CHECKING:
+    import boto3
+
+LIST_ACCOUNTS = "organizations:ListAccounts"
+ACTIVE = "ACTIVE"
+SESSION = "ml-janitor"
+"""What the janitor's sessions are called in CloudTrail."""
+
+ENABLED = {"opt-in-not-required", "opted-in"}
+
+
+class NotListedError(ReadError):
+    """The accounts could not be listed; the message says what to do next."""
+
+
+def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> list[str]:
+    """
+    The active accounts of the organization, or those in *units* and below; not those in *without*.
+
+    Raises NotListedError. A listing that broke off is no listing: an account left out would look clean.
+    """
+    try:
+        if units:
+            found = [account for unit in units for account in _below(client, unit)]
+        else:
+            found = list(_active(client.get_paginator("list_accounts").paginate()))
+    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        if (words := failure(error)) is None:
+            raise
+        raise NotListedError(f"{_next_step(error)} ({words})") from error
+    return [account for account in dict.fromkeys(found) if account not in without]
+
+
+def _below(client: Any, unit: str) -> list[str]:
+    found = list(_active(client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit)))
+    pages = client.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit)
+    for inner in [one["Id"] for page in pages for one in page["OrganizationalUnits"]]:
+        found += _below(client, inner)
+    return found
+
+
+def _active(pages: Any) -> list[str]:
+    """Of which AWS says in `State` what it said in `Status` until September 2026 (API reference, Account)."""
+    listed = [one for page in pages for one in page["Accounts"]]
+    return [one["Id"] for one in listed if (one.get("State") or one["Status"]) == ACTIVE]
+
+
+def _next_step(error: Exception) -> str:
+    if refused_as(error, ("AWSOrganizationsNotInUseException",)):
+        return "the account is in no organization: name accounts = [...] in [organization]"
+    if refused_as(error, ("AccessDeniedException",)):
+        return (
+            "Organizations lists accounts to the management account and to delegated administrators alone, "
+            f"if they are allowed {LIST_ACCOUNTS}: run it there, or name accounts = [...] in [organization]"
+        )
+    if refused_as(error, ("ParentNotFoundException",)):
+        return "a unit of [organization] is not there"
+    return "the accounts could not be listed"
+
+
+def enabled_regions(ec2: Any) -> list[str]:
+    """The regions that are enabled for the account of *ec2*, of which DescribeRegions answers no others."""
+    return sorted(
+        one["RegionName"] for one in ec2.describe_regions()["Regions"] if one["OptInStatus"] in ENABLED
+    )
+
+
+def member_session(sts: Any, session: boto3.Session, role: str, external_id: str) -> boto3.Session:
+    """
+    A session of *role*, which *sts* takes on with *external_id*; *session* lends its knowledge of AWS.
+
+    Raises what the call raises, and ReadError if the answer is for another account than that of *role*:
+    nothing is ever read with credentials that were not asked for.
+    """
+    import boto3
+    import botocore.session
+
+    answer = sts.assume_role(RoleArn=role, RoleSessionName=SESSION, ExternalId=external_id)
+    account, got = role.split(":")[4], answer["AssumedRoleUser"]["Arn"].split(":")[4]
+    if got != account:
+        raise ReadError(f"credentials for account {account} were asked for, and those of {got} answered")
+    given = answer["Credentials"]
+    core = botocore.session.get_session()
+    core.register_component("data_loader", session._session.get_component("data_loader"))  # noqa: SLF001
+    return boto3.Session(
+        given["AccessKeyId"],
+        given["SecretAccessKey"],
+        given["SessionToken"],
+        region_name=session.region_name,
+        botocore_session=core,
+    )

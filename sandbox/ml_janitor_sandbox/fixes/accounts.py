@@ -1,0 +1,88 @@
+"""What accounts learn of one another from Organizations, and of the regions that are enabled for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+from moto.organizations.models import OrganizationsBackend, organizations_backends
+
+from ml_janitor_sandbox import paging
+from ml_janitor_sandbox.patches import AwsError, Call, serves
+
+PAGE = 20
+"""Accounts or units in one answer at most (API reference of ListAccounts)."""
+
+OF_PARTITION = {"aws-cn": "cn-", "aws-us-gov": "us-gov-"}
+
+
+def organization_of(account: str) -> OrganizationsBackend | None:
+    """The organization that an account is in, as its management account has it."""
+    own = organizations_backends[account]["aws"]
+    if own.org is None and (managed := organizations_backends.master_accounts.get(account)):
+        own = organizations_backends[managed[0]][managed[1]]
+    return own if own.org is not None else None
+
+
+def organization_id(account: str) -> str:
+    """The id of the organization that an account is in, or nothing."""
+    found = organization_of(account)
+    return found.org.id if found and found.org else ""
+
+
+def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
+    """The organization, if the caller may list it: the management account, or a delegated administrator."""
+    found = organization_of(call.account)
+    if found is None:
+        raise AwsError(
+            "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
+        )
+    if call.account not in {found.account_id, *(one.account.id for one in found.admins)}:
+        raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
+    return found
+
+
+@serves("organizations", "ListAccounts")
+def list_accounts(call: Call) -> dict[str, Any]:
+    """Every account, suspended ones among them."""
+    return _page(call, "Accounts", [one.describe() for one in asked_by_its_administrator(call).accounts])
+
+
+@serves("organizations", "ListAccountsForParent")
+def list_accounts_for_parent(call: Call) -> dict[str, Any]:
+    """The accounts right below a unit or the root; not those in the units below it."""
+    found, parent = asked_by_its_administrator(call), _parent(call)
+    return _page(call, "Accounts", [one.describe() for one in found.accounts if one.parent_id == parent])
+
+
+@serves("organizations", "ListOrganizationalUnitsForParent")
+def list_units_for_parent(call: Call) -> dict[str, Any]:
+    """The units right below a unit or the root."""
+    found, parent = asked_by_its_administrator(call), _parent(call)
+    units = [one.describe()["OrganizationalUnit"] for one in found.ou if one.parent_id == parent]
+    return _page(call, "OrganizationalUnits", units)
+
+
+def _parent(call: Call) -> str:
+    wanted = str(call.params["ParentId"])
+    if all(one.id != wanted for one in asked_by_its_administrator(call).ou):
+        raise AwsError("ParentNotFoundException", "You specified parent that doesn't exist.")
+    return wanted
+
+
+def _page(call: Call, member: str, found: list[Any]) -> dict[str, Any]:
+    page, more = paging.cut(found, call.params.get("NextToken"), PAGE, invalid="InvalidInputException")
+    return {member: list(page), **more}
+
+
+@serves("ec2", "DescribeRegions")
+def describe_regions(call: Call) -> dict[str, Any]:
+    """Those that are enabled for the account, unless all are asked for; moto answers them all."""
+    start = OF_PARTITION.get(call.partition)
+    listed = [
+        {"RegionName": one.name, "Endpoint": one.endpoint, "OptInStatus": one.opt_in_status}
+        for one in RegionsAndZonesBackend.regions
+        if (one.name.startswith(start) if start else not one.name.startswith(tuple(OF_PARTITION.values())))
+        and (call.params.get("AllRegions") or one.opt_in_status != "not-opted-in")
+    ]
+    return {"Regions": listed}

@@ -1,0 +1,222 @@
+"""`janitor audit --organization`: each account through its own roles, and what was not looked at is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from commands import Janitor, Ran
+from conftest import ACCOUNT, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.organization import member_session
+from ml_janitor.config.member_roles import role_arn
+from ml_janitor.config.settings import Settings
+from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.iam import IamControl
+from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
+
+REGISTRY = (UntaggedResources, IdleNotebooks)
+NAMES = tuple(one.name for one in REGISTRY)
+
+
+@pytest.fixture
+def two(box: Control) -> Organization:
+    """Two members that each have an untagged notebook of the same name."""
+    made = Organization.made(box.url, ["research", "serving"], {"ml": None, "inner": "ml"})
+    for account in made.members:
+        made.within(account).client("sagemaker").create_notebook_instance(
+            NotebookInstanceName="scratch",
+            InstanceType="ml.t3.medium",
+            RoleArn=f"arn:aws:iam::{account}:role/ml",
+        )
+    return made
+
+
+def parsed(made: Organization, **changed: Any) -> Settings:
+    return Settings.parse({"organization": made.table(**changed)}, registry=REGISTRY)
+
+
+def granted(made: Organization, **changed: Any) -> dict[str, Roles]:
+    return {account: made.granted(parsed(made, **changed), account) for account in made.members}
+
+
+@pytest.fixture
+def audit(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, box: Control) -> Any:
+    """Audit as the caller, with these roles and settings."""
+
+    def run(
+        made: Organization, roles: Mapping[str, Roles], *args: str, who: str = CALLER, **changed: Any
+    ) -> Ran:
+        iam = IamControl(box.url)
+        iam.enforce(
+            {who: caller()[CALLER], **{arn: one for each in roles.values() for arn, one in each.items()}}
+        )
+        acting_as(monkeypatch, iam.credentials(who))
+        config = written(tmp_path, made.table(**changed))
+        return janitor("audit", *NAMES, "--organization", "--config", config, *(args or ("--json",)))
+
+    return run
+
+
+def sweeps(ran: Ran) -> dict[tuple[str, str], list[str | None]]:
+    """The errors of the sweeps, by account and region."""
+    found = dict[tuple[str, str], list[str | None]]()
+    for one in ran.document["sweeps"]:
+        found.setdefault((one["account"], one["region"]), []).append(one["error"])
+    return found
+
+
+def test_each_account_is_looked_at_with_its_own_roles_alone(
+    box: Control, two: Organization, audit: Any
+) -> None:
+    ran: Ran = audit(two, granted(two))
+
+    assert (ran.status, ran.document["account"]) == (0, None)
+    assert sweeps(ran) == {(account, REGION): [None, None] for account in two.members}
+    found = {(one["account"], one["arn"]) for one in ran.document["results"] if one["detector"] == NAMES[0]}
+    assert found == {
+        (account, f"arn:aws:sagemaker:{REGION}:{account}:notebook-instance/scratch")
+        for account in two.members
+    }
+    record = IamControl(box.url).record()
+    assert all(one["allowed"] for one in record)
+    for one in record:  # whoever asks is of the account that is asked, but to take on its roles
+        at = one["resource"].split(":")[4] if one["resource"].count(":") >= 5 else ""
+        if one["action"] != "sts:AssumeRole":
+            assert at in {"", "*", one["role"].split(":")[4]}
+    asked = Counter((one["account"], one["service"]) for one in box.requests())
+    assert {account for account, service in asked if service == "sagemaker"} == set(two.members)
+
+
+def test_people_see_which_account_a_finding_is_in(two: Organization, audit: Any) -> None:
+    ran: Ran = audit(two, granted(two), "--arns")
+
+    assert "2 accounts  us-east-1" in ran.out
+    assert all(f"{account} {REGION}" in ran.out for account in two.members)
+
+
+def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organization, audit: Any) -> None:
+    first, second = two.members
+    roles = granted(two)
+    lacking = role_arn(parsed(two), NAMES[1], account=second, partition="aws")
+    roles[second] = {arn: one for arn, one in roles[second].items() if arn != lacking}
+    ran: Ran = audit(two, roles)
+
+    assert ran.status == 1
+    assert sweeps(ran)[first, REGION] == [None, None]
+    (refused,) = filter(None, sweeps(ran)[second, REGION])
+    assert refused.startswith("could not be read: its role cannot be taken on")
+    assert {one["account"] for one in ran.document["results"]} == {first, second}
+
+    nothing: Ran = audit(two, {first: roles[first]}, "--all")
+    assert nothing.status == 1
+    assert f"every detector in {second} {REGION}" in nothing.flat
+    assert "could not be read: its role cannot be taken on" in nothing.flat
+
+
+@pytest.mark.parametrize("wrong", ["caller", "external id", "organization"])
+def test_roles_are_for_the_named_callers_with_the_external_id_from_within(
+    wrong: str, two: Organization, audit: Any
+) -> None:
+    roles = granted(two)
+    who = f"arn:aws:iam::{ACCOUNT}:role/other" if wrong == "caller" else CALLER
+    sent = {"external_id": "something-else"} if wrong == "external id" else {}
+    if wrong == "organization":
+        roles = {account: replaced(each, two.id, "o-0000000000") for account, each in roles.items()}
+    ran: Ran = audit(two, roles, who=who, **sent)
+
+    assert (ran.status, ran.document["results"]) == (1, [])
+    errors = [error for each in sweeps(ran).values() for error in each]
+    assert len(errors) == len(two.members) * len(NAMES)
+    assert all(str(error).startswith("could not be read: its role cannot be taken on") for error in errors)
+
+
+def test_without_the_external_id_no_role_is_taken_on(box: Control, two: Organization) -> None:
+    account, iam = two.members[0], IamControl(box.url)
+    roles = granted(two)[account]
+    iam.enforce({**caller(), **roles})
+    sts: Any = boto3.Session(**iam.credentials(CALLER), region_name=REGION).client("sts")
+    arn = next(iter(roles))
+    with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=arn, RoleSessionName="someone")
+    assert sts.assume_role(RoleArn=arn, RoleSessionName="someone", ExternalId=EXTERNAL_ID)["Credentials"]
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    match value:
+        case dict():
+            return {key: replaced(one, old, new) for key, one in value.items()}
+        case list():
+            return [replaced(one, old, new) for one in value]
+        case _:
+            return new if value == old else value
+
+
+def test_the_accounts_of_a_unit_are_those_below_it(two: Organization, audit: Any) -> None:
+    organizations = boto3.client("organizations", region_name=REGION)
+    first, second = two.members
+    root = organizations.list_roots()["Roots"][0]["Id"]
+    organizations.move_account(AccountId=first, SourceParentId=root, DestinationParentId=two.units["inner"])
+    below = {"units": [two.units["ml"]], "all_accounts": False, "without": []}
+    roles = granted(two)
+
+    assert set(sweeps(audit(two, roles, **below))) == {(first, REGION)}
+    assert set(sweeps(audit(two, roles, without=[ACCOUNT, first]))) == {(second, REGION)}
+    missing: Ran = audit(two, roles, **{**below, "units": ["ou-zzzz-zzzzzzzz"]})
+    assert (missing.status, missing.out) == (1, "")
+    assert "a unit of [organization] is not there" in missing.err
+
+
+def test_an_account_that_may_not_list_the_others_names_them(
+    two: Organization, audit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two.members
+    roles = granted(two)
+    inside = f"arn:aws:iam::{first}:role/platform"
+    given = {"janitor_account": first, "callers": [inside], "without": []}
+    ran: Ran = audit(two, roles, who=inside, **given)
+    assert (ran.status, ran.out) == (1, "")
+    assert "lists accounts to the management account and to delegated administrators alone" in ran.err
+
+    elsewhere: Ran = audit(two, roles, janitor_account=first, callers=[inside])
+    assert f"these are credentials of account {ACCOUNT}, and the roles trust" in elsewhere.err
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
+    monkeypatch.delenv("AWS_SESSION_TOKEN")
+    boto3.client("organizations", region_name=REGION).register_delegated_administrator(
+        AccountId=first, ServicePrincipal="ssm.amazonaws.com"
+    )
+    delegated: Ran = audit(two, roles, who=inside, **given)
+    assert {account for account, _ in sweeps(delegated)} == {ACCOUNT, first, second}
+
+
+def test_only_enabled_regions_are_looked_at(two: Organization, audit: Any) -> None:
+    several = {"regions": [REGION, "me-south-1"]}
+    ran: Ran = audit(two, granted(two, **several), **several)
+
+    assert ran.status == 0
+    assert set(sweeps(ran)) == {(account, REGION) for account in two.members}
+    assert f"account {two.members[0]} has not enabled me-south-1" in ran.err
+
+
+class Strange:
+    """An STS that answers with the credentials of another account."""
+
+    def assume_role(self, **_: Any) -> dict[str, Any]:
+        return {
+            "AssumedRoleUser": {"Arn": "arn:aws:sts::999999999999:assumed-role/x/ml-janitor"},
+            "Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"},
+        }
+
+
+def test_credentials_of_another_account_are_not_used() -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
+    with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of 999999999999"):
+        member_session(Strange(), boto3.Session(region_name=REGION), role, "ml-janitor-7f3a")

@@ -1,0 +1,125 @@
+"""An organization in the sandbox: accounts that grant the roles of the real template, and what they waste."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+
+from conftest import ACCOUNT, REGION
+from infra import member
+from ml_janitor.config.settings import Settings
+from ml_janitor_sandbox.iam.control import Credentials
+
+CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
+EXTERNAL_ID = "ml-janitor-7f3a"
+
+type Roles = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organization:
+    """One that `ACCOUNT` manages; *members* are the others in it, *units* the ids of its units by name."""
+
+    url: str
+    id: str
+    members: tuple[str, ...]
+    units: dict[str, str]
+
+    @classmethod
+    def made(cls, url: str, members: Sequence[str], units: dict[str, str | None] | None = None) -> Self:
+        """With a member for each name; *units* are made below the one that they name, or the root."""
+        client = boto3.client("organizations", region_name=REGION)
+        organization = client.create_organization(FeatureSet="ALL")["Organization"]["Id"]
+        root, ids = client.list_roots()["Roots"][0]["Id"], dict[str, str]()
+        for name, parent in (units or {}).items():
+            made = client.create_organizational_unit(ParentId=ids[parent] if parent else root, Name=name)
+            ids[name] = made["OrganizationalUnit"]["Id"]
+        accounts = [
+            client.create_account(AccountName=name, Email=f"{name}@example.com")["CreateAccountStatus"][
+                "AccountId"
+            ]
+            for name in members
+        ]
+        return cls(url=url, id=organization, members=tuple(accounts), units=ids)
+
+    def table(self, **changed: Any) -> dict[str, Any]:
+        """`[organization]` for all of it."""
+        return {
+            "id": self.id,
+            "janitor_account": ACCOUNT,
+            "external_id": EXTERNAL_ID,
+            "callers": [CALLER],
+            "all_accounts": True,
+            "without": [ACCOUNT],
+            "regions": [REGION],
+        } | changed
+
+    def within(self, account: str) -> boto3.Session:
+        """A session that may do everything in *account*, as long as no roles are enforced."""
+        given = boto3.client("sts", region_name=REGION).assume_role(
+            RoleArn=f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole", RoleSessionName="seed"
+        )["Credentials"]
+        return boto3.Session(
+            given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
+        )
+
+    def granted(self, settings: Settings, account: str) -> Roles:
+        """The roles of the template, made in *account* as CloudFormation would; for `IamControl.enforce`."""
+        roles: Roles = {}
+        iam = self.within(account).client("iam")
+        known = {"${AWS::AccountId}": account, "${AWS::Partition}": "aws"}
+        for resource in member.template(settings)["Resources"].values():
+            role = filled_in(resource["Properties"], known)
+            trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
+            made = iam.create_role(
+                RoleName=role["RoleName"], Path=role["Path"], AssumeRolePolicyDocument=json.dumps(trust)
+            )
+            iam.put_role_policy(
+                RoleName=role["RoleName"],
+                PolicyName=policy["PolicyName"],
+                PolicyDocument=json.dumps(policy["PolicyDocument"]),
+            )
+            roles[made["Role"]["Arn"]] = {"policies": [policy["PolicyDocument"]], "trust": trust}
+        return roles
+
+
+def caller() -> Roles:
+    """The role of the person who looks: it may list accounts, take on the roles, and ask for prices."""
+    actions = ("organizations:*", "pricing:GetProducts", "sts:AssumeRole")
+    statements = [{"Effect": "Allow", "Action": action, "Resource": "*"} for action in actions]
+    return {CALLER: {"policies": [{"Version": "2012-10-17", "Statement": statements}], "trust": None}}
+
+
+def filled_in(value: Any, known: dict[str, str]) -> Any:
+    """*value* of a template with what `Fn::Sub` knows."""
+    match value:
+        case {"Fn::Sub": str(text)}:
+            for name, one in known.items():
+                text = text.replace(name, one)
+            return text
+        case dict():
+            return {key: filled_in(one, known) for key, one in value.items()}
+        case list():
+            return [filled_in(one, known) for one in value]
+        case _:
+            return value
+
+
+def acting_as(monkeypatch: Any, given: Credentials) -> None:
+    """Have this process use these credentials."""
+    for name, value in given.items():
+        monkeypatch.setenv(name.upper(), value)
+
+
+def written(folder: Path, table: dict[str, Any]) -> Path:
+    """A settings file with this `[organization]`."""
+    path = folder / "organization.toml"
+    path.write_text(
+        "[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+    )
+    return path
