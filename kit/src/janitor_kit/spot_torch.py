@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from janitor_kit.spot import Alone, Group, State
+from janitor_kit.parts import Alone, Group, State
 
 SHARDED = {
     "FullyShardedDataParallel",
