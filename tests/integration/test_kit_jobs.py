@@ -163,12 +163,11 @@ def test_spot_is_interrupted_resumes_and_bills_only_what_ran(trainer: Trainer) -
     trainer.runner.await_status(arn, "Completed")
 
     job = trainer.job()
-    attempt = ["Starting", "Downloading", "Training"]
-    interrupted = [*attempt, "Interrupted"]
+    begun = ["Starting", "Downloading", "Training"]
+    interrupted = [*begun, "Interrupted"]
     listed = trainer.s3.list_objects_v2(Bucket="models", Prefix="checkpoints")["Contents"]
-    assert [one["Status"] for one in job["SecondaryStatusTransitions"]] == [
-        *(*interrupted, *interrupted, *attempt, "Uploading", "Completed")
-    ]
+    seen: list[str] = [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    assert seen == [*interrupted, *interrupted, *begun, "Uploading", "Completed"]
     assert [one["Key"] for one in listed] == ["checkpoints/step-0", "checkpoints/step-1"]
     assert (job["TrainingTimeInSeconds"], job["BillableTimeInSeconds"]) == (3600, 1080)
     assert job["TrainingEndTime"] - job["TrainingStartTime"] == timedelta(hours=3)
