@@ -2,9 +2,10 @@
 Measures the batcher beside others: latencies of one model under one stream of requests, as ratios of one run.
 
 The model sleeps 10 ms and 0.5 ms for each request of its batch. Every batcher may take 32 at once and is else
-as it comes. Rounds alternate between the batchers, so that what else the machine does meets all of them; the
-numbers are the least, the median and the most of the rounds. Ray's batcher runs in a replica, where the
-requests are made too: what its handle adds to a call from outside is stated apart.
+as it comes. A round is many slices of a second, in which the batchers take turns, so that what else the
+machine does meets all of them; the numbers are the least, the median and the most of the rounds. Ray's
+batcher runs in a replica, where the requests are made too: what its handle adds to a call from outside is
+stated apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from janitor_kit.batching import Batcher
 
 MODEL_SECONDS, ITEM_SECONDS, MOST = 0.010, 0.0005, 32
+OURS, BARE = "janitor_kit", "one by one"
 Ask = Callable[[int], Awaitable[int]]
 
 
@@ -140,51 +142,62 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return " / ".join(f"{one:.{digits}f}" for one in (min(values), median(values), max(values)))
 
 
+def played(
+    batchers: dict[str, Callable[..., list[float]]], load: float, rounds: int, slices: int
+) -> dict[str, list[list[float]]]:
+    """The latencies of each batcher in each round."""
+    names = list(batchers)
+    found: dict[str, list[list[float]]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in names:
+            found[name].append([])
+        for part in range(slices):
+            turn = (number + part) % len(names)
+            for name in names[turn:] + names[:turn]:
+                found[name][-1] += batchers[name](load, 1.0, number * slices + part)
+        medians = ", ".join(f"{name} {share(one[-1], 50):.1f}" for name, one in found.items())
+        print(f"{load:g}/s, round {number + 1}, p50 in ms: {medians}", flush=True)
+    return found
+
+
+def table(load: float, found: dict[str, list[list[float]]]) -> None:
+    for name, rounds in found.items():
+        p50, p99 = ([share(took, percent) for took in rounds] for percent in (50, 99))
+        print(f"{load:>5g}/s  {name:16} p50 {spread(p50):22} p99 {spread(p99)}")
+
+
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__)
     given.add_argument("--rounds", type=int, default=5)
-    given.add_argument("--seconds", type=float, default=5.0)
+    given.add_argument("--slices", type=int, default=6, help="seconds of each round and batcher")
     given.add_argument("--without", action="append", default=[], help="a peer to leave out")
     options = given.parse_args()
     batchers = {
-        "janitor_kit": in_process(lambda: Batcher(model, max_batch=MOST)),
+        OURS: in_process(lambda: Batcher(model, max_batch=MOST)),
         "queue and wait": in_process(Obvious),
-        "batched": in_process(of_batched),
-        "one by one": in_process(lambda: bare),
     }
     outside: Callable[[], float] | None = None
+    if "batched" not in options.without:
+        batchers["batched"] = in_process(of_batched)
     if "ray.serve.batch" not in options.without:
         batchers["ray.serve.batch"], outside = of_ray()
-    for name in options.without:
-        batchers.pop(name, None)
-
-    found: dict[tuple[float, str], list[list[float]]] = {}
-    for load in (5.0, 500.0):
-        names = [one for one in batchers if load < 100 or one != "one by one"]
-        for number in range(options.rounds):
-            for name in names[number % len(names) :] + names[: number % len(names)]:
-                took = batchers[name](load, options.seconds, number)
-                found.setdefault((load, name), []).append(took)
-                print(f"{load:g}/s, round {number + 1}, {name}: p50 {share(took, 50):.1f} ms", flush=True)
+    idle = played({**batchers, BARE: in_process(lambda: bare)}, 5, options.rounds, options.slices)
+    busy = played(batchers, 500, options.rounds, options.slices)
 
     print("\nmilliseconds, min / median / max of the rounds")
-    for (load, name), rounds in found.items():
-        p50, p99 = ([share(took, percent) for took in rounds] for percent in (50, 99))
-        print(f"{load:>5g}/s  {name:16} p50 {spread(p50):22} p99 {spread(p99)}")
+    table(5, idle)
+    table(500, busy)
     alone = (MODEL_SECONDS + ITEM_SECONDS) * 1000
-
-    def added(name: str) -> list[float]:
-        return [share(took, 50) - alone for took in found[5.0, name]]
-
-    idle = [one / other for one, other in zip(added("janitor_kit"), added("one by one"), strict=True)]
-    print(f"\nadded at 5/s, p50, to a model of {alone:g} ms: {spread(added('janitor_kit'), 2)} ms;")
-    print(f"of what a bare run_in_executor adds: {spread(idle, 2)} times (at most 1.5)")
-    peers = [name for load, name in found if load > 100 and name != "janitor_kit"]
-    busy = [
-        share(took, 99) / min(share(found[500.0, peer][number], 99) for peer in peers)
-        for number, took in enumerate(found[500.0, "janitor_kit"])
+    added = {name: [share(took, 50) - alone for took in idle[name]] for name in (OURS, BARE)}
+    times = [one / other for one, other in zip(added[OURS], added[BARE], strict=True)]
+    print(f"\nadded at 5/s, p50, to a model of {alone:g} ms: {spread(added[OURS], 2)} ms;")
+    print(f"of what a bare run_in_executor adds: {spread(times, 2)} times (at most 1.5)")
+    best = [
+        min(share(busy[name][number], 99) for name in busy if name != OURS)
+        for number in range(options.rounds)
     ]
-    print(f"p99 at 500/s, of the best peer's: {spread(busy, 2)} times (median at most 1)")
+    times = [share(took, 99) / least for took, least in zip(busy[OURS], best, strict=True)]
+    print(f"p99 at 500/s, of the best peer's in the round: {spread(times, 2)} times (median at most 1)")
     if outside is not None:
         calls = [outside() for _ in range(200)]
         print(f"a call of Ray's handle that does nothing: p50 {share(calls, 50):.1f} ms, in no number above")

@@ -157,11 +157,9 @@ class Batcher(Generic[Req, Res]):
         if self._loop is not None and not self._loop.is_closed():
             self._bound()
             if not drain:
-                early = "the batcher was closed before this request was computed"
-                for entry in [
-                    one for line in (*self._lines.values(), self._lobby, *self._halves) for one in line
-                ]:
-                    self._fail(entry, ClosedError(early))
+                for line in (*self._lines.values(), self._lobby, *self._halves):
+                    for entry in line:
+                        self._fail(entry, ClosedError("the batcher was closed before this was computed"))
             self._closing.append(self._loop.create_future())
             self._kick()
             await self._closing[-1]
@@ -235,9 +233,7 @@ class Batcher(Generic[Req, Res]):
     def _fail(self, entry: _Entry[Req, Res], error: BaseException) -> None:
         if entry.future.done():
             return
-        if not isinstance(error, Exception) or isinstance(
-            error, StopIteration
-        ):  # a future refuses the latter
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):  # which a future refuses
             crashed = ModelCrashedError(f"the model ended by {type(error).__name__}: {error}")
             crashed.__cause__, error = error, crashed
         entry.future.set_exception(error)
@@ -368,6 +364,7 @@ def _open(entry: _Entry[Any, Any]) -> None:
 
 def _listed(answers: Answers[Res]) -> list[Res | BaseException]:
     if isinstance(answers, (str, bytes, Mapping)) or not hasattr(answers, "__iter__"):
-        kind = type(answers).__name__
-        raise WrongAnswersError(f"the model returned one {kind}, not an answer for each request")
+        raise WrongAnswersError(
+            f"the model returned one {type(answers).__name__}, not an answer for each request"
+        )
     return list(answers)

@@ -39,6 +39,8 @@ NOTICE_S = 120.0
 """Seconds between SIGTERM and SIGKILL on SageMaker and, by the interruption notice, on EC2."""
 SHARE = 5 / 6
 """Of these seconds, as many may go into save and upload (100): a step has to end first."""
+RETRY_S = 60.0
+"""Seconds after a save that failed until the next is tried."""
 LOOK_S = 0.5
 """Ranks ask each other about this often whether one was signalled, because every step would cost too much."""
 LOOK_STEPS = 30
@@ -176,7 +178,7 @@ class Training:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGTERM came: long work between steps (an evaluation) should then be left."""
+        """Whether SIGTERM came to this process: long work between steps (an evaluation) should then end."""
         return self._signalled
 
     def __enter__(self) -> Training:  # noqa: PYI034 - Self is not in typing before Python 3.11
@@ -289,12 +291,13 @@ class Training:
             )
             if last:
                 raise failed or OSError("the first rank could not write the checkpoint")
-        else:
-            self._saved = self.step, self.epoch
-            if self._remote and self._checkpoints.latest:
-                self._remote.offer(self._checkpoints.latest)
-            if self._group.first:
-                self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
+            self._due = self._clock() + RETRY_S
+            return
+        self._saved = self.step, self.epoch
+        if self._remote and self._checkpoints.latest:
+            self._remote.offer(self._checkpoints.latest)
+        if self._group.first:
+            self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
         ended = self._clock()
         self._save_s = ended - started
         self._schedule(ended)
