@@ -22,13 +22,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from janitor_kit.checkpoint import Checkpoints, Progress
+from janitor_kit.parts import Alone, Group, Remote, State
+
+__all__ = ["Alone", "Group", "Interrupted", "Remote", "State", "Training", "interval"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,74 +55,6 @@ class Interrupted(SystemExit):
     def __init__(self, step: int) -> None:
         super().__init__(128 + signal.SIGTERM)
         self.step = step
-
-
-class Group(Protocol):
-    """The processes that train together."""
-
-    first: bool
-    """Whether this one writes the checkpoints."""
-    first_here: bool
-    """Whether this one downloads for its machine."""
-    alone: bool
-
-    def most(self, values: Sequence[float]) -> list[float]:
-        """The greatest of each value over all processes."""
-
-    def from_first(self, text: str) -> str:
-        """What the first process passed."""
-
-
-class Alone:
-    """A group of one."""
-
-    first = first_here = alone = True
-
-    def most(self, values: Sequence[float]) -> list[float]:
-        return list(values)
-
-    def from_first(self, text: str) -> str:
-        return text
-
-
-class State:
-    """What a checkpoint holds. Derive from it and say how it is saved and loaded."""
-
-    group: Group = Alone()
-
-    def save(self, folder: Path | None) -> None:
-        """Write files into *folder*; every process of the group is asked, and only the first has a folder."""
-        raise NotImplementedError
-
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
-        raise NotImplementedError
-
-    def seeks(self, source: Iterable[Any]) -> bool:  # noqa: ARG002 - for derived classes
-        """Whether `load` moves *source* to where it was; else as many batches as were done are skipped."""
-        return False
-
-    def sought(self) -> None:
-        """Called when the loop is back in the middle of an epoch: restore what getting there disturbed."""
-
-
-class Remote(Protocol):
-    """Where checkpoints are copied to in the background."""
-
-    @property
-    def upload_s(self) -> float: ...
-
-    @property
-    def busy(self) -> str | None: ...
-
-    def fetch(self, checkpoints: Checkpoints) -> None:
-        """Bring the newest whole checkpoint here, unless it is here."""
-
-    def offer(self, path: Path) -> None:
-        """Copy a checkpoint, as soon as the one before it is copied."""
-
-    def close(self, within_s: float) -> None:
-        """Wait for the last copy; raises what went wrong with it."""
 
 
 def interval(save_s: float, mean_uptime_s: float = MEAN_UPTIME_S) -> float:
@@ -320,15 +255,17 @@ class Training:
     def _resume(self) -> None:
         if self._group.first:
             self._checkpoints.clean()
-        self._group.from_first("clean")
+        self._group.most([0.0])  # before anything is downloaded beside it
         if self._remote and self._group.first_here:
             self._remote.fetch(self._checkpoints)
         self._group.most([0.0])  # each machine has what it downloads
-        found = self._checkpoints.newest() if self._group.first else None
-        name = self._group.from_first(found.path.name if found else "")
-        if not name:
+        own = self._checkpoints.newest() if self._group.first_here else None
+        number = own.number if own else -1
+        minus_oldest, newest = self._group.most([-number if self._group.first_here else -math.inf, number])
+        if newest < 0:
             return  # a save is due after the first step: it shows what saving costs, and that it works
-        found = found or self._checkpoints.named(name)
+        chosen = int(newest if minus_oldest > 0 else -minus_oldest)  # a machine with none says so next
+        found = own if own and own.number == chosen else self._checkpoints.numbered(chosen)
         self._state.load(found.path)
         at = found.progress
         self.step, self.epoch, self.batch = at.step, at.epoch, at.batch
