@@ -124,6 +124,9 @@ pictures: node_modules/.package-lock.json ## Make the pictures of README again, 
 prices: dev ## Write the dated table of prices again, from the Price List API or FILE=index.json
 	$(BIN)/python docs/price_table.py $(FILE)
 
+gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's catalog at COMMIT=AWS,GCP,AZURE
+	$(BIN)/python docs/gpu_price_table.py $(FROM) $(COMMIT)
+
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench
 

@@ -13,8 +13,10 @@ def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janito
     ran = janitor("estimate", "training", "--instance", "ml.p3.8xlarge", "--instances", "4", "--hours", "27")
 
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.startswith("Buy it spot.\n")
-    assert "on demand                                  $1,586.93" in ran.out  # 14.688 x 4 x 27, and disks
+    assert ran.out.startswith("Buy it spot: an interruption costs little")
+    assert "on demand $1,586.93" in ran.flat  # 14.688 x 4 x 27, and disks
+    assert "EC2 us-east-1 16 x p3.2xlarge $3.06" in ran.flat
+    assert "–" in ran.out  # noqa: RUF001 - what no commitment's price is known for
 
 
 def test_json_has_each_number_and_null_for_the_unknown(janitor: Janitor) -> None:
@@ -38,6 +40,16 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
     [
         ("training --instance ml.p3.8xlarg --hours 3", "did you mean ml.p3.8xlarge?"),
         ("training --hours 3", "give --instance TYPE, or --price"),
+        ("training --hours 3 --gpu H10", "did you mean H100?"),
+        ("training --hours 3 --gpu H100 --gpus 0", "--gpus is at least 1"),
+        ("training --hours 3 --gpu H100 --instance ml.p5.4xlarge", "leave --instance out"),
+        ("inference --price 1", "give --requests and --ms, or --endpoint NAME"),
+        ("storage", "give one of FILE, --gb and --bucket"),
+        ("storage --gb 1 --bucket x", "give one of FILE, --gb and --bucket"),
+        ("storage --gb -1", "not negative"),
+        ("storage --gb 1 --months 0", "months lie between"),
+        ("storage nothing.csv", "cannot be read"),
+        ("storage --gb 1 --rule STANDARD_AI_30d", "expected steps like"),
         ("training --price 1 --hours nan", "more than 0"),
         ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
         ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
