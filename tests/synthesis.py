@@ -1,7 +1,9 @@
-"""Synthesises the stack for tests, with every check there is and without building the bundle."""
+"""Synthesises the stack for tests, each settings once in a run, without building the bundle."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ TODAY = date(2026, 10, 6)
 
 @dataclass(frozen=True)
 class Synthesised:
-    """A template as CloudFormation gets it, and what the checks of the synthesis said."""
+    """A template as CloudFormation gets it, and what the checks said, if it was checked."""
 
     template: dict[str, Any]
     path: Path
@@ -72,22 +74,68 @@ def resolved(value: Any, known: Mapping[str, str]) -> Any:
 
 
 def synthesise(
-    outdir: Path, settings: Settings, *, more: Callable[[cdk.Stack], object] | None = None
+    outdir: Path,
+    settings: Settings,
+    *,
+    more: Callable[[cdk.Stack], object] | None = None,
+    checked: bool = False,
 ) -> Synthesised:
     """
-    Make the stack for *settings* under cdk.json's flags, with every check, and without the bundle.
+    The stack for *settings* under cdk.json's flags, without the bundle.
 
-    *more* adds to it what CDK might.
+    It is made once for all workers of a run: the same settings give the same template. Where it is *checked*,
+    cdk-nag and CDK's own validation look at it too, and a violation raises; that takes as long again. *more*
+    adds to it what CDK might; such a stack is made under *outdir*, for this test alone.
     """
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = cdk.App(outdir=str(outdir), context={**context, "aws:cdk:bundling-stacks": []})
-    stack = JanitorStack(app, "Test", today=TODAY, settings=settings)
     if more is not None:
-        more(stack)
-    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    app.synth()
-    path = outdir / "Test.template.json"
-    report = outdir / "validation-report.json"
-    return Synthesised(
-        json.loads(path.read_text()), path, json.loads(report.read_text()) if report.exists() else {}
+        return _made(outdir, settings, more, checked=checked)
+    run = _of_all_workers(outdir)
+    about = repr(sorted(vars(settings).items()))  # whatever there is in settings
+    name = hashlib.sha256(about.encode()).hexdigest()
+    with (run / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when it is closed
+        for kind in ("checked", "plain"):
+            made = run / f"{name}.{kind}"
+            if made.exists() and (kind == "checked" or not checked):
+                return _read(made)
+        made = run / f"{name}.{'checked' if checked else 'plain'}"
+        unfinished = made.with_suffix(".unfinished")
+        _made(unfinished, settings, nothing, checked=checked)
+        unfinished.rename(made)
+        return _read(made)
+
+
+def _of_all_workers(outdir: Path) -> Path:
+    """A folder for templates in the one that pytest made for the run; where there is none, in *outdir*."""
+    root = next((one.parent for one in outdir.parents if one.name.startswith("popen-")), None)
+    root = root or next((one for one in outdir.parents if one.parent.name.startswith("pytest-of-")), outdir)
+    folder = root / "templates"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def nothing(_: cdk.Stack) -> None:
+    """What most stacks have besides."""
+
+
+def _made(
+    outdir: Path, settings: Settings, more: Callable[[cdk.Stack], object], *, checked: bool
+) -> Synthesised:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = cdk.App(
+        outdir=str(outdir),
+        context={**context, "aws:cdk:bundling-stacks": []},
+        builtin_cloud_formation_validation=checked,
     )
+    stack = JanitorStack(app, "Test", today=TODAY, settings=settings)
+    more(stack)
+    if checked:
+        cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    app.synth()
+    return _read(outdir)
+
+
+def _read(outdir: Path) -> Synthesised:
+    path, report = outdir / "Test.template.json", outdir / "validation-report.json"
+    said = json.loads(report.read_text()) if report.exists() else {}
+    return Synthesised(json.loads(path.read_text()), path, said)

@@ -1,45 +1,52 @@
 """
-Installs torch into this program's environment where that is a wheel without CUDA; else installs nothing.
+Installs torch into this program's environment where that needs no CUDA; else installs nothing.
 
-On Linux, PyPI's wheel of torch brings three gigabytes of CUDA, which no test uses. Whatever pip is
-configured with (an index, a folder of wheels, constraints) decides where torch comes from; arguments of this
-program are passed on to pip: `--index-url https://download.pytorch.org/whl/cpu`. What pip would install is
-looked at before anything of it is downloaded: pip reads only metadata for a dry run.
+On Linux, PyPI's torch brings three gigabytes of CUDA, which no test uses, and pip may download them even for
+a dry run. So torch itself comes, without what it depends on, from where this program's arguments say
+(`--index-url https://download.pytorch.org/whl/cpu`). Without arguments it comes from the folders of wheels
+that pip is configured with, or on macOS from its index, whose wheel has no CUDA. Only then come the others.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from importlib import invalidate_caches, metadata
 from pathlib import Path
 
 TORCH = "torch>=2.4"
-CUDA = ("nvidia-", "cuda-", "triton")
+CUDA = ("nvidia", "cuda", "triton")
+
+
+def pip(*arguments: str) -> bool:
+    """Whether pip did it."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    return not subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def install(options: list[str]) -> str | None:
+    """Install torch; why it was not."""
+    source = options or ([] if sys.platform == "darwin" else ["--no-index"])
+    if not pip("install", "--no-deps", "--only-binary", ":all:", *source, TORCH):
+        return f"no wheel of {TORCH} without CUDA is at hand"
+    invalidate_caches()
+    if any(needed.startswith(CUDA) for needed in metadata.requires("torch") or ()):
+        pip("uninstall", "--yes", "torch")
+        return f"this wheel of {TORCH} needs CUDA"
+    if not pip("install", "--only-binary", ":all:", TORCH):
+        pip("uninstall", "--yes", "torch")
+        return f"what {TORCH} depends on was not installed"
+    return None
 
 
 def main(options: list[str]) -> int:
-    """Install torch, or say in one line why not; it is no failure not to."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *options]
-    plan = [*pip, "--only-binary", ":all:", "--dry-run", "--ignore-installed", "--report", "-", TORCH]
-    planned = subprocess.run(plan, capture_output=True, text=True, check=False)
-    if planned.returncode:
-        return skip(f"pip finds no wheel of {TORCH}")
-    names = [one["metadata"]["name"].lower() for one in json.loads(planned.stdout)["install"]]
-    if cuda := [name for name in names if name.startswith(CUDA)]:
-        return skip(f"pip would install CUDA with {TORCH} ({len(cuda)} packages)")
-    if subprocess.run([*pip, "--only-binary", ":all:", TORCH], check=False).returncode:
-        return skip(f"pip did not install {TORCH}")
-    return 0
-
-
-def skip(reason: str) -> int:
-    """Leave a line for conftest.py, which ends every run of the tests with it."""
-    line = (
-        f"ALL TESTS OF TORCH ARE SKIPPED: {reason}. Name another source: "
-        "rm -r kit/.venv; make kit-test KIT_TORCH='--index-url https://...'"
-    )
-    (Path(sys.prefix) / "no-torch.txt").write_text(line)
+    """Install, or leave a line with which conftest.py ends every run of the tests; it is no failure."""
+    if reason := install(options):
+        line = (
+            f"ALL TESTS OF TORCH ARE SKIPPED: {reason}. Name a source: rm -r kit/.venv; "
+            "make kit-test KIT_TORCH='--index-url https://download.pytorch.org/whl/cpu'"
+        )
+        (Path(sys.prefix) / "no-torch.txt").write_text(line)
     return 0
 
 

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 HOME = "us-east-1"
+ARN = f"arn:aws:sagemaker:{HOME}:123456789012:training-job/"
 
 
 class Recording(ThreadingHTTPServer):
@@ -66,13 +67,14 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode())
                 return
             self._answer(200, json.dumps({"PriceList": [json.dumps(product(self.server.price))]}).encode())
+        elif operation == "DescribeTrainingJob":
+            self._answer(200, json.dumps({"TrainingJobArn": ARN + body["TrainingJobName"]}).encode())
         elif self.server.failure:
             code, message = self.server.failure
             self._answer(400, json.dumps({"__type": code, "message": message}).encode())
         else:
             self.server.created.append(body)
-            arn = f"arn:aws:sagemaker:{HOME}:123456789012:training-job/{body['TrainingJobName']}"
-            self._answer(200, json.dumps({"TrainingJobArn": arn}).encode())
+            self._answer(200, json.dumps({"TrainingJobArn": ARN + body["TrainingJobName"]}).encode())
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -22,10 +22,10 @@ import boto3
 
 from janitor_kit import cli, origin, prices
 from janitor_kit.checks import Refused, bucket_region, buckets, check_regions
-from janitor_kit.launch import Job, Plan, bound_of, check_demands, launch, pack, prepare
+from janitor_kit.launch import Job, Plan, bound_of, check_demands, launch, new_stamp, pack, prepare
 from recording import Recording, product, recording
 
-NOW = datetime(2026, 10, 6, 3, tzinfo=timezone.utc)
+STAMP = "20261006-030000-4f2a9c"
 TAGS = {"project": "churn", "owner": "ana@example.com"}
 JOB = Job(
     name="churn",
@@ -82,7 +82,7 @@ def code(tmp_path: Path) -> Path:
 
 
 def planned(job: Job, folder: Path = Path("/")) -> Plan:
-    return prepare(job, session(), now=NOW, environment={}, folder=folder)
+    return prepare(job, session(), stamp=STAMP, environment={}, folder=folder)
 
 
 # --- the request ---------------------------------------------------------------------------------
@@ -103,11 +103,11 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
     plan = planned(job)
     arn = launch(job, plan, session())
 
-    where = "s3://models/out/churn-20261006-030000/source/sourcedir.tar.gz"
-    assert arn.endswith(":training-job/churn-20261006-030000")
+    where = "s3://models/out/churn-20261006-030000-4f2a9c/source/sourcedir.tar.gz"
+    assert arn.endswith(":training-job/churn-20261006-030000-4f2a9c")
     assert aws.created == [
         {
-            "TrainingJobName": "churn-20261006-030000",
+            "TrainingJobName": "churn-20261006-030000-4f2a9c",
             "AlgorithmSpecification": {"TrainingImage": JOB.image, "TrainingInputMode": "File"},
             "RoleArn": JOB.role,
             "OutputDataConfig": {"S3OutputPath": "s3://models/out"},
@@ -143,7 +143,7 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
         }
     ]
     [(path, packed)] = aws.uploaded.items()
-    assert path == "/models/out/churn-20261006-030000/source/sourcedir.tar.gz"
+    assert path == "/models/out/churn-20261006-030000-4f2a9c/source/sourcedir.tar.gz"
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.getnames() == ["train.py", "helpers", "helpers/one.py"]
     assert pack(code / "src") == pack(code / "src")
@@ -153,7 +153,9 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
 def test_a_path_of_checkpoints_may_be_the_jobs_own() -> None:
     plan = planned(replace(JOB, checkpoints="s3://models/checkpoints/{job}/x"))
 
-    assert plan.request["CheckpointConfig"]["S3Uri"] == "s3://models/checkpoints/churn-20261006-030000/x"
+    assert (
+        plan.request["CheckpointConfig"]["S3Uri"] == "s3://models/checkpoints/churn-20261006-030000-4f2a9c/x"
+    )
 
 
 @pytest.mark.usefixtures("aws")
@@ -502,6 +504,26 @@ def test_a_file_that_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli.main(["launch", str(tmp_path / "none.json")]) == 2
     assert cli.main(["launch", str(tmp_path / "job.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_a_job_whose_creation_was_answered_with_its_own_name_is_launched(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.failure = ("ResourceInUse", "Training job names must be unique.")
+
+    assert cli.main(["launch", str(file)]) == 0
+    assert (
+        "launched arn:aws:sagemaker:us-east-1:123456789012:training-job/churn-20" in capsys.readouterr().out
+    )
+
+
+def test_no_two_jobs_have_one_name() -> None:
+    moment = datetime(2026, 10, 6, 3, tzinfo=timezone.utc)
+
+    stamps = {new_stamp(moment) for _ in range(5)}
+
+    assert len(stamps) > 1
+    assert all(one.startswith("20261006-030000-") for one in stamps)
 
 
 def test_what_aws_refuses_is_one_line_and_status_1(

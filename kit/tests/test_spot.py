@@ -198,6 +198,23 @@ def test_a_full_disk_does_not_end_training_but_is_no_success_either(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_save_that_failed_is_tried_again_after_a_minute(tmp_path: Path) -> None:
+    state, at = Sum(), []
+
+    def full() -> None:
+        at.append(state.now)
+        if len(at) < 3:
+            raise OSError("the disk is full")
+
+    state.during_save = full
+    with Training(state, tmp_path, clock=lambda: state.now) as training:
+        for _ in training.steps(range(30)):
+            state.now += 10.0
+
+    assert at[:3] == [10.0, 70.0, 130.0]
+    assert train(tmp_path, epochs=1)[1] == []
+
+
 def test_it_saves_after_the_first_step_and_then_by_what_that_took(tmp_path: Path) -> None:
     state, at = Sum(save_s=20.0), []
     with Training(state, tmp_path, mean_uptime_s=10_000.0, clock=lambda: state.now) as training:

@@ -100,6 +100,14 @@ def test_what_cannot_be_loaded_is_found_at_the_first_save(tmp_path: Path) -> Non
         TorchState(model=nn.Linear(2, 2), stranger=Stranger()).save(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"model\.pt was not written"):
+        TorchState(model=nn.Linear(2, 2)).save(tmp_path)
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVIL", str(tmp_path / "evil"))
     (tmp_path / "model.pt").write_bytes(pickle.dumps(Evil()))

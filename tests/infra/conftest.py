@@ -11,4 +11,4 @@ from synthesis import SLACK, Synthesised, synthesise
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """The default deployment, with Slack."""
-    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(SLACK))
+    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(SLACK), checked=True)

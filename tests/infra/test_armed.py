@@ -36,20 +36,21 @@ ACTING = {
 }
 """Without this, it would never act."""
 
-every_actor = pytest.mark.parametrize(
-    "name", [detector.name for detector in DETECTORS if detector.cleanup is not None]
-)
+ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
+
+every_actor = pytest.mark.parametrize("name", ACTORS)
 
 
 @pytest.fixture(scope="module")
 def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesised]:
-    """The stack in which some detectors have other settings, made once for each."""
+    """The stack in which some detectors are armed, made once for each; that with all of them is checked."""
 
     @cache
     def made(*armed: str) -> Synthesised:
         sections = {name: {**ARMS, **ACTING.get(name, {})} for name in armed}
         tables = {"janitor": {**BUTTONS, **ZONE}, "detectors": sections}
-        return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables))
+        whole = len(armed) == len(ACTORS)
+        return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables), checked=whole)
 
     return made
 
@@ -242,7 +243,7 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
 
 def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
     """But by lifecycle rules, of the buckets that the operator names."""
-    stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
+    stack = stack_of(*ACTORS)
 
     rules = []
     for name, statement in stack.statements():
@@ -258,8 +259,7 @@ def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> Non
 def test_no_role_may_be_passed_but_those_that_are_listed(
     stack_of: Callable[..., Synthesised], tmp_path: Path
 ) -> None:
-    armed = [detector.name for detector in DETECTORS if detector.cleanup is not None]
-    assert "iam:PassRole" not in json.dumps(roles(stack_of(*armed)))
+    assert "iam:PassRole" not in json.dumps(roles(stack_of(*ACTORS)))
 
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
     tables = {
@@ -427,8 +427,7 @@ def test_roles_for_many_regions_are_within_iams_quotas(
     tmp_path: Path, number: int, arms: dict[str, Any]
 ) -> None:
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
-    actors = [detector.name for detector in DETECTORS if detector.cleanup]
-    sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in actors}
+    sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in ACTORS}
     tables = {"janitor": {**BUTTONS, **ZONE, "regions": REGIONS[:number]}, "detectors": sections}
 
     stack = synthesise(tmp_path, Settings.parse(tables))
@@ -449,7 +448,7 @@ def written(document: Any) -> int:
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(
     stack_of: Callable[..., Synthesised],
 ) -> None:
-    stack = stack_of(*(detector.name for detector in DETECTORS if detector.cleanup))
+    stack = stack_of(*ACTORS)
     said = [
         (violation["ruleName"], violation["description"])
         for plugin in stack.validation.get("pluginReports", [])

@@ -27,7 +27,7 @@ BILL = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"bill": BILL}))
+    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"bill": BILL}), checked=True)
 
 
 def small(region: str | None, **bill: Any) -> dict[str, Any]:

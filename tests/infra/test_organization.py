@@ -56,7 +56,7 @@ def custom_resource(stack: cdk.Stack, code: Path) -> None:
 def demanded(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """An armed deployment with buttons, and all that can be demanded of it."""
     settings = Settings.parse({"janitor": {**SLACK["janitor"], **BUTTONS, **DEMANDED}, "detectors": ARMED})
-    return synthesise(tmp_path_factory.mktemp("demanded"), settings)
+    return synthesise(tmp_path_factory.mktemp("demanded"), settings, checked=True)
 
 
 def role_of(function: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.model import OperationModel, Shape, StructureShape
 from moto.core import utils
-from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
+from moto.core.serialize import (
+    AttributePickerContext,
+    BaseJSONSerializer,
+    JSONSerializer,
+    XFormedAttributePicker,
+)
 from moto.core.utils import get_service_model
 from moto.sagemaker.responses import SageMakerResponse as Responses
 
@@ -132,3 +138,36 @@ def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: py
     with pytest.raises(ClientError, match="The sandbox failed at sqs:ListQueues: RuntimeError") as told:
         aws("sqs").list_queues()
     assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "text": {"S": "ä"},
+    "empty": {"S": ""},
+    "number": {"N": "1.50"},
+    "truth": {"BOOL": False},
+    "null": {"NULL": True},
+    "texts": {"SS": ["a", "b"]},
+    "numbers": {"NS": ["1"]},
+    "list": {"L": [{"S": "a"}, {"M": {"deep": {"L": []}}}]},
+    "map": {"M": {"S": {"N": "1"}, "none": {"M": {}}}},
+    "bytes": {"B": b"\x00\xff"},
+    "bytes in it": {"M": {"deep": {"L": [{"S": "a"}, {"BS": [b"\x01"]}]}}},
+    "a number that is none yet": {"N": 1},
+    "nothing": {},
+}
+
+
+def test_the_values_of_an_item_are_written_as_moto_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def written() -> Any:
+        operation = get_service_model("dynamodb").operation_model("GetItem")
+        serializer = JSONSerializer(operation_model=operation, value_picker=XFormedAttributePicker())
+        return json.loads(serializer.serialize({"Item": VALUES})["body"])
+
+    name = "_serialize_type_structure"
+    monkeypatch.setattr(BaseJSONSerializer, name, dispatch._STRUCTURE)
+    motos = written()
+    monkeypatch.setattr(BaseJSONSerializer, name, dispatch.structure)
+
+    assert written() == motos
+    copied = [name for name, value in VALUES.items() if dispatch._as_written(value)]
+    assert copied == list(VALUES)[:9]

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from janitor_kit.launch import Job, Plan, Refused, launch, prepare
+from janitor_kit.launch import Job, Plan, Refused, launch, new_stamp, prepare
 
 FAILED, REFUSED = 1, 2
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -30,7 +30,7 @@ HELP = """\
 Creates a SageMaker training job, and refuses one without a limit, required tags, what spot needs, or with
 data in another region. The file is TOML (Python 3.11 or newer) or JSON:
 
-  name = "churn"                        # becomes churn-20261006-030000
+  name = "churn"                        # becomes churn-20261006-030000-4f2a9c
   role = "arn:aws:iam::123456789012:role/training"
   image = "763104351884.dkr.ecr.us-east-1..."
   instance_type = "ml.g5.xlarge"
@@ -93,8 +93,8 @@ def _launch(given: argparse.Namespace) -> int:
         raise Refused("boto3 is not installed: pip install 'ml-janitor-kit[s3]'") from error
     try:
         session = boto3.Session(region_name=given.region)
-        now = datetime.now(timezone.utc)
-        plan = prepare(job, session, now=now, environment=os.environ, folder=given.file.parent)
+        stamp = new_stamp(datetime.now(timezone.utc))
+        plan = prepare(job, session, stamp=stamp, environment=os.environ, folder=given.file.parent)
         if not given.json:
             print(described(plan, job))
         arn = None if given.dry_run else launch(job, plan, session)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,12 +94,12 @@ class Plan:
         return str(self.request["TrainingJobName"])
 
 
-def prepare(job: Job, session: Any, *, now: datetime, environment: Mapping[str, str], folder: Path) -> Plan:
+def prepare(job: Job, session: Any, *, stamp: str, environment: Mapping[str, str], folder: Path) -> Plan:
     """
     The job as a checked request. Reads prices and the regions of buckets, and changes nothing.
 
-    *now* goes into its name; *environment* is read for what a CI says of itself, *folder* for git. Raises
-    Refused.
+    *stamp* (`new_stamp`) makes its name unique; *environment* is read for what a CI says of itself, *folder*
+    for git. Raises Refused.
     """
     region = session.region_name
     if not region:
@@ -108,7 +109,7 @@ def prepare(job: Job, session: Any, *, now: datetime, environment: Mapping[str, 
     if len(tags) > MOST_TAGS:
         raise Refused(f"{len(tags)} tags: a job may have {MOST_TAGS}")
     bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
-    name = f"{job.name}-{now:%Y%m%d-%H%M%S}"
+    name = f"{job.name}-{stamp}"
     code = _code(job, name)
     request = request_of(job, name, bound.seconds, tags, code)
     check_against_model(session.client("sagemaker"), request)
@@ -117,18 +118,31 @@ def prepare(job: Job, session: Any, *, now: datetime, environment: Mapping[str, 
     return Plan(region, request, bound, code if job.source and not _remote(job.source) else None)
 
 
+def new_stamp(now: datetime) -> str:
+    """What makes a name unique, also of a dozen jobs launched in one second: 20261006-030000-4f2a9c."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
 def launch(job: Job, plan: Plan, session: Any) -> str:
     """
     Upload the code, create the job, and return its ARN. Raises botocore's errors, and Refused.
 
-    A job is created once: its name is unique, so that repeating the request after a lost answer creates no
-    second one.
+    Nobody else has its name: where SageMaker says that it is taken, this very request created the job, its
+    answer was lost, and botocore asked again.
     """
+    from botocore.exceptions import ClientError
+
     if plan.code is not None:
         parts = urlsplit(plan.code)
         packed = pack(Path(str(job.source)), job.also)
         session.client("s3").put_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"), Body=packed)
-    created: Mapping[str, str] = session.client("sagemaker").create_training_job(**plan.request)
+    client = session.client("sagemaker")
+    try:
+        created: Mapping[str, str] = client.create_training_job(**plan.request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceInUse":
+            raise
+        created = client.describe_training_job(TrainingJobName=plan.name)
     return created["TrainingJobArn"]
 
 

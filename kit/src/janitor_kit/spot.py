@@ -22,13 +22,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from janitor_kit.checkpoint import Checkpoints, Progress
+from janitor_kit.parts import Alone, Group, Remote, State
+
+__all__ = ["Alone", "Group", "Interrupted", "Remote", "State", "Training", "interval"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,6 +42,8 @@ NOTICE_S = 120.0
 """Seconds between SIGTERM and SIGKILL on SageMaker and, by the interruption notice, on EC2."""
 SHARE = 5 / 6
 """Of these seconds, as many may go into save and upload (100): a step has to end first."""
+RETRY_S = 60.0
+"""Seconds after a save that failed until the next is tried."""
 LOOK_S = 0.5
 """Ranks ask each other about this often whether one was signalled, because every step would cost too much."""
 LOOK_STEPS = 30
@@ -50,74 +55,6 @@ class Interrupted(SystemExit):
     def __init__(self, step: int) -> None:
         super().__init__(128 + signal.SIGTERM)
         self.step = step
-
-
-class Group(Protocol):
-    """The processes that train together."""
-
-    first: bool
-    """Whether this one writes the checkpoints."""
-    first_here: bool
-    """Whether this one downloads for its machine."""
-    alone: bool
-
-    def most(self, values: Sequence[float]) -> list[float]:
-        """The greatest of each value over all processes."""
-
-    def from_first(self, text: str) -> str:
-        """What the first process passed."""
-
-
-class Alone:
-    """A group of one."""
-
-    first = first_here = alone = True
-
-    def most(self, values: Sequence[float]) -> list[float]:
-        return list(values)
-
-    def from_first(self, text: str) -> str:
-        return text
-
-
-class State:
-    """What a checkpoint holds. Derive from it and say how it is saved and loaded."""
-
-    group: Group = Alone()
-
-    def save(self, folder: Path | None) -> None:
-        """Write files into *folder*; every process of the group is asked, and only the first has a folder."""
-        raise NotImplementedError
-
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
-        raise NotImplementedError
-
-    def seeks(self, source: Iterable[Any]) -> bool:  # noqa: ARG002 - for derived classes
-        """Whether `load` moves *source* to where it was; else as many batches as were done are skipped."""
-        return False
-
-    def sought(self) -> None:
-        """Called when the loop is back in the middle of an epoch: restore what getting there disturbed."""
-
-
-class Remote(Protocol):
-    """Where checkpoints are copied to in the background."""
-
-    @property
-    def upload_s(self) -> float: ...
-
-    @property
-    def busy(self) -> str | None: ...
-
-    def fetch(self, checkpoints: Checkpoints) -> None:
-        """Bring the newest whole checkpoint here, unless it is here."""
-
-    def offer(self, path: Path) -> None:
-        """Copy a checkpoint, as soon as the one before it is copied."""
-
-    def close(self, within_s: float) -> None:
-        """Wait for the last copy; raises what went wrong with it."""
 
 
 def interval(save_s: float, mean_uptime_s: float = MEAN_UPTIME_S) -> float:
@@ -176,7 +113,7 @@ class Training:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGTERM came: long work between steps (an evaluation) should then be left."""
+        """Whether SIGTERM came to this process: long work between steps (an evaluation) should then end."""
         return self._signalled
 
     def __enter__(self) -> Training:  # noqa: PYI034 - Self is not in typing before Python 3.11
@@ -289,12 +226,13 @@ class Training:
             )
             if last:
                 raise failed or OSError("the first rank could not write the checkpoint")
-        else:
-            self._saved = self.step, self.epoch
-            if self._remote and self._checkpoints.latest:
-                self._remote.offer(self._checkpoints.latest)
-            if self._group.first:
-                self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
+            self._due = self._clock() + RETRY_S
+            return
+        self._saved = self.step, self.epoch
+        if self._remote and self._checkpoints.latest:
+            self._remote.offer(self._checkpoints.latest)
+        if self._group.first:
+            self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
         ended = self._clock()
         self._save_s = ended - started
         self._schedule(ended)

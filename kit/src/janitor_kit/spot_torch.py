@@ -23,7 +23,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from janitor_kit.spot import Alone, Group, State
+from janitor_kit.parts import Alone, Group, State
 
 SHARDED = {
     "FullyShardedDataParallel",
@@ -82,8 +82,8 @@ class TorchState(State):
         if folder is None:
             return
         for name, part in self.parts.items():
-            torch.save(part.state_dict(), folder / f"{name}.pt")
-        torch.save(ranks, folder / f"{RANKS}.pt")
+            write(part.state_dict(), folder / f"{name}.pt")
+        write(ranks, folder / f"{RANKS}.pt")
         if not self._proven:  # once: better now than when it is needed
             for path in folder.glob("*.pt"):
                 read(path)
@@ -175,6 +175,14 @@ def refuse_sharded(name: str, part: Any) -> None:
             f"{name} is sharded over ranks ({', '.join(sorted(sharded))}), and this saves only what "
             "every rank has whole: use torch.distributed.checkpoint for it"
         )
+
+
+def write(value: Any, path: Path) -> None:
+    """Save *value*; raises OSError where the disk is full, which torch calls a RuntimeError."""
+    try:
+        torch.save(value, path)
+    except RuntimeError as error:
+        raise OSError(f"{path} was not written: {error}") from error
 
 
 def read(path: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from ml_janitor_sandbox import clock, state
 
 HOUR = dt.timedelta(hours=1)
+LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
 LAG = 3 * HOUR
 """How long after its hour usage is visible; AWS says "at least once every 24 hours"."""
 SAGEMAKER = "Amazon SageMaker"
@@ -68,11 +69,16 @@ class Charge:
 
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
         """The units of [*start*, *end*) that are visible at *now*."""
-        posted = end if self.posted is None or now >= self.posted else start
-        seen = whole(now - LAG) if self.posted is None else posted
-        last = min(end, seen) if self.end is None else min(end, seen, self.end)
-        seconds = (last - max(start, self.start)).total_seconds()
+        since, until = self.visible(now)
+        seconds = (min(end, until) - max(start, since)).total_seconds()
         return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
+
+    def visible(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
+        """From when until when its units are visible at *now*."""
+        if self.posted is not None and now < self.posted:
+            return self.start, self.start
+        seen = whole(now - LAG) if self.posted is None else LAST
+        return self.start, seen if self.end is None else min(seen, self.end)
 
     def members(self) -> dict[str, Any]:
         """As JSON, in the words of `declared`."""

@@ -194,8 +194,16 @@ def _covered(
         one for one in meters.charges(account) if eligible.get(one.usage_type) == plan and wanted(one)
     ]
     committed, covered, whole, now = _committed(account, plan), 0.0, 0.0, clock.now()
+    used = [(one, *one.visible(now), float(one.hourly * one.price)) for one in charges]
     while start < end:
-        spent = sum(float(one.quantity(start, start + HOUR, now) * one.price) for one in charges)
+        after = start + HOUR
+        spent = sum(
+            hourly
+            if since <= start and after <= until
+            else float(one.quantity(start, after, now) * one.price)
+            for one, since, until, hourly in used
+            if since < after and start < until
+        )
         covered += min(committed / SHARES[plan, YEAR], spent)
         whole += spent
         start += HOUR

@@ -1,0 +1,77 @@
+"""What a training is made of: a state to save, processes that train together, a place for copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from janitor_kit.checkpoint import Checkpoints
+
+
+class Group(Protocol):
+    """The processes that train together."""
+
+    first: bool
+    """Whether this one writes the checkpoints."""
+    first_here: bool
+    """Whether this one downloads for its machine."""
+    alone: bool
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        """The greatest of each value over all processes."""
+
+    def from_first(self, text: str) -> str:
+        """What the first process passed."""
+
+
+class Alone:
+    """A group of one."""
+
+    first = first_here = alone = True
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        return list(values)
+
+    def from_first(self, text: str) -> str:
+        return text
+
+
+class State:
+    """What a checkpoint holds. Derive from it and say how it is saved and loaded."""
+
+    group: Group = Alone()
+
+    def save(self, folder: Path | None) -> None:
+        """Write files into *folder*; every process of the group is asked, and only the first has a folder."""
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        raise NotImplementedError
+
+    def seeks(self, source: Iterable[Any]) -> bool:  # noqa: ARG002 - for derived classes
+        """Whether `load` moves *source* to where it was; else as many batches as were done are skipped."""
+        return False
+
+    def sought(self) -> None:
+        """Called when the loop is back in the middle of an epoch: restore what getting there disturbed."""
+
+
+class Remote(Protocol):
+    """Where checkpoints are copied to in the background."""
+
+    @property
+    def upload_s(self) -> float: ...
+
+    @property
+    def busy(self) -> str | None: ...
+
+    def fetch(self, checkpoints: Checkpoints) -> None:
+        """Bring the newest whole checkpoint here, unless it is here."""
+
+    def offer(self, path: Path) -> None:
+        """Copy a checkpoint, as soon as the one before it is copied."""
+
+    def close(self, within_s: float) -> None:
+        """Wait for the last copy; raises what went wrong with it."""
