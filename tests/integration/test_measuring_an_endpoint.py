@@ -145,11 +145,20 @@ def test_nothing_is_sent_where_it_cannot_be_measured(sagemaker: Any, janitor: Ja
     deploy(sagemaker, "small", **MORE)
     out = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/out"}}}
     deploy(sagemaker, "queue", out, InstanceType="ml.g5.xlarge", InitialInstanceCount=1)
+    deploy(sagemaker, "novel", InstanceType="ml.z9.xlarge", InitialInstanceCount=1)
+    variants = [
+        {"VariantName": name, "ModelName": "m", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
+        for name in ("a", "b")
+    ]
+    sagemaker.create_endpoint_config(EndpointConfigName="split", ProductionVariants=variants)
+    sagemaker.create_endpoint(EndpointName="split", EndpointConfigName="split")
     Path("empty.json").write_text("")
     Path("large.json").write_bytes(b"x" * (4 * 1024**2 + 1))
     for more, why in (
         (("--measure", "rankr"), "no endpoint in us-east-1 is called rankr; did you mean ranker?"),
         (("--measure", "queue"), "queue is asynchronous"),
+        (("--measure", "split"), "split has 2 variants"),
+        (("--measure", "novel"), "give --price: no price of ml.z9.xlarge is known"),
         (
             ("--measure", "small", "--payload", "large.json"),
             "a payload of 4.0 MB is too large: small takes 4 MB",
