@@ -32,6 +32,7 @@ from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.deployment_checks import Examiner
 from ml_janitor_cli.doctor_report import Change, Checkup
 from ml_janitor_cli.failures import ending_at_once
+from ml_janitor_cli.member_checks import check_organization
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.stack import STACK
@@ -74,6 +75,10 @@ def doctor(
         bool,
         typer.Option("--policy", help="Print the IAM policy that `janitor audit` needs, as JSON; no check."),
     ] = False,
+    organization: Annotated[
+        bool,
+        typer.Option("--organization", help="Check the roles that the accounts of [organization] grant."),
+    ] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
 ) -> int:
@@ -90,6 +95,9 @@ def doctor(
     With --policy it asks AWS nothing and prints what an audit from a laptop has to be allowed, for the
     enabled or named detectors, regions and settings: contents of objects only where those name buckets.
 
+    With --organization it takes on each role that an account of [organization] should grant, has it read
+    itself, and says which are missing, old or too wide, with the commands that mend them.
+
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
     wrong in the stack, a detector is armed that could never act, or the credentials could not be
     identified; 2, bad usage or settings.
@@ -101,10 +109,19 @@ def doctor(
       janitor doctor idle-notebooks --profile audit --region eu-west-1
       janitor doctor --stack MlJanitor
       janitor doctor --policy > audit-policy.json
+      janitor doctor --organization
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.setup(ctx, config, overrides, profile=profile)
     settings, session, now = setup.settings, setup.session, setup.now
-    detectors, regions = edge.detectors_from(names, settings), setup.regions(region)
+    detectors = edge.detectors_from(names, settings)
+    if organization:
+        with ending_at_once():
+            checked = check_organization(setup, detectors)
+        write(console(sys.stdout), checked.blocks)
+        if checked.commands:  # in lines that can be copied
+            sys.stdout.write("\n".join(["", "What mends it, after `make synth`:", *checked.commands, ""]))
+        return 0 if checked.fine else 1
+    regions = setup.regions(region)
     if policy:
         opinions = aws_opinions.READS if setup.settings.plan.aws_opinions else ()
         return print_policy(detectors, regions, session, opinions)
@@ -167,8 +184,8 @@ def doctor(
         prices=PRICES,
         probed=probed,
     )
-    blocks = [*doctor_report.drawing(result), *(deployment_report.drawing(found) if found else ())]
-    write(console(sys.stdout), blocks)
+    deployed = deployment_report.drawing(found) if found else ()
+    write(console(sys.stdout), [*doctor_report.drawing(result), *deployed])
     return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
 
 

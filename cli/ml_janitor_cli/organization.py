@@ -31,8 +31,8 @@ AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
 
 NOT_TAKEN_ON = (
-    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id "
-    "(docs/organization.md)"
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id; "
+    "`janitor doctor --organization` says what mends it"
 )
 """What AWS refuses alike: its own words name each role, and none of these reasons."""
 

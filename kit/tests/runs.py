@@ -41,7 +41,8 @@ class Trainers:
         self.process.stdin.flush()
         statuses: list[int] = json.loads(self.process.stdout.readline())
         if not any(status < 0 for status in statuses):  # else the others only say that they lost a peer
-            assert not [error.read_text() for error in home.glob("*.error")]
+            errors = [error.read_text() for error in home.glob("*.error")]
+            assert not errors, errors
         return statuses
 
 

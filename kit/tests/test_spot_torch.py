@@ -159,6 +159,13 @@ def test_a_checkpoint_that_lacks_a_part_is_an_error(tmp_path: Path, parts: dict[
         TorchState(model=nn.Linear(2, 2), **parts).load(tmp_path)
 
 
+def test_one_of_several_ranks_has_to_join_its_group_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun sets it
+
+    with pytest.raises(RuntimeError, match="after init_process_group"):
+        TorchState(model=nn.Linear(2, 2))
+
+
 def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
     state = TorchState(model=nn.Linear(2, 2))
     state.save(tmp_path)

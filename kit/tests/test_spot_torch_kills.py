@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,33 @@ def test_ranks_stop_at_one_step_though_one_was_signalled(forks: Trainers, tmp_pa
     assert outcome(tmp_path / "run", 2) == outcome(tmp_path / "whole", 2)
     lines = (tmp_path / "run" / "rank-0.log").read_text().splitlines()
     assert len(lines) == len(set(lines))  # no step was trained twice
+
+
+def test_machines_go_on_from_the_newest_checkpoint_that_each_has(forks: Trainers, tmp_path: Path) -> None:
+    run = {"ranks": 2, "workers": 0, "epochs": 3, "every": 4}
+    forks.train(tmp_path / "whole", **run)
+    apart = {**run, "machines": True, "bucket": str(tmp_path / "bucket")}
+    here, log = tmp_path / "run", tmp_path / "run" / "rank-1.log"
+
+    assert forks.train(here, **apart, sigterm=[1, 7]) == [143, 143]
+    first, second = (sorted(here.glob(f"checkpoints-{rank}/step-*")) for rank in (0, 1))
+    newest = max((tmp_path / "bucket").rglob("step-*"))
+    assert (first[-1].name, second) == (newest.name, [])
+    shutil.rmtree(newest)  # it was not uploaded any more
+    trained = len(log.read_text().splitlines())
+
+    assert forks.train(here, **apart) == [0, 0]
+    repeated = log.read_text().splitlines()[trained]
+    assert repeated.split()[0] == str(int(first[-2].name[5:17]))
+    assert outcome(here, 2) == outcome(tmp_path / "whole", 2)
+
+
+def test_machines_that_share_nothing_say_so(forks: Trainers, tmp_path: Path) -> None:
+    apart = {"ranks": 2, "workers": 0, "every": 4, "machines": True}
+    assert forks.train(tmp_path, **apart, sigterm=[0, 7]) == [143, 143]
+
+    with pytest.raises(AssertionError, match="all machines have to share this directory"):
+        forks.train(tmp_path, **apart)
 
 
 @pytest.mark.parametrize("step", [0, 9, 10, 13, 19])

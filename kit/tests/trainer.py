@@ -100,6 +100,9 @@ def digest(value: Any) -> str:
 def train(order: dict[str, Any], rank: int) -> None:
     """Train as one rank, and write what came of it."""
     folder, ranks = Path(order["folder"]), order["ranks"]
+    if order.get("machines"):  # a rank each
+        folder = folder.with_name(f"{folder.name}-{rank}")
+        os.environ["LOCAL_RANK"] = "0"
     if ranks > 1:
         dist.init_process_group("gloo", init_method=f"file://{order['meet']}", rank=rank, world_size=ranks)
     random.seed(SEED + rank)

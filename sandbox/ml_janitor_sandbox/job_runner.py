@@ -255,14 +255,14 @@ class Run:
         ending: Ending | None = None
         kill_at = dt.datetime.max.replace(tzinfo=dt.UTC)
         while process.poll() is None:
-            self.wake.wait(POLL)
-            self.wake.clear()
             container.sync()
             if ending is None and (ending := self._due()) is not None:
                 kill_at = clock.now() + progress.takes("training.stop")
                 process.send_signal(signal.SIGTERM)
             if ending is Ending.GONE or clock.now() >= kill_at:
                 return ending, True
+            self.wake.wait(POLL)
+            self.wake.clear()
         return ending, False
 
     def _due(self) -> Ending | None:

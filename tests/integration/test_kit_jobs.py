@@ -140,6 +140,7 @@ folder = pathlib.Path(os.environ["CHECKPOINT_DIR"])
 stopped = []
 signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
 done = len(list(folder.glob("step-*")))
+pathlib.Path(os.environ["SM_MODEL_DIR"], "half").write_text("")
 print("resumed after", done, flush=True)
 (folder / "temporary").write_text("")
 while not stopped and done < 2:
@@ -162,9 +163,11 @@ def test_spot_is_interrupted_resumes_and_bills_only_what_ran(trainer: Trainer) -
     trainer.runner.await_status(arn, "Completed")
 
     job = trainer.job()
-    waits = [one["Status"] for one in job["SecondaryStatusTransitions"]].count("Interrupted")
+    begun = ["Starting", "Downloading", "Training"]
+    interrupted = [*begun, "Interrupted"]
     listed = trainer.s3.list_objects_v2(Bucket="models", Prefix="checkpoints")["Contents"]
-    assert waits == 2
+    seen: list[str] = [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    assert seen == [*interrupted, *interrupted, *begun, "Uploading", "Completed"]
     assert [one["Key"] for one in listed] == ["checkpoints/step-0", "checkpoints/step-1"]
     assert (job["TrainingTimeInSeconds"], job["BillableTimeInSeconds"]) == (3600, 1080)
     assert job["TrainingEndTime"] - job["TrainingStartTime"] == timedelta(hours=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from commands import Janitor, Ran
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.organization import member_session
-from ml_janitor.config.member_roles import role_arn
+from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
@@ -220,3 +221,71 @@ def test_credentials_of_another_account_are_not_used() -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
     with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of 999999999999"):
         member_session(Strange(), boto3.Session(region_name=REGION), role, "ml-janitor-7f3a")
+
+
+@pytest.fixture
+def doctor(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, box: Control) -> Any:
+    """Check the roles as the caller."""
+
+    def run(made: Organization, roles: Mapping[str, Roles], **changed: Any) -> Ran:
+        iam = IamControl(box.url)
+        iam.enforce({**caller(), **{arn: one for each in roles.values() for arn, one in each.items()}})
+        acting_as(monkeypatch, iam.credentials(CALLER))
+        return janitor(
+            "doctor", *NAMES, "--organization", "--config", written(tmp_path, made.table(**changed))
+        )
+
+    return run
+
+
+def test_roles_that_are_as_they_should_be_are_told_by_themselves(two: Organization, doctor: Any) -> None:
+    ran: Ran = doctor(two, granted(two))
+
+    assert (ran.status, ran.out.strip()) == (0, "Organization  2 accounts: every role is as it should be.")
+
+
+def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
+    two: Organization, doctor: Any
+) -> None:
+    first, second = two.members
+    roles, settings = granted(two), parsed(two)
+    names = [role_name(one) for one in NAMES]
+    iam = two.within(first).client("iam")
+    own = iam.get_role_policy(RoleName=names[0], PolicyName="reads")["PolicyDocument"]
+    own["Statement"][0]["Action"].remove("ec2:DescribeRegions")
+    iam.put_role_policy(RoleName=names[0], PolicyName="reads", PolicyDocument=json.dumps(own))
+    for extra in ("by-hand", "again"):
+        everything = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+        }
+        iam.put_role_policy(RoleName=names[1], PolicyName=extra, PolicyDocument=json.dumps(everything))
+    del roles[second][role_arn(settings, NAMES[0], account=second, partition="aws")]
+    trusting = replaced(
+        roles[second][role_arn(settings, NAMES[1], account=second, partition="aws")]["trust"],
+        EXTERNAL_ID,
+        "other",
+    )
+    two_iam = two.within(second).client("iam")
+    two_iam.update_assume_role_policy(RoleName=names[1], PolicyDocument=json.dumps(trusting))
+    ran: Ran = doctor(two, roles)
+
+    assert ran.status == 1
+    assert "2 accounts of 2 to be looked after." in ran.flat
+    assert f"Roles: old {first}: {NAMES[0]} it lacks ec2:DescribeRegions" in ran.flat
+    assert f"{first}: {NAMES[1]} it also has the policy again; it also has the policy by-hand" in ran.flat
+    assert f"{second}: {NAMES[1]} it trusts others than [organization] says" in ran.flat
+    assert f"Roles: cannot be taken on {second}: {NAMES[0]} its role cannot be taken on" in ran.flat
+    assert "aws cloudformation update-stack-set --stack-set-name ml-janitor-member" in ran.out
+    assert f"AccountFilterType=INTERSECTION,Accounts={second}" in ran.out
+    assert f"aws iam delete-role-policy --role-name {names[1]} --policy-name by-hand  # in {first}" in ran.out
+
+
+def test_the_account_that_manages_deploys_the_template_itself(two: Organization, doctor: Any) -> None:
+    ran: Ran = doctor(two, granted(two), without=[])
+
+    assert ran.status == 1
+    assert f"{ACCOUNT}: every role its role cannot be taken on" in ran.flat
+    assert "aws cloudformation deploy --stack-name ml-janitor-member" in ran.flat
+    assert f"# in {ACCOUNT}" in ran.flat
+    assert "stack-instances" not in ran.flat

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docs import gpu_price_table
@@ -142,6 +142,7 @@ def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> 
     assert job(data_gb=10_000, **asked).reasons[-1] == "On demand, these GPUs cost less nowhere else."
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(1, 6), st.floats(0.1, 100), st.floats(0.1, 100))
 def test_more_gpus_and_more_hours_cost_more_everywhere(machines: int, hours: float, longer: float) -> None:
     small, large = job(machines, hours), job(machines + 1, hours + longer)

@@ -49,8 +49,9 @@ def write(
     config: edge.Config = None,
 ) -> int:
     """
-    Write tag policy, SCPs, IAM policy, Config rules, CDK aspect and Rego into DIR.
+    Write what enforces tags and limits into DIR.
 
+    A tag policy, SCPs, an IAM policy, AWS Config rules, a CDK aspect, and Rego for Terraform plans.
     The tags are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
     """
     settings = edge.settings_from(config, overrides, ctx.obj)

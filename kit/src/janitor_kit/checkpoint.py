@@ -52,6 +52,11 @@ class Checkpoint:
     path: Path
     progress: Progress
 
+    @property
+    def number(self) -> int:
+        """Greater for a newer one."""
+        return int(self.path.name[5:17]) * 1000 + int(self.path.name[18:])
+
 
 class TornError(Exception):
     """A checkpoint is not what its manifest says, or has none."""
@@ -92,15 +97,15 @@ class Checkpoints:
             log.warning("no checkpoint in %s is whole: training starts from the beginning", self.folder)
         return None
 
-    def named(self, name: str) -> Checkpoint:
-        """A checkpoint that another process of the run chose."""
-        path = self.folder / name
+    def numbered(self, number: int) -> Checkpoint:
+        """The checkpoint with a number, which all processes of the run agreed on."""
+        path = self.folder / f"step-{number // 1000:012d}-{number % 1000:03d}"
         try:
             return Checkpoint(path, check(path))
         except TornError as torn:
             raise RuntimeError(
-                f"the first rank resumes from {name}, which is not whole here ({torn}): "
-                f"{self.folder} has to be shared by all machines, or hold the same on each"
+                f"not every rank has a whole {path} ({torn}): "
+                "all machines have to share this directory, or hold the same checkpoints"
             ) from torn
 
     @contextmanager
@@ -116,6 +121,7 @@ class Checkpoints:
     @contextmanager
     def hidden(self) -> Iterator[Path]:
         """A directory that no reader takes for a checkpoint; removed unless `publish` gave it a name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.folder))
         try:
             yield path

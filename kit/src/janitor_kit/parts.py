@@ -21,9 +21,6 @@ class Group(Protocol):
     def most(self, values: Sequence[float]) -> list[float]:
         """The greatest of each value over all processes."""
 
-    def from_first(self, text: str) -> str:
-        """What the first process passed."""
-
 
 class Alone:
     """A group of one."""
@@ -32,9 +29,6 @@ class Alone:
 
     def most(self, values: Sequence[float]) -> list[float]:
         return list(values)
-
-    def from_first(self, text: str) -> str:
-        return text
 
 
 class State:

@@ -255,15 +255,17 @@ class Training:
     def _resume(self) -> None:
         if self._group.first:
             self._checkpoints.clean()
-        self._group.from_first("clean")
+        self._group.most([0.0])  # before anything is downloaded beside it
         if self._remote and self._group.first_here:
             self._remote.fetch(self._checkpoints)
         self._group.most([0.0])  # each machine has what it downloads
-        found = self._checkpoints.newest() if self._group.first else None
-        name = self._group.from_first(found.path.name if found else "")
-        if not name:
+        own = self._checkpoints.newest() if self._group.first_here else None
+        number = own.number if own else -1
+        minus_oldest, newest = self._group.most([-number if self._group.first_here else -math.inf, number])
+        if newest < 0:
             return  # a save is due after the first step: it shows what saving costs, and that it works
-        found = found or self._checkpoints.named(name)
+        chosen = int(newest if minus_oldest > 0 else -minus_oldest)  # a machine with none says so next
+        found = own if own and own.number == chosen else self._checkpoints.numbered(chosen)
         self._state.load(found.path)
         at = found.progress
         self.step, self.epoch, self.batch = at.step, at.epoch, at.batch

@@ -51,11 +51,6 @@ class Ranks:
         result: list[float] = all_ranks.tolist()
         return result
 
-    def from_first(self, text: str) -> str:
-        texts = [text]
-        dist.broadcast_object_list(texts, src=0)
-        return texts[0]
-
 
 class TorchState(State):
     """What a checkpoint of a training with torch holds: *model*, *loader*, and all *parts* with a state."""
@@ -72,6 +67,8 @@ class TorchState(State):
                 "use torchdata.stateful_dataloader.StatefulDataLoader, which takes the same arguments"
             )
         self.loader = loader
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+            raise RuntimeError("this is one of several ranks: make TorchState after init_process_group()")
         self.group: Group = Ranks() if dist.is_available() and dist.is_initialized() else Alone()
         self._proven = False
         self._numbers: dict[str, Any] = {}
