@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
-from commands import Janitor
+from commands import Janitor, refused
+from conftest import NOW
+from endpoint_seed import INSTANCES, Seed
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding
+from ml_janitor.core.tiering import GB
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
+from ml_janitor_sandbox.control import Control
 
 
 def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janitor) -> None:
@@ -63,3 +72,54 @@ def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> N
     assert (ran.status, ran.out) == (2, "")
     assert why in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_an_endpoint_is_compared_by_its_own_use_as_the_adviser_does(
+    janitor: Janitor, box: Control, aws: Aws
+) -> None:
+    seed, hours = Seed(box, aws), [1.0] * (15 * 24)
+    for name in ("churn-scoring", "fraud"):
+        seed.endpoint(name)
+        for metric in ("CPUUtilization", "MemoryUtilization"):
+            seed.publish(metric, [12.5] * len(hours), namespace=INSTANCES, **variant_of(name))
+        for metric, value in (("Invocations", 100), ("ModelLatency", 2e7), ("ConcurrentRequestsPerModel", 2)):
+            seed.publish(metric, [value * one for one in hours], **variant_of(name))
+    rule = ServerlessCandidates()
+    (found,) = (one for one in rule.find(aws, NOW) if one.target.name == "fraud")
+    decided = rule.decide(found, NOW)
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    box.clear_calls()
+
+    ran = janitor("estimate", "inference", "--endpoint", "fraud", "--json")
+
+    saved = ran.document["always_on_usd"] - ran.document["serverless_usd"]
+    assert saved == pytest.approx(float(decided.cost.monthly_usd or 0))
+    assert box.calls()["sagemaker:DescribeEndpoint"] == 1
+    missing = janitor("estimate", "inference", "--endpoint", "churn-scorin")
+    assert refused(missing) == "no endpoint in us-east-1 is called churn-scorin; did you mean churn-scoring?"
+    box.fault("sagemaker", "DescribeModel", "deny", times=0)
+    unread = janitor("estimate", "inference", "--endpoint", "fraud")
+    assert (unread.status, unread.out, unread.err.count("\n")) == (1, "", 1)
+    assert "its model could not be read" in unread.err
+
+
+def test_a_bucket_is_priced_by_what_storage_tiering_proposes(
+    janitor: Janitor, box: Control, session: boto3.Session
+) -> None:
+    s3 = session.client("s3")
+    box.set_clock(NOW - timedelta(days=100))
+    s3.create_bucket(Bucket="lab-data")
+    s3.put_object(Bucket="lab-data", Key="experiments/run/x", Body=b"x")
+    box.declare([{"bucket": "lab-data", "key": "experiments/run/x", "size": 500 * GB}])
+    box.set_clock(NOW)
+
+    ran = janitor("estimate", "storage", "--bucket", "lab-data", "--json")
+
+    assert ran.document["monthly_usd"] == pytest.approx(500 * 0.023)
+    assert [one["folder"] for one in ran.document["compared"]] == ["experiments/"]
+    assert refused(janitor("estimate", "storage", "--bucket", "lab-dat")).endswith("did you mean lab-data?")
+
+
+def variant_of(name: str) -> dict[str, str]:
+    return {"EndpointName": name, "VariantName": "blue"}

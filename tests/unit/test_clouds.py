@@ -122,7 +122,9 @@ def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:
     }
     assert costs(found, "gpu_hour_usd")["EC2 us-east-1"] == pytest.approx(21.95764 / 8)
     assert costs(found, "committed_usd") == dict.fromkeys(costs(found))
-    assert cheapest("A100", 3, offers())[0].machines(3) == 1
+    assert [cheapest("A100", 3, offers())[0].machines(many) for many in (3, 8, 9)] == [1, 1, 2]
+    assert cheapest("A10G", 4, offers())[0].machine == "g5.xlarge"
+    assert cheapest("H100", 8, offers())[0].machine == "p5.48xlarge"
     assert "A10" in {one.gpu for one in cheapest("A10G", 1, offers())}
     assert job(gpu=None).compared == ()
 
