@@ -67,7 +67,7 @@ KIT_PYTHON ?= python3.11
 KIT_TORCH ?=
 
 kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
-	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/.venv
+	$(KIT_PYTHON) -m venv --clear kit/.venv 2>/dev/null || $(PYTHON) -m venv --clear kit/.venv
 	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
@@ -123,6 +123,9 @@ pictures: node_modules/.package-lock.json ## Make the pictures of README again, 
 
 prices: dev ## Write the dated table of prices again, from the Price List API or FILE=index.json
 	$(BIN)/python docs/price_table.py $(FILE)
+
+gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's catalog at COMMIT=AWS,GCP,AZURE
+	$(BIN)/python docs/gpu_price_table.py $(FROM) $(COMMIT)
 
 bench: dev ## Measure the speed claims, as ratios within one run
 	$(BIN)/python -m bench

@@ -36,18 +36,12 @@ SESSION = ("janitor", "audit", "hung-training-jobs", "idle-endpoints")
 BILL = ("janitor", "bill")
 """The command that answers the case study's question."""
 
-ESTIMATE = (
-    "janitor",
-    "estimate",
-    "training",
-    "--instance",
-    "ml.p3.8xlarge",
-    "--instances",
-    "4",
-    "--hours",
-    "27",
-)
-"""A question that needs no account."""
+ESTIMATES = {
+    "estimate": ("training", "--instance", "ml.p3.8xlarge", "--instances", "4", "--hours", "27"),
+    "gpus": ("training", "--gpu", "H100", "--gpus", "8", "--hours", "72", "--interruption", "high"),
+    "storage": ("storage", "--gb", "20000", "--objects", "40000", "--age", "200", "--reads", "0.05"),
+}
+"""Questions that need no account."""
 
 POLICIES = ("janitor", "policies", "write", "policies")
 """What writes the files that docs/policies.md describes."""
@@ -102,7 +96,9 @@ def pages() -> list[tuple[Path, str]]:
             "managed": managed_policies.table(),
         },
         docs / "sandbox.md": {"session": session(SESSION)},
-        docs / "estimate.md": {"estimate": session(ESTIMATE, account=False)},
+        docs / "estimate.md": {
+            part: session(("janitor", "estimate", *asked), account=False) for part, asked in ESTIMATES.items()
+        },
         docs / "policies.md": {"policies": policies()},
         docs / "case-study.md": {
             "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from ml_janitor.aws.prices import table
 from ml_janitor.config.layers import nearest
 from ml_janitor.core.spot import Interruption, Spot
-from ml_janitor.core.text import plain
 from ml_janitor.detectors.spot_training import SpotTraining
-from ml_janitor_cli import edge, estimates
-from ml_janitor_cli.estimates import Estimate, Figure, ImpossibleError
-from ml_janitor_cli.screen import Grid, console, write
+from ml_janitor_cli import clouds, edge, estimates, estimates_training
+from ml_janitor_cli.estimate_batching import batching
+from ml_janitor_cli.estimate_inference import inference
+from ml_janitor_cli.estimate_storage import storage
+from ml_janitor_cli.estimate_view import Instance, Price, answer, hourly, numbers, text_of
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
+estimate.command()(batching)
+estimate.command()(inference)
+estimate.command()(storage)
 
 SPOT = SpotTraining()
 MINUTE = timedelta(minutes=1)
-
-Instance = Annotated[
-    str | None,
-    typer.Option(metavar="TYPE", help="The instance; its price is of a dated table for us-east-1."),
-]
-Price = Annotated[float | None, typer.Option(metavar="USD", help="Dollars an hour of an instance.")]
 
 
 @estimate.callback()
@@ -39,8 +31,8 @@ def _estimate() -> None:
     """
     Say what something would cost before anybody pays for it.
 
-    Nothing is asked of AWS. Prices come from a dated table for us-east-1; --price wins over it. Spot's
-    defaults are those of the adviser spot-training.
+    Nothing is asked of AWS, except with --endpoint, --bucket and --measure. Prices come from dated tables, of
+    AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
     """
 
 
@@ -51,6 +43,10 @@ def training(
     instance: Instance = None,
     price: Price = None,
     instances: Annotated[int, typer.Option(metavar="N", help="How many instances.")] = 1,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead of an instance: the cheapest one with it.")
+    ] = None,
+    gpus: Annotated[int, typer.Option(metavar="N", help="How many of it in all.")] = 1,
     discount: Annotated[
         float, typer.Option(metavar="SHARE", help="Spot's, off on demand, from 0 to 1.")
     ] = SPOT.discount,
@@ -73,18 +69,35 @@ def training(
     commitment_discount: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Of a Savings Plan, from 0 to 1; else unknown.")
     ] = None,
+    data_gb: Annotated[
+        float, typer.Option(metavar="GB", help="That a job on another cloud fetches from AWS.")
+    ] = 0.0,
+    egress_price: Annotated[
+        float, typer.Option(metavar="USD", help="A GB of it (first 10 TB a month, us-east-1, mid-2025).")
+    ] = 0.09,
     as_json: edge.Json = False,
 ) -> int:
     """
-    A training job on demand, on spot with the work done again, and committed.
+    A training job on demand, on spot and committed, and on the same GPUs on EC2, GCP and Azure.
 
-    Example: janitor estimate training --instance ml.p3.8xlarge --instances 4 --hours 27
-    """
+    Spot's hours have the work done again. Of a commitment without a discount nothing is known. Prices of
+    other clouds are those of a dated table, of whole machines in the cheapest region that it has, and their
+    spot prices those of one moment.
+
+    \b
+    Examples:
+      janitor estimate training --instance ml.p3.8xlarge --instances 4 --hours 27
+      janitor estimate training --gpu H100 --gpus 8 --hours 72 --data-gb 500
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    if gpu is not None:
+        if instance is not None:
+            raise edge.Refused("--gpu chooses the instance: leave --instance out")
+        instance, instances = with_gpus(gpu, gpus)
     spot = Spot(interruptions, restart / 60, save / 60, discount)
-    return _print(
+    return answer(
         "training",
-        lambda: estimates.training(
-            hourly_usd=_price(instance, price),
+        lambda: estimates_training.training(
+            hourly_usd=hourly(instance, price),
             instances=instances,
             hours=hours,
             spot=spot,
@@ -94,87 +107,32 @@ def training(
             storage_gb=storage_gb,
             storage_usd=storage_price,
             commitment_discount=commitment_discount,
+            data_gb=data_gb,
+            egress_usd=egress_price,
+            instance=instance or "",
+            gpu=clouds.gpu_of(instance or ""),
+            offers=clouds.offers(),
         ),
         as_json=as_json,
     )
 
 
-@estimate.command()
-def inference(
-    *,
-    requests: Annotated[float, typer.Option(metavar="N", help="Requests a month.")],
-    milliseconds: Annotated[float, typer.Option("--ms", metavar="MS", help="How long each takes.")],
-    instance: Instance = None,
-    price: Price = None,
-    instances: Annotated[
-        str, typer.Option(metavar="N[,N...]", help="How many: one number, or one for each hour of a day.")
-    ] = "1",
-    memory: Annotated[int, typer.Option(metavar="GB", help="That a serverless endpoint needs.")] = 4,
-    gb_second_price: Annotated[
-        float, typer.Option(metavar="USD", help="Serverless, in us-east-1 (price list, 2026).")
-    ] = 0.00002,
-    payload_kb: Annotated[float, typer.Option(metavar="KB", help="Of a request and its response.")] = 0.0,
-    transfer_price: Annotated[
-        float, typer.Option(metavar="USD", help="Serverless, a GB of it (price list, 2026).")
-    ] = 0.016,
-    latency: Annotated[float, typer.Option(metavar="SECONDS", help="That the first request may take.")] = 1.0,
-    cold_start: Annotated[float, typer.Option(metavar="SECONDS", help="Until a model answers.")] = 10.0,
-    as_json: edge.Json = False,
-) -> int:
-    """
-    An endpoint that is always on against serverless inference.
-
-    Example: janitor estimate inference --instance ml.m5.xlarge --requests 2e6 --ms 50 --memory 4
-    """
-    return _print(
-        "inference",
-        lambda: estimates.inference(
-            hourly_usd=_price(instance, price),
-            instances=_numbers(instances, "--instances"),
-            requests=requests,
-            seconds=milliseconds / 1000,
-            memory_gb=memory,
-            gb_second_usd=gb_second_price,
-            payload_gb=payload_kb / 1_000_000,
-            transfer_usd=transfer_price,
-            latency=latency,
-            cold_start=cold_start,
-        ),
-        as_json=as_json,
-    )
-
-
-@estimate.command()
-def batching(
-    *,
-    one: Annotated[float, typer.Option("--one-ms", metavar="MS", help="Measured, of one request alone.")],
-    batch: Annotated[int, typer.Option(metavar="N", help="Requests of a batch.")],
-    batch_ms: Annotated[float, typer.Option(metavar="MS", help="Measured, of that batch.")],
-    instance: Instance = None,
-    price: Price = None,
-    cache_hits: Annotated[float, typer.Option(metavar="SHARE", help="That a cache answers.")] = 0.0,
-    quantised: Annotated[
-        float, typer.Option(metavar="TIMES", help="How many times as fast the quantised model is.")
-    ] = 1.0,
-    as_json: edge.Json = False,
-) -> int:
-    """
-    Requests one by one against batches, a cache and a quantised model.
-
-    Example: janitor estimate batching --instance ml.g5.xlarge --one-ms 12 --batch 16 --batch-ms 40
-    """
-    return _print(
-        "batching",
-        lambda: estimates.batching(
-            hourly_usd=_price(instance, price),
-            one_ms=one,
-            batch=batch,
-            batch_ms=batch_ms,
-            cache_hits=cache_hits,
-            quantised=quantised,
-        ),
-        as_json=as_json,
-    )
+def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
+    """The instances, and how many, that have so many of *gpu* for the least an hour. Raises Refused."""
+    known = clouds.known_gpus()
+    if gpu not in known:
+        raise edge.Refused(f"--gpu is one of {', '.join(known)}{nearest(gpu, known)}")
+    if gpus < 1:
+        raise edge.Refused("--gpus is at least 1")
+    costs: dict[tuple[str, int], float] = {}
+    for name, price in table().items():
+        own = clouds.gpu_of(name)
+        if own is not None and own[0] == gpu and price.hourly_usd is not None:
+            count = -(-gpus // own[1])
+            costs[name, count] = count * float(price.hourly_usd)
+    if not costs:
+        raise edge.Refused(f"no price of an instance with {gpu} is known: give --instance and --price")
+    return min(costs, key=lambda one: (costs[one], one[1]))
 
 
 @estimate.command()
@@ -193,7 +151,7 @@ def distillation(
 
     Example: janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
     """
-    return _print(
+    return answer(
         "distillation",
         lambda: estimates.distillation(
             teacher_usd=teacher,
@@ -219,68 +177,10 @@ def reservation(
 
     Example: janitor estimate reservation hours.txt --discount 0.27
     """
-
-    def made() -> Estimate:
-        try:
-            text = Path(profile).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise edge.Refused(f"{profile} cannot be read: {error}") from error
-        return estimates.reservation(profile=_numbers(",".join(text.split()), profile), discount=discount)
-
-    return _print("reservation", made, as_json=as_json)
-
-
-def _price(instance: str | None, price: float | None) -> float:
-    if price is not None:
-        return price
-    if instance is None:
-        raise edge.Refused("give --instance TYPE, or --price in dollars an hour")
-    found = table()[instance].hourly_usd if instance in table() else None
-    if found is None:
-        raise edge.Refused(f"give --price: no price of {instance} is known{nearest(instance, table())}")
-    return float(found)
-
-
-def _numbers(text: str, where: str) -> list[float]:
-    try:
-        found = [float(one) for one in text.split(",") if one]
-    except ValueError as error:
-        raise edge.Refused(f"{where} has something that is no number: {error}") from error
-    if not all(map(math.isfinite, found)):
-        raise edge.Refused(f"{where} has a number without an end")
-    return found
-
-
-def _print(name: str, made: Callable[[], Estimate], *, as_json: bool) -> int:
-    try:
-        found = made()
-    except ImpossibleError as error:
-        raise edge.Refused(str(error)) from error
-    if as_json:
-        document = {"estimate": name, **found.values, "advice": found.advice, "without": found.without}
-        typer.echo(json.dumps(document, indent=2))
-        return 0
-    table = Grid()
-    for figure in found.figures:
-        table.add_row(Text(figure.words), Text(shown(figure), style="bold"))
-    write(
-        console(sys.stdout),
-        [Text(plain(found.advice)), table, Text(f"Without {found.without}.", style="dim")],
+    return answer(
+        "reservation",
+        lambda: estimates.reservation(
+            profile=numbers(",".join(text_of(profile).split()), profile), discount=discount
+        ),
+        as_json=as_json,
     )
-    return 0
-
-
-def shown(figure: Figure) -> str:
-    """A number as people read it."""
-    if (value := figure.known) is None:
-        return "unknown"
-    match figure.unit:
-        case "usd":
-            digits = 2 if abs(value) >= 1 or not value else 4
-            return f"{'-' * (value < 0)}${abs(value):,.{digits}f}"
-        case "share":
-            return f"{value:.1%}"
-        case "requests":
-            return f"{value:,.0f}"
-        case unit:
-            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"

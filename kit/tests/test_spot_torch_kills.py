@@ -77,11 +77,13 @@ def test_machines_that_share_nothing_say_so(forks: Trainers, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("step", [0, 9, 10, 13, 19])
-def test_sigterm_at_any_step_loses_none(forks: Trainers, tmp_path: Path, step: int) -> None:
-    forks.train(tmp_path / "whole", workers=0)
+@pytest.mark.parametrize("generator", [False, True])
+def test_sigterm_at_any_step_loses_none(forks: Trainers, tmp_path: Path, step: int, generator: bool) -> None:  # noqa: FBT001
+    run = {"workers": 0, "generator": generator}
+    forks.train(tmp_path / "whole", **run)
 
-    assert forks.train(tmp_path / "run", workers=0, sigterm=[0, step]) == [143]
-    assert forks.train(tmp_path / "run", workers=0) == [0]
+    assert forks.train(tmp_path / "run", **run, sigterm=[0, step]) == [143]
+    assert forks.train(tmp_path / "run", **run) == [0]
 
     assert outcome(tmp_path / "run", 1) == outcome(tmp_path / "whole", 1)
     assert (tmp_path / "run" / "rank-0.log").read_text().count("\n") == 20

@@ -114,9 +114,9 @@ def train(order: dict[str, Any], rank: int) -> None:
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
     samples = Samples()
     sampler = DistributedSampler(samples, ranks, rank, seed=SEED) if ranks > 1 else None
-    loader = StatefulDataLoader(
-        samples, BATCH, sampler=sampler, shuffle=sampler is None, num_workers=order["workers"]
-    )
+    own = torch.Generator().manual_seed(SEED) if order.get("generator") else None
+    shuffled = {"sampler": sampler, "shuffle": sampler is None, "generator": own}
+    loader = StatefulDataLoader(samples, BATCH, num_workers=order["workers"], **shuffled)
     torch.manual_seed(SEED + 100 + rank)
 
     state = TorchState(model=model, optimizer=optimizer, scheduler=scheduler, loader=loader)

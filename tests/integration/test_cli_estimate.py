@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
-from commands import Janitor
+from commands import Janitor, refused
+from conftest import NOW
+from endpoint_seed import INSTANCES, Seed
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding
+from ml_janitor.core.tiering import GB
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
+from ml_janitor_sandbox.control import Control
 
 
 def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janitor) -> None:
     ran = janitor("estimate", "training", "--instance", "ml.p3.8xlarge", "--instances", "4", "--hours", "27")
 
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.startswith("Buy it spot.\n")
-    assert "on demand                                  $1,586.93" in ran.out  # 14.688 x 4 x 27, and disks
+    assert ran.out.startswith("Buy it spot: an interruption costs little")
+    assert "on demand $1,586.93" in ran.flat  # 14.688 x 4 x 27, and disks
+    assert "EC2 us-east-1 16 x p3.2xlarge $3.06" in ran.flat
+    assert "–" in ran.out  # noqa: RUF001 - what no commitment's price is known for
 
 
 def test_json_has_each_number_and_null_for_the_unknown(janitor: Janitor) -> None:
@@ -38,6 +49,16 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
     [
         ("training --instance ml.p3.8xlarg --hours 3", "did you mean ml.p3.8xlarge?"),
         ("training --hours 3", "give --instance TYPE, or --price"),
+        ("training --hours 3 --gpu H10", "did you mean H100?"),
+        ("training --hours 3 --gpu H100 --gpus 0", "--gpus is at least 1"),
+        ("training --hours 3 --gpu H100 --instance ml.p5.4xlarge", "leave --instance out"),
+        ("inference --price 1", "give --requests and --ms, or --endpoint NAME"),
+        ("storage", "give one of FILE, --gb and --bucket"),
+        ("storage --gb 1 --bucket x", "give one of FILE, --gb and --bucket"),
+        ("storage --gb -1", "not negative"),
+        ("storage --gb 1 --months 0", "months lie between"),
+        ("storage nothing.csv", "cannot be read"),
+        ("storage --gb 1 --rule STANDARD_AI_30d", "expected steps like"),
         ("training --price 1 --hours nan", "more than 0"),
         ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
         ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
@@ -51,3 +72,54 @@ def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> N
     assert (ran.status, ran.out) == (2, "")
     assert why in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_an_endpoint_is_compared_by_its_own_use_as_the_adviser_does(
+    janitor: Janitor, box: Control, aws: Aws
+) -> None:
+    seed, hours = Seed(box, aws), [1.0] * (15 * 24)
+    for name in ("churn-scoring", "fraud"):
+        seed.endpoint(name)
+        for metric in ("CPUUtilization", "MemoryUtilization"):
+            seed.publish(metric, [12.5] * len(hours), namespace=INSTANCES, **variant_of(name))
+        for metric, value in (("Invocations", 100), ("ModelLatency", 2e7), ("ConcurrentRequestsPerModel", 2)):
+            seed.publish(metric, [value * one for one in hours], **variant_of(name))
+    rule = ServerlessCandidates()
+    (found,) = (one for one in rule.find(aws, NOW) if one.target.name == "fraud")
+    decided = rule.decide(found, NOW)
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    box.clear_calls()
+
+    ran = janitor("estimate", "inference", "--endpoint", "fraud", "--json")
+
+    saved = ran.document["always_on_usd"] - ran.document["serverless_usd"]
+    assert saved == pytest.approx(float(decided.cost.monthly_usd or 0))
+    assert box.calls()["sagemaker:DescribeEndpoint"] == 1
+    missing = janitor("estimate", "inference", "--endpoint", "churn-scorin")
+    assert refused(missing) == "no endpoint in us-east-1 is called churn-scorin; did you mean churn-scoring?"
+    box.fault("sagemaker", "DescribeModel", "deny", times=0)
+    unread = janitor("estimate", "inference", "--endpoint", "fraud")
+    assert (unread.status, unread.out, unread.err.count("\n")) == (1, "", 1)
+    assert "its model could not be read" in unread.err
+
+
+def test_a_bucket_is_priced_by_what_storage_tiering_proposes(
+    janitor: Janitor, box: Control, session: boto3.Session
+) -> None:
+    s3 = session.client("s3")
+    box.set_clock(NOW - timedelta(days=100))
+    s3.create_bucket(Bucket="lab-data")
+    s3.put_object(Bucket="lab-data", Key="experiments/run/x", Body=b"x")
+    box.declare([{"bucket": "lab-data", "key": "experiments/run/x", "size": 500 * GB}])
+    box.set_clock(NOW)
+
+    ran = janitor("estimate", "storage", "--bucket", "lab-data", "--json")
+
+    assert ran.document["monthly_usd"] == pytest.approx(500 * 0.023)
+    assert [one["folder"] for one in ran.document["compared"]] == ["experiments/"]
+    assert refused(janitor("estimate", "storage", "--bucket", "lab-dat")).endswith("did you mean lab-data?")
+
+
+def variant_of(name: str) -> dict[str, str]:
+    return {"EndpointName": name, "VariantName": "blue"}

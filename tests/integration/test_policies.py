@@ -144,6 +144,7 @@ def test_jobs_beyond_the_limits_are_denied_and_so_are_those_that_state_none(box:
         "no-type": {"ResourceConfig": {"VolumeSizeInGB": 5}},
         "nothing-of-it": {"ResourceConfig": None},
         "one-group-too-large": {"ResourceConfig": {"VolumeSizeInGB": 5, "InstanceGroups": groups}},
+        "groups-as-allowed": {"ResourceConfig": {"VolumeSizeInGB": 5, "InstanceGroups": groups[:1]}},
         "a-short-pool": {"ResourceConfig": small | {"KeepAlivePeriodInSeconds": 1_800}},
         "a-long-pool": {"ResourceConfig": small | {"KeepAlivePeriodInSeconds": 1_801}},
     }
@@ -152,7 +153,7 @@ def test_jobs_beyond_the_limits_are_denied_and_so_are_those_that_state_none(box:
         for name, more in cases.items()
         if not asks("create_training_job", TrainingJobName=name, **training(**more))
     ]
-    assert allowed == ["as-allowed", "a-short-pool"]
+    assert allowed == ["as-allowed", "groups-as-allowed", "a-short-pool"]
 
     def tuning(name: str, **more: Any) -> str:
         strategy = {"Strategy": "Random", "ResourceLimits": {"MaxParallelTrainingJobs": 1}}

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.core.spot import Interruption, Spot
-from ml_janitor_cli import estimates
+from ml_janitor_cli import estimates, estimates_training
 from ml_janitor_cli.estimates import Estimate, ImpossibleError
 
 SPOT = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
@@ -16,9 +18,14 @@ USD = st.floats(0.01, 100)
 HOURS = st.floats(0.1, 200)
 
 
-def training(hourly_usd: float = 1.0, hours: float = 10.0, spot: Spot = SPOT, **also: float) -> Estimate:
-    known = {"checkpoints": True, "interruption": Interruption.LOW, "jobs_a_week": 1.0, "instances": 1}
-    return estimates.training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)  # type: ignore[arg-type]
+def training(hourly_usd: float = 1.0, hours: float = 10.0, spot: Spot = SPOT, **also: Any) -> Estimate:
+    known: dict[str, Any] = {
+        "checkpoints": True,
+        "interruption": Interruption.LOW,
+        "jobs_a_week": 1.0,
+        "instances": 1,
+    }
+    return estimates_training.training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
 
 
 def inference(requests: float, **also: object) -> Estimate:
@@ -67,6 +74,47 @@ def test_spot_that_does_its_work_again_and_again_is_seen_to_be_dearer() -> None:
     assert training(hours=48, spot=hopeless).advice.startswith("Buy it on demand")
 
 
+@given(HOURS, st.floats(0.05, 0.9), st.booleans())
+def test_where_spot_breaks_even_it_costs_as_much(hours: float, discount: float, checkpoints: bool) -> None:  # noqa: FBT001
+    spot = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=discount)
+    asked: dict[str, Any] = {"checkpoints": checkpoints, "storage_gb": 500.0, "storage_usd": 0.14}
+
+    even = training(2.0, hours, spot, **asked).values["even_interruptions"]
+
+    assert even is not None
+    at, below = (
+        training(2.0, hours, replace(spot, interruptions=rate), **asked).values
+        for rate in (even, even * (1 - 1e-9))
+    )
+    assert (at["spot_usd"] or 0) >= (at["on_demand_usd"] or 0) >= (below["spot_usd"] or 0)
+
+
+def test_a_commitment_is_weighed_against_the_hours_that_are_used() -> None:
+    def reason(**also: Any) -> str:
+        return training(2.0, 42.0, **also).reasons[1]
+
+    assert reason().startswith("A commitment pays only with a discount above 75%: 42 hours")
+    assert reason(jobs_a_week=4.0).startswith("A commitment pays at any discount: 168 hours")
+    assert reason(commitment_discount=0.25).startswith("A commitment pays from 126 hours a week on; 42")
+
+
+@pytest.mark.parametrize(
+    ("hours", "interruption", "jobs", "buy"),
+    [
+        (10, Interruption.LOW, 1, "Buy it spot: "),
+        (100, Interruption.LOW, 1, "Buy it spot with automatic restart: "),
+        (10, Interruption.MEDIUM, 1, "Buy it spot for experiments, on demand for the final run: "),
+        (10, Interruption.HIGH, 1, "Buy it on demand: "),
+        (10, Interruption.HIGH, 10, "Buy it reserved: "),
+    ],
+)
+def test_what_to_buy_has_its_reason(hours: float, interruption: Interruption, jobs: float, buy: str) -> None:
+    advice = training(1.0, hours, interruption=interruption, jobs_a_week=jobs).advice
+
+    assert advice.startswith(buy)
+    assert "an interruption costs" in advice
+
+
 @given(st.floats(0.01, 30), st.floats(0.001, 5), st.integers(1, 6), st.floats(0, 0.01))
 def test_at_the_break_even_both_cost_the_same(price: float, each: float, memory: int, payload: float) -> None:
     asked = {
@@ -94,6 +142,14 @@ def test_an_endpoint_that_scales_costs_the_mean_of_its_hours() -> None:
     day = inference(0, instances=[1.0] * 12 + [3.0] * 12).values
 
     assert day["always_on_usd"] == pytest.approx(0.23 * 2 * 730)
+
+
+def test_what_serverless_inference_cannot_do_is_not_advised_whatever_it_costs() -> None:
+    assert inference(1000, cannot="it has accelerators").advice == "Keep the endpoint: it has accelerators."
+    assert inference(0, seconds=0.0).values["serverless_usd"] == 0
+    assert inference(1000, slower=1.5).values["serverless_usd"] == pytest.approx(
+        1.5 * (inference(1000).values["serverless_usd"] or 0)
+    )
 
 
 def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -10,79 +9,18 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.storage_prices import StoragePrices
+from conftest import NOW
 from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.core.model import Confidence, Finding, Target
-from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering.bucket import Bucket
-from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence, tree
+from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence
 from ml_janitor.detectors.storage_tiering.plans import OURS
-from ml_janitor.detectors.storage_tiering.reads import Counted, Input
+from ml_janitor.detectors.storage_tiering.reads import Counted
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
-
-DAY = timedelta(days=1)
-RULE = StorageTiering(act_on_buckets=("meridian-lab",))
-RATES = StoragePrices("us-east-1", None).rates()
-UNREAD = (Counted("", 0.0, 90),)
-KEPT: Signal[Tags] = Value({"janitor:keep": "true"})
-
-
-def held(
-    key: str = "experiments/a", *, age: float = 100, size: int = 1000 * GB, many: int = 1, **more: Any
-) -> list[Version]:
-    return [Version(f"{key}{n}", NOW - age * DAY, size // many, **more) for n in range(many)]
-
-
-def bucket(
-    *versions: Iterable[Version],
-    stored: object = 1000.0 * GB,
-    users: Mapping[str, str] | None = None,
-    counted: object = UNREAD,
-    tagged: bool = True,
-    **more: Any,
-) -> Bucket:
-    """A bucket with *versions*, of which nothing is read, and whose objects have no tags."""
-    name = "meridian-lab"
-    named = users or {}
-    found = [one for each in versions or (held(),) for one in each]
-    root = tree(found, NOW, lambda key: [user for part, user in named.items() if key.startswith(part)])
-    target = Target(
-        arn=f"arn:aws:s3:::{name}",
-        name=name,
-        kind="bucket",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - 900 * DAY,
-    )
-    given: dict[str, Any] = {
-        "stored": stored if isinstance(stored, Absent | Unreadable) else Value(stored),
-        "objects": Value(float(len(found))),
-        "lifecycle": Absent(),
-        "lock": Absent(),
-        "uploads": Value(()),
-        "root": Value(root),
-        "counted": counted if isinstance(counted, Absent | Unreadable) else Value(counted),
-        "tagged": {one.key: Value({}) for one in found} if tagged else {},
-        "rates": RATES,
-        "priced": "table",
-    }
-    return Bucket(target=target, **(given | more))
-
-
-def rules(*found: Mapping[str, Any], **more: Any) -> Value[Any]:
-    return Value({"Rules": [{"ID": "theirs", "Status": "Enabled", **one} for one in found], **more})
-
-
-def of_it(monthly: float, days: int) -> Counted:
-    return Counted("experiments/", monthly, days)
-
-
-def job(path: str, days: float) -> tuple[Input, ...]:
-    return (Input("training job churn-7", "meridian-lab", path, NOW - days * DAY),)
-
 
 EXPIRES = {"Expiration": {"Days": 400}}
 

@@ -102,9 +102,12 @@ class _Described:
     scaling: tuple[tuple[str, int, int], ...] = ()
 
 
-def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator[LoadedEndpoint]:
+def loaded(
+    aws: Aws, now: datetime, *more: tuple[str, metrics.Stat], only: str | None = None
+) -> Iterator[LoadedEndpoint]:
     """
-    Every endpoint; those that serve, and were not changed within two weeks, with the load of each variant.
+    Every endpoint, or *only* that one; those that serve, and were not changed within two weeks, with the load
+    of each variant.
 
     *more* are further metrics of the requests to a variant. Raises ReadError at the end if the listing broke
     off.
@@ -114,7 +117,8 @@ def loaded(aws: Aws, now: datetime, *more: tuple[str, metrics.Stat]) -> Iterator
     components = inference_components(aws)
     scaling = scalable(aws)
     end = metrics.period_start(now, 3600)
-    found = aws.map(lambda one: _described(aws, one, book, end), listed.items)
+    chosen = [one for one in listed.items if only in {None, one.name}]
+    found = aws.map(lambda one: _described(aws, one, book, end), chosen)
     by_endpoint: dict[str, list[str]] = {}
     for component in components.items:
         by_endpoint.setdefault(component.endpoint, []).append(component.name)

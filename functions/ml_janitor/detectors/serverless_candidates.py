@@ -19,7 +19,7 @@ from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule
+from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule, Target
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.text import usd
@@ -87,9 +87,17 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[QuietEndpoint]:
         """The load of every endpoint; models are described only where everything else speaks for it."""
+        yield from self._read(aws, now)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> QuietEndpoint | None:
+        for one in self._read(aws, now, target.name):
+            return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
+        return None
+
+    def _read(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_GB + 1))
         measured = _longest_start(aws, now)
-        for one in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum")):
+        for one in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum"), only=only):
             variants = one.variants.value if isinstance(one.variants, Value) else ()
             kind = variants[0].type if variants else ""
             candidate = QuietEndpoint(
@@ -110,10 +118,10 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         variants = endpoint_load.variants_of(one.summary, one.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
-        if (reason := _cannot(one, variants)) is not None:
+        if (reason := cannot(one, variants)) is not None:
             return rule.kept(reason)
         served = variants[0]
-        match _use(served):
+        match use_of(served):
             case str() as unread:
                 return rule.unknown(unread)
             case Use() as use:
@@ -121,7 +129,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
 
     def compare(self, candidate: QuietEndpoint, served: Served, use: Use, rule: Rule) -> Verdict:
         """The first request after a pause, the dollars, and at last what its model needs."""
-        size = math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
+        size = self.size(use)
         seconds, measured = use.seconds * self.slower, candidate.cold_start is not None
         start = candidate.cold_start if candidate.cold_start is not None else self.cold_start
         rule.saw(
@@ -145,8 +153,8 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         if not isinstance(candidate.model, Value):
             why = getattr(candidate.model, "error", "it is gone")
             return rule.unknown(f"its model could not be read ({why})")
-        if (needs := _needs(candidate.model.value)) is not None:
-            return rule.kept(f"its model {needs}, which serverless inference cannot")
+        if (needed := needs(candidate.model.value)) is not None:
+            return rule.kept(f"its model {needed}, which serverless inference cannot")
         return rule.found(
             f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost {usd(now - saved)} as"
             f" serverless inference with {size[0]} GB; its {served.variant.instances} {served.type} costs"
@@ -156,6 +164,10 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
             cost=Cost.saving(saved, f"{candidate.price.source}, without data transfer"),
             to_prove="a test of the new endpoint: its time on less CPU, and its ModelSetupTime",
         )
+
+    def size(self, use: Use) -> tuple[int, int]:
+        """The GB of memory and the requests at once that a serverless endpoint for *use* is given."""
+        return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
 
     def beyond(self, candidate: QuietEndpoint, use: Use, size: tuple[int, int], first: float) -> str | None:
         """Why *size* (GB, requests at once) or the time of its *first* request is too much, or None."""
@@ -198,7 +210,7 @@ class Use:
     at_once: float
 
 
-def _cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
+def cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
     """Why serverless inference cannot do the same, as far as the configuration tells, or None."""
     if len(variants) != 1:
         return f"it has {len(variants)} variants, and serverless inference has one"
@@ -213,7 +225,7 @@ def _cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
     return None
 
 
-def _use(served: Served) -> Use | str:
+def use_of(served: Served) -> Use | str:
     """What it is used for, or why that is unknown."""
     if not isinstance(served.peaks, Value):
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
@@ -237,7 +249,7 @@ def _use(served: Served) -> Use | str:
     )
 
 
-def _needs(model: dict[str, Any]) -> str | None:
+def needs(model: dict[str, Any]) -> str | None:
     """What of a model serverless inference does not have (developer guide, "Feature exclusions"), or None."""
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     reasons = {

@@ -25,7 +25,14 @@ from ml_janitor.core.tiering import GB, Saving
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
-from ml_janitor.detectors.storage_tiering.plans import Limits, Plan, as_json, keys_of, plans
+from ml_janitor.detectors.storage_tiering.plans import (
+    Considered,
+    Limits,
+    Plan,
+    as_json,
+    keys_of,
+    plans,
+)
 from ml_janitor.detectors.storage_tiering.policies import FOLDERS, POLICIES, parse
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
 
@@ -140,7 +147,7 @@ class StorageTiering(Detector[Bucket]):
         large = [one for one in listing.items if self._large(one)]
         yield from (one for one in listing.items if not self._large(one))
         for one in buckets.read(aws, large, now):
-            keys = keys_of(plans(one, self._limits, now).found)
+            keys = keys_of(self.plans(one, now).found)
             few = keys if len(keys) <= self.read_tags_up_to else []
             tagged = buckets.tagged(aws, one.name, few)
             known = replace(one, tagged=tagged)
@@ -153,7 +160,7 @@ class StorageTiering(Detector[Bucket]):
 
     def _objects(self, bucket: Bucket, aws: Aws, now: datetime) -> Iterator[Target]:
         """The objects in proposed folders that have a tag, or of which that is unknown."""
-        for key in keys_of(plans(bucket, self._limits, now).found):
+        for key in keys_of(self.plans(bucket, now).found):
             signal = bucket.tagged.get(key)
             if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
                 yield Target(
@@ -179,7 +186,11 @@ class StorageTiering(Detector[Bucket]):
 
     def proposed(self, candidate: Bucket, now: datetime) -> tuple[LifecycleRule, ...]:
         """The rules that would be added to the bucket's lifecycle configuration."""
-        return tuple(plan.rule for plan in plans(candidate, self._limits, now).found)
+        return tuple(plan.rule for plan in self.plans(candidate, now).found)
+
+    def plans(self, candidate: Bucket, now: datetime) -> Considered:
+        """What is proposed for it folder by folder, with what each rule saves, and why others stay."""
+        return plans(candidate, self._limits, now)
 
     def decide(self, candidate: Bucket, now: datetime) -> Verdict:
         rule = Rule()
@@ -201,7 +212,7 @@ class StorageTiering(Detector[Bucket]):
             return rule.unknown(why)
         if isinstance(candidate.lock, Value):
             return rule.kept("it has Object Lock: what is under a retention or legal hold must stay")
-        considered = plans(candidate, self._limits, now)
+        considered = self.plans(candidate, now)
         if not considered.found:
             return rule.kept("; ".join(considered.kept[:3]) or "nothing in it is old enough")
         rule.passed("; ".join(considered.kept[:3]) or "nothing in it has to stay as it is")

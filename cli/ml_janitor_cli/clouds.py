@@ -1,0 +1,101 @@
+"""What GPUs cost on AWS, GCP and Azure: a dated table, and which machines a job needs there."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from ml_janitor.aws.instances import machine
+
+TABLE = "data/gpu-prices.csv"
+CLOUDS = ("AWS", "GCP", "Azure")
+
+FAMILIES: Mapping[str, str] = {
+    "g4dn": "T4",
+    "g5": "A10G",
+    "g6": "L4",
+    "g6e": "L40S",
+    "p3": "V100",
+    "p4d": "A100",
+    "p4de": "A100-80GB",
+    "p5": "H100",
+    "p5e": "H200",
+    "p5en": "H200",
+}
+"""The GPU of SageMaker's families: https://aws.amazon.com/ec2/instance-types/ (accelerated computing)."""
+
+LIKE: Mapping[str, str] = {"A10": "A10G"}
+"""GPUs that stand for one another: of the same generation and memory, though not the same chip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One type of machine with *gpus* of a *gpu*: dollars an hour of all of it, None on spot if unknown."""
+
+    cloud: str
+    region: str
+    gpu: str
+    machine: str
+    gpus: int
+    vcpus: float
+    memory_gib: float
+    usd: float
+    spot_usd: float | None
+
+    def machines(self, gpus: int) -> int:
+        """How many have at least so many GPUs together."""
+        return math.ceil(gpus / self.gpus)
+
+
+@cache
+def offers() -> tuple[Offer, ...]:
+    """The table."""
+    lines = files("ml_janitor_cli").joinpath(TABLE).read_text().splitlines()
+    return tuple(
+        Offer(
+            cloud=row["cloud"],
+            region=row["region"],
+            gpu=row["gpu"],
+            machine=row["machine"],
+            gpus=int(row["gpus"]),
+            vcpus=float(row["vcpus"]),
+            memory_gib=float(row["memory_gib"]),
+            usd=float(row["usd_per_hour"]),
+            spot_usd=float(row["spot_usd_per_hour"]) if row["spot_usd_per_hour"] else None,
+        )
+        for row in csv.DictReader(line for line in lines if not line.startswith("#"))
+    )
+
+
+def read_on() -> str:
+    """The day on which the table was read."""
+    text = files("ml_janitor_cli").joinpath(TABLE).read_text()
+    return text.partition("Read ")[2][: len("2026-11-27")]
+
+
+def known_gpus() -> tuple[str, ...]:
+    """The GPUs that SageMaker has, by their names in the table."""
+    return tuple(dict.fromkeys(FAMILIES.values()))
+
+
+def gpu_of(instance: str) -> tuple[str, int] | None:
+    """The GPU of a SageMaker *instance* and how many it has; None if it has none that is compared."""
+    _, _, family_and_size = instance.partition(".")
+    gpu = FAMILIES.get(family_and_size.partition(".")[0])
+    gpus = machine(instance).gpus
+    return (gpu, gpus) if gpu and gpus else None
+
+
+def cheapest(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
+    """Of each cloud the machines that have so many of *gpu* for the least an hour, whole machines counted."""
+    own = [one for one in known if LIKE.get(one.gpu, one.gpu) == gpu]
+    by_cloud = ([one for one in own if one.cloud == cloud] for cloud in CLOUDS)
+    return [
+        min(some, key=lambda one: (one.machines(gpus) * one.usd, one.spot_usd is None, -one.gpus))
+        for some in by_cloud
+        if some
+    ]

@@ -1,0 +1,241 @@
+"""`janitor estimate inference`: an endpoint against serverless inference, by flags or by its own metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ml_janitor.aws.endpoint_load import variants_of
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe
+from ml_janitor.core.model import Kept, Rule
+from ml_janitor.core.signals import Absent, Value
+from ml_janitor.detectors.serverless_candidates import (
+    MOST_AT_ONCE,
+    MOST_GB,
+    QuietEndpoint,
+    ServerlessCandidates,
+    Use,
+    cannot,
+    needs,
+    use_of,
+)
+from ml_janitor_cli import edge, estimates
+from ml_janitor_cli.estimate_account import Account, account
+from ml_janitor_cli.estimate_view import Instance, Price, Region, answer, hourly, numbers
+from ml_janitor_cli.estimates import Estimate
+from ml_janitor_cli.failures import FailedError, one_line_about
+from ml_janitor_cli.screen import progress
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+MEMORY_GB, GB_SECOND_USD, LATENCY, COLD_START = 4, 0.00002, 1.0, 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """
+    What an endpoint costs and does, as serverless-candidates reads it; None where that is not known.
+
+    *why* is why its *use* is not known, *cannot* why serverless inference cannot do the same.
+    """
+
+    name: str = ""
+    hourly_usd: float | None = None
+    instance: str = ""
+    instances: int = 1
+    use: Use | None = None
+    why: str = ""
+    cannot: str | None = None
+    memory_gb: int | None = None
+    gb_second_usd: float | None = None
+    cold_start: float = COLD_START
+    latency: float = LATENCY
+    slower: float = 1.0
+
+
+def inference(
+    ctx: typer.Context,
+    *,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Read its use of two weeks; options win over it.")
+    ] = None,
+    requests: Annotated[float | None, typer.Option(metavar="N", help="Requests a month.")] = None,
+    milliseconds: Annotated[
+        float | None, typer.Option("--ms", metavar="MS", help="How long each takes.")
+    ] = None,
+    instance: Instance = None,
+    price: Price = None,
+    instances: Annotated[
+        str | None,
+        typer.Option(metavar="N[,N...]", help="How many: one number, or one for each hour of a day; else 1."),
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(metavar="GB", help=f"That serverless inference needs; else {MEMORY_GB}.")
+    ] = None,
+    gb_second_price: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help=f"Serverless; else {GB_SECOND_USD:f} (us-east-1, 2026)."),
+    ] = None,
+    payload_kb: Annotated[float, typer.Option(metavar="KB", help="Of a request and its response.")] = 0.0,
+    transfer_price: Annotated[
+        float, typer.Option(metavar="USD", help="Serverless, a GB of it (price list, 2026).")
+    ] = 0.016,
+    latency: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help=f"Allowed to the first request; else {LATENCY:g}.")
+    ] = None,
+    cold_start: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help=f"Until a model answers; else {COLD_START:g}.")
+    ] = None,
+    slower: Annotated[
+        float | None, typer.Option(metavar="TIMES", help="As long a request takes on serverless; else 1.")
+    ] = None,
+    region: Region = None,
+    profile: edge.Profile = None,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+    as_json: edge.Json = False,
+) -> int:
+    """
+    An endpoint that is always on against serverless inference.
+
+    With --endpoint, its requests, their time, its memory and its instances are measured, and the rest is as
+    set for the adviser serverless-candidates, which judges by the same numbers.
+
+    \b
+    Examples:
+      janitor estimate inference --instance ml.m5.xlarge --requests 2e6 --ms 50 --memory 4
+      janitor estimate inference --endpoint churn-scoring
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    found = Measured()
+    if endpoint is not None:
+        with account(ctx, region, profile, config, overrides) as at:
+            found = read(at, endpoint)
+
+    def made() -> Estimate:
+        hourly_usd = found.hourly_usd if price is None and instance is None else None
+        return compared(
+            found,
+            hourly_usd=hourly(instance or found.instance or None, price)
+            if hourly_usd is None
+            else hourly_usd,
+            instances=numbers(instances, "--instances") if instances else [float(found.instances)],
+            requests=requests,
+            seconds=None if milliseconds is None else milliseconds / 1000,
+            memory=memory,
+            gb_second_usd=gb_second_price,
+            payload_gb=payload_kb / 1_000_000,
+            transfer_usd=transfer_price,
+            latency=found.latency if latency is None else latency,
+            cold_start=found.cold_start if cold_start is None else cold_start,
+            slower=found.slower if slower is None else slower,
+        )
+
+    return answer("inference", made, as_json=as_json)
+
+
+def compared(
+    found: Measured,
+    *,
+    hourly_usd: float,
+    instances: list[float],
+    requests: float | None = None,
+    seconds: float | None = None,
+    memory: int | None = None,
+    gb_second_usd: float | None = None,
+    payload_gb: float = 0.0,
+    transfer_usd: float = 0.0,
+    latency: float,
+    cold_start: float,
+    slower: float,
+) -> Estimate:
+    """The estimate by what was *found*, unless it is given. Raises Refused, and FailedError."""
+    monthly = requests if requests is not None or found.use is None else found.use.monthly
+    each = seconds if seconds is not None or found.use is None else found.use.seconds
+    if found.cannot is None and (monthly is None or each is None):
+        if found.why:
+            raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
+        raise edge.Refused("give --requests and --ms, or --endpoint NAME")
+    estimate = estimates.inference(
+        hourly_usd=hourly_usd,
+        instances=instances,
+        requests=monthly or 0.0,
+        seconds=each or 0.0,
+        memory_gb=memory or found.memory_gb or MEMORY_GB,
+        gb_second_usd=gb_second_usd if gb_second_usd is not None else found.gb_second_usd or GB_SECOND_USD,
+        payload_gb=payload_gb,
+        transfer_usd=transfer_usd,
+        latency=latency,
+        cold_start=cold_start,
+        slower=slower,
+        cannot=found.cannot,
+    )
+    if found.use is None or found.cannot is not None or monthly:
+        return estimate
+    return replace(estimate, advice="No request came in 14 days: delete it, if idle-endpoints finds it too.")
+
+
+def read(at: Account, name: str) -> Measured:
+    """What the endpoint called *name* costs and does. Raises Refused, and FailedError."""
+    rule = at.detector(ServerlessCandidates)
+    target = at.target(name, ENDPOINT.type)
+    with progress(f"reading {name}"), one_line_about(name):
+        found = rule.look(at.aws, target, at.now)
+        if found is None:
+            raise edge.Refused(f"{name} was deleted just now")
+        return measured(at.aws, rule, found, at.now)
+
+
+def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: datetime) -> Measured:
+    """The use of *found*, and what keeps it from serverless inference. Raises FailedError."""
+    variants = variants_of(found.endpoint.summary, found.endpoint.variants, Rule(), now)
+    if isinstance(variants, Kept):
+        why = f"{variants.reason}; give --instance, --requests and --ms instead"
+        raise FailedError(f"the use of {found.target.name} is not known: {why}")
+    if not variants:
+        raise FailedError(f"{found.target.name} has no variant, so it is not billed")
+    served, why_not = variants[0], cannot(found.endpoint, variants)
+    use = use_of(served) if why_not is None else "not read"
+    size = rule.size(use) if isinstance(use, Use) else None
+    if why_not is None:
+        why_not = _model(aws, served.model or "")
+    if why_not is None and size and (size[0] > MOST_GB or size[1] > MOST_AT_ONCE):
+        why_not = (
+            f"it needs {size[0]} GB, and serverless inference has {MOST_GB} GB"
+            if size[0] > MOST_GB
+            else f"it serves {size[1]} requests at once, and serverless inference {MOST_AT_ONCE}"
+        )
+    memory = size[0] if size and size[0] <= MOST_GB else None
+    price = found.serverless[memory - 1].hourly_usd if memory else None
+    usd = found.price.hourly_usd
+    if not served.type:
+        raise edge.Refused(f"{found.target.name} cannot be compared: {why_not}")
+    return Measured(
+        name=found.target.name,
+        hourly_usd=None if usd is None else float(usd),
+        instance=served.type,
+        instances=sum(one.variant.instances for one in variants),
+        use=use if isinstance(use, Use) else None,
+        why=use if isinstance(use, str) else "",
+        cannot=why_not,
+        memory_gb=memory,
+        gb_second_usd=float(price) / 3600 / memory if price is not None and memory else None,
+        cold_start=found.cold_start if found.cold_start is not None else rule.cold_start,
+        latency=rule.allowed(found),
+        slower=rule.slower,
+    )
+
+
+def _model(aws: Aws, name: str) -> str | None:
+    """Why the model called *name* cannot be served without a server, or None. Raises FailedError."""
+    match describe(aws, MODEL, name):
+        case Value(model):
+            needed = needs(model)
+            return needed and f"its model {needed}, which serverless inference cannot"
+        case Absent():
+            raise FailedError(f"its model {name} is gone")
+        case unread:
+            raise FailedError(f"its model could not be read ({getattr(unread, 'error', 'not read')})")

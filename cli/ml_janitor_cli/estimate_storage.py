@@ -1,0 +1,162 @@
+"""`janitor estimate storage`: objects in other storage classes, by an age profile or of a bucket."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from ml_janitor.aws.storage_prices import StoragePrices
+from ml_janitor.config.layers import nearest
+from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
+from ml_janitor.core.model import Kept
+from ml_janitor.core.signals import NotRead, Value
+from ml_janitor.core.tiering import STANDARD, Cohort
+from ml_janitor.detectors.storage_tiering.bucket import KIND, Bucket
+from ml_janitor.detectors.storage_tiering.policies import parse
+from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from ml_janitor_cli import edge, estimates_storage
+from ml_janitor_cli.estimate_account import Account, account
+from ml_janitor_cli.estimate_view import Region, answer, text_of
+from ml_janitor_cli.estimates import Estimate, ImpossibleError
+from ml_janitor_cli.failures import FailedError, one_line_about
+from ml_janitor_cli.screen import progress
+
+RULE = "STANDARD_IA 30d, GLACIER_IR 90d"
+COLUMNS = ("age_days", "gb", "objects", "reads_a_month", "class")
+TABLE_REGION = "us-east-1"
+
+
+def storage(
+    ctx: typer.Context,
+    profile: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]", help=f"CSV with a head of {', '.join(COLUMNS)}; the last two may lack."
+        ),
+    ] = None,
+    *,
+    bucket: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead: what storage-tiering proposes for it.")
+    ] = None,
+    gb: Annotated[float | None, typer.Option(metavar="GB", help="Instead: so much, all of one age.")] = None,
+    objects: Annotated[float, typer.Option(metavar="N", help="In how many objects.")] = 1.0,
+    age: Annotated[float, typer.Option(metavar="DAYS", help="How old they are.")] = 180.0,
+    reads: Annotated[float, typer.Option(metavar="TIMES", help="Each is read in a month.")] = 0.0,
+    rule: Annotated[
+        str, typer.Option(metavar="RULE", help="Classes and ages, as policies of storage-tiering have them.")
+    ] = RULE,
+    months: Annotated[float, typer.Option(metavar="N", help="To look ahead.")] = 12.0,
+    small_too: Annotated[
+        bool, typer.Option(help="Move objects below 128 KB to archives, as a bucket may be set.")
+    ] = False,
+    region: Region = None,
+    aws_profile: Annotated[
+        str | None, typer.Option("--profile", metavar="NAME", help="The AWS profile to use.")
+    ] = None,
+    overrides: edge.Overrides = None,
+    config: edge.Config = None,
+    as_json: edge.Json = False,
+) -> int:
+    """
+    What moving objects to other storage classes costs and saves.
+
+    Fees for moving, what a class bills at least, what an archived object weighs besides, and reading are
+    included. Prices are those of a dated table for us-east-1; of a bucket, those of its region.
+
+    \b
+    Examples:
+      janitor estimate storage --gb 20000 --objects 40000 --age 200 --reads 0.05
+      janitor estimate storage ages.csv --rule "STANDARD_IA 30d, DEEP_ARCHIVE 365d"
+      janitor estimate storage --bucket ml-experiments
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    if sum(one is not None for one in (profile, bucket, gb)) != 1:
+        raise edge.Refused("give one of FILE, --gb and --bucket")
+    if bucket is not None:
+        with account(ctx, region, aws_profile, config, overrides) as at:
+            found = read(at, bucket)
+        return answer("storage", lambda: found, as_json=as_json)
+
+    def made() -> Estimate:
+        if profile is not None:
+            cohorts = cohorts_of(text_of(profile), profile)
+        else:
+            cohorts = [estimates_storage.cohort(age=age, gb=gb or 0.0, objects=objects, reads=reads)]
+        return estimates_storage.storage(
+            cohorts,
+            rule_of(rule),
+            StoragePrices(TABLE_REGION, None).rates(),
+            months=months,
+            payback_days=StorageTiering().payback.days,
+            small_too=small_too,
+        )
+
+    return answer("storage", made, as_json=as_json)
+
+
+def rule_of(words: str) -> LifecycleRule:
+    """The rule that *words* stand for: "STANDARD_IA 30d, expire 365d". Raises Refused."""
+    try:
+        policy = parse({"--rule": words}, {"*": "--rule"}).named["--rule"]
+        return LifecycleRule(id="rule", transitions=policy.transitions, expire_after=policy.expire)
+    except ValueError as error:
+        unknown = next((one for one in words.replace(",", " ").split()[::2] if one not in CLASSES), "")
+        why = str(error).rpartition("--rule")[2].strip("': ")
+        raise edge.Refused(f"--rule: {why}{nearest(unknown, CLASSES) if unknown else ''}") from error
+
+
+def cohorts_of(text: str, where: str) -> list[Cohort]:
+    """The objects of an age profile, a row for each age. Raises Refused."""
+    rows = csv.DictReader(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    head = rows.fieldnames or []
+    for name in COLUMNS[:3]:
+        if name not in head:
+            raise edge.Refused(f"{where} has no column {name}: its head is {', '.join(COLUMNS)}")
+    for name in head:
+        if name not in COLUMNS:
+            raise edge.Refused(f"{where} has an unknown column {name}{nearest(name, COLUMNS)}")
+    found = []
+    for number, row in enumerate(rows, start=2):
+        held = (row.get("class") or STANDARD).strip()
+        if held != STANDARD and held not in CLASSES:
+            raise edge.Refused(f"{where}, row {number}: no class {held} is known{nearest(held, CLASSES)}")
+        try:
+            age, gb, objects = (float(row[name] or "") for name in COLUMNS[:3])
+            reads = float(row.get("reads_a_month") or 0)
+            found.append(estimates_storage.cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
+        except ValueError as error:
+            why = error if isinstance(error, ImpossibleError) else "something is no number"
+            raise edge.Refused(f"{where}, row {number}: {why}") from error
+    return found
+
+
+def read(at: Account, name: str) -> Estimate:
+    """What the rules that storage-tiering proposes for the bucket *name* cost and save."""
+    rule = at.detector(StorageTiering)
+    target = at.target(name, KIND)
+    with progress(f"reading {name}"), one_line_about(name):
+        found = rule.look(at.aws, target, at.now)
+    if found is None:
+        raise edge.Refused(f"no bucket in {at.aws.region} is called {name}; --region says where else to look")
+    return of_bucket(rule, found, at.now)
+
+
+def of_bucket(rule: StorageTiering, found: Bucket, now: datetime) -> Estimate:
+    """The same of a bucket that was read. Raises FailedError if it cannot be judged."""
+    verdict = rule.decide(found, now)
+    kept = isinstance(verdict, Kept)
+    if isinstance(verdict, Kept) and verdict.unknown:
+        raise FailedError(f"what {found.name} would save is not known: {verdict.reason}")
+    plans = () if kept else rule.plans(found, now).found
+    root = found.root.value if isinstance(found.root, Value) else None
+    return estimates_storage.bucket(
+        [(plan.rule.prefix, plan.words, plan.saving) for plan in plans],
+        None if root is None else [*root.cohorts(), *root.noncurrent()],
+        found.rates,
+        kept=verdict.reason if kept else None,
+        hint="--set storage-tiering.min_gb=1 looks at smaller ones too"
+        if isinstance(found.root, NotRead)
+        else None,
+    )

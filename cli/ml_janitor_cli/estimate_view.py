@@ -1,0 +1,116 @@
+"""What the estimates share: their options, their refusals, and how their numbers are shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from ml_janitor.aws.prices import table
+from ml_janitor.config.layers import nearest
+from ml_janitor.core.text import plain
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimates import Estimate, Figure, ImpossibleError, Word
+from ml_janitor_cli.screen import Grid, console, write
+
+Instance = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="The instance; its price is of a dated table for us-east-1."),
+]
+LEAST = 0.001
+"""Below which nobody cares how little it is, except of dollars."""
+UNKNOWN = "–"  # noqa: RUF001 - what a table has where nothing is known
+Price = Annotated[float | None, typer.Option(metavar="USD", help="Dollars an hour of an instance.")]
+Region = Annotated[str | None, typer.Option(metavar="REGION", help="Where it is.")]
+
+
+def hourly(instance: str | None, price: float | None) -> float:
+    """The dollars an hour of *instance*, unless a *price* is given. Raises Refused."""
+    if price is not None:
+        return price
+    if instance is None:
+        raise edge.Refused("give --instance TYPE, or --price in dollars an hour")
+    found = table()[instance].hourly_usd if instance in table() else None
+    if found is None:
+        raise edge.Refused(f"give --price: no price of {instance} is known{nearest(instance, table())}")
+    return float(found)
+
+
+def numbers(text: str, where: str) -> list[float]:
+    """The numbers that *text* has between commas. Raises Refused, which says *where* something is wrong."""
+    try:
+        found = [float(one) for one in text.split(",") if one.strip()]
+    except ValueError as error:
+        raise edge.Refused(f"{where} has something that is no number: {error}") from error
+    if not all(map(math.isfinite, found)):
+        raise edge.Refused(f"{where} has a number without an end")
+    return found
+
+
+def text_of(path: str) -> str:
+    """What a file holds. Raises Refused."""
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise edge.Refused(f"{path} cannot be read: {error}") from error
+
+
+def answer(name: str, made: Callable[[], Estimate], *, as_json: bool) -> int:
+    """Print the estimate that is *made*. Raises Refused if it is impossible."""
+    try:
+        found = made()
+    except ImpossibleError as error:
+        raise edge.Refused(str(error)) from error
+    if as_json:
+        document: dict[str, object] = {"estimate": name, **found.values, "advice": found.advice}
+        document["reasons"] = found.reasons
+        if found.compared:
+            document["compared"] = [{one.name: one.known for one in row} for row in found.compared]
+        typer.echo(json.dumps(document | {"without": found.without}, indent=2))
+        return 0
+    figures = Grid()
+    for figure in found.figures:
+        figures.add_row(Text(figure.words), Text(shown(figure), style="bold"))
+    blocks: list[RenderableType] = [Text(plain(found.advice)), figures]
+    if found.compared:
+        blocks.append(rows(found.compared))
+    blocks += [Text("\n".join(map(plain, found.reasons)))] if found.reasons else []
+    write(console(sys.stdout), [*blocks, Text(f"Without {found.without}.", style="dim")])
+    return 0
+
+
+def rows(compared: Sequence[Sequence[Figure | Word]]) -> Grid:
+    """The rows beneath their heads, numbers to the right."""
+    table = Grid()
+    for figure in compared[0]:
+        table.add_column(justify="left" if isinstance(figure, Word) else "right")
+    table.add_row(*(Text(figure.words, style="dim") for figure in compared[0]))
+    for row in compared:
+        cells = (one.known if isinstance(one, Word) else shown(one, UNKNOWN) for one in row)
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    return table
+
+
+def shown(figure: Figure, unknown: str = "unknown") -> str:
+    """A number as people read it."""
+    if (value := figure.known) is None:
+        return unknown
+    match figure.unit:
+        case "usd":
+            digits = 2 if abs(value) >= 1 or not value else 4
+            return f"{'-' * (value < 0)}${abs(value):,.{digits}f}"
+        case "share":
+            return f"{value:.1%}"
+        case "requests":
+            return f"{value:,.0f}"
+        case unit if 0 < value < LEAST:
+            return f"<{LEAST} {unit}"
+        case unit:
+            return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"

@@ -1,0 +1,221 @@
+"""What moving objects to other storage classes would cost and save: by an age profile, or of a bucket."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from ml_janitor.core.lifecycles import CLASSES, INTELLIGENT_TIERING, LifecycleRule
+from ml_janitor.core.text import data_size
+from ml_janitor.core.tiering import (
+    ARCHIVES,
+    GB,
+    MONTH,
+    SMALL,
+    STANDARD,
+    Cohort,
+    Move,
+    RateTable,
+    Saving,
+    bill,
+    fee,
+    monthly,
+    moves,
+    saving,
+    worth,
+)
+from ml_janitor_cli.estimates import Estimate, Figure, Word, need
+
+WITHOUT = "requests, versions and uploads, and what grows old later"
+
+
+def cohort(*, age: float, gb: float, objects: float, reads: float = 0.0, held: str = STANDARD) -> Cohort:
+    """So many *objects* of *gb* together and one *age*; they are small by their mean size."""
+    need(
+        age >= 0 and gb >= 0 and objects >= 0 and reads >= 0,
+        "ages, sizes, objects and reads are not negative",
+    )
+    need(bool(objects) or not gb, "what holds bytes has at least 1 object")
+    need(all(map(math.isfinite, (age, gb, objects, reads))), "a number has no end")
+    size = round(gb * GB)
+    return Cohort(
+        age=int(age),
+        objects=int(objects),
+        size=size,
+        held=held,
+        small=bool(objects) and size / objects < SMALL,
+        reads=Decimal(str(reads)),
+    )
+
+
+def storage(
+    cohorts: Sequence[Cohort],
+    rule: LifecycleRule,
+    rates: RateTable,
+    *,
+    months: float,
+    payback_days: int,
+    small_too: bool = False,
+) -> Estimate:
+    """
+    *cohorts* as they are and under *rule*, for so many *months* from now on, with fees and what is read.
+
+    *payback_days* is within how long a move has to return its fees, as for the adviser storage-tiering.
+    """
+    need(0 < months <= 1200, "months lie between 0 and 1200")
+    need(any(one.objects for one in cohorts), "a profile has at least one object")
+    for one in cohorts:
+        need(one.held in rates, f"no price of {one.held} is known")
+    read = any(one.reads for one in cohorts)
+    tiers = INTELLIGENT_TIERING in dict(rule.transitions).values() or any(
+        one.held == INTELLIGENT_TIERING for one in cohorts
+    )
+    need(not (read and tiers), f"what {INTELLIGENT_TIERING} saves of objects that are read is not known")
+    days = round(Decimal(str(months)) * MONTH)
+    kept = worth(cohorts, rule, rates, payback_days=payback_days, small_too=small_too)
+    now = saving(cohorts, rule, rates, small_too=small_too)
+    stay = _bill(cohorts, None, rates, days, small_too=small_too)
+    move = _bill(cohorts, rule, rates, days, small_too=small_too)
+    small = sum(one.size for one in cohorts if one.small)
+    if kept:
+        steps = ", ".join(f"{to} at {day} days" for day, to in kept)
+        advice = f"Move what is old enough: {steps} pay{'s' if len(kept) == 1 else ''} back"
+        advice += f" within {payback_days} days."
+    elif rule.transitions:
+        advice = f"Leave it as it is: no move pays back within {payback_days} days."
+    else:
+        advice = "Delete what is old enough, if nobody needs it."
+    classes = tuple(_classes(cohorts, rule, rates, days, small_too=small_too, read=read))
+    at_once = {
+        str(row[0].known): row[-1].known
+        for row in classes
+        if row[0].known not in ARCHIVES and isinstance(row[-1], Figure) and row[-1].known is not None
+    }
+    best = min(at_once, key=lambda one: at_once[one])
+    reasons = [
+        _payback(now),
+        f"Of classes that are read at once, {best} costs least: ${at_once[best]:,.2f} in {months:g} months.",
+    ]
+    if small:
+        reasons.append(
+            f"{data_size(small)} are in objects below 128 KB, which S3 does not move"
+            f"{' but to archives' if small_too else ''}."
+        )
+    return Estimate(
+        (
+            Figure("monthly_usd", "a month as it is", float(sum(monthly(one, rates) for one in cohorts))),
+            Figure("saved_monthly_usd", "saved a month by what moves now", float(now.month)),
+            Figure("once_usd", "fees for moving that", float(now.once)),
+            Figure("payback_days", "days until the fees are back", _days(now), "days"),
+            Figure("stay_usd", f"{months:g} months as it is", float(stay)),
+            Figure("move_usd", f"{months:g} months under the rule, fees included", float(move)),
+        ),
+        advice,
+        WITHOUT,
+        tuple(reasons),
+        classes,
+    )
+
+
+def bucket(
+    found: Sequence[tuple[str, str, Saving | None]],
+    held: Sequence[Cohort] | None,
+    rates: RateTable,
+    *,
+    kept: str | None = None,
+    hint: str | None = None,
+) -> Estimate:
+    """
+    What the rules for a bucket save: of each its folder, in words what it does, and its *Saving* if known.
+
+    *held* is all that the bucket holds, if it was listed; *kept* is why there are no rules, and *hint* what
+    somebody could try then.
+    """
+    total = sum((one for _, _, one in found if one is not None), Saving())
+    known = held is not None and all(one.held in rates for one in held)
+    monthly_usd = float(sum(monthly(one, rates) for one in held or ())) if known else None
+    advice = f"Add {len(found)} lifecycle rule{'s' if len(found) > 1 else ''}, as storage-tiering proposes."
+    now = Figure("monthly_usd", "a month as it is", monthly_usd)
+    figures = (
+        Figure("saved_monthly_usd", "saved a month by what moves now", float(total.month)),
+        Figure("once_usd", "fees for moving that", float(total.once)),
+        Figure("payback_days", "days until the fees are back", _days(total), "days"),
+        Figure("first_year_usd", "saved in the first year", float(12 * total.month - total.once)),
+    )
+    return Estimate(
+        (now, *figures) if kept is None else (now,),
+        advice if kept is None else f"Leave it as it is: {kept}.",
+        WITHOUT,
+        (f"{hint}.",) if hint else (_payback(total),) if found else (),
+        tuple(
+            (
+                Word("folder", "folder", folder or "the whole bucket"),
+                Figure("saved_monthly_usd", "saved a month", None if own is None else float(own.month)),
+                Figure("once_usd", "once", None if own is None else float(own.once)),
+                Word("rule", "rule", words),
+            )
+            for folder, words, own in found
+        ),
+    )
+
+
+def _bill(
+    cohorts: Iterable[Cohort], rule: LifecycleRule | None, rates: RateTable, days: int, *, small_too: bool
+) -> Decimal:
+    """What *cohorts* cost within *days* under *rule*; classes without a price are left out of it."""
+    total = Decimal(0)
+    for one in cohorts:
+        found: list[Move] = [] if rule is None else moves(one, rule, small_too=small_too)
+        total += bill(one, [(day, to) for day, to in found if to is None or to in rates], rates, days)
+    return total
+
+
+def _classes(
+    cohorts: Sequence[Cohort],
+    rule: LifecycleRule,
+    rates: RateTable,
+    days: int,
+    *,
+    small_too: bool,
+    read: bool,
+) -> Iterable[tuple[Figure | Word, ...]]:
+    """
+    Each class, if all that is as old as the first step of *rule* demands were moved there now.
+
+    If objects are *read*, it is not known in which tier Intelligent-Tiering has them.
+    """
+    first = min((day for day, _ in rule.transitions), default=0)
+    for name in (STANDARD, *(one for one in CLASSES if one in rates)):
+        target = LifecycleRule(id="x", transitions=((max(first, 30), name),)) if name != STANDARD else None
+        moved = [one for one in cohorts if target and (0, name) in moves(one, target, small_too=small_too)]
+        rest = [one for one in cohorts if one not in moved]
+        after = [*(replace(one, held=name) for one in moved), *rest]
+        once = sum((fee(one, name, rates) for one in moved), Decimal(0))
+        whole = sum((bill(one, [(0, name)], rates, days) for one in moved), Decimal(0))
+        whole += _bill(rest, None, rates, days, small_too=small_too)
+        reading = sum((rates[one.held].read * one.reads * one.size / GB for one in after), Decimal(0))
+        month = float(sum(monthly(one, rates) for one in after))
+        known = not (read and name == INTELLIGENT_TIERING)
+        yield (
+            Word("class", "class", name),
+            Figure("moved_gb", "moved", sum(one.size for one in moved) / GB, "GB"),
+            Figure("once_usd", "once", float(once)),
+            Figure("monthly_usd", "a month", month if known else None),
+            Figure("read_usd", "reading", float(reading) if known else None),
+            Figure("least_days", "at least", float(rates[name].least_days), "days"),
+            Figure("whole_usd", "in all", float(whole) if known else None),
+        )
+
+
+def _days(found: Saving) -> float:
+    return float(found.once / found.month * MONTH) if found.month > 0 else math.inf
+
+
+def _payback(found: Saving) -> str:
+    if found.month <= 0:
+        return "What moves now saves nothing." if found.moved else "Nothing is old enough to move now."
+    if (days := _days(found)) < 1:
+        return "The fees are back within a day."
+    return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."

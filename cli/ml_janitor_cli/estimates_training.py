@@ -1,0 +1,232 @@
+"""What a training job would cost: on demand, on spot and committed, and on the same GPUs elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ml_janitor.core.cost import HOURS_PER_MONTH
+from ml_janitor.core.spot import RESERVE_FROM, RESTART_BEYOND, Interruption, Purchase, Spot, purchase
+from ml_janitor_cli.clouds import Offer, cheapest
+from ml_janitor_cli.estimates import NEGATIVE, Estimate, Figure, Word, need
+
+HOURS_PER_WEEK = 168.0
+SAGEMAKER, EC2 = "SageMaker", "EC2"
+
+type Row = tuple[Figure | Word, ...]
+
+MOST_INTERRUPTIONS = 60.0
+"""An hour: with more, nothing is ever computed."""
+
+WHY = {
+    Purchase.SPOT: "an interruption costs little, and the job is short enough to meet few",
+    Purchase.SPOT_WITH_RESTART: (
+        f"an interruption costs little, but in more than {RESTART_BEYOND:g} hours one is as good as sure"
+    ),
+    Purchase.SPOT_FOR_EXPERIMENTS: "an interruption costs those who wait for the last run only",
+    Purchase.RESERVED: f"an interruption costs much, and {RESERVE_FROM:g} jobs a week fill a reservation",
+    Purchase.ON_DEMAND: (
+        f"an interruption costs much, and fewer than {RESERVE_FROM:g} jobs a week leave a reservation idle"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    A job of so many undisturbed *hours*, which runs so often *a_week*.
+
+    *disk_usd* is what an hour of all its volumes costs, *data_usd* what its data costs to leave AWS.
+    """
+
+    hours: float
+    spot: Spot
+    checkpoints: bool
+    a_week: float
+    disk_usd: float
+    data_usd: float = 0.0
+
+    def on_spot(self, spot: Spot | None = None) -> float:
+        """The mean hours that it takes on spot."""
+        at = spot or self.spot
+        return at.hours(self.hours, at.interval() if self.checkpoints else math.inf)
+
+    def demand(self, hourly_usd: float) -> float:
+        """What it costs on machines that cost so much an hour together."""
+        return (hourly_usd + self.disk_usd) * self.hours
+
+    def interrupted(self, hourly_usd: float, spot: Spot | None = None) -> float:
+        """What it costs on spot machines that cost so much an hour together."""
+        return (hourly_usd + self.disk_usd) * self.on_spot(spot)
+
+
+def training(
+    *,
+    hourly_usd: float,
+    instances: int,
+    hours: float,
+    spot: Spot,
+    checkpoints: bool,
+    interruption: Interruption,
+    jobs_a_week: float,
+    storage_gb: float = 0.0,
+    storage_usd: float = 0.0,
+    commitment_discount: float | None = None,
+    data_gb: float = 0.0,
+    egress_usd: float = 0.0,
+    instance: str = "",
+    gpu: tuple[str, int] | None = None,
+    offers: Sequence[Offer] = (),
+) -> Estimate:
+    """
+    A job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
+
+    *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*. *gpu* is what each
+    instance has, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
+    *egress_usd* a GB.
+    """
+    need(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
+    need(instances >= 1, "a job has at least 1 instance")
+    need(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
+    amounts = (spot.interruptions, spot.restart, spot.save, storage_gb, storage_usd, data_gb, egress_usd)
+    need(min(*amounts, jobs_a_week) >= 0, NEGATIVE)
+    need(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
+    job = Job(
+        hours=hours,
+        spot=spot,
+        checkpoints=checkpoints,
+        a_week=jobs_a_week,
+        disk_usd=storage_gb * storage_usd * instances / HOURS_PER_MONTH,
+        data_usd=data_gb * egress_usd,
+    )
+    whole = hourly_usd * instances
+    demand, spot_usd = job.demand(whole), job.interrupted(whole * (1 - spot.discount))
+    committed = None if commitment_discount is None else job.demand(whole * (1 - commitment_discount))
+    even = even_interruptions(job, whole)
+    buy = purchase(hours, interruption, jobs_a_week)
+    advice = f"Buy it {buy}: {WHY[buy]}."
+    if not checkpoints and spot.hours(hours, spot.interval()) < job.on_spot():
+        advice += (
+            f" First save a checkpoint every {min(spot.interval(), hours) * 60:.0f} minutes: each"
+            " interruption begins the job anew without one."
+        )
+    elif spot_usd > demand and "spot" in buy:
+        advice = "Buy it on demand: on spot, work done again costs more than the discount saves."
+    wanted = gpu[1] * instances if gpu else 0
+    others = cheapest(gpu[0], wanted, offers) if gpu else []
+    own = _row(SAGEMAKER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed)
+    rows = (own, *(_elsewhere(one, wanted, job) for one in others)) if others else ()
+    return Estimate(
+        (
+            Figure("on_demand_usd", "on demand", demand),
+            Figure("spot_usd", "on spot, work done again included", spot_usd),
+            Figure("spot_hours", "hours on spot", job.on_spot(), "hours"),
+            Figure("checkpoint_hours", "hours between checkpoints that cost least", spot.interval(), "hours"),
+            Figure(
+                "even_interruptions", "interruptions an hour at which spot costs as much", even, "an hour"
+            ),
+            Figure("committed_usd", "under a commitment, if it is used", committed),
+        ),
+        advice,
+        "requests and waiting for spot capacity"
+        if data_gb
+        else "requests, waiting for spot capacity, and data that leaves AWS",
+        (
+            _of_spot(even, spot.interruptions),
+            _of_commitment(job, commitment_discount),
+            *_of_others(rows, "spot" in advice.partition(":")[0], 0.0 if data_gb else egress_usd),
+        ),
+        rows,
+    )
+
+
+def even_interruptions(job: Job, hourly_usd: float) -> float:
+    """The interruptions an hour at which *job* costs the same on spot as on demand; inf if always less."""
+    demand = job.demand(hourly_usd)
+
+    def dearer(rate: float) -> bool:
+        at = replace(job.spot, interruptions=rate)
+        return job.interrupted(hourly_usd * (1 - at.discount), at) > demand
+
+    return least(dearer, MOST_INTERRUPTIONS)
+
+
+def least(holds: Callable[[float], bool], most: float) -> float:
+    """The number up to *most* from which on something *holds*; inf if it does not even there."""
+    low, high = 0.0, most
+    if not holds(high):
+        return math.inf
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> Row:
+    """One way to run the job: what it costs on demand, on spot and committed."""
+    demand, spot_usd, committed = totals
+    return (
+        Word("where", "where", where),
+        Word("machines", "machines", machines),
+        Figure("gpu_hour_usd", "a GPU-hour", gpu_hour_usd),
+        Figure("on_demand_usd", "on demand", demand),
+        Figure("spot_usd", "on spot", spot_usd),
+        Figure("committed_usd", "committed", committed),
+    )
+
+
+def _elsewhere(offer: Offer, gpus: int, job: Job) -> Row:
+    """The same job on whole machines of *offer*; a GPU-hour is of those that the job needs."""
+    count = offer.machines(gpus)
+    data = _data(offer, job)
+    spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
+    where = f"{EC2 if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
+    name = f"{count} x {offer.machine}"
+    return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, None)
+
+
+def _data(offer: Offer, job: Job) -> float:
+    return 0.0 if offer.cloud == "AWS" else job.data_usd
+
+
+def _of_spot(even: float, assumed: float) -> str:
+    if math.isinf(even):
+        return (
+            f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour are assumed."
+        )
+    return f"Spot costs less below {even:.2g} interruptions an hour; {assumed:g} are assumed."
+
+
+def _of_commitment(job: Job, discount: float | None) -> str:
+    """From which use on a commitment pays: it is billed in every hour of the week."""
+    busy = job.a_week * job.hours
+    used = f"{busy:,.0f} hours a week of {HOURS_PER_WEEK:g} are used"
+    if discount is not None:
+        return f"A commitment pays from {HOURS_PER_WEEK * (1 - discount):.0f} hours a week on; {used}."
+    if busy >= HOURS_PER_WEEK:
+        return f"A commitment pays at any discount: {used}, by several jobs at a time."
+    return f"A commitment pays only with a discount above {1 - busy / HOURS_PER_WEEK:.0%}: {used}."
+
+
+def _of_others(rows: Sequence[Row], on_spot: bool, egress_usd: float) -> tuple[str, ...]:  # noqa: FBT001
+    """How much less the cheapest other offer costs, and with how much data it no longer does."""
+    if not rows:
+        return ()
+    name, how = ("spot_usd", "On spot") if on_spot else ("on_demand_usd", "On demand")
+    costs = {
+        str(row[0].known): usd.known
+        for row in rows
+        for usd in row
+        if isinstance(usd, Figure) and usd.name == name and usd.known is not None
+    }
+    best = min(costs, key=lambda one: costs[one])
+    less = costs[SAGEMAKER] - costs[best]
+    if best == SAGEMAKER:
+        return (f"{how}, these GPUs cost less nowhere else.",)
+    words = f"{how}, {best} costs ${less:,.2f} less ({less / costs[SAGEMAKER]:.0%})"
+    if best.startswith(EC2):
+        return (f"{words}, without what SageMaker does for its price.",)
+    if egress_usd:
+        return (f"{words}, and no less if {less / egress_usd:,.0f} GB have to leave AWS first.",)
+    return (f"{words}.",)

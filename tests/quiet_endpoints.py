@@ -1,0 +1,73 @@
+"""Endpoints as serverless-candidates reads them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.endpoint_load import HOURS, LoadedEndpoint, Served, Total
+from ml_janitor.aws.endpoints import Summary, Variant
+from ml_janitor.aws.instances import machine
+from ml_janitor.aws.prices import Price
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Signal, Value
+from ml_janitor.core.sizing import Load
+from ml_janitor.detectors.serverless_candidates import QuietEndpoint
+
+DAY = timedelta(days=1)
+GB_HOUR = Decimal("0.072")
+"""Dollars: 3,600 times 0.00002."""
+PRICES = tuple(Price(GB_HOUR * size, "Price List API") for size in range(1, 7))
+
+
+def hourly(value: float, points: int = HOURS) -> Signal[Total]:
+    return Value((value * points, points))
+
+
+def quiet(**more: Any) -> QuietEndpoint:
+    """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
+    kind = more.pop("type", "ml.m5.xlarge")
+    load = Load(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
+    raw: dict[str, Signal[Total]] = {
+        "requests": hourly(100),
+        "ModelLatency": hourly(100 * 0.2 * 1_000_000),
+        "ConcurrentRequestsPerModel": hourly(2),
+    }
+    fields: dict[str, Any] = {
+        "variant": Variant(name="blue", instances=more.pop("count", 1)),
+        "type": kind,
+        "machine": machine(kind),
+        "fixed": more.pop("fixed", None),
+        "sleeps": False,
+        "hosts": more.pop("hosts", False),
+        "model": "model",
+        "peaks": more.pop("peaks", Value((load,) * HOURS)),
+        "totals": raw | more.pop("raw", {}),
+    }
+    arn, created = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api", NOW - more.pop("age", 30 * DAY)
+    target = Target(
+        arn=arn,
+        name="api",
+        kind="endpoint",
+        account=ACCOUNT,
+        region=REGION,
+        created=created,
+        tags=Value(more.pop("tags", {})),
+    )
+    summary = Summary(
+        arn=arn, name="api", status=more.pop("status", "InService"), created=created, modified=created
+    )
+    variants = more.pop("variants", Value((Served(**fields),) * more.pop("number", 1)))
+    one = LoadedEndpoint(
+        target=target,
+        summary=summary,
+        variants=variants,
+        asynchronous=more.pop("asynchronous", False),
+        captures=more.pop("captures", False),
+    )
+    price = more.pop("price", Price(Decimal("0.23"), "Price List API"))
+    candidate = QuietEndpoint(target=target, endpoint=one, price=price, serverless=PRICES, model=Value({}))
+    return replace(candidate, **more)

@@ -1,0 +1,173 @@
+"""Storage: an age profile in other classes, and that estimate and adviser agree on a bucket."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import NOW
+from ml_janitor.aws.storage_prices import StoragePrices
+from ml_janitor.core.model import Finding
+from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.tiering import GB, Cohort
+from ml_janitor.detectors.storage_tiering.reads import Counted
+from ml_janitor_cli import edge, estimates_storage
+from ml_janitor_cli.estimate_storage import cohorts_of, of_bucket, rule_of
+from ml_janitor_cli.estimates import Estimate, Figure, ImpossibleError
+from ml_janitor_cli.failures import FailedError
+from old_buckets import DAY, RULE, bucket, held
+
+RATES = StoragePrices("us-east-1", None).rates()
+DEFAULT = "STANDARD_IA 30d, GLACIER_IR 90d"
+MONTHLY = 24 / 730
+"""A day as a part of a month."""
+
+
+def cohort(age: float = 200, gb: float = 1000, objects: float = 10_000, **also: Any) -> Cohort:
+    return estimates_storage.cohort(age=age, gb=gb, objects=objects, **also)
+
+
+def storage(*cohorts: Cohort, rule: str = DEFAULT, months: float = 12, **also: Any) -> Estimate:
+    return estimates_storage.storage(
+        cohorts or (cohort(),), rule_of(rule), RATES, months=months, payback_days=180, **also
+    )
+
+
+def column(found: Estimate, name: str) -> dict[str, float | None]:
+    return {
+        str(row[0].known): figure.known
+        for row in found.compared
+        for figure in row
+        if isinstance(figure, Figure) and figure.name == name
+    }
+
+
+def test_a_terabyte_moved_by_hand() -> None:
+    found = storage().values
+
+    assert found["monthly_usd"] == pytest.approx(1000 * 0.023)
+    assert found["saved_monthly_usd"] == pytest.approx(1000 * (0.023 - 0.004))
+    assert found["once_usd"] == pytest.approx(10 * 0.02)
+    assert found["stay_usd"] == pytest.approx(1000 * 0.023 * 12, rel=1e-3)
+    assert found["move_usd"] == pytest.approx(1000 * 0.004 * 365 * MONTHLY + 0.2)
+
+
+def test_what_is_young_pays_each_fee_when_its_time_comes() -> None:
+    """30 days of STANDARD, 60 of STANDARD_IA, and the rest in GLACIER_IR, each move at its price."""
+    whole = 1000 * (0.023 * 30 + 0.0125 * 60 + 0.004 * 275) * MONTHLY
+
+    assert storage(cohort(age=0)).values["move_usd"] == pytest.approx(whole + 10 * 0.01 + 10 * 0.02)
+
+
+def test_leaving_a_class_early_is_charged_as_if_it_was_not() -> None:
+    """GLACIER_IR bills 90 days: of what leaves it after 30, 60 more."""
+    archived = 1000 * 0.00099 + 10_000 * (32 * 1024 * 0.00099 + 8 * 1024 * 0.023) / GB
+    whole = (1000 * (0.023 * 30 + 0.004 * (30 + 60)) + archived * 31) * MONTHLY
+    found = storage(cohort(age=0), rule="GLACIER_IR 30d, DEEP_ARCHIVE 60d", months=3)
+
+    assert found.values["move_usd"] == pytest.approx(whole + 10 * 0.02 + 10 * 0.05)
+
+
+def test_small_objects_stay_and_what_is_read_often_does_not_pay() -> None:
+    small, often = storage(cohort(gb=10, objects=1_000_000)), storage(cohort(reads=2.0))
+
+    assert small.values["stay_usd"] == small.values["move_usd"]
+    assert "below 128 KB, which S3 does not move." in small.reasons[-1]
+    assert often.advice == "Leave it as it is: no move pays back within 180 days."
+    assert column(often, "read_usd")["GLACIER_IR"] == pytest.approx(2 * 1000 * 0.03)
+    assert column(often, "whole_usd")["INTELLIGENT_TIERING"] is None
+    with pytest.raises(ImpossibleError, match="INTELLIGENT_TIERING saves of objects that are read"):
+        storage(cohort(reads=0.1), rule="INTELLIGENT_TIERING 30d")
+
+
+@pytest.mark.parametrize("name", ["STANDARD_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "DEEP_ARCHIVE"])
+def test_a_class_costs_what_a_rule_for_it_does(name: str) -> None:
+    found = storage(rule=f"{name} 30d")
+
+    assert column(found, "whole_usd")[name] == pytest.approx(found.values["move_usd"])
+    assert column(found, "once_usd")[name] == pytest.approx(found.values["once_usd"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0, 1000), st.floats(1, 1e5), st.integers(1, 10**6), st.floats(0.01, 1e4), st.floats(0.5, 60))
+def test_more_bytes_and_more_months_cost_more_and_the_fees_come_back(
+    age: float, gb: float, objects: int, more: float, months: float
+) -> None:
+    one = cohort(age, gb, objects)
+    small = storage(one, months=months).values
+    large = storage(one, cohort(age, more), months=months + 1).values
+
+    for name in ("stay_usd", "move_usd"):
+        assert (small[name] or 0) < (large[name] or 0)
+    if (days := small["payback_days"]) is not None and small["once_usd"]:
+        assert days * MONTHLY * (small["saved_monthly_usd"] or 0) == pytest.approx(small["once_usd"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 1e5), st.floats(1, 1e5))
+def test_a_profile_costs_what_its_rows_do(age: float, other: float, gb: float, rest: float) -> None:
+    parts = cohort(age, gb), cohort(other, rest)
+
+    whole, apart = storage(*parts).values, [storage(one).values for one in parts]
+
+    for name in ("monthly_usd", "saved_monthly_usd", "once_usd", "stay_usd", "move_usd"):
+        assert whole[name] == pytest.approx(sum(one[name] or 0 for one in apart))
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        bucket(),
+        bucket(counted=(Counted("", 100.0 * GB, 90),)),
+        bucket(counted=()),
+        bucket(held(), held("logs/a", age=200), held("tmp/b", age=20)),
+        bucket(uploads=Value((NOW - 30 * DAY,))),
+    ],
+)
+def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
+    decided, found = RULE.decide(candidate, NOW), of_bucket(RULE, candidate, NOW)
+
+    assert isinstance(decided, Finding)
+    assert decided.cost is not None
+    assert found.values["saved_monthly_usd"] == pytest.approx(float(decided.cost.monthly_usd or 0))
+    assert found.values["once_usd"] == pytest.approx(float(decided.cost.once_usd or 0))
+    for name in ("saved_monthly_usd", "once_usd"):
+        parts = column(found, name).values()
+        assert found.values[name] == pytest.approx(sum(one or 0 for one in parts))
+
+
+def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() -> None:
+    kept = of_bucket(RULE, bucket(held(age=5)), NOW)
+
+    assert kept.advice.startswith("Leave it as it is: ")
+    assert kept.values == {"monthly_usd": pytest.approx(23)}
+    with pytest.raises(FailedError, match="denied"):
+        of_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("age_days,gb\n1,2", "has no column objects"),
+        ("age_days,gb,objects,read\n", "unknown column read"),
+        ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
+        ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
+        ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
+        ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),
+    ],
+)
+def test_a_profile_that_makes_no_sense_is_one_line(text: str, why: str) -> None:
+    with pytest.raises(edge.Refused) as refused:
+        cohorts_of(text, "ages.csv")
+
+    assert why in refused.value.format_message()
+
+
+def test_a_profile_may_name_reads_and_classes() -> None:
+    (one,) = cohorts_of("age_days,gb,objects,reads_a_month,class\n90,1,10,0.5,STANDARD_IA\n", "ages.csv")
+
+    assert one == Cohort(age=90, objects=10, size=GB, held="STANDARD_IA", reads=Decimal("0.5"))
