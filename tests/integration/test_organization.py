@@ -304,3 +304,15 @@ def test_closed_accounts_are_left_out_and_a_listing_that_broke_off_is_none(
     ran: Ran = audit(two, roles)
     assert (ran.status, ran.out) == (1, "")
     assert "the accounts could not be listed" in ran.err
+
+
+def test_a_misspelt_region_is_refused_where_it_would_look_like_one_without_waste(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for args in (("--region", "eu-wset-1"), ("--set", 'organization.regions=["eu-wset-1"]')):
+        ran = janitor("audit", "--organization", *args)
+        assert (ran.status, ran.out) == (2, "")
+        assert "AWS has no region eu-wset-1 that this version knows; did you mean eu-west-1?" in ran.err
+    ran = janitor("audit", "--organization")
+    assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
