@@ -67,7 +67,7 @@ KIT_PYTHON ?= python3.11
 KIT_TORCH ?=
 
 kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
-	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/.venv
+	$(KIT_PYTHON) -m venv --clear kit/.venv 2>/dev/null || $(PYTHON) -m venv --clear kit/.venv
 	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
