@@ -18,12 +18,10 @@ from ml_janitor_cli.estimate_storage import storage
 from ml_janitor_cli.estimate_view import Instance, Price, answer, hourly, numbers, text_of
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
-estimate.command()(batching)
-estimate.command()(inference)
-estimate.command()(storage)
 
 SPOT = SpotTraining()
 MINUTE = timedelta(minutes=1)
+GPUS = ", ".join(clouds.known_gpus())
 
 
 @estimate.callback()
@@ -43,9 +41,7 @@ def training(
     instance: Instance = None,
     price: Price = None,
     instances: Annotated[int, typer.Option(metavar="N", help="How many instances.")] = 1,
-    gpu: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Instead of an instance: the cheapest one with it.")
-    ] = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help=f"Instead of an instance: {GPUS}.")] = None,
     gpus: Annotated[int, typer.Option(metavar="N", help="How many of it in all.")] = 1,
     discount: Annotated[
         float, typer.Option(metavar="SHARE", help="Spot's, off on demand, from 0 to 1.")
@@ -78,11 +74,11 @@ def training(
     as_json: edge.Json = False,
 ) -> int:
     """
-    A training job on demand, on spot and committed, and on the same GPUs on EC2, GCP and Azure.
+    A training job on demand, spot, committed and elsewhere.
 
-    Spot's hours have the work done again. Of a commitment without a discount nothing is known. Prices of
-    other clouds are those of a dated table, of whole machines in the cheapest region that it has, and their
-    spot prices those of one moment.
+    Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours have the work done again. Of a commitment
+    without a discount nothing is known. Prices of other clouds are those of a dated table, of whole machines
+    in the cheapest region that it has, and their spot prices those of one moment.
 
     \b
     Examples:
@@ -133,6 +129,10 @@ def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
     if not costs:
         raise edge.Refused(f"no price of an instance with {gpu} is known: give --instance and --price")
     return min(costs, key=lambda one: (costs[one], one[1]))
+
+
+for _other in (inference, storage, batching):
+    estimate.command()(_other)
 
 
 @estimate.command()

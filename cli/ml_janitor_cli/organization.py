@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,11 +101,14 @@ def organization_sweeps(
         prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
         wanted = tuple(dict.fromkeys(regions or setup.settings.organization.regions))
         ended: list[str] = []
+        notes: list[str] = []
         say(f"0 of {len(listed)} accounts")
 
         def look(account: str) -> Sequence[Sweep]:
             try:
-                return account_sweeps(janitor, account, detectors, wanted, prices=prices, pool=pool)
+                return account_sweeps(
+                    janitor, account, detectors, wanted, prices=prices, pool=pool, note=notes.append
+                )
             except Exception as error:  # one account must not hide the others
                 return unread(account, detectors, wanted, error=describe(error))
             finally:
@@ -117,6 +120,7 @@ def organization_sweeps(
             ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side,
         ):
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
+    sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
     only = listed[0] if len(listed) == 1 else None
@@ -131,6 +135,7 @@ def account_sweeps(
     *,
     prices: Prices,
     pool: ThreadPoolExecutor,
+    note: Callable[[str], None],
 ) -> list[Sweep]:
     """The sweeps of one account. A role that cannot be taken on is an error of its detector alone."""
     setup = janitor.setup
@@ -148,9 +153,7 @@ def account_sweeps(
         sagemaker = known_regions(setup.session, janitor.partition)
         regions = tuple(one for one in wanted or sagemaker if one in enabled)
         if off := [one for one in wanted if one not in enabled]:
-            sys.stderr.write(
-                f"janitor: account {account} has not enabled {', '.join(off)}: nothing is there\n"
-            )
+            note(f"account {account} has not enabled {', '.join(off)}: nothing is there")
     pace = edge.pace()
     pairs = [
         (
