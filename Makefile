@@ -67,13 +67,13 @@ KIT_PYTHON ?= python3.11
 KIT_TORCH ?=
 
 kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
-	$$(command -v $(KIT_PYTHON) || command -v $(PYTHON)) -m venv --clear kit/.venv
+	$(KIT_PYTHON) -m venv --clear kit/.venv 2>/dev/null || $(PYTHON) -m venv --clear kit/.venv
 	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
 
 kit: setup ## Train in the sandbox what the kit launches, interrupted and undisturbed, and compare losses and bills
-	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py
+	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py $(or $(PICTURE),kit-loss.svg)
 
 kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
 	cd kit && .venv/bin/python -m pytest -n 2 -q
@@ -165,5 +165,5 @@ dist: setup ## Build the wheel and the source distribution into dist/
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
 
 clean: ## Remove everything that was made
-	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html kit-loss.svg
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -12,16 +12,16 @@ from ml_janitor.config.layers import nearest
 from ml_janitor.core.spot import Interruption, Spot
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import clouds, edge, estimates, estimates_training
+from ml_janitor_cli.estimate_batching import batching
 from ml_janitor_cli.estimate_inference import inference
 from ml_janitor_cli.estimate_storage import storage
 from ml_janitor_cli.estimate_view import Instance, Price, answer, hourly, numbers, text_of
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
-estimate.command()(inference)
-estimate.command()(storage)
 
 SPOT = SpotTraining()
 MINUTE = timedelta(minutes=1)
+GPUS = ", ".join(clouds.known_gpus())
 
 
 @estimate.callback()
@@ -29,8 +29,8 @@ def _estimate() -> None:
     """
     Say what something would cost before anybody pays for it.
 
-    Nothing is asked of AWS, except with --endpoint and --bucket. Prices come from dated tables, of AWS for
-    us-east-1; --price wins over them. Defaults are those of the advisers.
+    Nothing is asked of AWS, except with --endpoint, --bucket and --measure. Prices come from dated tables, of
+    AWS for us-east-1; --price wins over them. Defaults are those of the advisers.
     """
 
 
@@ -41,9 +41,7 @@ def training(
     instance: Instance = None,
     price: Price = None,
     instances: Annotated[int, typer.Option(metavar="N", help="How many instances.")] = 1,
-    gpu: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Instead of an instance: the cheapest one with it.")
-    ] = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help=f"Instead of an instance: {GPUS}.")] = None,
     gpus: Annotated[int, typer.Option(metavar="N", help="How many of it in all.")] = 1,
     discount: Annotated[
         float, typer.Option(metavar="SHARE", help="Spot's, off on demand, from 0 to 1.")
@@ -76,11 +74,11 @@ def training(
     as_json: edge.Json = False,
 ) -> int:
     """
-    A training job on demand, on spot and committed, and on the same GPUs on EC2, GCP and Azure.
+    A training job on demand, spot, committed and elsewhere.
 
-    Spot's hours have the work done again. Of a commitment without a discount nothing is known. Prices of
-    other clouds are those of a dated table, of whole machines in the cheapest region that it has, and their
-    spot prices those of one moment.
+    Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours have the work done again. Of a commitment
+    without a discount nothing is known. Prices of other clouds are those of a dated table, of whole machines
+    in the cheapest region that it has, and their spot prices those of one moment.
 
     \b
     Examples:
@@ -133,37 +131,8 @@ def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
     return min(costs, key=lambda one: (costs[one], one[1]))
 
 
-@estimate.command()
-def batching(
-    *,
-    one: Annotated[float, typer.Option("--one-ms", metavar="MS", help="Measured, of one request alone.")],
-    batch: Annotated[int, typer.Option(metavar="N", help="Requests of a batch.")],
-    batch_ms: Annotated[float, typer.Option(metavar="MS", help="Measured, of that batch.")],
-    instance: Instance = None,
-    price: Price = None,
-    cache_hits: Annotated[float, typer.Option(metavar="SHARE", help="That a cache answers.")] = 0.0,
-    quantised: Annotated[
-        float, typer.Option(metavar="TIMES", help="How many times as fast the quantised model is.")
-    ] = 1.0,
-    as_json: edge.Json = False,
-) -> int:
-    """
-    Requests one by one against batches, a cache and a quantised model.
-
-    Example: janitor estimate batching --instance ml.g5.xlarge --one-ms 12 --batch 16 --batch-ms 40
-    """
-    return answer(
-        "batching",
-        lambda: estimates.batching(
-            hourly_usd=hourly(instance, price),
-            one_ms=one,
-            batch=batch,
-            batch_ms=batch_ms,
-            cache_hits=cache_hits,
-            quantised=quantised,
-        ),
-        as_json=as_json,
-    )
+for _other in (inference, storage, batching):
+    estimate.command()(_other)
 
 
 @estimate.command()

@@ -61,7 +61,7 @@ def storage(
     as_json: edge.Json = False,
 ) -> int:
     """
-    What moving objects to other storage classes costs and saves.
+    Objects in other storage classes, fees included.
 
     Fees for moving, what a class bills at least, what an archived object weighs besides, and reading are
     included. Prices are those of a dated table for us-east-1; of a bucket, those of its region.

@@ -95,6 +95,9 @@ def inference(
     *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is what a
     request and its response weigh, *transfer_usd* what serverless inference takes for a GB of it.
     """
+    finite(
+        hourly_usd, requests, seconds, gb_second_usd, latency, cold_start, payload_gb, transfer_usd, slower
+    )
     need(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
     need(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
     need(
@@ -147,6 +150,7 @@ def batching(
     *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
     a quantised model is. They compound: what the cache answers is neither batched nor quantised.
     """
+    finite(hourly_usd, one_ms, batch_ms, cache_hits, quantised)
     need(hourly_usd > 0, "an hour costs more than 0")
     need(one_ms > 0 and batch_ms > 0, "a request and a batch take some time")
     need(batch >= 1, "a batch has at least 1 request")
@@ -180,6 +184,7 @@ def distillation(
 
     *once_usd* is what making it costs, *loss* the points of accuracy that it loses, of those *allowed*.
     """
+    finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
     need(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE)
     monthly = (teacher_usd - student_usd) * requests / 1000
     payback = once_usd / monthly if monthly > 0 else None
@@ -222,6 +227,11 @@ def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
         advice,
         "growth: the profile stands for every week of the year",
     )
+
+
+def finite(*numbers: float) -> None:
+    """Refuse what is typed as "nan" or "inf". Raises ImpossibleError."""
+    need(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
 
 
 def need(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument

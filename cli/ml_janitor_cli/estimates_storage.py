@@ -26,19 +26,19 @@ from ml_janitor.core.tiering import (
     saving,
     worth,
 )
-from ml_janitor_cli.estimates import Estimate, Figure, Word, need
+from ml_janitor_cli.estimates import Estimate, Figure, Word, finite, need
 
 WITHOUT = "requests, versions and uploads, and what grows old later"
 
 
 def cohort(*, age: float, gb: float, objects: float, reads: float = 0.0, held: str = STANDARD) -> Cohort:
     """So many *objects* of *gb* together and one *age*; they are small by their mean size."""
+    finite(age, gb, objects, reads)
     need(
         age >= 0 and gb >= 0 and objects >= 0 and reads >= 0,
         "ages, sizes, objects and reads are not negative",
     )
     need(bool(objects) or not gb, "what holds bytes has at least 1 object")
-    need(all(map(math.isfinite, (age, gb, objects, reads))), "a number has no end")
     size = round(gb * GB)
     return Cohort(
         age=int(age),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.spot import RESERVE_FROM, RESTART_BEYOND, Interruption, Purchase, Spot, purchase
 from ml_janitor_cli.clouds import Offer, cheapest
-from ml_janitor_cli.estimates import NEGATIVE, Estimate, Figure, Word, need
+from ml_janitor_cli.estimates import NEGATIVE, Estimate, Figure, Word, finite, need
 
 HOURS_PER_WEEK = 168.0
 SAGEMAKER, EC2 = "SageMaker", "EC2"
@@ -90,6 +90,7 @@ def training(
     need(instances >= 1, "a job has at least 1 instance")
     need(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
     amounts = (spot.interruptions, spot.restart, spot.save, storage_gb, storage_usd, data_gb, egress_usd)
+    finite(*amounts, jobs_a_week, hourly_usd, hours)
     need(min(*amounts, jobs_a_week) >= 0, NEGATIVE)
     need(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
     job = Job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,28 +86,36 @@ class Janitor:
         return member_session(sts, self.setup.session, role, self.setup.settings.organization.external_id)
 
 
+def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
+    """Where to look: *flags*, else the section's regions; none for every enabled one. Raises Refused."""
+    named = flags or setup.settings.organization.regions
+    return setup.regions(named) if named else ()
+
+
 def organization_sweeps(
     setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
 ) -> tuple[Report, Sequence[str]]:
     """
     The report over all accounts, and why its prices did not come from the Price List API.
 
-    Every account that was listed has sweeps in it: those that could not be done have an error. *regions* come
-    before those of the settings; without either, every enabled one is looked at.
+    Every account that was listed has sweeps in it: those that could not be done have an error. Without
+    *regions*, every enabled one is looked at.
     """
     with progress("listing the accounts") as say:
         janitor = Janitor.of(setup)
         listed = janitor.accounts()
         prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
-        wanted = tuple(dict.fromkeys(regions or setup.settings.organization.regions))
         ended: list[str] = []
+        notes: list[str] = []
         say(f"0 of {len(listed)} accounts")
 
         def look(account: str) -> Sequence[Sweep]:
             try:
-                return account_sweeps(janitor, account, detectors, wanted, prices=prices, pool=pool)
+                return account_sweeps(
+                    janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
+                )
             except Exception as error:  # one account must not hide the others
-                return unread(account, detectors, wanted, error=describe(error))
+                return unread(account, detectors, regions, error=describe(error))
             finally:
                 ended.append(account)
                 say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
@@ -117,6 +125,7 @@ def organization_sweeps(
             ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side,
         ):
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
+    sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
     only = listed[0] if len(listed) == 1 else None
@@ -131,6 +140,7 @@ def account_sweeps(
     *,
     prices: Prices,
     pool: ThreadPoolExecutor,
+    note: Callable[[str], None],
 ) -> list[Sweep]:
     """The sweeps of one account. A role that cannot be taken on is an error of its detector alone."""
     setup = janitor.setup
@@ -148,9 +158,7 @@ def account_sweeps(
         sagemaker = known_regions(setup.session, janitor.partition)
         regions = tuple(one for one in wanted or sagemaker if one in enabled)
         if off := [one for one in wanted if one not in enabled]:
-            sys.stderr.write(
-                f"janitor: account {account} has not enabled {', '.join(off)}: nothing is there\n"
-            )
+            note(f"account {account} has not enabled {', '.join(off)}: nothing is there")
     pace = edge.pace()
     pairs = [
         (

@@ -34,7 +34,7 @@ def chosen(what: str, options: Sequence[str]) -> str:
 
 def agreed(question: str) -> bool:
     """Whether the answer to *question* was yes. Raises Refused."""
-    return _answered(lambda: typer.confirm(question))
+    return _answered(lambda: typer.confirm(question, err=True))
 
 
 def _answered[T](ask: Callable[[], T]) -> T:

@@ -189,13 +189,16 @@ def where(sweeps: Sequence[Sweep], report: Report) -> str:
         return "every sweep"
     if len(report.accounts) <= 1:
         return ", ".join(f"{plain(sweep.detector)} in {plain(sweep.region)}" for sweep in sweeps)
-    places: dict[tuple[str | None, str], list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for sweep in sweeps:
-        places.setdefault((sweep.account, sweep.region), []).append(plain(sweep.detector))
+        places.setdefault((str(sweep.account), sweep.region), []).append(plain(sweep.detector))
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (account, region), names in places.items():
+        alike.setdefault((account, tuple(names)), []).append(plain(region))
     every = len({sweep.detector for sweep in report.sweeps})
     return "; ".join(
-        f"{'every detector' if len(names) == every else listed(names)} in {plain(f'{account} {region}')}"
-        for (account, region), names in places.items()
+        f"{'every detector' if len(names) == every else listed(names)} in {plain(account)} {listed(regions)}"
+        for (account, names), regions in alike.items()
     )
 
 

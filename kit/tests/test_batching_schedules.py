@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batching_world import FAULTS, Act, Plan, World, crowd
@@ -43,9 +44,23 @@ PLANS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, report_multiple_bugs=False)
+QUIET: dict[str, Any] = {
+    "deadline": None,
+    "report_multiple_bugs": False,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+
+
+@settings(max_examples=300, derandomize=True, **QUIET)
 @given(plan=PLANS, acts=ACTS)
 def test_the_laws_hold_whatever_happens(plan: Plan, acts: list[Act]) -> None:
+    World(plan, acts).play()
+
+
+@pytest.mark.long
+@settings(max_examples=10_000, **QUIET)
+@given(plan=PLANS, acts=ACTS)
+def test_the_laws_hold_at_other_random_schedules(plan: Plan, acts: list[Act]) -> None:
     World(plan, acts).play()
 
 

@@ -29,7 +29,7 @@ from ml_janitor_sandbox.billing.meters import SPOT
 from ml_janitor_sandbox.fixes import logs, training
 from ml_janitor_sandbox.iam.principals import ROOT_KEY
 from ml_janitor_sandbox.job_container import HOST, Container, JobFailedError
-from ml_janitor_sandbox.patches import Call, rejected
+from ml_janitor_sandbox.patches import Call
 from ml_janitor_sandbox.sagemaker_store import Resource, resources
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -60,8 +60,9 @@ class JobRunner:
         self.s3: Any = session.client("s3", endpoint_url=url)
         self.closing = Event()
         self._runs: dict[str, Run] = {}
-        self._ticker: Thread | None = None
         training.runner = self
+        if speed:
+            Thread(target=self._tick, daemon=True, name="sandbox-clock").start()
 
     def close(self) -> None:
         """End every process, and return when all are over."""
@@ -74,13 +75,8 @@ class JobRunner:
 
     def start(self, call: Call, job: Resource) -> None:
         """Run a job that was just created."""
-        if (job.members.get("ResourceConfig") or {}).get("InstanceCount", 1) != 1:
-            raise rejected("The sandbox runs training jobs on one instance only.")
         run = self._runs[job.arn] = Run(self, call, job)
         run.thread.start()
-        if self.speed and (self._ticker is None or not self._ticker.is_alive()):
-            self._ticker = Thread(target=self._tick, daemon=True, name="sandbox-clock")
-            self._ticker.start()
 
     def stop(self, job: Resource) -> bool:
         """Have a job's process end as StopTrainingJob does; False if none runs here."""
@@ -89,7 +85,8 @@ class JobRunner:
     def interrupt(self, arn: str) -> None:
         """Take a spot job's instance away. Raises ValueError if none of that ARN runs on spot."""
         run = self._runs.get(arn)
-        if run is None or not run.spot or not self._end(arn, Ending.INTERRUPTED):
+        waits = run is not None and run.seen()[-1] == Ending.INTERRUPTED.value
+        if run is None or waits or not run.spot or not self._end(arn, Ending.INTERRUPTED):
             raise ValueError(f"no spot job {arn} runs here")
 
     def _end(self, arn: str, ending: Ending) -> bool:
@@ -125,12 +122,13 @@ class JobRunner:
         return list(self._runs[arn].lines)
 
     def _tick(self) -> None:
-        """Move the clock while a job lives."""
+        """Move the clock whenever a job lives."""
         then = time.monotonic()
-        while not self.closing.wait(POLL) and any(run.thread.is_alive() for run in list(self._runs.values())):
+        while not self.closing.wait(POLL):
             now = time.monotonic()
-            with state.LOCK:
-                clock.set_now(clock.now() + dt.timedelta(seconds=(now - then) * self.speed))
+            if any(run.thread.is_alive() for run in list(self._runs.values())):
+                with state.LOCK:
+                    clock.set_now(clock.now() + dt.timedelta(seconds=(now - then) * self.speed))
             then = now
 
 
@@ -160,6 +158,7 @@ class Run:
             number = 1
             while (ending := self._attempt(number)) is Ending.INTERRUPTED:
                 back = clock.now() + progress.takes("training.capacity")
+                self.lines = []
                 self._become("Interrupted")
                 if (waited := self._await_capacity(back)) is not None:
                     self._over("Stopped", waited)
@@ -337,8 +336,6 @@ class Run:
 
     def _log(self, process: subprocess.Popen[bytes]) -> None:
         """Everything that the program prints, as log events at the sandbox's time."""
-        with self.changed:
-            self.lines = []
         stream = f"{self._job.name}/{HOST}-{clock.millis() // 1000}"
         assert process.stdout is not None  # noqa: S101 - for the type checker
         with process.stdout as printed:

@@ -14,8 +14,6 @@ from constructs import Construct
 from ml_janitor_cli.policies.documents import written
 from ml_janitor_cli.policies.statements import Wanted
 
-LACKS = r".*AWS::SageMaker::Endpoint lacks the required tags {}$"
-
 
 @pytest.fixture(scope="module")
 def aspect(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
@@ -31,9 +29,9 @@ def aspect(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return module
 
 
-def endpoint(scope: Construct, **tags: str) -> None:
+def endpoint(scope: Construct, **tags: str) -> Construct:
     given = [cdk.CfnTag(key=key, value=value) for key, value in tags.items()] or None
-    aws_sagemaker.CfnEndpoint(scope, "Endpoint", endpoint_config_name="c", tags=given)
+    return aws_sagemaker.CfnEndpoint(scope, "Endpoint", endpoint_config_name="c", tags=given)
 
 
 def errors(aspect: ModuleType, stack: cdk.Stack) -> list[str]:
@@ -61,8 +59,8 @@ def test_each_resource_without_its_tags_is_named(aspect: ModuleType) -> None:
 def test_tags_of_the_app_a_construct_and_the_stack_count(aspect: ModuleType) -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "S", tags={"team": "nlp"})
-    endpoint(stack)
-    aspect.require_tags(app)  # before the tags are added: it looks last
-    cdk.Tags.of(app).add("owner", "ada")
+    made = endpoint(stack)
+    aspect.require_tags(app)  # before the tag is added: it looks last
+    cdk.Tags.of(made).add("owner", "ada")
 
     assert errors(aspect, stack) == []

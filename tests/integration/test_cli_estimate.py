@@ -62,7 +62,7 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
         ("training --price 1 --hours nan", "more than 0"),
         ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
         ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
-        ("inference --price 1 --requests inf --ms 5 --memory 9", "1 to 6 GB"),
+        ("inference --price 1 --requests 1 --ms 5 --memory 9", "1 to 6 GB"),
         ("reservation nothing.txt --discount 0.3", "cannot be read"),
     ],
 )

@@ -48,7 +48,8 @@ def end(number, frame):
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     signal.signal(number, end)
 print("ready", flush=True)
-signal.pause()
+while True:
+    time.sleep(0.1)  # pause() would miss a signal that came right before it
 """
 
 
@@ -127,6 +128,27 @@ def test_a_command_that_read_a_crashed_sandbox_does_not_succeed(
 def test_options_of_the_command_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["sandbox", "--empty", "echo", "--port", "-x"]) == 0
     assert capfd.readouterr().out == "--port -x\n"
+
+
+INTERRUPT = """
+import os
+from ml_janitor_sandbox.control import Control, SandboxError
+try:
+    Control(os.environ["AWS_ENDPOINT_URL"]).interrupt("arn:none")
+except SandboxError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), "no job runs for real here"), (("--run-jobs", "--speed", "0"), "no spot job arn:none runs here")],
+)
+def test_jobs_run_in_it_only_where_that_is_asked_for(
+    options: tuple[str, ...], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sandbox", "--empty", *options, "--", sys.executable, "-c", INTERRUPT]) == 0
+    assert said in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

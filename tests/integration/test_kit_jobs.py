@@ -14,6 +14,7 @@ from urllib.error import HTTPError
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from conftest import NOW, REGION
 from janitor_kit import cli
@@ -219,6 +220,8 @@ def test_spot_waits_no_longer_than_it_may(trainer: Trainer) -> None:
     trainer.runner.await_log(arn, "resumed")
     trainer.box.interrupt(arn)
     trainer.runner.await_status(arn, "Interrupted")
+    with pytest.raises(SandboxError, match="no spot job"):
+        trainer.box.interrupt(arn)
 
     trainer.box.set_durations({"training.capacity": 10**9})
     trainer.box.set_clock(NOW + timedelta(hours=10))
@@ -285,6 +288,26 @@ def test_a_reset_ends_what_runs(trainer: Trainer) -> None:
     trainer.runner.await_end(arn)
 
     assert not running(pid)
+
+
+def test_a_job_on_two_instances_is_refused_and_not_there(trainer: Trainer) -> None:
+    two = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}
+
+    with pytest.raises(ClientError, match="one instance"):
+        trainer.train(SHOW, ResourceConfig=two)
+
+    assert trainer.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
+
+
+def test_the_clock_ticks_while_a_job_lives(paced: Control, tmp_path: Path) -> None:
+    with Sandbox(run_jobs=tmp_path, speed=3600) as running:
+        assert running.runner is not None
+        trainer = Trainer(paced, running.runner)
+        arn = trainer.train("import time; time.sleep(0.3)")
+        trainer.runner.await_status(arn, "Completed")
+
+        assert trainer.job()["TrainingTimeInSeconds"] >= 900
+        assert trainer.job()["TrainingEndTime"] <= trainer.box.clock()
 
 
 def test_nothing_runs_unless_asked(paced: Control, tmp_path: Path) -> None:

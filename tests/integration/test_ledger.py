@@ -17,12 +17,17 @@ from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.resources import remembered
 from ml_janitor.core.results import Sweep
+from ml_janitor.engine.holds import Hold, How
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import GONE, Ledger
+from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.macs import NoKey
+from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 
@@ -280,6 +285,45 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
         "dynamodb:UpdateItem": 300,
         "dynamodb:PutItem": 2,
     }
+
+
+# --- several accounts --------------------------------------------------------------------------------
+
+
+THERE = "210987654321"
+
+
+def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_names(
+    ledger: Ledger, leases: Leases, table: Table, aws: Aws
+) -> None:
+    target = replace(LAMP.target, account=THERE, arn=LAMP.target.arn.replace(ACCOUNT, THERE))
+    here = swept(aws, LAMP)
+    there = replace(here, account=THERE, results=(replace(here.results[0], target=target),))
+    for done in (here, there):
+        assert names(ledger.record(aws, done, NOW)) == ["lamp"]
+        ledger.announced(aws, done, done.findings, NOW)
+
+    def entry(account: str) -> Entry:
+        (found,) = ledger.entries("shelf", account, REGION)
+        return found
+
+    for account in (ACCOUNT, THERE):
+        ledger.warned(entry(account), now=NOW, due=NOW + DAY)
+    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", said=NOW))
+    ledger.approve(entry(ACCOUNT), by="maria")
+    Requests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
+    requests, actions = Requests(table), Actions(table, NoKey())
+    requests.grant(ledger, actions, "shelf", THERE, REGION)
+    assert (entry(THERE).approved, entry(THERE).hurried) == ("", "")
+    assert list(Holds(table).all(THERE, REGION)) == []
+    requests.grant(ledger, actions, "shelf", ACCOUNT, REGION)
+    assert (entry(ACCOUNT).approved, entry(ACCOUNT).hurried) == ("maria", "maria")
+    assert list(Holds(table).all(ACCOUNT, REGION)) == [LAMP.target.key]
+
+    take(leases, "first")
+    leases.take("shelf", THERE, REGION, holder="second", now=NOW, until=NOW + HOUR)
+    ledger.record(aws, swept(aws), NOW + HOUR)
+    assert (entry(ACCOUNT).open, entry(THERE).open) == (False, True)
 
 
 # --- leases ----------------------------------------------------------------------------------------

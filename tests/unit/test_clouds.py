@@ -127,6 +127,13 @@ def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:
     assert cheapest("H100", 8, offers())[0].machine == "p5.48xlarge"
     assert "A10" in {one.gpu for one in cheapest("A10G", 1, offers())}
     assert job(gpu=None).compared == ()
+    brought = costs(job(2, data_gb=1000.0, egress_usd=0.09))
+    assert {where: round((brought[where] or 0) - (usd or 0)) for where, usd in costs(found).items()} == {
+        "SageMaker": 0,
+        "EC2 us-east-1": 0,
+        "GCP us-central1": 90,
+        "Azure eastus": 90,
+    }
 
 
 def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> None:

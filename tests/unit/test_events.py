@@ -104,3 +104,9 @@ def test_without_a_time_the_request_is_the_identity() -> None:
 )
 def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) -> None:
     assert at(**asked).within(("us-east-1", "us-west-2")) == where  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("forged", ["account", "accounts", "role", "external_id"])
+def test_an_event_cannot_send_a_function_into_another_account(forged: str) -> None:
+    with pytest.raises(MalformedEventError, match=forged):
+        read({forged: "210987654321"}, SweepEvent, NOW)

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Change, Kept, Target, Verdict
-from ml_janitor.core.results import Report, Result
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain
 from ml_janitor.report.html import html
 from ml_janitor_cli.screen import console
@@ -294,6 +294,18 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.Mon
 
     assert "\x1b[1m" in screen.getvalue()
     assert "\x1b" not in drawn(full())
+
+
+def test_what_is_not_complete_in_several_accounts_is_said_account_by_account() -> None:
+    def at(detector: str, account: str, region: str, error: str | None) -> Sweep:
+        return replace(sweep(detector, error=error, region=region), account=account)
+
+    closed = [at(name, "1", region, "no role") for name in ("lamps", "shelf") for region in ("east", "west")]
+    partly = [at("lamps", "2", "east", "no role"), at("shelf", "2", "east", None)]
+    shown = " ".join(drawn(Report(time=NOW, account=None, sweeps=(*closed, *partly))).split())
+
+    assert "2 accounts east, west" in shown
+    assert "Not complete: 5 of 6 sweeps every detector in 1 east, west; lamps in 2 east no role" in shown
 
 
 def test_hostile_text_is_written_out_everywhere() -> None:

@@ -44,6 +44,9 @@ def create_training_job(call: Call) -> dict[str, Any]:
     now = clock.now()
     limit = DEFAULT_LIMIT | (call.params.get("StoppingCondition") or {})
     if runner is not None and is_script(call.params):
+        resources = call.params.get("ResourceConfig") or {}
+        if not resources.get("InstanceType") or resources.get("InstanceCount") != 1:
+            raise rejected("The sandbox runs training jobs on one instance of a given type.")
         created = create(call, TRAINING, RUNNING, StoppingCondition=limit, **pool_of_new(call))
         runner.start(call, created)
         return {"TrainingJobArn": created.arn}

@@ -1,0 +1,134 @@
+"""`janitor estimate batching`: one by one against batches, from latencies that are typed or measured."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ml_janitor_cli import edge, estimates, prompts
+from ml_janitor_cli.estimate_view import Instance, Price, Region, answer, hourly
+from ml_janitor_cli.measuring import Latencies, Payload, find, measured, planned
+
+clock = time.perf_counter
+NO_BATCH = (
+    "how a model takes several requests at once is its own: give --batch-payload FILE with --batch of them,"
+    " or --batch-ms as you measured it"
+)
+
+
+def batching(
+    ctx: typer.Context,
+    *,
+    one: Annotated[
+        float | None, typer.Option("--one-ms", metavar="MS", help="Measured, of one request alone.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", help="Requests of a batch.")] = None,
+    batch_ms: Annotated[float | None, typer.Option(metavar="MS", help="Measured, of that batch.")] = None,
+    instance: Instance = None,
+    price: Price = None,
+    cache_hits: Annotated[float, typer.Option(metavar="SHARE", help="That a cache answers.")] = 0.0,
+    quantised: Annotated[
+        float, typer.Option(metavar="TIMES", help="How many times as fast the quantised model is.")
+    ] = 1.0,
+    measure: Annotated[
+        str | None, typer.Option(metavar="ENDPOINT", help="Ask this endpoint, after saying what that costs.")
+    ] = None,
+    payload: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One request, in the model's own format.")
+    ] = None,
+    batch_payload: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="--batch requests at once, in its own format.")
+    ] = None,
+    requests: Annotated[int, typer.Option(metavar="N", help="To send in all, 200 at most.")] = 60,
+    network_ms: Annotated[
+        float, typer.Option(metavar="MS", help="Of each latency, on the way and not in the model.")
+    ] = 0.0,
+    content_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Of the payloads; else by the file's name.")
+    ] = None,
+    component: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The inference component to ask.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Send the requests without asking.")] = False,
+    region: Region = None,
+    profile: edge.Profile = None,
+    as_json: edge.Json = False,
+) -> int:
+    """
+    Requests one by one against batches, a cache and a quantised model.
+
+    With --measure, the latencies come from requests that are sent to an endpoint with your credentials, which
+    need sagemaker:InvokeEndpoint, DescribeEndpoint, DescribeEndpointConfig and ListEndpoints.
+
+    \b
+    Examples:
+      janitor estimate batching --instance ml.g5.xlarge --one-ms 12 --batch 16 --batch-ms 40
+      janitor estimate batching --measure ranker --payload one.json --batch 16 --batch-payload sixteen.json
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    if not 0 <= network_ms < math.inf:
+        raise edge.Refused("--network-ms is 0 or more")
+    if measure is None:
+        found = _typed(one, batch, batch_ms, [payload, batch_payload])
+    else:
+        payloads = _payloads(one, batch, batch_ms, [payload, batch_payload], content_type)
+        setup = edge.setup(ctx, None, None, profile=profile)
+        where = setup.regions([region] if region else None)[0]
+        plan = planned(find(setup, measure, where), payloads, requests)
+        if price is None and instance is None:
+            price, instance = plan.endpoint.serverless_usd, plan.endpoint.instance
+        hourly(instance, price)  # an unknown price is refused before anything is sent
+        typer.echo(plan.words(), err=True)
+        if not yes and not prompts.agreed("Send them?"):
+            typer.echo("Nothing was sent.", err=True)
+            return 0
+        found = measured(setup, plan, component, clock).latencies(batch or 1, batch_ms, network_ms)
+    return answer(
+        "batching",
+        lambda: found.shown_in(
+            lambda: estimates.batching(
+                hourly_usd=hourly(instance, price),
+                one_ms=found.one_ms,
+                batch=found.batch,
+                batch_ms=found.batch_ms,
+                cache_hits=cache_hits,
+                quantised=quantised,
+            )
+        ),
+        as_json=as_json,
+    )
+
+
+def _typed(
+    one: float | None, batch: int | None, batch_ms: float | None, files: Sequence[Path | None]
+) -> Latencies:
+    """The latencies as they were typed. Raises Refused."""
+    if one is None or batch is None or batch_ms is None:
+        raise edge.Refused("give --one-ms, --batch and --batch-ms, or --measure ENDPOINT")
+    if any(files):
+        raise edge.Refused("--payload and --batch-payload are for --measure ENDPOINT")
+    return Latencies(one_ms=one, batch=batch, batch_ms=batch_ms)
+
+
+def _payloads(
+    one: float | None,
+    batch: int | None,
+    batch_ms: float | None,
+    files: Sequence[Path | None],
+    kind: str | None,
+) -> list[Payload]:
+    """What to send: one request, and where its latency is not typed, a batch. Raises Refused."""
+    single, several = files
+    if one is not None:
+        raise edge.Refused("--one-ms is what --measure measures: give one of the two")
+    if single is None:
+        raise edge.Refused("--measure needs --payload FILE: one request, in the model's own format")
+    if batch is None or (batch_ms is None) == (several is None):
+        raise edge.Refused(NO_BATCH)
+    if batch < 1:
+        raise edge.Refused("a batch has at least 1 request")
+    return [Payload.read(path, kind) for path in files if path is not None]

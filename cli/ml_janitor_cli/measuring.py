@@ -1,0 +1,230 @@
+"""
+Measures how long an endpoint takes for one request, and for a batch of them, by asking it.
+
+Requests go one after the other, single ones and batches in turn, each tried once. That costs something, and
+counts as use of the endpoint: `Plan.words` say both before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ml_janitor.aws.answers import failure, refused_as
+from ml_janitor.aws.boto_client import AGENT, make_client
+from ml_janitor.config.layers import nearest
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimates import Estimate, Figure
+from ml_janitor_cli.failures import FailedError, one_line_about
+
+MOST_REQUESTS = 200
+MOST_SECONDS = 60.0
+"""That a model may take to answer (API reference of InvokeEndpoint)."""
+
+MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
+"""Of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer guide)."""
+
+GB_SECOND_USD, GB_USD = 0.00002, 0.016
+"""Serverless inference's second of a GB of memory, and a GB of data, in us-east-1 (price list, 2026)."""
+
+TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+    ".txt": "text/plain",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What is sent: a file's bytes, and how many requests they stand for."""
+
+    body: bytes
+    kind: str
+    size: int = 1
+
+    @classmethod
+    def read(cls, path: Path, kind: str | None, size: int = 1) -> Payload:
+        """The payload in a file; its content type is *kind*, else by the file's name. Raises Refused."""
+        try:
+            body = path.read_bytes()
+        except OSError as error:
+            raise edge.Refused(f"{path} cannot be read: {error}") from error
+        if not body:
+            raise edge.Refused(f"{path} is empty: a payload is what the model is asked")
+        return cls(body=body, kind=kind or TYPES.get(path.suffix, "application/octet-stream"), size=size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """What a measurement needs to know of an endpoint; *memory_gb* is that of serverless inference."""
+
+    name: str
+    region: str
+    instance: str | None = None
+    instances: int = 1
+    memory_gb: float | None = None
+
+    @property
+    def serverless_usd(self) -> float | None:
+        """An hour of it, computing, if it is serverless."""
+        return None if self.memory_gb is None else self.memory_gb * GB_SECOND_USD * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be sent to which endpoint: *requests* in all, those that only warm up included."""
+
+    endpoint: Endpoint
+    payloads: Sequence[Payload]
+    requests: int
+
+    def words(self) -> str:
+        """What it costs, and what else it does."""
+        at, sent = self.endpoint, sum(len(one.body) for one in self.turns())
+        first = (
+            f"This sends {self.requests} requests ({sent / 1000:,.1f} kB in all) to {at.name} in {at.region}."
+        )
+        if at.memory_gb is None:
+            on = f"{at.instances} x {at.instance}" if at.instance else "Its instances"
+            cost = f"{on} cost the same with them: only data is added, $0.016 for a GB in or out."
+        else:
+            most = self.requests * MOST_SECONDS * at.memory_gb * GB_SECOND_USD
+            cost = (
+                f"Serverless inference takes ${GB_SECOND_USD:.5f} for a second of each of {at.memory_gb:g}"
+                f" GB, ${most:.2f} if each request took the longest allowed, and $0.016 for a GB of data."
+            )
+        return f"{first} {cost} They count as use: its idle time begins anew."
+
+    def turns(self) -> list[Payload]:
+        """One payload after the other, in turn."""
+        return [self.payloads[number % len(self.payloads)] for number in range(self.requests)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latencies:
+    """Milliseconds of one request alone and of a *batch* of them; *figures* are those that were measured."""
+
+    one_ms: float
+    batch: int
+    batch_ms: float
+    figures: tuple[Figure, ...] = ()
+
+    def shown_in(self, make: Callable[[], Estimate]) -> Estimate:
+        """The estimate with what was measured; that a batch is slower is then an answer, and no mistake."""
+        if not self.figures:
+            return make()
+        if self.batch_ms > self.batch * self.one_ms:
+            made = Estimate((), f"Do not batch: {self.batch} requests at once took longer than one by one.")
+        else:
+            made = make()
+        without = "the way to the endpoint, unless --network-ms takes it off"
+        return replace(
+            made,
+            figures=(*self.figures, *made.figures),
+            without=f"{without}; {made.without}" if made.without else without,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Seconds of each request that was counted, by the payload it had: one request, and perhaps a batch."""
+
+    seconds: Sequence[Sequence[float]]
+
+    def latencies(self, batch: int, batch_ms: float | None, network_ms: float) -> Latencies:
+        """The medians without *network_ms*; *batch_ms* is that of a batch that was not measured here."""
+        medians = [median(one) * 1000 - network_ms for one in self.seconds]
+        if min(medians) <= 0:
+            raise edge.Refused(f"--network-ms {network_ms:g} is more than a whole request took")
+        figures = (
+            Figure(f"measured_{name}_{word}_ms", f"measured, {words}, {word}", at(seconds) * 1000, "ms")
+            for (name, words), seconds in zip(PAYLOADS, self.seconds, strict=False)
+            for word, at in (("fastest", min), ("median", median), ("slowest", max))
+        )
+        many = medians[1] if batch_ms is None else batch_ms
+        return Latencies(one_ms=medians[0], batch=batch, batch_ms=many, figures=tuple(figures))
+
+
+PAYLOADS = (("one", "one request"), ("batch", "a batch"))
+
+
+def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
+    """The endpoint, if it can be measured. Raises Refused and FailedError."""
+    sagemaker = make_client(setup.session, "sagemaker", region, setup.attempts)
+    with one_line_about(f"{name} could not be looked at"):
+        try:
+            found = sagemaker.describe_endpoint(EndpointName=name)
+        except sagemaker.exceptions.ClientError as error:
+            if not refused_as(error, ("ValidationException",), "could not find"):
+                raise
+            pages = sagemaker.get_paginator("list_endpoints").paginate()
+            known = [one["EndpointName"] for page in pages for one in page["Endpoints"]]
+            raise edge.Refused(f"no endpoint in {region} is called {name}{nearest(name, known)}") from None
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    if found["EndpointStatus"] != "InService":
+        raise FailedError(f"{name} is {found['EndpointStatus']}: it can be measured when it is InService")
+    if "AsyncInferenceConfig" in found:
+        raise edge.Refused(f"{name} is asynchronous: it answers to S3, and no latency can be measured")
+    variants = config["ProductionVariants"]
+    if len(variants) > 1:
+        raise edge.Refused(f"{name} has {len(variants)} variants, any of which may answer: measure one alone")
+    variant, running = variants[0], found["ProductionVariants"][0]
+    if serverless := variant.get("ServerlessConfig"):
+        return Endpoint(name=name, region=region, memory_gb=serverless["MemorySizeInMB"] / 1024)
+    return Endpoint(
+        name=name,
+        region=region,
+        instance=variant.get("InstanceType"),
+        instances=running.get("CurrentInstanceCount", 1),
+    )
+
+
+def planned(endpoint: Endpoint, payloads: Sequence[Payload], requests: int) -> Plan:
+    """The measurement. Raises Refused for too many requests, too few, or too large ones."""
+    if not 2 * len(payloads) <= requests <= MOST_REQUESTS:
+        raise edge.Refused(f"--requests: expected {2 * len(payloads)} to {MOST_REQUESTS}, got {requests}")
+    most = MOST_BYTES if endpoint.memory_gb is None else MOST_SERVERLESS_BYTES
+    for one in payloads:
+        if len(one.body) > most:
+            size = f"{len(one.body) / 1024**2:,.1f} MB"
+            raise edge.Refused(
+                f"a payload of {size} is too large: {endpoint.name} takes {most // 1024**2} MB"
+            )
+    return Plan(endpoint=endpoint, payloads=payloads, requests=requests)
+
+
+def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callable[[], float]) -> Measured:
+    """
+    How long each request takes from here, the answer read. The first of each payload warms up.
+
+    Raises FailedError at the first request that fails; none is tried again, because a retry is no latency.
+    """
+    from botocore.config import Config
+
+    config = Config(
+        user_agent_extra=AGENT,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=5,
+        read_timeout=MOST_SECONDS + 10,
+    )
+    runtime = setup.session.client("sagemaker-runtime", region_name=plan.endpoint.region, config=config)
+    more: dict[str, Any] = {} if component is None else {"InferenceComponentName": component}
+    took: list[list[float]] = [[] for _ in plan.payloads]
+    for number, payload in enumerate(plan.turns()):
+        began = clock()
+        try:
+            answer = runtime.invoke_endpoint(
+                EndpointName=plan.endpoint.name, Body=payload.body, ContentType=payload.kind, **more
+            )
+            answer["Body"].read()
+        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+            if (words := failure(error)) is None:
+                raise
+            sent = f"request {number + 1} of {plan.requests}"
+            raise FailedError(f"{sent} failed, and nothing more was sent: {words}") from error
+        took[number % len(plan.payloads)].append(clock() - began)
+    return Measured(seconds=[one[1:] for one in took])
