@@ -111,9 +111,10 @@ def hosted(url: str, files: Path, settings: str) -> Host:
 
 
 def files_of(name: str) -> list[str]:
-    """The files of events/ that the function of that name is invoked with."""
+    """The files of events/ that the function of that name is invoked with; first what shows it everything."""
     all_of_them = name in {IN_EVERY_RUN, *OF_ALL}
-    return [file for file in FILES if all_of_them or file not in LIKE_SCHEDULED]
+    files = [file for file in FILES if all_of_them or file not in LIKE_SCHEDULED]
+    return sorted(files, key=lambda file: file != "scheduled")
 
 
 def every_event(name: str, host: Host) -> Iterator[Step]:
