@@ -73,7 +73,7 @@ kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
 	@touch $@
 
 kit: setup ## Train in the sandbox what the kit launches, interrupted and undisturbed, and compare losses and bills
-	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py
+	$(BIN)/janitor sandbox --empty --run-jobs --speed 120 -- $(BIN)/python docs/kit_run.py $(or $(PICTURE),kit-loss.svg)
 
 kit-test: kit/.venv/.made ## Run the kit's tests, in kit/.venv
 	cd kit && .venv/bin/python -m pytest -n 2 -q
@@ -165,5 +165,5 @@ dist: setup ## Build the wheel and the source distribution into dist/
 	$(BIN)/uv build --quiet --python $(BIN)/python --no-build-isolation --no-build-logs
 
 clean: ## Remove everything that was made
-	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html
+	rm -rf .venv kit/.venv kit/bench/.venv kit/dist .build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out report.json report.html kit-loss.svg
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,8 +1,8 @@
 """
 Runs the kit's example in the sandbox, once undisturbed and once interrupted, and compares both: `make kit`.
 
-Prints what each was billed, and draws docs/images/kit-loss.svg: the loss of each epoch in both, and where
-the interrupted one began again.
+Prints what each was billed, and draws into the file that is its argument the loss of each epoch in both, and
+where the interrupted one began again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from ml_janitor_sandbox.control import Control
 
 ROOT = Path(__file__).parent.parent
 JOB = ROOT / "kit" / "examples" / "churn" / "job.toml"
-PICTURE = ROOT / "docs" / "images" / "kit-loss.svg"
 GROUP = "/aws/sagemaker/TrainingJobs"
 INTERRUPT_AFTER = (3, 10)
 """The spot instance is taken away when these epochs are over."""
@@ -54,7 +53,7 @@ class Trained:
         return [int(line.split()[-1]) for line in self.log if line.startswith("begins at step")]
 
 
-def main() -> int:
+def main(drawing: Path) -> int:
     """Run both jobs, say how they compare, and draw the picture; 1 if the losses differ."""
     control = Control(os.environ["AWS_ENDPOINT_URL"])
     control.set_durations({"training.capacity": 300})
@@ -67,8 +66,8 @@ def main() -> int:
     if calm.losses != spot.losses or len(spot.begins) != len(INTERRUPT_AFTER) + 1:
         print("\n".join([*calm.log, "", *spot.log]))
         return 1
-    PICTURE.write_text(picture(calm.losses, [step / EXAMPLES - 1 for step in spot.begins[1:]]))
-    print(f"The same loss in each of {len(calm.losses)} epochs, bit for bit: {PICTURE.relative_to(ROOT)}")
+    drawing.write_text(picture(calm.losses, [step / EXAMPLES - 1 for step in spot.begins[1:]]))
+    print(f"The same loss in each of {len(calm.losses)} epochs, bit for bit: {drawing}")
     return 0
 
 
@@ -207,4 +206,4 @@ def picture(losses: Sequence[float], interrupted: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Path(sys.argv[1])))

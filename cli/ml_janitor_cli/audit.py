@@ -33,7 +33,7 @@ from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
 from ml_janitor_cli.failures import FailedError, ending_at_once
-from ml_janitor_cli.organization import organization_sweeps
+from ml_janitor_cli.organization import organization_regions, organization_sweeps
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
 
@@ -116,7 +116,7 @@ def audit(
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
     detectors = edge.detectors_from(names, setup.settings)
-    regions = () if organization else setup.regions(region)
+    regions = organization_regions(setup, region) if organization else setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
     most = setup.settings.bill.max_requests
     check_outputs(json=json, slack=slack, files=files)
@@ -127,7 +127,7 @@ def audit(
 
     with ending_at_once():
         if organization:
-            audited = Audited(*organization_sweeps(setup, detectors, region or ()))
+            audited = Audited(*organization_sweeps(setup, detectors, regions))
         else:
             audited = swept(setup, detectors, regions)
         charged = read_bill_too(setup, regions, audited.report) if bill else None

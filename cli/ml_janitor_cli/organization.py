@@ -86,20 +86,25 @@ class Janitor:
         return member_session(sts, self.setup.session, role, self.setup.settings.organization.external_id)
 
 
+def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
+    """Where to look: *flags*, else the section's regions; none for every enabled one. Raises Refused."""
+    named = flags or setup.settings.organization.regions
+    return setup.regions(named) if named else ()
+
+
 def organization_sweeps(
     setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
 ) -> tuple[Report, Sequence[str]]:
     """
     The report over all accounts, and why its prices did not come from the Price List API.
 
-    Every account that was listed has sweeps in it: those that could not be done have an error. *regions* come
-    before those of the settings; without either, every enabled one is looked at.
+    Every account that was listed has sweeps in it: those that could not be done have an error. Without
+    *regions*, every enabled one is looked at.
     """
     with progress("listing the accounts") as say:
         janitor = Janitor.of(setup)
         listed = janitor.accounts()
         prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
-        wanted = tuple(dict.fromkeys(regions or setup.settings.organization.regions))
         ended: list[str] = []
         notes: list[str] = []
         say(f"0 of {len(listed)} accounts")
@@ -107,10 +112,10 @@ def organization_sweeps(
         def look(account: str) -> Sequence[Sweep]:
             try:
                 return account_sweeps(
-                    janitor, account, detectors, wanted, prices=prices, pool=pool, note=notes.append
+                    janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
                 )
             except Exception as error:  # one account must not hide the others
-                return unread(account, detectors, wanted, error=describe(error))
+                return unread(account, detectors, regions, error=describe(error))
             finally:
                 ended.append(account)
                 say(f"{len(ended)} of {len(listed)} accounts; {account} is done")

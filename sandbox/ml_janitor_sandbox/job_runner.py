@@ -85,7 +85,8 @@ class JobRunner:
     def interrupt(self, arn: str) -> None:
         """Take a spot job's instance away. Raises ValueError if none of that ARN runs on spot."""
         run = self._runs.get(arn)
-        if run is None or not run.spot or not self._end(arn, Ending.INTERRUPTED):
+        waits = run is not None and run.seen()[-1] == Ending.INTERRUPTED.value
+        if run is None or waits or not run.spot or not self._end(arn, Ending.INTERRUPTED):
             raise ValueError(f"no spot job {arn} runs here")
 
     def _end(self, arn: str, ending: Ending) -> bool:
@@ -157,6 +158,7 @@ class Run:
             number = 1
             while (ending := self._attempt(number)) is Ending.INTERRUPTED:
                 back = clock.now() + progress.takes("training.capacity")
+                self.lines = []
                 self._become("Interrupted")
                 if (waited := self._await_capacity(back)) is not None:
                     self._over("Stopped", waited)
@@ -334,8 +336,6 @@ class Run:
 
     def _log(self, process: subprocess.Popen[bytes]) -> None:
         """Everything that the program prints, as log events at the sandbox's time."""
-        with self.changed:
-            self.lines = []
         stream = f"{self._job.name}/{HOST}-{clock.millis() // 1000}"
         assert process.stdout is not None  # noqa: S101 - for the type checker
         with process.stdout as printed:

@@ -220,6 +220,8 @@ def test_spot_waits_no_longer_than_it_may(trainer: Trainer) -> None:
     trainer.runner.await_log(arn, "resumed")
     trainer.box.interrupt(arn)
     trainer.runner.await_status(arn, "Interrupted")
+    with pytest.raises(SandboxError, match="no spot job"):
+        trainer.box.interrupt(arn)
 
     trainer.box.set_durations({"training.capacity": 10**9})
     trainer.box.set_clock(NOW + timedelta(hours=10))

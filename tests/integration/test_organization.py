@@ -14,7 +14,7 @@ import pytest
 from commands import Janitor, Ran
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.organization import member_session
+from ml_janitor.aws.organization import accounts, member_session
 from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
@@ -289,3 +289,30 @@ def test_the_account_that_manages_deploys_the_template_itself(two: Organization,
     assert "aws cloudformation deploy --stack-name ml-janitor-member" in ran.flat
     assert f"# in {ACCOUNT}" in ran.flat
     assert "stack-instances" not in ran.flat
+
+
+def test_closed_accounts_are_left_out_and_a_listing_that_broke_off_is_none(
+    box: Control, two: Organization, audit: Any
+) -> None:
+    first, second = two.members
+    client = boto3.client("organizations", region_name=REGION)
+    client.close_account(AccountId=first)
+    assert accounts(client, units=[], without=[ACCOUNT]) == [second]
+
+    roles = granted(two)
+    box.fault("organizations", "ListAccounts", "drop", times=9)
+    ran: Ran = audit(two, roles)
+    assert (ran.status, ran.out) == (1, "")
+    assert "the accounts could not be listed" in ran.err
+
+
+def test_a_misspelt_region_is_refused_where_it_would_look_like_one_without_waste(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for args in (("--region", "eu-wset-1"), ("--set", 'organization.regions=["eu-wset-1"]')):
+        ran = janitor("audit", "--organization", *args)
+        assert (ran.status, ran.out) == (2, "")
+        assert "AWS has no region eu-wset-1 that this version knows; did you mean eu-west-1?" in ran.err
+    ran = janitor("audit", "--organization")
+    assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
