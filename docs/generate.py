@@ -68,11 +68,22 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 """Settings without which a detector reads less, has no acts, or undoes less."""
 
 
+INSIDE = "--inside"
+OF_SANDBOX = ("AWS_", "JANITOR_")
+SANDBOX = (str(Path(sys.executable).parent / "janitor"), "sandbox", "--")
+
+
 def main() -> int:
-    """Write or check every page."""
+    """Write or check every page, all in one sandbox with the demo account, in which this runs once more."""
+    if INSIDE not in sys.argv[1:]:
+        again = [sys.executable, __file__, INSIDE, *sys.argv[1:]]
+        return subprocess.run([*SANDBOX, *again], check=False).returncode  # noqa: S603 - our own program
     check = "--check" in sys.argv[1:]
     if not check:
-        for path, text in [*pages(), nights(sandboxed(sys.executable, "-m", "ml_janitor_sandbox.night"))]:
+        night = printed(
+            *SANDBOX, sys.executable, "-m", "ml_janitor_sandbox.night"
+        )  # which changes its account
+        for path, text in [*pages(), nights(night)]:
             path.write_text(text)
         return 0
     stale = [path for path, text in pages() if path.read_text() != text]
@@ -101,7 +112,7 @@ def pages() -> list[tuple[Path, str]]:
         },
         docs / "policies.md": {"policies": policies()},
         docs / "case-study.md": {
-            "table": sandboxed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
+            "table": printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
             "answer": session(BILL),
             "plan": plan(),
         },
@@ -314,7 +325,7 @@ def shown(value: object) -> str:
 def session(command: Sequence[str], *, account: bool = True) -> str:
     """The real output of *command*, which begins with `janitor`; with *account*, on the demo account."""
     program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
-    said = sandboxed(*program) if account else printed(*program)
+    said = printed(*program, account=account)
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
 
 
@@ -328,7 +339,7 @@ def policies() -> str:
     """What `janitor policies write` says where there is no janitor.toml, which is not where the docs are."""
     janitor = Path(sys.executable).parent / POLICIES[0]
     with TemporaryDirectory() as empty:
-        said = printed(str(janitor), *POLICIES[1:], where=Path(empty))
+        said = printed(str(janitor), *POLICIES[1:], where=Path(empty), account=False)
     return f"```console\n$ {' '.join(POLICIES)}\n{said}\n```"
 
 
@@ -337,16 +348,12 @@ def shortened(session: str) -> str:
     return "\n\n".join([*session.split("\n\n")[:PARAGRAPHS], "  ...\n```"])
 
 
-def sandboxed(*command: str) -> str:
-    """What *command* prints in a sandbox with the demo account."""
-    return printed(str(Path(sys.executable).parent / "janitor"), "sandbox", "--", *command)
-
-
-def printed(*command: str, where: Path = ROOT) -> str:
-    """What *command* prints in a pipe of 100 columns."""
+def printed(*command: str, where: Path = ROOT, account: bool = True) -> str:
+    """What *command* prints in a pipe of 100 columns; with *account*, of the demo account around this."""
+    own = {name: value for name, value in os.environ.items() if account or not name.startswith(OF_SANDBOX)}
     done = subprocess.run(  # noqa: S603 - our own program
         command,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+        env={**own, "COLUMNS": "100", "NO_COLOR": "1"},
         cwd=where,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ import botocore_once
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
+from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.progress import DEFAULTS
 from ml_janitor_sandbox.server import Sandbox
@@ -91,6 +92,16 @@ def box(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Control:
     control.set_durations({"*": 0})
     monkeypatch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
     return control
+
+
+def seed_demo(control: Control) -> None:
+    """The demo account, and nothing else; a worker seeds it once, and its durations stay as they are."""
+    durations = control.durations()
+    if control.restore("demo") is None:
+        control.set_durations(DEFAULTS)
+        demo.seed(control.url)
+        control.keep("demo")
+    control.set_durations(durations)
 
 
 @pytest.fixture

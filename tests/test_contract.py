@@ -16,13 +16,12 @@ from policy_sentry.querying.actions import get_actions_with_access_level
 from policy_sentry.querying.all import get_all_actions
 
 import rarities
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, seed_demo
 from deeds import IAM_NAMES
 from ml_janitor.aws.account import opened
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import Detector
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from rarities import shadow_test
@@ -177,7 +176,7 @@ def read_only(_sandbox: Sandbox) -> Control:
 
 def seeded(box: Control, session: boto3.Session) -> Control:
     """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, locks."""
-    demo.seed(box.url)
+    seed_demo(box)
     rarities.monitoring(session, box, "churn-xgb-blue")
     rarities.traffic(box)
     rarities.repeats(session, box)

@@ -30,6 +30,7 @@ from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.progress import durations
+from ml_janitor_sandbox.snapshots import Snapshot
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 
 type Handler = Callable[[dict[str, Any]], Any]
@@ -42,6 +43,7 @@ class Admin:
     def __init__(self, ledger: Ledger, gate: Gate) -> None:
         self._ledger = ledger
         self._gate = gate
+        self._snapshots: dict[str, tuple[Snapshot, Any]] = {}
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
@@ -51,6 +53,8 @@ class Admin:
             ("POST", "revive"): _revive,
             ("POST", "interruptions"): _interrupt,
             ("POST", "reset"): self._reset,
+            ("POST", "snapshots"): self._keep,
+            ("POST", "restore"): self._restore,
             ("POST", "faults"): self._fault,
             ("GET", "faults"): lambda _: ledger.listed(),
             ("DELETE", "faults"): self._clear_faults,
@@ -108,6 +112,18 @@ class Admin:
         self._ledger.clear()
         self._gate.clear()
         return {}
+
+    def _keep(self, given: dict[str, Any]) -> dict[str, Any]:
+        self._snapshots[given["name"]] = Snapshot.take(), given["about"]
+        return {}
+
+    def _restore(self, given: dict[str, Any]) -> dict[str, Any]:
+        if given["name"] not in self._snapshots:
+            return {}
+        snapshot, about = self._snapshots[given["name"]]
+        self._reset({})
+        snapshot.restore()
+        return {"about": about}
 
     def _roles(self, given: dict[str, Any]) -> dict[str, Any]:
         self._gate.install(given["roles"], enforce=bool(given["enforce"]))

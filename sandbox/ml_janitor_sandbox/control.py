@@ -71,6 +71,19 @@ class Control:
         """An empty account, no faults, no calls, and the default time."""
         self._ask("POST", "reset", {})
 
+    def keep(self, name: str, **about: Any) -> None:
+        """Remember the account under this name: all that is in it, its time, and what to know *about* it."""
+        self._ask("POST", "snapshots", {"name": name, "about": about})
+
+    def restore(self, name: str) -> dict[str, Any] | None:
+        """
+        Have the account again that was kept under that name; no faults, no calls and no roles.
+
+        What was said *about* it then, or None if none was kept: then nothing happens.
+        """
+        about: dict[str, Any] | None = self._ask("POST", "restore", {"name": name}).get("about")
+        return about
+
     def fault(self, service: str, operation: str, kind: str, **rule: Any) -> None:
         """Make matching requests fail or wait; see `ml_janitor_sandbox.faults.Fault` for its fields."""
         named = {"service": service, "operation": operation, "kind": kind}

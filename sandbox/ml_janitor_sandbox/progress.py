@@ -88,9 +88,9 @@ def becomes(where: Place, resource: Resource, what: str, **members: Any) -> None
 
 def vanishes(where: Place, resource: Resource, what: str) -> None:
     """When the time that *what* takes is over, there is no such resource."""
-    stored = state.of(SageMakerStore, where).of(resource.kind)
 
     def change(one: Resource, _: dt.datetime) -> None:
+        stored = state.of(SageMakerStore, where).of(one.kind)
         if stored.get(one.name) is one:
             del stored[one.name]
 

@@ -36,6 +36,10 @@ class Kind:
     duplicate: tuple[str, str] = ("ResourceInUse", "Resource {arn} already exists.")
     """Error code and message when the name is taken."""
 
+    def __deepcopy__(self, _: object) -> Kind:
+        """There is one of each; it is compared by identity."""
+        return self
+
     @property
     def name_member(self) -> str:
         return f"{self.noun}Name"

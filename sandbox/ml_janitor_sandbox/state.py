@@ -44,6 +44,18 @@ def every[T](kind: type[T]) -> Iterator[tuple[str, str, T]]:
     return ((account, region, one) for (of, account, region), one in list(_kept.items()) if of is kind)
 
 
+def held() -> dict[tuple[type[Any], str, str], Any]:
+    """All that is remembered."""
+    return dict(_kept)
+
+
+def hold(held: dict[tuple[type[Any], str, str], Any]) -> None:
+    """Remember this, and nothing else."""
+    with LOCK:
+        _kept.clear()
+        _kept.update(held)
+
+
 def clear() -> None:
     """Forget everything."""
     with LOCK:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesi
         return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables), checked=whole)
 
     return made
+
+
+def alone(name: str, section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The tables where one detector alone is deployed: such a stack is made in a fraction of the time."""
+    return {one.name: section if one.name == name else {"enabled": False} for one in DETECTORS}
 
 
 def construct(name: str) -> str:
@@ -281,7 +286,7 @@ def test_no_role_may_be_passed_but_those_that_are_listed(
 def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
     def functions(armed_until: str) -> set[str]:
         section = {"act_in": [ACCOUNT], "armed_until": armed_until}
-        settings = Settings.parse({"janitor": BUTTONS, "detectors": {"idle-notebooks": section}})
+        settings = Settings.parse({"janitor": BUTTONS, "detectors": alone("idle-notebooks", section)})
         stack = synthesise(tmp_path / armed_until, settings)
         return {name[:4] for name in stack.of_type("AWS::Lambda::Function")}
 
@@ -292,7 +297,7 @@ def test_undo_powers_outlive_the_arms_for_undo_days(tmp_path: Path) -> None:
 
 def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing_else(tmp_path: Path) -> None:
     section = {"armed_until": "2026-09-06"}
-    settings = Settings.parse({"janitor": BUTTONS, "detectors": {"idle-notebooks": section}})
+    settings = Settings.parse({"janitor": BUTTONS, "detectors": alone("idle-notebooks", section)})
 
     stack = synthesise(tmp_path, settings)
 
@@ -350,7 +355,7 @@ def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
     tmp_path: Path, section: dict[str, Any], places: list[str]
 ) -> None:
     janitor = {**BUTTONS, "regions": ["eu-west-1", "us-east-1"]}
-    settings = Settings.parse({"janitor": janitor, "detectors": {"idle-notebooks": section}})
+    settings = Settings.parse({"janitor": janitor, "detectors": alone("idle-notebooks", section)})
 
     stack = synthesise(tmp_path, settings)
 
@@ -405,7 +410,7 @@ def test_a_press_that_cannot_be_taken_raises_an_alarm(stack_of: Callable[..., Sy
 
 def test_a_small_account_reserves_nothing_for_slack(tmp_path: Path) -> None:
     settings = Settings.parse(
-        {"janitor": {**BUTTONS, "slack_concurrency": 0}, "detectors": {"idle-notebooks": ARMS}}
+        {"janitor": {**BUTTONS, "slack_concurrency": 0}, "detectors": alone("idle-notebooks", ARMS)}
     )
 
     functions = synthesise(tmp_path, settings).of_type("AWS::Lambda::Function").values()

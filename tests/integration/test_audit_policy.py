@@ -11,13 +11,12 @@ import pytest
 
 import rarities
 from commands import Janitor, Ran
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, REGION, seed_demo
 from declared import covers, granted, without
 from ml_janitor.aws.arns import Arn
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Condition, allow
 from ml_janitor_cli.audit_policy import LIMIT, document, policies, size, statements
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.iam import IamControl
@@ -33,7 +32,7 @@ WORLDS: dict[str, tuple[str, ...]] = {"closed": (), "contents": ("--set", CONTEN
 def account(_sandbox: Sandbox) -> Iterator[str]:
     """The demo account and its rarities, made once: an audit changes nothing."""
     Control(_sandbox.url).reset()
-    demo.seed(_sandbox.url)
+    seed_demo(Control(_sandbox.url))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
         session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)

@@ -14,10 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
-from conftest import REGION
+from conftest import REGION, seed_demo
 from ml_janitor.bill.reading import READS
 from ml_janitor.report.bill_json import schema
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
@@ -65,7 +64,7 @@ def lines(ran: Ran) -> str:
 def test_the_demo_s_jump_is_explained_with_resources_owners_and_dollars(
     janitor: Janitor, box: Control
 ) -> None:
-    demo.seed(box.url)
+    seed_demo(box)
 
     ran = janitor("bill", *HERE)
 

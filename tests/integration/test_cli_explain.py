@@ -11,12 +11,11 @@ import boto3
 import pytest
 
 from commands import Janitor, refused
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, seed_demo
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -222,7 +221,7 @@ def test_every_verdict_of_the_demo_account_is_explained_with_sources(
     box: Control, janitor: Janitor, aws: Any
 ) -> None:
     """One finding and one kept resource of each detector, judged alone as in its sweep."""
-    demo.seed(box.url)
+    seed_demo(box)
     settings = Settings.load()
     judged = [sweep(detector, aws, now=NOW, policy=settings.policy) for detector in settings.enabled()]
     samples = [

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, seed_demo
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.settings import Settings
@@ -37,7 +37,7 @@ every_detector = pytest.mark.parametrize("detector", KNOWN, ids=lambda detector:
 def report(_sandbox: Sandbox) -> Report:
     """One audit for all tests here, which only read it; with everything at its default."""
     Control(_sandbox.url).reset()
-    demo.seed(_sandbox.url)
+    seed_demo(Control(_sandbox.url))
     session = boto3.Session("AKIASANDBOX", "sandbox", region_name=REGION)
     settings = Settings.load(overrides=[f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}"]'])
     with pytest.MonkeyPatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -32,6 +33,18 @@ from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
 """A Tuesday morning: every schedule has run since the day before, the weekly ones this week."""
+
+DEPLOYED = (
+    "duplicate-artifacts",
+    "hung-training-jobs",
+    "idle-endpoints",
+    "idle-notebooks",
+    "untagged-resources",
+)
+"""In most tests: the other detectors' functions are looked at in the same way, which takes its time."""
+OTHERS = [one.name for one in DETECTORS if one.name not in DEPLOYED]
+OFF = {name: {"enabled": False} for name in OTHERS}
+WITHOUT_OTHERS = "".join(f"[detectors.{name}]\nenabled = false\n" for name in OTHERS)
 
 SLACK = f'[janitor]\nslack_channel = "#ml-costs"\nslack_secret = "{SECRET}"\n'
 SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET}
@@ -121,18 +134,23 @@ class Site:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The default stack, with Slack."""
-    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"janitor": SETTINGS})).template
+    """A stack with Slack, and some of the detectors."""
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF})
+    return synthesise(tmp_path_factory.mktemp("stack"), settings).template
 
 
 def working(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site:
-    """The deployment of *template*, in which all is well."""
+    """The deployment of *template*, in which all is well: made once, and then as it was kept."""
+    name = hashlib.sha256(json.dumps(template).encode()).hexdigest()
+    if (kept := box.restore(name)) is not None:
+        return Site(session, kept["ids"])
     box.set_clock(NOW - timedelta(days=30))
     made = Site(session, deploy(box.url, template))
     box.set_clock(NOW)
     topic = made.physical("Alarms")
     made.client("sns").subscribe(TopicArn=topic, Protocol="email", Endpoint="oncall@example.com")
     made.all_ran()
+    box.keep(name, ids=made.ids)
     return made
 
 
@@ -146,9 +164,9 @@ def site(box: Control, session: boto3.Session, template: dict[str, Any]) -> Site
 def doctor(
     box: Control, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Doctor:
-    """Run `janitor doctor` beside a janitor.toml with Slack."""
+    """Run `janitor doctor` beside a janitor.toml with Slack and some of the detectors."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "janitor.toml").write_text(SLACK)
+    (tmp_path / "janitor.toml").write_text(SLACK + WITHOUT_OTHERS)
     monkeypatch.setenv("JANITOR_NOW", NOW.isoformat())
     monkeypatch.setenv("JANITOR_SLACK_URL", f"{box.url}/slack/api/")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # a fault is believed at once, and nobody sleeps
@@ -166,7 +184,11 @@ def slack(box: Control) -> SlackControl:
     return SlackControl(box.url)
 
 
-def test_all_is_well(site: Site, doctor: Doctor, box: Control) -> None:
+def test_all_is_well(doctor: Doctor, box: Control, session: boto3.Session, tmp_path: Path) -> None:
+    """With every detector, as by default."""
+    (tmp_path / "janitor.toml").write_text(SLACK)
+    made = synthesise(tmp_path / "default", Settings.parse({"janitor": SETTINGS}))
+    site = working(box, session, made.template)
     box.clear_calls()
 
     ran = doctor()
@@ -197,6 +219,7 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
     settings = {"janitor": {**SETTINGS, **buttons}, "detectors": {"idle-notebooks": arms}}
     made = synthesise(tmp_path / "armed", Settings.parse(settings))
     site = Site(session, deploy(box.url, made.template))
+    (tmp_path / "janitor.toml").write_text(SLACK)
     failed = site.physical("UndoFailed")
     site.client("sqs").send_message(QueueUrl=failed, MessageBody="{}")
 
@@ -590,7 +613,7 @@ def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl) -> None
 
 @pytest.mark.usefixtures("site")
 def test_a_deployment_without_slack(doctor: Doctor, tmp_path: Path) -> None:
-    (tmp_path / "janitor.toml").unlink()
+    (tmp_path / "janitor.toml").write_text(WITHOUT_OTHERS)
 
     ran = doctor()
 
@@ -614,7 +637,7 @@ def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_s
 ) -> None:
     """The undo function has its powers where the deployment sweeps, and where act_in says."""
     act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-    settings = Settings.parse({"janitor": SETTINGS, "detectors": {"idle-notebooks": act}})
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
     site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
     armed = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
     site.acted("here", 2 * DAY)
@@ -691,7 +714,7 @@ def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_wo
     box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-    settings = Settings.parse({"janitor": SETTINGS, "detectors": {"idle-notebooks": act}})
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
     site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
     armed = besides(f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n')
 

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from conftest import REGION
+from conftest import REGION, seed_demo
 from docs import pictures
 from lambdas import ROOT
 from ml_janitor.acting.savings import by_day
@@ -87,7 +87,7 @@ def lived(_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ):
             patch.setenv(name, value)
         Control(_sandbox.url).reset()
-        demo.seed(_sandbox.url)
+        seed_demo(Control(_sandbox.url))
         parameters.clear_caches()  # type: ignore[no-untyped-call]
         variables = deploy(_sandbox.url)
         Control(_sandbox.url).clear_calls()
@@ -217,7 +217,7 @@ def test_saved_is_the_difference_to_the_bill_of_an_account_without_a_janitor(
     lived: Lived, box: Control, tmp_path: Path
 ) -> None:
     """What the actions claim is what AWS does not charge; whatever else it does not, they say is unknown."""
-    demo.seed(box.url)
+    seed_demo(box)
     other = Deployment(box.url, tmp_path, {}, demo.NOW)
     with other.deployed():
         list(Unarmed(other).nights())

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, seed_demo
 from endpoint_seed import Seed
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
@@ -17,7 +17,6 @@ from ml_janitor.aws.runs import Used, used
 from ml_janitor.bill.model import Span
 from ml_janitor.bill.requests import Called, requests
 from ml_janitor.bill.resources import READS
-from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
@@ -189,7 +188,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_known(
 
 
 def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session) -> None:
-    demo.seed(box.url)
+    seed_demo(box)
     box.clear_calls()
     with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         requests(accounts[0], used(accounts[0], SINCE, NOW).items, SINCE, NOW)

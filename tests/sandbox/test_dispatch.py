@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -171,3 +173,39 @@ def test_the_values_of_an_item_are_written_as_moto_writes_them(monkeypatch: pyte
     assert written() == motos
     copied = [name for name, value in VALUES.items() if dispatch._as_written(value)]
     assert copied == list(VALUES)[:9]
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "at_once"),
+    [
+        ([datetime(2026, 10, 6, 3, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)], [1.0, 1e-9], 2),
+        ([], [], 2),
+        ([datetime(2026, 10, 6, 3, 0, 0, 7000, tzinfo=UTC)], [1], 0),
+        ([datetime(2026, 10, 6, 3, tzinfo=timezone(timedelta(hours=2)))], ["2.5"], 0),
+        ([datetime(2026, 10, 6, 3)], [True], 0),  # noqa: DTZ001 - as moto keeps its own
+        ([1791255600], [Decimal(3)], 0),
+    ],
+)
+def test_the_points_of_a_metric_are_written_as_moto_writes_them(
+    monkeypatch: pytest.MonkeyPatch, times: list[Any], values: list[Any], at_once: int
+) -> None:
+    operation = get_service_model("cloudwatch").operation_model("GetMetricData")
+    answer = {"MetricDataResults": [{"Id": "m", "Timestamps": times, "Values": values}]}
+
+    def written() -> Any:
+        serializer = JSONSerializer(operation_model=operation, value_picker=XFormedAttributePicker())
+        return json.loads(serializer.serialize(answer)["body"])
+
+    name = "_serialize_type_list"
+    monkeypatch.setattr(BaseJSONSerializer, name, dispatch._LIST)
+    motos = written()
+    monkeypatch.setattr(BaseJSONSerializer, name, dispatch.listed)
+
+    assert written() == motos
+    output: Any = operation.output_shape
+    members = output.members["MetricDataResults"].member.members
+    found = [
+        dispatch._numbers(given, members[name].member)
+        for name, given in (("Timestamps", times), ("Values", values))
+    ]
+    assert sum(one is not None for one in found) == at_once

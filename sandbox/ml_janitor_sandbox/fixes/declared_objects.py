@@ -8,10 +8,13 @@ to `WHOLE`.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
+from threading import Lock
 from typing import Any, Self, SupportsIndex, overload
 
 from moto.s3.models import FakeDeleteMarker, FakeKey, s3_backends
@@ -55,6 +58,9 @@ class Made(bytes):
     def __len__(self) -> int:
         return self.size
 
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...
     @overload
@@ -82,16 +88,36 @@ class DeclaredKey(FakeKey):
         return self.made
 
 
-def listed(self: FakeKey, memo: object) -> FakeKey:  # noqa: ARG001 - deepcopy's
+WITH_BYTES = object()
+"""What is in the memo of a copy that is no listing."""
+
+
+def listed(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
     """
     A key as a listing of versions needs it: moto copies every one of them, with all of its bytes.
 
     Without them there is nothing that would have to be closed.
     """
+    if id(WITH_BYTES) in memo:
+        return _with_bytes(self, memo)
     twin: FakeKey = object.__new__(type(self))
     twin.__dict__ |= self.__dict__ | {"_etag": self.etag.strip('"')}
     twin.__dict__ |= {"_value_buffer": None, "multipart": None, "disposed": True}
     return twin
+
+
+def _with_bytes(key: FakeKey, memo: dict[int, Any]) -> FakeKey:
+    """A whole copy, with its bytes in memory: nothing of it has to be closed either."""
+    twin: Any = type(key).__new__(type(key))
+    memo[id(key)] = twin
+    held = {name: value for name, value in key.__dict__.items() if name not in ("_value_buffer", "lock")}
+    file: Any = key._value_buffer
+    if not file.closed:
+        file.seek(0)
+    twin.__dict__ |= copy.deepcopy(held, memo)
+    twin.__dict__ |= {"_value_buffer": BytesIO(b"" if file.closed else file.read())}
+    twin.__dict__ |= {"lock": Lock(), "disposed": True}
+    return twin  # type: ignore[no-any-return]
 
 
 PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))

@@ -6,6 +6,7 @@ up what never changes, for each request and each member of each answer, than on 
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from ml_janitor_sandbox.patches import replaces
 _METHODS = cache(utils.method_names_from_class)
 _PICK = serialize.AttributePicker.__call__
 _STRUCTURE = serialize.BaseJSONSerializer._serialize_type_structure
+_LIST = serialize.BaseJSONSerializer._serialize_type_list
 
 PLAIN = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
 """The members of a DynamoDB value that JSON writes as they are; B and BS it does not."""
@@ -75,6 +77,29 @@ def structure(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, s
         serialized[key] = value
     else:
         _STRUCTURE(self, serialized, value, shape, key)
+
+
+@replaces("moto.core.serialize:BaseJSONSerializer._serialize_type_list", was="f87b14fe9166")
+def listed(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """One list of an answer: the thousands of times and numbers of a metric are written at once."""
+    written = _numbers(value, shape.member) if type(value) is list else None
+    if written is None:
+        _LIST(self, serialized, value, shape, key)
+    else:
+        self._default_serialize(serialized, written, shape, key)
+
+
+def _numbers(values: list[Any], member: Any) -> list[Any] | None:
+    """Plain numbers, or whole seconds in UTC; None for all else, which is moto's."""
+    if member.type_name == "double" and all(type(one) is float for one in values):
+        return values
+    if member.type_name == "timestamp" and not member.serialization and all(map(_whole_second, values)):
+        return [int(one.timestamp()) for one in values]
+    return None
+
+
+def _whole_second(value: Any) -> bool:
+    return type(value) is datetime and value.tzinfo is UTC and not value.microsecond
 
 
 def _as_written(value: Any) -> bool:
