@@ -136,7 +136,11 @@ def training(
         (
             _of_spot(even, spot.interruptions),
             _of_commitment(job, commitment_discount),
-            *_of_others(rows, "spot" in advice.partition(":")[0], 0.0 if data_gb else egress_usd),
+            *_of_others(
+                rows,
+                "spot" in advice.partition(":")[0] and spot_usd <= demand,
+                0.0 if data_gb else egress_usd,
+            ),
         ),
         rows,
     )
@@ -202,11 +206,14 @@ def _of_spot(even: float, assumed: float) -> str:
 def _of_commitment(job: Job, discount: float | None) -> str:
     """From which use on a commitment pays: it is billed in every hour of the week."""
     busy = job.a_week * job.hours
-    used = f"{busy:,.0f} hours a week of {HOURS_PER_WEEK:g} are used"
+    if busy < HOURS_PER_WEEK:
+        used = f"these jobs take {busy:,.0f} of a week's {HOURS_PER_WEEK:g} hours"
+    else:
+        used = f"these jobs take {busy:,.0f} hours a week, more than one at a time"
     if discount is not None:
         return f"A commitment pays from {HOURS_PER_WEEK * (1 - discount):.0f} hours a week on; {used}."
     if busy >= HOURS_PER_WEEK:
-        return f"A commitment pays at any discount: {used}, by several jobs at a time."
+        return f"A commitment pays at any discount: {used}."
     return f"A commitment pays only with a discount above {1 - busy / HOURS_PER_WEEK:.0%}: {used}."
 
 

@@ -56,13 +56,18 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One role in one account: its state, why, and what removes what only this role has."""
+    """
+    One role in one account: its state, and why.
+
+    *commands* remove what the template does not know of; *itself* is whether the rest is as it should be.
+    """
 
     account: str
     detector: str
     state: State
     why: str = ""
     commands: tuple[str, ...] = ()
+    itself: bool = False
 
 
 def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) -> Checked:
@@ -96,8 +101,8 @@ def management_account(janitor: Janitor) -> str:
 def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
     """The role of *detector* in *account*, by what it says of itself."""
 
-    def role(state: State, why: str = "", commands: tuple[str, ...] = ()) -> Role:
-        return Role(account=account, detector=detector.name, state=state, why=why, commands=commands)
+    def role(state: State, why: str = "", **more: Any) -> Role:
+        return Role(account=account, detector=detector.name, state=state, why=why, **more)
 
     try:
         iam = janitor.client(janitor.session(account, detector.name), "iam")
@@ -136,7 +141,8 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
             for one in others
         ]
         remove += [f"aws iam detach-role-policy --role-name {name} --policy-arn {one}" for one in attached]
-        return role(State.WIDE, "; ".join(wide), tuple(remove))
+        itself = not (more or less or strangers or unknown)
+        return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=itself)
     old = [
         *(f"it lacks {one}" for one in less),
         *(["it does not trust all that it should"] if unknown else []),
@@ -225,8 +231,9 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     to_mend = [one for one in roles if one.state in {State.MISSING, State.OLD, State.WIDE}]
     accounts = dict.fromkeys(one.account for one in to_mend)
     own = [one for one in accounts if one == manager or not section.id]
-    missing = [one.account for one in to_mend if one.state is State.MISSING and one.account not in own]
-    update = [one.account for one in to_mend if one.state is not State.MISSING and one.account not in own]
+    there = {one.account for one in roles if one.state is not State.MISSING}
+    missing = [one for one in accounts if one not in there and one not in own]
+    update = [one for one in to_mend if one.account in there and one.account not in own and not one.itself]
     units = ",".join(section.units) or "$(aws organizations list-roots --query Roots[0].Id --output text)"
     if update:
         yield (
@@ -237,9 +244,9 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
         yield (
             f"aws cloudformation create-stack-instances --stack-set-name {STACK_SET} --regions us-east-1 "
             f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
-            f"Accounts={','.join(dict.fromkeys(missing))}"
+            f"Accounts={','.join(missing)}"
         )
-    for account in own:
+    for account in dict.fromkeys(one.account for one in to_mend if one.account in own and not one.itself):
         yield (
             f"aws cloudformation deploy --stack-name {STACK_SET} --capabilities CAPABILITY_NAMED_IAM "
             f"--template-file {TEMPLATE}  # in {account}"

@@ -31,10 +31,11 @@ AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
 
 NOT_TAKEN_ON = (
-    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id; "
-    "`janitor doctor --organization` says what mends it"
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
 )
 """What AWS refuses alike: its own words name each role, and none of these reasons."""
+
+SEE = "`janitor doctor --organization` says what mends it"
 
 UNKNOWN = "unknown"
 """Stands for the regions of an account that nobody could ask for them."""
@@ -150,7 +151,7 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            why = NOT_TAKEN_ON if refused_as(error, ("AccessDenied",)) else describe(error)
+            why = f"{NOT_TAKEN_ON}; {SEE}" if refused_as(error, ("AccessDenied",)) else describe(error)
             refused[detector.name] = f"could not be read: {why}"
     regions = tuple(wanted)
     if sessions:

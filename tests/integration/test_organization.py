@@ -277,8 +277,24 @@ def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
     assert f"{second}: {NAMES[1]} it trusts others than [organization] says" in ran.flat
     assert f"Roles: cannot be taken on {second}: {NAMES[0]} its role cannot be taken on" in ran.flat
     assert "aws cloudformation update-stack-set --stack-set-name ml-janitor-member" in ran.out
-    assert f"AccountFilterType=INTERSECTION,Accounts={second}" in ran.out
+    assert "create-stack-instances" not in ran.out  # the stack is there, and older than the role
     assert f"aws iam delete-role-policy --role-name {names[1]} --policy-name by-hand  # in {first}" in ran.out
+
+
+def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_taken_away(
+    two: Organization, doctor: Any
+) -> None:
+    first, second = two.members
+    roles = granted(two)
+    everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    two.within(first).client("iam").put_role_policy(
+        RoleName=role_name(NAMES[0]), PolicyName="by-hand", PolicyDocument=json.dumps(everything)
+    )
+    ran: Ran = doctor(two, {first: roles[first]})
+
+    assert "--policy-name by-hand" in ran.out
+    assert "update-stack-set" not in ran.out
+    assert f"AccountFilterType=INTERSECTION,Accounts={second}\n" in ran.out
 
 
 def test_the_account_that_manages_deploys_the_template_itself(two: Organization, doctor: Any) -> None:

@@ -148,6 +148,8 @@ def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> 
 
     assert there["GCP x"] == pytest.approx(there["SageMaker"])
     assert there["SageMaker"] == costs(first)["SageMaker"]
+    hopeless = job(hours=200, checkpoints=False, spot=Spot(1.0, 0.1, 0.02, 0.6))
+    assert hopeless.reasons[-1].startswith("On demand, EC2 us-east-1 costs")
     assert job(data_gb=10_000, **asked).reasons[-1] == "On demand, these GPUs cost less nowhere else."
 
 

@@ -96,9 +96,11 @@ def test_a_commitment_is_weighed_against_the_hours_that_are_used() -> None:
     def reason(**also: Any) -> str:
         return training(2.0, 42.0, **also).reasons[1]
 
-    assert reason().startswith("A commitment pays only with a discount above 75%: 42 hours")
-    assert reason(jobs_a_week=4.0).startswith("A commitment pays at any discount: 168 hours")
-    assert reason(commitment_discount=0.25).startswith("A commitment pays from 126 hours a week on; 42")
+    assert reason().startswith("A commitment pays only with a discount above 75%: these jobs take 42 of")
+    assert reason(jobs_a_week=4.0).startswith("A commitment pays at any discount: these jobs take 168 hours")
+    assert reason(commitment_discount=0.25).startswith(
+        "A commitment pays from 126 hours a week on; these jobs take 42"
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ UNBOUNDED = (
 UNBOUNDED_SPOT = (
     "the price of spot: the limit is computed at list price, likely less is billed, and waiting is not",
     "downloads: every restart makes them again",
+    "restarts, if max_runtime is not their total: AWS says so of retries alone; max_wait ends all of them",
 )
 
 
