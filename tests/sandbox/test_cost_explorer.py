@@ -299,3 +299,32 @@ def test_hours_for_accounts_that_asked_for_them(account: Any, control: Control) 
         "2026-10-10T00:00:00Z",
         "2026-10-10T01:00:00Z",
     ]
+
+
+def test_plans_cover_by_the_hour_what_is_visible(aws: Clients, control: Control) -> None:
+    """Of charges that begin and end between hours, that go on, and that are posted late or not yet."""
+    host = {"service": "Amazon SageMaker", "usage_type": "USE1-Host:ml.c5.large", "price": 2}
+    night = {"start": "2026-10-08T00:00:00Z", "end": "2026-10-08T02:00:00Z", "hourly": 5}
+    control.charge(
+        [
+            host | {"start": "2026-10-06T00:30:00Z", "end": "2026-10-07T05:15:00Z", "hourly": 1},
+            host | {"start": "2026-10-08T00:00:00Z", "hourly": 3},
+            host | night | {"posted": "2026-10-10T00:00:00Z"},
+            host | night | {"posted": "2026-11-10T00:00:00Z"},
+            host | night | {"usage_type": "USE1-Studio:JupyterServer-system"},
+        ]
+    )
+    control.set_clock(dt.datetime(2026, 10, 11, 0, 30, tzinfo=dt.UTC))
+
+    def covered() -> tuple[float, float]:
+        (one,) = aws("ce").get_savings_plans_coverage(TimePeriod=SPAN)["SavingsPlansCoverages"]
+        return (
+            float(one["Coverage"]["SpendCoveredBySavingsPlans"]),
+            float(one["Coverage"]["OnDemandCost"]),
+        )
+
+    shown = 2 * (28.75 + 69 * 3 + 2 * 5)
+    assert covered() == (0, shown)
+    plan = {"state": "active", "savingsPlanType": "SageMaker", "commitment": "1.6"}
+    control.set_bill(plans=[plan])
+    assert covered() == (2 * (28.75 + 69), shown - 2 * (28.75 + 69))
