@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from ml_janitor_cli.clouds import FAMILIES, LIKE, TABLE, Offer
+from ml_janitor_cli.estimate.clouds import FAMILIES, LIKE, TABLE, Offer
 
 ROOT = Path(__file__).parent.parent
 PATH = ROOT / "cli" / "ml_janitor_cli" / TABLE

@@ -18,7 +18,7 @@ from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import Interrupted, Refused
 from ml_janitor_cli.entry import version_line
-from ml_janitor_cli.estimate import estimate
+from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.findings import findings
 from ml_janitor_cli.hold_commands import approve, keep, snooze

@@ -14,7 +14,8 @@ import pytest
 
 from commands import Janitor, Ran
 from conftest import ACCOUNT, NOW
-from ml_janitor_cli import estimate_batching, prompts
+from ml_janitor_cli import prompts
+from ml_janitor_cli.estimate import batching_command
 from ml_janitor_sandbox.control import Control
 
 ASKED = ("estimate", "batching", "--measure", "ranker", "--payload", "one.json")
@@ -64,7 +65,7 @@ def deploy(sagemaker: Any, name: str, config: dict[str, Any] | None = None, **va
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, *took: float) -> None:
-    monkeypatch.setattr(estimate_batching, "clock", Watch(*took))
+    monkeypatch.setattr(batching_command, "clock", Watch(*took))
 
 
 def test_it_says_what_it_costs_sends_in_turn_and_counts_as_use(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from docs import gpu_price_table
 from ml_janitor.core.spot import Interruption, Spot
-from ml_janitor_cli import clouds, estimates_training
-from ml_janitor_cli.clouds import CLOUDS, LIKE, Offer, cheapest, offers
-from ml_janitor_cli.estimates import Estimate, Figure
+from ml_janitor_cli.estimate import clouds, training_costs
+from ml_janitor_cli.estimate.clouds import CLOUDS, LIKE, Offer, cheapest, offers
+from ml_janitor_cli.estimate.costs import Estimate, Figure
 
 SPOT = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 
@@ -46,7 +46,7 @@ def job(machines: int = 1, hours: float = 10.0, **also: Any) -> Estimate:
         "gpu": ("A100", 8),
         "offers": offers(),
     }
-    return estimates_training.training(**asked | also)
+    return training_costs.training(**asked | also)
 
 
 def costs(estimate: Estimate, name: str = "on_demand_usd") -> dict[str, float | None]:

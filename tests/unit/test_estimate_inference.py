@@ -10,9 +10,10 @@ from conftest import NOW
 from ml_janitor.core.model import Finding
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
-from ml_janitor_cli import edge, estimate_inference
-from ml_janitor_cli.estimate_inference import Measured, compared, measured
-from ml_janitor_cli.estimates import Estimate
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import inference_command
+from ml_janitor_cli.estimate.costs import Estimate
+from ml_janitor_cli.estimate.inference_command import Measured, compared, measured
 from ml_janitor_cli.failures import FailedError
 from quiet_endpoints import hourly, quiet
 
@@ -25,7 +26,7 @@ type Answers = dict[str, Signal[dict[str, Any]]]
 def models(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """What DescribeModel answers, by name."""
     answers: Answers = {"model": Value({})}
-    monkeypatch.setattr(estimate_inference, "describe", lambda _aws, _kind, name: answers[name])
+    monkeypatch.setattr(inference_command, "describe", lambda _aws, _kind, name: answers[name])
     return answers
 
 

@@ -15,9 +15,10 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.tiering import GB, Cohort
 from ml_janitor.detectors.storage_tiering.reads import Counted
-from ml_janitor_cli import edge, estimates_storage
-from ml_janitor_cli.estimate_storage import cohorts_of, of_bucket, rule_of
-from ml_janitor_cli.estimates import Estimate, Figure, ImpossibleError
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import storage_costs
+from ml_janitor_cli.estimate.costs import Estimate, Figure, ImpossibleError
+from ml_janitor_cli.estimate.storage_command import cohorts_of, of_bucket, rule_of
 from ml_janitor_cli.failures import FailedError
 from old_buckets import DAY, RULE, bucket, held
 
@@ -28,11 +29,11 @@ MONTHLY = 24 / 730
 
 
 def cohort(age: float = 200, gb: float = 1000, objects: float = 10_000, **also: Any) -> Cohort:
-    return estimates_storage.cohort(age=age, gb=gb, objects=objects, **also)
+    return storage_costs.cohort(age=age, gb=gb, objects=objects, **also)
 
 
 def storage(*cohorts: Cohort, rule: str = DEFAULT, months: float = 12, **also: Any) -> Estimate:
-    return estimates_storage.storage(
+    return storage_costs.storage(
         cohorts or (cohort(),), rule_of(rule), RATES, months=months, payback_days=180, **also
     )
 

@@ -17,10 +17,11 @@ from ml_janitor.core.tiering import STANDARD, Cohort
 from ml_janitor.detectors.storage_tiering.bucket import KIND, Bucket
 from ml_janitor.detectors.storage_tiering.policies import parse
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
-from ml_janitor_cli import edge, estimates_storage
-from ml_janitor_cli.estimate_account import Account, account
-from ml_janitor_cli.estimate_view import Region, answer, text_of
-from ml_janitor_cli.estimates import Estimate, ImpossibleError
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import storage_costs
+from ml_janitor_cli.estimate.account import Account, account
+from ml_janitor_cli.estimate.costs import Estimate, ImpossibleError
+from ml_janitor_cli.estimate.view import Region, answer, text_of
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
 
@@ -83,8 +84,8 @@ def storage(
         if profile is not None:
             cohorts = cohorts_of(text_of(profile), profile)
         else:
-            cohorts = [estimates_storage.cohort(age=age, gb=gb or 0.0, objects=objects, reads=reads)]
-        return estimates_storage.storage(
+            cohorts = [storage_costs.cohort(age=age, gb=gb or 0.0, objects=objects, reads=reads)]
+        return storage_costs.storage(
             cohorts,
             rule_of(rule),
             StoragePrices(TABLE_REGION, None).rates(),
@@ -125,7 +126,7 @@ def cohorts_of(text: str, where: str) -> list[Cohort]:
         try:
             age, gb, objects = (float(row[name] or "") for name in COLUMNS[:3])
             reads = float(row.get("reads_a_month") or 0)
-            found.append(estimates_storage.cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
+            found.append(storage_costs.cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
         except ValueError as error:
             why = error if isinstance(error, ImpossibleError) else "something is no number"
             raise edge.Refused(f"{where}, row {number}: {why}") from error
@@ -151,7 +152,7 @@ def of_bucket(rule: StorageTiering, found: Bucket, now: datetime) -> Estimate:
         raise FailedError(f"what {found.name} would save is not known: {verdict.reason}")
     plans = () if kept else rule.plans(found, now).found
     root = found.root.value if isinstance(found.root, Value) else None
-    return estimates_storage.bucket(
+    return storage_costs.bucket(
         [(plan.rule.prefix, plan.words, plan.saving) for plan in plans],
         None if root is None else [*root.cohorts(), *root.noncurrent()],
         found.rates,

@@ -22,10 +22,11 @@ from ml_janitor.detectors.serverless_candidates import (
     needs,
     use_of,
 )
-from ml_janitor_cli import edge, estimates
-from ml_janitor_cli.estimate_account import Account, account
-from ml_janitor_cli.estimate_view import Instance, Price, Region, answer, hourly, numbers
-from ml_janitor_cli.estimates import Estimate
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import costs
+from ml_janitor_cli.estimate.account import Account, account
+from ml_janitor_cli.estimate.costs import Estimate
+from ml_janitor_cli.estimate.view import Instance, Price, Region, answer, hourly, numbers
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
 
@@ -159,7 +160,7 @@ def compared(
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.Refused("give --requests and --ms, or --endpoint NAME")
-    estimate = estimates.inference(
+    estimate = costs.inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,

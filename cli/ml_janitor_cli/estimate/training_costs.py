@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.spot import RESERVE_FROM, RESTART_BEYOND, Interruption, Purchase, Spot, purchase
-from ml_janitor_cli.clouds import Offer, cheapest
-from ml_janitor_cli.estimates import NEGATIVE, Estimate, Figure, Word, finite, need
+from ml_janitor_cli.estimate.clouds import Offer, cheapest
+from ml_janitor_cli.estimate.costs import NEGATIVE, Estimate, Figure, Word, finite, need
 
 HOURS_PER_WEEK = 168.0
 SAGEMAKER, EC2 = "SageMaker", "EC2"

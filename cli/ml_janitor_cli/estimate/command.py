@@ -11,11 +11,12 @@ from ml_janitor.aws.prices import table
 from ml_janitor.config.layers import nearest
 from ml_janitor.core.spot import Interruption, Spot
 from ml_janitor.detectors.spot_training import SpotTraining
-from ml_janitor_cli import clouds, edge, estimates, estimates_training
-from ml_janitor_cli.estimate_batching import batching
-from ml_janitor_cli.estimate_inference import inference
-from ml_janitor_cli.estimate_storage import storage
-from ml_janitor_cli.estimate_view import Instance, Price, answer, hourly, numbers, text_of
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import clouds, costs, training_costs
+from ml_janitor_cli.estimate.batching_command import batching
+from ml_janitor_cli.estimate.inference_command import inference
+from ml_janitor_cli.estimate.storage_command import storage
+from ml_janitor_cli.estimate.view import Instance, Price, answer, hourly, numbers, text_of
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -92,7 +93,7 @@ def training(
     spot = Spot(interruptions, restart / 60, save / 60, discount)
     return answer(
         "training",
-        lambda: estimates_training.training(
+        lambda: training_costs.training(
             hourly_usd=hourly(instance, price),
             instances=instances,
             hours=hours,
@@ -153,7 +154,7 @@ def distillation(
     """
     return answer(
         "distillation",
-        lambda: estimates.distillation(
+        lambda: costs.distillation(
             teacher_usd=teacher,
             student_usd=student,
             requests=requests,
@@ -179,7 +180,7 @@ def reservation(
     """
     return answer(
         "reservation",
-        lambda: estimates.reservation(
+        lambda: costs.reservation(
             profile=numbers(",".join(text_of(profile).split()), profile), discount=discount
         ),
         as_json=as_json,

@@ -17,7 +17,7 @@ from ml_janitor.aws.answers import failure, refused_as
 from ml_janitor.aws.boto_client import AGENT, make_client
 from ml_janitor.config.layers import nearest
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimates import Estimate, Figure
+from ml_janitor_cli.estimate.costs import Estimate, Figure
 from ml_janitor_cli.failures import FailedError, one_line_about
 
 MOST_REQUESTS = 200

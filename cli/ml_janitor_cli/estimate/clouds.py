@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from ml_janitor.aws.instances import machine
 
-TABLE = "data/gpu-prices.csv"
+TABLE = "gpu-prices.csv"
 CLOUDS = ("AWS", "GCP", "Azure")
 
 FAMILIES: Mapping[str, str] = {
@@ -54,7 +54,7 @@ class Offer:
 @cache
 def offers() -> tuple[Offer, ...]:
     """The table."""
-    lines = files("ml_janitor_cli").joinpath(TABLE).read_text().splitlines()
+    lines = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text().splitlines()
     return tuple(
         Offer(
             cloud=row["cloud"],
@@ -73,7 +73,7 @@ def offers() -> tuple[Offer, ...]:
 
 def read_on() -> str:
     """The day on which the table was read."""
-    text = files("ml_janitor_cli").joinpath(TABLE).read_text()
+    text = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text()
     return text.partition("Read ")[2][: len("2026-11-27")]
 
 

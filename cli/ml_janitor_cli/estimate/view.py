@@ -17,7 +17,7 @@ from ml_janitor.aws.prices import table
 from ml_janitor.config.layers import nearest
 from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimates import Estimate, Figure, ImpossibleError, Word
+from ml_janitor_cli.estimate.costs import Estimate, Figure, ImpossibleError, Word
 from ml_janitor_cli.screen import Grid, console, write
 
 Instance = Annotated[

@@ -26,7 +26,7 @@ from ml_janitor.core.tiering import (
     saving,
     worth,
 )
-from ml_janitor_cli.estimates import Estimate, Figure, Word, finite, need
+from ml_janitor_cli.estimate.costs import Estimate, Figure, Word, finite, need
 
 WITHOUT = "requests, versions and uploads, and what grows old later"
 

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor_cli import edge, estimates, prompts
-from ml_janitor_cli.estimate_view import Instance, Price, Region, answer, hourly
-from ml_janitor_cli.measuring import Latencies, Payload, find, measured, planned
+from ml_janitor_cli import edge, prompts
+from ml_janitor_cli.estimate import costs
+from ml_janitor_cli.estimate.measuring import Latencies, Payload, find, measured, planned
+from ml_janitor_cli.estimate.view import Instance, Price, Region, answer, hourly
 
 clock = time.perf_counter
 NO_BATCH = (
@@ -90,7 +91,7 @@ def batching(
     return answer(
         "batching",
         lambda: found.shown_in(
-            lambda: estimates.batching(
+            lambda: costs.batching(
                 hourly_usd=hourly(instance, price),
                 one_ms=found.one_ms,
                 batch=found.batch,
