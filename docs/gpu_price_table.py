@@ -19,7 +19,7 @@ from statistics import median
 from ml_janitor_cli.estimate.clouds import FAMILIES, LIKE, TABLE, Offer
 
 ROOT = Path(__file__).parent.parent
-PATH = ROOT / "cli" / "ml_janitor_cli" / TABLE
+PATH = ROOT / "cli" / "ml_janitor_cli" / "estimate" / TABLE
 SAMPLE = ROOT / "tests" / "skypilot"
 COMMITS = {
     "AWS": "00148f2af3672e2229b4f7bf8157d5a3f36e3c35",
