@@ -76,9 +76,13 @@ class Janitor:
             return list(dict.fromkeys(section.accounts))
         organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
         try:
-            return accounts(organizations, units=section.units, without=section.without)
+            found = accounts(organizations, units=section.units, without=section.without)
         except NotListedError as error:
             raise FailedError(str(error)) from error
+        if not found:
+            named = "units" if section.units else "all_accounts"
+            raise FailedError(f"no active account is left to look at: {named} less without is empty")
+        return found
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
@@ -89,8 +93,13 @@ class Janitor:
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
     """Where to look: *flags*, else the section's regions; none for every enabled one. Raises Refused."""
-    named = flags or setup.settings.organization.regions
-    return setup.regions(named) if named else ()
+    allowed = setup.settings.organization.regions
+    named = setup.regions(flags or allowed) if flags or allowed else ()
+    if allowed and (others := [one for one in named if one not in allowed]):
+        raise edge.Refused(
+            f"--region {others[0]} is not in organization.regions, and the roles allow reading in those alone"
+        )
+    return named
 
 
 def organization_sweeps(

@@ -330,5 +330,30 @@ def test_a_misspelt_region_is_refused_where_it_would_look_like_one_without_waste
         ran = janitor("audit", "--organization", *args)
         assert (ran.status, ran.out) == (2, "")
         assert "AWS has no region eu-wset-1 that this version knows; did you mean eu-west-1?" in ran.err
+    settings = ("--set", 'organization.regions=["eu-west-1"]')
+    ran = janitor("audit", "--organization", "--region", "us-east-1", *settings)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--region us-east-1 is not in organization.regions, and the roles allow" in ran.err
+    for option in (("--policy",), ("--region", "eu-west-1"), ("--stack", "MlJanitor")):
+        ran = janitor("doctor", "--organization", *option)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"--organization and {option[0]} exclude each other" in ran.err
     ran = janitor("audit", "--organization")
     assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
+
+
+def test_an_organization_of_which_no_account_is_left_is_not_one_without_waste(
+    two: Organization, audit: Any, doctor: Any
+) -> None:
+    everyone = {"without": [ACCOUNT, *two.members]}
+    for ran in (audit(two, {}, **everyone), doctor(two, {}, **everyone)):
+        assert (ran.status, ran.out) == (1, "")
+        assert "no active account is left to look at: all_accounts less without is empty" in ran.err
+    empty = {"units": [two.units["inner"]], "all_accounts": False, "without": []}
+    assert "units less without is empty" in audit(two, {}, **empty).err
+
+
+def test_people_are_not_sent_to_commands_of_one_account(two: Organization, audit: Any) -> None:
+    ran: Ran = audit(two, granted(two), "--all")
+
+    assert (ran.status, "janitor explain" in ran.out) == (0, False)
