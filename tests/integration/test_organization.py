@@ -19,6 +19,7 @@ from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor_cli.member_checks import differences
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
@@ -357,3 +358,38 @@ def test_people_are_not_sent_to_commands_of_one_account(two: Organization, audit
     ran: Ran = audit(two, granted(two), "--all")
 
     assert (ran.status, "janitor explain" in ran.out) == (0, False)
+
+
+STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("actual", "wanted", "state"),
+    [
+        ({"StringEquals": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "narrower"),
+        ({"StringEquals": {"r": ["b", "a"]}}, {"StringEquals": {"r": ["a", "b"]}}, "same"),
+        ({"StringEquals": {"r": "a", "s": "x"}}, {"StringEquals": {"r": "a"}}, "narrower"),
+        ({"StringEquals": {"r": "a"}}, {}, "narrower"),
+        ({}, {"StringEquals": {"r": "a"}}, "wider"),
+        ({"StringEquals": {"r": ["a", "c"]}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"StringLike": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"StringNotEquals": {"r": "a"}}, {"StringNotEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"ForAllValues:StringEquals": {"r": "a"}}, {"StringEquals": {"r": "a"}}, "wider"),
+    ],
+)
+def test_a_permission_under_stricter_conditions_is_lacking_and_not_too_wide(
+    actual: Any, wanted: Any, state: str
+) -> None:
+    more, less = differences(
+        {"Statement": STATEMENT | {"Condition": actual}}, {"Statement": [STATEMENT | {"Condition": wanted}]}
+    )
+    assert (bool(more), bool(less)) == {
+        "same": (False, False), "narrower": (False, True), "wider": (True, True)
+    }[state]  # fmt: skip
+
+
+def test_roles_of_before_a_region_was_added_are_old(two: Organization, doctor: Any) -> None:
+    ran: Ran = doctor(two, granted(two), regions=[REGION, "eu-west-1"], callers=[CALLER, f"{CALLER}-2"])
+
+    assert (ran.status, "too wide" in ran.out) == (1, False)
+    assert "it does not trust all that it should" in ran.flat
