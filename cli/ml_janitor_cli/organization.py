@@ -136,6 +136,8 @@ def organization_sweeps(
         ):
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
+    if not found:
+        raise FailedError(f"nothing was looked at: no account has enabled {', '.join(regions)}")
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
     only = listed[0] if len(listed) == 1 else None

@@ -201,11 +201,16 @@ def test_an_account_that_may_not_list_the_others_names_them(
 
 def test_only_enabled_regions_are_looked_at(two: Organization, audit: Any) -> None:
     several = {"regions": [REGION, "me-south-1"]}
-    ran: Ran = audit(two, granted(two, **several), **several)
+    roles = granted(two, **several)
+    ran: Ran = audit(two, roles, **several)
 
     assert ran.status == 0
     assert set(sweeps(ran)) == {(account, REGION) for account in two.members}
     assert f"account {two.members[0]} has not enabled me-south-1" in ran.err
+
+    nowhere: Ran = audit(two, roles, "--region", "me-south-1", **several)
+    assert (nowhere.status, nowhere.out) == (1, "")
+    assert "nothing was looked at: no account has enabled me-south-1" in nowhere.err
 
 
 class Strange:
@@ -355,9 +360,12 @@ def test_an_organization_of_which_no_account_is_left_is_not_one_without_waste(
 
 
 def test_people_are_not_sent_to_commands_of_one_account(two: Organization, audit: Any) -> None:
-    ran: Ran = audit(two, granted(two), "--all")
+    ran: Ran = audit(two, granted(two), "--all", "--plan")
 
     assert (ran.status, "janitor explain" in ran.out) == (0, False)
+    for account in two.members:  # what has one name in both
+        assert f"scratch in {account} the last sign of work" in ran.flat
+        assert f"scratch in {account}, no owner tag" in ran.flat
 
 
 STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
