@@ -123,6 +123,26 @@ def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organizati
     assert "could not be read: its role cannot be taken on" in nothing.flat
 
 
+def test_a_role_that_may_not_ask_for_regions_does_not_hide_what_the_others_read(
+    two: Organization, audit: Any
+) -> None:
+    first, second = two.members
+    roles = granted(two)
+    asking = [role_arn(parsed(two), name, account=first, partition="aws") for name in NAMES]
+    asking += [role_arn(parsed(two), max(NAMES), account=second, partition="aws")]
+    for arn in asking:
+        one = next(each[arn] for each in roles.values() if arn in each)
+        one["policies"] = replaced(one["policies"], "ec2:DescribeRegions", "ec2:DescribeVpcs")
+    ran: Ran = audit(two, roles, regions=[])
+
+    (unread,) = {place: errors for place, errors in sweeps(ran).items() if place[0] == first}.items()
+    assert unread[0] == (first, "unknown regions")
+    for error in unread[1]:
+        assert str(error).startswith("could not be read: DescribeRegions: ")
+        assert "janitor doctor --organization" in str(error)
+    assert {one["account"] for one in ran.document["results"]} == {second}
+
+
 @pytest.mark.parametrize("wrong", ["caller", "external id", "organization"])
 def test_roles_are_for_the_named_callers_with_the_external_id_from_within(
     wrong: str, two: Organization, audit: Any
