@@ -259,17 +259,21 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     there = {one.account for one in roles if one.state is not State.MISSING}
     missing = [one for one in accounts if one not in there and one not in own]
     update = [one for one in to_mend if one.account in there and one.account not in own and not one.itself]
+    where = (
+        f"  # in {manager or 'the management account'}; as a delegated administrator with "
+        "--call-as DELEGATED_ADMIN"
+    )
     units = ",".join(section.units) or "$(aws organizations list-roots --query Roots[0].Id --output text)"
     if update:
         yield (
             f"aws cloudformation update-stack-set --stack-set-name {STACK_SET} "
-            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{TEMPLATE}"
+            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{TEMPLATE}{where}"
         )
     if missing:
         yield (
             f"aws cloudformation create-stack-instances --stack-set-name {STACK_SET} --regions us-east-1 "
             f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
-            f"Accounts={','.join(missing)}"
+            f"Accounts={','.join(missing)}{where}"
         )
     for account in dict.fromkeys(one.account for one in to_mend if one.account in own and not one.itself):
         yield (

@@ -320,7 +320,8 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
 
     assert "--policy-name by-hand" in ran.out
     assert "update-stack-set" not in ran.out
-    assert f"AccountFilterType=INTERSECTION,Accounts={second}\n" in ran.out
+    assert f"AccountFilterType=INTERSECTION,Accounts={second}  # in {ACCOUNT}; as a delegated" in ran.out
+    assert "administrator with --call-as DELEGATED_ADMIN\n" in ran.out
 
 
 def test_the_account_that_manages_deploys_the_template_itself(two: Organization, doctor: Any) -> None:
