@@ -155,7 +155,8 @@ def audit(
         if slack:
             write(screen, ["", *preview(report, keep_tag=keep_tag)])
         written = [str(path) for path, why in problems.items() if not why]
-        if ends := list(endings(report, written, profile=profile, arns=arns)):
+        ends = list(endings(report, written, profile=profile, arns=arns, explained=not organization))
+        if ends:
             sys.stdout.write("\n" + "\n".join(ends) + "\n")
     if failed:
         raise FailedError("; ".join(failed))
@@ -169,8 +170,14 @@ def read_bill_too(setup: edge.Setup, regions: Sequence[str], report: Report) -> 
         return read_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
 
 
-def endings(report: Report, written: Sequence[str], *, profile: str | None, arns: bool) -> Iterator[str]:
-    """What stands below a report, in lines that can be copied: ARNs, files, and how to go on."""
+def endings(
+    report: Report, written: Sequence[str], *, profile: str | None, arns: bool, explained: bool
+) -> Iterator[str]:
+    """
+    What stands below a report, in lines that can be copied: ARNs, files, and how to go on.
+
+    *explained* is whether `janitor explain` can be asked with the same credentials.
+    """
     found = [result for _, result in document.in_order(report) if isinstance(result.verdict, Finding)]
     if arns and found:
         yield "The ARNs of the findings, in the order of the report:"
@@ -178,7 +185,7 @@ def endings(report: Report, written: Sequence[str], *, profile: str | None, arns
         yield ""
     if written:
         yield f"Written: {', '.join(map(plain, written))}"
-    if found:
+    if found and explained:
         first = found[0].target
         command = ["janitor", "explain", plain(first.arn, ARN_LIMIT)]
         command += [] if Arn.parse(first.arn).region else ["--region", first.region]

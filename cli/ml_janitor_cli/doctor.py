@@ -115,6 +115,9 @@ def doctor(
     settings, session, now = setup.settings, setup.session, setup.now
     detectors = edge.detectors_from(names, settings)
     if organization:
+        for option, given in {"--policy": policy, "--region": region, "--stack": stack}.items():
+            if given:
+                raise edge.Refused(f"--organization and {option} exclude each other: it checks roles alone")
         with ending_at_once():
             checked = check_organization(setup, detectors)
         write(console(sys.stdout), checked.blocks)

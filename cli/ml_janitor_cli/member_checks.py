@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 STACK_SET = "ml-janitor-member"
 TEMPLATE = f"cdk.out/{STACK_SET}.template.json"
 
-type Statements = frozenset[tuple[str, ...]]
+type Conditions = frozenset[tuple[str, str, frozenset[str]]]
+"""Operator, key and values of each."""
+
+type Statements = frozenset[tuple[str, str, str, Conditions]]
 """Single permissions: effect, action, resource or principal, conditions."""
 
 
@@ -158,8 +161,28 @@ def differences(actual: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[st
     """The actions that *actual* allows beyond *wanted*, and those that it lacks or denies, somewhere."""
     have, want = single(actual), single(wanted)
     denied = {one[1] for one in have if one[0] == "Deny"}
-    more = {one[1] for one in have - want if one[0] == "Allow"}
+    more = {
+        one[1]
+        for one in have - want
+        if one[0] == "Allow"
+        and not any(one[:3] == other[:3] and as_strict(one[3], other[3]) for other in want)
+    }
     return sorted(more), sorted(denied | {one[1] for one in want - have})
+
+
+def as_strict(actual: Conditions, wanted: Conditions) -> bool:
+    """
+    Whether *actual* holds only where *wanted* does: each of its conditions is there, with no other values.
+
+    Of a negated operator, fewer values would allow more: it has to be the same.
+    """
+    return all(
+        any(
+            (operator, key) == (test, name) and (has <= values if "Not" not in operator else has == values)
+            for test, name, has in actual
+        )
+        for operator, key, values in wanted
+    )
 
 
 def single(document: dict[str, Any]) -> Statements:
@@ -172,11 +195,13 @@ def single(document: dict[str, Any]) -> Statements:
     )
 
 
-def conditions(statement: dict[str, Any]) -> str:
-    """The conditions of a statement, in one way of writing them."""
-    given = statement.get("Condition", {})
-    written = {test: {key: sorted(several(one)) for key, one in keys.items()} for test, keys in given.items()}
-    return json.dumps(written, sort_keys=True)
+def conditions(statement: dict[str, Any]) -> Conditions:
+    """The conditions of a statement, however they are written."""
+    return frozenset(
+        (operator, key, frozenset(map(str, several(values))))
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, values in keys.items()
+    )
 
 
 def several(value: Any) -> list[Any]:
@@ -234,17 +259,21 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     there = {one.account for one in roles if one.state is not State.MISSING}
     missing = [one for one in accounts if one not in there and one not in own]
     update = [one for one in to_mend if one.account in there and one.account not in own and not one.itself]
+    where = (
+        f"  # in {manager or 'the management account'}; as a delegated administrator with "
+        "--call-as DELEGATED_ADMIN"
+    )
     units = ",".join(section.units) or "$(aws organizations list-roots --query Roots[0].Id --output text)"
     if update:
         yield (
             f"aws cloudformation update-stack-set --stack-set-name {STACK_SET} "
-            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{TEMPLATE}"
+            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{TEMPLATE}{where}"
         )
     if missing:
         yield (
             f"aws cloudformation create-stack-instances --stack-set-name {STACK_SET} --regions us-east-1 "
             f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
-            f"Accounts={','.join(missing)}"
+            f"Accounts={','.join(missing)}{where}"
         )
     for account in dict.fromkeys(one.account for one in to_mend if one.account in own and not one.itself):
         yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ NOT_TAKEN_ON = (
 
 SEE = "`janitor doctor --organization` says what mends it"
 
-UNKNOWN = "unknown"
+UNKNOWN = "unknown regions"
 """Stands for the regions of an account that nobody could ask for them."""
 
 
@@ -76,9 +76,13 @@ class Janitor:
             return list(dict.fromkeys(section.accounts))
         organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
         try:
-            return accounts(organizations, units=section.units, without=section.without)
+            found = accounts(organizations, units=section.units, without=section.without)
         except NotListedError as error:
             raise FailedError(str(error)) from error
+        if not found:
+            named = "units" if section.units else "all_accounts"
+            raise FailedError(f"no active account is left to look at: {named} less without is empty")
+        return found
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
@@ -89,8 +93,13 @@ class Janitor:
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
     """Where to look: *flags*, else the section's regions; none for every enabled one. Raises Refused."""
-    named = flags or setup.settings.organization.regions
-    return setup.regions(named) if named else ()
+    allowed = setup.settings.organization.regions
+    named = setup.regions(flags or allowed) if flags or allowed else ()
+    if allowed and (others := [one for one in named if one not in allowed]):
+        raise edge.Refused(
+            f"--region {others[0]} is not in organization.regions, and the roles allow reading in those alone"
+        )
+    return named
 
 
 def organization_sweeps(
@@ -116,7 +125,7 @@ def organization_sweeps(
                     janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
                 )
             except Exception as error:  # one account must not hide the others
-                return unread(account, detectors, regions, error=describe(error))
+                return unread(account, detectors, regions, error=not_read(error))
             finally:
                 ended.append(account)
                 say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
@@ -127,6 +136,8 @@ def organization_sweeps(
         ):
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
+    if not found:
+        raise FailedError(f"nothing was looked at: no account has enabled {', '.join(regions)}")
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
     only = listed[0] if len(listed) == 1 else None
@@ -151,11 +162,13 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            why = f"{NOT_TAKEN_ON}; {SEE}" if refused_as(error, ("AccessDenied",)) else describe(error)
-            refused[detector.name] = f"could not be read: {why}"
+            closed = refused_as(error, ("AccessDenied",))
+            refused[detector.name] = (
+                f"could not be read: {NOT_TAKEN_ON}; {SEE}" if closed else not_read(error)
+            )
     regions = tuple(wanted)
     if sessions:
-        enabled = enabled_regions(janitor.client(next(iter(sessions.values())), "ec2"))
+        enabled = first_answer(janitor, sessions.values())
         sagemaker = known_regions(setup.session, janitor.partition)
         regions = tuple(one for one in wanted or sagemaker if one in enabled)
         if off := [one for one in wanted if one not in enabled]:
@@ -179,11 +192,31 @@ def account_sweeps(
         for region in regions
     ]
     report = run_pairs(pairs, now=setup.now, policy=setup.settings.policy.dry())
-    closed = [one for one in detectors if one.name in refused]
     return [
         *report.sweeps,
-        *(s for one in closed for s in unread(account, [one], regions, error=refused[one.name])),
+        *(
+            sweep
+            for one in detectors
+            if one.name in refused
+            for sweep in unread(account, [one], regions, error=refused[one.name])
+        ),
     ]
+
+
+def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[str]:
+    """The enabled regions, by the first role that may ask for them. Raises what the last one was answered."""
+    for session in sessions:
+        try:
+            return enabled_regions(janitor.client(session, "ec2"))
+        except Exception as error:  # another role may be allowed to
+            refused = error
+    raise refused
+
+
+def not_read(error: Exception) -> str:
+    """The error of a sweep that was not begun; of a refused permission, also what says more."""
+    denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
+    return f"could not be read: {describe(error)}{f'; {SEE}' if denied else ''}"
 
 
 def unread(

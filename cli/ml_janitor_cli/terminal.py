@@ -48,9 +48,9 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
         else None
     )
     for part in (part for part in parts if part.results):
-        yield section(part, layout, width=width, every=every)
+        yield section(part, layout, width=width, every=every, accounts=accounts)
     sums = (totals(report, parts, width), footnotes(report, problems)) if anything_read(report) else ()
-    ends = (not_judged(parts), noticed(report), not_complete(report), *sums)
+    ends = (not_judged(parts, accounts=accounts), noticed(report), not_complete(report), *sums)
     yield from (block for block in ends if block is not None)
 
 
@@ -87,7 +87,7 @@ def anything_read(report: Report) -> bool:
     return any(sweep.error is None or sweep.looked_at for sweep in report.sweeps)
 
 
-def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> RenderableType:
+def section(part: Part, layout: Layout | None, *, width: int, every: bool, accounts: bool) -> RenderableType:
     """One detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
     sums = Totals.of(part.results)
@@ -106,7 +106,7 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool) -> Re
     if found and layout:
         body.append(drawn(found, layout))
     if rest := part.kept(unknown=False):
-        body.append(one_by_one(rest) if every else in_short(rest))
+        body.append(one_by_one(rest, accounts=accounts) if every else in_short(rest))
     return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
 
 
@@ -135,25 +135,31 @@ def pattern(reason: str) -> str:
     return " ".join(word.rstrip(",.;").removesuffix("s") for word in words)
 
 
-def one_by_one(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
+def one_by_one(kept: Sequence[tuple[Result, Kept]], *, accounts: bool) -> RenderableType:
     """Every kept resource with its reason."""
     table = Grid()
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold", max_width=40)
     table.add_column(style="dim")
     for number, (result, verdict) in enumerate(kept):
-        name = plain(result.target.name, NAME_LIMIT)
+        name = named(result, accounts=accounts)
         table.add_row("kept" if number == 0 else "", name, plain(verdict.reason))
     return table
 
 
-def not_judged(parts: Iterable[Part]) -> RenderableType | None:
+def named(result: Result, *, accounts: bool) -> str:
+    """The name of a kept resource, and its account where the report is about several."""
+    account = f" in {plain(result.target.account)}" if accounts else ""
+    return f"{plain(result.target.name, NAME_LIMIT)}{account}"
+
+
+def not_judged(parts: Iterable[Part], *, accounts: bool) -> RenderableType | None:
     """What was kept because a required signal could not be read."""
     alike: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         for result, verdict in part.kept(unknown=True):
             names = alike.setdefault((part.detector, plain(verdict.reason)), [])
-            names.append(plain(result.target.name, NAME_LIMIT))
+            names.append(named(result, accounts=accounts))
     if not alike:
         return None
     total = sum(map(len, alike.values()))

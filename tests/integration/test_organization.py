@@ -19,6 +19,7 @@ from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor_cli.member_checks import differences
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
@@ -122,6 +123,26 @@ def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organizati
     assert "could not be read: its role cannot be taken on" in nothing.flat
 
 
+def test_a_role_that_may_not_ask_for_regions_does_not_hide_what_the_others_read(
+    two: Organization, audit: Any
+) -> None:
+    first, second = two.members
+    roles = granted(two)
+    asking = [role_arn(parsed(two), name, account=first, partition="aws") for name in NAMES]
+    asking += [role_arn(parsed(two), max(NAMES), account=second, partition="aws")]
+    for arn in asking:
+        one = next(each[arn] for each in roles.values() if arn in each)
+        one["policies"] = replaced(one["policies"], "ec2:DescribeRegions", "ec2:DescribeVpcs")
+    ran: Ran = audit(two, roles, regions=[])
+
+    (unread,) = {place: errors for place, errors in sweeps(ran).items() if place[0] == first}.items()
+    assert unread[0] == (first, "unknown regions")
+    for error in unread[1]:
+        assert str(error).startswith("could not be read: DescribeRegions: ")
+        assert "janitor doctor --organization" in str(error)
+    assert {one["account"] for one in ran.document["results"]} == {second}
+
+
 @pytest.mark.parametrize("wrong", ["caller", "external id", "organization"])
 def test_roles_are_for_the_named_callers_with_the_external_id_from_within(
     wrong: str, two: Organization, audit: Any
@@ -200,19 +221,27 @@ def test_an_account_that_may_not_list_the_others_names_them(
 
 def test_only_enabled_regions_are_looked_at(two: Organization, audit: Any) -> None:
     several = {"regions": [REGION, "me-south-1"]}
-    ran: Ran = audit(two, granted(two, **several), **several)
+    roles = granted(two, **several)
+    ran: Ran = audit(two, roles, **several)
 
     assert ran.status == 0
     assert set(sweeps(ran)) == {(account, REGION) for account in two.members}
     assert f"account {two.members[0]} has not enabled me-south-1" in ran.err
 
+    nowhere: Ran = audit(two, roles, "--region", "me-south-1", **several)
+    assert (nowhere.status, nowhere.out) == (1, "")
+    assert "nothing was looked at: no account has enabled me-south-1" in nowhere.err
+
 
 class Strange:
-    """An STS that answers with the credentials of another account."""
+    """An STS that answers with the credentials of *account*, whichever was asked for."""
+
+    def __init__(self, account: str) -> None:
+        self.account = account
 
     def assume_role(self, **_: Any) -> dict[str, Any]:
         return {
-            "AssumedRoleUser": {"Arn": "arn:aws:sts::999999999999:assumed-role/x/ml-janitor"},
+            "AssumedRoleUser": {"Arn": f"arn:aws:sts::{self.account}:assumed-role/x/ml-janitor"},
             "Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"},
         }
 
@@ -220,7 +249,23 @@ class Strange:
 def test_credentials_of_another_account_are_not_used() -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
     with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of 999999999999"):
-        member_session(Strange(), boto3.Session(region_name=REGION), role, "ml-janitor-7f3a")
+        member_session(Strange("999999999999"), boto3.Session(region_name=REGION), role, EXTERNAL_ID)
+
+
+def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile us]\nca_bundle = /proxy.pem\naws_access_key_id = k\naws_secret_access_key = s\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    own = boto3.Session(profile_name="us", region_name=REGION)
+    role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
+    theirs: Any = member_session(Strange(ACCOUNT), own, role, EXTERNAL_ID)
+
+    assert theirs._session.get_config_variable("ca_bundle") == "/proxy.pem"
+    assert theirs.get_credentials().get_frozen_credentials() == ("a", "b", "c", None)
 
 
 @pytest.fixture
@@ -294,7 +339,8 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
 
     assert "--policy-name by-hand" in ran.out
     assert "update-stack-set" not in ran.out
-    assert f"AccountFilterType=INTERSECTION,Accounts={second}\n" in ran.out
+    assert f"AccountFilterType=INTERSECTION,Accounts={second}  # in {ACCOUNT}; as a delegated" in ran.out
+    assert "administrator with --call-as DELEGATED_ADMIN\n" in ran.out
 
 
 def test_the_account_that_manages_deploys_the_template_itself(two: Organization, doctor: Any) -> None:
@@ -330,5 +376,68 @@ def test_a_misspelt_region_is_refused_where_it_would_look_like_one_without_waste
         ran = janitor("audit", "--organization", *args)
         assert (ran.status, ran.out) == (2, "")
         assert "AWS has no region eu-wset-1 that this version knows; did you mean eu-west-1?" in ran.err
+    settings = ("--set", 'organization.regions=["eu-west-1"]')
+    ran = janitor("audit", "--organization", "--region", "us-east-1", *settings)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--region us-east-1 is not in organization.regions, and the roles allow" in ran.err
+    for option in (("--policy",), ("--region", "eu-west-1"), ("--stack", "MlJanitor")):
+        ran = janitor("doctor", "--organization", *option)
+        assert (ran.status, ran.out) == (2, "")
+        assert f"--organization and {option[0]} exclude each other" in ran.err
     ran = janitor("audit", "--organization")
     assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
+
+
+def test_an_organization_of_which_no_account_is_left_is_not_one_without_waste(
+    two: Organization, audit: Any, doctor: Any
+) -> None:
+    everyone = {"without": [ACCOUNT, *two.members]}
+    for ran in (audit(two, {}, **everyone), doctor(two, {}, **everyone)):
+        assert (ran.status, ran.out) == (1, "")
+        assert "no active account is left to look at: all_accounts less without is empty" in ran.err
+    empty = {"units": [two.units["inner"]], "all_accounts": False, "without": []}
+    assert "units less without is empty" in audit(two, {}, **empty).err
+
+
+def test_people_are_not_sent_to_commands_of_one_account(two: Organization, audit: Any) -> None:
+    ran: Ran = audit(two, granted(two), "--all", "--plan")
+
+    assert (ran.status, "janitor explain" in ran.out) == (0, False)
+    for account in two.members:  # what has one name in both
+        assert f"scratch in {account} the last sign of work" in ran.flat
+        assert f"scratch in {account}, no owner tag" in ran.flat
+
+
+STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("actual", "wanted", "state"),
+    [
+        ({"StringEquals": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "narrower"),
+        ({"StringEquals": {"r": ["b", "a"]}}, {"StringEquals": {"r": ["a", "b"]}}, "same"),
+        ({"StringEquals": {"r": "a", "s": "x"}}, {"StringEquals": {"r": "a"}}, "narrower"),
+        ({"StringEquals": {"r": "a"}}, {}, "narrower"),
+        ({}, {"StringEquals": {"r": "a"}}, "wider"),
+        ({"StringEquals": {"r": ["a", "c"]}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"StringLike": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"StringNotEquals": {"r": "a"}}, {"StringNotEquals": {"r": ["a", "b"]}}, "wider"),
+        ({"ForAllValues:StringEquals": {"r": "a"}}, {"StringEquals": {"r": "a"}}, "wider"),
+    ],
+)
+def test_a_permission_under_stricter_conditions_is_lacking_and_not_too_wide(
+    actual: Any, wanted: Any, state: str
+) -> None:
+    more, less = differences(
+        {"Statement": STATEMENT | {"Condition": actual}}, {"Statement": [STATEMENT | {"Condition": wanted}]}
+    )
+    assert (bool(more), bool(less)) == {
+        "same": (False, False), "narrower": (False, True), "wider": (True, True)
+    }[state]  # fmt: skip
+
+
+def test_roles_of_before_a_region_was_added_are_old(two: Organization, doctor: Any) -> None:
+    ran: Ran = doctor(two, granted(two), regions=[REGION, "eu-west-1"], callers=[CALLER, f"{CALLER}-2"])
+
+    assert (ran.status, "too wide" in ran.out) == (1, False)
+    assert "it does not trust all that it should" in ran.flat

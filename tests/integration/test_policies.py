@@ -218,6 +218,8 @@ def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) 
         ('policies.instance_types=["g5.xlarge"]', "expected an instance type such as"),
         ('policies.instance_types=["ml.g5.xlarg"]', "is ml.g5.xlarg; did you mean ml.g5.xlarge?"),
         ('policies.exempt_roles=["admin"]', "expected the ARN of a role, whose account may be *"),
+        ('policies.exempt_roles=["arn:aws:iam::*:role/*"]', "every role of every account would be exempt"),
+        ('policies.exempt_roles=["arn:aws:iam::*:role/?*/*"]', "every role of every account would be exempt"),
         ("untagged-resources.required=[]", "it is empty, so there is no tag to enforce"),
         ('untagged-resources.required=["a,b"]', '"a,b" cannot be the key of a tag'),
     ],

@@ -312,3 +312,27 @@ def test_dark_and_print(shown: Any) -> None:
     page.emulate_media(media="print")
     assert not page.locator(".filters").is_visible()
     assert page.locator("td.name").first.is_visible()
+
+
+def test_of_several_accounts_each_is_named_charted_and_filtered_by(shown: Any) -> None:
+    other = "222222222222"
+    elsewhere, unclear = finding(2), unknown(4)
+    moved = [replace(one, target=replace(one.target, account=other)) for one in (elsewhere, unclear)]
+    mine = report(finding(1), finding(3)).sweeps[0]
+    theirs = replace(mine, account=other, results=tuple(moved), notices=("a rule is off",))
+    page = shown(Report(time=NOW, account=None, sweeps=(mine, theirs)))
+
+    assert page.get_by_role("heading", name="By account").is_visible()
+    rows = page.locator("#findings tbody tr")
+    assert f"idle-endpoints, {other} {REGION}" in rows.filter(has_text="ranker-2").inner_text()
+    page.locator("[data-filter=account]").select_option(other)
+    assert names(page) == ["ranker-2"]
+    assert f"ranker-4 (idle-endpoints, {other} {REGION}):" in page.locator("#unread").inner_text()
+    assert f"idle-endpoints in {other} {REGION}: a rule is off" in page.locator("#notices").inner_text()
+
+
+def test_of_one_account_nothing_is_filtered_by_account(shown: Any) -> None:
+    page = shown(report(finding(1)))
+
+    assert (page.locator("[data-filter=account]").count(), ACCOUNT in names(page)[0]) == (0, False)
+    assert "By account" not in page.locator("main").inner_text()

@@ -76,7 +76,8 @@ def enabled_regions(ec2: Any) -> list[str]:
 
 def member_session(sts: Any, session: boto3.Session, role: str, external_id: str) -> boto3.Session:
     """
-    A session of *role*, which *sts* takes on with *external_id*; *session* lends its knowledge of AWS.
+    A session of *role*, which *sts* takes on with *external_id*; *session* lends its region, its knowledge
+    of AWS, and what its profile says of proxies and endpoints.
 
     Raises what the call raises, and ReadError if the answer is for another account than that of *role*:
     nothing is ever read with credentials that were not asked for.
@@ -89,7 +90,8 @@ def member_session(sts: Any, session: boto3.Session, role: str, external_id: str
     if got != account:
         raise ReadError(f"credentials for account {account} were asked for, and those of {got} answered")
     given = answer["Credentials"]
-    core = botocore.session.get_session()
+    profile = session.profile_name  # "default" also where there is none of that name
+    core = botocore.session.Session(profile=profile if profile in session.available_profiles else None)
     core.register_component("data_loader", session._session.get_component("data_loader"))  # noqa: SLF001
     return boto3.Session(
         given["AccessKeyId"],

@@ -33,6 +33,8 @@ def _exempt_role(value: str) -> str:
             "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
             '"arn:aws:iam::*:role/break-glass-*"'
         )
+    if re.fullmatch(r"arn:[a-z-]+:iam::\*:role/[*?/]+", value):
+        raise ValueError("some letters of a name: every role of every account would be exempt")
     return value
 
 

@@ -7,15 +7,15 @@ import json
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Finding, Kept, Mode
+from ml_janitor.core.model import Finding, Kept, Mode, Target
 from ml_janitor.core.money import Totals, dollars, first_to_do
 from ml_janitor.core.ownership import marks, team
-from ml_janitor.core.results import Outcome, Report, Result
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
@@ -42,7 +42,10 @@ AT_ONCE = 80
 LINES_AT_ONCE, LINES_AT_MOST = 10, 100
 """Lines of a list that are shown, and with those folded below; past them the page names the JSON report."""
 
-FILTERS = ("detector", "owner", "team", "confidence", "status")
+FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
+
+
+type Counts = list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,13 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
     done = [one for one in findings if one.outcome is Outcome.ACTED]
     left = [one for one in findings if one.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
-    counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
     accounts = len(report.accounts) > 1
     rows = [row(number, result, accounts=accounts) for number, result in enumerate(findings)]
     dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
     line = environment().get_template("finding.html.j2")
     drawn = [Markup(line.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
     troubles = [result for result in report.results if needs_a_look(result)]
-    begun = [what_became(result) for result in report.results if is_begun(result)]
+    begun = [what_became(result, accounts=accounts) for result in report.results if is_begun(result)]
     unread = [result for result in report.results if is_unknown(result)]
     errors = not_complete(report)
     return (
@@ -96,6 +98,7 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             hourly=usd(totals.hourly_usd),
             whose=whose(report),
             regions=sorted({sweep.region for sweep in report.sweeps}),
+            accounts=accounts,
             rows=rows,
             first=drawn[:AT_ONCE],
             entries=[entry(one) for one in rows[:AT_ONCE]],
@@ -107,23 +110,48 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             dry=dry,
             errors=errors,
             lists=[
-                ("troubles", "What failed, or is half done", [what_became(result) for result in troubles]),
+                (
+                    "troubles",
+                    "What failed, or is half done",
+                    [what_became(result, accounts=accounts) for result in troubles],
+                ),
                 ("held", "What a limit held back", held(report)),
                 ("lost", "What no function may undo any more", lost(report)),
                 ("notices", "Noticed besides", noticed(report)),
                 ("begun", "What was begun before, and is no finding any more", begun),
-                ("unread", "What could not be read", [*errors, *map(not_judged, unread)]),
+                (
+                    "unread",
+                    "What could not be read",
+                    [*errors, *(not_judged(result, accounts=accounts) for result in unread)],
+                ),
             ],
             nothing_read=nothing_read(report),
-            by_detector=bars(((r.detector, c.monthly_usd) for r, c in counted), limit=None),
-            by_detector_accrued=bars(((r.detector, c.accrued_usd) for r, c in counted), limit=None),
-            unpriced_by_detector=unpriced(result.detector for result in left if uncounted(result)),
-            unpriced_by_owner=unpriced(result.owner or NO_OWNER for result in left if uncounted(result)),
-            by_owner=bars(((r.owner or NO_OWNER, c.monthly_usd) for r, c in counted), limit=BARS),
-            by_owner_accrued=bars(((r.owner or NO_OWNER, c.accrued_usd) for r, c in counted), limit=BARS),
+            charts=charts(left, accounts=accounts),
             sources=sorted(price_sources(findings)),
         )
     )
+
+
+def charts(left: Sequence[Result], *, accounts: bool) -> list[tuple[str, list[Bar], list[Bar], Counts]]:
+    """Sums by what people ask for: the title, dollars a month, dollars so far, and what is in no sum."""
+    counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
+    none = [one for one in left if uncounted(one)]
+    asked: list[tuple[str, Callable[[Result], str], int | None]] = [
+        ("By kind of waste", lambda one: one.detector, None),
+        ("By owner", lambda one: one.owner or NO_OWNER, BARS),
+    ]
+    if accounts:
+        asked.append(("By account", lambda one: one.target.account, BARS))
+    return [
+        (
+            title,
+            bars(((name(one), cost.monthly_usd) for one, cost in counted), limit=limit),
+            bars(((name(one), cost.accrued_usd) for one, cost in counted), limit=limit),
+            unpriced(map(name, none)),
+        )
+        for title, name, limit in asked
+        if counted or none
+    ]
 
 
 def plan_section(report: Report) -> dict[str, Any]:
@@ -171,18 +199,26 @@ def lost(report: Report) -> list[Markup]:
 
 
 def noticed(report: Report) -> list[Markup]:
-    """What the reading of each detector came across besides."""
-    return [line("{}: {}", one.detector, plain(said)) for one in report.sweeps for said in one.notices]
+    """What the reading of each detector came across besides; of several accounts, in which."""
+    several = len(report.accounts) > 1
+    return [
+        line(
+            "{}: {}",
+            f"{one.detector} in {place(one, accounts=True)}" if several else one.detector,
+            plain(said),
+        )
+        for one in report.sweeps
+        for said in one.notices
+    ]
 
 
 def not_complete(report: Report) -> list[Markup]:
     """Which detectors could not look at everything, where and why: one line for all places of one reason."""
-    several = len({sweep.account for sweep in report.sweeps}) > 1
+    several = len(report.accounts) > 1
     places: dict[tuple[str, str], list[str]] = {}
     for one in report.sweeps:
         if one.error:
-            place = f"{one.account} {one.region}" if several else one.region
-            places.setdefault((one.detector, one.error), []).append(place)
+            places.setdefault((one.detector, one.error), []).append(place(one, accounts=several))
     return [
         line("{} in {} is not complete: {}", detector, few(where), breakable(why))
         for (detector, why), where in places.items()
@@ -206,7 +242,8 @@ def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any
         "name": plain(result.target.name),
         "arn": plain(result.target.arn),
         "link": console_link(result.target.arn, result.target.name, result.target.region),
-        "region": f"{result.target.account} {result.target.region}" if accounts else result.target.region,
+        "account": plain(result.target.account),
+        "place": place(result.target, accounts=accounts),
         "owner": plain(result.owner or ""),
         "team": plain(team(result.target) or ""),
         "confidence": verdict.confidence.value,
@@ -235,7 +272,7 @@ def shown(item: Evidence) -> dict[str, str]:
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the page's script sorts, filters, finds and unfolds one line of the table by."""
     known = ("number", "name", "usd", "worth", *FILTERS, "evidence", "arn")
-    parts = ("name", "detector", "region", "owner", "team", "reason")
+    parts = ("name", "detector", "place", "owner", "team", "reason")
     text = " ".join([*(row[part] for part in parts), row["became"].striptags()])
     return {**{name: row[name] for name in known}, "text": text}
 
@@ -254,18 +291,23 @@ def line(form: str, *values: object) -> Markup:
     return Markup(form).format(*values)  # noqa: S704 - format escapes what it puts in
 
 
-def what_became(result: Result) -> Markup:
+def what_became(result: Result, *, accounts: bool) -> Markup:
     """One resource, and what became of acting on it."""
-    return line("{} ({}, {}): {}", *_named(result), commands(became(result)))
+    return line("{} ({}, {}): {}", *_named(result, accounts), commands(became(result)))
 
 
-def not_judged(result: Result) -> Markup:
+def not_judged(result: Result, *, accounts: bool) -> Markup:
     """One resource that could not be judged, and why."""
-    return line("{} ({}, {}): {}", *_named(result), breakable(plain(result.verdict.reason)))
+    return line("{} ({}, {}): {}", *_named(result, accounts), breakable(plain(result.verdict.reason)))
 
 
-def _named(result: Result) -> tuple[Markup, str, str]:
-    return breakable(plain(result.target.name)), result.detector, result.target.region
+def _named(result: Result, accounts: bool) -> tuple[Markup, str, str]:  # noqa: FBT001
+    return breakable(plain(result.target.name)), result.detector, place(result.target, accounts=accounts)
+
+
+def place(where: Target | Sweep, *, accounts: bool) -> str:
+    """The region, and before it the account where the report is about several."""
+    return plain(f"{where.account} {where.region}" if accounts else where.region)
 
 
 def commands(text: str) -> Markup:
@@ -312,7 +354,7 @@ def uncounted(result: Result) -> bool:
     return dollars(result) is None
 
 
-def unpriced(names: Iterable[str]) -> list[tuple[str, int]]:
+def unpriced(names: Iterable[str]) -> Counts:
     """How many findings that are in no sum each name has; past `BARS` names the rest are put together."""
     counts = Counter(plain(name) for name in names).most_common()
     if len(counts) > BARS:

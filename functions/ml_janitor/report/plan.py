@@ -36,7 +36,7 @@ class Week:
     One week: its *changes*, what is to be done first at the top, and what the month costs less *by_then*.
 
     *instead* is how many more findings are about the same resources, and in no sum. *advice* is what else
-    is done, in sentences.
+    is done, in sentences. *accounts* is whether the report is about several.
     """
 
     number: int
@@ -45,6 +45,7 @@ class Week:
     by_then: Decimal
     instead: int = 0
     advice: tuple[str, ...] = ()
+    accounts: bool = False
 
     @property
     def totals(self) -> Totals:
@@ -73,6 +74,7 @@ def weeks(report: Report) -> tuple[Week, ...]:
                 by_then=by_then,
                 instead=len(ours) - len(changes),
                 advice=tuple(_advice(report)) if number == len(WEEKS) else (),
+                accounts=len(report.accounts) > 1,
             )
         )
     return tuple(planned)
@@ -101,11 +103,16 @@ def lines(week: Week) -> list[tuple[str, str, str]]:
     return [
         (
             price(one),
-            f"{plain(one.target.name, 120)}, {plain(one.owner, 60) if one.owner else NO_OWNER}",
+            f"{_named(one, week)}, {plain(one.owner, 60) if one.owner else NO_OWNER}",
             f"{one.detector}, about {work(one)}",
         )
         for one in week.changes[:SHOWN]
     ]
+
+
+def _named(one: Result, week: Week) -> str:
+    account = f" in {plain(one.target.account)}" if week.accounts else ""
+    return f"{plain(one.target.name, 120)}{account}"
 
 
 def below(week: Week) -> list[str]:
