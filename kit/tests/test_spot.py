@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from janitor_kit.checkpoint import Checkpoints
 from janitor_kit.spot import Interrupted, State, Training, interval
 
 SOURCE = str(Path(__file__).parents[1] / "src")
@@ -162,6 +163,76 @@ def test_two_loops_in_one_epoch_are_refused(tmp_path: Path) -> None:
         list(training.steps(range(2)))
         with pytest.raises(RuntimeError, match=r"training\.epochs"):
             list(training.steps(range(2)))
+
+
+def test_a_finished_run_without_epochs_trains_no_more_either(tmp_path: Path) -> None:
+    class Seeking(Sum):
+        def seeks(self, source: object) -> bool:  # noqa: ARG002 - as torchdata's loader, which begins anew at its end
+            return True
+
+    def trained() -> int:
+        with Training(Seeking(), tmp_path) as training:
+            return len(list(training.steps(range(5))))
+
+    assert (trained(), trained()) == (5, 0)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OSError, match=r"no checkpoint can be written to .*/file .*give a folder"):
+        train(tmp_path / "file")
+
+
+def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path) -> None:
+    script = f"from test_spot import *; train(Path({str(tmp_path)!r}))"
+    other = [sys.executable, "-c", script]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join((SOURCE, str(Path(__file__).parent)))}
+    with Training(Sum(), tmp_path):
+        refused = subprocess.run(other, env=paths, capture_output=True, text=True, timeout=60, check=False)
+
+    assert "another process trains with" in refused.stderr.splitlines()[-1]
+    assert subprocess.run(other, env=paths, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_a_worker_that_outlives_its_killed_parent_does_not_keep_the_folder(tmp_path: Path) -> None:
+    holder = Checkpoints(tmp_path)
+    holder.hold()
+    gate, open_gate = os.pipe()
+    if not (child := os.fork()):
+        os.read(gate, 1)  # lives on, with what it inherited
+        os._exit(0)
+    try:
+        os.close(holder._held.pop())  # as the end of its parent does, without a word
+        Checkpoints(tmp_path).hold()
+    finally:
+        os.write(open_gate, b"x")
+        os.waitpid(child, 0)
+
+
+def test_checkpoints_of_another_script_are_named_as_such(tmp_path: Path) -> None:
+    class Other(Sum):
+        def load(self, folder: Path) -> None:
+            (folder / "weights").read_bytes()
+
+    train(tmp_path)
+    there = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(RuntimeError, match=r"step-0.* does not fit .*give this run a folder of its own"):
+        Training(Other(), tmp_path).__enter__()
+    assert sorted(tmp_path.rglob("*")) == there
+
+
+def test_a_handler_set_later_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Training(Sum(), tmp_path, every=1) as training:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for _ in training.epochs(1):
+            for _ in training.steps(range(3)):
+                pass
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    [warned] = [one.message for one in caplog.records if "SIGTERM" in one.message]
+    assert "set that handler before `with Training`" in warned
 
 
 @pytest.mark.parametrize("bad", [{"every": 0}, {"mean_uptime_s": 0}, {"keep": 0}])

@@ -10,6 +10,7 @@ checkpoint is passed over with a warning, and an older one is used.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -73,10 +74,46 @@ class Checkpoints:
         self.latest: Path | None = None
         """The checkpoint that was written last, by this process."""
         self._torn: set[str] = set()
+        self._held: list[int] = []
+
+    def hold(self) -> None:
+        """
+        Make the directory, and keep other processes from it until `release`; raises OSError with what to do.
+
+        By flock on the directory itself: no file that a copy would carry along, and it ends with the process.
+        A file system without it, as NFS may be for directories, holds nobody off.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self.hidden():
+                pass
+        except OSError as error:
+            problem = f"no checkpoint can be written to {self.folder} ({error.strerror})"
+            advice = "give a folder that this user may write, on a disk with space"
+            raise OSError(error.errno, f"{problem}: {advice}") from error
+        handle = os.open(self.folder, os.O_RDONLY)
+        _handles.add(handle)
+        self._held.append(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            raise RuntimeError(
+                f"another process trains with {self.folder}: end it, or give this run a folder of its own"
+            ) from None
+        except OSError as error:
+            log.info("%s cannot be locked: %s", self.folder, error)
+
+    def release(self) -> None:
+        """Let other processes have the directory."""
+        while self._held:
+            handle = self._held.pop()
+            if handle in _handles:
+                _handles.remove(handle)
+                os.close(handle)
 
     def clean(self) -> None:
-        """Make the directory, and remove what a killed process was writing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Remove what a killed process was writing; only for who holds the directory."""
         for left in self.folder.glob(HIDDEN + "*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -146,6 +183,18 @@ class Checkpoints:
             for name in self.names():
                 if name < whole[-self._keep] and name != busy:
                     (self.folder / name).rename(bin_ / name)
+
+
+_handles: set[int] = set()
+
+
+def _in_forked_child() -> None:
+    """A loader's worker that outlives its killed parent must not hold the directory against the next run."""
+    while _handles:
+        os.close(_handles.pop())
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
 
 
 def write_manifest(folder: Path, progress: Progress) -> None:

@@ -107,7 +107,7 @@ class Training:
         self._save_s: float | None = None
         self._next_look, self._looked = 0, (0, 0.0)
         self._due = 0.0
-        self._warned = False
+        self._warned = self._replaced = False
         self._signalled = False
         self._previous: Any = None
 
@@ -163,6 +163,8 @@ class Training:
 
         *source* has to give the same batches again, unless the state moves it (torch's StatefulDataLoader).
         """
+        if self.finished:
+            return
         seeks = self._state.seeks(source)
         batches = iter(source)
         if self._seeking:
@@ -229,6 +231,12 @@ class Training:
             self._due = self._clock() + RETRY_S
             return
         self._saved = self.step, self.epoch
+        if signal.getsignal(signal.SIGTERM) != self._flag and not self._replaced:
+            self._replaced = True
+            log.warning(
+                "something else handles SIGTERM since training began: an interruption will not be noticed; "
+                "set that handler before `with Training`"
+            )
         if self._remote and self._checkpoints.latest:
             self._remote.offer(self._checkpoints.latest)
         if self._group.first:
@@ -254,6 +262,7 @@ class Training:
 
     def _resume(self) -> None:
         if self._group.first:
+            self._checkpoints.hold()
             self._checkpoints.clean()
         self._group.most([0.0])  # before anything is downloaded beside it
         if self._remote and self._group.first_here:
@@ -266,7 +275,12 @@ class Training:
             return  # a save is due after the first step: it shows what saving costs, and that it works
         chosen = int(newest if minus_oldest > 0 else -minus_oldest)  # a machine with none says so next
         found = own if own and own.number == chosen else self._checkpoints.numbered(chosen)
-        self._state.load(found.path)
+        try:
+            self._state.load(found.path)
+        except Exception as error:
+            problem = f"{found.path} does not fit this state ({error})"
+            advice = "if another script or model wrote it, give this run a folder of its own"
+            raise RuntimeError(f"{problem}: {advice}") from error
         at = found.progress
         self.step, self.epoch, self.batch = at.step, at.epoch, at.batch
         self.finished, self._planned = at.finished, at.planned
@@ -280,7 +294,8 @@ class Training:
         self._signalled = True
 
     def _leave(self) -> None:
-        """Give SIGTERM back, unless something else took it in between."""
+        """Give the folder back, and SIGTERM, unless something else took it in between."""
+        self._checkpoints.release()
         if self in _entered:
             _entered.remove(self)
         if signal.getsignal(signal.SIGTERM) == self._flag:
