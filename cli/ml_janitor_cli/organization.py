@@ -43,11 +43,16 @@ UNKNOWN = "unknown regions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Janitor:
-    """Who looks at the accounts, from where, and for how long a call is tried."""
+    """
+    Who looks at the accounts, from where, and for how long a call is tried.
+
+    *sts* takes on the roles: threads may share a client, but not make clients of one session.
+    """
 
     setup: edge.Setup
     partition: str
     home: str
+    sts: Any
 
     @classmethod
     def of(cls, setup: edge.Setup) -> Janitor:
@@ -63,7 +68,8 @@ class Janitor:
                 f"these are credentials of account {caller.account}, and the roles trust callers of "
                 f"janitor_account {section.janitor_account} alone"
             )
-        return cls(setup=setup, partition=partition, home=home)
+        sts = make_client(session, "sts", home, setup.attempts)
+        return cls(setup=setup, partition=partition, home=home, sts=sts)
 
     def client(self, session: boto3.Session, service: Any, region: str = "") -> Any:
         """A client of *service*, at home unless another region is given."""
@@ -87,8 +93,8 @@ class Janitor:
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
         role = role_arn(self.setup.settings, detector, account=account, partition=self.partition)
-        sts = self.client(self.setup.session, "sts")
-        return member_session(sts, self.setup.session, role, self.setup.settings.organization.external_id)
+        external_id = self.setup.settings.organization.external_id
+        return member_session(self.sts, self.setup.session, role, external_id)
 
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:

@@ -14,11 +14,13 @@ import pytest
 from commands import Janitor, Ran
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.organization import accounts, member_session
 from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor_cli import organization
 from ml_janitor_cli.member_checks import differences
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
@@ -283,9 +285,19 @@ def doctor(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bo
     return run
 
 
-def test_roles_that_are_as_they_should_be_are_told_by_themselves(two: Organization, doctor: Any) -> None:
+def test_roles_that_are_as_they_should_be_are_told_by_themselves(
+    two: Organization, doctor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = list[str]()
+
+    def counted(session: boto3.Session, service: Any, *args: Any) -> Any:
+        clients.append(service)
+        return make_client(session, service, *args)
+
+    monkeypatch.setattr(organization, "make_client", counted)
     ran: Ran = doctor(two, granted(two))
 
+    assert clients.count("sts") == 1  # threads may share a client, and not make several of one session
     assert (ran.status, ran.out.strip()) == (0, "Organization  2 accounts: every role is as it should be.")
 
 
