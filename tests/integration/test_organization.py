@@ -453,3 +453,26 @@ def test_roles_of_before_a_region_was_added_are_old(two: Organization, doctor: A
 
     assert (ran.status, "too wide" in ran.out) == (1, False)
     assert "it does not trust all that it should" in ran.flat
+
+
+def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
+    two: Organization, janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, box: Control
+) -> None:
+    first, second = two.members
+    boundary = {
+        "janitor": {"permissions_boundary": f"arn:aws:iam::{ACCOUNT}:policy/edge", "role_path": "/ml/"}
+    }
+    bounded = Settings.parse({"organization": two.table(), **boundary}, registry=REGISTRY)
+    roles = {one: two.granted(bounded, one) for one in two.members}
+    two.within(second).client("iam").delete_role_permissions_boundary(RoleName=role_name(NAMES[0]))
+    iam = IamControl(box.url)
+    iam.enforce({**caller(), **{arn: one for each in roles.values() for arn, one in each.items()}})
+    acting_as(monkeypatch, iam.credentials(CALLER))
+    sets = [("--set", f"janitor.{key}={value}") for key, value in boundary["janitor"].items()]
+    config = written(tmp_path, two.table())
+    ran = janitor(
+        "doctor", *NAMES, "--organization", "--config", config, *(one for pair in sets for one in pair)
+    )
+
+    assert f"{second}: {NAMES[0]} it is not bounded by arn:aws:iam::{second}:policy/edge" in ran.flat
+    assert (ran.status, first in ran.flat, "update-stack-set" in ran.flat) == (1, False, True)
