@@ -148,7 +148,10 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
             f"aws iam delete-role-policy --role-name {name} --policy-name {shlex.quote(one)}"
             for one in others
         ]
-        remove += [f"aws iam detach-role-policy --role-name {name} --policy-arn {one}" for one in attached]
+        remove += [
+            f"aws iam detach-role-policy --role-name {name} --policy-arn {shlex.quote(one)}"
+            for one in attached
+        ]
         fine = not (more or less or strangers or unknown or unbounded)
         return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
     old = [

@@ -344,12 +344,20 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
     first, second = two.members
     roles = granted(two)
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
-    two.within(first).client("iam").put_role_policy(
+    iam = two.within(first).client("iam")
+    iam.put_role_policy(
         RoleName=role_name(NAMES[0]), PolicyName="by-hand", PolicyDocument=json.dumps(everything)
     )
+    hostile = iam.create_policy(
+        PolicyName="x", Path="/;reboot;$(id)/", PolicyDocument=json.dumps(everything)
+    )["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=role_name(NAMES[0]), PolicyArn=hostile)
     ran: Ran = doctor(two, {first: roles[first]})
 
     assert "--policy-name by-hand" in ran.out
+    assert (
+        f"--policy-arn '{hostile}'  # in {first}" in ran.out
+    )  # what is copied runs nothing of the account's
     assert "update-stack-set" not in ran.out
     assert f"AccountFilterType=INTERSECTION,Accounts={second}  # in {ACCOUNT}; as a delegated" in ran.out
     assert "administrator with --call-as DELEGATED_ADMIN\n" in ran.out
