@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.config.member_roles import POLICY, allowed, role_name, trust
+from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, trust
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector
 
@@ -34,7 +33,7 @@ def template(settings: Settings) -> dict[str, Any]:
     taken. Service-managed StackSets leave the management account out, which gets it as a stack of its own.
     """
     here = {"account": "${AWS::AccountId}", "partition": "${AWS::Partition}"}
-    trusted, boundary = trust(settings, partition=here["partition"]), _boundary(settings, **here)
+    trusted, bounded_by = trust(settings, partition=here["partition"]), boundary(settings, **here)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": DESCRIPTION,
@@ -52,7 +51,7 @@ def template(settings: Settings) -> dict[str, Any]:
                             "PolicyDocument": _filled_in(allowed(settings, detector, **here)),
                         }
                     ],
-                    **({"PermissionsBoundary": _filled_in(boundary)} if boundary else {}),
+                    **({"PermissionsBoundary": _filled_in(bounded_by)} if bounded_by else {}),
                 },
             }
             for detector in settings.enabled()
@@ -66,7 +65,7 @@ def terraform(settings: Settings) -> str:
         "account": "${data.aws_caller_identity.here.account_id}",
         "partition": "${data.aws_partition.here.partition}",
     }
-    boundary = _boundary(settings, **here)
+    bounded_by = boundary(settings, **here)
     blocks = [
         HEAD,
         *_policy_document("trust", trust(settings, partition=here["partition"])),
@@ -79,7 +78,7 @@ def terraform(settings: Settings) -> str:
             f"  path               = {json.dumps(settings.janitor.role_path)}",
             f"  description        = {json.dumps(_description(detector))}",
             "  assume_role_policy = data.aws_iam_policy_document.trust.json",
-            *([f"  permissions_boundary = {json.dumps(boundary)}"] if boundary else []),
+            *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
             "}\n",
             f'resource "aws_iam_role_policy" "{name}" {{',
             f"  name   = {json.dumps(POLICY)}",
@@ -143,13 +142,6 @@ def _listed(name: str, values: Sequence[str]) -> Iterator[str]:
 def _description(detector: Detector[Any]) -> str:
     """IAM takes a thousand signs, and few beside letters (API reference, CreateRole)."""
     return f"ML Janitor, {detector.name}: {detector.summary()}"[:1000]
-
-
-def _boundary(settings: Settings, *, account: str, partition: str) -> str:
-    """The boundary of the settings, as the account that grants the role has it under the same name."""
-    own = settings.janitor.permissions_boundary
-    owner = "aws" if ":iam::aws:" in own else account
-    return re.sub(r"^arn:[a-z-]+:iam::(\d{12}|aws):", f"arn:{partition}:iam::{owner}:", own)
 
 
 def _filled_in(value: Any) -> Any:

@@ -77,7 +77,10 @@ class Organization:
             role = filled_in(resource["Properties"], known)
             trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
             made = iam.create_role(
-                RoleName=role["RoleName"], Path=role["Path"], AssumeRolePolicyDocument=json.dumps(trust)
+                RoleName=role["RoleName"],
+                Path=role["Path"],
+                AssumeRolePolicyDocument=json.dumps(trust),
+                **{key: role[key] for key in ("PermissionsBoundary",) if key in role},
             )
             iam.put_role_policy(
                 RoleName=role["RoleName"],

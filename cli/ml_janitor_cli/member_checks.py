@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.answers import attempt, describe, refused_as
-from ml_janitor.config.member_roles import POLICY, allowed, role_name, trust
+from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, trust
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
 from ml_janitor_cli.credentials import ALWAYS_ENABLED
@@ -115,7 +115,7 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
         return role(State.UNREAD, describe(error))
     settings, name, partition = janitor.setup.settings, role_name(detector.name), janitor.partition
     try:
-        trusted = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        itself = iam.get_role(RoleName=name)["Role"]
         inline = paged(iam, "list_role_policies", "PolicyNames", name)
         attached = [
             one["PolicyArn"] for one in paged(iam, "list_attached_role_policies", "AttachedPolicies", name)
@@ -131,21 +131,29 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
         return role(State.UNREAD, describe(error))
     wanted = allowed(settings, detector, account=account, partition=partition)
     more, less = differences(own, wanted)
-    strangers, unknown = differences(trusted, trust(settings, partition=partition))
+    strangers, unknown = differences(itself["AssumeRolePolicyDocument"], trust(settings, partition=partition))
+    bounded_by = boundary(settings, account=account, partition=partition)
+    unbounded = bool(bounded_by) and (
+        itself.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bounded_by
+    )
     others = sorted(one for one in inline if one != POLICY)
     wide = [
         *(f"it also allows {one}" for one in more),
         *(f"it also has the policy {one}" for one in (*others, *attached)),
         *(["it trusts others than [organization] says"] if strangers else []),
+        *([f"it is not bounded by {bounded_by}"] if unbounded else []),
     ]
     if wide:
         remove = [
             f"aws iam delete-role-policy --role-name {name} --policy-name {shlex.quote(one)}"
             for one in others
         ]
-        remove += [f"aws iam detach-role-policy --role-name {name} --policy-arn {one}" for one in attached]
-        itself = not (more or less or strangers or unknown)
-        return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=itself)
+        remove += [
+            f"aws iam detach-role-policy --role-name {name} --policy-arn {shlex.quote(one)}"
+            for one in attached
+        ]
+        fine = not (more or less or strangers or unknown or unbounded)
+        return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
     old = [
         *(f"it lacks {one}" for one in less),
         *(["it does not trust all that it should"] if unknown else []),

@@ -344,12 +344,20 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
     first, second = two.members
     roles = granted(two)
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
-    two.within(first).client("iam").put_role_policy(
+    iam = two.within(first).client("iam")
+    iam.put_role_policy(
         RoleName=role_name(NAMES[0]), PolicyName="by-hand", PolicyDocument=json.dumps(everything)
     )
+    hostile = iam.create_policy(
+        PolicyName="x", Path="/;reboot;$(id)/", PolicyDocument=json.dumps(everything)
+    )["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=role_name(NAMES[0]), PolicyArn=hostile)
     ran: Ran = doctor(two, {first: roles[first]})
 
     assert "--policy-name by-hand" in ran.out
+    assert (
+        f"--policy-arn '{hostile}'  # in {first}" in ran.out
+    )  # what is copied runs nothing of the account's
     assert "update-stack-set" not in ran.out
     assert f"AccountFilterType=INTERSECTION,Accounts={second}  # in {ACCOUNT}; as a delegated" in ran.out
     assert "administrator with --call-as DELEGATED_ADMIN\n" in ran.out
@@ -453,3 +461,26 @@ def test_roles_of_before_a_region_was_added_are_old(two: Organization, doctor: A
 
     assert (ran.status, "too wide" in ran.out) == (1, False)
     assert "it does not trust all that it should" in ran.flat
+
+
+def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
+    two: Organization, janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, box: Control
+) -> None:
+    first, second = two.members
+    boundary = {
+        "janitor": {"permissions_boundary": f"arn:aws:iam::{ACCOUNT}:policy/edge", "role_path": "/ml/"}
+    }
+    bounded = Settings.parse({"organization": two.table(), **boundary}, registry=REGISTRY)
+    roles = {one: two.granted(bounded, one) for one in two.members}
+    two.within(second).client("iam").delete_role_permissions_boundary(RoleName=role_name(NAMES[0]))
+    iam = IamControl(box.url)
+    iam.enforce({**caller(), **{arn: one for each in roles.values() for arn, one in each.items()}})
+    acting_as(monkeypatch, iam.credentials(CALLER))
+    sets = [("--set", f"janitor.{key}={value}") for key, value in boundary["janitor"].items()]
+    config = written(tmp_path, two.table())
+    ran = janitor(
+        "doctor", *NAMES, "--organization", "--config", config, *(one for pair in sets for one in pair)
+    )
+
+    assert f"{second}: {NAMES[0]} it is not bounded by arn:aws:iam::{second}:policy/edge" in ran.flat
+    assert (ran.status, first in ran.flat, "update-stack-set" in ran.flat) == (1, False, True)

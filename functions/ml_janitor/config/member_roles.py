@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,13 @@ def trust(settings: Settings, *, partition: str) -> Document:
             }
         ]
     )
+
+
+def boundary(settings: Settings, *, account: str, partition: str) -> str:
+    """The permissions boundary of the settings, as *account* has it under the same name; "" for none."""
+    own = settings.janitor.permissions_boundary
+    owner = "aws" if ":iam::aws:" in own else account
+    return re.sub(r"^arn:[a-z-]+:iam::(\d{12}|aws):", f"arn:{partition}:iam::{owner}:", own)
 
 
 def allowed(settings: Settings, detector: Detector[Any], *, account: str, partition: str) -> Document:
