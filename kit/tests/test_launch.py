@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +23,8 @@ import boto3
 
 from janitor_kit import cli, origin, prices
 from janitor_kit.checks import Refused, bucket_region, buckets, check_regions
-from janitor_kit.launch import Job, Plan, bound_of, check_demands, launch, new_stamp, pack, prepare
+from janitor_kit.launch import Job, Plan, bound_of, check_demands, launch, new_stamp, prepare
+from janitor_kit.packing import pack
 from recording import Recording, product, recording
 
 STAMP = "20261006-030000-4f2a9c"
@@ -189,6 +191,7 @@ def test_a_built_in_algorithm_gets_plain_text() -> None:
         ({"source": "/nowhere", "entry": "train.py"}, "there is no /nowhere/train.py"),
         ({"request": {"StoppingCondition": {}}}, "may not set StoppingCondition"),
         ({"instances": 0}, "at least 1"),
+        ({"price": Decimal("1e30")}, "price is 1E"),
         ({"retries": 31}, "0 to 30"),
     ],
 )
@@ -197,6 +200,20 @@ def test_a_job_without_what_every_job_must_have(change: dict[str, Any], said: st
 
     with pytest.raises(Refused, match=said):
         check_demands(replace(JOB, **change))
+
+
+@pytest.mark.parametrize("entry", ["../helpers/one.py", "__pycache__/train.pyc", "{}/helpers/one.py"])
+def test_a_script_that_is_not_packed(code: Path, entry: str) -> None:
+    job = replace(JOB, source=code / "src", entry=entry.format(code))
+
+    with pytest.raises(Refused, match=r"entry .* is not in the packed folder"):
+        check_demands(job)
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_misspelt_type_is_named_before_its_price_is_missed() -> None:
+    with pytest.raises(Refused, match=r"near: ml\.g5\.xlarge"):
+        planned(replace(JOB, instance_type="ml.g5.xlagre", max_usd=Decimal(5)))
 
 
 @pytest.mark.parametrize(
@@ -263,6 +280,19 @@ def test_a_region_that_cannot_be_read(aws: Recording, bucket: tuple[int, None, N
 
     with pytest.raises(Refused, match=said):
         planned(replace(JOB, price=Decimal(1), inputs={"train": "s3://data/x"}))
+
+
+@pytest.mark.usefixtures("aws")
+def test_without_credentials_no_permission_is_asked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+    assert cli.main(["launch", str(file), "--price", "1"]) == 1
+    assert capsys.readouterr().err == (
+        "janitor-kit launch: Unable to locate credentials: set AWS_PROFILE, or run `aws configure`\n"
+    )
 
 
 def test_a_region_that_is_given_is_not_asked_for(aws: Recording) -> None:
@@ -486,6 +516,8 @@ def test_a_refusal_is_one_line_and_status_2(
         ({"retries": True}, "retries is True"),
         ({"tags": ["a"]}, "tags is"),
         ({"also": "helpers"}, "also is 'helpers': a list"),
+        ({"name": 5}, "name is 5: a text is needed"),
+        ({"tags": "x"}, "tags is 'x': a table is needed"),
     ],
 )
 @pytest.mark.usefixtures("aws")
@@ -496,6 +528,35 @@ def test_a_file_that_makes_no_sense(
 
     assert cli.main(["launch", str(file)]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TOML needs it")
+@pytest.mark.usefixtures("aws")
+def test_a_hyperparameter_that_json_does_not_have(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "job.toml").write_text(
+        "\n".join(
+            f"{key} = {json.dumps(value)}"
+            for key, value in json.loads(file.read_text()).items()
+            if not isinstance(value, dict)
+        )
+        + '\ntags = { project = "a", owner = "b" }\nhyperparameters = { since = 2026-01-01 }\n'
+    )
+
+    assert cli.main(["launch", str(file.parent / "job.toml")]) == 2
+    assert "the hyperparameter since is 2026-01-01: write it as a text" in capsys.readouterr().err
+
+
+def test_code_that_cannot_be_read(
+    aws: Recording, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", "src/secret")
+
+    monkeypatch.setattr(tarfile.TarFile, "add", denied)
+
+    assert cli.main(["launch", str(file)]) == 2
+    assert "the code cannot be packed: [Errno 13] Permission denied: 'src/secret'" in capsys.readouterr().err
+    assert (aws.created, aws.uploaded) == ([], {})
 
 
 def test_a_file_that_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,12 +160,16 @@ class Application:
 
 def _loopback(environ: Environ) -> bool:
     """
-    Whether the client named this machine as such.
+    Whether the client named this machine as such, and is no web page of another one.
 
-    A web page whose own name was made to lead to 127.0.0.1 sends that name (DNS rebinding).
+    A page whose own name was made to lead to 127.0.0.1 sends that name (DNS rebinding). Any page may send
+    some requests here without reading the answers; browsers mark them by Origin or Sec-Fetch-Site.
     """
-    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
-    return host in (HOST, "localhost") or host.endswith(".localhost")
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") == "cross-site":
+        return False
+    named = [f"//{environ.get('HTTP_HOST', '')}", environ.get("HTTP_ORIGIN", f"//{HOST}")]
+    hosts = [urlsplit(one).hostname or "" for one in named]
+    return all(host in (HOST, "localhost") or host.endswith(".localhost") for host in hosts)
 
 
 def _read_body(environ: Environ) -> bytes:

@@ -324,8 +324,17 @@ def test_nothing_runs_unless_asked(paced: Control, tmp_path: Path) -> None:
         assert not made.exists()
 
 
-def test_only_those_who_name_this_machine_may_run_programs(trainer: Trainer) -> None:
-    request = urllib.request.Request(trainer.box.url + "/sandbox/clock", headers={"Host": "evil.example"})  # noqa: S310
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_only_those_who_name_this_machine_may_run_programs(trainer: Trainer, headers: dict[str, str]) -> None:
+    request = urllib.request.Request(trainer.box.url + "/sandbox/clock", headers=headers)  # noqa: S310
 
     with pytest.raises(HTTPError, match="403"):
         urllib.request.urlopen(request)  # noqa: S310 - loopback

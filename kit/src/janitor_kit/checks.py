@@ -129,15 +129,17 @@ def bucket_region(client: Any, bucket: str) -> str:
     """
     Where a bucket is. HeadBucket tells it even to those who may not read it (x-amz-bucket-region with 403).
 
-    Raises Refused where AWS does not tell, or there is no such bucket.
+    Raises Refused where AWS does not tell, or there is no such bucket; NoCredentialsError.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         head: Mapping[str, Any] = client.head_bucket(Bucket=bucket)
         status = "200"
     except ClientError as error:
         head, status = error.response, str(error.response["Error"]["Code"])
+    except NoCredentialsError:
+        raise
     except BotoCoreError as error:
         head, status = {}, type(error).__name__
     headers = head.get("ResponseMetadata", {}).get("HTTPHeaders", {})

@@ -23,6 +23,7 @@ TIMES = ("max_runtime", "max_wait", "allowance")
 MONEY = ("max_usd", "price")
 TABLES = ("tags", "inputs", "hyperparameters", "environment", "bucket_regions", "request")
 KINDS: Mapping[str, type] = {"spot": bool, "retries": int, "instances": int, "volume_gb": int}
+KIND_NAMES = {bool: "true or false", int: "a whole number", dict: "a table", str: "a text"}
 
 # ruff: noqa: T201 - it prints
 
@@ -88,7 +89,7 @@ def _launch(given: argparse.Namespace) -> int:
     job = job_of(given)
     try:
         import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     except ImportError as error:
         raise Refused("boto3 is not installed: pip install 'ml-janitor-kit[s3]'") from error
     try:
@@ -106,7 +107,8 @@ def _launch(given: argparse.Namespace) -> int:
         )
         return FAILED
     except BotoCoreError as error:
-        print(f"janitor-kit launch: {error}", file=sys.stderr)
+        advice = ": set AWS_PROFILE, or run `aws configure`" if isinstance(error, NoCredentialsError) else ""
+        print(f"janitor-kit launch: {error}{advice}", file=sys.stderr)
         return FAILED
     if given.json:
         print(json.dumps(as_json(plan, arn), indent=2))
@@ -126,7 +128,7 @@ def job_of(given: argparse.Namespace) -> Job:
         near = get_close_matches(unknown[0], known, 1)
         raise Refused(f"{given.file}: unknown: {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     required = ("name", "role", "image", "instance_type", "output")
-    if missing := [name for name in required if not isinstance(members.get(name), str)]:
+    if missing := [name for name in required if members.get(name) is None]:
         raise Refused(f"{given.file}: missing: {', '.join(missing)}")
     typed = {name: _typed(name, value, given.file.parent) for name, value in members.items()}
     job = Job(**({"tags": {}} | typed))
@@ -185,7 +187,7 @@ def _typed(name: str, value: Any, folder: Path) -> Any:
         return tuple(folder / str(one) if name == "also" else str(one) for one in value)
     kind: Any = dict if name in TABLES else KINDS.get(name, str)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise Refused(f"{name} is {value!r}: {kind.__name__} is needed")
+        raise Refused(f"{name} is {value!r}: {KIND_NAMES[kind]} is needed")
     if name in ("tags", "inputs", "environment", "bucket_regions"):
         return {key: str(one) for key, one in value.items()}
     return value

@@ -8,10 +8,8 @@ uploads the code and creates the job. Both need boto3 (`pip install ml-janitor-k
 
 from __future__ import annotations
 
-import io
 import json
 import secrets
-import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,10 +20,10 @@ from urllib.parse import urlsplit
 
 from janitor_kit import origin, prices
 from janitor_kit.checks import Refused, bucket_region, check_against_model, check_regions
+from janitor_kit.packing import check_code, is_remote, pack
 
 __all__ = ["Job", "Plan", "Refused", "launch", "prepare"]
 
-LEFT_OUT = {"__pycache__", ".git", ".venv", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 OWN = {
     *("TrainingJobName", "AlgorithmSpecification", "RoleArn", "HyperParameters", "Environment", "Tags"),
     *("InputDataConfig", "OutputDataConfig", "ResourceConfig", "StoppingCondition", "CheckpointConfig"),
@@ -34,6 +32,7 @@ OWN = {
 """Members that a job's `request` may not set: a limit would not hold otherwise."""
 MOST_TAGS = 50
 MOST_RETRIES = 30
+MOST_USD = 10**9
 OF_THIS_JOB = "{job}"
 CHECKPOINT_DIR = "CHECKPOINT_DIR"
 """The variable that tells the script where its checkpoints belong."""
@@ -108,14 +107,15 @@ def prepare(job: Job, session: Any, *, stamp: str, environment: Mapping[str, str
     tags = origin.tags(folder, environment) | dict(job.tags)
     if len(tags) > MOST_TAGS:
         raise Refused(f"{len(tags)} tags: a job may have {MOST_TAGS}")
-    bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
     name = f"{job.name}-{stamp}"
     code = _code(job, name)
+    # before the price: a misspelt type has none
+    check_against_model(session.client("sagemaker"), request_of(job, name, 1, tags, code))
+    bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
     request = request_of(job, name, bound.seconds, tags, code)
-    check_against_model(session.client("sagemaker"), request)
     client = session.client("s3")
     check_regions(request, region, lambda one: job.bucket_regions.get(one) or bucket_region(client, one))
-    return Plan(region, request, bound, code if job.source and not _remote(job.source) else None)
+    return Plan(region, request, bound, code if job.source and not is_remote(job.source) else None)
 
 
 def new_stamp(now: datetime) -> str:
@@ -150,7 +150,8 @@ def check_demands(job: Job) -> None:
     """Refuse a job without what every job must have. Asks nobody."""
     if problems := [*_limit_problems(job), *_spot_problems(job), *_other_problems(job)]:
         raise Refused("; ".join(problems))
-    check_source(job)
+    if job.source and not is_remote(job.source):
+        check_code(Path(job.source), str(job.entry), job.also)
 
 
 def _limit_problems(job: Job) -> Iterator[str]:
@@ -159,8 +160,8 @@ def _limit_problems(job: Job) -> Iterator[str]:
     if job.max_runtime is not None and not 0 < job.max_runtime <= prices.LONGEST:
         yield f"max_runtime is {job.max_runtime} seconds: from 1 second to 28 days"
     for name, value in (("max_usd", job.max_usd), ("price", job.price)):
-        if value is not None and not (value.is_finite() and value > 0):
-            yield f"{name} is {value}: it must be above 0"
+        if value is not None and not (value.is_finite() and 0 < value < MOST_USD):
+            yield f"{name} is {value}: it must be above 0 and below {MOST_USD}"
     if job.instances < 1 or job.volume_gb < 1 or job.allowance < 0:
         yield "instances and volume_gb must be at least 1, and allowance not negative"
     if not 0 <= job.retries <= MOST_RETRIES:
@@ -190,16 +191,6 @@ def _other_problems(job: Job) -> Iterator[str]:
         yield "source and entry belong together: the code, and the script in it"
     if own := sorted(OWN & set(job.request)):
         yield f"request may not set {', '.join(own)}: they have settings of their own"
-
-
-def check_source(job: Job) -> None:
-    """Refuse code that is not there."""
-    if not job.source or _remote(job.source):
-        return
-    if not (Path(job.source) / str(job.entry)).is_file():
-        raise Refused(f"there is no {Path(job.source) / str(job.entry)}")
-    if absent := [str(one) for one in job.also if not one.exists()]:
-        raise Refused(f"there is no {', '.join(absent)}")
 
 
 def bound_of(job: Job, price: prices.Price, region: str) -> prices.Bound:
@@ -269,16 +260,21 @@ def request_of(
     if given:
         script = code is not None
         request["HyperParameters"] = {
-            key: _hyperparameter(value, script=script) for key, value in given.items()
+            key: _hyperparameter(key, value, script=script) for key, value in given.items()
         }
     if job.inputs:
         request["InputDataConfig"] = [_channel(*one) for one in job.inputs.items()]
     return request | dict(job.request)
 
 
-def _hyperparameter(value: Any, *, script: bool) -> str:
+def _hyperparameter(key: str, value: Any, *, script: bool) -> str:
     """JSON for a script, as the SDK writes and sagemaker-training reads it; for an algorithm, plain text."""
-    return value if isinstance(value, str) and not script else json.dumps(value)
+    if isinstance(value, str) and not script:
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError as error:  # a date of TOML
+        raise Refused(f"the hyperparameter {key} is {value}: write it as a text ({error})") from error
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
@@ -286,31 +282,10 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def _remote(source: str | Path) -> bool:
-    return str(source).startswith("s3://")
-
-
 def _code(job: Job, name: str) -> str | None:
     """Where the code is, or is going to be: beside the job's output, as the SDK does it."""
     if not job.source:
         return None
-    if _remote(job.source):
+    if is_remote(job.source):
         return str(job.source)
     return f"{job.output.rstrip('/')}/{name}/source/sourcedir.tar.gz"
-
-
-def pack(source: Path, also: tuple[Path, ...] = ()) -> bytes:
-    """The folder as sourcedir.tar.gz, with what *also* names beside its own files; no times, no owners."""
-
-    def bare(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if LEFT_OUT & set(Path(member.name).parts):
-            return None
-        member.mtime = member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        return member
-
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for one in (*sorted(source.iterdir()), *also):
-            archive.add(one, arcname=one.name, filter=bare)
-    return buffer.getvalue()
