@@ -3,6 +3,7 @@ What a script-mode training job finds in its container: directories here, and va
 
 Script mode is that of sagemaker-training (ENVIRONMENT_VARIABLES.md of aws/sagemaker-training-toolkit): the
 hyperparameters name a tarball and a program in it, and the container tells the program the rest by SM_*.
+Unlike there, the program gets SIGTERM (sagemaker-training 5.1.4 does not pass it on: its issues 125, 173).
 """
 
 from __future__ import annotations

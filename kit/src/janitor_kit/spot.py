@@ -8,7 +8,8 @@ Training that survives interruption, for any framework.
 
 SIGTERM only sets a flag: the state is saved between two steps, never in a signal handler. Then `Interrupted`
 ends the program with status 143. The next start loads the newest whole checkpoint and goes on with the batch
-after it; a run that was finished does not train again.
+after it; a run that was finished does not train again. AWS's own images do not pass SIGTERM on to the script
+(docs/kit.md): there the next start goes on from the last save.
 
 It saves as often as Young's and Daly's formula asks for, from what a save was measured to cost and from
 the mean time between interruptions. *state* is a `State`; for torch, `janitor_kit.spot_torch.TorchState`.
