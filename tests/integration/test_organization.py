@@ -183,7 +183,7 @@ def replaced(value: Any, old: str, new: str) -> Any:
             return new if value == old else value
 
 
-def test_the_accounts_of_a_unit_are_those_below_it(two: Organization, audit: Any) -> None:
+def test_the_accounts_of_a_unit_are_those_below_it(box: Control, two: Organization, audit: Any) -> None:
     organizations = boto3.client("organizations", region_name=REGION)
     first, second = two.members
     root = organizations.list_roots()["Roots"][0]["Id"]
@@ -196,6 +196,10 @@ def test_the_accounts_of_a_unit_are_those_below_it(two: Organization, audit: Any
     missing: Ran = audit(two, roles, **{**below, "units": ["ou-zzzz-zzzzzzzz"]})
     assert (missing.status, missing.out) == (1, "")
     assert "a unit of [organization] is not there" in missing.err
+    box.fault("organizations", "ListAccountsForParent", "deny")
+    denied: Ran = audit(two, roles, **below)
+    assert (denied.status, denied.out) == (1, "")
+    assert "allowed organizations:ListAccountsForParent and organizations:ListOrganiz" in denied.err
 
 
 def test_an_account_that_may_not_list_the_others_names_them(

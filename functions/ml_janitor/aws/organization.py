@@ -10,7 +10,8 @@ from ml_janitor.aws.answers import ReadError, failure, refused_as
 if TYPE_CHECKING:
     import boto3
 
-LIST_ACCOUNTS = "organizations:ListAccounts"
+LIST_ALL = "organizations:ListAccounts"
+LIST_UNITS = "organizations:ListAccountsForParent and organizations:ListOrganizationalUnitsForParent"
 ACTIVE = "ACTIVE"
 SESSION = "ml-janitor"
 """What the janitor's sessions are called in CloudTrail."""
@@ -36,7 +37,8 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> li
     except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
         if (words := failure(error)) is None:
             raise
-        raise NotListedError(f"{_next_step(error)} ({words})") from error
+        needed = LIST_UNITS if units else LIST_ALL
+        raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
     return [account for account in dict.fromkeys(found) if account not in without]
 
 
@@ -54,13 +56,13 @@ def _active(pages: Any) -> list[str]:
     return [one["Id"] for one in listed if (one.get("State") or one["Status"]) == ACTIVE]
 
 
-def _next_step(error: Exception) -> str:
+def _next_step(error: Exception, needed: str) -> str:
     if refused_as(error, ("AWSOrganizationsNotInUseException",)):
         return "the account is in no organization: name accounts = [...] in [organization]"
     if refused_as(error, ("AccessDeniedException",)):
         return (
             "Organizations lists accounts to the management account and to delegated administrators alone, "
-            f"if they are allowed {LIST_ACCOUNTS}: run it there, or name accounts = [...] in [organization]"
+            f"if they are allowed {needed}: run it there, or name accounts = [...] in [organization]"
         )
     if refused_as(error, ("ParentNotFoundException",)):
         return "a unit of [organization] is not there"
