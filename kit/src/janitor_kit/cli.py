@@ -91,7 +91,7 @@ def _launch(given: argparse.Namespace) -> int:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     except ImportError as error:
-        raise Refused("boto3 is not installed: pip install 'ml-janitor-kit[s3]'") from error
+        raise Refused("boto3 is not installed: pip install boto3") from error
     try:
         session = boto3.Session(region_name=given.region)
         stamp = new_stamp(datetime.now(timezone.utc))

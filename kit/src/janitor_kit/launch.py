@@ -3,7 +3,7 @@ Launches SageMaker training jobs that cannot run for longer, or for more, than w
 
 `prepare` makes a full CreateTrainingJob request and refuses one without a limit, without the tags that the
 company requires, without what spot needs, or with data in another region; it creates nothing. `launch`
-uploads the code and creates the job. Both need boto3 (`pip install ml-janitor-kit[s3]`) and nothing else.
+uploads the code and creates the job. Both need boto3 (extra `s3`) and nothing else.
 """
 
 from __future__ import annotations

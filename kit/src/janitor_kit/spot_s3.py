@@ -152,5 +152,5 @@ def _client() -> Any:
     try:
         import boto3
     except ImportError as error:
-        raise RuntimeError("S3Copies needs boto3: pip install 'ml-janitor-kit[s3]'") from error
+        raise RuntimeError("S3Copies needs boto3: pip install boto3") from error
     return boto3.client("s3")

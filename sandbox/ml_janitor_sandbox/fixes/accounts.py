@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 
 from ml_janitor_sandbox import paging
@@ -78,6 +77,9 @@ def _page(call: Call, member: str, found: list[Any]) -> dict[str, Any]:
 @serves("ec2", "DescribeRegions")
 def describe_regions(call: Call) -> dict[str, Any]:
     """Those that are enabled for the account, unless all are asked for; moto answers them all."""
+    # It asks botocore for its regions when it is imported, by whatever profile the environment names.
+    from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+
     start = OF_PARTITION.get(call.partition)
     listed = [
         {"RegionName": one.name, "Endpoint": one.endpoint, "OptInStatus": one.opt_in_status}
