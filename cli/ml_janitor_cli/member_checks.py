@@ -138,7 +138,7 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
     )
     others = sorted(one for one in inline if one != POLICY)
     wide = [
-        *(f"it also allows {one}" for one in more),
+        *([f"it also allows {', '.join(more)}"] if more else []),
         *(f"it also has the policy {one}" for one in (*others, *attached)),
         *(["it trusts others than [organization] says"] if strangers else []),
         *([f"it is not bounded by {bounded_by}"] if unbounded else []),
@@ -155,7 +155,7 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
         fine = not (more or less or strangers or unknown or unbounded)
         return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
     old = [
-        *(f"it lacks {one}" for one in less),
+        *([f"it lacks {', '.join(less)}"] if less else []),
         *(["it does not trust all that it should"] if unknown else []),
     ]
     return role(State.OLD, "; ".join(old)) if old else role(State.FINE)
