@@ -70,7 +70,7 @@ def training(
         float, typer.Option(metavar="GB", help="That a job on another cloud fetches from AWS.")
     ] = 0.0,
     egress_price: Annotated[
-        float, typer.Option(metavar="USD", help="A GB of it (first 10 TB a month, us-east-1, mid-2025).")
+        float, typer.Option(metavar="USD", help="A GB of it (first 10 TB a month, April 2026).")
     ] = 0.09,
     as_json: edge.Json = False,
 ) -> int:
