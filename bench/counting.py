@@ -43,6 +43,7 @@ SLACK = {"slack_channel": CHANNEL, "slack_secret": SECRET}
 BUTTONS = {"slack_signing_secret": SIGNING, "slack_group": "S0PLATFORM"}
 NEEDED = {
     "duplicate-artifacts": {"act_on_prefixes": ["s3://models/"], "read_contents_in": ["models"]},
+    "storage-tiering": {"act_on_buckets": ["models"]},
     "untagged-resources": {"fill_tags": {"team": "ml"}},
 }
 """Without these an armed detector acts on nothing."""
