@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import re
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Finding, Kept, Mode, Target
+from ml_janitor.core.model import Finding, Kept, Mode
 from ml_janitor.core.money import Totals, dollars, first_to_do
-from ml_janitor.core.ownership import marks, team
-from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence
+from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
-from ml_janitor.report.console_links import console_link
-from ml_janitor.report.finding_words import NO_OWNER, amounts, instead_of, price, whose, work
-from ml_janitor.report.outcomes import became, needs_a_look, status
+from ml_janitor.report.finding_words import NO_OWNER, amounts, whose
+from ml_janitor.report.html_findings import FILTERS, commands, entry, packed, place, row
+from ml_janitor.report.outcomes import became, needs_a_look
 from ml_janitor.report.plan import below, headline, lines, summary, weeks
 from ml_janitor.report.templating import breakable, environment
 
@@ -34,16 +28,11 @@ BARS = 10
 OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """What is waste no more."""
 
-COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
-
 AT_ONCE = 80
 """Findings that are drawn when the page opens; its script draws the others when somebody asks for them."""
 
 LINES_AT_ONCE, LINES_AT_MOST = 10, 100
 """Lines of a list that are shown, and with those folded below; past them the page names the JSON report."""
-
-FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
-
 
 type Counts = list[tuple[str, int]]
 
@@ -74,8 +63,8 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
     accounts = len(report.accounts) > 1
     rows = [row(number, result, accounts=accounts) for number, result in enumerate(findings)]
     dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
-    line = environment().get_template("finding.html.j2")
-    drawn = [Markup(line.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
+    template = environment().get_template("finding.html.j2")
+    drawn = [Markup(template.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
     troubles = [result for result in report.results if needs_a_look(result)]
     begun = [what_became(result, accounts=accounts) for result in report.results if is_begun(result)]
     unread = [result for result in report.results if is_unknown(result)]
@@ -230,60 +219,6 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more places" if len(names) > 3 else "")
 
 
-def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
-    """What one line of the table shows, and what its script sorts and filters by."""
-    verdict = result.verdict
-    if not isinstance(verdict, Finding):
-        raise TypeError("only findings have a row")
-    amount, worth = dollars(result), result.usd_per_hour
-    return {
-        "number": number,
-        "detector": result.detector,
-        "name": plain(result.target.name),
-        "arn": plain(result.target.arn),
-        "link": console_link(result.target.arn, result.target.name, result.target.region),
-        "account": plain(result.target.account),
-        "place": place(result.target, accounts=accounts),
-        "owner": plain(result.owner or ""),
-        "team": plain(team(result.target) or ""),
-        "confidence": verdict.confidence.value,
-        "reason": plain(verdict.reason),
-        "status": status(result),
-        "urgent": needs_a_look(result),
-        "became": commands(became(result)),
-        "since": moment(verdict.since) if verdict.since else "",
-        "created": moment(result.target.created) if result.target.created else "",
-        "cost": price(result),
-        "work": work(result),
-        "worth": float(worth) if worth is not None else -1.0,
-        "instead": instead_of(result),
-        "usd": float(amount) if amount is not None else -1.0,
-        "marks": [plain(f"{mark.signal}: {mark.value}") for mark in marks(result.target)],
-        "evidence": [shown(item) for item in verdict.evidence],
-    }
-
-
-def shown(item: Evidence) -> dict[str, str]:
-    """One signal: its name, and what was read or why not."""
-    said = f"could not be read: {item.error}" if item.error else str(item.value)
-    return {"signal": plain(item.signal), "value": plain(said)}
-
-
-def entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script sorts, filters, finds and unfolds one line of the table by."""
-    known = ("number", "name", "usd", "worth", *FILTERS, "evidence", "arn")
-    parts = ("name", "detector", "place", "owner", "team", "reason")
-    text = " ".join([*(row[part] for part in parts), row["became"].striptags()])
-    return {**{name: row[name] for name in known}, "text": text}
-
-
-def packed(entries: Sequence[Mapping[str, Any]]) -> str:
-    """*entries* as compressed JSON in ASCII: 20,000 findings cost no time when the page opens."""
-    if not entries:
-        return ""
-    return b64encode(gzip.compress(json.dumps(entries).encode(), mtime=0)).decode()
-
-
 def line(form: str, *values: object) -> Markup:
     """*values* in *form*, escaped unless they are markup."""
     from markupsafe import Markup
@@ -303,18 +238,6 @@ def not_judged(result: Result, *, accounts: bool) -> Markup:
 
 def _named(result: Result, accounts: bool) -> tuple[Markup, str, str]:  # noqa: FBT001
     return breakable(plain(result.target.name)), result.detector, place(result.target, accounts=accounts)
-
-
-def place(where: Target | Sweep, *, accounts: bool) -> str:
-    """The region, and before it the account where the report is about several."""
-    return plain(f"{where.account} {where.region}" if accounts else where.region)
-
-
-def commands(text: str) -> Markup:
-    """*text* without anything that could be markup, and what can be typed at a terminal as such."""
-    from markupsafe import Markup, escape
-
-    return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
 
 
 def is_begun(result: Result) -> bool:
