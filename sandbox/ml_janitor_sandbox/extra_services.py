@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import abac, emr, inference, state
+from ml_janitor_sandbox import abac, athena, emr, inference, state
 from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
+    "athena": athena.OPERATIONS,
     "ce": cost_explorer.OPERATIONS,
     "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
     "elasticmapreduce": emr.OPERATIONS,
@@ -33,6 +34,8 @@ def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
         return inference.answer(asked, environ)
     operations = SERVICES.get(asked.service)
     if operations is None:
+        return None
+    if asked.operation not in operations and asked.service == "athena":
         return None
     if asked.operation not in operations:
         raise NotImplementedError(asked.name)

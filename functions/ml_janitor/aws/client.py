@@ -35,8 +35,12 @@ PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
 
 
-READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
-"""The operations that change nothing, by the verbs in AWS's names."""
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
+"""
+The operations that change nothing, by the verbs in AWS's names.
+
+A query of Athena's is one: `aws.athena.ask` is given nothing but SELECT.
+"""
 
 
 class DryRunError(Exception):

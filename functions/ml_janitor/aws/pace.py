@@ -9,6 +9,7 @@ from typing import Final
 
 RATES: Final[Mapping[str, float]] = {
     "GetLogEvents": 10,
+    "GetQueryExecution": 2,
     "ListHyperParameterTuningJobs": 2,
     "ListProcessingJobs": 2,
     "ListTrainingJobs": 2,
@@ -23,6 +24,7 @@ LookupEvents by its API reference. GetLogEvents by CloudWatch Logs' quotas, 10 i
 changed, as https://github.com/ASFHyP3/hyp3/pull/519 quotes them. ListTrainingJobs as reported in
 https://github.com/aws-solutions/deepracer-on-aws/issues/87 and https://github.com/apache/airflow/issues/16299:
 AWS does not raise it. For the other listings of jobs no rate is published, and the same is assumed.
+GetQueryExecution asks whether a query has ended: Athena allows more, and nothing is won by it.
 """
 
 SHARE = 0.5
