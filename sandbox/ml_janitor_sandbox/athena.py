@@ -95,7 +95,7 @@ def _start(call: Call) -> dict[str, Any]:
             _create(store, params, created)
         else:
             limit = (groups[group].configuration or {}).get("BytesScannedCutoffPerQuery")
-            _select(call, store, one, limit)
+            _select(call, one, limit)
         _keep(call, one)
     except QueryError as failed:
         one.ended, one.reason, one.rows = failed.ended, str(failed), []
@@ -112,7 +112,7 @@ def _create(store: Store, params: dict[str, Any], found: re.Match[str]) -> None:
     store.tables[database.lower(), name.lower()] = Table(names, kind, bucket, folder)
 
 
-def _select(call: Call, store: Store, one: Execution, limit: int | None) -> None:
+def _select(call: Call, one: Execution, limit: int | None) -> None:
     import duckdb
     import sqlglot
     from sqlglot import exp
@@ -128,9 +128,9 @@ def _select(call: Call, store: Store, one: Execution, limit: int | None) -> None
     days = [str(eq.expression.this) for eq in tree.find_all(exp.EQ) if eq.this.name == "dt"]
     with TemporaryDirectory() as folder, duckdb.connect() as engine:
         for number, table in enumerate(_tables(tree)):
-            relation, scanned = _load(call, store, one, table, Path(folder) / str(number), days, names)
-            one.scanned += scanned(engine)
-            engine.execute(f"CREATE VIEW t{number} AS {relation}")
+            loaded = _load(call, one, table, Path(folder) / str(number), days)
+            one.scanned += loaded.scanned(engine, names)
+            engine.execute(f"CREATE VIEW t{number} AS {loaded.relation}")
             table.replace(exp.to_table(f"t{number}", alias=table.alias or None))
         if limit is not None and one.scanned > limit:
             raise QueryError("Bytes scanned limit was exceeded", "CANCELLED")
@@ -150,16 +150,28 @@ def _tables(tree: exp.Select) -> Iterator[exp.Table]:
     return (one for one in list(tree.find_all(exp.Table)) if one.name not in named or one.db)
 
 
-def _load(
-    call: Call,
-    store: Store,
-    one: Execution,
-    table: exp.Table,
-    folder: Path,
-    days: Sequence[str],
-    names: set[str],
-) -> tuple[str, Callable[[DuckDBPyConnection], int]]:
-    """A relation of DuckDB's over the files of *table*, copied into *folder*, and how to count what it reads."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Files of one table: a relation of DuckDB's over them, and where they are. *whole*: all is read."""
+
+    relation: str
+    paths: list[str]
+    whole: bool = False
+
+    def scanned(self, engine: DuckDBPyConnection, names: set[str]) -> int:
+        """The bytes that are read for the columns *names*: of Parquet, theirs alone."""
+        if self.whole or not self.paths:
+            return sum(Path(path).stat().st_size for path in self.paths)
+        listed = ", ".join(repr(name) for name in sorted(names))
+        told = engine.execute(
+            f"SELECT coalesce(sum(total_compressed_size), 0) FROM parquet_metadata({self.paths}) "  # noqa: S608 - ours
+            f"WHERE lower(path_in_schema) IN ({listed})"
+        ).fetchone()
+        return int(told[0]) if told else 0
+
+
+def _load(call: Call, one: Execution, table: exp.Table, folder: Path, days: Sequence[str]) -> Loaded:
+    """The files of *table* of the deliveries *days*, or of all if there are none, copied into *folder*."""
     context = one.request.get("QueryExecutionContext", {})
     database = (table.db or context.get("Database", "default")).lower()
     catalog = table.catalog or context.get("Catalog", "AwsDataCatalog")
@@ -169,29 +181,24 @@ def _load(
         paths = _copied(call, [(LIVE_BUCKET, key) for key in keys], folder)
         if not paths:
             raise QueryError(f"TABLE_NOT_FOUND: Table '{catalog}.{database}.{table.name}' does not exist")
-        return f"SELECT * FROM read_parquet({paths})", lambda engine: _compressed(engine, paths, names)
-    found = store.tables.get((database, table.name.lower()))
+        return Loaded(f"SELECT * FROM read_parquet({paths})", paths)  # noqa: S608 - paths of ours
+    found = state.of(Store, call).tables.get((database, table.name.lower()))
     if found is None:
         raise QueryError(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{table.name}' does not exist")
     if found.format == "orc":
         raise QueryError("The sandbox reads inventories as Parquet and CSV, and this one is ORC")
-    lists = [key for key in _below(call, found.bucket, found.folder) if key.endswith("/symlink.txt")]
-    wanted = [key for key in lists if not days or key.split("dt=")[-1].split("/")[0] in days]
     parts, paths = [], list[str]()
-    for number, key in enumerate(wanted):
-        files = _object(call, found.bucket, key).decode().split()
-        (part := folder / str(number)).mkdir()
-        copied = _copied(call, [_address(uri) for uri in files], part)
-        paths += copied
+    for key in _below(call, found.bucket, found.folder):
         day = key.split("dt=")[-1].split("/")[0]
-        parts.append(f"SELECT {_columns(found)}, '{day}' AS dt FROM {_reader(found, copied)}")
-    if not parts:
-        nothing = ", ".join(f"NULL AS {name}" for name in (*found.columns, "dt"))
-        return f"SELECT {nothing} WHERE false", lambda _: 0
-    relation = " UNION ALL ".join(parts)
-    if found.format == "csv":
-        return relation, lambda _: sum(Path(path).stat().st_size for path in paths)
-    return relation, lambda engine: _compressed(engine, paths, names)
+        if key.endswith("/symlink.txt") and (not days or day in days):
+            (part := folder / day).mkdir()
+            files = _object(call, found.bucket, key).decode().split()
+            copied = _copied(call, [_address(uri) for uri in files], part)
+            parts.append(f"SELECT {_columns(found)}, '{day}' AS dt FROM {_reader(found, copied)}")  # noqa: S608
+            paths += copied
+    nothing = ", ".join(f"NULL AS {name}" for name in (*found.columns, "dt"))
+    relation = " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
+    return Loaded(relation, paths, whole=found.format == "csv")
 
 
 def _columns(table: Table) -> str:
@@ -204,15 +211,6 @@ def _reader(table: Table, paths: list[str]) -> str:
         return f"read_parquet({paths})"
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in table.columns)
     return f"read_csv({paths}, header = false, columns = {{{types}}})"
-
-
-def _compressed(engine: DuckDBPyConnection, paths: list[str], names: set[str]) -> int:
-    """The bytes of the columns *names* in Parquet files: Athena reads no others."""
-    told = engine.execute(
-        f"SELECT coalesce(sum(total_compressed_size), 0) FROM parquet_metadata({paths}) "  # noqa: S608 - paths of ours
-        f"WHERE lower(path_in_schema) IN ({', '.join(repr(name) for name in sorted(names))})"
-    ).fetchone()
-    return int(told[0]) if told else 0
 
 
 def _keep(call: Call, one: Execution) -> None:

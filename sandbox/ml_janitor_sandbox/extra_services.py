@@ -33,9 +33,7 @@ def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     if asked.name == "sagemaker:InvokeEndpoint":
         return inference.answer(asked, environ)
     operations = SERVICES.get(asked.service)
-    if operations is None:
-        return None
-    if asked.operation not in operations and asked.service == "athena":
+    if operations is None or (operations is athena.OPERATIONS and asked.operation not in operations):
         return None
     if asked.operation not in operations:
         raise NotImplementedError(asked.name)

@@ -112,7 +112,7 @@ def _repositories(call: Call) -> Needs:
 
 
 def _queries(call: Call) -> Needs:
-    """Athena's, by the work group, which a query that was started remembers (Service Authorization Reference)."""
+    """Athena's, by the work group, which a query remembers (Service Authorization Reference)."""
     if call.operation not in {*athena.OPERATIONS, "GetWorkGroup"}:
         raise NotImplementedError
     group = call.params.get("WorkGroup") or athena.work_group(call)

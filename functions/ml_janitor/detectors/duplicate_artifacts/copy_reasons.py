@@ -85,6 +85,8 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
         says.append(f"the other one is in another {other}: it may be a replica that somebody wants")
     elif unit is not None and unit.crowded:
         says.append("other weights lie in its folder, and may belong to the same model")
+    if copy.stale is not None:
+        says.append(copy.stale)
     if copy.gaps:
         says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
     return "; ".join([*says, _when_freed(copy)])
@@ -147,6 +149,11 @@ def left_out(count: int) -> str:
         f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
         "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"
     )
+
+
+def elsewhere(bucket: str, region: str) -> str:
+    """What a survey says of a *bucket* that has an inventory in another *region*."""
+    return f"{bucket} is in {region}, and its inventory is asked there: no copies in it are looked for here"
 
 
 def _alone(copy: Copy) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
-"""Where S3 keeps live inventory tables (S3 user guide, "Querying metadata tables with AWS analytics services")."""
+"""Where S3 keeps live inventory tables (S3 user guide, "Querying metadata tables")."""
 
 KEYS = ("table", "location", "workgroup", "output")
 
@@ -108,7 +108,11 @@ def _one(bucket: str, table: Mapping[str, str]) -> Inventory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What is read of an inventory: its *table*, when S3 began to list it, and at most how many bytes a query scans."""
+    """
+    What is read of an inventory: its *table*, and when S3 began to list it.
+
+    *most* is how many bytes a query scans at most.
+    """
 
     table: Table
     at: datetime
@@ -116,7 +120,7 @@ class Delivery:
 
 
 def latest(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
-    """The newest delivery of *inventory*; of a live table its state *now*. Raises ReadError, with what to do."""
+    """The newest delivery of *inventory*; a live table is as it is *now*. Raises ReadError: what to do."""
     return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory)
 
 
@@ -165,8 +169,8 @@ def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
             if error.response.get("Error", {}).get("Code") != "NoSuchKey":
                 raise
             raise ReadError(
-                f"s3://{bucket}/{folder}{name} is missing: S3 is still writing this delivery, and the next run "
-                "reads it; if it stays so, look at the inventory's configuration"
+                f"s3://{bucket}/{folder}{name} is missing: S3 is still writing this delivery, and the next "
+                "run reads it; if it stays so, look at the inventory's configuration"
             ) from error
 
     content = read("manifest.json")
@@ -180,14 +184,13 @@ def columns_of(kind: str, schema: str) -> tuple[str, ...]:
     """
     The columns of an inventory by its manifest's fileFormat and fileSchema, in the words of Athena's tables.
 
-    "Bucket, Key, ETag" of a CSV, "struct<bucket:string,...>" of an ORC, "message s3.inventory { required binary
-    bucket (UTF8); ...}" of a Parquet.
+    "Bucket, Key, ETag" of a CSV, "struct<bucket:string,...>" of an ORC, "message s3.inventory { required
+    binary bucket (UTF8); ...}" of a Parquet.
     """
     if kind == Format.CSV:
         given = [one.strip() for one in schema.split(",")]
-        return tuple(
-            CSV_NAMES.get(one) or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", one).lower() for one in given
-        )
+        between = r"(?<=[a-z0-9])(?=[A-Z])"
+        return tuple(CSV_NAMES.get(one) or re.sub(between, "_", one).lower() for one in given)
     if kind == Format.ORC:
         return tuple(re.findall(r"(\w+):", schema))
     return tuple(re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", schema))
@@ -231,7 +234,7 @@ class Purse:
         bound = price(limit, self.usd_per_tb)
         if sum(self.prices) + bound > self.most:
             raise ReadError(
-                f"the next query of Athena may cost {dollars(bound)} and {dollars(sum(self.prices))} is spent: "
+                f"the next query may cost {dollars(bound)}, and {dollars(sum(self.prices))} is spent: "
                 f"inventory_max_usd allows {dollars(self.most)} for a bucket and run"
             )
         self.bounds.append(bound)
@@ -239,8 +242,8 @@ class Purse:
         self.prices.append(price(answer.scanned, self.usd_per_tb))
         if answer.scanned == 0:
             raise ReadError(
-                f"Athena scanned nothing in {place.database}: its table does not have this delivery. Load its "
-                "partitions (MSCK REPAIR TABLE), or make it as docs/detectors/duplicate-artifacts.md shows"
+                f"Athena scanned nothing in {place.database}: its table lacks this delivery. Load its "
+                "partitions (MSCK REPAIR TABLE), or make it as its page in docs/detectors shows"
             )
         return answer
 
@@ -254,9 +257,8 @@ def grants(inventories: Sequence[Inventory]) -> tuple[Grant, ...]:
     """Asking Athena about *inventories*, and no others: their work groups, tables, files and answers."""
     found: dict[Grant, None] = {}
     for one in inventories:
-        found |= dict.fromkeys(
-            (*_athena(one), *(_live_table(one) if one.live else _files(one)), *_answers(one))
-        )
+        table = _live_table(one) if one.live else _files(one)
+        found |= dict.fromkeys((*_athena(one), *table, *_answers(one)))
     return tuple(found)
 
 
@@ -286,7 +288,7 @@ def _files(one: Inventory) -> tuple[Grant, ...]:
         implied(
             "kms:Decrypt",
             on="key/*",
-            source="S3 user guide, Configuring Amazon S3 Inventory: its lists may be encrypted with a KMS key",
+            source="S3 user guide, Configuring Amazon S3 Inventory: lists may be encrypted with a KMS key",
             when=(
                 Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
                 Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (objects, f"arn:aws:s3:::{bucket}")),
@@ -331,13 +333,8 @@ def _answers(one: Inventory) -> tuple[Grant, ...]:
     source = f"{ATHENA_GUIDE}: it writes and reads a query's results with the permissions of the caller"
     return (
         *(
-            implied(action, on=f"arn:aws:s3:::{bucket}/{folder}*", source=source)
-            for action in (
-                "s3:AbortMultipartUpload",
-                "s3:GetObject",
-                "s3:ListMultipartUploadParts",
-                "s3:PutObject",
-            )
+            implied(f"s3:{call}", on=f"arn:aws:s3:::{bucket}/{folder}*", source=source)
+            for call in ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
         ),
         implied("s3:GetBucketLocation", on=f"arn:aws:s3:::{bucket}", source=source),
     )

@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Artifacts of one size and ETag; of one size with any, if *etag* is empty. *count* is how many there are."""
+    """*count* artifacts of one size and ETag; of one size with any, if *etag* is empty."""
 
     size: int
     etag: str
@@ -129,9 +129,8 @@ def _artifacts(table: Table, names: Names) -> str:
 
 
 def _pattern(ending: str) -> str:
-    return "".join(
-        letter if letter.isalnum() else f"[{letter}]" if letter != "^" else r"\^" for letter in ending
-    )
+    """*ending* as a pattern, whose letters mean themselves."""
+    return "".join(one if one.isalnum() else r"\^" if one == "^" else f"[{one}]" for one in ending)
 
 
 def _in(size: str, wanted: Sequence[Group]) -> str:
@@ -178,7 +177,7 @@ def create(name: str, columns: Sequence[str], kind: Format, location: str, first
 
     def typed(column: str) -> str:
         kind_of = TYPES.get(column, "string")
-        return "string" if kind is Format.CSV and kind_of not in {"boolean"} else kind_of
+        return "string" if kind is Format.CSV and kind_of != "boolean" else kind_of
 
     listed = ",\n".join(f"  `{column}` {typed(column)}" for column in columns)
     return f"""CREATE EXTERNAL TABLE {name} (

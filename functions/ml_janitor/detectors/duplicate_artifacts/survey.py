@@ -36,6 +36,8 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking, Inventoried, inventoried
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
 
 if TYPE_CHECKING:
@@ -48,13 +50,17 @@ class Where:
     """
     Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
 
-    *contents_in* are the prefixes under which contents may be read.
+    *contents_in* are the prefixes under which contents may be read. Buckets of which *asking* has an
+    inventory are not listed. Of a bucket of *inventory_from* objects or more, the report names the inventory
+    that it has.
     """
 
     buckets: tuple[str, ...]
     contents_in: tuple[str, ...]
     names: Names
     compare_up_to: int
+    asking: Asking = field(default_factory=Asking)
+    inventory_from: int = 5_000_000
 
 
 @dataclass(slots=True)
@@ -67,6 +73,7 @@ class Survey:
     errors: list[str] = field(default_factory=list)
     known: dict[Stored, Contents] = field(default_factory=dict)
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
     _references: References | None = None
 
     def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
@@ -75,7 +82,7 @@ class Survey:
 
         With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
         """
-        found = self._found(self._sources(also), sizes)
+        found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
         read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
         standings = self._standings(list(dict.fromkeys(read.values())))
@@ -98,14 +105,48 @@ class Survey:
         """What was read and names what exists no more, and what was not read, once for all copies."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
-        return (*found, *([reasons.unread_contents(closed)] if closed else []))
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told)
 
-    def _sources(self, also: str | None) -> list[Source]:
+    def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        return [listed(self.aws, places, self.where.names)]
+        inventories = [one for one in self.where.asking.inventories if one.bucket in places]
+        here = [one for one in inventories if places[one.bucket] == self.aws.region]
+        read = listed(
+            self.aws,
+            {name: at for name, at in places.items() if self.where.asking.of(name) is None},
+            self.where.names,
+        )
+        if not inventories:
+            return [read]
+        elsewhere = {one.size for shelf in read.shelves.values() for one in shelf.artifacts}
+        found = [self._inventoried(one, sizes, elsewhere) for one in here]
+        self._told += [
+            reasons.elsewhere(one.bucket, places[one.bucket]) for one in inventories if one not in here
+        ]
+        return [read, *found]
+
+    def _inventoried(
+        self, one: Inventory, sizes: AbstractSet[int] | None, elsewhere: AbstractSet[int]
+    ) -> Inventoried:
+        """The bucket of which *one* is the inventory."""
+        readable = any(prefix.split("/")[2] == one.bucket for prefix in self.where.contents_in)
+        found = inventoried(
+            self.aws,
+            one,
+            self.where.asking,
+            self.where.names,
+            self.now,
+            by_size=readable,
+            sizes=sizes,
+            elsewhere=elsewhere,
+        )
+        self._told += [found.told] if found.told else []
+        if found.left_out:
+            self.errors.append(reasons.left_out(found.left_out))
+        return found
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
         """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
@@ -123,7 +164,8 @@ class Survey:
 
     def _named(self) -> dict[str, str]:
         """The named buckets, and where they are."""
-        names = list(dict.fromkeys([*self.where.buckets, *self._readable]))
+        inventories = [one.bucket for one in self.where.asking.inventories]
+        names = list(dict.fromkeys([*self.where.buckets, *self._readable, *inventories]))
         regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
         self.errors += [
             f"bucket {name}: {region.error}"
@@ -134,7 +176,8 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        wanted = {*self.references.buckets, *self._readable}
+        inventories = [one.bucket for one in self.where.asking.inventories]
+        wanted = {*self.references.buckets, *self._readable, *inventories}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
         owned = buckets.owned(self.aws)
@@ -245,6 +288,7 @@ class Survey:
             stored=one,
             unit=unit,
             listing_error=shelf.error,
+            stale=shelf.stale,
             unsearched="; ".join(self.errors) or None,
         )
         if not isinstance(unit, Value):
