@@ -17,7 +17,27 @@ from ml_janitor_sandbox.iam.conditions import like
 
 PATH = Path(__file__).with_suffix(".json")
 POLICIES = ("ReadOnlyAccess", "ViewOnlyAccess")
-CONTENTS: Mapping[str, Mapping[str, Any]] = {"duplicate-artifacts": {"read_contents_in": ("acme-models/",)}}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "duplicate-artifacts": {
+        "inventories": {
+            "acme-models": {
+                "table": "s3.acme_models",
+                "location": "s3://acme-inventories/acme-models/all/",
+                "output": "s3://acme-athena/janitor/",
+            },
+            "acme-scratch": {
+                "table": "s3tablescatalog/aws-s3.b_acme-scratch.inventory",
+                "output": "s3://acme-athena/janitor/",
+            },
+        },
+        "inventory_from": 5_000_000,
+    }
+}
+"""Settings besides `read_contents_in` under which a detector reads more."""
+
+CONTENTS: Mapping[str, Mapping[str, Any]] = {
+    "duplicate-artifacts": {"read_contents_in": ("acme-models/",), **SETTINGS["duplicate-artifacts"]}
+}
 """Settings under which a detector reads all that it ever reads."""
 
 

@@ -13,8 +13,9 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 from ml_janitor_sandbox import clock, paging, state
 from ml_janitor_sandbox.patches import AwsError, Call, backend
+from ml_janitor_sandbox.wire import Asked, Reply, error, reply
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -177,7 +179,9 @@ def _load(call: Call, one: Execution, table: exp.Table, folder: Path, days: Sequ
     catalog = table.catalog or context.get("Catalog", "AwsDataCatalog")
     folder.mkdir()
     if catalog == LIVE_CATALOG:
-        keys = _below(call, LIVE_BUCKET, f"{database}/{table.name}/")
+        keys = [
+            key for key in _below(call, LIVE_BUCKET, f"{database}/{table.name}/") if key.endswith(".parquet")
+        ]
         paths = _copied(call, [(LIVE_BUCKET, key) for key in keys], folder)
         if not paths:
             raise QueryError(f"TABLE_NOT_FOUND: Table '{catalog}.{database}.{table.name}' does not exist")
@@ -265,6 +269,32 @@ def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+METADATA = "s3:GetBucketMetadataConfiguration"
+
+
+def metadata(asked: Asked) -> Reply:
+    """S3's answer: a bucket has a live inventory table if files of one are there; STATE is one, too."""
+    name = asked.path.partition("?")[0].strip("/")
+    call = Call(asked.operation, asked.account, asked.region, {})
+    with state.LOCK, suppress(QueryError):
+        keys = _below(call, LIVE_BUCKET, folder := f"b_{name}/inventory/")
+        if keys:
+            told = f"{folder}STATE"
+            now = _object(call, LIVE_BUCKET, told).decode() if told in keys else "ACTIVE"
+            table = f"<ConfigurationState>ENABLED</ConfigurationState><TableStatus>{now}</TableStatus>"
+            content = (
+                "<GetBucketMetadataConfigurationResult><MetadataConfigurationResult>"
+                f"<DestinationResult><TableNamespace>b_{name}</TableNamespace></DestinationResult>"
+                f"<InventoryTableConfigurationResult>{table}<TableName>inventory</TableName>"
+                "</InventoryTableConfigurationResult></MetadataConfigurationResult>"
+                "</GetBucketMetadataConfigurationResult>"
+            )
+            return reply(content.encode(), "application/xml")
+    return error(
+        asked, HTTPStatus.NOT_FOUND, "MetadataConfigurationNotFound", "There is no such configuration"
+    )
 
 
 def work_group(call: Call) -> str:

@@ -23,13 +23,18 @@ SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "savingsplans": savings_plans.OPERATIONS,
 }
 
+OF_S3: Mapping[str, Callable[[Asked], Reply]] = {
+    **dict.fromkeys(abac.OPERATIONS, abac.answer),
+    athena.METADATA: athena.metadata,
+}
+
 
 def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
-    if asked.name in abac.OPERATIONS:
-        return abac.answer(asked)
+    if asked.name in OF_S3:
+        return OF_S3[asked.name](asked)
     if asked.name == "sagemaker:InvokeEndpoint":
         return inference.answer(asked, environ)
     operations = SERVICES.get(asked.service)

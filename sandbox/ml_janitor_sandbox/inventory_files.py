@@ -102,7 +102,7 @@ def deliver(
 
 
 def fill_live_table(s3: Any, bucket: str, rows: Iterable[Row]) -> None:
-    """Write these *rows*, of which each has its sequence_number, into the live inventory table of *bucket*."""
+    """Write these *rows*, each with its sequence_number, into the live inventory table of *bucket*."""
     columns = {name: of for name, of in COLUMNS.items() if name != "is_latest"} | {
         "sequence_number": "VARCHAR"
     }

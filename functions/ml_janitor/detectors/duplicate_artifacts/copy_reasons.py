@@ -143,17 +143,32 @@ def unread_contents(buckets: Sequence[str]) -> str:
     )
 
 
+JOB_USD, OBJECT_USD, GB_USD = 0.25, 0.000001, 0.004
+"""
+Of S3 Batch Operations: for a job, an object, and a gigabyte whose checksum is computed.
+
+https://aws.amazon.com/s3/pricing/ for the first two; the last as others quote it.
+"""
+
+
+def checksum_job(sizes: Sequence[int]) -> str:
+    """What is proposed for objects of these *sizes*, which are too large to compare and have no checksum."""
+    usd = JOB_USD + OBJECT_USD * len(sizes) + GB_USD * sum(sizes) / 1024**3
+    return (
+        f"{len(sizes)} objects of inventories ({data_size(sum(sizes))}) have the size of another one, no "
+        "checksum of the whole object, and more bytes than compare_up_to allows to read. A job of S3 Batch "
+        f"Operations that computes their checksums costs about ${usd:,.2f}; its report shows which are "
+        "equal. Nothing starts it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
+        "batch-ops-compute-checksums.html"
+    )
+
+
 def left_out(count: int) -> str:
     """What a survey says of *count* artifacts that are too many to compare."""
     return (
         f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
         "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"
     )
-
-
-def elsewhere(bucket: str, region: str) -> str:
-    """What a survey says of a *bucket* that has an inventory in another *region*."""
-    return f"{bucket} is in {region}, and its inventory is asked there: no copies in it are looked for here"
 
 
 def _alone(copy: Copy) -> str:

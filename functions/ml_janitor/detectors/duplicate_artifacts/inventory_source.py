@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -10,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
 from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.aws.athena import USD_PER_TB, Row, price
+from ml_janitor.aws.athena import USD_PER_TB, price
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.core.text import data_size
+from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import (
     LIST_OBJECTS,
     Folder,
@@ -25,17 +24,10 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import (
     archive,
     listed,
 )
-from ml_janitor.detectors.duplicate_artifacts.inventories import Delivery, Inventory, Purse, dollars, latest
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
-    BY_SIZE,
-    GROUP_COLUMNS,
-    KEY_COLUMNS,
-    Format,
-    Group,
-    groups,
-    keys,
-    portions,
-)
+from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
+from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Group
 from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
 
 if TYPE_CHECKING:
@@ -47,12 +39,21 @@ PAGES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """How inventories are read: up to which age they prove anything, and what that may cost in US dollars."""
+    """
+    Which inventories are read, up to which age they prove anything, and what each may cost in US dollars.
+
+    A bucket of *look_from* objects or more that has none of them is asked which ones it has; 0 is never.
+    """
 
     inventories: tuple[Inventory, ...] = ()
     max_age: timedelta = timedelta(hours=48)
     max_usd: float = 1.0
     usd_per_tb: float = USD_PER_TB
+    look_from: int = 0
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        return tuple(one.bucket for one in self.inventories)
 
     def of(self, bucket: str) -> Inventory | None:
         """The inventory that the settings name for *bucket*."""
@@ -104,6 +105,59 @@ class Inventoried:
             return not more
 
         return attempt(read, source=LIST_OBJECTS) == Value(True, LIST_OBJECTS)
+
+
+@dataclass(slots=True)
+class Known:
+    """The buckets that were read from their inventories, and what is to be said of them."""
+
+    sources: list[Inventoried] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_all(
+    aws: Aws,
+    asking: Asking,
+    places: Mapping[str, str],
+    names: Names,
+    now: datetime,
+    *,
+    readable: Sequence[str],
+    sizes: AbstractSet[int] | None,
+    elsewhere: AbstractSet[int],
+) -> Known:
+    """
+    Those of *places*, which say the region of each bucket, that have an inventory, from that.
+
+    *readable* are the buckets in which contents may be read, *elsewhere* the sizes of all other artifacts.
+    """
+    known = Known()
+    for one in asking.inventories:
+        region = places.get(one.bucket)
+        if region == aws.region:
+            by_size = one.bucket in readable
+            found = inventoried(
+                aws, one, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
+            )
+            known.sources.append(found)
+            known.notices += [found.told] if found.told else []
+            known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
+        elif region is not None:
+            known.notices.append(f"{one.bucket} is in {region}, and its inventory is asked there, not here")
+    return known
+
+
+def unnamed(aws: Aws, asking: Asking, shelves: Sequence[Shelf]) -> list[str]:
+    """The settings to copy for large buckets that were listed although they have an inventory."""
+    large = [one for one in shelves if asking.look_from and one.objects >= asking.look_from]
+    return [
+        f"{shelf.bucket} holds {shelf.objects:,} objects and has an inventory, which Athena can read. "
+        "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
+        f"detectors.duplicate-artifacts: {setting}"
+        for shelf, setting in zip(large, aws.map(lambda one: suggested(aws, one.bucket), large), strict=True)
+        if setting
+    ]
 
 
 def inventoried(
@@ -172,52 +226,6 @@ def within(wanted: Sequence[Group], most: int) -> tuple[list[Group], int]:
         taken.append(one)
         total += one.count
     return taken, sum(one.count for one in wanted[len(taken) :])
-
-
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """The two steps, over one delivery of an inventory."""
-
-    aws: Aws
-    inventory: Inventory
-    delivery: Delivery
-    names: Names
-    purse: Purse
-
-    def groups(self, *, by_size: bool) -> list[Group]:
-        """Artifacts that have the size and ETag of another one, the largest first."""
-        sql = groups(self.delivery.table, self.names, by_size=by_size)
-        answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
-        return [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
-
-    def keys(self, wanted: Sequence[Group]) -> list[tuple[str, int, str]]:
-        """Key, size and ETag of every artifact in the groups *wanted*. Raises ReadError if one is missing."""
-        return [one for part in portions(wanted) for one in self._portion(part)]
-
-    def _portion(self, part: Sequence[Group]) -> list[tuple[str, int, str]]:
-        sql = keys(self.delivery.table, self.names, part)
-        answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
-        mine = {(one.size, one.etag) for one in part}
-        found = [
-            (key, size, etag)
-            for key, size, etag in (_named(row, self.delivery) for row in answer.rows)
-            if {(size, etag), (size, "")} & mine
-        ]
-        counted = Counter((size, etag if (size, etag) in mine else "") for _, size, etag in found)
-        for one in part:
-            if not self.delivery.table.live and counted[one.size, one.etag] < one.count:
-                raise ReadError(
-                    f"Athena counted {one.count} artifacts of {one.size} bytes and named "
-                    f"{counted[one.size, one.etag]}: its answer is not whole, and the next run asks again"
-                )
-        return found
-
-
-def _named(row: Row, delivery: Delivery) -> tuple[str, int, str]:
-    """S3 writes the keys of a CSV as in an address (S3 user guide, "Amazon S3 Inventory list")."""
-    key, size, etag = row
-    decoded = unquote_plus(key or "") if delivery.table.format is Format.CSV else key or ""
-    return decoded, int(size or 0), etag or ""
 
 
 def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[Stored]:

@@ -110,7 +110,7 @@ class DuplicateArtifacts(Detector[Copy]):
     inventory_max_age: timedelta = timedelta(hours=48)
     inventory_max_usd: float = 1.0
     inventory_usd_per_tb: float = USD_PER_TB
-    inventory_from: int = 5_000_000
+    inventory_from: int = 0
 
     def __post_init__(self) -> None:
         act_prefixes.check(self.act_on_prefixes)
@@ -122,7 +122,7 @@ class DuplicateArtifacts(Detector[Copy]):
     @property
     def reads(self) -> tuple[Grant, ...]:
         """Listing everywhere; contents and inventories where the settings name them, if they do."""
-        asked = inventories.grants(inventories.named(self.inventories))
+        asked = inventories.grants(inventories.named(self.inventories), look=self.inventory_from > 0)
         return (*LISTING, *prefixes.reading_contents(self.contents_in), *asked)
 
     @property
@@ -280,9 +280,9 @@ class DuplicateArtifacts(Detector[Copy]):
             compare_up_to=self.compare_up_to,
             asking=Asking(
                 inventories=inventories.named(self.inventories),
+                look_from=self.inventory_from,
                 max_age=self.inventory_max_age,
                 max_usd=self.inventory_max_usd,
                 usd_per_tb=self.inventory_usd_per_tb,
             ),
-            inventory_from=self.inventory_from,
         )

@@ -14,10 +14,10 @@ from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
-from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET, Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
     Likeness,
@@ -36,8 +36,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
-from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking, Inventoried, inventoried
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ class Where:
     Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
 
     *contents_in* are the prefixes under which contents may be read. Buckets of which *asking* has an
-    inventory are not listed. Of a bucket of *inventory_from* objects or more, the report names the inventory
-    that it has.
+    inventory are not listed.
     """
 
     buckets: tuple[str, ...]
@@ -60,7 +58,6 @@ class Where:
     names: Names
     compare_up_to: int
     asking: Asking = field(default_factory=Asking)
-    inventory_from: int = 5_000_000
 
 
 @dataclass(slots=True)
@@ -105,48 +102,36 @@ class Survey:
         """What was read and names what exists no more, and what was not read, once for all copies."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
-        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told)
+        large = [
+            one.size
+            for one, contents in self.known.items()
+            if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
+        ]
+        job = [reasons.checksum_job(large)] if large else []
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        inventories = [one for one in self.where.asking.inventories if one.bucket in places]
-        here = [one for one in inventories if places[one.bucket] == self.aws.region]
-        read = listed(
+        asking, names = self.where.asking, self.where.names
+        few = {name: region for name, region in places.items() if asking.of(name) is None}
+        read = listed(self.aws, few, names)
+        self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
+        known = inventory_source.read_all(
             self.aws,
-            {name: at for name, at in places.items() if self.where.asking.of(name) is None},
-            self.where.names,
-        )
-        if not inventories:
-            return [read]
-        elsewhere = {one.size for shelf in read.shelves.values() for one in shelf.artifacts}
-        found = [self._inventoried(one, sizes, elsewhere) for one in here]
-        self._told += [
-            reasons.elsewhere(one.bucket, places[one.bucket]) for one in inventories if one not in here
-        ]
-        return [read, *found]
-
-    def _inventoried(
-        self, one: Inventory, sizes: AbstractSet[int] | None, elsewhere: AbstractSet[int]
-    ) -> Inventoried:
-        """The bucket of which *one* is the inventory."""
-        readable = any(prefix.split("/")[2] == one.bucket for prefix in self.where.contents_in)
-        found = inventoried(
-            self.aws,
-            one,
-            self.where.asking,
-            self.where.names,
+            asking,
+            places,
+            names,
             self.now,
-            by_size=readable,
+            readable=self._readable,
             sizes=sizes,
-            elsewhere=elsewhere,
+            elsewhere={one.size for shelf in read.shelves.values() for one in shelf.artifacts},
         )
-        self._told += [found.told] if found.told else []
-        if found.left_out:
-            self.errors.append(reasons.left_out(found.left_out))
-        return found
+        self._told += known.notices
+        self.errors += known.errors
+        return [read, *known.sources]
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
         """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
@@ -164,8 +149,7 @@ class Survey:
 
     def _named(self) -> dict[str, str]:
         """The named buckets, and where they are."""
-        inventories = [one.bucket for one in self.where.asking.inventories]
-        names = list(dict.fromkeys([*self.where.buckets, *self._readable, *inventories]))
+        names = list(dict.fromkeys([*self.where.buckets, *self._readable, *self.where.asking.buckets]))
         regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
         self.errors += [
             f"bucket {name}: {region.error}"
@@ -176,8 +160,7 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        inventories = [one.bucket for one in self.where.asking.inventories]
-        wanted = {*self.references.buckets, *self._readable, *inventories}
+        wanted = {*self.references.buckets, *self._readable, *self.where.asking.buckets}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
         owned = buckets.owned(self.aws)
