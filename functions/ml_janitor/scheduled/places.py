@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ml_janitor.config.events import MalformedEventError, SweepEvent
-
-
-class Listed(Protocol):
-    """One account of a run over an organization, with its regions; none for every enabled one."""
-
-    @property
-    def account(self) -> str: ...
-
-    @property
-    def regions(self) -> tuple[str, ...]: ...
+from ml_janitor.ledger.runs import Listed
 
 
 class Place(NamedTuple):
-    """An account, and the regions of it to look at; none for every enabled one."""
+    """An account, and the regions of it to look at."""
 
     account: str
     regions: tuple[str, ...]
@@ -53,9 +44,9 @@ def place_listed(asked: SweepEvent, listed: Iterable[Listed], *, home: str) -> P
         raise MalformedEventError(
             f"the event makes no sense: account: {account} is not in the list of its run{other}"
         )
-    wanted = asked.within(item.regions or ("",))
-    if item.regions and (beyond := [each for each in wanted if each not in item.regions]):
+    wanted = asked.within(item.regions)
+    if beyond := [each for each in wanted if each not in item.regions]:
         raise MalformedEventError(
             f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
         )
-    return Place(account, tuple(filter(None, wanted)))
+    return Place(account, wanted)
