@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import NOT_TAKEN_ON
-from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, trust
+from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, sweep_role_name, trust
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
 from ml_janitor_cli.credentials import ALWAYS_ENABLED
@@ -132,7 +132,8 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
         return role(State.UNREAD, describe(error))
     wanted = allowed(settings, detector, account=account, partition=partition)
     more, less = differences(own, wanted)
-    strangers, unknown = differences(itself["AssumeRolePolicyDocument"], trust(settings, partition=partition))
+    trusted = trust(settings, sweep_role_name(detector.name), people=True, partition=partition)
+    strangers, unknown = differences(itself["AssumeRolePolicyDocument"], trusted)
     bounded_by = boundary(settings, account=account, partition=partition)
     unbounded = bool(bounded_by) and (
         itself.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bounded_by

@@ -12,7 +12,7 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.organization import NotListedError, accounts, enabled_regions, member_session, not_read
 from ml_janitor.aws.prices import Prices
-from ml_janitor.config.member_roles import role_arn
+from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.engine.run import run_pairs
@@ -84,7 +84,7 @@ class Janitor:
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
-        role = role_arn(self.setup.settings, detector, account=account, partition=self.partition)
+        role = role_arn(self.setup.settings, role_name(detector), account=account, partition=self.partition)
         external_id = self.setup.settings.organization.external_id
         return member_session(self.sts, self.setup.session, role, external_id)
 

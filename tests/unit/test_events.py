@@ -178,6 +178,6 @@ def test_a_start_belongs_to_a_run_and_is_not_to_come(event: dict[str, object], w
 
 
 def test_each_account_of_a_run_is_an_event_of_its_own() -> None:
-    accounts = [at(account=each).identity("1") for each in ("210987654321", "109876543210")]  # type: ignore[arg-type]
+    accounts = [at(account=each).identity("1") for each in ("210987654321", "109876543210")]
 
     assert len({*accounts, at().identity("1")}) == 3

@@ -215,9 +215,9 @@ class UndoRun:
     """
     One invocation of the undo function, and what it needs from outside.
 
-    *left* is how long it may still take, *opened* opens a region of an account: *home*, where the function
-    is, or one of its organization. *tell* updates the action's message, and *count_refused* counts a refused record of a detector. *by_hand* says that an
-    action is undone by a person's command only, if it is.
+    *left* is how long it may still take, *opened* opens a region of an account, which is *home*, where the
+    function is, or one of its organization. *tell* updates the message of an action, *count_refused* counts a
+    refused record of a detector, and *by_hand* says of an action if it is undone by a person only.
     """
 
     settings: Settings

@@ -92,7 +92,7 @@ class Environment:
 
 
 class Entered(NamedTuple):
-    """A *session* for *place*, and what of it is *off*: regions that are not enabled, so nothing is read there."""
+    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
 
     session: boto3.Session
     place: Place
@@ -242,7 +242,7 @@ class Invocation:
 
     def entered(self, place: Place, role: str) -> Entered:
         """
-        *place* with a session for it: in an organization, one of *role* there, in the regions that it enabled.
+        *place* with a session for it: in an organization, one of *role* there, in what it has enabled.
 
         Raises what AWS answers, and ReadError for credentials of another account: nothing is read with them.
         """

@@ -107,9 +107,9 @@ class Runner:
         Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
         Of what is *off* it is remembered that it is not enabled: its findings stay, for what is there is paid
-        for all the same. A region that another run sweeps is waited for, once the others are done. Raises LeaseTakenError
-        if none became free; RunFailedError at the end, for a region that did not, an incomplete sweep, a
-        report or a ledger that could not be written, or a message that did not arrive.
+        for all the same. A region that another run sweeps is waited for, once the others are done. Raises
+        LeaseTakenError if none became free; RunFailedError at the end, for one that did not, an incomplete
+        sweep, a report or a ledger that could not be written, or a message that did not arrive.
         """
         failures = Failures(self.logger)
         queue = RegionQueue(
@@ -149,7 +149,7 @@ class Runner:
     def not_entered(
         self, detector: Detector[Any], place: Place, error: Exception, *, now: datetime
     ) -> RunFailedError:
-        """Remember of each region of *place* why it could not be read: it never looks like one without waste."""
+        """The *error* that kept it from *place*, remembered there: it does not look as if there were no waste."""
         failures = Failures(self.logger)
         why = not_read(error)
         for sweep in _unswept(detector, place, error=why):
