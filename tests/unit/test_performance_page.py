@@ -1,4 +1,4 @@
-"""The page that the bench writes: a part's section is replaced, the others stay, in the order of the parts."""
+"""The page that the bench writes: a part replaces its own section, and the others keep theirs."""
 
 from __future__ import annotations
 
