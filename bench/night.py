@@ -15,11 +15,14 @@ def main() -> None:
     nights, lines = MONTH / DAY, bill(counted()).lines
     calls = sum(usd for line, usd in lines.items() if line in CALLS) / nights
     whole = sum(lines.values()) / nights
-    idle = float(table()[IDLE].hourly_usd) * (DAY / HOUR)
+    idle = float(table()[IDLE].hourly_usd or 0) * (DAY / HOUR)
     print("Counted by `make cost` over an account with 1,000 endpoints, at list prices of us-east-1")
-    print(f"  API calls of a night               {money(calls)}")
-    print(f"  all that is deployed, for a night  {money(whole)}")
-    print(f"  one idle {IDLE} for a day      {money(idle)}")
+    for name, usd in (
+        ("API calls of a night", calls),
+        ("all that is deployed, for a night", whole),
+        (f"one idle {IDLE} for a day", idle),
+    ):
+        print(f"  {name:<33}  {money(usd):>6}")
     print(f"  It costs {idle / calls:.0f} times a night's calls, and {idle / whole:.0f} times all of it.")
 
 
