@@ -140,6 +140,14 @@ class SweepEvent(DigestEvent):
         return tuple(dict.fromkeys(self.regions)) or regions
 
 
+class AccountsEvent(DigestEvent):
+    """One step of the run of *detector* over an organization: to list its accounts, or to end it."""
+
+    step: Literal["list", "close"]
+    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    time: Time
+
+
 class PressEvent(BaseModel):
     """A press on a button in Slack, as the function behind the URL hands it on: verified, and not judged."""
 

@@ -149,7 +149,7 @@ class Runner:
     def not_entered(
         self, detector: Detector[Any], place: Place, error: Exception, *, now: datetime
     ) -> RunFailedError:
-        """The *error* that kept it from *place*, remembered there: nobody takes it for a place without waste."""
+        """The *error* that kept it from *place*, remembered there: it never looks like one without waste."""
         failures = Failures(self.logger)
         why = not_read(error)
         for sweep in _unswept(detector, place, error=why):
