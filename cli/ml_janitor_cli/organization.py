@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.answers import describe, refused_as
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
-from ml_janitor.aws.organization import NotListedError, accounts, enabled_regions, member_session
+from ml_janitor.aws.organization import (
+    ALWAYS_ENABLED,
+    NotListedError,
+    accounts,
+    enabled_regions,
+    member_session,
+)
 from ml_janitor.aws.prices import Prices
-from ml_janitor.config.member_roles import role_arn
+from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.engine.run import run_pairs
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import ALWAYS_ENABLED, known_caller
+from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.screen import progress
 
@@ -82,17 +88,13 @@ class Janitor:
             return list(dict.fromkeys(section.accounts))
         organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
         try:
-            found = accounts(organizations, units=section.units, without=section.without)
+            return accounts(organizations, units=section.units, without=section.without)
         except NotListedError as error:
             raise FailedError(str(error)) from error
-        if not found:
-            named = "units" if section.units else "all_accounts"
-            raise FailedError(f"no active account is left to look at: {named} less without is empty")
-        return found
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
-        role = role_arn(self.setup.settings, detector, account=account, partition=self.partition)
+        role = role_arn(self.setup.settings, role_name(detector), account=account, partition=self.partition)
         external_id = self.setup.settings.organization.external_id
         return member_session(self.sts, self.setup.session, role, external_id)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import boto3
+
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
 from ml_janitor.acting.undos import undone_by_hand, way
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
+    from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
@@ -207,6 +210,27 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
         updates.action(next(one for one in known if one.sk == before.sk))
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
+
+
+def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
+    """What begins and ends a run over an organization. Imported late: no other function needs it."""
+    from ml_janitor.aws.organization import ALWAYS_ENABLED
+    from ml_janitor.ledger.runs import RunLists, Runs
+    from ml_janitor.scheduled.accounts import AccountsRun
+
+    session = boto3.Session()
+    partition = session.get_partition_for_region(own.environment.region)
+    return AccountsRun(
+        settings=own.settings,
+        organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
+        known_regions=session.get_available_regions("sagemaker", partition),
+        bucket=own.environment.bucket,
+        lists=RunLists(own.client("s3"), own.environment.bucket),
+        runs=Runs(own.table),
+        latest=own.ledger.latest,
+        clock=own.clock,
+        logger=logger,
+    )
 
 
 def bill_archive(own: Invocation) -> BillArchive:

@@ -67,6 +67,19 @@ def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
     )
 
 
+def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Begin or end a detector's run over an organization, as the state machine asks; either may be done again.
+
+    Raises MalformedEventError, NotListedError, and RunFailedError if accounts left no result.
+    """
+    from ml_janitor import deployment
+    from ml_janitor.config import events
+
+    asked = events.read(event, events.AccountsEvent, clock())
+    return deployment.accounts_run(invoked(context), logger()).run(asked)
+
+
 def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     Tell Slack what all sweeps found, and which did not run; once per event.

@@ -18,6 +18,9 @@ SESSION = "ml-janitor"
 
 ENABLED = {"opt-in-not-required", "opted-in"}
 
+ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
+
 
 class NotListedError(ReadError):
     """The accounts could not be listed; the message says what to do next."""
@@ -27,7 +30,8 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> li
     """
     The active accounts of the organization, or those in *units* and below; not those in *without*.
 
-    Raises NotListedError. A listing that broke off is no listing: an account left out would look clean.
+    Raises NotListedError, also if none is left. A listing that broke off is no listing: an account left out
+    would look clean.
     """
     try:
         if units:
@@ -39,7 +43,11 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> li
             raise
         needed = LIST_UNITS if units else LIST_ALL
         raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
-    return [account for account in dict.fromkeys(found) if account not in without]
+    left = [account for account in dict.fromkeys(found) if account not in without]
+    if not left:
+        named = "units" if units else "all_accounts"
+        raise NotListedError(f"no active account is left to look at: {named} less without is empty")
+    return left
 
 
 def _below(client: Any, unit: str) -> list[str]:

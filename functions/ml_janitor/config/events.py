@@ -42,12 +42,15 @@ def _arn(text: str) -> str:
     return text
 
 
+Time = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+
+
 class DigestEvent(BaseModel):
     """One digest. *time* is the scheduler's; by hand it may be left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time: Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))] | None = None
+    time: Time | None = None
 
     def identity(self, request: str) -> str:
         """
@@ -92,6 +95,14 @@ class SweepEvent(DigestEvent):
         if self.resource is not None:
             return (Arn.parse(self.resource).region or regions[0],)
         return tuple(dict.fromkeys(self.regions)) or regions
+
+
+class AccountsEvent(DigestEvent):
+    """One step of the run of *detector* over an organization: to list its accounts, or to end it."""
+
+    step: Literal["list", "close"]
+    detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    time: Time
 
 
 class PressEvent(BaseModel):
