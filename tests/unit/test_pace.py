@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
-from ml_janitor.config.schedules import HOUR, MINUTE, WEEK, meet, minutes_of_week
+from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.invocation import BILL, LONGEST_RUN, calling, shares
 
@@ -75,14 +75,14 @@ class Bucket:
         return False
 
 
-def at_once(settings: Settings, action: str, length: float) -> list[list[float]]:
+def at_once(which: str, action: str, length: float) -> list[list[float]]:
     """When each function calls *action*, if all begin within a second and call as often as they may."""
     made: list[list[float]] = []
-    for number, (name, actions) in enumerate(calling(settings).items()):
+    for number, (name, actions) in enumerate(calling(SETTINGS[which]).items()):
         if action not in actions:
             continue
         seconds = Seconds(now=FIVE_O_CLOCK + number * 0.037)
-        pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(settings, name))
+        pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=TURNS[which][name])
         made.append([])
         while seconds.now < FIVE_O_CLOCK + length:
             pace.wait(EAST, action)
@@ -98,6 +98,10 @@ def same_schedule() -> Settings:
 
 
 SETTINGS = {"usual": Settings.parse(BILLED), "same schedule": same_schedule()}
+TURNS = {
+    which: {name: shares(settings, name) for name in calling(settings)}
+    for which, settings in SETTINGS.items()
+}
 PACED = sorted(one for one in set().union(*calling(SETTINGS["usual"]).values()) if not one.startswith("s3:"))
 
 
@@ -110,7 +114,7 @@ def test_all_functions_at_once_and_a_client_with_the_other_half_are_never_refuse
 ) -> None:
     rate = RATES.get(action, 2 * UNKNOWN)
     length = max(20.0, 120 / rate)
-    functions = at_once(SETTINGS[settings], action, length)
+    functions = at_once(settings, action, length)
     other = [FIVE_O_CLOCK + 0.011 + turn * 2 / rate for turn in range(int(length * rate / 2))]
 
     bucket = Bucket(rate)
@@ -127,7 +131,7 @@ def test_functions_that_run_together_by_their_schedules_share_what_nobody_publis
         BILL: settings.bill.schedule
     }
     callers = {
-        name: (shares(settings, name).get(action, Share()).of, every_minute(schedule))
+        name: (TURNS["usual"][name].get(action, Share()).of, every_minute(schedule))
         for name, schedule in runs.items()
         if action in calling(settings).get(name, ())
     }
@@ -139,19 +143,6 @@ def test_functions_that_run_together_by_their_schedules_share_what_nobody_publis
 def every_minute(schedule: str) -> set[int]:
     """When it may start, in minutes of a week; an hourly one at any."""
     return minutes_of_week(schedule) if schedule.startswith("cron(") else set(range(WEEK // MINUTE))
-
-
-def test_schedules_meet_while_a_run_may_last() -> None:
-    monday, later = "cron(50 23 ? * MON *)", "cron(4 0 ? * TUE *)"
-    assert meet(monday, later, 15 * MINUTE)
-    assert not meet(monday, later, 14 * MINUTE)
-    assert meet(later, monday, 15 * MINUTE)
-    assert not meet(monday, "cron(4 0 ? * MON *)", 15 * MINUTE)
-    assert meet("cron(50 23 ? * SAT *)", "cron(0 0 ? * SUN *)", 15 * MINUTE)
-    assert meet("cron(0 5 1 * ? *)", "cron(0 5 ? * WED *)", MINUTE)
-    assert meet("cron(0 5 ? * 3#1 *)", "cron(0 5 ? * WED *)", MINUTE)
-    assert meet("rate(1 hour)", monday, MINUTE)
-    assert not meet("cron(0 5 * * ? *)", "cron(0 6 * * ? *)", HOUR)
 
 
 def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> None:
