@@ -25,8 +25,8 @@ class Family(Thing):
     So many *jobs* that *ran* for so long, the newest of them *newest* ago, all below a *limit*.
 
     Each kept a warm pool for as long as it asked for, *keeps*, billed for *waited*; one of them was *reused*
-    after so long, or none. *how* they were bought is "spot", "on demand", or "lately on spot", the newest alone; an interruption costs what the
-    tag *interruption* says, if there is one.
+    after so long, or none. *how* they were bought is "spot", "on demand", or of the newest alone "lately on
+    spot"; an interruption costs what the tag *interruption* says, if there is one.
     """
 
     calls: ClassVar = ("sagemaker:Search",)
