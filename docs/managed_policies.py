@@ -87,7 +87,7 @@ def table() -> str:
     lines = [f"| asked for | {' | '.join(heads)} |", "| --- | --- | --- |"]
     for action, only in asked_for().items():
         held = ["yes" if holds(known[name]["actions"], action) else "**no**" for name in POLICIES]
-        named = f"`{action}` (contents, where named)" if only else f"`{action}`"
+        named = f"`{action}` (where the settings say so)" if only else f"`{action}`"
         lines.append(f"| {named} | {' | '.join(held)} |")
     return "\n".join([*lines, "", f"Source: AWS's documents in {known['source']}."])
 

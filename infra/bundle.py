@@ -43,6 +43,7 @@ SERVICES = frozenset(
         "kms",
         "lambda",
         "logs",
+        "organizations",
         "pricing",
         "resourcegroupstaggingapi",
         "s3",
