@@ -17,7 +17,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 BY_SIZE = 100 * 1024**2
 """Bytes from which artifacts of one size are candidates whatever their ETags, where contents may be read."""
 
-ROOM = LONGEST_QUERY // 2
+ROOM = LONGEST_QUERY * 3 // 4
 """Bytes of one query's list of groups; the rest is room for the query itself."""
 
 
@@ -80,7 +80,7 @@ def groups(table: Table, names: Names, *, by_size: bool) -> str:
     latest = "NOT is_delete_marker" if table.live else _latest(table)
     return (
         f"SELECT {table.size} AS size, {tag} AS e_tag, count(*) AS copies FROM {table.name} "  # noqa: S608 - checked
-        f"WHERE {latest} AND {_artifacts(table, names)} AND {table.size} >= {names.min_size} "
+        f"WHERE {latest} AND {table.size} >= {names.min_size} AND {_artifacts(table, names)} "
         "GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1 DESC, 2"
     )
 
@@ -91,13 +91,13 @@ def keys(table: Table, names: Names, wanted: Sequence[Group]) -> str:
     if not table.live:
         return (
             f"SELECT key, {table.size} AS size, e_tag FROM {table.name} "  # noqa: S608 - checked
-            f"WHERE {_latest(table)} AND {here} AND {within}"
+            f"WHERE {_latest(table)} AND {within} AND {here}"
         )
     return (
         f"WITH newest AS (SELECT key, max_by(size, sequence_number) AS size, "  # noqa: S608 - checked
         f"max_by(e_tag, sequence_number) AS e_tag, max_by(is_delete_marker, sequence_number) AS gone "
         f"FROM {table.name} WHERE bucket = {text(table.bucket)} AND key IN "
-        f"(SELECT key FROM {table.name} WHERE {here} AND {within}) GROUP BY key) "
+        f"(SELECT key FROM {table.name} WHERE {within} AND {here}) GROUP BY key) "
         f"SELECT key, size, e_tag FROM newest WHERE NOT gone AND {within}"
     )
 
