@@ -50,7 +50,7 @@ def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
     """
     The rows of *sql*, which selects *columns*, once it has ended.
 
-    How often Athena is asked whether it has ended is the pace's business (`aws.pace.RATES`). Raises
+    How often Athena is asked whether it has ended is the pace's business (`aws.pace.UNKNOWN`). Raises
     ReadError, with what Athena says, if the query failed, was cancelled, or is not answered whole.
     """
     client: Any = aws.client("athena")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 RATES: Final[Mapping[str, float]] = {
-    "athena:GetQueryExecution": 2,
     "cloudtrail:LookupEvents": 2,
     "cloudwatch:GetMetricData": 50,
     "cloudwatch:ListMetrics": 25,
@@ -32,7 +31,6 @@ service quotas". GetLogEvents and DescribeLogGroups by "CloudWatch Logs quotas":
 region. GetResources by "Service quotas" of the Tag Editor user guide. ListTrainingJobs as reported in
 https://github.com/aws-solutions/deepracer-on-aws/issues/87 and https://github.com/apache/airflow/issues/16299:
 AWS does not raise it. For the other listings of jobs no rate is published, and the same is assumed.
-GetQueryExecution asks whether a query has ended: Athena allows more, and nothing is won by it.
 
 For everything else of SageMaker, and for Cost Explorer, prices, ECR, EMR and Savings Plans, AWS publishes
 no rate of requests that could be kept to: that is `UNKNOWN`.
