@@ -11,6 +11,7 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -40,8 +41,13 @@ def opened(
     attempts: int,
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
+    shared: SharedAnswers | None = None,
 ) -> Iterator[list[Aws]]:
-    """One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false."""
+    """
+    One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
+
+    With *shared* answers, nothing is asked twice: for a run of several detectors that only reads.
+    """
     accounts: list[Aws] = []
     prices = Prices(lambda: accounts[0].pricing)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
@@ -55,6 +61,7 @@ def opened(
                 attempts=attempts,
                 has_time=has_time,
                 pace=pace,
+                shared=shared,
             )
             for region in regions
         ]
