@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, trust
+from ml_janitor.config.member_roles import (
+    POLICY,
+    Document,
+    allowed,
+    boundary,
+    role_name,
+    sweep_role_name,
+    trust,
+)
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector
 
@@ -33,7 +41,7 @@ def template(settings: Settings) -> dict[str, Any]:
     taken. Service-managed StackSets leave the management account out, which gets it as a stack of its own.
     """
     here = {"account": "${AWS::AccountId}", "partition": "${AWS::Partition}"}
-    trusted, bounded_by = trust(settings, partition=here["partition"]), boundary(settings, **here)
+    bounded_by = boundary(settings, **here)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": DESCRIPTION,
@@ -44,7 +52,7 @@ def template(settings: Settings) -> dict[str, Any]:
                     "RoleName": role_name(detector.name),
                     "Path": settings.janitor.role_path,
                     "Description": _description(detector),
-                    "AssumeRolePolicyDocument": _filled_in(trusted),
+                    "AssumeRolePolicyDocument": _filled_in(_trust(settings, detector, here["partition"])),
                     "Policies": [
                         {
                             "PolicyName": POLICY,
@@ -68,7 +76,6 @@ def terraform(settings: Settings) -> str:
     bounded_by = boundary(settings, **here)
     blocks = [
         HEAD,
-        *_policy_document("trust", trust(settings, partition=here["partition"])),
     ]
     for detector in settings.enabled():
         name = detector.name.replace("-", "_")
@@ -77,7 +84,7 @@ def terraform(settings: Settings) -> str:
             f"  name               = {json.dumps(role_name(detector.name))}",
             f"  path               = {json.dumps(settings.janitor.role_path)}",
             f"  description        = {json.dumps(_description(detector))}",
-            "  assume_role_policy = data.aws_iam_policy_document.trust.json",
+            f"  assume_role_policy = data.aws_iam_policy_document.{name}_trust.json",
             *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
             "}\n",
             f'resource "aws_iam_role_policy" "{name}" {{',
@@ -85,9 +92,14 @@ def terraform(settings: Settings) -> str:
             f"  role   = aws_iam_role.{name}.id",
             f"  policy = data.aws_iam_policy_document.{name}.json",
             "}\n",
+            *_policy_document(f"{name}_trust", _trust(settings, detector, here["partition"])),
             *_policy_document(name, allowed(settings, detector, **here)),
         ]
     return "\n".join(blocks)
+
+
+def _trust(settings: Settings, detector: Detector[Any], partition: str) -> Document:
+    return trust(settings, sweep_role_name(detector.name), people=True, partition=partition)
 
 
 HEAD = f"""# {DESCRIPTION}.

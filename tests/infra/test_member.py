@@ -11,8 +11,18 @@ import pytest
 from cfnlint.api import lint_all
 
 from infra import member
-from ml_janitor.config.member_roles import OF_ITSELF
+from ml_janitor.config.member_roles import (
+    ACCOUNTS_FUNCTION_ROLE,
+    OF_ITSELF,
+    UNDO_FUNCTION_ROLE,
+    UNDO_ROLE,
+    acting_role_name,
+    role_for,
+    role_name,
+    sweep_role_name,
+)
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, synthesise
 
 HOME = "123456789012"
@@ -31,6 +41,12 @@ SEVENTEEN: dict[str, Any] = {"regions": [f"ap-southeast-{number}" for number in 
 
 def settings(janitor: dict[str, Any] | None = None, **organization: Any) -> Settings:
     return Settings.parse({"janitor": janitor or {}, "organization": ORGANIZATION | organization})
+
+
+def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
+    """The roles through which detectors read, by detector."""
+    made = member.template(given)["Resources"].values()
+    return {detector.name: role["Properties"] for detector, role in zip(given.enabled(), made, strict=True)}
 
 
 def resolved(value: Any) -> Any:
@@ -92,17 +108,17 @@ def test_the_template_and_terraform_grant_the_same(given: Settings) -> None:
         made |= block.get("aws_iam_role", {})
         attached |= block.get("aws_iam_role_policy", {})
 
-    assert len(roles) == len(made) == len(attached) == len(given.enabled()) == len(documents) - 1
+    assert len(roles) == len(made) == len(attached) == len(given.enabled()) == len(documents) / 2
     for (label, role), expected in zip(made.items(), roles, strict=True):
         policy = attached[label]
-        assert role["assume_role_policy"] == "${data.aws_iam_policy_document.trust.json}"
+        assert role["assume_role_policy"] == f"${{data.aws_iam_policy_document.{label}_trust.json}}"
         assert policy["role"] == f"${{aws_iam_role.{label}.id}}"
         assert policy["policy"] == f"${{data.aws_iam_policy_document.{label}.json}}"
         again = {
             "RoleName": role["name"],
             "Path": role["path"],
             "Description": role["description"],
-            "AssumeRolePolicyDocument": policy_of(documents["trust"]),
+            "AssumeRolePolicyDocument": policy_of(documents[f"{label}_trust"]),
             "Policies": [{"PolicyName": policy["name"], "PolicyDocument": policy_of(documents[label])}],
         }
         if boundary := role.get("permissions_boundary"):
@@ -131,22 +147,45 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
                 assert one["Resource"] == [own]
 
 
-def test_a_role_trusts_its_callers_alone_with_the_external_id_and_from_the_organization() -> None:
-    (trusted,) = {
-        json.dumps(resolved(role["Properties"]["AssumeRolePolicyDocument"]))
-        for role in member.template(settings())["Resources"].values()
-    }
-    (statement,) = json.loads(trusted)["Statement"]
+def test_a_role_trusts_its_callers_and_its_function_with_the_external_id_and_from_the_organization() -> None:
+    for name, role in roles_of(settings({"role_path": "/platform/"})).items():
+        (statement,) = resolved(role["AssumeRolePolicyDocument"])["Statement"]
+        function = f"arn:${{AWS::Partition}}:iam::{HOME}:role/platform/ml-janitor-sweep-{name}"
 
-    assert statement == {
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:${{AWS::Partition}}:iam::{HOME}:root"},
-        "Action": ["sts:AssumeRole"],
-        "Condition": {
-            "ArnLike": {"aws:PrincipalArn": [CALLER.replace("arn:aws:", "arn:${AWS::Partition}:")]},
-            "StringEquals": {"sts:ExternalId": ["ml-janitor-7f3a"], "aws:PrincipalOrgID": ["o-a1b2c3d4e5"]},
-        },
-    }
+        assert statement == {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:${{AWS::Partition}}:iam::{HOME}:root"},
+            "Action": ["sts:AssumeRole"],
+            "Condition": {
+                "ArnLike": {
+                    "aws:PrincipalArn": [CALLER.replace("arn:aws:", "arn:${AWS::Partition}:"), function]
+                },
+                "StringEquals": {
+                    "sts:ExternalId": ["ml-janitor-7f3a"],
+                    "aws:PrincipalOrgID": ["o-a1b2c3d4e5"],
+                },
+            },
+        }
+
+
+def test_the_acting_role_is_taken_on_only_where_the_detector_is_armed() -> None:
+    armed = {"mode": "act", "act_in": ["210987654321/eu-west-1"]}
+    detectors = {"idle-endpoints": armed, "idle-notebooks": {**armed, "enabled": False}}
+    given = Settings.parse({"organization": ORGANIZATION, "detectors": detectors})
+
+    assert role_for(given, "idle-endpoints", "210987654321") == "ml-janitor-member-act-idle-endpoints"
+    assert role_for(given, "idle-endpoints", "333333333333") == "ml-janitor-member-idle-endpoints"
+    assert role_for(given, "idle-notebooks", "210987654321") == "ml-janitor-member-idle-notebooks"
+    assert role_for(settings(), "idle-endpoints", "210987654321") == "ml-janitor-member-idle-endpoints"
+
+
+def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> None:
+    names = [UNDO_ROLE, UNDO_FUNCTION_ROLE, ACCOUNTS_FUNCTION_ROLE]
+    for detector in DETECTORS:
+        names += [each(detector.name) for each in (role_name, acting_role_name, sweep_role_name)]
+
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 64
 
 
 def test_what_cloudformation_and_iam_limit_is_kept_to(tmp_path: Path) -> None:

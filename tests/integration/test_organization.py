@@ -109,7 +109,7 @@ def test_people_see_which_account_a_finding_is_in(two: Organization, audit: Any)
 def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organization, audit: Any) -> None:
     first, second = two.members
     roles = granted(two)
-    lacking = role_arn(parsed(two), NAMES[1], account=second, partition="aws")
+    lacking = role_arn(parsed(two), role_name(NAMES[1]), account=second, partition="aws")
     roles[second] = {arn: one for arn, one in roles[second].items() if arn != lacking}
     ran: Ran = audit(two, roles)
 
@@ -130,8 +130,8 @@ def test_a_role_that_may_not_ask_for_regions_does_not_hide_what_the_others_read(
 ) -> None:
     first, second = two.members
     roles = granted(two)
-    asking = [role_arn(parsed(two), name, account=first, partition="aws") for name in NAMES]
-    asking += [role_arn(parsed(two), max(NAMES), account=second, partition="aws")]
+    asking = [role_arn(parsed(two), role_name(name), account=first, partition="aws") for name in NAMES]
+    asking += [role_arn(parsed(two), role_name(max(NAMES)), account=second, partition="aws")]
     for arn in asking:
         one = next(each[arn] for each in roles.values() if arn in each)
         one["policies"] = replaced(one["policies"], "ec2:DescribeRegions", "ec2:DescribeVpcs")
@@ -322,9 +322,9 @@ def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
             "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
         }
         iam.put_role_policy(RoleName=names[1], PolicyName=extra, PolicyDocument=json.dumps(everything))
-    del roles[second][role_arn(settings, NAMES[0], account=second, partition="aws")]
+    del roles[second][role_arn(settings, role_name(NAMES[0]), account=second, partition="aws")]
     trusting = replaced(
-        roles[second][role_arn(settings, NAMES[1], account=second, partition="aws")]["trust"],
+        roles[second][role_arn(settings, role_name(NAMES[1]), account=second, partition="aws")]["trust"],
         EXTERNAL_ID,
         "other",
     )

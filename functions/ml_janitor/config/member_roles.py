@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Condition, Grant, allow
 
 if TYPE_CHECKING:
@@ -17,38 +18,75 @@ PREFIX = "ml-janitor-member-"
 POLICY = "reads"
 """The one inline policy of each role."""
 
+UNDO_ROLE = f"{PREFIX}undo"
+"""The role through which the undo function brings back, in every account that has something to undo."""
+
+UNDO_FUNCTION_ROLE = "ml-janitor-undo"
+ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
+"""Roles of functions, in the janitor's account. Their names are fixed: other accounts name them."""
+
 type Document = dict[str, Any]
 
 
+def sweep_role_name(detector: str) -> str:
+    """What the role of *detector*'s function is called, in the janitor's account."""
+    return f"ml-janitor-sweep-{detector}"
+
+
 def role_name(detector: str) -> str:
-    """What the role of *detector* is called in every account."""
+    """What the role through which *detector* reads is called, in every account."""
     return f"{PREFIX}{detector}"
 
 
-def role_arn(settings: Settings, detector: str, *, account: str, partition: str) -> str:
-    """The role of *detector* in *account*."""
-    return f"arn:{partition}:iam::{account}:role{settings.janitor.role_path}{role_name(detector)}"
+def acting_role_name(detector: str) -> str:
+    """What the role through which *detector* acts is called, in every account that it is armed for."""
+    return f"{PREFIX}act-{detector}"
 
 
-def trust(settings: Settings, *, partition: str) -> Document:
+def role_for(settings: Settings, detector: str, account: str) -> str:
+    """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
+    return (
+        acting_role_name(detector) if account in acting_accounts(settings, detector) else role_name(detector)
+    )
+
+
+def acting_accounts(settings: Settings, detector: str) -> list[str]:
+    """The accounts that `act_in` names for *detector*; none where it is not armed."""
+    section = settings.sections[detector]
+    if not section.enabled or settings.mode(detector) is not Mode.ACT:
+        return []
+    return sorted({place.partition("/")[0] for place in section.act_in})
+
+
+def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> str:
+    """The ARN of the janitor's role of that name in *account*, its own or another."""
+    return f"arn:{partition}:iam::{account}:role{settings.janitor.role_path}{role}"
+
+
+def trust(settings: Settings, function_role: str, *, people: bool, partition: str) -> Document:
     """
-    Who may take on the roles: the callers of the settings alone, who know the external id.
+    Who may take on a role: the function whose role that is, and the callers of the settings if *people* may.
 
-    Of an organization, they have to be in it too: an account that has left it is no longer trusted, whoever
-    bought it. (IAM user guide, "The confused deputy problem"; aws:PrincipalOrgID is in every request.)
+    All of them know the external id. Of an organization, they have to be in it too: an account that has left
+    it is no longer trusted, whoever bought it. (IAM user guide, "The confused deputy problem";
+    aws:PrincipalOrgID is in every request.)
     """
     section = settings.organization
     exactly = {"sts:ExternalId": [section.external_id]}
     if section.id:
         exactly["aws:PrincipalOrgID"] = [section.id]
-    callers = sorted(_in_partition(one, partition) for one in section.callers)
+    function = role_arn(settings, function_role, account=section.janitor_account, partition=partition)
+    callers = [_in_partition(one, partition) for one in section.callers] if people else []
     return _document(
         [
             {
                 "Effect": "Allow",
                 "Principal": {"AWS": f"arn:{partition}:iam::{section.janitor_account}:root"},
                 "Action": ["sts:AssumeRole"],
-                "Condition": {"ArnLike": {"aws:PrincipalArn": callers}, "StringEquals": exactly},
+                "Condition": {
+                    "ArnLike": {"aws:PrincipalArn": sorted({function, *callers})},
+                    "StringEquals": exactly,
+                },
             }
         ]
     )
@@ -67,7 +105,7 @@ def allowed(settings: Settings, detector: Detector[Any], *, account: str, partit
 
     Besides, it may read which regions are enabled, and itself, so that a check sees what it has become.
     """
-    own = role_arn(settings, detector.name, account=account, partition=partition)
+    own = role_arn(settings, role_name(detector.name), account=account, partition=partition)
     grants = [*detector.reads, allow("ec2:DescribeRegions"), *(allow(action, on=own) for action in OF_ITSELF)]
     only = tuple(sorted(settings.organization.regions))
     actions: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)

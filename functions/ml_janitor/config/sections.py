@@ -29,6 +29,7 @@ from ml_janitor.config.organization import (
     Unit,
     Writer,
 )
+from ml_janitor.config.routes import RoutedChannel
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -36,6 +37,7 @@ from ml_janitor.config.values import (
     AllowedMetric,
     AllowedMode,
     AnomalyMonitor,
+    AtOnce,
     Budget,
     Count,
     Day,
@@ -95,6 +97,19 @@ class JanitorSection(BaseModel):
     security_groups: list[SecurityGroup] = []
     kms_key: KeyArn = ""
     ledger_writers: list[Writer] = []
+
+
+class SlackSection(BaseModel):
+    """
+    `[slack]`: which channel hears of which findings.
+
+    *routes* are channels by "team:NAME", the value of a resource's team tag, and by "account:123456789012".
+    What has no route goes to `janitor.slack_channel`.
+    """
+
+    model_config = STRICT
+
+    routes: dict[str, RoutedChannel] = {}
 
 
 class BillSection(BaseModel):
@@ -166,7 +181,8 @@ class OrganizationSection(BaseModel):
 
     They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*; those in
     *without* are left out of the last two. *regions* are those to look at, every enabled one if empty. Each
-    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*.
+    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*. The
+    functions look at *at_once* accounts side by side.
     """
 
     model_config = STRICT
@@ -180,6 +196,7 @@ class OrganizationSection(BaseModel):
     all_accounts: bool = False
     without: list[Account] = []
     regions: list[Region] = []
+    at_once: AtOnce = 20
 
     @property
     def used(self) -> bool:

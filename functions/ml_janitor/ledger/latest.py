@@ -19,7 +19,11 @@ SWEEP, DIGEST, BILL, ADVICE, LATEST = "sweep", "digest", "bill", "advice", "late
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastSweep:
-    """The latest sweep of a detector, account and region, in numbers."""
+    """
+    The latest sweep of a detector, account and region, in numbers.
+
+    Nothing was looked at where the region is not *enabled* in the account: nothing is there.
+    """
 
     detector: str
     account: str
@@ -33,6 +37,12 @@ class LastSweep:
     accrued_usd: Decimal
     unpriced: int
     error: str | None
+    enabled: bool = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether all was read, and there was nothing."""
+        return self.error is None and self.looked_at == 0
 
     def without(self, alone: Totals, together: Totals) -> LastSweep:
         """The same without what counts of it *alone*, but not *together* with what others found."""
@@ -101,7 +111,9 @@ class Latest:
         results = tuple(result for result in sweep.results if result.outcome is not Outcome.ACTED)
         self.remember(replace(sweep, results=results), now, looked_at=sweep.looked_at)
 
-    def remember(self, sweep: Sweep, now: datetime, *, looked_at: int | None = None) -> None:
+    def remember(
+        self, sweep: Sweep, now: datetime, *, looked_at: int | None = None, enabled: bool = True
+    ) -> None:
         """Remember *sweep* in numbers, unless a later one is remembered."""
         totals = Totals.of(sweep.results)
         last = LastSweep(
@@ -117,6 +129,7 @@ class Latest:
             accrued_usd=totals.accrued_usd,
             unpriced=totals.unpriced,
             error=sweep.error,
+            enabled=enabled,
         )
         where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
         with suppress(ConditionFailedError):  # a later sweep is remembered already

@@ -1,0 +1,135 @@
+"""The runs over an organization: the accounts of each, in the bucket, and the latest ones, in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from boto3.dynamodb.conditions import Attr
+from pydantic import TypeAdapter, ValidationError
+
+from ml_janitor.aws.answers import ReadError, failure
+from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, stamp
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+ORGANIZATION = "organization"
+"""The partition of the table, and the folder of the bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One account of a run, and the regions to look at there; each is named, enabled there or not."""
+
+    account: str
+    regions: tuple[str, ...]
+
+
+LISTED = TypeAdapter(tuple[Listed, ...])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """
+    The latest run of a detector over the organization, of the schedule's *time*.
+
+    Its list is under *key* in the report bucket and has so many *accounts*. It is at work until it has
+    *ended*; *unread* counts the pairs of account and region that left no result by then.
+    """
+
+    detector: str
+    time: datetime
+    key: str
+    accounts: int
+    begun: datetime
+    ended: datetime | None = None
+    unread: int = 0
+
+
+RUN_ITEM = TypeAdapter(LastRun)
+
+
+class Runs:
+    """The latest run of each detector, in *table*: an earlier one never replaces a later one."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def last(self, detector: str) -> LastRun | None:
+        """The latest run of *detector*, or None if there never was one."""
+        item = self._table.get(ORGANIZATION, detector)
+        return None if item is None else RUN_ITEM.validate_python({**item, "detector": detector})
+
+    def begun(self, run: LastRun) -> None:
+        """Remember that *run* has begun, unless a later one has."""
+        item = {key: one for key, one in RUN_ITEM.dump_python(run).items() if one is not None}
+        with suppress(ConditionFailedError):
+            self._table.put(
+                ORGANIZATION, run.detector, item, only_if=ABSENT | Attr("time").lte(stamp(run.time))
+            )
+
+    def ended(self, detector: str, time: datetime, *, at: datetime, unread: int) -> None:
+        """Remember that the run of *time* has ended, unless a later one has begun."""
+        with suppress(ConditionFailedError):
+            self._table.change(
+                ORGANIZATION,
+                detector,
+                set_to={"ended": at, "unread": unread},
+                only_if=Attr("time").eq(stamp(time)),
+            )
+
+
+class RunLists:
+    """
+    The accounts of each run, as JSON in the bucket *bucket*, seen through *client*.
+
+    A run has two lists: what is looked at, which Step Functions reads, and all accounts, of which some have
+    nothing to look at that day. Reading one raises ReadError: no other run's list takes its place.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def keep(
+        self, detector: str, time: datetime, *, listed: Sequence[Listed], accounts: Sequence[Listed]
+    ) -> str:
+        """Put the lists of the run of *time*; the answer is the key of what is *listed* to look at."""
+        for key, items in (
+            (_key(detector, time, "accounts.json"), accounts),
+            (_key(detector, time), listed),
+        ):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=LISTED.dump_json(tuple(items)),
+                ContentType="application/json",
+            )
+        return key
+
+    def listed(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+        """What the run of *time* looks at."""
+        return self._read(_key(detector, time))
+
+    def accounts(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+        """All accounts and regions of the run of *time*."""
+        return self._read(_key(detector, time, "accounts.json"))
+
+    def _read(self, key: str) -> tuple[Listed, ...]:
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return LISTED.validate_json(body)
+        except ValidationError as error:
+            raise ReadError(f"s3://{self._bucket}/{key} is no list of accounts") from error
+        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+            if (words := failure(error)) is None:
+                raise
+            raise ReadError(f"s3://{self._bucket}/{key} could not be read: {words}") from error
+
+
+def _key(detector: str, time: datetime, ending: str = "json") -> str:
+    return f"{ORGANIZATION}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}.{ending}"
