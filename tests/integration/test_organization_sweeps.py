@@ -38,7 +38,7 @@ HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:
 
 @dataclass
 class Accounts:
-    """A deployment for an organization of two accounts: each has a notebook `churn`, left on for the night."""
+    """A deployment for an organization of two accounts: each has a notebook `churn`, left on at night."""
 
     armed: Deployment
     made: Organization
