@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import describe, refused_as
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.organization import (
@@ -17,6 +16,7 @@ from ml_janitor.aws.organization import (
     accounts,
     enabled_regions,
     member_session,
+    not_read,
 )
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.member_roles import role_arn, role_name
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
-
-NOT_TAKEN_ON = (
-    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
-)
-"""What AWS refuses alike: its own words name each role, and none of these reasons."""
-
-SEE = "`janitor doctor --organization` says what mends it"
 
 UNKNOWN = "unknown regions"
 """Stands for the regions of an account that nobody could ask for them."""
@@ -170,10 +163,7 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            closed = refused_as(error, ("AccessDenied",))
-            refused[detector.name] = (
-                f"could not be read: {NOT_TAKEN_ON}; {SEE}" if closed else not_read(error)
-            )
+            refused[detector.name] = not_read(error)
     regions = tuple(wanted)
     if sessions:
         enabled = first_answer(janitor, sessions.values())
@@ -219,12 +209,6 @@ def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[st
         except Exception as error:  # another role may be allowed to
             refused = error
     raise refused
-
-
-def not_read(error: Exception) -> str:
-    """The error of a sweep that was not begun; of a refused permission, also what says more."""
-    denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
-    return f"could not be read: {describe(error)}{f'; {SEE}' if denied else ''}"
 
 
 def unread(

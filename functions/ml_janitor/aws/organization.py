@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import ReadError, failure, refused_as
+from ml_janitor.aws.answers import ReadError, describe, failure, refused_as
 
 if TYPE_CHECKING:
     import boto3
@@ -15,6 +15,13 @@ LIST_UNITS = "organizations:ListAccountsForParent and organizations:ListOrganiza
 ACTIVE = "ACTIVE"
 SESSION = "ml-janitor"
 """What the janitor's sessions are called in CloudTrail."""
+
+NOT_TAKEN_ON = (
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
+)
+"""What AWS refuses alike: its own words name each role, and none of these reasons."""
+
+SEE = "`janitor doctor --organization` says what mends it"
 
 ENABLED = {"opt-in-not-required", "opted-in"}
 
@@ -110,3 +117,10 @@ def member_session(sts: Any, session: boto3.Session, role: str, external_id: str
         region_name=session.region_name,
         botocore_session=core,
     )
+
+
+def not_read(error: Exception) -> str:
+    """The error of a sweep that was not begun; of a refused permission, also what says more."""
+    denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
+    closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
+    return f"could not be read: {NOT_TAKEN_ON if closed else describe(error)}{f'; {SEE}' if denied else ''}"

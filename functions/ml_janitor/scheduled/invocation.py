@@ -9,26 +9,31 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
+from ml_janitor.aws.organization import enabled_regions, member_session
 from ml_janitor.aws.pace import RATES, Pace, Share
-from ml_janitor.config.events import Context
+from ml_janitor.config.events import Context, MalformedEventError
+from ml_janitor.config.member_roles import role_arn
 from ml_janitor.config.schedules import meet
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.macs import KmsMacs, NoKey
+from ml_janitor.ledger.runs import RunLists, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled.places import Place, place_here, place_listed
 from ml_janitor.slack.announcements import Announcer
 
 if TYPE_CHECKING:
+    from ml_janitor.config.events import SweepEvent
     from ml_janitor.engine.detector import Detector
     from ml_janitor.slack.sender import Sender, Time
 
@@ -95,6 +100,14 @@ class Environment:
             raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
 
 
+class Entered(NamedTuple):
+    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
+
+    session: boto3.Session
+    place: Place
+    off: Place
+
+
 class Invocation:
     """
     One invocation with its *environment* and *context*.
@@ -124,13 +137,17 @@ class Invocation:
         return timedelta(milliseconds=self.context.get_remaining_time_in_millis())
 
     @property
-    def account(self) -> str:
+    def home(self) -> str:
         """The account that the function runs in, from its own ARN: no call needed."""
         return str(self.context.invoked_function_arn.split(":")[4])
 
     @property
+    def _partition(self) -> str:
+        return str(self.context.invoked_function_arn.split(":")[1])
+
+    @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that the deployment looks at."""
+        """The regions that the deployment looks at, in its own account."""
         return tuple(self.settings.janitor.regions) or (self.environment.region,)
 
     @property
@@ -168,7 +185,12 @@ class Invocation:
         """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
         if not self.settings.janitor.slack_secret:
             return None
-        return Announcer(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
+        return Announcer(
+            self.connect,
+            deadline=self.slack_deadline,
+            keep_tag=self.keep_tag,
+            routes=self.settings.routes,
+        )
 
     @property
     def keep_tag(self) -> str:
@@ -192,7 +214,11 @@ class Invocation:
 
         section = self.settings.janitor
         return sender(
-            read_secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url
+            read_secret(section.slack_secret),
+            section.slack_channel,
+            self.seconds,
+            url=self.slack_url,
+            routed=bool(self.settings.slack.routes),
         )
 
     def connect(self) -> Sender:
@@ -212,17 +238,64 @@ class Invocation:
 
         hand_over(self.client("lambda"), function, event)
 
-    def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
-        """The account in *regions*, read only as long as enough time is kept for what comes after."""
+    def place(self, asked: SweepEvent) -> Place:
+        """
+        Where *asked* has this function look.
+
+        In an organization, what the run listed counts: of an event without a time, which is a press or by
+        hand, all accounts of the latest run. Raises MalformedEventError for any other place, and ReadError
+        where there is no list.
+        """
+        if not self.settings.organization.used:
+            return place_here(asked, home=self.home, regions=self.regions)
+        name, lists = self.detector.name, RunLists(self.client("s3"), self.environment.bucket)
+        if asked.time is not None:
+            return place_listed(asked, lists.listed(name, asked.time), home=self.home)
+        if (last := Runs(self.table).last(name)) is None:
+            raise MalformedEventError(
+                f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
+                "looked at, and there was none"
+            )
+        return place_listed(asked, lists.accounts(name, last.time), home=self.home)
+
+    def entered(self, place: Place, role: str) -> Entered:
+        """
+        *place* with a session for it: in an organization, one of *role* there, in what it has enabled.
+
+        Raises what AWS answers, and ReadError for credentials of another account: nothing is read with them.
+        """
+        section = self.settings.organization
+        if not section.used:
+            return self._here(place)
+        arn = role_arn(self.settings, role, account=place.account, partition=self._partition)
+        session = member_session(self.client("sts"), self._session, arn, section.external_id)
+        ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
+        enabled = enabled_regions(ec2)
+        return Entered(
+            session,
+            place._replace(regions=tuple(one for one in place.regions if one in enabled)),
+            place._replace(regions=tuple(one for one in place.regions if one not in enabled)),
+        )
+
+    def opened(self, inside: Entered) -> AbstractContextManager[list[Aws]]:
+        """The regions of a place, read only as long as enough time is kept for what comes after."""
         reserve = min(RESERVE, self.left / 4)
         return opened(
-            self._session,
-            account=self.account,
-            regions=regions,
+            inside.session,
+            account=inside.place.account,
+            regions=inside.place.regions,
             attempts=DEFAULT_ATTEMPTS,
             has_time=lambda: self.left > reserve,
             pace=None if self.environment.still else self._pace(),
+            prices_from=None if inside.session is self._session else self._session,
         )
+
+    def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
+        """The function's own account in *regions*, with its own credentials."""
+        return self.opened(self._here(Place(self.home, regions)))
+
+    def _here(self, place: Place) -> Entered:
+        return Entered(self._session, place, place._replace(regions=()))
 
     def _pace(self) -> Pace:
         turns = shares(self.settings, self.environment.detector or BILL)
