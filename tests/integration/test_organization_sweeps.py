@@ -28,7 +28,7 @@ from ml_janitor.scheduled.invocation import Invocation
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import Organization, Roles, acting_as
-from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment
+from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, said
 
 NOTEBOOKS = "idle-notebooks"
 OFF = "me-south-1"
@@ -381,6 +381,8 @@ def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Acc
     assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
     assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
     assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
+    assert "started again" in said(warned.message(warned.first))
+    assert "started again" not in said(warned.message(warned.second))
 
 
 def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
