@@ -319,6 +319,23 @@ def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
     }
 
 
+def test_copies_in_a_listed_bucket_are_seen_unless_there_are_too_many_sizes(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.put("a/model.tar.gz")
+    account.s3.create_bucket(Bucket="listed")
+    account.s3.put_object(Bucket="listed", Key="b/model.tar.gz", Body=(b"model" * MIB)[:MIB])
+    account.table()
+    account.deliver()
+
+    assert words(swept(aws, buckets=(BUCKET, "listed")))["b/model.tar.gz"] == "likely"
+
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_source.MOST_SIZES", 0)
+    account.s3.put_object(Bucket="listed", Key="c/model.tar.gz", Body=(b"model" * MIB)[:MIB])
+    (notice,) = [one for one in swept(aws, buckets=(BUCKET, "listed")).notices if "Athena" in one]
+    assert notice.endswith("nor whether it has copies of other buckets' artifacts, of 1 sizes")
+
+
 def test_weights_are_judged_by_what_lies_beside_them_in_the_bucket(account: Account, aws: Aws) -> None:
     for folder, age in (("a", 50), ("b", 40)):
         account.put(f"{folder}/model.pt", age=age)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 PAGES = 10
 """Of a folder's listing. A larger folder is taken for one model, which is then too large to be compared."""
+
+
+MOST_SIZES = 5_000
+"""Sizes of artifacts in listed buckets that an inventory is asked for besides its own groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +197,7 @@ def inventoried(
             )
         queries = Queries(aws, inventory, delivery, names, purse)
         wanted = (
-            merged(queries.groups(by_size=by_size), elsewhere)
+            merged(queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_SIZES else ())
             if sizes is None
             else [Group(size, "", 0) for size in sorted(sizes, reverse=True)]
         )
@@ -201,6 +205,10 @@ def inventoried(
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
         source.told = told(inventory, delivery, age, purse, by_size=by_size)
+        if len(elsewhere) > MOST_SIZES:
+            source.told += (
+                f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
+            )
 
     outcome = attempt(read, source="athena:StartQueryExecution")
     if isinstance(outcome, Unreadable):
@@ -210,9 +218,10 @@ def inventoried(
     return source
 
 
-def merged(found: Sequence[Group], elsewhere: AbstractSet[int]) -> list[Group]:
+def merged(found: Sequence[Group], elsewhere: Iterable[int]) -> list[Group]:
     """The groups *found*, and those of any ETag with a size that another bucket's artifacts have."""
-    more = [Group(size, "", 0) for size in elsewhere - {one.size for one in found if not one.etag}]
+    known = {one.size for one in found if not one.etag}
+    more = [Group(size, "", 0) for size in elsewhere if size not in known]
     return sorted([*found, *more], key=lambda one: (-one.size, one.etag))
 
 
