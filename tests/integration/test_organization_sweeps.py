@@ -388,8 +388,8 @@ def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Acc
     assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
     assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
     assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
-    assert "started again" in said(warned.message(warned.first))
-    assert "started again" not in said(warned.message(warned.second))
+    assert "Brought back" in said(warned.message(warned.first))
+    assert "Brought back" not in said(warned.message(warned.second))
 
 
 def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
