@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from deeds import IAM_NAMES
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.athena import LARGEST_PAGE, Place, ask
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
@@ -187,6 +188,31 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
     )
     assert "not ACTIVE but BACKFILLING" in str(filling.error)
     assert (words(unlimited), words(filling)) == ({}, {})
+
+
+def test_looking_again_asks_for_one_size_and_what_is_too_new_is_unknown(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    for number in range(3):
+        account.put(f"{number}/model.tar.gz", age=50 - number)
+    account.table()
+    account.deliver()
+    account.put("new/model.tar.gz")
+    rule = DuplicateArtifacts(buckets=(BUCKET,), inventories={BUCKET: SETTING})
+    (found, *_) = [one.target for one in swept(aws).results if isinstance(one.verdict, Finding)]
+    box.clear_calls()
+
+    again = rule.look(aws, found, NOW)
+    new = rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW)
+
+    assert again is not None
+    assert new is not None
+    assert isinstance(rule.decide(again, NOW), Finding)
+    unknown = rule.decide(new, NOW)
+    assert isinstance(unknown, Kept)
+    assert "the inventory of its bucket does not show it" in unknown.reason
+    assert unknown.unknown
+    assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"
 
 
 def test_an_old_inventory_makes_copies_likely_at_most(account: Account, aws: Aws) -> None:
