@@ -21,6 +21,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import columns_of
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
@@ -451,6 +452,23 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
     assert {group: named[group] for group in expected} == expected
     assert len(found) > LARGEST_PAGE, "more than a page"
     assert len(portions(found)) > 1, "more than a query"
+
+
+SCHEMAS = {
+    "CSV": "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag",
+    "ORC": "struct<bucket:string,key:string,version_id:string,is_latest:boolean,is_delete_marker:boolean,"
+    "size:bigint,last_modified_date:timestamp,e_tag:string>",
+    "Parquet": "message s3.inventory {  required binary bucket (UTF8);  required binary key (UTF8);  "
+    "optional binary version_id (UTF8);  optional boolean is_latest;  optional boolean is_delete_marker;  "
+    "optional int64 size;  optional int64 last_modified_date (TIMESTAMP_MILLIS);  "
+    "optional binary e_tag (UTF8);}",
+}
+"""The beginnings of those in the S3 user guide, "Amazon S3 Inventory manifest"."""
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_a_manifest_says_which_columns_there_are(kind: str) -> None:
+    assert columns_of(kind, SCHEMAS[kind]) == COLUMNS[:-1]
 
 
 def test_the_page_has_the_statement_for_each_format() -> None:
