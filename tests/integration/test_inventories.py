@@ -157,7 +157,7 @@ def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
 
 
 def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
-    account: Account, aws: Aws
+    account: Account, aws: Aws, box: Control
 ) -> None:
     for key in ("a/model.tar.gz", "b/model.tar.gz", "replaced/model.tar.gz", "gone/model.tar.gz"):
         account.put(key, age=60 if key < "b" else 40)
@@ -175,8 +175,13 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
     configuration: Any = {"BytesScannedCutoffPerQuery": 10**8}
     account.athena.create_work_group(Name="limited", Configuration=configuration)
 
+    box.clear_calls()
+
     done = swept(aws, {**LIVE, "workgroup": "limited"})
 
+    assert box.calls()["s3:ListObjectsV2"] == 2, (
+        "only what is named is looked up, and the bucket is not listed"
+    )
     assert done.error is None
     assert words(done) == {"a/model.tar.gz": "kept", "b/model.tar.gz": "proven"}
     assert [one for one in done.notices if "live inventory table" in one and "$0.001 at most" in one]
