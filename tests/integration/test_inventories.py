@@ -221,6 +221,20 @@ def test_looking_again_asks_for_one_size_and_what_is_too_new_is_unknown(
     assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"
 
 
+def test_what_was_replaced_or_deleted_since_the_inventory_is_left_out(account: Account, aws: Aws) -> None:
+    for key in ("a/model.tar.gz", "b/model.tar.gz", "c/model.tar.gz"):
+        account.put(key)
+    account.table()
+    account.deliver()
+    account.put("b/model.tar.gz", "other")
+    account.s3.delete_object(Bucket=BUCKET, Key="c/model.tar.gz")
+
+    done = swept(aws)
+
+    assert done.error is None
+    assert words(done) == {}, "the one that is left is like no other"
+
+
 def test_an_old_inventory_makes_copies_likely_at_most(account: Account, aws: Aws) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put("b/model.tar.gz")
