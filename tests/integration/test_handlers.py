@@ -34,6 +34,7 @@ from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
+from samples import share
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
@@ -382,7 +383,7 @@ def test_a_call_that_is_throttled_is_not_tried_again_without_time_for_it(
 SECRET_WORD = "hunter2-never-to-be-seen"
 
 
-@pytest.fixture(params=[one.name for one in DETECTORS])
+@pytest.fixture(params=share([one.name for one in DETECTORS], 3))
 def detector(request: pytest.FixtureRequest, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every function in turn."""
     assert deployed
