@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import monthly
+from bench import monthly, scale
 from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, resources
@@ -99,6 +99,7 @@ def pages() -> list[tuple[Path, str]]:
     parts = {
         ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
         docs / "cost.md": {"cost": cost()},
+        docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.READS, *resources.READS]),
@@ -236,6 +237,9 @@ def head(detector: type[Detector[Any]]) -> str:
     lines += powers(
         "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
     )
+    for setting, given in managed_policies.SETTINGS.get(detector.name, {}).items():
+        more = [one for one in detector(**{setting: given}).reads if one not in rule.reads]
+        lines += powers(f"with `{setting}`, it also reads", more)
     lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
     more = [one for one in example.undoes if one not in rule.undoes]
     lines += powers("where the settings allow it, its undo may also", more)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.pace import THROTTLED, Pace
+from ml_janitor.aws.shared_answers import SHARED, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -41,8 +41,18 @@ PREFIXES: Mapping[str, str] = {
 }
 """How IAM's actions, and so permissions, begin, where not with the service's name in boto3."""
 
-READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
-"""The operations that change nothing, by the verbs in AWS's names."""
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
+"""
+The operations that change nothing, by the verbs in AWS's names.
+
+A query of Athena's is one: `aws.athena.ask` is given nothing but SELECT.
+"""
+
+
+class Pool(Protocol):
+    """Does something with each of some items side by side; the answers keep their order."""
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
 
 
 class DryRunError(Exception):
@@ -59,7 +69,8 @@ class Aws:
     There is one client per service, created at first use, with botocore's standard retries. *attempts* is
     the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
-    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
+    there are *shared* answers, nothing is asked twice, but by one that may write.
     """
 
     def __init__(
@@ -69,10 +80,11 @@ class Aws:
         region: str,
         account: str,
         prices: Prices,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
+        shared: SharedAnswers | None = None,
         may_write: bool = False,
     ) -> None:
         self.may_write = may_write
@@ -84,6 +96,7 @@ class Aws:
         self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
         self._pace = pace
+        self._shared = shared
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
@@ -116,6 +129,7 @@ class Aws:
             attempts=self.attempts,
             has_time=self._has_time,
             pace=self._pace,
+            shared=self._shared,
         )
 
     @property
@@ -139,6 +153,8 @@ class Aws:
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
+                if self._shared is not None and service in SHARED:
+                    self._shared.register(events, key[1], self._has_time)
                 self._clients[key] = client
             return self._clients[key]
 
@@ -159,7 +175,7 @@ class Aws:
             raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
-        """*read* each of *items* through the shared pool; the answers keep the order of *items*."""
+        """*read* each of *items* side by side; the answers keep the order of *items*."""
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
