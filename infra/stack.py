@@ -20,10 +20,11 @@ from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
 from infra.organization import Roles, key_of, network_of
-from infra.permissions import Place, acting_in, places, sparing, undoing_in
+from infra.permissions import Place, acting_in, denials, places, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from infra.undo_key import UndoKey
+from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
@@ -32,10 +33,21 @@ from ml_janitor.config.arming_warnings import (
     notice_warnings,
     undo_role_warnings,
 )
+from ml_janitor.config.member_roles import (
+    UNDO_FUNCTION_ROLE,
+    MemberRole,
+    acting_role,
+    reading_role,
+    sweep_role_name,
+    takes_on,
+    undo_role,
+)
 from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.statements import sparing
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
@@ -90,13 +102,14 @@ class JanitorStack(Stack):
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
             armed = settings.mode(detector.name) is Mode.ACT
+            several = settings.organization.used
             allowed = [
-                self._own(settings, uses.of_sweep(detector, armed=armed)),
-                Allowed(grants=[*detector.reads, keep], where=everywhere),
+                self._own(settings, uses.of_sweep(detector, armed=armed, several=several)),
+                *(self._through_roles if several else self._here)(settings, detector, keep),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
-                allowed += [self._arms(settings, detector), self._macs("GenerateMac")]
+                allowed.append(self._macs("GenerateMac"))
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
                 invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
                 allowed += [Allowed(grants=[invoke], where=()), self._macs("VerifyMac")]
@@ -113,6 +126,7 @@ class JanitorStack(Stack):
                 shared=shared,
                 environment=environment,
                 memory=1024,
+                role_name=sweep_role_name(detector.name) if several else None,
             )
             if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
@@ -164,16 +178,15 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
         if settings.organization.used:
-            self._member_roles(settings)
+            self._member_roles(settings, today)
 
-    def _member_roles(self, settings: Settings) -> None:
+    def _member_roles(self, settings: Settings, today: date) -> None:
         """Write what every account of the organization has to grant beside the template of the stack."""
         stage = cdk.Stage.of(self)
-        made = member.write(settings, Path(stage.outdir if stage else "."))
+        written = member.write(settings, Path(stage.outdir if stage else "."), today)
         cdk.Annotations.of(self).add_info(
-            f"[organization]: {made[0].name} and {made[1].name}, beside this template, make the roles that "
-            "its accounts grant; docs/organization.md says how. The functions look at their own account, and "
-            "`janitor audit --organization` at all of them."
+            f"[organization]: {', '.join(one.name for one in written)}, beside this template, make the roles "
+            "that its accounts grant; docs/organization.md says how."
         )
 
     def _warn(self, settings: Settings) -> None:
@@ -187,15 +200,34 @@ class JanitorStack(Stack):
         for said in undo_role_warnings(settings, account=account):
             cdk.Annotations.of(self).add_warning_v2("janitor:undo-roles", said)
 
-    def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
-        """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
+    def _here(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
+        """What *detector* may read here and *keep*, and change where `act_in` says, but for the keep tags."""
         section = settings.janitor
-        arming = settings.arming(type(detector))
-        return Allowed(
+        reads = Allowed(grants=[*detector.reads, keep], where=places(self, section.regions))
+        if settings.mode(detector.name) is not Mode.ACT:
+            return [reads]
+        acts = Allowed(
             grants=detector.acts,
-            where=acting_in(self, arming, section.regions),
-            denied=sparing(detector.acts, section.keep_tags),
+            where=acting_in(self, settings.arming(type(detector)), section.regions),
+            denied=denials(sparing(detector.acts, section.keep_tags)),
         )
+        return [reads, acts]
+
+    def _through_roles(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
+        """To *keep* reports, to read whose turn it is, to ask for prices, and to take on *detector*'s roles."""
+        armed = settings.mode(detector.name) is Mode.ACT
+        roles = [reading_role(detector), *([acting_role(detector)] if armed else [])]
+        accounts = allow("s3:GetObject", on=self.reports.arn_for_objects(f"{ORGANIZATION}/{detector.name}/*"))
+        prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
+        return [
+            Allowed(grants=[keep, accounts, *prices], where=()),
+            *(self._taking_on(settings, one) for one in roles),
+        ]
+
+    def _taking_on(self, settings: Settings, role: MemberRole) -> Allowed:
+        """To take on *role* in the accounts that have it."""
+        arns = takes_on(settings, role, partition="aws")
+        return Allowed(grants=[allow("sts:AssumeRole", on=arn) for arn in arns], where=())
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
@@ -238,7 +270,9 @@ class JanitorStack(Stack):
                 self._own(settings, uses.of_undo()),
                 self._macs("VerifyMac"),
                 *(
-                    Allowed(
+                    self._taking_on(settings, undo_role(detector))
+                    if settings.organization.used
+                    else Allowed(
                         grants=detector.undoes,
                         where=undoing_in(self, settings.arming(type(detector)), section.regions),
                     )
@@ -248,6 +282,7 @@ class JanitorStack(Stack):
             shared=shared,
             environment={"JANITOR_UNDO_KEY": self.undo_key.key_arn},
             memory=1024,
+            role_name=UNDO_FUNCTION_ROLE if settings.organization.used else None,
         )
         return made.function
 

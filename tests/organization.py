@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from conftest import ACCOUNT, REGION
 from infra import member
 from ml_janitor.config.settings import Settings
 from ml_janitor_sandbox.iam.control import Credentials
+from synthesis import TODAY
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
 EXTERNAL_ID = "ml-janitor-7f3a"
@@ -73,7 +75,7 @@ class Organization:
         roles: Roles = {}
         iam = self.within(account).client("iam")
         known = {"${AWS::AccountId}": account, "${AWS::Partition}": "aws"}
-        for resource in member.template(settings)["Resources"].values():
+        for resource in granted_by(settings, account):
             role = filled_in(resource["Properties"], known)
             trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
             made = iam.create_role(
@@ -89,6 +91,38 @@ class Organization:
             )
             roles[made["Role"]["Arn"]] = {"policies": [policy["PolicyDocument"]], "trust": trust}
         return roles
+
+
+def granted_by(settings: Settings, account: str) -> list[dict[str, Any]]:
+    """The resources of all templates, as far as *account* gets them, with the policies that it gets."""
+    found = []
+    for name, roles in member.stacks(settings, TODAY).items():
+        made = member.template(settings, name, roles)
+        true = partial(holds, made.get("Conditions", {}), account)
+        for resource in made["Resources"].values():
+            if "Condition" in resource and not true(resource["Condition"]):
+                continue
+            policies = [
+                one["Fn::If"][1] if "Fn::If" in one else one
+                for one in resource["Properties"]["Policies"]
+                if "Fn::If" not in one or true(one["Fn::If"][0])
+            ]
+            found.append({**resource, "Properties": {**resource["Properties"], "Policies": policies}})
+    return found
+
+
+def holds(known: dict[str, Any], account: str, test: Any) -> bool:
+    """Whether a condition of a template holds in *account*; others are *known* by name."""
+    match test:
+        case {"Fn::Equals": [{"Ref": "AWS::AccountId"}, str(other)]}:
+            return account == other
+        case {"Fn::Or": [*tests]} if 2 <= len(tests) <= 10:
+            return any(holds(known, account, one) for one in tests)
+        case {"Fn::Not": [one]}:
+            return not holds(known, account, one)
+        case {"Condition": str(name)} | str(name):
+            return holds(known, account, known[name])
+    raise NotImplementedError(test)
 
 
 def caller() -> Roles:

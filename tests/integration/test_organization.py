@@ -21,7 +21,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor_cli import organization
-from ml_janitor_cli.member_checks import differences
+from ml_janitor_cli.policy_differences import differences
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written

@@ -15,6 +15,7 @@ from ml_janitor.ledger.latest import ADVICE, BILL, DIGEST, SWEEP
 from ml_janitor.ledger.leases import LEASE
 from ml_janitor.ledger.limits import LIMIT
 from ml_janitor.ledger.requests import REQUEST
+from ml_janitor.ledger.runs import ORGANIZATION
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
@@ -26,8 +27,12 @@ type Uses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
 
 
-def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
-    """The function of *detector*: its own items, the holds, and the counters if it is *armed*."""
+def of_sweep(detector: Detector[Any], *, armed: bool, several: bool = False) -> Uses:
+    """
+    The function of *detector*: its own items, the holds, and the counters if it is *armed*.
+
+    In an organization it looks at *several* accounts, those of its latest run.
+    """
     name = detector.name
     uses = {
         f"{FINDING}#{name}#*": (QUERY, UPDATE),
@@ -41,6 +46,8 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
         uses[f"{REQUEST}#{name}#*"] = (QUERY,)
     if armed:
         uses[LIMIT] = (UPDATE,)
+    if several:
+        uses[ORGANIZATION] = (GET,)
     if detector.asks_for is Change.COMMIT:  # which leaves to all others what they found
         uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
     if detector.spares_undos:
