@@ -214,7 +214,7 @@ class JanitorStack(Stack):
         return [reads, acts]
 
     def _through_roles(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
-        """To *keep* reports, to read whose turn it is, to ask for prices, and to take on *detector*'s roles."""
+        """To *keep* reports, read the list of accounts, ask for prices, and take on *detector*'s roles."""
         armed = settings.mode(detector.name) is Mode.ACT
         roles = [reading_role(detector), *([acting_role(detector)] if armed else [])]
         accounts = allow("s3:GetObject", on=self.reports.arn_for_objects(f"{ORGANIZATION}/{detector.name}/*"))

@@ -287,7 +287,7 @@ def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, tmp_path:
 
 def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
     prefixes = [f"s3://bucket-of-some-team-{number}/checkpoints/" for number in range(99)]
-    given = armed({"duplicate-artifacts": ARMED["duplicate-artifacts"] | {"act_on_prefixes": prefixes}})
+    given = armed({"duplicate-artifacts": {"mode": "act", "act_in": FEW, "act_on_prefixes": prefixes}})
 
     with pytest.raises(SettingsError, match=r"duplicate-artifacts in .* IAM takes 10240: name fewer"):
         member.write(given, tmp_path, TODAY)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, same_size, stored
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, stored
+from ml_janitor.detectors.duplicate_artifacts.sources import candidates, order
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 MIB = 1024**2
@@ -23,7 +25,7 @@ def shelf(*keys: str, sizes: tuple[int, ...] = ()) -> Shelf:
     return made
 
 
-def entry(key: str, size: int = MIB) -> dict[str, Any]:
+def entry(key: str, size: int = MIB) -> Any:
     return {"Key": key, "Size": size, "ETag": '"e"', "LastModified": AT}
 
 
@@ -84,11 +86,34 @@ def test_only_large_enough_artifacts_are_kept() -> None:
     assert [one.key for one in made.artifacts] == ["a.tar.gz", "b.TAR.GZ"]
 
 
-def test_only_sizes_that_occur_twice_matter() -> None:
-    made = [shelf("a.tar.gz", "b.tar.gz", sizes=(MIB, 2 * MIB)), shelf("c.tar.gz", sizes=(2 * MIB,))]
+def streams(*sizes: tuple[int, ...]) -> list[Iterator[Stored]]:
+    """One bucket of artifacts for each of *sizes*, in order."""
+    return [
+        iter(sorted((stored(f"b{n}", entry(f"{at}.pt", size)) for at, size in enumerate(some)), key=order))
+        for n, some in enumerate(sizes)
+    ]
 
-    assert [one.key for _, one in same_size(made)] == ["b.tar.gz", "c.tar.gz"]
-    assert [one.key for _, one in same_size(made, {MIB})] == ["a.tar.gz"]
+
+@pytest.mark.parametrize(
+    ("only", "most", "found", "left_out"),
+    [
+        (None, 9, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
+        (frozenset({3}), 9, [("b0", 3)], 0),
+        (frozenset({4}), 9, [], 0),
+        (None, 5, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
+        (None, 3, [("b0", 2), ("b0", 2), ("b1", 2)], 2),  # the largest, all of a size
+        (None, 2, [("b0", 1), ("b1", 1)], 3),
+        (None, 0, [], 5),
+        (frozenset({3}), 0, [], 1),
+    ],
+)
+def test_only_sizes_that_occur_twice_matter(
+    only: frozenset[int] | None, most: int, found: list[tuple[str, int]], left_out: int
+) -> None:
+    done = candidates(streams((1, 2, 3, 2), (2, 1)), only, most=most)
+
+    assert [(one.bucket, one.size) for one in done.artifacts] == found
+    assert done.left_out == left_out
 
 
 def test_an_empty_page_is_not_a_cut_off_one() -> None:
@@ -101,6 +126,4 @@ def test_an_empty_page_is_not_a_cut_off_one() -> None:
 
 
 def test_an_object_without_a_class_is_a_standard_one() -> None:
-    given: Any = entry("a")
-
-    assert stored("b", given).storage_class == "STANDARD"
+    assert stored("b", entry("a")).storage_class == "STANDARD"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
 LIST_OBJECTS = "s3:ListObjectsV2"
+
+type Folder = tuple[str, str]
+"""A bucket, and in it a key up to its last slash: "models/churn/", or "" for its root."""
 
 LARGEST_PAGE = 1000
 """Of S3's listings. A model of more files than this is not compared."""
@@ -233,15 +235,6 @@ def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
         modified=entry["LastModified"],
         storage_class=entry.get("StorageClass", "STANDARD"),
     )
-
-
-def same_size(shelves: Iterable[Shelf], only: AbstractSet[int] | None = None) -> list[tuple[Shelf, Stored]]:
-    """The artifacts whose size another one has too; with *only*, all artifacts of these sizes."""
-    counts: dict[int, int] = {}
-    every = [(shelf, one) for shelf in shelves for one in shelf.artifacts]
-    for _, one in every:
-        counts[one.size] = counts.get(one.size, 0) + 1
-    return [(s, one) for s, one in every if (one.size in only if only is not None else counts[one.size] > 1)]
 
 
 def archive(key: str) -> bool:

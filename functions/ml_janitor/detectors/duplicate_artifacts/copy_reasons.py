@@ -141,6 +141,14 @@ def unread_contents(buckets: Sequence[str]) -> str:
     )
 
 
+def left_out(count: int) -> str:
+    """What a survey says of *count* artifacts that are too many to compare."""
+    return (
+        f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
+        "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"
+    )
+
+
 def _alone(copy: Copy) -> str:
     others = copy.standing.others
     if others and isinstance(copy.contents, Value) and not copy.contents.value.allowed:

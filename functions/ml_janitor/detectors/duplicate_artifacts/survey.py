@@ -36,6 +36,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -74,8 +75,7 @@ class Survey:
 
         With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
         """
-        shelves = self._shelves(also)
-        found = artifacts.same_size(shelves, sizes)
+        found = self._found(self._sources(also), sizes)
         units = self._units(found)
         read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
         standings = self._standings(list(dict.fromkeys(read.values())))
@@ -100,16 +100,26 @@ class Survey:
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
         return (*found, *([reasons.unread_contents(closed)] if closed else []))
 
-    def _shelves(self, also: str | None) -> list[Shelf]:
-        """The artifacts of every bucket that is searched."""
+    def _sources(self, also: str | None) -> list[Source]:
+        """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        shelves = self.aws.map(
-            lambda place: artifacts.read(self.aws, *place, self.where.names), list(places.items())
-        )
-        self.errors += [shelf.error for shelf in shelves if shelf.error is not None]
-        return shelves
+        return [listed(self.aws, places, self.where.names)]
+
+    def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
+        """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
+        shelves = {name: shelf for source in sources for name, shelf in source.shelves.items()}
+        self.errors += [shelf.error for shelf in shelves.values() if shelf.error is not None]
+        found = candidates([source.artifacts() for source in sources], sizes)
+        if found.left_out:
+            self.errors.append(reasons.left_out(found.left_out))
+        folders = folders_of(found.artifacts)
+        for source in sources:
+            source.notice(folders)
+        place = {name: number for number, name in enumerate(shelves)}
+        in_order = sorted(found.artifacts, key=lambda one: (place[one.bucket], one.key))
+        return [(shelves[one.bucket], one) for one in in_order]
 
     def _named(self) -> dict[str, str]:
         """The named buckets, and where they are."""
