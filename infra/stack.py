@@ -184,9 +184,10 @@ class JanitorStack(Stack):
         """Write what every account of the organization has to grant beside the template of the stack."""
         stage = cdk.Stage.of(self)
         written = member.write(settings, Path(stage.outdir if stage else "."), today)
+        sizes = ", ".join(f"{one.name} ({one.stat().st_size:,} bytes)" for one in written)
         cdk.Annotations.of(self).add_info(
-            f"[organization]: {', '.join(one.name for one in written)}, beside this template, make the roles "
-            "that its accounts grant; docs/organization.md says how."
+            f"[organization]: {sizes}, beside this template, make the roles that its accounts grant; "
+            "docs/organization.md says how."
         )
 
     def _warn(self, settings: Settings) -> None:

@@ -153,10 +153,10 @@ def acting_as(monkeypatch: Any, given: Credentials) -> None:
         monkeypatch.setenv(name.upper(), value)
 
 
-def written(folder: Path, table: dict[str, Any]) -> Path:
-    """A settings file with this `[organization]`."""
+def written(folder: Path, table: dict[str, Any], more: str = "") -> Path:
+    """A settings file with this `[organization]`, and *more* before it."""
     path = folder / "organization.toml"
     path.write_text(
-        "[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+        f"{more}\n[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
     )
     return path
