@@ -42,6 +42,7 @@ from ml_janitor.config.member_roles import (
     takes_on,
     undo_role,
 )
+from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.config.statements import sparing
 from ml_janitor.core.model import Mode
@@ -200,6 +201,9 @@ class JanitorStack(Stack):
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         for said in undo_role_warnings(settings, account=account):
             cdk.Annotations.of(self).add_warning_v2("janitor:undo-roles", said)
+        if account and not settings.organization.used:
+            for said in idle_routes(settings.slack.routes, account):
+                cdk.Annotations.of(self).add_warning_v2("janitor:routes", f"[slack.routes]: {said}")
 
     def _here(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
         """What *detector* may read here and *keep*, and change where `act_in` says, but for the keep tags."""
