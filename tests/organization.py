@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +13,11 @@ from typing import Any, Self
 import boto3
 
 from conftest import ACCOUNT, REGION
+from deployed import Function
+from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.runs import Listed, RunLists
 from ml_janitor_sandbox.iam.control import Credentials
 from synthesis import TODAY
 
@@ -91,6 +95,21 @@ class Organization:
             )
             roles[made["Role"]["Arn"]] = {"policies": [policy["PolicyDocument"]], "trust": trust}
         return roles
+
+
+class OrganizationHost(Host):
+    """Runs functions as the state machine does: of a sweep, the account is in the list of its run."""
+
+    def invoke(self, function: Function, event: Any) -> Ran:
+        """In the one account and region of the event; of one without, in the janitor's own."""
+        if function.name in {one.name for one in self.declared.settings.registry} and "time" in event:
+            account, regions = event.get("account", ACCOUNT), (self.deployed.region,)
+            bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+            listed = [Listed(account, regions)]
+            time = datetime.fromisoformat(event["time"])
+            RunLists(self.root("s3"), bucket).keep(function.name, time, listed=listed, accounts=listed)
+            event = {"account": account, "regions": list(regions), **event}
+        return super().invoke(function, event)
 
 
 def granted_by(settings: Settings, account: str) -> list[dict[str, Any]]:

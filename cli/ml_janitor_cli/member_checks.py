@@ -19,6 +19,7 @@ from ml_janitor.config.member_roles import (
     acting_role,
     allowed,
     boundary,
+    changing_roles,
     reading_role,
     trust,
     undo_role,
@@ -140,7 +141,8 @@ def compared(
     Where *iam* may read it for certain, a refusal means that no role of its path is there.
     """
     settings, partition, policy = janitor.setup.settings, janitor.partition, role.kind.value
-    wanted = allowed(settings, role, account=account, partition=partition)
+    needed = role.people or role in changing_roles(settings, janitor.setup.now.date())
+    wanted = allowed(settings, role, account=account, partition=partition) if needed else None
 
     def found(state: State, why: str = "", **more: Any) -> Role:
         return Role(account=account, detector=name, state=state, why=why, wanted=wanted is not None, **more)
