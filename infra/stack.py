@@ -99,14 +99,15 @@ class JanitorStack(Stack):
         everywhere = places(self, settings.janitor.regions)
         undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, shared)
+        in_organization = settings.organization.used
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
             armed = settings.mode(detector.name) is Mode.ACT
-            several = settings.organization.used
             allowed = [
-                self._own(settings, uses.of_sweep(detector, armed=armed, several=several)),
-                *(self._through_roles if several else self._here)(settings, detector, keep),
+                self._own(settings, uses.of_sweep(detector, armed=armed, organization=in_organization)),
+                *(self._through_roles if in_organization else self._here)(settings, detector, keep),
+                *([self._lists(f"{detector.name}/*")] if in_organization else []),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
@@ -127,7 +128,7 @@ class JanitorStack(Stack):
                 shared=shared,
                 environment=environment,
                 memory=1024,
-                role_name=sweep_role_name(detector.name) if several else None,
+                role_name=sweep_role_name(detector.name) if in_organization else None,
             )
             if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
@@ -181,6 +182,11 @@ class JanitorStack(Stack):
         if settings.organization.used:
             self._member_roles(settings, today)
 
+    def _lists(self, of: str) -> Allowed:
+        """Reading the lists of runs over the organization."""
+        lists = self.reports.arn_for_objects(f"{ORGANIZATION}/{of}")
+        return Allowed(grants=[allow("s3:GetObject", on=lists)], where=())
+
     def _member_roles(self, settings: Settings, today: date) -> None:
         """Write what every account of the organization has to grant beside the template of the stack."""
         stage = cdk.Stage.of(self)
@@ -219,13 +225,12 @@ class JanitorStack(Stack):
         return [reads, acts]
 
     def _through_roles(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
-        """To *keep* reports, read the list of accounts, ask for prices, and take on *detector*'s roles."""
+        """To *keep* reports, ask for prices, and take on *detector*'s roles."""
         armed = settings.mode(detector.name) is Mode.ACT
         roles = [reading_role(detector), *([acting_role(detector)] if armed else [])]
-        accounts = allow("s3:GetObject", on=self.reports.arn_for_objects(f"{ORGANIZATION}/{detector.name}/*"))
         prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
         return [
-            Allowed(grants=[keep, accounts, *prices], where=()),
+            Allowed(grants=[keep, *prices], where=()),
             *(self._taking_on(settings, one) for one in roles),
         ]
 

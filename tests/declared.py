@@ -181,7 +181,7 @@ class Declared:
         """Items of the ledger."""
         if (detector := self._detector(function)) is not None:
             several = self.settings.organization.used
-            used = uses.of_sweep(detector, armed=self._armed(detector), several=several)
+            used = uses.of_sweep(detector, armed=self._armed(detector), organization=several)
         else:
             used = {
                 "digest": uses.of_digest(

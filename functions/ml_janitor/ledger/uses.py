@@ -27,11 +27,11 @@ type Uses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
 
 
-def of_sweep(detector: Detector[Any], *, armed: bool, several: bool = False) -> Uses:
+def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False) -> Uses:
     """
     The function of *detector*: its own items, the holds, and the counters if it is *armed*.
 
-    In an organization it looks at *several* accounts, those of its latest run.
+    In an *organization* it reads which run it is a part of.
     """
     name = detector.name
     uses = {
@@ -39,6 +39,7 @@ def of_sweep(detector: Detector[Any], *, armed: bool, several: bool = False) -> 
         f"{SWEEP}#{name}#*": (GET, PUT),
         f"{LEASE}#{name}#*": (PUT, DELETE),
         f"{HOLD}#*": (QUERY,),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once(name),
     }
     if detector.cleanup is not None:
@@ -46,8 +47,6 @@ def of_sweep(detector: Detector[Any], *, armed: bool, several: bool = False) -> 
         uses[f"{REQUEST}#{name}#*"] = (QUERY,)
     if armed:
         uses[LIMIT] = (UPDATE,)
-    if several:
-        uses[ORGANIZATION] = (GET,)
     if detector.asks_for is Change.COMMIT:  # which leaves to all others what they found
         uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
     if detector.spares_undos:
@@ -55,8 +54,17 @@ def of_sweep(detector: Detector[Any], *, armed: bool, several: bool = False) -> 
     return uses
 
 
-def of_digest(*, bill: bool, advice: bool) -> Uses:
-    """The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any."""
+def of_accounts() -> Uses:
+    """What lists the accounts of an organization's runs, and says which of them left no result."""
+    return {f"{SWEEP}#*": (GET, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
+
+
+def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
+    """
+    The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any.
+
+    In an *organization* it says which runs are still at work.
+    """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
         **read,
@@ -64,6 +72,7 @@ def of_digest(*, bill: bool, advice: bool) -> Uses:
         f"{DIGEST}#*": (GET, PUT),
         **({f"{BILL}#*": (GET, PUT)} if bill else {}),
         **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("digest"),
     }
 
@@ -74,13 +83,14 @@ def of_bill() -> Uses:
     return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **once("bill")}
 
 
-def of_undo() -> Uses:
-    """The undo function, which is for the actions of all detectors."""
+def of_undo(*, organization: bool = False) -> Uses:
+    """The undo function, which is for the actions of all detectors, in all accounts of an *organization*."""
     return {
         f"{ACTION}#*": (QUERY, UPDATE),
         f"{FINDING}#*": (QUERY,),
         f"{LEASE}#*": (PUT, DELETE),
         f"{HOLD}#*": (PUT,),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("undo"),
     }
 
