@@ -23,6 +23,7 @@ from infra.organization import Roles, key_of, network_of
 from infra.permissions import Place, acting_in, denials, places, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from infra.state_machine import Organization, price
 from infra.undo_key import UndoKey
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.archive import FOLDER
@@ -34,6 +35,7 @@ from ml_janitor.config.arming_warnings import (
     undo_role_warnings,
 )
 from ml_janitor.config.member_roles import (
+    ACCOUNTS_FUNCTION_ROLE,
     UNDO_FUNCTION_ROLE,
     MemberRole,
     acting_role,
@@ -49,6 +51,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +103,7 @@ class JanitorStack(Stack):
         undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, shared)
         in_organization = settings.organization.used
+        organization = self._organization(settings, shared) if in_organization else None
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
@@ -129,10 +133,14 @@ class JanitorStack(Stack):
                 environment=environment,
                 memory=1024,
                 role_name=sweep_role_name(detector.name) if in_organization else None,
+                through=organization,
             )
             if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
+        if organization is not None:
+            organization.may_invoke(list(self.functions.values()))
+            cdk.Annotations.of(self).add_info(price(settings))
         ScheduledFunction(
             self,
             "Digest",
@@ -146,6 +154,7 @@ class JanitorStack(Stack):
                     uses.of_digest(
                         bill=settings.bill.enabled,
                         advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
+                        organization=in_organization,
                     ),
                 ),
                 Allowed(grants=self._picture(settings), where=()),
@@ -173,14 +182,48 @@ class JanitorStack(Stack):
         self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
+        self._outputs()
+        if settings.organization.used:
+            self._member_roles(settings, today)
+
+    def _outputs(self) -> None:
+        """What an operator looks for first."""
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
-        if settings.organization.used:
-            self._member_roles(settings, today)
+
+    def _organization(self, settings: Settings, shared: Shared) -> Organization:
+        """What has every detector look at all accounts, and the function that it asks which those are."""
+        kept = self.reports.arn_for_objects(f"{ORGANIZATION}/*")
+        lists = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
+        accounts = JanitorFunction(
+            self,
+            "Accounts",
+            name="accounts",
+            description="Lists the accounts of the organization, and says which left no result.",
+            handler="ml_janitor.handlers.accounts",
+            allowed=[
+                Allowed(grants=uses.grants(uses.of_accounts(), self.ledger.table_arn), where=()),
+                Allowed(grants=[*lists, *listing_reads(settings.organization)], where=()),
+            ],
+            shared=shared,
+            environment={},
+            memory=1024,
+            answers=True,
+            role_name=ACCOUNTS_FUNCTION_ROLE,
+        )
+        return Organization(
+            self,
+            "Organization",
+            accounts=accounts.function,
+            lists=self.reports,
+            at_once=settings.organization.at_once,
+            topic=shared.topic,
+            key=shared.key,
+        )
 
     def _lists(self, of: str) -> Allowed:
         """Reading the lists of runs over the organization."""

@@ -83,14 +83,13 @@ def of_bill() -> Uses:
     return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **once("bill")}
 
 
-def of_undo(*, organization: bool = False) -> Uses:
-    """The undo function, which is for the actions of all detectors, in all accounts of an *organization*."""
+def of_undo() -> Uses:
+    """The undo function, which is for the actions of all detectors."""
     return {
         f"{ACTION}#*": (QUERY, UPDATE),
         f"{FINDING}#*": (QUERY,),
         f"{LEASE}#*": (PUT, DELETE),
         f"{HOLD}#*": (PUT,),
-        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("undo"),
     }
 
