@@ -25,6 +25,7 @@ from ml_janitor.config.member_roles import (
     undo_role_name,
 )
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.statements import sparing
 from ml_janitor.detectors import DETECTORS
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise
@@ -114,7 +115,12 @@ KINDS_OF_NAMES = (role_name, acting_role_name, undo_role_name, sweep_role_name)
 FEW, MANY = ["210987654321"], [f"{number:012}" for number in range(1, 24)]
 ARMED = {
     "idle-endpoints": {"mode": "act", "act_in": ["210987654321/eu-west-1", "333333333333"]},
-    "duplicate-artifacts": {"mode": "act", "act_in": MANY, "act_on_prefixes": ["s3://models/old/"]},
+    "duplicate-artifacts": {
+        "mode": "act",
+        "act_in": MANY,
+        "act_on_prefixes": ["s3://models/old/"],
+        "buckets": ["models"],
+    },
     "idle-notebooks": {"armed_until": "2026-10-01"},
 }
 
@@ -319,12 +325,88 @@ def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
     assert not list(alone.path.parent.glob("ml-janitor-member*"))
 
 
-def test_an_organization_is_only_reported_on(tmp_path: Path) -> None:
-    armed = {"idle-notebooks": {"mode": "act", "act_in": [HOME]}}
-    given = Settings.parse(
-        {"organization": ORGANIZATION, "detectors": armed, "janitor": {"time_zone": "UTC"}}
-    )
-    with pytest.raises(
-        SettingsError, match=r'idle-notebooks: mode = "act" does not go with \[organization\]'
+def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) -> None:
+    section = {"mode": "act", "act_in": [HOME]}
+    names = []
+    for number, change in enumerate(
+        ({}, {"mode": "dry-run", "armed_until": "2026-10-01"}, {"mode": "dry-run"})
     ):
-        synthesise(tmp_path, given)
+        given = Settings.parse(
+            {
+                "organization": ORGANIZATION,
+                "detectors": {"idle-notebooks": section | change},
+                "janitor": {"time_zone": "UTC"},
+            }
+        )
+        made = json.loads(json.dumps(template(given, member.CHANGING)))["Resources"]
+        names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
+        written = member.write(given, tmp_path / str(number), TODAY)
+        assert len(written) == (4 if made else 2)
+
+    acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
+    assert names == [[acts, undoes], [undoes], []]
+
+
+def changing(given: Settings, account: str, name: str) -> dict[str, Any]:
+    """The role of that name that *account* gets."""
+    (role,) = (
+        one["Properties"]
+        for one in granted_by(given, account)
+        if one["Properties"]["RoleName"] == f"ml-janitor-member-{name}"
+    )
+    return dict(resolved(role))
+
+
+def allowing(role: dict[str, Any], action: str) -> list[dict[str, Any]]:
+    """The statements of its one policy that allow *action*."""
+    (policy,) = role["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    return [one for one in statements if one["Effect"] == "Allow" and action in one["Action"]]
+
+
+def test_what_changes_something_trusts_one_function_and_no_person() -> None:
+    for name, function in (
+        ("act-idle-endpoints", "sweep-idle-endpoints"),
+        ("undo-idle-endpoints", "undo"),
+        ("undo-idle-notebooks", "undo"),
+    ):
+        (statement,) = changing(armed(), "210987654321", name)["AssumeRolePolicyDocument"]["Statement"]
+        trusted = f"arn:${{AWS::Partition}}:iam::{HOME}:role/platform/ml-janitor-{function}"
+        assert statement["Condition"]["ArnLike"] == {"aws:PrincipalArn": [trusted]}
+        assert set(statement["Condition"]["StringEquals"]) == {"sts:ExternalId", "aws:PrincipalOrgID"}
+
+
+@pytest.mark.parametrize(
+    ("account", "acts_in", "undoes_in"),
+    [("210987654321", ["eu-west-1"], TWO["regions"]), ("333333333333", TWO["regions"], TWO["regions"])],
+)
+def test_what_acts_does_so_in_the_regions_of_act_in_and_spares_what_is_tagged(
+    account: str, acts_in: list[str], undoes_in: list[str]
+) -> None:
+    for name, action, regions in (
+        ("act-idle-endpoints", "sagemaker:DeleteEndpoint", acts_in),
+        ("undo-idle-endpoints", "sagemaker:CreateEndpoint", undoes_in),
+    ):
+        allowed = allowing(changing(armed(), account, name), action)
+        assert allowed
+        for one in allowed:
+            assert one["Condition"] == {"StringEquals": {"aws:RequestedRegion": regions}}
+            assert all(":*:${AWS::AccountId}:" in resource for resource in one["Resource"])
+    (policy,) = changing(armed(), account, "act-idle-endpoints")["Policies"]
+    denied = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+    detector = next(one for one in armed().armed() if one.name == "idle-endpoints")
+    assert denied == sparing(detector.acts, armed().janitor.keep_tags) != []
+
+
+def test_roles_are_handed_over_and_buckets_changed_in_their_own_account_alone() -> None:
+    deletes = allowing(changing(armed(), MANY[0], "act-duplicate-artifacts"), "s3:DeleteObject")
+    assert [one["Condition"]["StringEquals"]["aws:ResourceAccount"] for one in deletes] == [
+        ["${AWS::AccountId}"]
+    ]
+    passed = allowing(changing(armed(), "210987654321", "undo-idle-endpoints"), "iam:PassRole")
+    assert [one["Resource"] for one in passed] == [
+        ["arn:${AWS::Partition}:iam::${AWS::AccountId}:role/jobs-*"]
+    ]
+    assert allowing(changing(armed(), "333333333333", "undo-idle-endpoints"), "iam:PassRole") == []
+    with pytest.raises(ValueError, match="not enough values"):
+        changing(armed(), "444444444444", "undo-idle-endpoints")

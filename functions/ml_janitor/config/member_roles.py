@@ -220,8 +220,6 @@ def _changed_in(
     settings: Settings, kind: Kind, detector: Detector[Any], account: str
 ) -> Sequence[str] | None:
     """The regions of *account* in which *detector* acts or is undone: all if that is empty; None for none."""
-    if kind is Kind.ACT and account not in acting_accounts(settings, detector.name):
-        return None
     arming, swept = settings.arming(type(detector)), settings.organization.regions
     if kind is Kind.UNDO and not arming.act_in:  # disarmed, and nobody remembers where it was armed
         return swept
