@@ -10,6 +10,7 @@ from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
+from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
@@ -81,6 +82,10 @@ class Declared:
             bucket = self.deployed.one("AWS::S3::Bucket")
             yield Permission("s3:GetObject", f"{bucket}/organization/{detector.name}/*")
             yield from self._everywhere([one for one in detector.reads if one.action == PRICES], ())
+        if function.name == "accounts":
+            kept = f"{self.deployed.one('AWS::S3::Bucket')}/organization/*"
+            yield from (Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject"))
+            yield from self._everywhere(listing_reads(self.settings.organization), ())
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
                 accounts = {account for account, _ in self._act_in(each)} or {"*"}
@@ -167,9 +172,10 @@ class Declared:
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
-        yield Permission(
-            "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
-        )
+        if function.name != "accounts":
+            yield Permission(
+                "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
+            )
         for invoked in self._invoked(function):
             yield Permission("lambda:InvokeFunction", invoked)
         for action in ("CreateLogStream", "PutLogEvents"):
@@ -187,7 +193,9 @@ class Declared:
                 "digest": uses.of_digest(
                     bill=self.settings.bill.enabled,
                     advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
+                    organization=self.settings.organization.used,
                 ),
+                "accounts": uses.of_accounts(),
                 "bill": uses.of_bill(),
                 "undo": uses.of_undo(),
                 "pressed": uses.of_presses(),

@@ -122,6 +122,7 @@ ARMED = {
         "buckets": ["models"],
     },
     "idle-notebooks": {"armed_until": "2026-10-01"},
+    "hung-training-jobs": {"armed_until": "2026-10-01"},
 }
 
 

@@ -184,7 +184,9 @@ def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken
         for name in (acting_role_name(NOTEBOOKS), undo_role_name(NOTEBOOKS)):
             assert stage.arn(name, FIRST) in stage.host.members
             with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
-                sts.assume_role(RoleArn=stage.arn(name, FIRST), RoleSessionName="x", ExternalId=EXTERNAL_ID)
+                sts.assume_role(
+                    RoleArn=stage.arn(name, FIRST), RoleSessionName="left", ExternalId=EXTERNAL_ID
+                )
 
 
 def delete(iam: Any, role: str) -> None:
