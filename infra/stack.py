@@ -37,9 +37,14 @@ from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
+
+
+ONE_CORE = 1769
+"""MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
 
 class JanitorStack(Stack):
@@ -131,13 +136,15 @@ class JanitorStack(Stack):
                     uses.of_digest(
                         bill=settings.bill.enabled,
                         advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
+                        organization=settings.organization.used,
                     ),
                 ),
-                Allowed(grants=self._picture(settings), where=()),
+                Allowed(grants=self._kept(settings), where=()),
             ],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
+            memory=ONE_CORE if settings.organization.used else 512,
         )
         if settings.bill.enabled:
             self._bill(settings, everywhere, shared)
@@ -259,10 +266,14 @@ class JanitorStack(Stack):
         """To do *action* with the key that signs undo records."""
         return Allowed(grants=[allow(f"kms:{action}", on=self.undo_key.key_arn)], where=())
 
-    def _picture(self, settings: Settings) -> list[Grant]:
-        """Reading the picture of the bill, which a digest may say."""
-        kept = self.reports.arn_for_objects(f"{FOLDER}/*.png")
-        return [allow("s3:GetObject", on=kept)] if settings.bill.enabled else []
+    def _kept(self, settings: Settings) -> list[Grant]:
+        """Reading the picture of the bill, which a digest may say, and which accounts the runs looked at."""
+        kept = {FOLDER: "*.png"} if settings.bill.enabled else {}
+        kept |= {ORGANIZATION: "*.json"} if settings.organization.used else {}
+        return [
+            allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder}/{what}"))
+            for folder, what in kept.items()
+        ]
 
     def _own(self, settings: Settings, used: uses.Uses) -> Allowed:
         """What is *used* of the ledger, and the one secret with Slack's token, where Slack is used at all."""

@@ -15,12 +15,14 @@ from ml_janitor.ledger.latest import ADVICE, BILL, DIGEST, SWEEP
 from ml_janitor.ledger.leases import LEASE
 from ml_janitor.ledger.limits import LIMIT
 from ml_janitor.ledger.requests import REQUEST
+from ml_janitor.ledger.runs import ORGANIZATION
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
 
 GET, QUERY, PUT, UPDATE, DELETE = "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"
-READS = frozenset({GET, QUERY})
+GET_MANY = "BatchGetItem"
+READS = frozenset({GET, GET_MANY, QUERY})
 
 type Uses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
@@ -48,12 +50,17 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
     return uses
 
 
-def of_digest(*, bill: bool, advice: bool) -> Uses:
-    """The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any."""
+def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
+    """
+    The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any.
+
+    Those of an *organization* are read in batches, and which there are is told by the latest runs.
+    """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
         **read,
-        f"{SWEEP}#*": (GET,),
+        f"{SWEEP}#*": (GET_MANY if organization else GET,),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         f"{DIGEST}#*": (GET, PUT),
         **({f"{BILL}#*": (GET, PUT)} if bill else {}),
         **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
