@@ -8,8 +8,6 @@ seed. `make soak` tries more accounts, and each fault on all near misses.
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -34,6 +32,8 @@ from properties.worlds import (
     Fault,
     World,
     artifacts,
+    clusters,
+    families,
     quiet,
     refusals,
     repeats,
@@ -47,6 +47,7 @@ from properties.worlds import (
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import Account
+from samples import SEED
 
 SETTINGS = Settings.load(
     overrides=[
@@ -56,7 +57,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats)
+ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats, clusters, families)
 """The worlds of advisers."""
 
 APART = (quiet, shutdown, sized)
@@ -68,7 +69,6 @@ CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 """Under which no object may be read, as by default."""
 
 STUDIO = "idle-studio-apps"
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 SHARES = 6
 
 ANY_WORLD = settings(

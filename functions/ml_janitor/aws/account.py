@@ -11,6 +11,7 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -41,11 +42,13 @@ def opened(
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
     prices_from: boto3.Session | None = None,
+    shared: SharedAnswers | None = None,
 ) -> Iterator[list[Aws]]:
     """
     One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
 
-    Prices are asked for with *session*, unless they are to come from another.
+    Prices are asked for with *session*, unless they are to come from another. With *shared* answers, nothing
+    is asked twice: for a run of several detectors that only reads.
     """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
 
@@ -59,6 +62,7 @@ def opened(
                 attempts=attempts,
                 has_time=has_time,
                 pace=pace,
+                shared=shared,
             )
 
         prices = Prices(lambda: asking.pricing)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.pace import THROTTLED, Pace
+from ml_janitor.aws.shared_answers import SHARED, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -59,7 +60,8 @@ class Aws:
     There is one client per service, created at first use, with botocore's standard retries. *attempts* is
     the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
-    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
+    there are *shared* answers, nothing is asked twice, but by one that may write.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Aws:
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
+        shared: SharedAnswers | None = None,
         may_write: bool = False,
     ) -> None:
         self.may_write = may_write
@@ -84,6 +87,7 @@ class Aws:
         self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
         self._pace = pace
+        self._shared = shared
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
@@ -116,6 +120,7 @@ class Aws:
             attempts=self.attempts,
             has_time=self._has_time,
             pace=self._pace,
+            shared=self._shared,
         )
 
     @property
@@ -139,6 +144,8 @@ class Aws:
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
+                if self._shared is not None and service in SHARED:
+                    self._shared.register(events, key[1], self._has_time)
                 self._clients[key] = client
             return self._clients[key]
 
