@@ -144,6 +144,8 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+        if function.name == "digest" and self.settings.organization.used:
+            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*.json")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         yield Permission(
             "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
@@ -164,6 +166,7 @@ class Declared:
                 "digest": uses.of_digest(
                     bill=self.settings.bill.enabled,
                     advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
+                    organization=self.settings.organization.used,
                 ),
                 "bill": uses.of_bill(),
                 "undo": uses.of_undo(),

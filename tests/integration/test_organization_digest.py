@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from conftest import NOW, REGION
@@ -61,7 +62,7 @@ def written(table: Table, sweeps: Iterator[LastSweep]) -> None:
 def night(table: Table, aws: Aws) -> None:
     """The run of each detector: it found something in 15 accounts, and left nothing of 12 others."""
     listed = [Listed(one, REGIONS, "fraud-prod" if one == ACCOUNTS[0] else "") for one in ACCOUNTS]
-    runs, lists = Runs(table), RunLists(aws.s3, BUCKET)
+    runs, lists = Runs(table), RunLists(boto3.client("s3"), BUCKET)
     for name in USED:
         where = lists.keep(name, NOW - timedelta(hours=1), listed=listed, accounts=listed)
         begun = NOW - timedelta(hours=1)

@@ -109,7 +109,8 @@ def test_the_dearest_accounts_stand_in_full_and_the_others_in_one_line() -> None
         "• $1,004 a month: 3 idle endpoints in us-east-1, eu-west-1, 1 new",
         "• $500 a month: 3 idle notebooks in eu-west-1",
     ]
-    assert shown[first + 3] == "*$998 a month*: 000000000002, 1 finding"
+    assert shown[first + 3] == "*$998 a month*: 000000000002, 1 idle endpoint in us-east-1"
+    assert shown[first - 1] == "*The dearest 10 of 30 accounts:*"
     assert shown[-1] == "*$19,590 a month*: 20 more accounts, 20 findings, 10 new"
     assert sum(line.startswith("*$") for line in shown) == 11
 
@@ -134,6 +135,8 @@ def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most()
         "idle notebooks: 1 sweep in 1 account: lab (000000000044). Could not be read: its role cannot be "
         "taken on; 'janitor doctor --organization' says what mends it."
     )
+    assert shown[0].startswith("Nothing wasteful found in what ran")
+    assert shown[1].endswith(" Not everything could be read, so there may be more.")
     assert shown[at + 3] == "hung training jobs: 1 sweep in 1 account: 000000000046. The run left nothing."
     assert shown[shown.index("*Not complete:*") + 1] == (
         "idle notebooks: 1 sweep in 1 account: 000000000045. The listing broke off."
@@ -177,6 +180,10 @@ def test_a_run_says_whether_it_is_at_work_late_or_never_was() -> None:
 @pytest.mark.parametrize("runs", [(run(at_work=True),), (run(late=True),), (run(error="denied"),), ()])
 def test_a_day_is_quiet_only_if_everything_ran(runs: tuple[DetectorRun, ...]) -> None:
     assert seen(runs=runs).fine == (not runs)
+
+
+def test_what_was_not_read_makes_the_sum_a_least_one() -> None:
+    assert said(seen(row(1, "10"), broken(2)))[0].startswith("At least $10.00 a month: 1 finding in 1 of 200")
 
 
 def test_without_findings_it_says_what_was_looked_at() -> None:

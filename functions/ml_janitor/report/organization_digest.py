@@ -132,9 +132,14 @@ class Overview:
         return [row for row in self.rows if row.last and row.last.error and row.last.looked_at]
 
     @property
+    def partial(self) -> bool:
+        """Whether there may be more: something was not read."""
+        return bool(self.unread or self.incomplete) or any(run.error for run in self.runs)
+
+    @property
     def fine(self) -> bool:
         """Whether everything ran and was read."""
-        return not self.unread and not self.incomplete and all(_fine(run) for run in self.runs)
+        return not self.partial and all(run.ran and not run.at_work for run in self.runs)
 
 
 def organization_digest(
@@ -166,7 +171,8 @@ def _blocks(
 ) -> Iterator[Block]:
     unpriced = left_out(sum(sweep.unpriced for sweep in seen.last))
     looked = f"{counted(seen.accounts, 'account')} and {counted(len(seen.runs), 'detector')}"
-    yield section(f"{looked}, as of {moment(now)}.{unpriced}")
+    more = " Not everything could be read, so there may be more." if seen.partial else ""
+    yield section(f"{looked}, as of {moment(now)}.{more}{unpriced}")
     yield from paragraphs(
         "Did not run", _some([_silence(run, now) for run in seen.runs if not run.ran], most)
     )
@@ -212,7 +218,8 @@ def _headline(seen: Overview) -> str:
         return f"Nothing wasteful found in what ran{_of(seen.accounts)}" if ran else "No detector has run"
     sums = amounts(sums_of(seen.last))
     news = f"{seen.new:,} of them new" if seen.new else "none of them new"
-    return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}{_where(seen)}, {news}"
+    least = "At least " if seen.partial else ""
+    return f"{least}{f'{sums}: ' if sums else ''}{counted(found, 'finding')}{_where(seen)}, {news}"
 
 
 def _of(accounts: int) -> str:
@@ -243,10 +250,6 @@ def _quiet(seen: Overview, saved: str, bill: Sequence[str]) -> Message:
 
 
 # --- what went wrong --------------------------------------------------------------------------------
-
-
-def _fine(run: DetectorRun) -> bool:
-    return run.ran and not run.at_work and not run.error
 
 
 def _silence(run: DetectorRun, now: datetime) -> str:
@@ -297,7 +300,7 @@ def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
 def _detectors(names: Sequence[str], of: int) -> str:
     if len(names) == of > 1:
         return f"All {of} detectors"
-    return noun(names[0], 2) if len(names) == 1 else counted(len(names), "detector")
+    return listing([noun(name, 2) for name in names], KINDS)
 
 
 def _why(rows: Sequence[Row]) -> str:
@@ -329,16 +332,24 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
         if row.last is not None and (row.last.found or row.new):
             by_account.setdefault(row.account, []).append(row)
     ranked = sorted(by_account.items(), key=lambda one: _dearest(one[1]))
+    rest = ranked[most:]
+    if rest:
+        yield f"*The dearest {f'{most} ' if most > 1 else ''}of {counted(len(ranked), 'account')}:*"
     for account, rows in ranked[:most]:
-        title = f"{_summed(rows)}{account_name(account, seen.names)}, {_found(rows)}"
-        yield "\n".join([title, *_kinds(rows)])
-    if rest := ranked[most:]:
+        title = f"{_summed(rows)}{account_name(account, seen.names)}, "
+        (first, *others) = kinds = list(_kinds(rows))
+        if others:
+            money = (f"\u2022 {f'{sums}: ' if sums else ''}{text}" for sums, text in kinds)
+            yield "\n".join([f"{title}{_found(rows)}", *money])
+        else:
+            yield f"{title}{first[1]}"
+    if rest:
         rows = [row for _, of_account in rest for row in of_account]
         yield f"{_summed(rows)}{counted(len(rest), 'more account')}, {_found(rows)}"
 
 
-def _kinds(rows: Iterable[Row]) -> Iterator[str]:
-    """A line for each detector that found something, the dearest first."""
+def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+    """The dollars of each detector that found something, and how many of what where; the dearest first."""
     by_detector: dict[str, list[Row]] = {}
     for row in rows:
         by_detector.setdefault(row.detector, []).append(row)
@@ -350,12 +361,11 @@ def _kinds(rows: Iterable[Row]) -> Iterator[str]:
         )
         new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
         sums = amounts(sums_of(row.last for row in of_detector if row.last))
-        money = f"{sums}: " if sums else ""
-        yield f"\u2022 {money}{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
+        yield sums, f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
     if rest := ranked[KINDS:]:
         rows = [row for _, of_detector in rest for row in of_detector]
         sums = amounts(sums_of(row.last for row in rows if row.last))
-        yield f"\u2022 {f'{sums}: ' if sums else ''}{_found(rows)} of {counted(len(rest), 'more detector')}"
+        yield sums, f"{_found(rows)} of {counted(len(rest), 'more detector')}"
 
 
 def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
