@@ -23,6 +23,7 @@ from infra.organization import Roles, key_of, network_of
 from infra.permissions import Place, acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from infra.state_machine import Organization, price
 from infra.undo_key import UndoKey
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
@@ -38,6 +39,7 @@ from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
@@ -92,13 +94,16 @@ class JanitorStack(Stack):
         everywhere = places(self, settings.janitor.regions)
         undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, shared)
+        in_organization = settings.organization.used
+        organization = self._organization(settings, shared) if in_organization else None
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
             keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
             armed = settings.mode(detector.name) is Mode.ACT
             allowed = [
-                self._own(settings, uses.of_sweep(detector, armed=armed)),
+                self._own(settings, uses.of_sweep(detector, armed=armed, organization=in_organization)),
                 Allowed(grants=[*detector.reads, keep], where=everywhere),
+                *([self._lists(f"{detector.name}/*")] if in_organization else []),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
@@ -119,10 +124,14 @@ class JanitorStack(Stack):
                 shared=shared,
                 environment=environment,
                 memory=1024,
+                through=organization,
             )
             if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
+        if organization is not None:
+            organization.may_invoke(list(self.functions.values()))
+            cdk.Annotations.of(self).add_info(price(settings))
         ScheduledFunction(
             self,
             "Digest",
@@ -136,15 +145,16 @@ class JanitorStack(Stack):
                     uses.of_digest(
                         bill=settings.bill.enabled,
                         advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
-                        organization=settings.organization.used,
+                        organization=in_organization,
                     ),
                 ),
-                Allowed(grants=self._kept(settings), where=()),
+                Allowed(grants=self._picture(settings), where=()),
+                *([self._lists("*")] if in_organization else []),
             ],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
-            memory=ONE_CORE if settings.organization.used else 512,
+            memory=ONE_CORE if in_organization else 512,
         )
         if settings.bill.enabled:
             self._bill(settings, everywhere, shared)
@@ -165,14 +175,52 @@ class JanitorStack(Stack):
         self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
+        self._outputs()
+        if settings.organization.used:
+            self._member_roles(settings)
+
+    def _outputs(self) -> None:
+        """What an operator looks for first."""
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
-        if settings.organization.used:
-            self._member_roles(settings)
+
+    def _organization(self, settings: Settings, shared: Shared) -> Organization:
+        """What has every detector look at all accounts, and the function that it asks which those are."""
+        kept = self.reports.arn_for_objects(f"{ORGANIZATION}/*")
+        lists = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
+        accounts = JanitorFunction(
+            self,
+            "Accounts",
+            name="accounts",
+            description="Lists the accounts of the organization, and says which left no result.",
+            handler="ml_janitor.handlers.accounts",
+            allowed=[
+                Allowed(grants=uses.grants(uses.of_accounts(), self.ledger.table_arn), where=()),
+                Allowed(grants=[*lists, *listing_reads(settings.organization)], where=()),
+            ],
+            shared=shared,
+            environment={},
+            memory=1024,
+            answers=True,
+        )
+        return Organization(
+            self,
+            "Organization",
+            accounts=accounts.function,
+            lists=self.reports,
+            at_once=settings.organization.at_once,
+            topic=shared.topic,
+            key=shared.key,
+        )
+
+    def _lists(self, of: str) -> Allowed:
+        """Reading the lists of runs over the organization."""
+        lists = self.reports.arn_for_objects(f"{ORGANIZATION}/{of}")
+        return Allowed(grants=[allow("s3:GetObject", on=lists)], where=())
 
     def _member_roles(self, settings: Settings) -> None:
         """Write what every account of the organization has to grant beside the template of the stack."""
@@ -180,8 +228,7 @@ class JanitorStack(Stack):
         made = member.write(settings, Path(stage.outdir if stage else "."))
         cdk.Annotations.of(self).add_info(
             f"[organization]: {made[0].name} and {made[1].name}, beside this template, make the roles that "
-            "its accounts grant; docs/organization.md says how. The functions look at their own account, and "
-            "`janitor audit --organization` at all of them."
+            "its accounts grant; docs/organization.md says how."
         )
 
     def _warn(self, settings: Settings) -> None:
@@ -246,8 +293,9 @@ class JanitorStack(Stack):
             description="Takes back what a detector did.",
             handler="ml_janitor.handlers.undo",
             allowed=[
-                self._own(settings, uses.of_undo()),
+                self._own(settings, uses.of_undo(organization=settings.organization.used)),
                 self._macs("VerifyMac"),
+                *([self._lists("*")] if settings.organization.used else []),
                 *(
                     Allowed(
                         grants=detector.undoes,
@@ -266,14 +314,10 @@ class JanitorStack(Stack):
         """To do *action* with the key that signs undo records."""
         return Allowed(grants=[allow(f"kms:{action}", on=self.undo_key.key_arn)], where=())
 
-    def _kept(self, settings: Settings) -> list[Grant]:
-        """Reading the picture of the bill, which a digest may say, and which accounts the runs looked at."""
-        kept = {FOLDER: "*.png"} if settings.bill.enabled else {}
-        kept |= {ORGANIZATION: "*.json"} if settings.organization.used else {}
-        return [
-            allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder}/{what}"))
-            for folder, what in kept.items()
-        ]
+    def _picture(self, settings: Settings) -> list[Grant]:
+        """Reading the picture of the bill, which a digest may say."""
+        kept = self.reports.arn_for_objects(f"{FOLDER}/*.png")
+        return [allow("s3:GetObject", on=kept)] if settings.bill.enabled else []
 
     def _own(self, settings: Settings, used: uses.Uses) -> Allowed:
         """What is *used* of the ledger, and the one secret with Slack's token, where Slack is used at all."""

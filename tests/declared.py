@@ -145,7 +145,7 @@ class Declared:
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
         if function.name == "digest" and self.settings.organization.used:
-            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*.json")
+            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         yield Permission(
             "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
@@ -46,6 +45,12 @@ READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
 """The operations that change nothing, by the verbs in AWS's names."""
 
 
+class Pool(Protocol):
+    """Does something with each of some items side by side; the answers keep their order."""
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
+
+
 class DryRunError(Exception):
     """A call that would change a resource, through an `Aws` that only reads: a fault in the program."""
 
@@ -71,7 +76,7 @@ class Aws:
         region: str,
         account: str,
         prices: Prices,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
@@ -166,7 +171,7 @@ class Aws:
             raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
-        """*read* each of *items* through the shared pool; the answers keep the order of *items*."""
+        """*read* each of *items* side by side; the answers keep the order of *items*."""
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
