@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,8 @@ def night(table: Table, aws: Aws) -> None:
         begun = NOW - timedelta(hours=1)
         runs.begun(LastRun(detector=name, time=begun, key=where, accounts=len(listed), begun=begun))
         runs.ended(name, begun, at=NOW, unread=24 if name == "idle-notebooks" else 0)
-    zero: Any = dict.fromkeys(
-        ("looked_at", "found", "kept", "unknown", "monthly_usd", "accrued_usd", "unpriced"), 0
-    )
+    zero: Any = dict.fromkeys(("looked_at", "found", "kept", "unknown", "unpriced"), 0)
+    zero |= dict.fromkeys(("monthly_usd", "accrued_usd"), Decimal(0))
     written(
         table,
         (
