@@ -43,6 +43,8 @@ janitor_account = "123456789012"
 callers = ["arn:aws:iam::123456789012:role/platform"]
 external_id = "ml-janitor-7f3a"
 all_accounts = true
+[plan]
+weekly_advice = "Tue"
 {OFF}"""
 
 
@@ -115,10 +117,15 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
     calls = box.calls()
     pairs, batches = len(USED) * len(ACCOUNTS) * len(REGIONS), len(USED) * 4
     assert (pairs, calls["dynamodb:BatchGetItem"]) == (1200, batches)
-    assert calls["dynamodb:Query"] == len(FOUND), "findings are read where something was found"
+    found, held, shown = len(FOUND), len(FOUND), answer["advice"]
+    assert calls["dynamodb:Query"] == found + 1 + held + shown, "one of them for the last advice"
     assert calls["dynamodb:GetItem"] <= len(USED) + 2
     assert calls["s3:GetObject"] == len(USED) + 1
-    (message,) = deployed.messages()
+    message, advice = deployed.messages()
+    assert advice["text"] == "This week's advice: $560 a month in 5 changes"
+    assert f"idle endpoint `a` in {FOUND[-1]}, {REGION}, no owner tag, about 15 minutes" in repr(
+        advice["blocks"]
+    )
     assert message["text"] == (
         "Daily digest. $1,605 a month: 15 findings in 15 of 200 accounts, 15 of them new. 24 sweeps "
         "without a result."

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.ledger.runs import LastRun, Listed
 from ml_janitor.report.digest import DigestActions, Row
 from ml_janitor.report.mrkdwn import LARGEST, MOST_BLOCKS, Post, size
 from ml_janitor.report.organization_digest import DetectorRun, Overview, organization_digest
+from ml_janitor.slack.organization_overview import OrganizationReader
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
 TIME = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -223,3 +227,24 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
     shown = lines(post)
     assert "and 499 more" in shown
     assert any("99 more accounts, " in line for line in shown)
+
+
+def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> None:
+    """Elsewhere nothing was ever done, and nobody has to ask a thousand accounts for it."""
+    listed = tuple(Listed(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
+    last = LastRun(detector="idle-endpoints", time=TIME, key="", accounts=3, begun=TIME)
+    lists: Any = SimpleNamespace(accounts=lambda *_: listed)
+    runs: Any = SimpleNamespace(last=lambda _: last)
+    places = [account(1), f"{account(3)}/eu-west-1", account(9)]
+    settings = Settings.parse({"detectors": {"idle-endpoints": {"mode": "dry-run", "act_in": places}}})
+    no_ledger: Any = None
+    reader = OrganizationReader(
+        settings=settings, ledger=no_ledger, runs=runs, lists=lists, sleep=lambda _: None
+    )
+
+    assert reader.acted_in("idle-notebooks") == []
+    assert reader.acted_in("idle-endpoints") == [
+        (account(1), "eu-west-1"),
+        (account(1), "us-east-1"),
+        (account(3), "eu-west-1"),
+    ]

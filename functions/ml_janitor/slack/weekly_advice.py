@@ -158,6 +158,7 @@ class WeeklyAdvice:
                     work=ago(timedelta(hours=hours[entry.change])),
                     held=held(advised(holds[entry.account, entry.region], entry.detector, entry.key), now)
                     or "",
+                    placed=self.settings.organization.used,
                 )
                 for entry, usd in known
             ],
