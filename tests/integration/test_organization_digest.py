@@ -96,7 +96,8 @@ def night(table: Table, aws: Aws) -> None:
     )
     for number, account in enumerate(FOUND):
         found = result("idle-endpoints", "a", waste(str(100 + number)))
-        found = replace(found, target=replace(found.target, account=account))
+        arn = found.target.arn.replace(found.target.account, account)
+        found = replace(found, target=replace(found.target, arn=arn, account=account))
         swept = Sweep(
             detector="idle-endpoints", account=account, region=REGION, mode=Mode.DRY_RUN, results=(found,)
         )
