@@ -137,11 +137,11 @@ def test_two_hundred_accounts_are_one_message_and_few_requests(
         "without a result."
     )
     said = repr(message["blocks"])
-    assert "*$114 a month*: 000000000015, 1 finding, 1 new" in said
+    assert f"*$114 a month*: 000000000015, 1 idle endpoint in {REGION}, 1 new" in said
     assert "*$510 a month*: 5 more accounts, 5 findings, 5 new" in said
     assert f"25 sweeps in 13 accounts: {', '.join(UNREAD[:10])} and 3 more" in said
     assert "spot training findings: still looking at 1 of 200 accounts after 60 minutes" in said
-    assert handlers.digest({"time": "2026-10-06T03:10:00Z"}, Context())["new"] == 0
+    assert handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())["new"] == 0
 
 
 class Crowded:
