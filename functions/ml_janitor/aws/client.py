@@ -41,8 +41,12 @@ PREFIXES: Mapping[str, str] = {
 }
 """How IAM's actions, and so permissions, begin, where not with the service's name in boto3."""
 
-READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
-"""The operations that change nothing, by the verbs in AWS's names."""
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
+"""
+The operations that change nothing, by the verbs in AWS's names.
+
+A query of Athena's is one: `aws.athena.ask` is given nothing but SELECT.
+"""
 
 
 class Pool(Protocol):

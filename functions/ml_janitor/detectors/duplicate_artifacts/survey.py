@@ -14,10 +14,10 @@ from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
-from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET, Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
     Likeness,
@@ -36,6 +36,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
 
 if TYPE_CHECKING:
@@ -48,13 +49,15 @@ class Where:
     """
     Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
 
-    *contents_in* are the prefixes under which contents may be read.
+    *contents_in* are the prefixes under which contents may be read. Buckets of which *asking* has an
+    inventory are not listed.
     """
 
     buckets: tuple[str, ...]
     contents_in: tuple[str, ...]
     names: Names
     compare_up_to: int
+    asking: Asking = field(default_factory=Asking)
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class Survey:
     errors: list[str] = field(default_factory=list)
     known: dict[Stored, Contents] = field(default_factory=dict)
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
     _references: References | None = None
 
     def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
@@ -75,7 +79,7 @@ class Survey:
 
         With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
         """
-        found = self._found(self._sources(also), sizes)
+        found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
         read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
         standings = self._standings(list(dict.fromkeys(read.values())))
@@ -98,14 +102,36 @@ class Survey:
         """What was read and names what exists no more, and what was not read, once for all copies."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
-        return (*found, *([reasons.unread_contents(closed)] if closed else []))
+        large = [
+            one.size
+            for one, contents in self.known.items()
+            if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
+        ]
+        job = [reasons.checksum_job(large)] if large else []
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told, *job)
 
-    def _sources(self, also: str | None) -> list[Source]:
+    def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        return [listed(self.aws, places, self.where.names)]
+        asking, names = self.where.asking, self.where.names
+        few = {name: region for name, region in places.items() if asking.of(name) is None}
+        read = listed(self.aws, few, names)
+        self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
+        known = inventory_source.read_all(
+            self.aws,
+            asking,
+            places,
+            names,
+            self.now,
+            readable=self._readable,
+            sizes=sizes,
+            elsewhere={one.size for shelf in read.shelves.values() for one in shelf.artifacts},
+        )
+        self._told += known.notices
+        self.errors += known.errors
+        return [read, *known.sources]
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
         """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
@@ -123,7 +149,7 @@ class Survey:
 
     def _named(self) -> dict[str, str]:
         """The named buckets, and where they are."""
-        names = list(dict.fromkeys([*self.where.buckets, *self._readable]))
+        names = list(dict.fromkeys([*self.where.buckets, *self._readable, *self.where.asking.buckets]))
         regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
         self.errors += [
             f"bucket {name}: {region.error}"
@@ -134,7 +160,7 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        wanted = {*self.references.buckets, *self._readable}
+        wanted = {*self.references.buckets, *self._readable, *self.where.asking.buckets}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
         owned = buckets.owned(self.aws)
@@ -245,6 +271,7 @@ class Survey:
             stored=one,
             unit=unit,
             listing_error=shelf.error,
+            stale=shelf.stale,
             unsearched="; ".join(self.errors) or None,
         )
         if not isinstance(unit, Value):
