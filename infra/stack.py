@@ -57,6 +57,10 @@ from ml_janitor.scheduled.bill_run import bill_reads
 ROOT = Path(__file__).parent.parent
 
 
+ONE_CORE = 1769
+"""MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
+
+
 class JanitorStack(Stack):
     """
     One scheduled function per enabled detector, a digest, and what they share.
@@ -158,10 +162,12 @@ class JanitorStack(Stack):
                     ),
                 ),
                 Allowed(grants=self._picture(settings), where=()),
+                *([self._lists("*")] if in_organization else []),
             ],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
+            memory=ONE_CORE if in_organization else 512,
         )
         if settings.bill.enabled:
             self._bill(settings, everywhere, shared)

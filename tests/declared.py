@@ -171,6 +171,8 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+        if function.name == "digest" and self.settings.organization.used:
+            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         if function.name != "accounts":
             yield Permission(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Entered, Invocation
+    from ml_janitor.slack.organization_overview import OrganizationReader
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
@@ -282,6 +283,22 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
     )
 
 
+def organization_reader(own: Invocation) -> OrganizationReader | None:
+    """What the digest reads of all accounts; None where there is one. Imported late: it is seldom needed."""
+    if not own.settings.organization.used:
+        return None
+    from ml_janitor.ledger.runs import RunLists, Runs
+    from ml_janitor.slack.organization_overview import OrganizationReader
+
+    return OrganizationReader(
+        settings=own.settings,
+        ledger=own.ledger,
+        runs=Runs(own.table),
+        lists=RunLists(own.client("s3"), own.environment.bucket),
+        sleep=own.seconds.sleep,
+    )
+
+
 def action_history(own: Invocation) -> ActionHistory:
     """What the digest says of armed detectors."""
     undoable = {one.name for one in own.settings.undoable(own.clock().date())}
@@ -293,6 +310,7 @@ def action_history(own: Invocation) -> ActionHistory:
         time_zone=own.settings.janitor.time_zone,
         disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
         within=timedelta(days=own.settings.janitor.undo_days),
+        several=own.settings.organization.used,
     )
 
 
