@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -156,6 +156,10 @@ class Aws:
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
+
+    def start[I, O](self, read: Callable[[I], O], item: I) -> Future[O]:
+        """*read* one *item* through the shared pool. Not to be waited for by what itself runs there."""
+        return self._pool.submit(read, item)
 
     @cached_property
     def partition(self) -> str:
