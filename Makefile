@@ -127,8 +127,14 @@ prices: dev ## Write the dated table of prices again, from the Price List API or
 gpu-prices: dev ## Write the table of GPU prices again, FROM=DIR of SkyPilot's catalog at COMMIT=AWS,GCP,AZURE
 	$(BIN)/python docs/gpu_price_table.py $(FROM) $(COMMIT)
 
-bench: dev ## Measure the speed claims, as ratios within one run
-	$(BIN)/python -m bench
+# The peer that idle endpoints are measured beside; nothing else needs it.
+.build/custodian/.made: .venv/.bootstrap requirements/custodian.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .build/custodian
+	$(BIN)/uv pip install --quiet --python .build/custodian/bin/python --require-hashes -r requirements/custodian.txt
+	@touch $@
+
+bench: dev .build/custodian/.made ## Measure the speed claims, as ratios within one run; PARTS="endpoints bills" for some of them
+	$(BIN)/python -m bench $(PARTS)
 
 measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
 	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
@@ -157,6 +163,7 @@ lock: .venv/.bootstrap ## Pin the dependencies again, with hashes
 	$(LOCK) pyproject.toml --extra sandbox --python-version 3.12 -o requirements/audit.txt
 	$(LOCK) --group lambda --python-version 3.13 -c requirements/audit.txt -o requirements/lambda.txt
 	$(LOCK) pyproject.toml --extra sandbox --group dev --python-version 3.12 -c requirements/audit.txt -o requirements/dev.txt
+	echo c7n==0.9.53 | $(LOCK) - --python-version 3.12 -o requirements/custodian.txt
 	mkdir -p .build && echo torch >.build/excluded.txt
 	$(LOCK) --group kit/pyproject.toml:test --python-version 3.10 --excludes .build/excluded.txt -c requirements/audit.txt -o requirements/kit.txt
 

@@ -1,51 +1,121 @@
-"""A thousand endpoints at 50 ms a call: the janitor's sweep beside the obvious loop, in one run."""
+"""
+Idle endpoints: the janitor's sweep beside the obvious loop and Cloud Custodian, at 50 ms a call.
+
+The peers look at the first endpoints alone and are scaled: each of their endpoints takes calls of its own.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from statistics import median
 
-import boto3
-
-from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls
 from ml_janitor.aws.account import opened
-from ml_janitor.core.results import Report
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run
 
-ENDPOINTS = 1_000
-IDLE = 100
+ROOT = Path(__file__).parent.parent
+SIZES = (1_000, 10_000)
+OF_PEERS = 200
+EVERY = 10
+"""Of so many endpoints, one is idle."""
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Seconds of each round, the calls of the last one, and how many were found."""
+
+    seconds: Sequence[float]
+    calls: dict[str, int]
+    found: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.calls.values())
 
 
 def main() -> None:
-    """Seed, run both, print the ratios."""
-    with Box() as box:
-        seed(box)
-        box.slow_down()
-        sweep_seconds, report, calls = timed(box, lambda: audit(box.session))
-        loop_seconds, idle, loop_calls = timed(box, lambda: obvious_loop(box.session))
-    total, loop_total = sum(calls.values()), sum(loop_calls.values())
-    describes = sum(n for name, n in calls.items() if name.startswith("sagemaker:Describe"))
-    found = sum(sweep.found for sweep in report.sweeps)
-    print(f"{ENDPOINTS:,} endpoints, {IDLE} of them idle, {LATENCY * 1000:.0f} ms a call")
-    print(f"  idle-endpoints   {sweep_seconds:6.1f} s  {total:5} calls  {found} found")
-    print(f"  the obvious loop {loop_seconds:6.1f} s  {loop_total:5} calls  {idle} found")
+    """Measure the peers, then ourselves at each size, and print the ratios."""
+    with seeded(OF_PEERS) as box:
+        peers = {
+            "the obvious loop": measured(box, obvious_loop, OF_PEERS),
+            "Cloud Custodian": measured(box, custodian, OF_PEERS),
+        }
     print(
-        f"  {loop_seconds / sweep_seconds:.0f} times faster with {loop_total / total:.1f} times fewer calls"
+        f"Every {EVERY}th endpoint is idle, {LATENCY * 1000:.0f} ms a call. Seconds are the least, "
+        f"the median and the most of {ROUNDS} rounds.\n\n{OF_PEERS} endpoints"
     )
-    print(f"  calls per idle endpoint {describes / IDLE:.1f}, calls for the account {total - describes}")
-    print_calls(calls)
+    for name, peer in peers.items():
+        print_row(name, peer)
+    for size in SIZES:
+        with seeded(size) as box:
+            ours = measured(box, sweep, size)
+        print(f"\n{size:,} endpoints")
+        print_row("idle-endpoints", ours)
+        for name, peer in peers.items():
+            scale = size / OF_PEERS
+            times = [scale * theirs / own for theirs, own in zip(peer.seconds, ours.seconds, strict=True)]
+            print(
+                f"  {name}, scaled: {spread(times, 0)} times as long, "
+                f"{scale * peer.total / ours.total:.1f} times as many calls"
+            )
+        print_calls(ours.calls)
 
 
-def audit(session: boto3.Session) -> Report:
-    """The sweep as the command line runs it."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
-        return run([IdleEndpoints()], accounts, now=NOW, policy=Policy())
+def print_row(name: str, one: Measured) -> None:
+    """One line of the comparison."""
+    print(f"  {name:<17} {spread(one.seconds, 1)} s  {one.total:6,} calls  {one.found:5,} found")
 
 
-def obvious_loop(session: boto3.Session) -> int:
+def spread(values: Sequence[float], digits: int) -> str:
+    """The least, the median and the most."""
+    return " / ".join(f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
+
+
+def measured(box: Box, work: Callable[[Box], tuple[float, int]], size: int) -> Measured:
+    """*work* over and over; whoever does not find what is idle among *size* is not measured."""
+    seconds = []
+    for _ in range(ROUNDS):
+        box.control.clear_calls()
+        taken, found = work(box)
+        seconds.append(taken)
+        if found != size // EVERY:
+            raise SystemExit(f"{found} endpoints were found, and {size // EVERY} are idle")
+    return Measured(seconds, box.control.calls(), found)
+
+
+def sweep(box: Box) -> tuple[float, int]:
+    """The sweep as the command line runs it, without waiting for its turn at AWS's rates."""
+    begun = time.perf_counter()
+    with opened(box.session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
+        report = run([IdleEndpoints()], accounts, now=NOW, policy=Policy())
+    return time.perf_counter() - begun, sum(one.found for one in report.sweeps)
+
+
+def custodian(_: Box) -> tuple[float, int]:
+    """Cloud Custodian in its own environment; its start is not counted."""
+    program = [ROOT / ".build/custodian/bin/python", ROOT / "bench/custodian.py", f"{NOW:%Y-%m-%dT%H:%M:%S}"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=os.environ)
+    if done.returncode:
+        raise SystemExit(f"Cloud Custodian did not run (`make bench` makes its environment):\n{done.stderr}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return answer["seconds"], len(answer["found"])
+
+
+def obvious_loop(box: Box) -> tuple[float, int]:
     """What one would write first: describe each endpoint, ask for each variant's metric, one by one."""
-    sagemaker, cloudwatch = session.client("sagemaker"), session.client("cloudwatch")
+    begun = time.perf_counter()
+    sagemaker, cloudwatch = box.session.client("sagemaker"), box.session.client("cloudwatch")
     idle = 0
     for page in sagemaker.get_paginator("list_endpoints").paginate():
         for endpoint in page["Endpoints"]:
@@ -67,44 +137,47 @@ def obvious_loop(session: boto3.Session) -> int:
                 )
                 requests += sum(point["Sum"] for point in answer["Datapoints"])
             idle += requests == 0
-    return idle
+    return time.perf_counter() - begun, idle
 
 
-def seed(box: Box) -> None:
-    """A month-old account: every tenth endpoint gets zeros only."""
-    box.control.set_clock(NOW - timedelta(days=30))
-    sagemaker = box.session.client("sagemaker")
-    sagemaker.create_model(ModelName="m", ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/m")
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="c",
-        ProductionVariants=[
-            {
-                "VariantName": "main",
-                "ModelName": "m",
-                "InstanceType": "ml.m5.xlarge",
-                "InitialInstanceCount": 1,
-            }
-        ],
-    )
-    names = [f"endpoint-{n:04}" for n in range(ENDPOINTS)]
-    for name in names:
-        tags = [{"Key": "owner", "Value": "anna@example.com"}]
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c", Tags=tags)
-    start = NOW - timedelta(days=8)
-    box.control.metrics(
-        "AWS/SageMaker",
-        [
-            {
-                "metric": "Invocations",
-                "dimensions": {"EndpointName": name, "VariantName": "main"},
-                "start": start,
-                "step": 3600,
-                "values": [0.0 if n % (ENDPOINTS // IDLE) == 0 else 12.0] * (8 * 24),
-            }
-            for n, name in enumerate(names)
-        ],
-    )
-    box.control.set_clock(NOW)
+@contextmanager
+def seeded(count: int) -> Iterator[Box]:
+    """An account with *count* endpoints, a month old: every tenth gets zeros only."""
+    with Box() as box:
+        box.control.set_clock(NOW - timedelta(days=30))
+        sagemaker = box.session.client("sagemaker")
+        sagemaker.create_model(ModelName="m", ExecutionRoleArn=f"arn:aws:iam::{ACCOUNT}:role/m")
+        sagemaker.create_endpoint_config(
+            EndpointConfigName="c",
+            ProductionVariants=[
+                {
+                    "VariantName": "main",
+                    "ModelName": "m",
+                    "InstanceType": "ml.m5.xlarge",
+                    "InitialInstanceCount": 1,
+                }
+            ],
+        )
+        names = [f"endpoint-{number:05}" for number in range(count)]
+        for name in names:
+            tags = [{"Key": "owner", "Value": "anna@example.com"}]
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName="c", Tags=tags)
+        box.control.metrics(
+            "AWS/SageMaker",
+            [
+                {
+                    "metric": "Invocations",
+                    "dimensions": {"EndpointName": name, "VariantName": "main"},
+                    "start": NOW - timedelta(days=8),
+                    "step": 3600,
+                    "values": [0.0 if number % EVERY == 0 else 12.0] * (8 * 24),
+                }
+                for number, name in enumerate(names)
+            ],
+        )
+        box.control.set_clock(NOW)
+        box.slow_down()
+        yield box
 
 
 if __name__ == "__main__":

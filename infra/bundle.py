@@ -42,6 +42,7 @@ SERVICES = frozenset(
         "kms",
         "lambda",
         "logs",
+        "organizations",
         "pricing",
         "resourcegroupstaggingapi",
         "s3",

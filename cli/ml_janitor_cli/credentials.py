@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
 from ml_janitor.aws.answers import failure, refused_as
+from ml_janitor.aws.organization import ALWAYS_ENABLED
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor_cli.failures import FailedError
 
@@ -24,9 +25,6 @@ NO_CREDENTIALS = (
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 NOT_ACCEPTED = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired")
 """What a region that is not enabled answers too."""
-
-ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-"""A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
 
 SSO_SETTINGS = {"sso_session", "sso_start_url"}
 

@@ -14,12 +14,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.answers import attempt, describe, refused_as
+from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
 from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, sweep_role_name, trust
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
-from ml_janitor_cli.credentials import ALWAYS_ENABLED
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
-from ml_janitor_cli.organization import AT_ONCE, NOT_TAKEN_ON, Janitor
+from ml_janitor_cli.organization import AT_ONCE, Janitor
 from ml_janitor_cli.screen import progress
 from ml_janitor_cli.terminal import block, listed
 from ml_janitor_cli.totals import counted

@@ -8,17 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import describe, refused_as
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
-from ml_janitor.aws.organization import NotListedError, accounts, enabled_regions, member_session
+from ml_janitor.aws.organization import (
+    ALWAYS_ENABLED,
+    NotListedError,
+    accounts,
+    enabled_regions,
+    member_session,
+    not_read,
+)
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.engine.run import run_pairs
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import ALWAYS_ENABLED, known_caller
+from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.screen import progress
 
@@ -29,13 +35,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
-
-NOT_TAKEN_ON = (
-    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
-)
-"""What AWS refuses alike: its own words name each role, and none of these reasons."""
-
-SEE = "`janitor doctor --organization` says what mends it"
 
 UNKNOWN = "unknown regions"
 """Stands for the regions of an account that nobody could ask for them."""
@@ -82,13 +81,9 @@ class Janitor:
             return list(dict.fromkeys(section.accounts))
         organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
         try:
-            found = accounts(organizations, units=section.units, without=section.without)
+            return accounts(organizations, units=section.units, without=section.without)
         except NotListedError as error:
             raise FailedError(str(error)) from error
-        if not found:
-            named = "units" if section.units else "all_accounts"
-            raise FailedError(f"no active account is left to look at: {named} less without is empty")
-        return found
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
@@ -168,10 +163,7 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            closed = refused_as(error, ("AccessDenied",))
-            refused[detector.name] = (
-                f"could not be read: {NOT_TAKEN_ON}; {SEE}" if closed else not_read(error)
-            )
+            refused[detector.name] = not_read(error)
     regions = tuple(wanted)
     if sessions:
         enabled = first_answer(janitor, sessions.values())
@@ -217,12 +209,6 @@ def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[st
         except Exception as error:  # another role may be allowed to
             refused = error
     raise refused
-
-
-def not_read(error: Exception) -> str:
-    """The error of a sweep that was not begun; of a refused permission, also what says more."""
-    denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
-    return f"could not be read: {describe(error)}{f'; {SEE}' if denied else ''}"
 
 
 def unread(

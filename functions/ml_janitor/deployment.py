@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import boto3
 
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
 from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.config.member_roles import UNDO_ROLE
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.ledger.actions import Actions
@@ -23,6 +28,7 @@ from ml_janitor.report.causes import words
 from ml_janitor.report.status import StatusWording
 from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import WarningTerms
+from ml_janitor.scheduled.places import Place
 from ml_janitor.slack.digest_actions import ActionHistory
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
@@ -31,11 +37,13 @@ from ml_janitor.slack.warnings import WarningSender
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
+    from ml_janitor.aws.client import Aws
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
+    from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
-    from ml_janitor.scheduled.invocation import Invocation
+    from ml_janitor.scheduled.invocation import Entered, Invocation
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
@@ -70,6 +78,7 @@ def acting(
         revert=revert,
         words=words,
         max_actions_per_night=section.max_actions_per_night,
+        together=settings.organization.used,
         within=timedelta(days=section.undo_days),
         undoable=lambda name: name in {one.name for one in settings.undoable(clock().date())},
         actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],
@@ -174,7 +183,7 @@ def weekly_advice(own: Invocation) -> WeeklyAdvice:
         holds=Holds(own.table),
         connect=own.connect,
         deadline=own.slack_deadline,
-        account=own.account,
+        account=own.home,
         regions=own.regions,
     )
 
@@ -183,13 +192,13 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
     """What the undo function does with one event."""
     return UndoRun(
         settings=own.settings,
-        account=own.account,
+        home=own.home,
         undoing=undoing_in_lambda(own),
         leases=own.leases,
         clock=own.clock,
         left=lambda: own.left,
         sleep=own.seconds.sleep,
-        opened=own.opened,
+        opened=lambda account, region: _opened_to_undo(own, Place(account, (region,))),
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
         by_hand=undone_by_hand,
@@ -197,16 +206,50 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
     )
 
 
+def all_of(inside: Entered) -> Entered:
+    """*inside*, if all of it is enabled. Raises ReadError."""
+    if inside.off.regions:
+        raise ReadError(f"{', '.join(inside.off.regions)} is not enabled in account {inside.off.account}")
+    return inside
+
+
+def _opened_to_undo(own: Invocation, place: Place) -> AbstractContextManager[list[Aws]]:
+    """The one region of *place*, with what may undo there. Raises what AWS answers, and ReadError."""
+    inside = own.entered(place, UNDO_ROLE)
+    return own.opened(all_of(inside))
+
+
 def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
     """The message of *before* says how far it came. What cannot be told now, the next sweep tells."""
     updates = message_updates(own)
     if updates is None or not before.message:
         return
-    known = updates.actions.all(before.detector, own.account, before.target.region)
+    known = updates.actions.all(before.detector, before.target.account, before.target.region)
     try:
         updates.action(next(one for one in known if one.sk == before.sk))
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
+
+
+def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
+    """What begins and ends a run over an organization. Imported late: no other function needs it."""
+    from ml_janitor.aws.organization import ALWAYS_ENABLED
+    from ml_janitor.ledger.runs import RunLists, Runs
+    from ml_janitor.scheduled.accounts import AccountsRun
+
+    session = boto3.Session()
+    partition = session.get_partition_for_region(own.environment.region)
+    return AccountsRun(
+        settings=own.settings,
+        organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
+        known_regions=session.get_available_regions("sagemaker", partition),
+        bucket=own.environment.bucket,
+        lists=RunLists(own.client("s3"), own.environment.bucket),
+        runs=Runs(own.table),
+        latest=own.ledger.latest,
+        clock=own.clock,
+        logger=logger,
+    )
 
 
 def bill_archive(own: Invocation) -> BillArchive:
@@ -232,9 +275,9 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         archive=bill_archive(own),
         announcer=own.announcer,
         logger=logger,
-        account=own.account,
+        account=own.home,
         regions=own.regions,
-        opened=own.opened,
+        opened=own.opened_here,
     )
 
 

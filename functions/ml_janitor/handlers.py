@@ -67,6 +67,19 @@ def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
     )
 
 
+def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """
+    Begin or end a detector's run over an organization, as the state machine asks; either may be done again.
+
+    Raises MalformedEventError, NotListedError, and RunFailedError if accounts left no result.
+    """
+    from ml_janitor import deployment
+    from ml_janitor.config import events
+
+    asked = events.read(event, events.AccountsEvent, clock())
+    return deployment.accounts_run(invoked(context), logger()).run(asked)
+
+
 def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     Tell Slack what all sweeps found, and which did not run; once per event.
@@ -208,11 +221,15 @@ def invoked(context: Context) -> Invocation:
 def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     """The run that *asked* for."""
     from ml_janitor import deployment
+    from ml_janitor.config.member_roles import role_for, role_name
     from ml_janitor.ledger.region_queue import PAUSE
     from ml_janitor.scheduled.sweep_run import Runner
 
-    real_now = clock()
-    now, note = asked.time or real_now, asked.harmless(real_now, own.regions)
+    real_now, detector = clock(), own.detector
+    place = own.place(asked)
+    looks_at = place.regions if own.settings.organization.used else own.regions
+    now, note = asked.begun or real_now, asked.harmless(real_now, looks_at)
+    dry = asked.mode is not None or bool(note)
     runner = Runner(
         policy=own.settings.policy,
         ledger=own.ledger,
@@ -227,12 +244,18 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         acting=deployment.acting_in_lambda(own),
         warner=deployment.warner(own),
         follow=deployment.message_updates(own),
-        dry=asked.mode is not None or bool(note),
+        dry=dry,
     )
-    with own.opened(asked.within(own.regions)) as accounts:
-        if asked.resource is not None:
-            return runner.look(own.detector, accounts[0], asked.resource, now=now, note=note)
-        return runner.sweep(own.detector, accounts, now=now, note=note)
+    role = role_name(detector.name) if dry else role_for(own.settings, detector.name, place.account)
+    if asked.resource is not None:
+        with own.opened(deployment.all_of(own.entered(place, role))) as accounts:
+            return runner.look(detector, accounts[0], asked.resource, now=now, note=note)
+    try:
+        inside = own.entered(place, role)
+    except Exception as error:  # it is the result of this place, and not of the others of its run
+        raise runner.not_entered(detector, place, error, now=now) from error
+    with own.opened(inside) as accounts:
+        return runner.sweep(detector, accounts, now=now, note=note, off=inside.off)
 
 
 def answer(done: Ran) -> dict[str, Any]:
@@ -269,7 +292,7 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         action_history=deployment.action_history(own),
         announcer=own.announcer,
         logger=logger(),
-        account=own.account,
+        account=own.home,
         regions=own.regions,
         picture=deployment.bill_archive(own).picture,
         advice=deployment.weekly_advice(own) if own.settings.janitor.slack_secret else None,

@@ -13,14 +13,13 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.pace import RATES
+from ml_janitor.aws.pace import RATES, Pace
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.scheduled.invocation import pace
-from ml_janitor.slack.sender import Time
+from ml_janitor.scheduled.invocation import shares
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.training import TRAINING
@@ -31,6 +30,7 @@ LAMBDA = timedelta(minutes=15)
 ROUND_TRIP = 0.25
 """Seconds that a call is taken to last, one after the other: sixteen threads only make it better."""
 
+BILLED: Any = {"bill": {"enabled": True}}
 BUCKET = "weights"
 REQUIRED = ("team", "project", "environment", "cost-center", "owner", "managed-by")
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/trainer"
@@ -113,8 +113,10 @@ def seconds(box: Control, monkeypatch: pytest.MonkeyPatch) -> Seconds:
 
 
 @pytest.fixture
-def aws(session: boto3.Session, seconds: Seconds) -> Iterator[Aws]:
-    """One thread, so that every wait is on the one clock; the pace is a deployment's with all detectors."""
+def aws(session: boto3.Session, seconds: Seconds, request: pytest.FixtureRequest) -> Iterator[Aws]:
+    """One thread, so that every wait is on the one clock; the turns are its function's in a deployment."""
+    given = getattr(request.node, "callspec", None)
+    name = given.params["detector"].name if given else "duplicate-artifacts"
     with ThreadPoolExecutor(1) as pool:
         yield Aws(
             session,
@@ -122,7 +124,7 @@ def aws(session: boto3.Session, seconds: Seconds) -> Iterator[Aws]:
             account=ACCOUNT,
             prices=Prices(lambda: session.client("pricing")),
             pool=pool,
-            pace=pace(Settings.load(), Time(clock=seconds.clock, sleep=seconds.sleep)),
+            pace=Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(Settings.parse(BILLED), name)),
             attempts=4,
         )
 
@@ -133,8 +135,9 @@ def test_a_sweep_ends_in_lambdas_time(
     box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]
 ) -> None:
     seed(boto3.Session(region_name=REGION), box, number)
-    for operation in (one for one in RATES if one.startswith("List")):
-        box.fault("sagemaker", operation, "rate", per_second=int(RATES[operation]))
+    for action, rate in RATES.items():
+        service, _, operation = action.partition(":")
+        box.fault(service, operation, "rate", per_second=int(rate))
     box.clear_calls()
 
     found = list(detector().find(aws, NOW))

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from lambdas import Context
+from ml_janitor import handlers
 from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.organization import NotListedError
+from ml_janitor.config.events import MalformedEventError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
+from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.slack import SlackControl
+from organization import Organization, written
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"
@@ -92,3 +102,158 @@ def test_the_latest_sweep_says_whether_its_region_is_enabled(table: Table) -> No
     one = latest.sweep(DETECTOR, ACCOUNT, REGION)
     assert one is not None
     assert not one.empty
+
+
+# --- the function that lists and closes ------------------------------------------------------------
+
+ONE, TWO = "111111111111", "222222222222"
+REGIONS = ("eu-west-1", "us-east-1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, deployed: SlackControl) -> dict[str, Any]:  # noqa: ARG001 - it makes a file
+    """`[organization]` of two accounts by name, in the deployed janitor.toml."""
+    table: dict[str, Any] = {
+        "accounts": [ONE, TWO],
+        "janitor_account": ACCOUNT,
+        "external_id": "ml-janitor-7f3a",
+        "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
+        "regions": list(REGIONS),
+    }
+    deploy(tmp_path, table)
+    return table
+
+
+def deploy(folder: Path, table: dict[str, Any]) -> None:
+    written(folder, table).rename(folder / "janitor.toml")
+
+
+def ask(step: str, detector: str = DETECTOR, time: str = "2026-10-06T03:00:00Z") -> dict[str, Any]:
+    return handlers.accounts({"step": step, "detector": detector, "time": time}, Context())
+
+
+def swept(table: Table, account: str, region: str, *, ago: timedelta, error: str | None = None) -> None:
+    sweep = Sweep(detector=DETECTOR, account=account, region=region, mode=Mode.DRY_RUN, error=error)
+    Latest(table).remember(sweep, NOW - ago)
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_run_lists_every_account_with_its_regions(table: Table, lists: RunLists) -> None:
+    answer = ask("list")
+
+    assert answer == {"bucket": BUCKET, "key": RUN.key, "accounts": 2}
+    assert lists.listed(DETECTOR, NOW) == (Listed(ONE, REGIONS), Listed(TWO, REGIONS))
+    assert lists.accounts(DETECTOR, NOW) == lists.listed(DETECTOR, NOW)
+    begun = NOW + timedelta(seconds=30)
+    assert Runs(table).last(DETECTOR) == replace(RUN, begun=begun)
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists: RunLists) -> None:
+    hours = {name: timedelta(hours=n) for name, n in (("lately", 19), ("yesterday", 20))}
+    swept(table, ONE, "eu-west-1", ago=hours["lately"])
+    swept(table, ONE, "us-east-1", ago=hours["yesterday"])
+    swept(table, TWO, "eu-west-1", ago=hours["lately"])
+    swept(table, TWO, "us-east-1", ago=hours["lately"], error="it broke off")
+
+    assert ask("list")["accounts"] == 2
+    assert lists.listed(DETECTOR, NOW) == (Listed(ONE, ("us-east-1",)), Listed(TWO, ("us-east-1",)))
+
+    swept(table, TWO, "us-east-1", ago=timedelta(hours=1))
+    assert ask("list")["accounts"] == 2, "the same run listed again is the same list"
+    assert ask("list", time="2026-10-06T03:00:01Z")["accounts"] == 1
+    assert lists.accounts(DETECTOR, NOW + timedelta(seconds=1)) == (
+        Listed(ONE, REGIONS),
+        Listed(TWO, REGIONS),
+    )
+
+
+def test_without_regions_each_one_that_has_sagemaker_is_listed(
+    settings: dict[str, Any], tmp_path: Path, lists: RunLists, session: boto3.Session
+) -> None:
+    deploy(tmp_path, settings | {"regions": []})
+    ask("list")
+
+    (one, two) = lists.listed(DETECTOR, NOW)
+    assert one.regions == two.regions == tuple(session.get_available_regions("sagemaker"))
+    assert len(one.regions) > 20
+
+
+def test_accounts_of_the_organization_are_listed_or_nothing_is(
+    settings: dict[str, Any], tmp_path: Path, table: Table, lists: RunLists, box: Control
+) -> None:
+    made = Organization.made(box.url, ["data", "ml"])
+    everything = settings | {"accounts": [], "all_accounts": True, "id": made.id, "without": [ACCOUNT]}
+    deploy(tmp_path, everything)
+    assert ask("list")["accounts"] == 2
+    assert {one.account for one in lists.listed(DETECTOR, NOW)} == set(made.members)
+
+    box.fault("organizations", "ListAccounts", "deny")
+    with pytest.raises(NotListedError, match=r"name accounts = \[...\] in \[organization\]"):
+        ask("list", time="2026-10-06T03:00:10Z")
+    last = Runs(table).last(DETECTOR)
+    assert last is not None
+    assert last.time == NOW
+    with pytest.raises(ReadError):
+        lists.listed(DETECTOR, NOW + timedelta(seconds=10))
+
+
+@pytest.mark.usefixtures("settings")
+def test_what_left_no_result_could_not_be_read(table: Table) -> None:
+    swept(table, ONE, "eu-west-1", ago=timedelta(hours=30), error="long ago")
+    ask("list")
+    swept(table, ONE, "us-east-1", ago=-timedelta(seconds=5))
+    swept(table, TWO, "us-east-1", ago=timedelta(0))
+
+    with pytest.raises(RunFailedError, match=f"left no result of {ONE}/eu-west-1, {TWO}/eu-west-1$"):
+        ask("close")
+    latest = Latest(table)
+    errors = {
+        (account, region): _error(latest, account, region) for account in (ONE, TWO) for region in REGIONS
+    }
+    lost = "could not be read: the run ended without a result of it"
+    assert errors == {
+        (ONE, "eu-west-1"): lost,
+        (ONE, "us-east-1"): None,
+        (TWO, "eu-west-1"): lost,
+        (TWO, "us-east-1"): None,
+    }
+    last = Runs(table).last(DETECTOR)
+    assert last is not None
+    assert (last.unread, last.ended) == (2, NOW + timedelta(seconds=30))
+
+    swept(table, ONE, "eu-west-1", ago=-timedelta(seconds=20))
+    swept(table, TWO, "eu-west-1", ago=-timedelta(seconds=20))
+    assert ask("close") == {"unread": 0}
+    last = Runs(table).last(DETECTOR)
+    assert last is not None
+    assert last.unread == 0
+
+
+def _error(latest: Latest, account: str, region: str) -> str | None:
+    last = latest.sweep(DETECTOR, account, region)
+    assert last is not None
+    return last.error
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_run_without_a_list_is_not_ended(table: Table) -> None:
+    with pytest.raises(ReadError, match=RUN.key):
+        ask("close")
+    assert Runs(table).last(DETECTOR) is None
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"step": "list", "detector": DETECTOR},
+        {"step": "sweep", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z"},
+        {"step": "list", "detector": "../bill", "time": "2026-10-06T03:00:00Z"},
+        {"step": "list", "detector": DETECTOR, "time": "2026-10-06T04:00:00Z"},
+        {"step": "list", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z", "account": ONE},
+    ],
+)
+def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
+    with pytest.raises(MalformedEventError):
+        handlers.accounts(event, Context())

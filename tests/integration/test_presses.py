@@ -141,7 +141,7 @@ def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment
     (before,), (asked,) = warned.table()["finding"], warned.table()["request"]
     assert (asked["what"], asked["key"], asked["at"]) == ("due", before["key"], "2026-10-06T03:00:30Z")
     assert warned.box.invocations()[1:] == [
-        {"function": "ml-janitor-idle-endpoints", "event": {"regions": [REGION]}}
+        {"function": "ml-janitor-idle-endpoints", "event": {"account": ACCOUNT, "regions": [REGION]}}
     ]
     assert said(only(warned)) == (
         f"*Do it now*, said Dina Okafor on {PRESSED}. It is looked at once more, and deleted in the next "

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.pace import Pace
+from ml_janitor.aws.pace import Pace, Share
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
 from ml_janitor.core.signals import Value
@@ -45,7 +45,7 @@ def clock(box: Control, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def aws(session: boto3.Session, clock: Clock) -> Iterator[Aws]:
-    pace = Pace(clock=clock.now, sleep=clock.sleep, sharers={"ListTrainingJobs": 2})
+    pace = Pace(clock=clock.now, sleep=clock.sleep, shares={"sagemaker:ListTrainingJobs": Share(0, 2)})
     with ThreadPoolExecutor(1) as pool:
         prices = Prices(lambda: session.client("pricing"))
         yield Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, pace=pace, attempts=4)

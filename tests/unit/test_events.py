@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lambdas import EVENTS, event
-from ml_janitor.config.events import SKEW, STALE, MalformedEventError, SweepEvent, read
+from ml_janitor.config.events import LONGEST_RUN, SKEW, STALE, MalformedEventError, SweepEvent, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
@@ -106,7 +108,76 @@ def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) 
     assert at(**asked).within(("us-east-1", "us-west-2")) == where  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("forged", ["account", "accounts", "role", "external_id"])
-def test_an_event_cannot_send_a_function_into_another_account(forged: str) -> None:
+@pytest.mark.parametrize("forged", ["accounts", "role", "external_id"])
+def test_an_event_names_no_credentials(forged: str) -> None:
     with pytest.raises(MalformedEventError, match=forged):
         read({forged: "210987654321"}, SweepEvent, NOW)
+
+
+@pytest.mark.parametrize("account", ["", "21098765432", "2109876543210", "२१०९८७६५४३२१", "*", 210987654321])
+def test_an_account_is_twelve_digits(account: object) -> None:
+    with pytest.raises(MalformedEventError, match="account"):
+        read({"account": account}, SweepEvent, NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "account"),
+    [
+        ({}, ""),
+        ({"account": "210987654321"}, "210987654321"),
+        ({"resource": ENDPOINT}, "123456789012"),
+        ({"resource": ENDPOINT, "account": "123456789012"}, "123456789012"),
+        ({"resource": "arn:aws:s3:::models/a.pt", "account": "210987654321"}, "210987654321"),
+    ],
+)
+def test_whose_account_an_event_is_about(asked: dict[str, object], account: str) -> None:
+    assert at(**asked).looks_at == account  # type: ignore[arg-type]
+
+
+def test_a_resource_of_another_account_than_the_event_says_is_refused() -> None:
+    with pytest.raises(MalformedEventError, match="it is in account 123456789012, not in 210987654321"):
+        at(account="210987654321", resource=ENDPOINT)
+
+
+MINUTES = st.integers(min_value=0, max_value=3 * 24 * 60).map(lambda each: timedelta(minutes=each))
+
+
+@given(waited=MINUTES, ran_for=MINUTES)
+def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_time(
+    waited: timedelta, ran_for: timedelta
+) -> None:
+    """An account whose turn comes after hours is acted on, one whose event lay about for an hour is not."""
+    scheduled, real_now = NOW, NOW + waited + ran_for
+    times = {"time": scheduled.isoformat(), "account": "210987654321"}
+    asked = read({**times, "started": (scheduled + waited).isoformat()}, SweepEvent, real_now)
+    again = read({**times, "started": real_now.isoformat()}, SweepEvent, real_now)
+
+    assert (asked.time, asked.begun) == (scheduled, scheduled + waited)
+    assert asked.identity("a") == again.identity("b")
+    old = ran_for > STALE or waited > LONGEST_RUN
+    assert bool(asked.harmless(real_now, ())) == old
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"started": NOW.isoformat()}, "started: it needs the time of its run"),
+        (
+            {"time": NOW.isoformat(), "started": (NOW - SKEW - timedelta(seconds=1)).isoformat()},
+            "started: it needs the time of its run, which is not after it",
+        ),
+        (
+            {"time": NOW.isoformat(), "started": (NOW + SKEW + timedelta(seconds=1)).isoformat()},
+            "started: 2026-10-06T03:05:01Z is yet to come",
+        ),
+    ],
+)
+def test_a_start_belongs_to_a_run_and_is_not_to_come(event: dict[str, object], why: str) -> None:
+    with pytest.raises(MalformedEventError, match=why):
+        read(event, SweepEvent, NOW)
+
+
+def test_each_account_of_a_run_is_an_event_of_its_own() -> None:
+    accounts = [at(account=each).identity("1") for each in ("210987654321", "109876543210")]
+
+    assert len({*accounts, at().identity("1")}) == 3

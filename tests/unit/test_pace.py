@@ -5,62 +5,183 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.aws.pace import FIRST, MOST, RATES, SHARE, Pace
+from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
+from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
+from ml_janitor.config.settings import Settings
+from ml_janitor.scheduled.invocation import BILL, LONGEST_RUN, calling, shares
 
 EAST, WEST = "us-east-1", "us-west-2"
-LIST = "ListTrainingJobs"
+LIST = "sagemaker:ListTrainingJobs"
+DESCRIBE = "sagemaker:DescribeEndpoint"
+FIVE_O_CLOCK = 1_780_000_000 // 86400 * 86400 + 5 * 3600.0
+BILLED = {"bill": {"enabled": True}}
 
 
 @dataclass
 class Seconds:
     """Seconds that pass when somebody sleeps."""
 
-    now: float = 100.0
+    now: float = FIVE_O_CLOCK
     slept: list[float] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
 
 
-def paced(seconds: Seconds, **sharers: int) -> Pace:
-    return Pace(clock=lambda: seconds.now, sleep=seconds.sleep, sharers=sharers)
+def paced(seconds: Seconds, **shares: Share) -> Pace:
+    turns = {f"sagemaker:{name}": share for name, share in shares.items()}
+    return Pace(clock=seconds.clock, sleep=seconds.sleep, shares=turns)
 
 
 @given(
     pauses=st.lists(st.floats(0, 3), min_size=2, max_size=40),
-    operation=st.sampled_from(sorted(RATES)),
+    action=st.sampled_from([*sorted(RATES), DESCRIBE]),
     sharers=st.integers(1, 4),
 )
-def test_all_functions_together_never_exceed_their_share(
-    pauses: list[float], operation: str, sharers: int
-) -> None:
-    seconds = Seconds()
-    pace, made = paced(seconds, **{operation: sharers}), []
+def test_a_function_never_exceeds_its_share(pauses: list[float], action: str, sharers: int) -> None:
+    seconds, made = Seconds(), []
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={action: Share(sharers - 1, sharers)})
 
     for pause in pauses:
         seconds.now += pause
-        pace.wait(EAST, operation)
+        pace.wait(EAST, action)
         made.append(seconds.now)
 
-    least = sharers / (RATES[operation] * SHARE)
-    assert all(later - earlier >= least - 1e-6 for earlier, later in pairwise(made))
+    least = sharers / allowed(action)
+    assert all(later - earlier >= least - 1e-5 for earlier, later in pairwise(made))
 
 
-def test_what_has_no_known_rate_waits_for_nothing_until_it_is_throttled() -> None:
+@dataclass
+class Bucket:
+    """AWS's: it holds one second's requests, and is refilled steadily."""
+
+    rate: float
+    filled: float = float("-inf")
+
+    def refuses(self, at: float) -> bool:
+        """Whether a request at that time is one too many. It is full where no request came before."""
+        empty = max(self.filled, at - 1) + 1 / self.rate
+        if empty > at + 1e-5:
+            return True
+        self.filled = empty
+        return False
+
+
+def at_once(which: str, action: str, length: float) -> list[list[float]]:
+    """When each function calls *action*, if all begin within a second and call as often as they may."""
+    made: list[list[float]] = []
+    for number, (name, actions) in enumerate(calling(SETTINGS[which]).items()):
+        if action not in actions:
+            continue
+        seconds = Seconds(now=FIVE_O_CLOCK + number * 0.037)
+        pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=TURNS[which][name])
+        made.append([])
+        while seconds.now < FIVE_O_CLOCK + length:
+            pace.wait(EAST, action)
+            made[-1].append(seconds.now)
+    return made
+
+
+def same_schedule() -> Settings:
+    """Settings that start every function at the same minute."""
+    schedule = "cron(0 5 * * ? *)"
+    given = {each.name: {"schedule": schedule} for each in Settings.parse({}).enabled()}
+    return Settings.parse({"bill": {"enabled": True, "schedule": schedule}, "detectors": given})
+
+
+SETTINGS = {"usual": Settings.parse(BILLED), "same schedule": same_schedule()}
+TURNS = {
+    which: {name: shares(settings, name) for name in calling(settings)}
+    for which, settings in SETTINGS.items()
+}
+PACED = sorted(one for one in set().union(*calling(SETTINGS["usual"]).values()) if not one.startswith("s3:"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "action"),
+    [*(("usual", action) for action in sorted(RATES)), *(("same schedule", action) for action in PACED)],
+)
+def test_all_functions_at_once_and_a_client_with_the_other_half_are_never_refused(
+    settings: str, action: str
+) -> None:
+    rate = RATES.get(action, 2 * UNKNOWN)
+    length = max(20.0, 120 / rate)
+    functions = at_once(settings, action, length)
+    other = [FIVE_O_CLOCK + 0.011 + turn * 2 / rate for turn in range(int(length * rate / 2))]
+
+    bucket = Bucket(rate)
+    assert not any(bucket.refuses(at) for at in sorted(sum(functions, other)))
+    assert sum(map(len, functions)) > 0.9 * length * rate / 2
+    turns = [len(one) for one in functions]
+    assert min(turns) > 0.9 * max(turns) - 1
+
+
+@pytest.mark.parametrize("action", PACED)
+def test_functions_that_run_together_by_their_schedules_share_what_nobody_publishes(action: str) -> None:
+    settings = SETTINGS["usual"]
+    runs = {one.name: settings.schedule(type(one)) for one in settings.enabled()} | {
+        BILL: settings.bill.schedule
+    }
+    callers = {
+        name: (TURNS["usual"][name].get(action, Share()).of, every_minute(schedule))
+        for name, schedule in runs.items()
+        if action in calling(settings).get(name, ())
+    }
+    for minute in set().union(*(starts for _, starts in callers.values())):
+        last = {(minute - before) % (WEEK // MINUTE) for before in range(LONGEST_RUN // MINUTE)}
+        assert sum(1 / of for of, starts in callers.values() if starts & last) <= 1 + 1e-9
+
+
+def every_minute(schedule: str) -> set[int]:
+    """When it may start, in minutes of a week; an hourly one at any."""
+    return minutes_of_week(schedule) if schedule.startswith("cron(") else set(range(WEEK // MINUTE))
+
+
+def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> None:
+    organization = {
+        "id": "o-a1b2c3d4e5",
+        "janitor_account": "123456789012",
+        "accounts": ["210987654321"],
+        "callers": ["arn:aws:iam::123456789012:role/x"],
+    }
+    of_one = shares(Settings.parse({}), "unused-serving-resources")
+    of_many = shares(
+        Settings.parse({"organization": organization | {"external_id": "ml-janitor-7f3a"}}),
+        "unused-serving-resources",
+    )
+    assert DESCRIBE not in of_one
+    assert of_many[DESCRIBE].of > 2
+
+
+def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:
+    seconds = Seconds()
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={"s3:ListObjectsV2": Share(1, 4)})
+
+    for _ in range(50):
+        pace.wait(EAST, "s3:ListObjectsV2")
+    assert seconds.slept == []
+
+    pace.answered(EAST, "s3:ListObjectsV2", throttled=True)
+    pace.wait(EAST, "s3:ListObjectsV2")
+    assert sum(seconds.slept) == FIRST
+
+
+def test_what_has_no_published_rate_is_called_five_times_a_second() -> None:
     seconds = Seconds()
     pace = paced(seconds)
 
-    for _ in range(50):
-        pace.wait(EAST, "DescribeTrainingJob")
-    assert seconds.slept == []
+    for _ in range(51):
+        pace.wait(EAST, DESCRIBE)
 
-    pace.answered(EAST, "DescribeTrainingJob", throttled=True)
-    pace.wait(EAST, "DescribeTrainingJob")
-    assert sum(seconds.slept) == FIRST
+    assert seconds.now - FIVE_O_CLOCK == pytest.approx(10)
 
 
 def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten_it_again() -> None:
@@ -103,17 +224,17 @@ def test_regions_and_operations_have_paces_of_their_own() -> None:
     pace = paced(seconds)
 
     for region in (EAST, WEST):
-        for operation in (LIST, "ListProcessingJobs"):
-            pace.wait(region, operation)
+        for action in (LIST, "sagemaker:ListProcessingJobs"):
+            pace.wait(region, action)
 
     assert seconds.slept == []
 
 
 def test_a_run_without_time_waits_no_longer() -> None:
     seconds = Seconds()
-    pace = paced(seconds, **{LIST: 60})
+    pace = paced(seconds, ListTrainingJobs=Share(0, 60))
     pace.wait(EAST, LIST)
 
-    pace.wait(EAST, LIST, going=lambda: seconds.now < 103)
+    pace.wait(EAST, LIST, going=lambda: seconds.now < FIVE_O_CLOCK + 3)
 
-    assert seconds.now == 103
+    assert seconds.now == FIVE_O_CLOCK + 3

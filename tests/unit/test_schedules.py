@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ml_janitor.config.schedules import overdue_after, period, runs_within, unusable
+from ml_janitor.config.schedules import MINUTE, meet, overdue_after, period, runs_within, unusable
 from ml_janitor.detectors import DETECTORS
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -141,3 +141,16 @@ def test_a_rate_that_never_ran_is_not_known_to_run() -> None:
     now = datetime(2026, 10, 6, tzinfo=UTC)
 
     assert not runs_within("rate(1 hour)", 6 * HOUR, now=now, time_zone="UTC", last=None)
+
+
+def test_schedules_meet_while_a_run_may_last() -> None:
+    monday, later = "cron(50 23 ? * MON *)", "cron(4 0 ? * TUE *)"
+    assert meet(monday, later, 15 * MINUTE)
+    assert not meet(monday, later, 14 * MINUTE)
+    assert meet(later, monday, 15 * MINUTE)
+    assert not meet(monday, "cron(4 0 ? * MON *)", 15 * MINUTE)
+    assert meet("cron(50 23 ? * SAT *)", "cron(0 0 ? * SUN *)", 15 * MINUTE)
+    assert meet("cron(0 5 1 * ? *)", "cron(0 5 ? * WED *)", MINUTE)
+    assert meet("cron(0 5 ? * 3#1 *)", "cron(0 5 ? * WED *)", MINUTE)
+    assert meet("rate(1 hour)", monday, MINUTE)
+    assert not meet("cron(0 5 * * ? *)", "cron(0 6 * * ? *)", HOUR)

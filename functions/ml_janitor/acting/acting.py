@@ -53,6 +53,7 @@ class Acting:
     and the messages made from it. *wait* lets some time pass for what waits for AWS; without it the next run
     resumes that. *within* is `undo_days`, and *undoable* says of a
     detector whether the deployment may still undo its actions. *actors* are all detectors that can act.
+    *together* is whether one night's limit holds over all accounts of an organization.
     """
 
     ledger: Ledger
@@ -65,6 +66,7 @@ class Acting:
     revert: Callable[[Action], None]
     words: Callable[[Cause | UnreachableUndos], str]
     max_actions_per_night: int
+    together: bool = False
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     undoable: Callable[[str], bool] = lambda _: True
@@ -181,6 +183,7 @@ class _Work:
             now,
             per_sweep=self.arming.max_actions,
             per_night=acting.max_actions_per_night,
+            together=acting.together,
         )
         self.postponement = Postponement(sweep, entries, self.arming)
         self.machine = ActionMachine(

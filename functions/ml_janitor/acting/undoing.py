@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import describe
+from ml_janitor.aws.organization import not_read
 from ml_janitor.core.cause import Why
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named
@@ -214,19 +215,19 @@ class UndoRun:
     """
     One invocation of the undo function, and what it needs from outside.
 
-    *left* is how long it may still take, *opened* opens regions of its *account*, *tell* updates the
-    action's message, and *count_refused* counts a refused record of a detector. *by_hand* says that an
-    action is undone by a person's command only, if it is.
+    *left* is how long it may still take, *opened* opens a region of an account, which is *home*, where the
+    function is, or one of its organization. *tell* updates the message of an action, *count_refused* counts a
+    refused record of a detector, and *by_hand* says of an action if it is undone by a person only.
     """
 
     settings: Settings
-    account: str
+    home: str
     undoing: Undoing
     leases: Leases
     clock: Callable[[], datetime]
     left: Callable[[], timedelta]
     sleep: Callable[[float], None]
-    opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
+    opened: Callable[[str, str], AbstractContextManager[list[Aws]]]
     tell: Callable[[Action], None]
     count_refused: Callable[[str], None]
     by_hand: Callable[[Detector[Any], Action], Cause | None]
@@ -240,8 +241,9 @@ class UndoRun:
         sweep that may work on it does not end in time: both can be tried again.
         """
         undoable = {one.name: one for one in self.settings.undoable(self.clock().date())}
-        if asked.account not in {None, self.account}:
-            return self._answer(asked, why=f"account {asked.account} is not this one")
+        account = asked.account or self.home
+        if account != self.home and not self.settings.organization.used:
+            return self._answer(asked, why=f"account {account} is not this one")
         if asked.detector not in undoable:
             days = self.settings.janitor.undo_days
             return self._answer(
@@ -249,7 +251,7 @@ class UndoRun:
             )
         with self.leased(asked, holder=holder):
             try:
-                action = self.undoing.find(asked.detector, self.account, asked.region, asked.finding)
+                action = self.undoing.find(asked.detector, account, asked.region, asked.finding)
             except CannotUndoError as nothing:
                 return self._answer(asked, why=str(nothing))
             if asked.again and action.stage is not Stage.UNDOING:
@@ -259,7 +261,7 @@ class UndoRun:
                 self._check_allowed(detector, action)
                 if asked.request and not asked.again:  # a press, which may not write this itself
                     action = self.undoing.actions.request_undo(action, asked.by, self.clock())
-                with self.opened((asked.region,)) as (aws,):
+                with self._entered(action, account, asked.region) as aws:
                     self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
             except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:
                 if isinstance(nothing, RecordRefusedError):
@@ -268,6 +270,18 @@ class UndoRun:
             finally:
                 self.tell(action)
         return self._answer(asked)
+
+    @contextmanager
+    def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
+        """*region* of *account*. Raises CannotUndoError if it cannot be entered, which is then remembered."""
+        with ExitStack() as stack:
+            try:
+                (aws,) = stack.enter_context(self.opened(account, region))
+            except Exception as error:
+                why = f"account {account} {not_read(error)}"
+                self.undoing.actions.refused(action, why)
+                raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
+            yield aws
 
     def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
         """Raise ByHandError if this function may not undo *action*, which is then remembered."""
@@ -283,7 +297,7 @@ class UndoRun:
 
         A sweep in progress is waited for, as long as enough time is left for the undo.
         """
-        where = (asked.detector, self.account, asked.region)
+        where = (asked.detector, asked.account or self.home, asked.region)
         reserve = min(RESERVE, self.left() / 3)
         while True:
             now = self.clock()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from ml_janitor.aws.boto_client import THREADS, make_client
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
 
@@ -40,14 +40,18 @@ def opened(
     attempts: int,
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
+    prices_from: boto3.Session | None = None,
 ) -> Iterator[list[Aws]]:
-    """One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false."""
-    accounts: list[Aws] = []
-    prices = Prices(lambda: accounts[0].pricing)
+    """
+    One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
+
+    Prices are asked for with *session*, unless they are to come from another.
+    """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
-        accounts += [
-            Aws(
-                session,
+
+        def within(own: boto3.Session, region: str, prices: Prices) -> Aws:
+            return Aws(
+                own,
                 region=region,
                 account=account,
                 prices=prices,
@@ -56,6 +60,8 @@ def opened(
                 has_time=has_time,
                 pace=pace,
             )
-            for region in regions
-        ]
+
+        prices = Prices(lambda: asking.pricing)
+        accounts = [within(session, region, prices) for region in regions]
+        asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
         yield accounts

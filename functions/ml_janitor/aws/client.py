@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +34,12 @@ DEFAULT_ATTEMPTS = 8
 PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
 
+PREFIXES: Mapping[str, str] = {
+    "emr": "elasticmapreduce",
+    "resourcegroupstaggingapi": "tag",
+    "s3control": "s3",
+}
+"""How IAM's actions, and so permissions, begin, where not with the service's name in boto3."""
 
 READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
 """The operations that change nothing, by the verbs in AWS's names."""
@@ -127,8 +133,9 @@ class Aws:
                 if (pace := self._pace) is not None:
                     # with every retry, and before a request is signed: signatures expire after five minutes
                     created = f"request-created.{client.meta.service_model.service_id.hyphenize()}"
-                    events.register_first(created, partial(self._wait, pace, key[1]))
-                    events.register("needs-retry", partial(_learn, pace, key[1]))
+                    prefix = PREFIXES.get(service, service)
+                    events.register_first(created, partial(self._wait, pace, key[1], prefix))
+                    events.register("needs-retry", partial(_learn, pace, key[1], prefix))
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
@@ -139,8 +146,8 @@ class Aws:
         """Whether lack of time caused *error*, which a reader may have reworded."""
         return self.ran_out or isinstance(error, OutOfTimeError)
 
-    def _wait(self, pace: Pace, region: str, operation_name: str, **_: object) -> None:
-        pace.wait(region, operation_name, self._has_time)
+    def _wait(self, pace: Pace, region: str, prefix: str, operation_name: str, **_: object) -> None:
+        pace.wait(region, f"{prefix}:{operation_name}", self._has_time)
 
     def _refuse_when_late(self, **_: object) -> None:
         if not self._has_time():
@@ -206,6 +213,7 @@ class Aws:
 def _learn(
     pace: Pace,
     region: str,
+    prefix: str,
     operation: OperationModel,
     response: tuple[Any, dict[str, Any]] | None,
     **_: object,
@@ -213,4 +221,4 @@ def _learn(
     """Have the *pace* of an operation follow its answers; None lets botocore decide whether to retry."""
     if response is not None:
         code = response[1].get("Error", {}).get("Code")
-        pace.answered(region, operation.name, throttled=code in THROTTLED)
+        pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLED)

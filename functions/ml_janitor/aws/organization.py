@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import ReadError, failure, refused_as
+from ml_janitor.aws.answers import ReadError, describe, failure, refused_as
 
 if TYPE_CHECKING:
     import boto3
@@ -16,7 +16,17 @@ ACTIVE = "ACTIVE"
 SESSION = "ml-janitor"
 """What the janitor's sessions are called in CloudTrail."""
 
+NOT_TAKEN_ON = (
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
+)
+"""What AWS refuses alike: its own words name each role, and none of these reasons."""
+
+SEE = "`janitor doctor --organization` says what mends it"
+
 ENABLED = {"opt-in-not-required", "opted-in"}
+
+ALWAYS_ENABLED = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
 
 
 class NotListedError(ReadError):
@@ -27,7 +37,8 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> li
     """
     The active accounts of the organization, or those in *units* and below; not those in *without*.
 
-    Raises NotListedError. A listing that broke off is no listing: an account left out would look clean.
+    Raises NotListedError, also if none is left. A listing that broke off is no listing: an account left out
+    would look clean.
     """
     try:
         if units:
@@ -39,7 +50,11 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> li
             raise
         needed = LIST_UNITS if units else LIST_ALL
         raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
-    return [account for account in dict.fromkeys(found) if account not in without]
+    left = [account for account in dict.fromkeys(found) if account not in without]
+    if not left:
+        named = "units" if units else "all_accounts"
+        raise NotListedError(f"no active account is left to look at: {named} less without is empty")
+    return left
 
 
 def _below(client: Any, unit: str) -> list[str]:
@@ -102,3 +117,10 @@ def member_session(sts: Any, session: boto3.Session, role: str, external_id: str
         region_name=session.region_name,
         botocore_session=core,
     )
+
+
+def not_read(error: Exception) -> str:
+    """The error of a sweep that was not begun; of a refused permission, also what says more."""
+    denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
+    closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
+    return f"could not be read: {NOT_TAKEN_ON if closed else describe(error)}{f'; {SEE}' if denied else ''}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
@@ -91,6 +92,36 @@ def week(schedule: str, time_zone: str) -> list[datetime]:
     days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, range(1, 8))
     sunday = SUNDAY.replace(tzinfo=ZoneInfo(time_zone))
     return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
+
+
+def meet(one: str, other: str, span: timedelta) -> bool:
+    """
+    Whether runs of two schedules in one time zone may be under way together, if each takes up to *span*.
+
+    A rate runs at nobody knows which minute. Of a cron this reads minutes, hours and days of the week; it may
+    run on every day where it names others, or what cannot be read.
+    """
+    if not (one.startswith("cron(") and other.startswith("cron(")):
+        return True
+    length, runs = int(span / MINUTE), minutes_of_week(other)
+    return any(
+        (at + by) % (WEEK // MINUTE) in runs
+        for at in minutes_of_week(one)
+        for by in range(1 - length, length)
+    )
+
+
+def minutes_of_week(cron: str) -> set[int]:
+    """The minutes from Sunday 0:00 on at which *cron* may run."""
+    minute, hour, _, _, day_of_week, _ = cron.removeprefix("cron(").removesuffix(")").split()
+    week = range(1, 8)
+    days = parsed("*" if day_of_week == "?" else day_of_week, week) or set(week)
+    return {
+        ((day - 1) * 24 + at) * 60 + past
+        for day in days
+        for at in parsed(hour, range(24))
+        for past in parsed(minute, range(60))
+    }
 
 
 def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int]:

@@ -36,6 +36,7 @@ from ml_janitor.config.values import (
     AllowedMetric,
     AllowedMode,
     AnomalyMonitor,
+    AtOnce,
     Budget,
     Count,
     Day,
@@ -166,7 +167,8 @@ class OrganizationSection(BaseModel):
 
     They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*; those in
     *without* are left out of the last two. *regions* are those to look at, every enabled one if empty. Each
-    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*.
+    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*. The
+    functions look at *at_once* accounts side by side.
     """
 
     model_config = STRICT
@@ -180,6 +182,7 @@ class OrganizationSection(BaseModel):
     all_accounts: bool = False
     without: list[Account] = []
     regions: list[Region] = []
+    at_once: AtOnce = 20
 
     @property
     def used(self) -> bool:

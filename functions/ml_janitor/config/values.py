@@ -177,6 +177,7 @@ SettlingDays = Annotated[int, _from_to(0, 14)]
 SpanDays = Annotated[int, _from_to(1, 180)]
 Place = Annotated[str, AfterValidator(_place)]
 Count = Annotated[int, Field(ge=0)]
+AtOnce = Annotated[int, _from_to(1, 1000)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 Schedule = Annotated[str, AfterValidator(_schedule)]
 

@@ -59,7 +59,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     """
 
     name = "serverless-candidates"
-    schedule = "cron(15 6 ? * MON *)"
+    schedule = "cron(15 5 ? * MON *)"
     kinds = (ENDPOINT.type,)
     asks_for = Change.REPLACE
     reads = (

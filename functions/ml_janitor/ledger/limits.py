@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ml_janitor.core.results import Sweep
 
 LIMIT = "limit"
+TOGETHER = "organization"
+"""Whose night it is where all accounts of an organization have one."""
 TAKEN = Attr("taken")
 KEEP = timedelta(days=7)
 NOON = timedelta(hours=12)
@@ -46,9 +48,13 @@ class Limits:
         """Whether *action* has one of *at_most* places in the sweep that *sweep* names."""
         return self._take(f"sweep#{sweep}", action, at_most=at_most, now=now)
 
-    def in_night(self, account: str, action: str, *, at_most: int, now: datetime) -> bool:
-        """Whether *action* has one of *at_most* places in the night of *now*, over all sweeps."""
-        return self._take(f"night#{account}#{self.night(now)}", action, at_most=at_most, now=now)
+    def in_night(self, whose: str, action: str, *, at_most: int, now: datetime) -> bool:
+        """
+        Whether *action* has one of *at_most* places in the night of *now*, over all sweeps of *whose* night.
+
+        That is an account's, or one that all accounts of an organization have together.
+        """
+        return self._take(f"night#{whose}#{self.night(now)}", action, at_most=at_most, now=now)
 
     def night(self, now: datetime) -> str:
         """The night that *now* is in, by the day on which it began: from noon to noon, local time."""
@@ -76,15 +82,23 @@ class Places:
     """
     The places that one sweep may still give out: *per_sweep*, and *per_night* over all sweeps.
 
+    A night is that of the sweep's account, or one of all accounts *together*.
     Once there is none, nothing more is looked at. *held* counts what each limit held back.
     """
 
     def __init__(
-        self, limits: Limits, sweep: Sweep, now: datetime, *, per_sweep: int, per_night: int
+        self,
+        limits: Limits,
+        sweep: Sweep,
+        now: datetime,
+        *,
+        per_sweep: int,
+        per_night: int,
+        together: bool = False,
     ) -> None:
         self._limits = limits
         self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
-        self._detector, self._account = sweep.detector, str(sweep.account)
+        self._detector, self._whose = sweep.detector, TOGETHER if together else str(sweep.account)
         self._per_sweep, self._per_night = per_sweep, per_night
         self._full: Cause | None = None
         self.held: Counter[Cause] = Counter()
@@ -103,7 +117,7 @@ class Places:
         if not self._limits.in_sweep(self._name, action, at_most=self._per_sweep, now=now):
             raise self._none_left(cause(Why.MAX_ACTIONS, self._per_sweep))
         of_detector = f"{self._detector} {action}"
-        if not self._limits.in_night(self._account, of_detector, at_most=self._per_night, now=now):
+        if not self._limits.in_night(self._whose, of_detector, at_most=self._per_night, now=now):
             raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._per_night))
 
     def close(self, why: Cause) -> None:

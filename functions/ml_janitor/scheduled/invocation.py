@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
-from ml_janitor.aws.pace import Pace
-from ml_janitor.config.events import Context
+from ml_janitor.aws.organization import enabled_regions, member_session
+from ml_janitor.aws.pace import RATES, Pace, Share
+from ml_janitor.config.events import Context, MalformedEventError
+from ml_janitor.config.member_roles import role_arn
+from ml_janitor.config.schedules import meet
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.macs import KmsMacs, NoKey
+from ml_janitor.ledger.runs import RunLists, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled.places import Place, place_here, place_listed
 from ml_janitor.slack.announcements import Announcer
 
 if TYPE_CHECKING:
+    from ml_janitor.config.events import SweepEvent
     from ml_janitor.engine.detector import Detector
     from ml_janitor.slack.sender import Sender, Time
 
@@ -39,6 +44,15 @@ What a run keeps of its time for the report, the ledger and Slack; a quarter of 
 A call that began just before then may still take a connection, an answer and a pause before its
 next try, about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
 """
+
+BILL = "bill"
+"""The function that reads the bill, whose environment names no detector."""
+
+LONGEST_RUN = timedelta(minutes=15)
+"""Lambda's longest time for one invocation."""
+
+MAP_RUN = timedelta(hours=1) + LONGEST_RUN
+"""From a detector's schedule until the last account of an organization was looked at: docs/scale.md."""
 
 AFTER_SLACK = timedelta(seconds=5)
 """What Slack leaves of the time, so that the run can end by itself; a tenth of it, if that is less."""
@@ -86,6 +100,14 @@ class Environment:
             raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
 
 
+class Entered(NamedTuple):
+    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
+
+    session: boto3.Session
+    place: Place
+    off: Place
+
+
 class Invocation:
     """
     One invocation with its *environment* and *context*.
@@ -115,13 +137,17 @@ class Invocation:
         return timedelta(milliseconds=self.context.get_remaining_time_in_millis())
 
     @property
-    def account(self) -> str:
+    def home(self) -> str:
         """The account that the function runs in, from its own ARN: no call needed."""
         return str(self.context.invoked_function_arn.split(":")[4])
 
     @property
+    def _partition(self) -> str:
+        return str(self.context.invoked_function_arn.split(":")[1])
+
+    @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that the deployment looks at."""
+        """The regions that the deployment looks at, in its own account."""
         return tuple(self.settings.janitor.regions) or (self.environment.region,)
 
     @property
@@ -203,32 +229,107 @@ class Invocation:
 
         hand_over(self.client("lambda"), function, event)
 
-    def opened(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
-        """The account in *regions*, read only as long as enough time is kept for what comes after."""
+    def place(self, asked: SweepEvent) -> Place:
+        """
+        Where *asked* has this function look.
+
+        In an organization, what the run listed counts: of an event without a time, which is a press or by
+        hand, all accounts of the latest run. Raises MalformedEventError for any other place, and ReadError
+        where there is no list.
+        """
+        if not self.settings.organization.used:
+            return place_here(asked, home=self.home, regions=self.regions)
+        name, lists = self.detector.name, RunLists(self.client("s3"), self.environment.bucket)
+        if asked.time is not None:
+            return place_listed(asked, lists.listed(name, asked.time), home=self.home)
+        if (last := Runs(self.table).last(name)) is None:
+            raise MalformedEventError(
+                f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
+                "looked at, and there was none"
+            )
+        return place_listed(asked, lists.accounts(name, last.time), home=self.home)
+
+    def entered(self, place: Place, role: str) -> Entered:
+        """
+        *place* with a session for it: in an organization, one of *role* there, in what it has enabled.
+
+        Raises what AWS answers, and ReadError for credentials of another account: nothing is read with them.
+        """
+        section = self.settings.organization
+        if not section.used:
+            return self._here(place)
+        arn = role_arn(self.settings, role, account=place.account, partition=self._partition)
+        session = member_session(self.client("sts"), self._session, arn, section.external_id)
+        ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
+        enabled = enabled_regions(ec2)
+        return Entered(
+            session,
+            place._replace(regions=tuple(one for one in place.regions if one in enabled)),
+            place._replace(regions=tuple(one for one in place.regions if one not in enabled)),
+        )
+
+    def opened(self, inside: Entered) -> AbstractContextManager[list[Aws]]:
+        """The regions of a place, read only as long as enough time is kept for what comes after."""
         reserve = min(RESERVE, self.left / 4)
         return opened(
-            self._session,
-            account=self.account,
-            regions=regions,
+            inside.session,
+            account=inside.place.account,
+            regions=inside.place.regions,
             attempts=DEFAULT_ATTEMPTS,
             has_time=lambda: self.left > reserve,
-            pace=None if self.environment.still else pace(self.settings, self.seconds),
+            pace=None if self.environment.still else self._pace(),
+            prices_from=None if inside.session is self._session else self._session,
         )
+
+    def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
+        """The function's own account in *regions*, with its own credentials."""
+        return self.opened(self._here(Place(self.home, regions)))
+
+    def _here(self, place: Place) -> Entered:
+        return Entered(self._session, place, place._replace(regions=()))
+
+    def _pace(self) -> Pace:
+        turns = shares(self.settings, self.environment.detector or BILL)
+        return Pace(clock=lambda: self.clock().timestamp(), sleep=self.seconds.sleep, shares=turns)
 
     def client(self, service: ServiceName, region: str = "") -> Any:
         """A client for *service*, in the function's own region if no other is given."""
         return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
 
 
-def pace(settings: Settings, seconds: Time) -> Pace:
-    """The pace of a run: every function that lists jobs of a kind keeps to its part of the rate."""
-    listings = Counter(
-        action.partition(":")[2]
-        for detector in settings.enabled()
-        for action in {grant.action for grant in detector.reads}
-        if action.startswith("sagemaker:List")
-    )
-    return Pace(clock=seconds.clock, sleep=seconds.sleep, sharers=listings)
+def shares(settings: Settings, name: str) -> dict[str, Share]:
+    """
+    The turns of the function *name* (a detector's, or `BILL`), by operation: every deployment of the same
+    settings divides them alike.
+
+    A rate that AWS is known to enforce is divided among all functions that call the operation, whenever they
+    run. `UNKNOWN` is divided among those whose schedules let them run together: divided among all, it would
+    not last for a thousand endpoints in Lambda's time.
+    """
+    calls = calling(settings)
+    schedules = {one.name: settings.schedule(type(one)) for one in settings.enabled()}
+    schedules[BILL] = settings.bill.schedule
+    span = MAP_RUN if settings.organization.used else LONGEST_RUN
+    own = schedules.get(name)
+    together = {one for one in calls if own is None or one == name or meet(own, schedules[one], span)}
+    found = {}
+    for action in sorted(calls.get(name) or set().union(*calls.values())):
+        among = calls if action in RATES else together
+        callers = [one for one, actions in calls.items() if one in among and action in actions]
+        if len(callers) > 1:
+            found[action] = Share(callers.index(name) if name in callers else 0, len(callers))
+    return found
+
+
+def calling(settings: Settings) -> dict[str, set[str]]:
+    """The operations that each function calls of what is not the janitor's own, by its name."""
+    armed = {one.name for one in settings.armed()}
+    grants = {one.name: (*one.reads, *(one.acts if one.name in armed else ())) for one in settings.enabled()}
+    if settings.bill.enabled:
+        from ml_janitor.scheduled.bill_run import bill_reads
+
+        grants[BILL] = bill_reads(settings.bill)
+    return {name: {one.action for one in given if not one.implied} for name, given in grants.items()}
 
 
 def _names(text: str) -> Mapping[str, str]:

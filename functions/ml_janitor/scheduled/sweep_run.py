@@ -10,11 +10,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.after_sweep import Cleaning, Known, sparing_undos
+from ml_janitor.aws.organization import not_read
 from ml_janitor.core.counting import named
-from ml_janitor.core.model import Change
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.failures import Failures
+from ml_janitor.engine.failures import Failures, RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, sweep_one
 from ml_janitor.ledger.entries import Recorded
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.leases import Leases
     from ml_janitor.report.archive import Archive
+    from ml_janitor.scheduled.places import Place
 
 
 class Tell(Protocol):
@@ -93,14 +95,21 @@ class Runner:
     dry: bool = False
 
     def sweep(
-        self, detector: Detector[Any], accounts: Sequence[Aws], *, now: datetime, note: str = ""
+        self,
+        detector: Detector[Any],
+        accounts: Sequence[Aws],
+        *,
+        now: datetime,
+        note: str = "",
+        off: Place | None = None,
     ) -> Ran:
         """
         Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
-        A region that another run sweeps is waited for, once the others are done. Raises LeaseTakenError
-        if none became free; RunFailedError at the end, for a region that did not, an incomplete sweep, a
-        report or a ledger that could not be written, or a message that did not arrive.
+        Of what is *off* it is remembered that it is not enabled: its findings stay, for what is there is paid
+        for all the same. A region that another run sweeps is waited for, once the others are done. Raises
+        LeaseTakenError if none became free; RunFailedError at the end, for one that did not, an incomplete
+        sweep, a report or a ledger that could not be written, or a message that did not arrive.
         """
         failures = Failures(self.logger)
         queue = RegionQueue(
@@ -127,11 +136,27 @@ class Runner:
                     with failures.survived("Slack could not be told"):
                         for problem in self._told(one, failures, now=now, where=where, note=note):
                             failures.note(f"Slack: {problem}")
+        if off is not None:
+            with failures.survived("the ledger could not be written"):
+                for sweep in _unswept(detector, off):
+                    self.ledger.latest.remember(sweep, now, enabled=False)
         report = _report(known, accounts, now)
         telemetry.measure(detector.name, report.sweeps, seconds=seconds)
         failures.check(where)
         new = sum(one.recorded.first_seen(now) for one in known)
         return Ran(report=report, where=where, new=new, note=note)
+
+    def not_entered(
+        self, detector: Detector[Any], place: Place, error: Exception, *, now: datetime
+    ) -> RunFailedError:
+        """The *error* that kept it from *place*, remembered there: it never looks like one without waste."""
+        failures = Failures(self.logger)
+        why = not_read(error)
+        for sweep in _unswept(detector, place, error=why):
+            telemetry.summarise(self.logger, sweep, seconds=0, new=0, note="")
+            with failures.survived("the ledger could not be written"):
+                self.ledger.latest.remember(sweep, now)
+        return RunFailedError(f"account {place.account} {why}")
 
     def _swept(
         self,
@@ -251,3 +276,11 @@ def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> R
     """What all batches so far found."""
     account = accounts[0].account if accounts else None
     return Report(time=now, account=account, sweeps=tuple(one.sweep for one in known))
+
+
+def _unswept(detector: Detector[Any], place: Place, error: str | None = None) -> Iterator[Sweep]:
+    """A sweep of each region of *place* in which nothing was looked at."""
+    for region in place.regions:
+        yield Sweep(
+            detector=detector.name, account=place.account, region=region, mode=Mode.DRY_RUN, error=error
+        )

@@ -198,7 +198,7 @@ class PressWorker:
         self.requests.make_due(entry, by=str(person), now=self.clock())
         wording = self.messages.terms[entry.detector].wording
         answer = self._show(Button.NOW, entry, wording.hurried(str(person), press.pressed))
-        self.hand_over(self.functions[entry.detector], {"regions": [entry.region]})
+        self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})
         return answer
 
     def _undo(self, press: PressEvent, subject: Subject) -> Answer:

@@ -1,0 +1,74 @@
+"""Where an event has a function look: nowhere that was not listed, whoever wrote the event."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ml_janitor.config.events import MalformedEventError, SweepEvent, read
+from ml_janitor.ledger.runs import Listed
+from ml_janitor.scheduled.places import place_here, place_listed
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+HOME, MEMBER, STRANGER = "123456789012", "210987654321", "999999999999"
+EAST, WEST, NORTH = "us-east-1", "eu-west-1", "eu-north-1"
+LIST = (Listed(MEMBER, (EAST, WEST)), Listed(HOME, (EAST,)))
+ENDPOINT = f"arn:aws:sagemaker:{WEST}:{MEMBER}:endpoint/fraud"
+
+
+def asked(**given: object) -> SweepEvent:
+    return read(given, SweepEvent, NOW)
+
+
+@pytest.mark.parametrize(
+    ("event", "where"),
+    [
+        ({"account": MEMBER}, (MEMBER, (EAST, WEST))),
+        ({"account": MEMBER, "regions": [WEST]}, (MEMBER, (WEST,))),
+        ({"account": MEMBER, "regions": [WEST, WEST]}, (MEMBER, (WEST,))),
+        ({}, (HOME, (EAST,))),
+        ({"resource": ENDPOINT}, (MEMBER, (WEST,))),
+        ({"resource": "arn:aws:s3:::models/a.pt", "account": MEMBER}, (MEMBER, (EAST,))),
+    ],
+    ids=str,
+)
+def test_an_event_looks_where_its_run_listed(event: dict[str, object], where: tuple[object, ...]) -> None:
+    assert place_listed(asked(**event), LIST, home=HOME) == where
+
+
+@pytest.mark.parametrize(
+    ("event", "listed", "why"),
+    [
+        ({"account": STRANGER}, LIST, f"account: {STRANGER} is not in the list of its run$"),
+        ({"account": MEMBER}, (), f"account: {MEMBER} is not in the list of its run$"),
+        ({}, LIST[:1], f"account: {HOME} is not in the list of its run; give an account that is"),
+        (
+            {"account": MEMBER, "regions": [EAST, NORTH]},
+            LIST,
+            f"regions: {NORTH} of {MEMBER} not in the list of its run",
+        ),
+        ({"account": HOME, "regions": [WEST]}, LIST, f"regions: {WEST} of {HOME} not in"),
+        (
+            {"resource": f"arn:aws:sagemaker:{NORTH}:{MEMBER}:endpoint/fraud"},
+            LIST,
+            f"regions: {NORTH} of {MEMBER} not in",
+        ),
+        (
+            {"resource": f"arn:aws:sagemaker:{EAST}:{STRANGER}:endpoint/fraud"},
+            LIST,
+            f"account: {STRANGER} is not in",
+        ),
+    ],
+    ids=str,
+)
+def test_an_event_looks_nowhere_else(event: dict[str, object], listed: tuple[Listed, ...], why: str) -> None:
+    with pytest.raises(MalformedEventError, match=why):
+        place_listed(asked(**event), listed, home=HOME)
+
+
+def test_without_an_organization_a_function_is_for_its_own_account() -> None:
+    assert place_here(asked(), home=HOME, regions=(EAST, WEST)) == (HOME, (EAST, WEST))
+    assert place_here(asked(account=HOME, regions=[WEST]), home=HOME, regions=(EAST,)) == (HOME, (WEST,))
+    with pytest.raises(MalformedEventError, match=f"{MEMBER} is not {HOME}, where this function is, and jan"):
+        place_here(asked(account=MEMBER), home=HOME, regions=(EAST,))
