@@ -101,7 +101,7 @@ def listing(bucket: Bucket, ranges: list[KeyRange]) -> RangedListing:
 
 def read(bucket: Bucket, made: RangedListing, monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     monkeypatch.setattr(futures, "wait", bucket.wait)
-    return Counter((name, one["Key"]) for name, page in made.pages() for one in page)
+    return Counter((name, one["Key"]) for name, page in made.pages() for one in key_ranges.entries(page))
 
 
 same = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

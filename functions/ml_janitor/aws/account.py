@@ -15,6 +15,8 @@ from ml_janitor.aws.prices import Prices
 if TYPE_CHECKING:
     import boto3
 
+    from ml_janitor.aws.scratch import Scratch
+
 GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
 
@@ -41,6 +43,7 @@ def opened(
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
     prices_from: boto3.Session | None = None,
+    scratch: Scratch | None = None,
 ) -> Iterator[list[Aws]]:
     """
     One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
@@ -59,6 +62,7 @@ def opened(
                 attempts=attempts,
                 has_time=has_time,
                 pace=pace,
+                scratch=scratch,
             )
 
         prices = Prices(lambda: asking.pricing)

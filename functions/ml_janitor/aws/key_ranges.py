@@ -79,8 +79,8 @@ class RangedListing:
     _reading: dict[Future[ListObjectsV2OutputTypeDef], KeyRange] = field(default_factory=dict)
     _probing: dict[Future[tuple[str, int] | None], KeyRange] = field(default_factory=dict)
 
-    def pages(self) -> Iterator[tuple[str, Sequence[ObjectTypeDef]]]:
-        """Every page: its bucket, and the objects on it."""
+    def pages(self) -> Iterator[tuple[str, ListObjectsV2OutputTypeDef]]:
+        """Every page with its bucket, less what was listed in another range."""
         waiting = [*self.ranges]
         while True:
             waiting = [one for one in waiting if not self.late and one.bucket not in self.errors]
@@ -100,22 +100,22 @@ class RangedListing:
                 if isinstance(answer, str):
                     self.errors.setdefault(one.bucket, answer)
                 elif answer is not None:
-                    found = self._taken(one, answer)
+                    self._take(one, answer)
                     waiting += [one] if one in self.ranges else []
-                    yield one.bucket, found
+                    yield one.bucket, answer
 
-    def _taken(self, one: KeyRange, page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
-        """What on the *page* is in the range *one*, which is then left only as far as it goes on."""
+    def _take(self, one: KeyRange, page: ListObjectsV2OutputTypeDef) -> None:
+        """Leave on the *page* what is in the range *one*, and of that range what comes after the page."""
         found, more = entries(page), page["IsTruncated"]
         self.read += 1
         if one.upto is not None and found and found[-1]["Key"] >= one.upto:
-            found, more = found[: bisect_right(found, one.upto, key=lambda each: each["Key"])], False
+            page["Contents"] = list(found[: bisect_right(found, one.upto, key=lambda each: each["Key"])])
+            page["KeyCount"], more = len(page["Contents"]), False
         if more:
             one.after = found[-1]["Key"] if found else one.after
             one.token, one.pages = page["NextContinuationToken"], one.pages + 1
         else:
             self.ranges.remove(one)
-        return found
 
     def _answer[T](self, call: Future[T]) -> T | str | None:
         """What *call* answered, else why it failed; None if it was out of time."""

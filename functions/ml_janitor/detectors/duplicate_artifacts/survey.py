@@ -17,6 +17,7 @@ from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
 from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
@@ -36,7 +37,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
-from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
+from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -68,6 +69,7 @@ class Survey:
     known: dict[Stored, Contents] = field(default_factory=dict)
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
     _references: References | None = None
+    _listing: BucketListing | None = None
 
     def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
         """
@@ -75,7 +77,7 @@ class Survey:
 
         With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
         """
-        found = self._found(self._sources(also), sizes)
+        found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
         read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
         standings = self._standings(list(dict.fromkeys(read.values())))
@@ -84,7 +86,10 @@ class Survey:
             for shelf, one in found
             if shelf.region == self.aws.region
         ]
-        return Listing(tuple(self._open_ones_read(copies)), "; ".join(self.errors) or None)
+        copies = self._open_ones_read(copies)
+        if self._listing is not None and not self.aws.ran_out:
+            self._listing.done()
+        return Listing(tuple(copies), "; ".join(self.errors) or None)
 
     @property
     def references(self) -> References:
@@ -100,12 +105,13 @@ class Survey:
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
         return (*found, *([reasons.unread_contents(closed)] if closed else []))
 
-    def _sources(self, also: str | None) -> list[Source]:
+    def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        return [listed(self.aws, places, self.where.names)]
+        self._listing = listed(self.aws, places, self.where.names, self.now, only=sizes)
+        return [self._listing]
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
         """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
