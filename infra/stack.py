@@ -24,6 +24,7 @@ from infra.permissions import Place, acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from infra.undo_key import UndoKey
+from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
@@ -34,7 +35,7 @@ from ml_janitor.config.arming_warnings import (
 )
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.bill_run import bill_reads
 
@@ -70,7 +71,9 @@ class JanitorStack(Stack):
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
-        self.reports = Reports(self, "Reports")
+        self.reports = Reports(
+            self, "Reports", passing=[folder(one.name) for one in settings.registry if one.keeps_files]
+        )
         shared = Shared(
             code=code("arm64"),
             architecture=lambda_.Architecture.ARM_64,
@@ -88,11 +91,13 @@ class JanitorStack(Stack):
         undo = self._undo(settings, today, shared)
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
-            keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
+            keep = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
+            if detector.keeps_files:
+                keep += self._reads_files(detector)
             armed = settings.mode(detector.name) is Mode.ACT
             allowed = [
                 self._own(settings, uses.of_sweep(detector, armed=armed)),
-                Allowed(grants=[*detector.reads, keep], where=everywhere),
+                Allowed(grants=[*detector.reads, *keep], where=everywhere),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
@@ -196,6 +201,14 @@ class JanitorStack(Stack):
             where=acting_in(self, arming, section.regions),
             denied=sparing(detector.acts, section.keep_tags),
         )
+
+    def _reads_files(self, detector: Detector[Any]) -> list[Grant]:
+        """Reading what an earlier run of *detector* wrote for the next one."""
+        missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+        return [
+            allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder(detector.name)}*")),
+            implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing),
+        ]
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""

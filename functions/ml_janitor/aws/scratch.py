@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
+def folder(detector: str) -> str:
+    """Where the files of *detector* lie in the janitor's bucket, whose lifecycle removes them."""
+    return f"{detector}/listing/"
+
+
 class Scratch(Protocol):
     """Files by name, which may contain slashes. Nothing is deleted one by one."""
 
@@ -30,7 +35,7 @@ class Scratch(Protocol):
 
 
 class BucketScratch:
-    """Files below *prefix* in *bucket*, which its lifecycle removes after some days."""
+    """Files below *prefix* in *bucket*: see `folder`."""
 
     lasting = True
 
