@@ -33,6 +33,7 @@ from ml_janitor.config.arming_warnings import (
     notice_warnings,
     undo_role_warnings,
 )
+from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow, implied
@@ -191,6 +192,9 @@ class JanitorStack(Stack):
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         for said in undo_role_warnings(settings, account=account):
             cdk.Annotations.of(self).add_warning_v2("janitor:undo-roles", said)
+        if account and not settings.organization.used:
+            for said in idle_routes(settings.slack.routes, account):
+                cdk.Annotations.of(self).add_warning_v2("janitor:routes", f"[slack.routes]: {said}")
 
     def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
         """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""

@@ -153,7 +153,7 @@ def audit(
         if plan:
             write(screen, ["", *plan_view.drawing(report)])
         if slack:
-            write(screen, ["", *preview(report, keep_tag=keep_tag)])
+            write(screen, ["", *preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
         written = [str(path) for path, why in problems.items() if not why]
         ends = list(endings(report, written, profile=profile, arns=arns, explained=not organization))
         if ends:

@@ -127,4 +127,5 @@ class Examiner:
         if self.settings.undoable(self.now.date()):
             checks += undo_key_checks(here, stack)
         checks += bill_checks(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
-        return [*checks, topic_check(here, stack), *slack_checks(here, section, url=self.slack_url)]
+        checks.append(topic_check(here, stack))
+        return [*checks, *slack_checks(here, self.settings, account=self.account, url=self.slack_url)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
-from ml_janitor.config.sections import JanitorSection
+from ml_janitor.config.routes import idle_routes
+from ml_janitor.config.settings import Settings
 from ml_janitor.slack import ingress
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import PASSING, TO_DO
 from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.secret import token_or_url
+from ml_janitor.slack.secret import ONE_CHANNEL, token_or_url
 from ml_janitor.slack.sender import API
 from ml_janitor_cli.stack import Check, Deployment, Gone, Outcome, Trouble, read
 
@@ -36,8 +38,9 @@ CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{6,}")
 CHANNELS_A_PAGE, MOST_PAGES = 1000, 20
 
 
-def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iterator[Check]:
-    """From the secret to the channel; what a check needs and does not have ends the row."""
+def slack_checks(here: Deployment, settings: Settings, *, account: str, url: str) -> Iterator[Check]:
+    """From the secret to the channels; what a check needs and does not have ends the row."""
+    section, routes = settings.janitor, settings.slack.routes
     if not section.slack_secret:
         seen = "not set up (slack_secret is empty), so nothing is posted"
         yield Check(what="Slack", outcome=Outcome.FINE, seen=seen)
@@ -63,6 +66,13 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         yield Check(what="secret", outcome=Outcome.WRONG, seen=str(wrong), to_do=TO_DO["invalid_auth"])
         return
     yield Check(what="secret", outcome=Outcome.FINE, seen=f"{section.slack_secret} can be read")
+    for idle in () if settings.organization.used else idle_routes(routes, account):
+        to_do = "correct it in [slack.routes] of janitor.toml, or remove it, and make deploy"
+        yield Check(what="routes", outcome=Outcome.WRONG, seen=idle, to_do=to_do)
+    if not token.startswith("xoxb-") and routes:
+        seen, _, to_do = ONE_CHANNEL.partition(": ")
+        yield Check(what="Slack", outcome=Outcome.WRONG, seen=f"{seen}, so nothing is posted", to_do=to_do)
+        return
     if not token.startswith("xoxb-"):
         seen = (
             "a webhook cannot be checked without posting; it sends owners no direct messages, so everything "
@@ -71,7 +81,7 @@ def slack_checks(here: Deployment, section: JanitorSection, *, url: str) -> Iter
         yield Check(what="Slack", outcome=Outcome.NOT_PROBED, seen=seen)
         return
     space = SlackProbe(token, url or API)
-    yield from bot_checks(space, section)
+    yield from bot_checks(space, settings)
     if section.slack_signing_secret:
         yield signing_check(here, section.slack_signing_secret)
         if section.slack_group:
@@ -87,6 +97,8 @@ class SlackProbe:
         self._client = WebClient(
             token, base_url=url, timeout=REQUEST_SECONDS, retry_handlers=[], logger=QUIET
         )
+        self.channels = cache(partial(self.ask, "conversations_list", limit=CHANNELS_A_PAGE))
+        """A page of channels; each is asked for once, because Slack answers some twenty pages a minute."""
 
     def ask(self, method: str, **arguments: Any) -> Any:
         """Slack's answer, or a Trouble: REFUSED with its word for why, FAILED without an answer."""
@@ -104,8 +116,9 @@ class SlackProbe:
             return Trouble(Outcome.FAILED, f"Slack did not answer: {type(broken).__name__}")
 
 
-def bot_checks(space: SlackProbe, section: JanitorSection) -> Iterator[Check]:
-    """The token, its scopes, and the channel."""
+def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
+    """The token, its scopes, and every channel that is posted to."""
+    section = settings.janitor
     identity = space.ask("auth_test")
     if isinstance(identity, Trouble):
         if identity.outcome is Outcome.FAILED:
@@ -124,6 +137,13 @@ def bot_checks(space: SlackProbe, section: JanitorSection) -> Iterator[Check]:
     else:
         to_do = "set slack_channel in janitor.toml, and make deploy"
         yield Check(what="channel", outcome=Outcome.WRONG, seen="slack_channel is not set", to_do=to_do)
+    routed: dict[str, list[str]] = {}
+    for key, channel in settings.slack.routes.items():
+        if channel != section.slack_channel:
+            routed.setdefault(channel, []).append(key)
+    for channel, keys in routed.items():
+        check = channel_check(space, channel)
+        yield replace(check, seen=f"{check.seen}; for {', '.join(keys)}")
 
 
 def scope_checks(seen: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
@@ -177,7 +197,7 @@ def named(space: SlackProbe, name: str, types: str) -> Any:
     """The channel called *name*, out of all that the app can see of these *types*."""
     cursor = ""
     for _ in range(MOST_PAGES):
-        answer = space.ask("conversations_list", types=types, limit=CHANNELS_A_PAGE, cursor=cursor)
+        answer = space.channels(types=types, cursor=cursor)
         if isinstance(answer, Trouble):
             return answer
         for one in answer["channels"]:

@@ -9,12 +9,14 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.config.routes import NO_ROUTES, Routes
+from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Report
 from ml_janitor.core.text import plain
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement
 from ml_janitor.report.mrkdwn import Block, Message, Post, counted
+from ml_janitor.slack.announcements import by_channel
 
 INDENT = 2
 BAR = "\u2502 "
@@ -26,37 +28,43 @@ MRKDWN = re.compile(r"`(?P<code>[^`]*)`|\*(?P<bold>[^*\n]+)\*|<(?P<mention>[@!][
 """What `ml_janitor.report.mrkdwn` writes, and nothing else of Slack's markup."""
 
 
-def preview(report: Report, *, keep_tag: str = "") -> Iterator[RenderableType]:
+def preview(report: Report, *, keep_tag: str = "", routes: Routes = NO_ROUTES) -> Iterator[RenderableType]:
     """
     What Slack would get of *report* if none of it had been announced before.
 
-    The post of the dearest sweep in full, the others by their first line; nothing for a report
-    without findings.
+    The post of the dearest sweep in full, the others by their first line, those that are routed with their
+    channel; nothing for a report without findings.
     """
-    posts = announcements(report, keep_tag=keep_tag)
+    posts = announcements(report, keep_tag=keep_tag, routes=routes)
     if not posts:
         return
-    first, *others = posts
-    yield Group(Text("What Slack would get", style="bold cyan"), Padding(drawn(first), (0, 0, 0, INDENT)))
+    (channel, first), *others = posts
+    title = f"What Slack would get{f', in {channel}' if channel else ''}"
+    yield Group(Text(title, style="bold cyan"), Padding(drawn(first), (0, 0, 0, INDENT)))
     if others:
-        lines = [Text(_shown(post.main.text)) for post in others]
+        lines = [
+            Text(f"{f'in {channel}: ' if channel else ''}{_shown(post.main.text)}")
+            for channel, post in others
+        ]
         title = f"and {counted(len(others), 'more message')} of this kind:"
         yield Group(Text(title, style="dim"), Padding(Group(*lines), (0, 0, 0, INDENT)))
 
 
-def announcements(report: Report, *, keep_tag: str = "") -> list[Post]:
-    """The posts of all sweeps that found something, the dearest first."""
-    by_cost = sorted(report.sweeps, key=lambda sweep: _dollars(Totals.of(sweep.results)), reverse=True)
+def announcements(
+    report: Report, *, keep_tag: str = "", routes: Routes = NO_ROUTES
+) -> list[tuple[str, Post]]:
+    """The posts of all sweeps that found something, the dearest first, each with its channel if routed."""
+    parts = [
+        part
+        for sweep in report.sweeps
+        for part in by_channel(sweep, Recorded(new=sweep.findings, entries={}), routes)
+    ]
+    by_cost = sorted(parts, key=lambda part: _dollars(Totals.of(part[1].results)), reverse=True)
     posts = (
-        announcement(
-            sweep,
-            Recorded(new=tuple(sorted(sweep.findings, key=dearest_first)), entries={}),
-            now=report.time,
-            keep_tag=keep_tag,
-        )
-        for sweep in by_cost
+        (channel, announcement(sweep, new, now=report.time, keep_tag=keep_tag))
+        for channel, sweep, new in by_cost
     )
-    return [post for post in posts if post is not None]
+    return [(channel, post) for channel, post in posts if post is not None]
 
 
 def _dollars(sums: Totals) -> float:

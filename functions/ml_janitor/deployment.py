@@ -153,7 +153,8 @@ def warner(own: Invocation) -> Warner | None:
     """Whoever warns; None without Slack, and then nothing is ever acted on."""
     if not own.settings.janitor.slack_secret:
         return None
-    alerts = WarningSender(own.connect, own.slack_deadline, terms(own.settings, own.keep_tag))
+    said = terms(own.settings, own.keep_tag)
+    alerts = WarningSender(own.connect, own.slack_deadline, said, own.settings.routes)
     return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
 
 

@@ -547,7 +547,7 @@ def test_a_channel_that_cannot_be_posted_to(doctor: Doctor, slack: SlackControl)
     for channel, said in (
         ("#elsewhere", "the app is not in #elsewhere → invite the app to the channel"),
         ("#old", "#old is archived → unarchive the channel, or choose another one"),
-        ("#nowhere", "#nowhere: channel_not_found → check slack_channel in janitor.toml"),
+        ("#nowhere", "#nowhere: channel_not_found → check its name in janitor.toml"),
         ("C0ELSEWHERE", "the app is not in C0ELSEWHERE → invite the app"),
         ("C0NOWHERE", "C0NOWHERE: channel_not_found"),
         ("", "slack_channel is not set → set slack_channel"),
@@ -556,6 +556,35 @@ def test_a_channel_that_cannot_be_posted_to(doctor: Doctor, slack: SlackControl)
 
         assert ran.status == 1
         assert said in ran.part
+
+
+def test_every_routed_channel_is_looked_at(site: Site, doctor: Doctor, slack: SlackControl) -> None:
+    slack.add_channel("C0VISION0", "vision", member=False)
+    slack.add_channel("C0AUDIO00", "audio")
+    routes = {"team:vision": "#vision", "team:robots": "#vision", "team:audio": "#audio"}
+    others = {f"account:{ACCOUNT}": "#nowhere", "account:210987654321": "#ml-costs"}
+    table = "".join(f'"{key}" = "{channel}"\n' for key, channel in (routes | others).items())
+    Path("janitor.toml").write_text(f"{SLACK}[slack.routes]\n{table}{WITHOUT_OTHERS}")
+
+    ran = doctor()
+
+    assert ran.status == 1
+    for said in (
+        "channel #ml-costs, and the app is in it",
+        "#audio, and the app is in it; for team:audio",
+        "the app is not in #vision; for team:vision, team:robots → invite the app to the channel",
+        f"#nowhere: channel_not_found; for account:{ACCOUNT} → check its name in janitor.toml",
+        f"account:210987654321 matches nothing: only account {ACCOUNT} is looked at → correct it in",
+    ):
+        assert said in ran.part
+    assert slack.calls()["conversations.list"] == 1
+    site.client("secretsmanager").put_secret_value(
+        SecretId=SECRET, SecretString="https://hooks.slack.com/services/T/B/secret"
+    )
+    ran = doctor()
+    assert (
+        "one channel only, so nothing is posted → put a bot token (xoxb-...) into it, or remove" in ran.part
+    )
 
 
 def written(channel: str) -> Path:

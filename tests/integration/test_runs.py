@@ -21,7 +21,7 @@ from fakes import UNTELLABLE, USED, Shelf, thing, waste
 from lambdas import items, reports
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.results import Sweep
+from ml_janitor.core.results import Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.ledger.entries import Recorded
@@ -55,14 +55,14 @@ class Listener:
         now: datetime,
         where: str,
         note: str,
-        taken: Callable[[], None],
+        taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         del sweep, now, note
         if self.fails is not None:
             raise self.fails
         self.heard.append([result.target.name for result in recorded.new])
         self.wheres.append(where)
-        taken()
+        taken(recorded.new)
         if self.killed:
             raise KeyboardInterrupt
         return self.problems

@@ -358,7 +358,7 @@ def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
 @pytest.mark.parametrize(
     ("channel", "says"),
     [
-        ("nowhere", "channel nowhere: channel_not_found; check slack_channel in janitor.toml"),
+        ("nowhere", "channel nowhere: channel_not_found; check its name in janitor.toml"),
         ("outside", "channel outside: not_in_channel; invite the app to the channel"),
         ("old", "channel old: is_archived; unarchive the channel"),
     ],

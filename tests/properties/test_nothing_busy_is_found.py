@@ -34,6 +34,8 @@ from properties.worlds import (
     Fault,
     World,
     artifacts,
+    clusters,
+    families,
     quiet,
     refusals,
     repeats,
@@ -56,7 +58,7 @@ SETTINGS = Settings.load(
     ]
 )
 
-ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats)
+ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats, clusters, families)
 """The worlds of advisers."""
 
 APART = (quiet, shutdown, sized)

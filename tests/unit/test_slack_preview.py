@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+from ml_janitor.config.routes import Routes
 from ml_janitor.core.results import Report
 from ml_janitor.report.mrkdwn import Message, actions, button, section
 from ml_janitor_cli.screen import console, write
@@ -26,6 +27,15 @@ def test_the_dearest_sweeps_message_stands_there_and_the_others_are_named() -> N
     assert "\n  │ Owned by nlp-research, since 2026-09-25 (10 days), proven.\n" in said
     assert "\n  in its thread: By owner: nlp-research\n" in said
     assert "and 2 more messages of this kind:\n  $8,245 a month: 4 new idle endpoints" in said
+
+
+def test_each_channel_stands_beside_what_is_routed_there() -> None:
+    routes = Routes.of({f"account:{ACCOUNT}": "#prod"}, main="#ml-costs")
+    stream = io.StringIO()
+    write(console(stream), preview(full(), routes=routes))
+    said = stream.getvalue()
+    assert said.startswith("What Slack would get, in #prod\n  \u2502 $12,925 so far")
+    assert "and 2 more messages of this kind:\n  in #prod: $8,245 a month: 4 new idle endpoints" in said
 
 
 def test_nothing_found_is_nothing_drawn() -> None:

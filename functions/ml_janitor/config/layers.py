@@ -62,7 +62,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise SettingsError(
             f"--set {redacted(text)}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
         )
-    if keys[0] not in {"janitor", "bill", "plan", "policies", "organization"}:
+    if keys[0] not in {"janitor", "slack", "bill", "plan", "policies", "organization"}:
         keys = ["detectors", *keys]
     tables: Any = parse_value(written.strip())
     for key in reversed(keys):

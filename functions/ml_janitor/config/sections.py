@@ -29,6 +29,7 @@ from ml_janitor.config.organization import (
     Unit,
     Writer,
 )
+from ml_janitor.config.routes import RoutedChannel
 from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.config.values import (
     EXPECTED,
@@ -96,6 +97,19 @@ class JanitorSection(BaseModel):
     security_groups: list[SecurityGroup] = []
     kms_key: KeyArn = ""
     ledger_writers: list[Writer] = []
+
+
+class SlackSection(BaseModel):
+    """
+    `[slack]`: which channel hears of which findings.
+
+    *routes* are channels by "team:NAME", the value of a resource's team tag, and by "account:123456789012".
+    What has no route goes to `janitor.slack_channel`.
+    """
+
+    model_config = STRICT
+
+    routes: dict[str, RoutedChannel] = {}
 
 
 class BillSection(BaseModel):

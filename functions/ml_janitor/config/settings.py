@@ -11,6 +11,7 @@ from typing import Any
 from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered, nearest
 from ml_janitor.config.organization import check_network
+from ml_janitor.config.routes import Routes, check_routes
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import (
     SHARED,
@@ -20,6 +21,7 @@ from ml_janitor.config.sections import (
     OrganizationSection,
     PlanSection,
     PoliciesSection,
+    SlackSection,
     section_model,
     validated,
 )
@@ -46,6 +48,7 @@ class Settings:
         self,
         *,
         janitor: JanitorSection,
+        slack: SlackSection,
         bill: BillSection,
         plan: PlanSection,
         policies: PoliciesSection,
@@ -54,6 +57,7 @@ class Settings:
         registry: Registry,
     ) -> None:
         self.janitor = janitor
+        self.slack = slack
         self.bill = bill
         self.plan = plan
         self.policies = policies
@@ -80,8 +84,9 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-        check_keys("", tables, ["janitor", "bill", "plan", "policies", "organization", "detectors"])
+        check_keys("", tables, ["janitor", "slack", "bill", "plan", "policies", "organization", "detectors"])
         janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
+        slack = validated(SlackSection, tables.get("slack", {}), "slack")
         bill = validated(BillSection, tables.get("bill", {}), "bill")
         plan = validated(PlanSection, tables.get("plan", {}), "plan")
         policies = validated(PoliciesSection, tables.get("policies", {}), "policies")
@@ -93,6 +98,13 @@ class Settings:
             raise SettingsError(f"janitor.{half}")
         if (unclear := check_accounts(organization)) is not None:
             raise SettingsError(f"organization.{unclear}")
+        check_routes(
+            slack.routes,
+            channel=janitor.slack_channel,
+            secret=janitor.slack_secret,
+            accounts=organization.accounts,
+            without=organization.without,
+        )
         names = [detector.name for detector in registry]
         given = check_keys("detectors", tables.get("detectors", {}), names)
         sections = {
@@ -103,6 +115,7 @@ class Settings:
         }
         settings = cls(
             janitor=janitor,
+            slack=slack,
             bill=bill,
             plan=plan,
             policies=policies,
@@ -144,6 +157,11 @@ class Settings:
     def enabled(self) -> list[Detector[Any]]:
         """Every detector that is not switched off, in the registry's order."""
         return [self.detector(each) for each in self.registry if self.sections[each.name].enabled]
+
+    @property
+    def routes(self) -> Routes:
+        """Which channel of Slack hears of what."""
+        return Routes.of(self.slack.routes, main=self.janitor.slack_channel)
 
     @property
     def working_hours(self) -> WorkingHours:

@@ -186,7 +186,12 @@ class Invocation:
         """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
         if not self.settings.janitor.slack_secret:
             return None
-        return Announcer(self.connect, deadline=self.slack_deadline, keep_tag=self.keep_tag)
+        return Announcer(
+            self.connect,
+            deadline=self.slack_deadline,
+            keep_tag=self.keep_tag,
+            routes=self.settings.routes,
+        )
 
     @property
     def keep_tag(self) -> str:
@@ -210,7 +215,11 @@ class Invocation:
 
         section = self.settings.janitor
         return sender(
-            read_secret(section.slack_secret), section.slack_channel, self.seconds, url=self.slack_url
+            read_secret(section.slack_secret),
+            section.slack_channel,
+            self.seconds,
+            url=self.slack_url,
+            routed=bool(self.settings.slack.routes),
         )
 
     def connect(self) -> Sender:

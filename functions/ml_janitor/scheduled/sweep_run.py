@@ -47,13 +47,13 @@ class Tell(Protocol):
         now: datetime,
         where: str,
         note: str,
-        taken: Callable[[], None],
+        taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
-        Tell of *sweep*'s new findings, and call *taken* as soon as the message has arrived.
+        Tell of *sweep*'s new findings, and call *taken* with those of each message as soon as it arrived.
 
         *where* is where the whole report lies. The answer is what did not arrive although the
-        message did, one line each. Raises an error if the message did not.
+        message did, one line each. Raises an error if a message did not.
         """
 
 
@@ -257,9 +257,9 @@ class Runner:
         if self.tell is None or not new:
             return ()
 
-        def taken() -> None:
+        def taken(results: Sequence[Result]) -> None:
             with failures.survived("the ledger could not be told what was announced"):
-                self.ledger.announced(known.aws, known.sweep, new, self.clock())
+                self.ledger.announced(known.aws, known.sweep, results, self.clock())
 
         recorded = replace(known.recorded, new=new)
         return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)

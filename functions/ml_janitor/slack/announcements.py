@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.results import Report, Sweep
+from ml_janitor.config.routes import NO_ROUTES, Routes
+from ml_janitor.core.money import dearest_first
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.html import html
 from ml_janitor.report.mrkdwn import Post, context, prose, sentence
+from ml_janitor.slack.bot import SlackRefusedError
+from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Recorded
@@ -23,13 +27,21 @@ class Announcer:
     Posts until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post, so a run without news reads no secret.
-    *keep_tag* is the tag that exempts.
+    *keep_tag* is the tag that exempts. *routes* say which channel hears of what.
     """
 
-    def __init__(self, connect: Callable[[], Sender], *, deadline: float, keep_tag: str = "") -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Sender],
+        *,
+        deadline: float,
+        keep_tag: str = "",
+        routes: Routes = NO_ROUTES,
+    ) -> None:
         self._connect = connect
         self._deadline = deadline
         self._keep_tag = keep_tag
+        self._routes = routes
 
     @cached_property
     def _sender(self) -> Sender:
@@ -43,22 +55,57 @@ class Announcer:
         now: datetime,
         where: str,
         note: str,
-        taken: Callable[[], None],
+        taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
-        """Post *sweep*'s new findings with its report. Raises SlackError if the message was not taken."""
-        people = self._sender.people(owners(recorded.new), deadline=self._deadline)
-        post = announcement(sweep, recorded, now=now, people=people, report=where, keep_tag=self._keep_tag)
-        if post is None:
-            return ()
-        page = html(Report(time=now, account=sweep.account, sweeps=(sweep,)))
-        delivered = self._sender.deliver(
-            with_note(post, note), page.encode(), deadline=self._deadline, taken=taken
-        )
-        return delivered.problems
+        """
+        Post *sweep*'s new findings with its report, to each channel its own.
+
+        Raises SlackError if a message was not taken, after the other channels got theirs: what a channel
+        did not take is not posted to another, whose readers are not those that it concerns.
+        """
+        problems, refused = list[str](), list[str]()
+        for channel, part, of_part in by_channel(sweep, recorded, self._routes):
+            people = self._sender.people(owners(of_part.new), deadline=self._deadline)
+            post = announcement(part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag)
+            if post is None:
+                continue
+            page = html(Report(time=now, account=part.account, sweeps=(part,)))
+            try:
+                delivered = self._sender.deliver(
+                    with_note(post, note),
+                    page.encode(),
+                    deadline=self._deadline,
+                    taken=partial(taken, of_part.new),
+                    channel=channel,
+                )
+            except SlackError as failed:
+                refused.append(str(failed))
+                if not isinstance(failed, SlackRefusedError):
+                    break  # Slack is out of reach, for all channels alike
+            else:
+                problems += delivered.problems
+        if refused:
+            raise SlackError("; ".join(dict.fromkeys([*refused, *problems])))
+        return problems
 
     def post(self, post: Post) -> Sequence[str]:
         """Post something else, such as the digest. Raises SlackError if the message was not taken."""
         return self._sender.deliver(post, deadline=self._deadline).problems
+
+
+def by_channel(sweep: Sweep, recorded: Recorded, routes: Routes) -> list[tuple[str, Sweep, Recorded]]:
+    """*sweep* and what is new of it, for each channel that hears of something new: the dearest first."""
+    new: dict[str, list[Result]] = {}
+    for result in sorted(recorded.new, key=dearest_first):
+        new.setdefault(routes.channel(result.target), []).append(result)
+
+    def part(channel: str) -> Sweep:
+        heard = (one for one in sweep.results if routes.channel(one.target) == channel)
+        return replace(sweep, results=tuple(heard))
+
+    return [
+        (channel, part(channel), replace(recorded, new=tuple(results))) for channel, results in new.items()
+    ]
 
 
 def with_note(post: Post, note: str) -> Post:

@@ -77,6 +77,8 @@ class Slack:
         self._time = time
         self._url = url
         self._user_ids: dict[str, str | None] = {}
+        self._names: dict[str, str] = {}
+        """What a channel is called in the settings, by the id in Slack's answers."""
         self._lookups_failed = False
 
     def __repr__(self) -> str:
@@ -118,19 +120,25 @@ class Slack:
         return str(user["id"])
 
     def deliver(
-        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+        self,
+        post: Post,
+        report: bytes = b"",
+        *,
+        deadline: float,
+        taken: Callable[[], None] = nothing,
+        channel: str = "",
     ) -> Delivered:
         """
-        Post the message, then its replies and *report* in its thread.
+        Post the message, then its replies and *report* in its thread; to *channel*, or its own.
 
         Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a
         problem of the delivery: the rest is still tried, and the message is not sent again.
         """
-        time_left = self._time.until(deadline)
+        time_left, where = self._time.until(deadline), MessageRef(channel or self._channel)
         if post.picture is None:
-            main = self._post(post.main, time_left, MessageRef(self._channel))
+            main = self._post(post.main, time_left, where)
         else:
-            main = self._post_with(post.picture, post.main, deadline)
+            main = self._post_with(post.picture, post.main, deadline, where)
         taken()
         problems = []
         for number, reply in enumerate(post.replies, start=1):
@@ -171,6 +179,7 @@ class Slack:
             self._call(
                 "chat_update",
                 self._time.until(deadline),
+                to=posted.channel,
                 channel=posted.channel,
                 ts=posted.ts,
                 text=message.text,
@@ -194,6 +203,7 @@ class Slack:
         answer = self._call(
             "chat_postMessage",
             time_left,
+            to=channel,
             channel=channel,
             text=message.text,
             blocks=list(message.blocks),
@@ -204,18 +214,22 @@ class Slack:
             client_msg_id=key,
             metadata={"event_type": EVENT, "event_payload": {"key": key}},
         )
-        return MessageRef(str(answer["channel"]), str(answer["ts"]))
+        posted = MessageRef(str(answer["channel"]), str(answer["ts"]))
+        self._names.setdefault(posted.channel, channel)
+        return posted
 
-    def _post_with(self, picture: Picture, message: Message, deadline: float) -> MessageRef:
+    def _post_with(
+        self, picture: Picture, message: Message, deadline: float, channel: MessageRef
+    ) -> MessageRef:
         """
         Post *message* with *picture*, for which a quarter of the time is there; else without, saying why.
 
         Slack takes in an upload after it has answered: until then it refuses blocks that show the file
         (https://github.com/slackapi/python-slack-sdk/issues/1521).
         """
-        channel, early = MessageRef(self._channel), self._time.until(self.early(deadline))
+        early = self._time.until(self.early(deadline))
         try:
-            file = self._upload(picture.name, picture.png, early)
+            file = self._upload(picture.name, picture.png, early, channel.channel)
             shown, pause = with_block(message, image(file, picture.words)), FIRST_PAUSE
             while True:
                 try:
@@ -229,27 +243,29 @@ class Slack:
             why = context(f"The picture is missing: {prose(str(failed))}")
         return self._post(with_block(message, why), self._time.until(deadline), channel)
 
-    def _upload(self, name: str, content: bytes, time_left: TimeLeft, **share: Any) -> str:
-        """Upload a file, which is nobody's unless it is *share*d; the answer is its id."""
-        upload = self._call("files_getUploadURLExternal", time_left, filename=name, length=len(content))
+    def _upload(self, name: str, content: bytes, time_left: TimeLeft, to: str, **share: Any) -> str:
+        """Upload a file for channel *to*, nobody's unless it is *share*d; the answer is its id."""
+        size = len(content)
+        upload = self._call("files_getUploadURLExternal", time_left, to=to, filename=name, length=size)
         time_left.upload(str(upload["upload_url"]), content, timeout=REQUEST_SECONDS)
         file = str(upload["file_id"])
-        self._call("files_completeUploadExternal", time_left, files=[{"id": file, "title": name}], **share)
+        titled = [{"id": file, "title": name}]
+        self._call("files_completeUploadExternal", time_left, to=to, files=titled, **share)
         return file
 
     def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
-        self._upload(name, content, time_left, channel_id=thread.channel, thread_ts=thread.ts)
+        to = thread.channel
+        self._upload(name, content, time_left, to, channel_id=to, thread_ts=thread.ts)
 
-    def _call(self, method: str, time_left: TimeLeft, **arguments: Any) -> Any:
-        """Call one method of the Web API. Raises SlackError."""
+    def _call(self, method: str, time_left: TimeLeft, *, to: str = "", **arguments: Any) -> Any:
+        """Call one method of the Web API, for a post *to* a channel if it is one. Raises SlackError."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
             return getattr(self._client(time_left), method)(**arguments)
         except SlackApiError as refused:
-            posting = method.startswith(("chat_", "files_"))
-            what = f"the post to channel {self._channel}" if posting else method.replace("_", ".")
-            if str(arguments.get("channel", "")).startswith(DIRECT):
+            what = f"the post to channel {self._names.get(to, to)}" if to else method.replace("_", ".")
+            if to.startswith(DIRECT):
                 what = "the direct message"
             raise self._error(refused.response, time_left, what) from None
         except (SlackClientError, *BROKEN) as broken:

@@ -32,7 +32,7 @@ TO_DO = {
     "action_prohibited": ASK_AN_ADMIN,
     "cannot_dm_bot": "the owner is a bot: name a person in the owner tag",
     "channel_is_archived": UNARCHIVE,
-    "channel_not_found": "check slack_channel in janitor.toml; a private channel has to invite the app first",
+    "channel_not_found": ("check its name in janitor.toml; a private channel has to invite the app first"),
     "invalid_auth": NEW_TOKEN,
     "invalid_token": NEW_WEBHOOK,
     "is_archived": UNARCHIVE,

@@ -27,10 +27,23 @@ def token_or_url(secret_text: str) -> str:
     return secret
 
 
-def sender(secret_text: str, channel: str, time: Time, *, url: str = API) -> Sender:
-    """The sender for the secret. Raises SlackError, which never repeats the secret."""
+ONE_CHANNEL = (
+    "the secret for Slack holds an incoming webhook, which posts to one channel only: put a bot token "
+    "(xoxb-...) into it, or remove [slack.routes] from janitor.toml"
+)
+"""Why nothing is posted where there are routes: what is for one channel must not reach another."""
+
+
+def sender(secret_text: str, channel: str, time: Time, *, url: str = API, routed: bool = False) -> Sender:
+    """
+    The sender for the secret, to *channel*, and to others where messages are *routed*.
+
+    Raises SlackError, which never repeats the secret.
+    """
     secret = token_or_url(secret_text)
     if not secret.startswith("xoxb-"):
+        if routed:
+            raise SlackError(ONE_CHANNEL)
         return Webhook(secret, time)
     if not channel:
         raise SlackError("slack_channel is not set in janitor.toml, and a bot token needs one")

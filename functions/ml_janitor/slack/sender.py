@@ -52,13 +52,20 @@ class Sender(Protocol):
         """Slack's user ids of those *owners* who can be found; never an error."""
 
     def deliver(
-        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+        self,
+        post: Post,
+        report: bytes = b"",
+        *,
+        deadline: float,
+        taken: Callable[[], None] = nothing,
+        channel: str = "",
     ) -> Delivered:
         """
         Send *post* with *report* attached. Raises SlackError if the message was not taken.
 
-        *taken* is called as soon as it was, before its thread is posted: the sooner that is recorded, the
-        less likely is a second message after a killed run.
+        *channel* is another than the sender's own, which a webhook does not have. *taken* is called as soon
+        as it was, before its thread is posted: the sooner that is recorded, the less likely is a second
+        message after a killed run.
         """
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:

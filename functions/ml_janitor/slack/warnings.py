@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from ml_janitor.config.routes import NO_ROUTES, Routes
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.report.announcement import owners
 from ml_janitor.report.finding_words import NO_OWNER
@@ -54,12 +55,14 @@ class WarningSender:
     """
     Posts warnings until *deadline*, in the seconds of the sender's clock.
 
-    *connect* creates the sender once there is something to post. *terms* are by detector.
+    *connect* creates the sender once there is something to post. *terms* are by detector. *routes* say which
+    channel hears of what.
     """
 
     connect: Callable[[], Sender]
     deadline: float
     terms: Mapping[str, WarningTerms]
+    routes: Routes = NO_ROUTES
 
     @cached_property
     def _sender(self) -> Sender:
@@ -69,24 +72,32 @@ class WarningSender:
         self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         """
-        Post a message for each of *warnings*, in the thread of a summary if there are several.
+        Post a message for each of *warnings*, in the thread of a summary if a channel gets several.
 
         The owners get the same messages directly, in a thread of their own. A webhook supports neither: it
-        gets all warnings in as few messages as possible. Returns what Slack did not take in the channel; if
-        the next message would fail too, the rest is not tried.
+        gets all warnings in as few messages as possible. Returns what Slack did not take in the channels; if
+        the next message would fail too, the rest is not tried. What a channel does not take is posted to no
+        other: a warning that the owner's channel did not see would start the grace without them.
         """
         terms = self.terms[sweep.detector]
         try:
             if not self._sender.interactive:
                 return self._listed(warnings, terms, now, deliveries)
             drafts = list(self._drafts(warnings, terms, now, deliveries))
-            thread = NO_MESSAGE
-            if len(drafts) > 1:
-                above = head([draft.result for draft in drafts], terms)
-                thread = self._sender.post(above, deadline=self.deadline)
         except SlackError as failed:
             return [_unsent(len(warnings), str(failed))]
-        posted, problems = self._posted(drafts, terms, thread, deliveries)
+        routed: dict[str, list[Draft]] = {}
+        for draft in drafts:
+            routed.setdefault(self.routes.channel(draft.result.target), []).append(draft)
+        posted: dict[MessageRef, Draft] = {}
+        problems: Counter[str] = Counter()
+        broken: SlackError | None = None
+        for channel, of_channel in routed.items():
+            if broken is None:
+                taken, broken = self._posted(of_channel, terms, channel, deliveries, problems)
+                posted |= taken
+            else:
+                problems[str(broken)] += len(of_channel)
         self._message_owners(posted, terms, deliveries)
         return [_unsent(times, why) for why, times in problems.items()]
 
@@ -120,24 +131,40 @@ class WarningSender:
         return contacts
 
     def _posted(
-        self, drafts: Sequence[Draft], terms: WarningTerms, thread: MessageRef, deliveries: Deliveries
-    ) -> tuple[Mapping[MessageRef, Draft], Mapping[str, int]]:
-        """The warnings that the channel took, by message, and how many it did not take, by reason."""
+        self,
+        drafts: Sequence[Draft],
+        terms: WarningTerms,
+        channel: str,
+        deliveries: Deliveries,
+        problems: Counter[str],
+    ) -> tuple[Mapping[MessageRef, Draft], SlackError | None]:
+        """
+        The warnings that *channel* took, by message, and why no other channel would take any either.
+
+        *problems* counts what it did not take, by reason.
+        """
         posted: dict[MessageRef, Draft] = {}
-        problems: Counter[str] = Counter()
+        where = MessageRef(channel)
+        if len(drafts) > 1:
+            above = head([draft.result for draft in drafts], terms)
+            try:
+                where = self._sender.post(above, deadline=self.deadline, where=where)
+            except SlackError as failed:
+                problems[str(failed)] += len(drafts)
+                return posted, _everywhere(failed)
         for number, draft in enumerate(drafts):
             why = draft.owner.unmessaged
             try:
-                message = self._sender.post(_message(draft, terms, why), deadline=self.deadline, where=thread)
+                message = self._sender.post(_message(draft, terms, why), deadline=self.deadline, where=where)
             except SlackError as failed:
                 if isinstance(failed, SlackRefusedError) and failed.about_one_message:
                     problems[str(failed)] += 1
                     continue
                 problems[str(failed)] += len(drafts) - number
-                break
+                return posted, _everywhere(failed)
             deliveries.delivered(draft.result, why or NOT_YET, message, draft.lasting)
             posted[message] = draft
-        return posted, problems
+        return posted, None
 
     def _message_owners(
         self, posted: Mapping[MessageRef, Draft], terms: WarningTerms, deliveries: Deliveries
@@ -194,6 +221,11 @@ def _message(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message
     """The message that *draft* is sent as."""
     status = due_status(draft.result, terms, unmessaged)
     return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, status, terms)
+
+
+def _everywhere(failed: SlackError) -> SlackError | None:
+    """*failed* if every channel would meet it: Slack refused nothing, it is out of reach."""
+    return None if isinstance(failed, SlackRefusedError) else failed
 
 
 def _unsent(number: int, why: str) -> str:

@@ -45,10 +45,16 @@ class Webhook:
         return {}
 
     def deliver(
-        self, post: Post, report: bytes = b"", *, deadline: float, taken: Callable[[], None] = nothing
+        self,
+        post: Post,
+        report: bytes = b"",
+        *,
+        deadline: float,
+        taken: Callable[[], None] = nothing,
+        channel: str = "",
     ) -> Delivered:
         """Post the message. Raises SlackError if it was not taken."""
-        del report
+        del report, channel
         main = post.main if post.picture is None else with_block(post.main, context(NO_PICTURE))
         self.post(main, deadline=deadline)
         taken()

@@ -1,0 +1,120 @@
+"""Routes: which channel of Slack hears of a finding, by the team that owns it or by its account."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
+
+from ml_janitor.config.layers import SettingsError, nearest
+from ml_janitor.config.secret_names import SLACK_CREDENTIAL
+from ml_janitor.core.ownership import plain, team
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Target
+
+TEAM, ACCOUNT = "team", "account"
+
+NAME = re.compile(r"[^\sA-Z#@.,:;<>&\"'`*/\\]{1,80}")
+"""What a channel may be called: up to 80 characters, no capitals, blanks and points (Slack's help center)."""
+
+ID = re.compile(r"[CG][A-Z0-9]{8,}")
+"""A public channel or a private one; a person (U...) and a conversation with one (D...) are none."""
+
+
+def _channel(value: str) -> str:
+    if SLACK_CREDENTIAL.search(value) or not (NAME.fullmatch(value.removeprefix("#")) or ID.fullmatch(value)):
+        raise ValueError('a channel such as "#ml-costs", or its id, such as "C0123456789"')
+    if not value.startswith("#") and not ID.fullmatch(value):
+        raise ValueError(f'a channel such as "#ml-costs", or its id; did you mean "#{value}"?')
+    return value
+
+
+RoutedChannel = Annotated[str, AfterValidator(_channel)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routes:
+    """
+    Channels by team and by account; a team's name is compared like a tag's key, as people spell it.
+
+    The team comes before the account: its tag is on the one resource and names who has to keep it or let
+    it go, and an account may be shared by many teams. Without either, and where tags could not be read,
+    it is "": `janitor.slack_channel`.
+    """
+
+    teams: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, routes: Mapping[str, str], *, main: str) -> Routes:
+        """Those of `[slack.routes]`; a route to the *main* channel leads to no other."""
+        kinds: dict[str, dict[str, str]] = {TEAM: {}, ACCOUNT: {}}
+        for key, channel in routes.items():
+            kind, _, name = key.partition(":")
+            kinds[kind][plain(name)] = "" if channel == main else channel
+        return cls(teams=kinds[TEAM], accounts=kinds[ACCOUNT])
+
+    def channel(self, target: Target) -> str:
+        """The channel that hears of *target*; "" is `janitor.slack_channel`."""
+        by_account = self.accounts.get(target.account, "")
+        return self.teams.get(plain(team(target) or ""), by_account)
+
+
+NO_ROUTES = Routes()
+
+
+def check_routes(
+    routes: Mapping[str, str],
+    *,
+    channel: str,
+    secret: str,
+    accounts: Sequence[str] = (),
+    without: Sequence[str] = (),
+) -> None:
+    """
+    Refuse routes that lead nowhere: an unknown kind, a second route of one team, an account not looked at.
+
+    *channel* and *secret* are those of `[janitor]`, *accounts* are all that are looked at, where those are
+    named, and *without* are left out. Raises SettingsError.
+    """
+    where, seen = "slack.routes", dict[tuple[str, str], str]()
+    if routes and not secret:
+        raise SettingsError(
+            f"{where} needs janitor.slack_secret: the secret with the bot token of Slack's app"
+        )
+    if routes and not channel:
+        raise SettingsError(
+            f"{where} needs janitor.slack_channel, for all that has no route, and the app's bot: an incoming "
+            "webhook posts to one channel only"
+        )
+    for key in routes:
+        kind, colon, name = key.partition(":")
+        if not colon or kind not in {TEAM, ACCOUNT} or not plain(name):
+            raise SettingsError(
+                f'{where}: "{key}" is no route; expected "team:NAME", with the value of the team tag, or '
+                f'"account:123456789012"{nearest(kind, [TEAM, ACCOUNT])}'
+            )
+        if (twin := seen.setdefault((kind, plain(name)), key)) != key:
+            raise SettingsError(f'{where}: "{twin}" and "{key}" are the same team: leave one of them')
+        if kind == ACCOUNT and not re.fullmatch(r"\d{12}", name, re.ASCII):
+            raise SettingsError(
+                f'{where}: "{key}" names no account; expected 12 digits: "account:123456789012"'
+            )
+        if kind == ACCOUNT and (name in without or (accounts and name not in accounts)):
+            why = "without leaves it out" if name in without else "accounts does not name it"
+            raise SettingsError(
+                f'{where}: "{key}" matches nothing, because organization.{why}{nearest(name, accounts)}'
+            )
+
+
+def idle_routes(routes: Mapping[str, str], account: str) -> list[str]:
+    """What to say of routes of other accounts, where *account* alone is looked at."""
+    return [
+        f"{key} matches nothing: only account {account} is looked at"
+        for key in routes
+        if key.startswith(f"{ACCOUNT}:") and key != f"{ACCOUNT}:{account}"
+    ]
