@@ -301,7 +301,7 @@ class Invocation:
 
     @property
     def _scratch(self) -> BucketScratch | None:
-        """Where the reading of this function's detector goes on, if it has one that may not end in one run."""
+        """Where the reading of the detector goes on, if it is one that may not end in one run."""
         name = self.environment.detector
         if not any(one.name == name and one.keeps_files for one in self.settings.registry):
             return None
