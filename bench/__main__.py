@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
-PARTS = ("endpoints", "audit", "night", "functions", "receiver", "pictures", "bills")
+PARTS = ("endpoints", "audit", "listing", "night", "functions", "receiver", "pictures", "bills")
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 HEAD = """# Performance
 

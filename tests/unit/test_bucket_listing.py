@@ -162,7 +162,7 @@ def test_a_bucket_that_was_not_read_in_time_says_so_and_has_no_candidates() -> N
     error = "b could not be read in time: 4 objects were listed, and the next try goes on there"
     assert part.shelves["b"].error == error
     assert list(part.artifacts()) == []
-    assert sorted(scratch.files) == [FIRST, FIRST.replace("0000-artifacts", "0001-folders"), POSITION]
+    assert {FIRST, POSITION} < set(scratch.files)
 
 
 def test_a_run_without_time_for_one_page_keeps_nothing() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Pages asked for at once. More only wait for one another: one processor takes the answers apart."""
 
-SPLIT_AFTER = 8
+SPLIT_AFTER = 16
 """Pages after which a range may be split (again): what is smaller is read by one reader, as a pager does."""
 
 FIRST_PROBES, PROBES_PER_PAGE = 20, 0.1
