@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas import EVENTS, event
-from ml_janitor.config.events import LONGEST_RUN, SKEW, STALE, MalformedEventError, SweepEvent, read
+from ml_janitor.config.events import LIST_LASTS, SKEW, STALE, MalformedEventError, SweepEvent, read
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
@@ -154,7 +154,7 @@ def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_t
 
     assert (asked.time, asked.begun) == (scheduled, scheduled + waited)
     assert asked.identity("a") == again.identity("b")
-    old = ran_for > STALE or waited > LONGEST_RUN
+    old = ran_for > STALE or waited > LIST_LASTS
     assert bool(asked.harmless(real_now, ())) == old
 
 

@@ -22,7 +22,7 @@ from ml_janitor.core.durations import ago
 STALE = timedelta(hours=1)
 """An event older than this runs as a dry run: the account is no longer the one it was sent for."""
 
-LONGEST_RUN = timedelta(days=1)
+LIST_LASTS = timedelta(days=1)
 """How long a run over an organization may take: then its list of accounts is no longer the one to act by."""
 
 SKEW = timedelta(minutes=5)
@@ -126,7 +126,7 @@ class SweepEvent(DigestEvent):
         """
         if self.begun is not None and now - self.begun > STALE:
             return f"the event was {ago(now - self.begun)} old, so this was a dry run"
-        if self.time is not None and self.started is not None and self.started - self.time > LONGEST_RUN:
+        if self.time is not None and self.started is not None and self.started - self.time > LIST_LASTS:
             age = ago(self.started - self.time)
             return f"its run began {age} before it was started, so this was a dry run"
         if elsewhere := [each for each in dict.fromkeys(self.regions) if each not in regions]:

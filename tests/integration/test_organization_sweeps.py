@@ -1,0 +1,413 @@
+"""What a detector's function does in other accounts: only where its run listed, and each by itself."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.member_roles import role_arn, role_name, sweep_role_name
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import finding_id
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.latest import LastSweep, Latest
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled.invocation import Invocation
+from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.iam import IamControl
+from organization import Organization, Roles, acting_as
+from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment
+
+NOTEBOOKS = "idle-notebooks"
+OFF = "me-south-1"
+"""A region that accounts have to enable first."""
+
+HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
+"""What a function has to itself: nothing of what it looks at."""
+
+
+@dataclass
+class Accounts:
+    """A deployment for an organization of two accounts: each has a notebook `churn`, left on at night."""
+
+    armed: Deployment
+    made: Organization
+    table: Table
+    inside: Mapping[str, boto3.Session]
+
+    @property
+    def first(self) -> str:
+        return self.made.members[0]
+
+    @property
+    def second(self) -> str:
+        return self.made.members[1]
+
+    def settings(self, *, janitor: str = "", **changed: Any) -> None:
+        """Another janitor.toml, with an [organization] that is *changed* so."""
+        table = self.made.table(**{"regions": [REGION, OFF], **changed})
+        section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+        armed = ARMED.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
+        self.armed.settings(
+            armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
+        )
+
+    def listed(self, *listed: Listed, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
+        """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
+        found = listed or tuple(Listed(each, (REGION,)) for each in self.made.members)
+        key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
+            detector, time, listed=found, accounts=found
+        )
+        Runs(self.table).begun(
+            LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
+        )
+
+    def child(self, account: str, *regions: str, **event: Any) -> dict[str, Any]:
+        """One child of the run, as the state machine invokes it."""
+        given = {
+            "time": NOW.isoformat(),
+            "started": self.armed.now.isoformat(),
+            "account": account,
+            "regions": list(regions or (REGION,)),
+            **event,
+        }
+        return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
+
+    def last(self, account: str, region: str = REGION) -> LastSweep:
+        """What is remembered of its latest sweep."""
+        found = Latest(self.table).sweep(NOTEBOOKS, account, region)
+        assert found is not None
+        return found
+
+    def status(self, account: str) -> str:
+        """That of its notebook."""
+        answer = (
+            self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
+        )
+        return str(answer["NotebookInstanceStatus"])
+
+    def asked(self) -> Counter[str]:
+        """How often SageMaker was asked, by account."""
+        return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
+
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """The findings in the ledger, by account."""
+        return {one["account"]: one for one in self.armed.table().get("finding", [])}
+
+    def message(self, account: str) -> dict[str, Any]:
+        """The warning about its notebook."""
+        return next(one for one in self.armed.warnings() if account in json.dumps(one["blocks"]))
+
+
+@pytest.fixture
+def accounts(armed: Deployment, table: Table) -> Accounts:
+    box = armed.box
+    made = Organization.made(box.url, ["research", "serving"])
+    inside = {each: made.within(each) for each in made.members}
+    box.set_clock(NOW - timedelta(days=30))
+    for account, session in inside.items():
+        session.client("sagemaker").create_notebook_instance(
+            NotebookInstanceName="churn",
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{account}:role/notebooks",
+            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
+        )
+        logs: Any = session.client("logs")
+        group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    box.set_clock(NOW)
+    for session in inside.values():
+        session.client("logs").put_log_events(
+            logGroupName=group,
+            logStreamName=stream,
+            logEvents=[
+                {
+                    "timestamp": int((NOW - timedelta(hours=9)).timestamp() * 1000),
+                    "message": "Saving /eda.ipynb",
+                }
+            ],
+        )
+    given = Accounts(armed, made, table, inside)
+    given.settings()
+    given.listed()
+    box.clear_calls()
+    return given
+
+
+def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accounts) -> None:
+    started = NOW + timedelta(hours=3)
+    accounts.armed.later(timedelta(hours=3))
+    answer = accounts.child(accounts.first, started=started.isoformat())
+
+    assert (answer["account"], answer["time"], answer["note"]) == (
+        accounts.first,
+        "2026-10-06T06:00:00Z",
+        "",
+    )
+    (swept,) = answer["sweeps"]
+    assert (swept["region"], swept["mode"], swept["found"]) == (REGION, "act", 1)
+    assert answer["report"].startswith(f"s3://{BUCKET}/{NOTEBOOKS}/{accounts.first}/")
+    assert set(accounts.asked()) == {accounts.first}
+    assert set(accounts.findings()) == {accounts.first}
+    assert accounts.last(accounts.first).time == started
+    assert Latest(accounts.table).sweep(NOTEBOOKS, accounts.second, REGION) is None
+    assert accounts.first in json.dumps(accounts.message(accounts.first)["blocks"])
+
+
+def test_the_same_child_looks_once_however_often_it_starts(accounts: Accounts) -> None:
+    first = accounts.child(accounts.first)
+    asked = accounts.asked()
+    accounts.armed.later(timedelta(minutes=5))
+
+    assert accounts.child(accounts.first) == first
+    assert accounts.asked() == asked
+
+
+def test_what_lay_about_for_an_hour_is_a_dry_run_whatever_its_run(accounts: Accounts) -> None:
+    accounts.armed.later(timedelta(hours=5))
+    late = (NOW + timedelta(hours=3)).isoformat()
+    answer = accounts.child(accounts.first, started=late)
+
+    assert (answer["sweeps"][0]["mode"], answer["note"]) == (
+        "dry-run",
+        "the event was 2 hours old, so this was a dry run",
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"account": "999999999999"}, "999999999999 is not in the list of its run"),
+        ({"account": ACCOUNT}, f"{ACCOUNT} is not in the list of its run"),
+        ({"regions": [REGION, "eu-west-1"]}, "eu-west-1 of .* not in the list of its run"),
+        ({"time": "2026-10-06T02:59:00Z"}, "02-59-00Z.json could not be read: GetObject: NoSuchKey"),
+        ({"time": None, "started": None, "account": "999999999999"}, "is not in the list of its run"),
+    ],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
+)
+def test_a_forged_event_sends_no_function_anywhere(
+    event: dict[str, Any], why: str, accounts: Accounts
+) -> None:
+    with pytest.raises((MalformedEventError, ReadError), match=why):
+        accounts.child(**{"account": accounts.first, **event})
+
+    assert not [one for one in accounts.armed.box.requests() if one["service"] in {"sts", "sagemaker"}]
+    assert accounts.findings() == {}
+
+
+def test_an_account_that_this_night_leaves_out_is_not_looked_at(accounts: Accounts) -> None:
+    accounts.listed(Listed(accounts.second, (REGION,)))
+
+    with pytest.raises(MalformedEventError, match=f"{accounts.first} is not in the list"):
+        accounts.child(accounts.first)
+    assert accounts.child(accounts.second)["sweeps"][0]["found"] == 1
+
+
+def test_without_an_organization_no_other_account_is_looked_at(accounts: Accounts) -> None:
+    accounts.armed.settings(ARMED)
+
+    with pytest.raises(MalformedEventError, match=r"janitor.toml has no \[organization\]"):
+        accounts.child(accounts.first)
+    assert not accounts.asked()
+
+
+def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(
+    accounts: Accounts,
+) -> None:
+    accounts.listed(Listed(accounts.first, (REGION, OFF)))
+    answer = accounts.child(accounts.first, REGION, OFF)
+
+    assert [one["region"] for one in answer["sweeps"]] == [REGION]
+    assert (accounts.last(accounts.first).enabled, accounts.last(accounts.first, OFF).enabled) == (
+        True,
+        False,
+    )
+    only = accounts.child(accounts.first, OFF)
+    assert (only["sweeps"], only["report"]) == ([], "")
+
+
+# --- credentials -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def enforced(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., IamControl]]:
+    """The function runs under its own role, and the accounts grant what the real template does."""
+    settings = Settings.parse({"organization": accounts.made.table(regions=[REGION, OFF])})
+    granted = {each: accounts.made.granted(settings, each) for each in accounts.made.members}
+
+    def enforce(*, role: str = sweep_role_name(NOTEBOOKS), without: tuple[str, ...] = ()) -> IamControl:
+        iam = IamControl(accounts.armed.box.url)
+        own = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+        may = [{"Effect": "Allow", "Action": [*HOME, "sts:AssumeRole"], "Resource": "*"}]
+        roles: Roles = {own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}}
+        for each in granted.values():
+            roles |= {arn: one for arn, one in each.items() if arn not in without}
+        iam.enforce(roles)
+        acting_as(monkeypatch, iam.credentials(own))
+        return iam
+
+    yield enforce
+    IamControl(accounts.armed.box.url).open()
+
+
+def member(accounts: Accounts, account: str) -> str:
+    settings = Settings.parse({"organization": accounts.made.table()})
+    return role_arn(settings, role_name(NOTEBOOKS), account=account, partition="aws")
+
+
+def test_each_account_is_read_with_its_own_role_alone(
+    accounts: Accounts, enforced: Callable[..., IamControl]
+) -> None:
+    iam = enforced()
+    for account in accounts.made.members:
+        assert accounts.child(account, mode="dry-run")["sweeps"][0]["found"] == 1
+
+    taken = [one for one in iam.record() if one["action"] == "sts:AssumeRole"]
+    assert [one["resource"] for one in taken] == [member(accounts, each) for each in accounts.made.members]
+    assert all(one["allowed"] for one in iam.record())
+    for one in iam.record():
+        service = one["action"].partition(":")[0]
+        own = one["role"] == f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name(NOTEBOOKS)}"
+        assert own == (service in {*(each.partition(":")[0] for each in HOME), "sts"})
+        if not own and one["resource"].count(":") >= 5:
+            assert one["resource"].split(":")[4] in {one["role"].split(":")[4], "*", ""}
+
+
+NOT_TAKEN_ON = "could not be read: its role cannot be taken on"
+
+
+@pytest.mark.parametrize("wrong", ["role", "external id", "missing"])
+def test_a_role_that_does_not_trust_it_is_an_error_of_its_own_account_alone(
+    wrong: str, accounts: Accounts, enforced: Callable[..., IamControl]
+) -> None:
+    accounts.child(accounts.first)
+    known = accounts.findings()[accounts.first]
+    accounts.armed.later(timedelta(minutes=10))
+    later = accounts.armed.now.replace(second=0)
+    accounts.listed(time=later)
+    match wrong:
+        case "role":
+            enforced(role=sweep_role_name("idle-endpoints"))
+        case "missing":
+            enforced(without=(member(accounts, accounts.first),))
+        case _:
+            accounts.settings(external_id="something-else")
+            enforced()
+    with pytest.raises(RunFailedError, match=f"account {accounts.first} {NOT_TAKEN_ON}"):
+        accounts.child(accounts.first, time=later.isoformat(), mode="dry-run")
+
+    last = accounts.last(accounts.first)
+    assert str(last.error).startswith(NOT_TAKEN_ON)
+    assert (last.time, last.empty) == (accounts.armed.now, False)
+    assert accounts.findings()[accounts.first] == known
+    if wrong == "missing":
+        assert accounts.child(accounts.second, time=later.isoformat(), mode="dry-run")["sweeps"][0]["found"]
+
+
+class Strange:
+    """An STS that answers with the credentials of another account, whichever was asked for."""
+
+    def __init__(self, account: str, session: boto3.Session) -> None:
+        self.account, self.session = account, session
+
+    def assume_role(self, **_: Any) -> dict[str, Any]:
+        given = self.session.get_credentials()
+        assert given is not None
+        return {
+            "AssumedRoleUser": {"Arn": f"arn:aws:sts::{self.account}:assumed-role/x/ml-janitor"},
+            "Credentials": {
+                "AccessKeyId": given.access_key,
+                "SecretAccessKey": given.secret_key,
+                "SessionToken": given.token,
+            },
+        }
+
+
+def test_credentials_of_another_account_read_nothing(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, second = Invocation.client, accounts.second
+    strange = Strange(second, accounts.inside[second])
+    monkeypatch.setattr(
+        Invocation, "client", lambda own, name, *rest: strange if name == "sts" else client(own, name, *rest)
+    )
+    with pytest.raises(RunFailedError, match=f"{accounts.first} were asked for, and those of {second} answ"):
+        accounts.child(accounts.first)
+
+    assert not accounts.asked()
+    assert f"those of {second} answered" in str(accounts.last(accounts.first).error)
+
+
+# --- one name in two accounts ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def warned(accounts: Accounts) -> Accounts:
+    """Both notebooks are warned about."""
+    for account in accounts.made.members:
+        accounts.child(account)
+    assert set(accounts.findings()) == set(accounts.made.members)
+    return accounts
+
+
+def press(accounts: Accounts, word: str, account: str) -> None:
+    accounts.armed.press(word, MEMBER, ts=accounts.message(account)["ts"])
+
+
+def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Accounts) -> None:
+    press(warned, "now", warned.first)
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
+
+    press(warned, "undo", warned.first)
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "InService")
+    changed = [
+        (one["operation"], one["account"])
+        for one in warned.armed.box.requests()
+        if one["operation"] in {"StopNotebookInstance", "StartNotebookInstance"}
+    ]
+    assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
+    assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
+    assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
+
+
+def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
+    press(warned, "keep", warned.second)
+    warned.armed.later(timedelta(hours=36))
+    again = warned.armed.now.replace(second=0)
+    warned.listed(time=again)
+    for account in warned.made.members:
+        warned.child(account, time=again.isoformat())
+
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
+
+
+def test_a_night_has_so_many_over_all_accounts(warned: Accounts) -> None:
+    warned.settings(janitor="max_actions_per_night = 1\n")
+    press(warned, "now", warned.first)
+    press(warned, "now", warned.second)
+
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
+    assert "max_actions_per_night = 1" in warned.findings()[warned.second]["not_done"]
+
+
+def test_an_undo_asked_for_with_another_account_finds_nothing(warned: Accounts) -> None:
+    press(warned, "now", warned.first)
+    finding = finding_id(NOTEBOOKS, warned.findings()[warned.first]["key"])
+    asked = {"detector": NOTEBOOKS, "region": REGION, "finding": finding, "by": "eve"}
+    for account in (warned.second, ACCOUNT, "999999999999", None):
+        event = {**asked, **({} if account is None else {"account": account})}
+        answer = warned.armed.run("ml-janitor-undo", event)
+        assert (answer["done"], "nothing was done to finding" in answer["why"]) == (False, True)
+
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
