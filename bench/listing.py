@@ -48,11 +48,10 @@ def main() -> None:
             print(f"    of its work of the processor        {spread(work, 2)}")
             if latency:
                 seconds, _ = timed(in_ranges, MANY)
-                print(
-                    f"  {MANY:,} keys in {seconds * MANY / PAGE:.0f} s, a page in "
-                    f"{1000 * seconds / min(bare):.2f} to {1000 * seconds / max(bare):.2f} of the pager's time; "
-                    f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
-                )
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                print(f"  {MANY:,} keys in {seconds * MANY / PAGE:.0f} s; peak memory {peak:.0f} MB")
+                scaled = [1000 * seconds / each for each in bare]
+                print(f"    of the pager's time, a page takes   {spread(scaled, 2)}")
 
 
 def timed(read: Callable[[int], int], keys: int) -> tuple[float, float]:

@@ -94,7 +94,7 @@ class JanitorStack(Stack):
         for detector in settings.enabled():
             keep = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
             if detector.keeps_files:
-                keep += self._reads_files(detector)
+                keep += self._reads_files(settings, detector)
             armed = settings.mode(detector.name) is Mode.ACT
             allowed = [
                 self._own(settings, uses.of_sweep(detector, armed=armed)),
@@ -206,13 +206,14 @@ class JanitorStack(Stack):
             denied=sparing(detector.acts, section.keep_tags),
         )
 
-    def _reads_files(self, detector: Detector[Any]) -> list[Grant]:
-        """Reading what an earlier run of *detector* wrote for the next one."""
-        missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
-        return [
-            allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder(detector.name)}*")),
-            implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing),
-        ]
+    def _reads_files(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
+        """Reading what an earlier run of *detector* wrote, and, where its reads do not, that there is nothing."""
+        missing = (
+            "S3 API reference, GetObject: without it, what is not there is answered by 403 instead of 404"
+        )
+        listing = implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing)
+        written = self.reports.arn_for_objects(f"{folder(detector.name)}*")
+        return [allow("s3:GetObject", on=written), *([listing] if settings.organization.used else [])]
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
