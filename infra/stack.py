@@ -207,10 +207,8 @@ class JanitorStack(Stack):
         )
 
     def _reads_files(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
-        """Reading what an earlier run of *detector* wrote, and, where its reads do not, that there is nothing."""
-        missing = (
-            "S3 API reference, GetObject: without it, what is not there is answered by 403 instead of 404"
-        )
+        """Reading what an earlier run of *detector* wrote, or that there is nothing."""
+        missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
         listing = implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing)
         written = self.reports.arn_for_objects(f"{folder(detector.name)}*")
         return [allow("s3:GetObject", on=written), *([listing] if settings.organization.used else [])]
