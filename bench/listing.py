@@ -28,7 +28,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
 
 FEW, MANY = 100_000, 1_000_000
-ROUNDS = 5
+ROUNDS = 3
 PAGE = 1_000
 TARGET = 1.2
 """Times the pager's seconds that a page may take."""
