@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import references, storage_prices
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
@@ -88,7 +88,9 @@ class Survey:
         ]
         copies = self._open_ones_read(copies)
         if self._listing is not None and not self.aws.ran_out:
-            self._listing.done()
+            ended = attempt(self._listing.done, source="s3:PutObject")
+            if isinstance(ended, Unreadable):
+                self.errors.append(f"another run of today would go on with this listing: {ended.error}")
         return Listing(tuple(copies), "; ".join(self.errors) or None)
 
     @property
