@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
-.PHONY: bench measures cost synth deploy diff destroy lock dist clean
+.PHONY: bench measures cost scale synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -141,6 +141,9 @@ measures: dev ## Count modules, circles, what one endpoint executes, and lines; 
 
 cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
 	$(NODE_ENV) $(BIN)/python -m bench.counting
+
+scale: dev ## Compute the nights of 1,000 accounts in 17 regions from what `make cost` counted, into docs/scale.md
+	$(BIN)/python -m bench.scale
 
 CDK := PATH=$(CURDIR)/$(BIN):$$PATH $(NODE_ENV) node_modules/.bin/cdk
 

@@ -106,7 +106,21 @@ def count() -> dict[str, Any]:
         | {"table_bytes": sum(map(size, items))},
         "bill": counted.pop(BILL),
         "functions": counted,
+        "empty": empty([name for name in counted if name not in HANDLERS]),
     }
+
+
+def empty(names: list[str]) -> dict[str, Any]:
+    """What a run of each function takes on an account with nothing in it."""
+    with Box() as box, tempfile.TemporaryDirectory() as folder:
+        box.control.set_clock(NOW)
+        metrics = {name: metrics_requested(name) for name in names}
+        (Path(folder) / "janitor.toml").write_text(SETTINGS)
+        variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
+        log = io.StringIO()
+        with environment({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
+            counted = {name: runs(box, name, log) for name in names}
+    return {name: one | {"metrics_requested": metrics[name]} for name, one in counted.items()}
 
 
 def deployed(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import monthly
+from bench import monthly, scale
 from docs import managed_policies
 from infra.permissions import changes
 from ml_janitor.bill import reading, resources
@@ -99,6 +99,7 @@ def pages() -> list[tuple[Path, str]]:
     parts = {
         ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
         docs / "cost.md": {"cost": cost()},
+        docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.READS, *resources.READS]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 
 from aws_cdk import Annotations, ArnFormat, Duration, Stack
@@ -16,7 +17,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from ml_janitor.config import schedules
-from ml_janitor.report.telemetry import DETECTOR, NAMESPACE, REFUSED
+from ml_janitor.report.telemetry import ACCOUNTS, DETECTOR, NAMESPACE, REFUSED
 
 
 def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
@@ -96,10 +97,26 @@ def watch_url(scope: Construct, function: lambda_.IFunction, *, name: str, topic
     )
 
 
+def runs_begun(detector: str, *, period: Duration) -> cloudwatch.Metric:
+    """How many runs of *detector* over an organization have begun: each one counts its accounts once."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=ACCOUNTS,
+        dimensions_map={DETECTOR: detector},
+        statistic="SampleCount",
+        period=period,
+    )
+
+
 def watch_schedule(
-    scope: Construct, function: lambda_.IFunction, *, name: str, schedule: str, topic: sns.ITopic
+    scope: Construct,
+    runs: Callable[..., cloudwatch.IMetric],
+    *,
+    name: str,
+    schedule: str,
+    topic: sns.ITopic,
 ) -> None:
-    """An alarm on a *schedule* that did not run *function*."""
+    """An alarm on a *schedule* that did not run what it is for; *runs* counts those in a period."""
     watched = patience(schedule)
     if watched is None:
         Annotations.of(scope).add_info(
@@ -111,7 +128,7 @@ def watch_schedule(
     alarm(
         scope,
         "DidNotRun",
-        metric=function.metric_invocations(period=period),
+        metric=runs(period=period),
         says=f"{name}: its schedule ({schedule}) did not run it.",
         topic=topic,
         threshold=1,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import Duration, Stack
@@ -19,9 +21,10 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import watch_errors, watch_queue, watch_schedule
+from infra.alarms import runs_begun, watch_errors, watch_queue, watch_schedule
 from infra.organization import Network, through_queues
 from infra.permissions import Place, acknowledgements, statements
+from infra.state_machine import Organization
 from ml_janitor.engine.detector import Grant
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
@@ -155,7 +158,7 @@ class JanitorFunction(Construct):
 
 class ScheduledFunction(JanitorFunction):
     """
-    A function that its schedule runs.
+    A function that its schedule runs, by itself or *through* the state machine of an organization.
 
     The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an
     alarm too, and so does a schedule that did not run.
@@ -175,6 +178,7 @@ class ScheduledFunction(JanitorFunction):
         environment: Mapping[str, str],
         memory: int = 512,
         timeout: Duration | None = None,
+        through: Organization | None = None,
     ) -> None:
         super().__init__(
             scope,
@@ -194,18 +198,15 @@ class ScheduledFunction(JanitorFunction):
             "Schedule",
             description=f"ML Janitor runs {name}",
             schedule=expression(schedule, shared.time_zone),
-            target=targets.LambdaInvoke(
-                self.function,
-                input=scheduler.ScheduleTargetInput.from_object(
-                    {"time": scheduler.ContextAttribute.scheduled_time}
-                ),
-                retry_attempts=DELIVERY_RETRIES,
-                max_event_age=EVENT_AGE,
-                dead_letter_queue=undelivered,
-                role=self._invoker(undelivered, shared.key).without_policy_updates(),
-            ),
+            target=self._target(name, undelivered, shared.key, through),
         )
-        watch_schedule(self, self.function, name=name, schedule=schedule, topic=shared.topic)
+        watch_schedule(
+            self,
+            self.function.metric_invocations if through is None else partial(runs_begun, name),
+            name=name,
+            schedule=schedule,
+            topic=shared.topic,
+        )
         watch_queue(
             self,
             "UndeliveredMessages",
@@ -214,8 +215,29 @@ class ScheduledFunction(JanitorFunction):
             topic=shared.topic,
         )
 
-    def _invoker(self, undelivered: sqs.IQueue, key: kms.IKey | None) -> iam.Role:
-        """The role of the schedule: it may invoke this function, or leave word that it could not."""
+    def _target(
+        self, name: str, undelivered: sqs.IQueue, key: kms.IKey | None, through: Organization | None
+    ) -> scheduler.IScheduleTarget:
+        """What the schedule starts: the function, or the state machine that has it look at every account."""
+        if through is None:
+            starts, resource = "lambda:InvokeFunction", self.function.function_arn
+        else:
+            starts, resource = "states:StartExecution", through.machine.state_machine_arn
+        delivery: Mapping[str, Any] = {
+            "retry_attempts": DELIVERY_RETRIES,
+            "max_event_age": EVENT_AGE,
+            "dead_letter_queue": undelivered,
+            "role": self._invoker(starts, resource, undelivered, key).without_policy_updates(),
+        }
+        if through is None:
+            time = {"time": scheduler.ContextAttribute.scheduled_time}
+            sent = scheduler.ScheduleTargetInput.from_object(time)
+            return targets.LambdaInvoke(self.function, input=sent, **delivery)
+        sent = through.input_for(self.function, name)
+        return targets.StepFunctionsStartExecution(through.machine, input=sent, **delivery)
+
+    def _invoker(self, starts: str, resource: str, undelivered: sqs.IQueue, key: kms.IKey | None) -> iam.Role:
+        """The role of the schedule: it may start what it is for, or leave word that it could not."""
         role = iam.Role(
             self,
             "Invoker",
@@ -224,9 +246,7 @@ class ScheduledFunction(JanitorFunction):
                 conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
             ),
         )
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
-        )
+        role.add_to_policy(iam.PolicyStatement(actions=[starts], resources=[resource]))
         may_send(role, undelivered, key)
         return role
 

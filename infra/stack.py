@@ -23,6 +23,7 @@ from infra.organization import Roles, key_of, network_of
 from infra.permissions import Place, acting_in, places, sparing, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
+from infra.state_machine import Organization, price
 from infra.undo_key import UndoKey
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
@@ -38,6 +39,8 @@ from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
+from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
@@ -90,15 +93,15 @@ class JanitorStack(Stack):
         everywhere = places(self, settings.janitor.regions)
         undoable = {detector.name for detector in settings.undoable(today)}
         undo = self._undo(settings, today, shared)
+        in_organization = settings.organization.used
+        organization = self._organization(settings, shared) if in_organization else None
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
-            keep = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
-            if detector.keeps_files:
-                keep += self._reads_files(settings, detector)
             armed = settings.mode(detector.name) is Mode.ACT
             allowed = [
-                self._own(settings, uses.of_sweep(detector, armed=armed)),
-                Allowed(grants=[*detector.reads, *keep], where=everywhere),
+                self._own(settings, uses.of_sweep(detector, armed=armed, organization=in_organization)),
+                Allowed(grants=[*detector.reads, *self._keeps(settings, detector)], where=everywhere),
+                *([self._lists(f"{detector.name}/*")] if in_organization else []),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
@@ -119,10 +122,14 @@ class JanitorStack(Stack):
                 shared=shared,
                 environment=environment,
                 memory=1024,
+                through=organization,
             )
             if detector.name in undoable:
                 watch_acts(made, name=detector.name, topic=self.topic)
             self.functions[detector.name] = made.function
+        if organization is not None:
+            organization.may_invoke(list(self.functions.values()))
+            cdk.Annotations.of(self).add_info(price(settings))
         ScheduledFunction(
             self,
             "Digest",
@@ -136,6 +143,7 @@ class JanitorStack(Stack):
                     uses.of_digest(
                         bill=settings.bill.enabled,
                         advice=bool(settings.janitor.slack_secret and settings.plan.weekly_advice),
+                        organization=in_organization,
                     ),
                 ),
                 Allowed(grants=self._picture(settings), where=()),
@@ -163,14 +171,52 @@ class JanitorStack(Stack):
         self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
+        self._outputs()
+        if settings.organization.used:
+            self._member_roles(settings)
+
+    def _outputs(self) -> None:
+        """What an operator looks for first."""
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
-        if settings.organization.used:
-            self._member_roles(settings)
+
+    def _organization(self, settings: Settings, shared: Shared) -> Organization:
+        """What has every detector look at all accounts, and the function that it asks which those are."""
+        kept = self.reports.arn_for_objects(f"{ORGANIZATION}/*")
+        lists = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
+        accounts = JanitorFunction(
+            self,
+            "Accounts",
+            name="accounts",
+            description="Lists the accounts of the organization, and says which left no result.",
+            handler="ml_janitor.handlers.accounts",
+            allowed=[
+                Allowed(grants=uses.grants(uses.of_accounts(), self.ledger.table_arn), where=()),
+                Allowed(grants=[*lists, *listing_reads(settings.organization)], where=()),
+            ],
+            shared=shared,
+            environment={},
+            memory=1024,
+            answers=True,
+        )
+        return Organization(
+            self,
+            "Organization",
+            accounts=accounts.function,
+            lists=self.reports,
+            at_once=settings.organization.at_once,
+            topic=shared.topic,
+            key=shared.key,
+        )
+
+    def _lists(self, of: str) -> Allowed:
+        """Reading the lists of runs over the organization."""
+        lists = self.reports.arn_for_objects(f"{ORGANIZATION}/{of}")
+        return Allowed(grants=[allow("s3:GetObject", on=lists)], where=())
 
     def _member_roles(self, settings: Settings) -> None:
         """Write what every account of the organization has to grant beside the template of the stack."""
@@ -178,8 +224,7 @@ class JanitorStack(Stack):
         made = member.write(settings, Path(stage.outdir if stage else "."))
         cdk.Annotations.of(self).add_info(
             f"[organization]: {made[0].name} and {made[1].name}, beside this template, make the roles that "
-            "its accounts grant; docs/organization.md says how. The functions look at their own account, and "
-            "`janitor audit --organization` at all of them."
+            "its accounts grant; docs/organization.md says how."
         )
 
     def _warn(self, settings: Settings) -> None:
@@ -206,12 +251,15 @@ class JanitorStack(Stack):
             denied=sparing(detector.acts, section.keep_tags),
         )
 
-    def _reads_files(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
-        """Reading what an earlier run of *detector* wrote, or that there is nothing."""
-        missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
-        listing = implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing)
-        written = self.reports.arn_for_objects(f"{folder(detector.name)}*")
-        return [allow("s3:GetObject", on=written), *([listing] if settings.organization.used else [])]
+    def _keeps(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
+        """Writing into its folder of the report bucket, and reading what a run left there to the next one."""
+        keeps = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
+        if detector.keeps_files:
+            keeps.append(allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder(detector.name)}*")))
+        if detector.keeps_files and settings.organization.used:  # elsewhere, its reads allow it
+            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+            keeps.append(implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
+        return keeps
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
@@ -251,8 +299,9 @@ class JanitorStack(Stack):
             description="Takes back what a detector did.",
             handler="ml_janitor.handlers.undo",
             allowed=[
-                self._own(settings, uses.of_undo()),
+                self._own(settings, uses.of_undo(organization=settings.organization.used)),
                 self._macs("VerifyMac"),
+                *([self._lists("*")] if settings.organization.used else []),
                 *(
                     Allowed(
                         grants=detector.undoes,

@@ -14,6 +14,7 @@ import boto3
 import pytest
 
 import botocore_once
+import samples
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -29,6 +30,11 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 LOOPBACK = ("127.", "::1", "localhost")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to have the same samples again."""
+    terminalreporter.write_line(f"SEED={samples.SEED} repeats the samples of this run")
 
 
 def pytest_collection_finish() -> None:

@@ -147,6 +147,7 @@ class Deployed:
             "AWS::S3::Bucket": "s3:::",
             "AWS::SNS::Topic": f"sns:{where}:",
             "AWS::SQS::Queue": f"sqs:{where}:",
+            "AWS::StepFunctions::StateMachine": f"states:{where}:stateMachine:",
         }[self._type(logical)]
         # That of a log group ends so (CloudFormation's reference of AWS::Logs::LogGroup, "Return values").
         end = ":*" if self._type(logical) == "AWS::Logs::LogGroup" else ""
@@ -207,8 +208,10 @@ class Deployed:
             "AWS::StackName": STACK,
             "AWS::URLSuffix": "amazonaws.com",
         }
-        return pseudo[name] if name.startswith("AWS::") else self.name(name)
+        if name.startswith("AWS::"):
+            return pseudo[name]
+        return self.arn(name) if self._type(name) == "AWS::StepFunctions::StateMachine" else self.name(name)
 
     def _attribute(self, of: list[str]) -> str:
         logical, attribute = of
-        return {"Arn": self.arn}[attribute](logical)
+        return {"Arn": self.arn, "Name": self.name}[attribute](logical)

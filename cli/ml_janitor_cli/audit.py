@@ -17,6 +17,7 @@ import typer
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.shared_answers import SharedAnswers
 from ml_janitor.bill.asking import question
 from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding
@@ -222,7 +223,12 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
         say(f"0 of {total} sweeps")
         account = next(iter(known.values()))
         with opened(
-            session, account=account, regions=tuple(known), attempts=attempts, pace=edge.pace()
+            session,
+            account=account,
+            regions=tuple(known),
+            attempts=attempts,
+            pace=edge.pace(),
+            shared=SharedAnswers(),
         ) as accounts:
             report = run(detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done)
             sweeps = in_order([*report.sweeps, *closed], detectors)

@@ -81,13 +81,13 @@ def findings(
 
 def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
     """Open findings, what was done that can be undone, and what is kept; with *every*, the rest too."""
-    for aws in at.accounts:
-        holds = at.holds.all(at.account, aws.region)
+    for region in at.regions:
+        holds = at.holds.all(at.account, region)
         unseen = dict(holds)
         for detector in at.settings.registry:
-            acted = at.actions.all(detector.name, at.account, aws.region)
+            acted = at.actions.all(detector.name, at.account, region)
             done = {action.target.key for action in acted}
-            for entry in at.ledger.entries(detector.name, at.account, aws.region):
+            for entry in at.ledger.entries(detector.name, at.account, region):
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
                 unseen.pop(entry.key, None)
@@ -101,7 +101,7 @@ def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
             by_arn.setdefault(whole.rpartition("@")[0], []).extend(on_one)
         for arn, on_any in by_arn.items():
             if (kept := held(on_any, at.now)) is not None:
-                yield from _kept(at, arn, aws.region, kept)
+                yield from _kept(at, arn, region, kept)
 
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> Line:

@@ -52,7 +52,7 @@ def keep(
       janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
     """  # noqa: D301 - \b keeps the lines below it as they are
     end = None if until is None else end_of(until, access.settings.janitor.time_zone)
-    with access.open("keep", region=region_of(arn, access.settings)) as at:
+    with access.open("keep", **place_of(arn, access.settings)) as at:
         if end is not None and end <= at.now:
             raise edge.Refused(f"--until: {until} is over; nothing was kept")
         return hold(at, arn, How.KEPT, until=end, why=reason, shorten=shorten, only=only)
@@ -73,7 +73,7 @@ def snooze(
 
     A longer snooze stands, unless --shorten is given. A keep always stands.
     """
-    with access.open("snooze", region=region_of(arn, access.settings)) as at:
+    with access.open("snooze", **place_of(arn, access.settings)) as at:
         end = at.now + timedelta(days=days)
         return hold(at, arn, How.SNOOZED, until=end, why=reason, shorten=shorten, only=only)
 
@@ -160,10 +160,10 @@ def identity(at: LedgerSession, arn: str) -> tuple[str, str]:
         raise edge.Refused(f"{arn} is in account {parts.account}; the credentials are of {at.account}")
     detectors = [each for each in at.settings.registry if each.judges(parts)]
     problems = []
-    for aws in at.accounts:
-        if parts.region not in {"", aws.region}:
-            continue
-        for detector in detectors:
+    for detector in detectors:
+        for aws in at.reading(detector):
+            if parts.region not in {"", aws.region}:
+                continue
             judged = sweep_one(
                 at.settings.detector(detector), aws, arn, now=at.now, policy=at.settings.policy.dry()
             )
@@ -173,15 +173,18 @@ def identity(at: LedgerSession, arn: str) -> tuple[str, str]:
             problems += [judged.error] if judged.error else []
     if problems:
         raise edge.Refused(f"{arn} could not be looked at: {'; '.join(problems)}")
-    regions = ", ".join(aws.region for aws in at.accounts)
-    raise edge.Refused(f"there is no {arn} (any more), looked for in {regions}")
+    raise edge.Refused(f"there is no {arn} (any more), looked for in {', '.join(at.regions)}")
 
 
-def region_of(arn: str, settings: Settings) -> str:
-    """Where the resource is, as far as its ARN says so. Raises Refused for what no detector judges."""
+def place_of(arn: str, settings: Settings) -> dict[str, str]:
+    """
+    Where the resource is, as far as its ARN says so; its account counts in an organization alone.
+
+    Raises Refused for what no detector judges.
+    """
     parts = parsed_from(arn)
     check_kind(arn, parts, settings)
-    return parts.region
+    return {"region": parts.region, "account": parts.account if settings.organization.used else ""}
 
 
 def end_of(day: str, time_zone: str) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,18 @@ from ml_janitor_cli.ledger_session import LedgerSession, ledger_session
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
 
+AccountId = Annotated[
+    str | None,
+    typer.Option("--account", metavar="ID", help="Which account of [organization]; else your own."),
+]
+AccountProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--account-profile",
+        metavar="NAME",
+        help="The AWS profile to change that account with; its own roles only read.",
+    ),
+]
 Now = Annotated[str | None, typer.Option(metavar="TIME", help="Take this time for now (ISO 8601).")]
 
 
@@ -28,14 +41,19 @@ class LedgerAccess:
     table: str | None
     region: Sequence[str] | None
     profile: str | None
+    account: str | None
+    account_profile: str | None
     now: str | None
 
     @contextmanager
-    def open(self, what: str, *, region: str = "", undo_key: str | None = None) -> Iterator[LedgerSession]:
+    def open(
+        self, what: str, *, region: str = "", account: str = "", undo_key: str | None = None
+    ) -> Iterator[LedgerSession]:
         """
         The opened ledger; a call that fails there ends the command with one line about *what*.
 
-        *region* is where to look unless an option says otherwise, *undo_key* signs and verifies records.
+        *region* and *account* are where to look unless an option says otherwise, *undo_key* signs and
+        verifies records.
         Raises Refused and FailedError.
         """
         where = self.region or ([region] if region else None)
@@ -46,6 +64,8 @@ class LedgerAccess:
                 table=self.table,
                 region=where,
                 profile=self.profile,
+                account=self.account or account or None,
+                account_profile=self.account_profile,
                 now=self.now,
                 undo_key=undo_key,
             ) as at,
@@ -59,11 +79,23 @@ def _shared(  # its parameters are every command's
     table: edge.TableName = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
+    account: AccountId = None,
+    account_profile: AccountProfile = None,
     config: edge.Config = None,
     now: Now = None,
 ) -> LedgerAccess:
     settings = edge.settings_from(config, (), ctx.obj)
-    return LedgerAccess(settings=settings, table=table, region=region, profile=profile, now=now)
+    if account and not re.fullmatch(r"[0-9]{12}", account):
+        raise edge.Refused(f"--account: expected twelve digits, got {account}")
+    return LedgerAccess(
+        settings=settings,
+        table=table,
+        region=region,
+        profile=profile,
+        account=account,
+        account_profile=account_profile,
+        now=now,
+    )
 
 
 def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) -> Callable[..., int]:

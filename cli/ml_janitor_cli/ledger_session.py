@@ -6,9 +6,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,6 +17,8 @@ import typer
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.organization import member_session, not_read
+from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
@@ -25,8 +28,11 @@ from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
+from ml_janitor_cli.failures import FailedError
 
 if TYPE_CHECKING:
+    import boto3
+
     from ml_janitor.acting.undoing import Undoing
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
@@ -60,14 +66,20 @@ class Watch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSession:
     """
-    An opened account with the ledger of its deployment. *who* is the caller, in a few words.
+    An *account* with the ledger of its deployment. *who* is the caller, in a few words.
+
+    *opened* has it in each of *regions*, with credentials of the account itself; there are none where another
+    account's ledger is asked, and then *reading* takes on the role that a detector reads with.
 
     *now* is when the command began; what it does takes time, and a person's answer even more: *watch*
     has the time that it is then.
     """
 
     settings: Settings
-    accounts: Sequence[Aws]
+    account: str
+    regions: Sequence[str]
+    opened: Sequence[Aws]
+    through_role: Callable[[str], Sequence[Aws]]
     table: Table
     who: str
     now: datetime
@@ -100,11 +112,6 @@ class LedgerSession:
             self.leases.release(detector, self.account, region, holder=holder)
 
     @property
-    def account(self) -> str:
-        """Whose account it is."""
-        return self.accounts[0].account
-
-    @property
     def ledger(self) -> Ledger:
         return Ledger(self.table)
 
@@ -126,8 +133,8 @@ class LedgerSession:
         return [
             entry
             for name in names
-            for aws in self.accounts
-            for entry in self.ledger.entries(name, self.account, aws.region)
+            for region in self.regions
+            for entry in self.ledger.entries(name, self.account, region)
         ]
 
     def undoing(self, *, unsigned: bool = False) -> Undoing:
@@ -138,9 +145,18 @@ class LedgerSession:
             self.settings, self.table, self.actions, self.clock, wait=waiting(), unsigned=unsigned
         )
 
+    def reading(self, detector: type[Detector[Any]] | Detector[Any]) -> Sequence[Aws]:
+        """The account in every region, for what *detector* reads. Raises FailedError."""
+        return self.opened or self.through_role(detector.name)
+
     def aws(self, region: str) -> Aws:
-        """The account in *region*."""
-        return next(aws for aws in self.accounts if aws.region == region)
+        """The account in *region*, with credentials that may change it. Raises Refused without any."""
+        if not self.opened:
+            raise edge.Refused(
+                f"to change anything in account {self.account}, give --account-profile NAME: its roles trust "
+                "functions alone with that"
+            )
+        return next(aws for aws in self.opened if aws.region == region)
 
 
 @contextmanager
@@ -151,9 +167,15 @@ def ledger_session(
     region: Sequence[str] | None,
     profile: str | None,
     now: str | None,
+    account: str | None = None,
+    account_profile: str | None = None,
     undo_key: str | None = None,
 ) -> Iterator[LedgerSession]:
-    """The opened ledger for one command. Raises Refused, and FailedError without credentials."""
+    """
+    The opened ledger for one command, and *account*, else that of *account_profile*, else the ledger's own.
+
+    Raises Refused, and FailedError without credentials.
+    """
     name = table or os.environ.get(TABLE)
     if not name:
         raise edge.Refused(
@@ -162,21 +184,55 @@ def ledger_session(
     at, watch = edge.now_from(now), Watch(clock=edge.clock_from(now))
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
-    regions = edge.regions_from(region, settings, session)
+    regions = edge.regions_from(
+        region or (settings.organization.regions if account else None), settings, session
+    )
     home = session.region_name or regions[0]
     caller = known_caller(session, home, attempts)
     client = make_client(session, "dynamodb", home, attempts)
-    with opened(
-        session,
-        account=caller.account,
-        regions=regions,
-        attempts=attempts,
-        pace=edge.pace(),
-        has_time=watch.has_time,
-    ) as accounts:
+    inside = session
+    if account_profile:
+        inside = edge.session_from(account_profile)
+        theirs = known_caller(inside, home, attempts).account
+        if account not in {None, theirs}:
+            raise edge.Refused(
+                f"--account-profile {account_profile} is of account {theirs}, not of {account}"
+            )
+        account = theirs
+    whose = account or caller.account
+    if whose != caller.account and not settings.organization.used:
+        raise edge.Refused(f"--account {whose}: [organization] in the settings names no accounts")
+    with ExitStack() as stack:
+
+        def within(own: boto3.Session) -> Sequence[Aws]:
+            opening = opened(
+                own,
+                account=whose,
+                regions=regions,
+                attempts=attempts,
+                pace=edge.pace(),
+                has_time=watch.has_time,
+                prices_from=None if own is session else session,
+            )
+            return stack.enter_context(opening)
+
+        @cache
+        def through_role(detector: str) -> Sequence[Aws]:
+            partition = session.get_partition_for_region(home)
+            role = role_arn(settings, role_name(detector), account=whose, partition=partition)
+            sts = make_client(session, "sts", home, attempts)
+            try:
+                return within(member_session(sts, session, role, settings.organization.external_id))
+            except Exception as error:  # in one line, with what mends it
+                raise FailedError(f"account {whose} {not_read(error)}") from error
+
+        own = whose == caller.account or account_profile
         yield LedgerSession(
             settings=settings,
-            accounts=accounts,
+            account=whose,
+            regions=regions,
+            opened=within(inside) if own else (),
+            through_role=through_role,
             table=Table(client, name),
             who=person(caller.arn),
             now=at,

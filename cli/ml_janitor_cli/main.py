@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -77,6 +78,12 @@ def janitor(
     """  # noqa: D301 - \b keeps the lines below it as they are
 
 
+@cache
+def _command() -> Any:
+    """All commands, which typer makes out of every function's annotations in a tenth of a second."""
+    return typer.main.get_command(app)
+
+
 def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -> int:
     """
     Run one command and return its exit status.
@@ -87,9 +94,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a locale must not decide whether there is a report
     try:
-        code = typer.main.get_command(app).main(
-            args=argv, prog_name="janitor", standalone_mode=False, obj=registry
-        )
+        code = _command().main(args=argv, prog_name="janitor", standalone_mode=False, obj=registry)
         sys.stdout.flush()
     except TyperException as error:
         return complain(error)

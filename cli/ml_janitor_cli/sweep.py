@@ -92,7 +92,9 @@ def sweep(
         raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
     with access.open("sweep", undo_key=key) as at:
-        plans = [planned(at, detector, aws) for detector in ordered for aws in at.accounts]
+        if act:
+            at.aws(at.regions[0])  # refused before anything is asked
+        plans = [planned(at, detector, aws) for detector in ordered for aws in at.reading(detector)]
         due = sum(shown(at, plan) for plan in plans)
         broken = any(plan.sweep.error is not None for plan in plans)
         if not due or not act:

@@ -92,9 +92,10 @@ def take_back(
             detector.revert_effect(action.target, action.undo)
         except CannotActError as never:
             raise edge.Refused(f"{action.target.name} cannot be brought back: {never}") from never
+        aws = at.aws(action.target.region)
         try:
             with at.leased(detector.name, action.target.region):
-                done = undoing.undo(detector, at.aws(action.target.region), action, by=at.who)
+                done = undoing.undo(detector, aws, action, by=at.who)
         except (NothingDoneError, RecordRefusedError) as nothing:
             raise edge.Refused(str(nothing)) from nothing
         except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
@@ -107,15 +108,15 @@ def take_back(
 def found(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
     """Which detector did something to *finding*, and what. Raises Refused."""
     for detector in at.settings.registry:
-        for aws in at.accounts:
-            known = at.actions.all(detector.name, at.account, aws.region)
+        for region in at.regions:
+            known = at.actions.all(detector.name, at.account, region)
             if any(action.id == finding for action in known):
                 try:
-                    action = undoing.find(detector.name, at.account, aws.region, finding)
+                    action = undoing.find(detector.name, at.account, region, finding)
                 except CannotUndoError as error:
                     raise edge.Refused(str(error)) from error
                 return at.settings.detector(detector), action
-    regions = ", ".join(aws.region for aws in at.accounts)
     raise edge.Refused(
-        f"nothing was done to a finding {finding} in {at.account}, {regions}; janitor findings lists what was"
+        f"nothing was done to a finding {finding} in {at.account}, {', '.join(at.regions)}; "
+        "janitor findings lists what was"
     )

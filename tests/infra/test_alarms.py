@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from infra.alarms import patience
 from ml_janitor.config import schedules
 from ml_janitor.config.settings import Settings
+from ml_janitor.detectors import DETECTORS
 from synthesis import synthesise
 
 MONTHLY = "cron(0 5 1 * ? *)"
@@ -47,7 +49,9 @@ def test_what_an_alarm_cannot_see_has_none(schedule: str) -> None:
 def test_a_monthly_detector_is_watched_by_the_digest_and_the_synthesis_says_so(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    settings = Settings.parse({"detectors": {"untagged-resources": {"schedule": MONTHLY}}})
+    monthly, nightly = "untagged-resources", "duplicate-artifacts"
+    sections: dict[str, Any] = {one.name: {"enabled": one.name in {monthly, nightly}} for one in DETECTORS}
+    settings = Settings.parse({"detectors": sections | {monthly: {"schedule": MONTHLY}}})
     made = synthesise(tmp_path_factory.mktemp("monthly"), settings)
     alarms = {name[:-8] for name in made.of_type("AWS::CloudWatch::Alarm")}
 

@@ -15,6 +15,7 @@ from aws_cdk.assertions import Template
 
 from infra.budgets import Budgets
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.detectors import DETECTORS
 from synthesis import Synthesised, resolved, synthesise
 
 MONITOR = "arn:aws:ce::123456789012:anomalymonitor/12345678-abcd-ef12-3456-987654321abc"
@@ -28,7 +29,10 @@ BILL = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse({"bill": BILL}), checked=True)
+    """Beside one detector: what a bill adds is the same beside all of them."""
+    detectors = {one.name: {"enabled": one.name == "idle-notebooks"} for one in DETECTORS}
+    settings = Settings.parse({"bill": BILL, "detectors": detectors})
+    return synthesise(tmp_path_factory.mktemp("stack"), settings, checked=True)
 
 
 def small(region: str | None, **bill: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from ml_janitor.report.causes import note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import Nights, by_name
+from samples import share
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
@@ -553,10 +554,13 @@ def killed(nights: Paced, kill: Kill) -> Iterator[None]:
     nights.box.clear_faults()
 
 
-@pytest.mark.parametrize(("act", "undo"), list(zip(cycle(ACT_KILLS), UNDO_KILLS)), ids=name_of)
+@pytest.mark.parametrize(
+    "kills", share(zip(cycle(ACT_KILLS), UNDO_KILLS), 3, ids=lambda kills: "-".join(map(name_of, kills)))
+)
 def test_killed_at_any_step_of_act_and_undo_both_are_finished(
-    world: Serving, nights: Paced, act: Kill, undo: Kill
+    world: Serving, nights: Paced, kills: tuple[Kill, Kill]
 ) -> None:
+    act, undo = kills
     world.shared()
     before = world.shown()
     nights.due()
@@ -577,7 +581,7 @@ def test_killed_at_any_step_of_act_and_undo_both_are_finished(
     assert world.shown() == before
 
 
-@pytest.mark.parametrize("kill", ACT_KILLS, ids=name_of)
+@pytest.mark.parametrize("kill", share(ACT_KILLS, 3, ids=name_of))
 def test_killed_at_any_step_it_can_be_taken_back(world: Serving, nights: Paced, kill: Kill) -> None:
     world.shared()
     before = world.shown()

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
@@ -26,7 +28,7 @@ from ml_janitor.scheduled.invocation import Invocation
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import Organization, Roles, acting_as
-from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment
+from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, said
 
 NOTEBOOKS = "idle-notebooks"
 OFF = "me-south-1"
@@ -379,6 +381,8 @@ def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Acc
     assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
     assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
     assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
+    assert "started again" in said(warned.message(warned.first))
+    assert "started again" not in said(warned.message(warned.second))
 
 
 def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
@@ -411,3 +415,56 @@ def test_an_undo_asked_for_with_another_account_finds_nothing(warned: Accounts) 
         assert (answer["done"], "nothing was done to finding" in answer["why"]) == (False, True)
 
     assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
+
+
+# --- commands ----------------------------------------------------------------------------------------
+
+
+def test_commands_are_about_one_account_with_the_ledger_of_another(
+    warned: Accounts, janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = warned.findings()
+    ids = {each: finding_id(NOTEBOOKS, keys[each]["key"]) for each in warned.made.members}
+
+    listed = janitor("findings", "--account", warned.second)
+    assert (listed.status, ids[warned.second] in listed.out, ids[warned.first] in listed.out) == (
+        0,
+        True,
+        False,
+    )
+    assert "Nothing is open" in janitor("findings").out
+
+    arn = f"arn:aws:sagemaker:{REGION}:{warned.second}:notebook-instance/churn"
+    kept = janitor("keep", arn, "--reason", "the fair")
+    assert (kept.status, kept.err) == (0, "")
+    assert {one["pk"] for one in warned.armed.table()["hold"]} == {f"hold#{warned.second}#{REGION}"}
+
+    press(warned, "now", warned.first)
+    undo = ("undo", ids[warned.first], "--account", warned.first)
+    refused = janitor(*undo)
+    assert (refused.status, warned.status(warned.first)) == (2, "Stopped")
+    assert f"to change anything in account {warned.first}, give --account-profile NAME" in refused.err
+
+    profiles = tmp_path / "profiles"
+    for name, account in (("first", warned.first), ("second", warned.second)):
+        given = warned.inside[account].get_credentials()
+        assert given is not None
+        with profiles.open("a") as file:
+            file.write(
+                f"[profile {name}]\nregion = {REGION}\naws_access_key_id = {given.access_key}\n"
+                f"aws_secret_access_key = {given.secret_key}\naws_session_token = {given.token}\n"
+            )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profiles))
+    strange = janitor(*undo, "--account-profile", "second")
+    assert f"--account-profile second is of account {warned.second}, not of {warned.first}" in strange.err
+    done = janitor(*undo, "--account-profile", "first")
+    assert (done.status, done.err) == (0, "")
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "InService")
+
+
+def test_without_an_organization_there_is_no_other_account(accounts: Accounts, janitor: Janitor) -> None:
+    accounts.armed.settings(ARMED)
+    ran = janitor("findings", "--account", accounts.first)
+    assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
+    ran = janitor("findings", "--account", "research")
+    assert (ran.status, "--account: expected twelve digits, got research" in ran.err) == (2, True)

@@ -34,6 +34,7 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.server import Sandbox
 from ml_janitor_sandbox.slack import TOKEN, SlackControl
 from recorder import IN_EVERY_RUN, Recording, Step, check, exactly, missed, mutants, nothing, record
+from samples import share
 from signing import OwnMacs
 from synthesis import synthesise
 
@@ -221,7 +222,7 @@ def recordings() -> dict[str, Recording]:
     return {}
 
 
-@every_function
+@pytest.mark.parametrize("name", share(FUNCTIONS, 3, always={IN_EVERY_RUN, DIGEST}))
 def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:

@@ -197,7 +197,8 @@ def test_the_installed_sandbox_and_audit_say_what_those_of_the_checkout_say(
     installed: Path, tmp_path: Path
 ) -> None:
     checkout = Path(sys.executable).parent
-    html, audit = tmp_path / "report.html", ("sandbox", "--", "janitor", "audit", "--json", "--html")
+    html, some = tmp_path / "report.html", ("duplicate-artifacts", "idle-endpoints")
+    audit = ("sandbox", "--", "janitor", "audit", *some, "--json", "--html")
 
     theirs = json.loads(done(checkout / "janitor", *audit, "theirs.html", cwd=tmp_path))
     ours = json.loads(done(installed / "janitor", *audit, html, cwd=tmp_path))

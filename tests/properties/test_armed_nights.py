@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import samples
 from ml_janitor.core.model import Finding
 from ml_janitor.report import causes, outcomes
 from ml_janitor.report.status import Status, StatusWording
@@ -27,10 +28,11 @@ pytestmark = LONG_IN_SOAK
 NIGHTS = 10
 """Of each account."""
 
-SEEDS = [SEED] if SEED else range(1, (SOAK or 40) // NIGHTS + 1)
-
 NOISY = 3
 """The account that is lived through with noise as well."""
+
+SEEDS = [SEED] if SEED else range(1, SOAK // NIGHTS + 1) if SOAK else [NOISY, 10 + samples.SEED % 190]
+"""Without `make soak`, one of those accounts that `make soak` lives through."""
 
 REASONS = 10
 """With fewer of them, noise would have had little to change."""

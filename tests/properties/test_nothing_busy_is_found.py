@@ -8,8 +8,6 @@ seed. `make soak` tries more accounts, and each fault on all near misses.
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -49,6 +47,7 @@ from properties.worlds import (
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
 from properties.worlds.base import Account
+from samples import SEED
 
 SETTINGS = Settings.load(
     overrides=[
@@ -70,7 +69,6 @@ CLOSED = Settings.load(overrides=[f"duplicate-artifacts.min_size={MIN_SIZE}"])
 """Under which no object may be read, as by default."""
 
 STUDIO = "idle-studio-apps"
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 SHARES = 6
 
 ANY_WORLD = settings(

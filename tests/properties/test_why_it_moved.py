@@ -21,8 +21,8 @@ from ml_janitor.bill.joining import Resource, movers, quantity
 from ml_janitor.bill.model import Charge, Span
 from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
 from ml_janitor.core.job_families import family
+from samples import SEED
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 JUMPS = int(os.environ.get("JUMPS", "80"))
 NOISES = 30
 

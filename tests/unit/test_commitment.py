@@ -9,6 +9,7 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.core.commitment import Span, Usage, best, by_hour, paid
+from samples import share
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -41,7 +42,7 @@ def profile(dice: random.Random) -> list[list[Usage]]:
     return hours
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", share(range(4), 4))
 def test_no_other_commitment_is_a_percent_cheaper(part: int) -> None:
     dice = random.Random(part)  # noqa: S311 - no secret
     for _ in range(250):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.virtual_time import Bucket
 from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
 from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
 from ml_janitor.config.settings import Settings
@@ -57,22 +58,6 @@ def test_a_function_never_exceeds_its_share(pauses: list[float], action: str, sh
 
     least = sharers / allowed(action)
     assert all(later - earlier >= least - 1e-5 for earlier, later in pairwise(made))
-
-
-@dataclass
-class Bucket:
-    """AWS's: it holds one second's requests, and is refilled steadily."""
-
-    rate: float
-    filled: float = float("-inf")
-
-    def refuses(self, at: float) -> bool:
-        """Whether a request at that time is one too many. It is full where no request came before."""
-        empty = max(self.filled, at - 1) + 1 / self.rate
-        if empty > at + 1e-5:
-            return True
-        self.filled = empty
-        return False
 
 
 def at_once(which: str, action: str, length: float) -> list[list[float]]:

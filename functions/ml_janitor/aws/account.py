@@ -11,6 +11,7 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.shared_answers import SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -44,11 +45,13 @@ def opened(
     has_time: Callable[[], bool] = lambda: True,
     prices_from: boto3.Session | None = None,
     scratch: Scratch | None = None,
+    shared: SharedAnswers | None = None,
 ) -> Iterator[list[Aws]]:
     """
     One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
 
-    Prices are asked for with *session*, unless they are to come from another.
+    Prices are asked for with *session*, unless they are to come from another. With *shared* answers, nothing
+    is asked twice: for a run of several detectors that only reads.
     """
     with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
 
@@ -63,6 +66,7 @@ def opened(
                 has_time=has_time,
                 pace=pace,
                 scratch=scratch,
+                shared=shared,
             )
 
         prices = Prices(lambda: asking.pricing)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.pace import THROTTLED, Pace
+from ml_janitor.aws.shared_answers import SHARED, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -62,6 +63,8 @@ class Aws:
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
     *scratch* keeps, for the next run, what this one could not read to its end, if there is a place.
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
+    there are *shared* answers, nothing is asked twice, but by one that may write.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Aws:
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
+        shared: SharedAnswers | None = None,
         may_write: bool = False,
         scratch: Scratch | None = None,
     ) -> None:
@@ -88,6 +92,7 @@ class Aws:
         self.lasting: dict[Hashable, Any] = {}
         self._has_time = has_time
         self._pace = pace
+        self._shared = shared
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
@@ -122,6 +127,7 @@ class Aws:
             has_time=self._has_time,
             pace=self._pace,
             scratch=self.scratch,
+            shared=self._shared,
         )
 
     @property
@@ -145,6 +151,8 @@ class Aws:
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
+                if self._shared is not None and service in SHARED:
+                    self._shared.register(events, key[1], self._has_time)
                 self._clients[key] = client
             return self._clients[key]
 

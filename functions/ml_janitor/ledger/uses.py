@@ -15,6 +15,7 @@ from ml_janitor.ledger.latest import ADVICE, BILL, DIGEST, SWEEP
 from ml_janitor.ledger.leases import LEASE
 from ml_janitor.ledger.limits import LIMIT
 from ml_janitor.ledger.requests import REQUEST
+from ml_janitor.ledger.runs import ORGANIZATION
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
@@ -26,14 +27,19 @@ type Uses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
 
 
-def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
-    """The function of *detector*: its own items, the holds, and the counters if it is *armed*."""
+def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False) -> Uses:
+    """
+    The function of *detector*: its own items, the holds, and the counters if it is *armed*.
+
+    In an *organization* it reads which run it is a part of.
+    """
     name = detector.name
     uses = {
         f"{FINDING}#{name}#*": (QUERY, UPDATE),
         f"{SWEEP}#{name}#*": (GET, PUT),
         f"{LEASE}#{name}#*": (PUT, DELETE),
         f"{HOLD}#*": (QUERY,),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once(name),
     }
     if detector.cleanup is not None:
@@ -48,8 +54,17 @@ def of_sweep(detector: Detector[Any], *, armed: bool) -> Uses:
     return uses
 
 
-def of_digest(*, bill: bool, advice: bool) -> Uses:
-    """The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any."""
+def of_accounts() -> Uses:
+    """What lists the accounts of an organization's runs, and says which of them left no result."""
+    return {f"{SWEEP}#*": (GET, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
+
+
+def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
+    """
+    The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any.
+
+    In an *organization* it says which runs are still at work.
+    """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
         **read,
@@ -57,6 +72,7 @@ def of_digest(*, bill: bool, advice: bool) -> Uses:
         f"{DIGEST}#*": (GET, PUT),
         **({f"{BILL}#*": (GET, PUT)} if bill else {}),
         **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("digest"),
     }
 
@@ -67,13 +83,14 @@ def of_bill() -> Uses:
     return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **once("bill")}
 
 
-def of_undo() -> Uses:
-    """The undo function, which is for the actions of all detectors."""
+def of_undo(*, organization: bool = False) -> Uses:
+    """The undo function, which is for the actions of all detectors, in all accounts of an *organization*."""
     return {
         f"{ACTION}#*": (QUERY, UPDATE),
         f"{FINDING}#*": (QUERY,),
         f"{LEASE}#*": (PUT, DELETE),
         f"{HOLD}#*": (PUT,),
+        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("undo"),
     }
 

@@ -21,6 +21,9 @@ NAMESPACE = "MLJanitor"
 DETECTOR = "detector"
 """The one dimension of the janitor's own metrics."""
 
+ACCOUNTS = "Accounts"
+"""The accounts that a run over an organization looks at."""
+
 REFUSED = "RecordsRefused"
 """Records of actions that do not verify, of which nothing was done."""
 
@@ -105,4 +108,14 @@ def measure_refused(detector: str) -> None:
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension(DETECTOR, detector)
     metrics.add_metric(REFUSED, MetricUnit.Count, 1)
+    metrics.flush_metrics()
+
+
+def measure_accounts(detector: str, accounts: int) -> None:
+    """A run of *detector* over an organization has begun, and looks at so many accounts."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DETECTOR, detector)
+    metrics.add_metric(ACCOUNTS, MetricUnit.Count, accounts)
     metrics.flush_metrics()

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.organization import accounts
 from ml_janitor.core.results import Sweep
+from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.runs import LastRun, Listed
+from ml_janitor.report.telemetry import measure_accounts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.config.events import AccountsEvent
+    from ml_janitor.config.sections import OrganizationSection
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.latest import LastSweep, Latest
     from ml_janitor.ledger.runs import RunLists, Runs
@@ -28,6 +31,21 @@ EMPTY_FOR = timedelta(hours=20)
 NO_RESULT = "could not be read: the run ended without a result of it"
 MOST = 10
 """Pairs that the error of a run names; the ledger has all of them."""
+
+
+def listing_reads(section: OrganizationSection) -> list[Grant]:
+    """What listing the accounts of *section* takes; nothing where it names them."""
+    if section.accounts:
+        return []
+    if section.all_accounts:
+        return [allow("organizations:ListAccounts")]
+    units = (
+        f"arn:aws:organizations::*:ou/{section.id}/ou-*"  # by the account that manages them, and below them
+    )
+    return [
+        allow(f"organizations:{action}", on=units)
+        for action in ("ListAccountsForParent", "ListOrganizationalUnitsForParent")
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +94,7 @@ class AccountsRun:
                 "accounts listed",
                 extra={"detector": detector, "accounts": len(everything), "looked_at": len(listed)},
             )
+        measure_accounts(detector, run.accounts)
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 
     def _accounts(self) -> list[Listed]:

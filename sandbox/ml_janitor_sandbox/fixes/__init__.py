@@ -39,6 +39,7 @@ AREAS = (
     "studio_apps",
     "tags",
     "training",
+    "update_expressions",
 )
 _installed: list[str] = []
 

@@ -1,0 +1,301 @@
+"""A sandbox with a large account, put right into its store: `python -m bench.large_account`."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Any
+
+import boto3
+from moto.s3.models import s3_backends
+
+from bench.account import HOUR, REQUIRED, ROLE, series, tags
+from bench.box import ACCOUNT, NOW, REGION
+from ml_janitor_sandbox import listing, paging, state
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.fixes import search
+from ml_janitor_sandbox.fixes.declared_objects import Made, become
+from ml_janitor_sandbox.listing import Row
+from ml_janitor_sandbox.patches import Call
+from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, SageMakerStore
+from ml_janitor_sandbox.server import Sandbox
+
+ENDPOINTS, NOTEBOOKS, APPS, MODELS = 2_000, 500, 1_000, 500
+TRAINING, PROCESSING, TRANSFORM = 47_000, 2_000, 1_000
+OBJECTS = 100_000
+SIZE = 1024 * 1024
+"""Bytes of the smallest: no two have the same size, so nothing has to be compared."""
+BUCKET = "weights"
+MONTH = timedelta(days=30)
+MEMBERS = {
+    "training_jobs": "TrainingJob",
+    "processing_jobs": "ProcessingJob",
+    "transform_jobs": "TransformJob",
+}
+IDLE_EVERY = 20
+"""Every so many-th endpoint, notebook and app is idle, and lacks a tag."""
+
+
+def seed(session: boto3.Session, box: Control) -> None:
+    """Make one of each by AWS's API, and the others as copies of it."""
+    box.set_clock(NOW - MONTH)
+    sagemaker: Any = session.client("sagemaker")
+    with box.at_once():
+        patterns(sagemaker)
+        _studio(sagemaker)
+        _objects(session)
+    store = state.at(SageMakerStore, ACCOUNT, REGION)
+    box.set_clock(NOW)
+    _endpoints(store, box)
+    _notebooks(store, box)
+    _apps(store, box)
+    _jobs(store)
+
+
+def patterns(sagemaker: Any) -> None:
+    """One of each kind, named "pattern"."""
+    image = {"Image": "image", "ModelDataUrl": f"s3://{BUCKET}/0/model.tar.gz"}
+    sagemaker.create_model(ModelName="pattern", ExecutionRoleArn=ROLE, PrimaryContainer=image, Tags=tags())
+    variant = {
+        "VariantName": "main",
+        "ModelName": "pattern",
+        "InstanceType": "ml.m5.xlarge",
+        "InitialInstanceCount": 1,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName="pattern", ProductionVariants=[variant], Tags=tags())
+    sagemaker.create_endpoint(EndpointName="pattern", EndpointConfigName="pattern", Tags=tags())
+    sagemaker.create_notebook_instance(
+        NotebookInstanceName="pattern", InstanceType="ml.t3.xlarge", RoleArn=ROLE, Tags=tags()
+    )
+    instance = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}
+    sagemaker.create_training_job(
+        TrainingJobName="pattern",
+        AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
+        RoleArn=ROLE,
+        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/out"},
+        ResourceConfig=instance | {"VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 86400},
+        Tags=tags(),
+    )
+    sagemaker.create_processing_job(
+        ProcessingJobName="pattern",
+        AppSpecification={"ImageUri": "image"},
+        ProcessingResources={"ClusterConfig": instance | {"VolumeSizeInGB": 10}},
+        RoleArn=ROLE,
+        Tags=tags(),
+    )
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/in"}}
+    sagemaker.create_transform_job(
+        TransformJobName="pattern",
+        ModelName="pattern",
+        TransformInput={"DataSource": source},
+        TransformOutput={"S3OutputPath": f"s3://{BUCKET}/out"},
+        TransformResources=instance,
+        Tags=tags(),
+    )
+
+
+def _studio(sagemaker: Any) -> None:
+    domain = sagemaker.create_domain(
+        DomainName="studio", AuthMode="IAM", DefaultUserSettings={"ExecutionRole": ROLE},
+        SubnetIds=["subnet-1"], VpcId="vpc-1", Tags=tags(),
+    )["DomainId"]  # fmt: skip
+    for number in range(APPS):
+        user, space = f"user-{number:04}", f"space-{number:04}"
+        sagemaker.create_user_profile(DomainId=domain, UserProfileName=user, Tags=tags())
+        sagemaker.create_space(
+            DomainId=domain,
+            SpaceName=space,
+            OwnershipSettings={"OwnerUserProfileName": user},
+            SpaceSharingSettings={"SharingType": "Private"},
+            SpaceSettings={"AppType": "JupyterLab"},
+            Tags=tags(),
+        )
+        sagemaker.create_app(
+            DomainId=domain,
+            SpaceName=space,
+            AppType="JupyterLab",
+            AppName="default",
+            ResourceSpec={"InstanceType": "ml.t3.medium"},
+            Tags=tags(),
+        )
+
+
+def copies(
+    store: SageMakerStore, plural: str, names: Iterable[str], **changed: Any
+) -> Iterator[tuple[int, Resource]]:
+    """Copies of the pattern of one kind under *names*, which replace it; every so many-th lacks a tag."""
+    kind: Kind = KINDS[plural]
+    stored = store.of(kind)
+    pattern = stored.pop("pattern")
+    for number, name in enumerate(names):
+        members = {
+            member: value.replace("pattern", name) if isinstance(value, str) else value
+            for member, value in pattern.members.items()
+        }
+        held = dict.fromkeys(REQUIRED[0 if number % IDLE_EVERY else 1 :], "x")
+        one = replace(pattern, name=name, members=members | changed, tags=held, sequence=number)
+        stored[name] = one
+        yield number, one
+
+
+def _endpoints(store: SageMakerStore, box: Control) -> None:
+    list(copies(store, "models", (f"model-{one:04}" for one in range(MODELS))))
+    configs = (f"endpoint-{one:04}" for one in range(ENDPOINTS))
+    for number, config in copies(store, "endpoint_configs", configs):
+        (variant,) = config.members["ProductionVariants"]
+        config.members["ProductionVariants"] = [variant | {"ModelName": f"model-{number % MODELS:04}"}]
+    published, events = [], []
+    for number, one in copies(store, "endpoints", (f"endpoint-{one:04}" for one in range(ENDPOINTS))):
+        values = [0.0 if number % IDLE_EVERY == 0 else 12.0] * (8 * 24)
+        published.append(series("Invocations", values, HOUR, EndpointName=one.name, VariantName="main"))
+        at = NOW - MONTH + number * (MONTH / ENDPOINTS)
+        named = {"EndpointName": one.name, "EndpointConfigName": one.name}
+        events += [event(call, at, **named) for call in ("CreateEndpointConfig", "CreateEndpoint")]
+    box.metrics("AWS/SageMaker", published)
+    box.cloudtrail(events)
+
+
+def event(call: str, at: datetime, **request: str) -> dict[str, Any]:
+    """What CloudTrail recorded of a *call* by somebody."""
+    return {
+        "EventName": call,
+        "EventTime": at.isoformat(),
+        "EventSource": "sagemaker.amazonaws.com",
+        "Username": "anna",
+        "CloudTrailEvent": {
+            "eventName": call,
+            "userIdentity": {"type": "IAMUser", "userName": "anna"},
+            "requestParameters": {key[:1].lower() + key[1:]: value for key, value in request.items()},
+        },
+    }
+
+
+def _notebooks(store: SageMakerStore, box: Control) -> None:
+    for number, one in copies(
+        store, "notebook_instances", (f"notebook-{one:03}" for one in range(NOTEBOOKS))
+    ):
+        last = NOW - (50 * HOUR if number % IDLE_EVERY == 0 else HOUR / 4)
+        box.logs("/aws/sagemaker/NotebookInstances", f"{one.name}/jupyter.log", [(last, "saved")])
+
+
+def _apps(store: SageMakerStore, box: Control) -> None:
+    (domain,) = (one.members["DomainId"] for one in store.of(KINDS["domains"]).values())
+    for number in range(APPS):
+        last = NOW - (50 * HOUR if number % IDLE_EVERY == 0 else HOUR / 4)
+        box.logs("/aws/sagemaker/studio", f"{domain}/space-{number:04}/JupyterLab/default", [(last, "saved")])
+
+
+def _jobs(store: SageMakerStore) -> None:
+    """Jobs that ended, spread over a month."""
+    for plural, number in (
+        ("training_jobs", TRAINING),
+        ("processing_jobs", PROCESSING),
+        ("transform_jobs", TRANSFORM),
+    ):
+        noun = MEMBERS[plural]
+        ended = {f"{noun}Status": "Completed"} | (
+            {"SecondaryStatus": "Completed"} if noun == "TrainingJob" else {}
+        )
+        for at, one in copies(store, plural, (f"job-{one}" for one in range(number)), **ended):
+            began = NOW - MONTH + at * (MONTH / number)
+            start, end = (
+                ("TransformStartTime", "TransformEndTime")
+                if noun == "TransformJob"
+                else (f"{noun.removesuffix('Job')}StartTime", f"{noun.removesuffix('Job')}EndTime")
+            )
+            one.coming = None
+            one.members |= {
+                "CreationTime": began,
+                start: began,
+                end: began + timedelta(minutes=5),
+                "LastModifiedTime": began + timedelta(minutes=5),
+            }
+
+
+def _objects(session: boto3.Session) -> None:
+    """Artifacts of 1 MiB of which no two are equal: the sandbox makes their bytes when they are read."""
+    s3: Any = session.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": tags()})
+    s3.put_object(Bucket=BUCKET, Key="pattern", Body=b"")
+    keys = s3_backends[ACCOUNT]["aws"].buckets[BUCKET].keys
+    pattern = keys["pattern"]
+    s3.delete_object(Bucket=BUCKET, Key="pattern")
+    for number in range(OBJECTS):
+        name = f"{number // 1000:03}/{number % 1000:03}/model.tar.gz"
+        one = copy.copy(pattern)
+        one.name = name
+        become(one, Made(SIZE + number, name))
+        one._etag = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+        keys[name] = one
+
+
+def stand_still() -> None:
+    """
+    Answer pages from lists that are made once: nothing changes here any more.
+
+    The sandbox would sort and filter all jobs again for each page, as it must while they change.
+    """
+    lists: dict[str, list[tuple[Any, Row]]] = {}
+    fitting: dict[str, set[int]] = {}
+    expression = search._expression
+
+    def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
+        asked = {
+            name: value for name, value in call.params.items() if name not in {"NextToken", "MaxResults"}
+        }
+        key = f"{call.operation} {sorted(asked.items())}"
+        if key not in lists:
+            order = listing._order(call)
+            wanted = [(order(row), row) for row in entries if listing._wanted(row, call.params, status=True)]
+            lists[key] = sorted(wanted, key=lambda pair: pair[0], reverse=listing._descending(call))
+        token = call.params.get("NextToken")
+        shown, more = paging.cut(lists[key], token, call.params.get("MaxResults", 10), invalid="Validation")
+        return {listing.list_member(call.operation): [dict(row.members) for _, row in shown]} | more
+
+    def test(record: str, asked: Mapping[str, Any]) -> search.Test:
+        key = f"{record} {asked}"
+        if key not in fitting:
+            fits, store = expression(record, asked), state.at(SageMakerStore, ACCOUNT, REGION)
+            fitting[key] = {id(one) for one in store.of(search.SEARCHED[record]).values() if fits(one)}
+        return lambda one: id(one) in fitting[key]
+
+    replaced: list[tuple[Any, str, Any]] = [
+        (listing, "answer", answer),
+        (search, "answer", answer),
+        (
+            search,
+            "rows",
+            lambda those: (Row(one.members, one.name, one.status, one.sequence) for one in those),
+        ),
+        (search, "_indexed", list),
+        (search, "_expression", test),
+    ]
+    for module, name, by in replaced:
+        setattr(module, name, by)
+
+
+def main() -> None:
+    """Say where it listens once all is there, then serve until SIGTERM."""
+    done = Event()
+    signal.signal(signal.SIGTERM, lambda *_: done.set())
+    with Sandbox(0) as box:
+        os.environ["AWS_ENDPOINT_URL"] = box.url
+        session = boto3.Session("AKIABENCH", "bench", region_name=REGION)
+        seed(session, Control(box.url))
+        stand_still()
+        sys.stdout.write(f"listening {box.url}\n")
+        sys.stdout.flush()
+        done.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The whole audit of a large account within AWS's rates, on a clock that moves on when all wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+
+from bench import large_account as large
+from bench.audit import SETTINGS, found, peak_memory
+from bench.box import ACCOUNT, NOW, REGION
+from bench.virtual_time import Bucket, VirtualTime
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.client import PREFIXES
+from ml_janitor.aws.pace import RATES, UNKNOWN, UNPACED, Pace
+from ml_janitor.aws.shared_answers import SharedAnswers
+from ml_janitor.core.results import Report
+from ml_janitor.engine.run import run
+
+ROUND_TRIP = 0.1
+"""Seconds from a request to its answer."""
+
+MOST_MINUTES, MOST_MEGABYTES = 13, 512
+SHOWN = 8
+"""How many operations are shown."""
+
+SERVICES = {"resource-groups-tagging-api": "tag", "cloudwatch-logs": "logs", **PREFIXES}
+"""How actions begin, where botocore names a service otherwise in its events."""
+
+type Calls = dict[str, list[float]]
+"""When each operation was called."""
+
+
+def main() -> None:
+    """Audit, and print what it took; fails where it took too much."""
+    with served():
+        idle = peak_memory()
+        calls, report, seconds = audit()
+    number = sum(map(len, calls.values()))
+    over = {action: refused for action, times in calls.items() if (refused := refusals(action, times))}
+    print(
+        f"All {len(report.sweeps)} detectors and advisers side by side, {ROUND_TRIP * 1000:.0f} ms a call: of"
+    )
+    jobs = large.TRAINING + large.PROCESSING + large.TRANSFORM
+    print(
+        f"  {large.ENDPOINTS:,} endpoints, {large.NOTEBOOKS} notebooks, {large.APPS:,} apps, {jobs:,} jobs "
+        f"of a month and {large.OBJECTS:,} objects"
+    )
+    print(f"  {seconds / 60:5.1f} minutes of at most {MOST_MINUTES}, by the clock that the waits move on")
+    print(f"  {peak_memory():5.0f} MB of at most {MOST_MEGABYTES}, of which {idle:.0f} before the first call")
+    print(f"  {number:5} calls, {found(report)} found")
+    print(f"  {sum(over.values()):5} refused, with a second client that takes the other half of each rate")
+    for action, times in sorted(calls.items(), key=lambda one: -len(one[1]))[:SHOWN]:
+        print(f"    {len(times):5} {action}")
+    if over or seconds > MOST_MINUTES * 60 or peak_memory() > MOST_MEGABYTES:
+        raise RuntimeError(f"too much: {over}" if over else "too slow, or too large")
+
+
+def refusals(action: str, times: list[float]) -> int:
+    """How many calls AWS would refuse, if a second client takes the other half of the rate evenly."""
+    if action.startswith(UNPACED):
+        return 0
+    rate = RATES.get(action, 2 * UNKNOWN)
+    first, last = min(times), max(times)
+    other = [first + turn * 2 / rate for turn in range(int((last - first) * rate / 2) + 1)]
+    bucket = Bucket(rate)
+    return sum(bucket.refuses(at) for at in sorted([*times, *other]))
+
+
+@contextmanager
+def served() -> Iterator[None]:
+    """The large account, in a process of its own; every client made meanwhile talks to it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.large_account"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdout is None:
+            raise RuntimeError("the sandbox says nothing")
+        os.environ |= {
+            "AWS_ENDPOINT_URL": process.stdout.readline().split()[-1],
+            "AWS_ACCESS_KEY_ID": "AKIABENCH",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def audit() -> tuple[Calls, Report, float]:
+    """When each operation was called, what was found, and how many seconds it took."""
+    calls: Calls = {}
+    start = NOW.timestamp()
+    session = boto3.Session(region_name=REGION)
+    with VirtualTime(start, round_trip=ROUND_TRIP) as time:
+
+        def note(event_name: str, **_: Any) -> None:
+            _, service, operation = event_name.split(".")
+            calls.setdefault(f"{SERVICES.get(service, service)}:{operation}", []).append(time.clock())
+
+        session.events.register("before-send", note)
+        with opened(
+            session,
+            account=ACCOUNT,
+            regions=[REGION],
+            attempts=3,
+            pace=Pace(clock=time.clock, sleep=time.sleep),
+            shared=SharedAnswers(),
+        ) as accounts:
+            report = run(SETTINGS.enabled(), accounts, now=NOW, policy=SETTINGS.policy)
+        return calls, report, time.clock() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Asks AWS once what several detectors of one run ask alike, so that an audit is kept within AWS's rates."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import zlib
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from botocore.hooks import BaseEventHooks
+    from botocore.model import OperationModel
+
+SHARED: Final = frozenset({"cloudtrail", "resourcegroupstaggingapi", "sagemaker"})
+"""The services of which detectors ask the same. Each of the others is asked for something else."""
+
+OF_THIS: Final = "ml_janitor_shared_answer"
+"""Where a request's context holds what its answer is kept as."""
+
+PAUSE: Final = 1.0
+"""Seconds after which who waits for another's answer looks whether it still has time."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was *asked*, and its answer once it is *done*; *kept* is None if it failed."""
+
+    asked: Hashable
+    done: threading.Event = field(default_factory=threading.Event)
+    kept: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAnswers:
+    """
+    The answers of one run that only reads, by request.
+
+    Who asks for what is already asked for waits for that answer. A failure is not shared: the next one
+    asks again. Answers are kept compressed, because one run may read hundreds of megabytes of them.
+    """
+
+    _answers: dict[Hashable, Answer] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def register(self, events: BaseEventHooks, region: str, has_time: Callable[[], bool]) -> None:
+        """Answer the calls of a client for *region*, with its *events*; waits only while there is time."""
+
+        def answer(
+            model: OperationModel, params: Mapping[str, Any], context: dict[str, Any], **_: object
+        ) -> Any:
+            asked = (model.service_model.service_name, region, model.name, *_request(params))
+            return self._known(asked, context, has_time)
+
+        events.register_last("before-call", answer)
+        events.register_first("after-call", self._keep)
+        events.register_first("after-call-error", self._give_up)
+
+    def _known(
+        self, asked: Hashable, context: dict[str, Any], has_time: Callable[[], bool]
+    ) -> tuple[Answered, Any] | None:
+        """The answer to what was *asked*, or nothing where this request is the one to be sent."""
+        while True:
+            with self._lock:
+                if (found := self._answers.get(asked)) is None:
+                    self._answers[asked] = context[OF_THIS] = Answer(asked)
+                    return None
+            while not found.done.wait(PAUSE) and has_time():
+                pass
+            if found.kept is not None:
+                return Answered(), pickle.loads(zlib.decompress(found.kept))  # noqa: S301 - made below
+            if not found.done.is_set():
+                return None
+
+    def _keep(
+        self, http_response: Any, parsed: Mapping[str, Any], context: dict[str, Any], **_: object
+    ) -> None:
+        if (own := context.pop(OF_THIS, None)) is None:
+            return
+        if http_response.status_code == HTTPStatus.OK:
+            own.kept = zlib.compress(pickle.dumps(parsed), 1)
+        self._end(own)
+
+    def _give_up(self, context: dict[str, Any], **_: object) -> None:
+        if (own := context.pop(OF_THIS, None)) is not None:
+            self._end(own)
+
+    def _end(self, own: Answer) -> None:
+        if own.kept is None:
+            with self._lock:
+                self._answers.pop(own.asked, None)
+        own.done.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The response of a request that was not sent."""
+
+    status_code: int = HTTPStatus.OK
+
+
+def _request(params: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    """What tells one request from another."""
+    body = params["body"]
+    return (
+        params["url_path"],
+        str(params["query_string"]),
+        body if isinstance(body, bytes | str) else str(body),
+    )

@@ -1,0 +1,184 @@
+"""The state machine of an organization: who starts it, what it may do, who hears of it, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from declared import Permission, granted
+from deployed import Deployed
+from infra.state_machine import definition, price, transitions
+from ml_janitor.config.settings import Settings
+from ml_janitor.scheduled.accounts import listing_reads
+from synthesis import SLACK, Synthesised, synthesise
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+TABLE = {
+    "id": "o-a1b2c3d4e5",
+    "all_accounts": True,
+    "janitor_account": ACCOUNT,
+    "external_id": "ml-janitor-7f3a",
+    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
+    "regions": [REGION],
+    "at_once": 7,
+}
+
+
+def settings(**changed: Any) -> Settings:
+    return Settings.parse({**SLACK, "organization": TABLE | changed})
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """With an organization, and without a finding of cdk-nag."""
+    return synthesise(tmp_path_factory.mktemp("organization"), settings(), checked=True)
+
+
+@pytest.fixture(scope="module")
+def deployed(stack: Synthesised) -> Deployed:
+    return Deployed(stack, ACCOUNT, REGION)
+
+
+def test_every_detector_s_schedule_starts_it_and_no_other(stack: Synthesised, deployed: Deployed) -> None:
+    machine = deployed.one("AWS::StepFunctions::StateMachine")
+    by_input: dict[str, str] = {}
+    for schedule in stack.of_type("AWS::Scheduler::Schedule").values():
+        target = deployed.resolve(schedule["Target"])
+        role = deployed.roles()[target["RoleArn"]]
+        starts = "states:StartExecution" if target["Arn"] == machine else "lambda:InvokeFunction"
+        assert granted(role) == {
+            Permission(starts, target["Arn"]),
+            Permission("sqs:SendMessage", target["DeadLetterConfig"]["Arn"]),
+        }
+        given = json.loads(target["Input"])
+        assert given.pop("time") == "<aws.scheduler.scheduled-time>"
+        by_input[given.get("detector", target["Arn"])] = given.get("function", target["Arn"])
+        assert set(given) == ({"detector", "function"} if target["Arn"] == machine else set())
+    functions = {one.name: one.arn for one in deployed.functions()}
+    detectors = {one.name: functions[one.name] for one in settings().enabled()}
+    assert by_input == detectors | {functions["digest"]: functions["digest"]}
+
+
+def test_its_role_allows_exactly_what_it_does(deployed: Deployed) -> None:
+    (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
+    role = deployed.roles()[deployed.resolve(machine["RoleArn"])]
+    arn = deployed.one("AWS::StepFunctions::StateMachine")
+    executions = arn.replace(":stateMachine:", ":execution:") + ":*"
+    invoked = {one.arn for one in deployed.functions() if one.name != "digest"}
+    assert granted(role) == {
+        *(Permission("lambda:InvokeFunction", one) for one in invoked),
+        Permission("s3:GetObject", f"{deployed.one('AWS::S3::Bucket')}/organization/*"),
+        Permission("states:StartExecution", arn),
+        Permission("states:DescribeExecution", executions),
+        Permission("states:StopExecution", executions),
+        *(
+            Permission(f"logs:{action}", "*")
+            for action in (
+                "CreateLogDelivery",
+                "DeleteLogDelivery",
+                "DescribeLogGroups",
+                "DescribeResourcePolicies",
+                "GetLogDelivery",
+                "ListLogDeliveries",
+                "PutResourcePolicy",
+                "UpdateLogDelivery",
+            )
+        ),
+    }
+    assert "states.amazonaws.com" in json.dumps(role["trust"])
+
+
+def test_runs_that_fail_or_never_begin_raise_an_alarm(stack: Synthesised) -> None:
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
+    of_it = [one for one in alarms if one.get("Namespace") == "AWS/States"]
+    assert {one["MetricName"] for one in of_it} == {"ExecutionsFailed", "ExecutionsTimedOut"}
+    for one in of_it:
+        assert one["Dimensions"] == [{"Name": "StateMachineArn", "Value": {"Ref": machine}}]
+        assert one["AlarmActions"]
+    begun = [one for one in alarms if one.get("MetricName") == "Accounts"]
+    assert {one["Dimensions"][0]["Value"] for one in begun} == {one.name for one in settings().enabled()}
+    assert all(one["TreatMissingData"] == "breaching" and one["Statistic"] == "SampleCount" for one in begun)
+
+
+def test_it_logs_every_step(stack: Synthesised) -> None:
+    (machine,) = stack.of_type("AWS::StepFunctions::StateMachine").values()
+    assert machine["LoggingConfiguration"]["Level"] == "ALL"
+    (group,) = (one for name, one in stack.of_type("AWS::Logs::LogGroup").items() if "Organization" in name)
+    assert group["LogGroupName"] == "/aws/vendedlogs/states/Test-organization"
+    assert group["RetentionInDays"] == 90
+
+
+def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_is_retried(deployed: Deployed) -> None:
+    (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
+    states = json.loads(deployed.resolve(machine["DefinitionString"]))["States"]
+    assert states["EachAccount"]["MaxConcurrency"] == 7
+    sweep = states["EachAccount"]["ItemProcessor"]["States"]["Sweep"]
+    (retry,) = sweep["Retry"]
+    assert retry["ErrorEquals"] == ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
+    assert states["EachAccount"]["ResultPath"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "actions"),
+    [
+        ({"accounts": ["111111111111"], "all_accounts": False}, set[str]()),
+        ({}, {"organizations:ListAccounts"}),
+        (
+            {"units": ["ou-ab12-c3d4e5f6"], "all_accounts": False},
+            {"organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent"},
+        ),
+    ],
+)
+def test_accounts_are_listed_only_where_the_settings_need_it(
+    changed: dict[str, Any], actions: set[str]
+) -> None:
+    assert {one.action for one in listing_reads(settings(**changed).organization)} == actions
+
+
+def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: Deployed) -> None:
+    (function,) = (one for one in deployed.functions() if one.name == "accounts")
+    found = granted(deployed.roles()[function.role])
+    table, lists = deployed.one("AWS::DynamoDB::Table"), f"{deployed.one('AWS::S3::Bucket')}/organization/*"
+
+    def items(pattern: str, *operations: str) -> set[Permission]:
+        when = frozenset({("ForAllValues:StringLike", "dynamodb:LeadingKeys", (pattern,))})
+        return {Permission(f"dynamodb:{one}", table, when) for one in operations}
+
+    own = {one for one in found if not one.action.startswith("logs:")}
+    assert own == {
+        Permission("organizations:ListAccounts", "*"),
+        Permission("s3:GetObject", lists),
+        Permission("s3:PutObject", lists),
+        *items("sweep#*", "GetItem", "PutItem"),
+        *items("organization", "GetItem", "PutItem", "UpdateItem"),
+    }
+
+
+def test_the_price_of_transitions_is_that_of_the_definition() -> None:
+    made = definition("accounts", at_once=20)
+    assert transitions(made) == (len(made["States"]), 2) == (3, 2)
+    made["States"]["EachAccount"]["ItemProcessor"]["States"]["Another"] = {"Type": "Pass"}
+    assert transitions(made) == (3, 3)
+
+    one: dict[str, Any] = {
+        "detectors": {each.name: {"enabled": False} for each in Settings.parse({}).registry}
+    }
+    one["detectors"]["idle-endpoints"] = {"enabled": True, "schedule": "rate(1 hour)"}
+    hourly = Settings.parse({**one, "organization": TABLE})
+    dollars = 720 * (3 + 100 * 2) * Decimal("0.025") / 1000
+    assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in price(hourly)
+    named = Settings.parse(
+        {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
+    )
+    assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in price(named)
+
+
+def test_without_an_organization_there_is_none(tmp_path: Path) -> None:
+    plain = synthesise(tmp_path, Settings.parse(SLACK))
+    assert not plain.of_type("AWS::StepFunctions::StateMachine")
+    assert "organization" not in json.dumps(plain.statements())

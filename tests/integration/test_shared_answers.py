@@ -1,0 +1,107 @@
+"""An audit asks AWS once what several detectors ask alike; what failed is asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import ACCOUNT, REGION
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.shared_answers import SharedAnswers
+from ml_janitor_sandbox.control import Control
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
+
+
+@pytest.fixture
+def aws(session: boto3.Session) -> Iterator[Aws]:
+    for name in ("churn", "fraud"):
+        session.client("sagemaker").create_model(ModelName=name, ExecutionRoleArn=ROLE)
+    with ThreadPoolExecutor(2) as pool:
+        yield Aws(
+            session,
+            region=REGION,
+            account=ACCOUNT,
+            prices=Prices(lambda: session.client("pricing")),
+            pool=pool,
+            attempts=1,
+            shared=SharedAnswers(),
+        )
+
+
+def asked(box: Control, operation: str) -> int:
+    return box.calls().get(f"sagemaker:{operation}", 0)
+
+
+def test_the_same_is_asked_once_and_something_else_is_asked(box: Control, aws: Aws) -> None:
+    box.clear_calls()
+    first = aws.sagemaker.describe_model(ModelName="churn")
+    first["ModelName"] = "changed by who asked"
+    second = aws.sagemaker.describe_model(ModelName="churn")
+    other = aws.sagemaker.describe_model(ModelName="fraud")
+
+    assert (second["ModelName"], other["ModelName"]) == ("churn", "fraud")
+    assert second["CreationTime"] == first["CreationTime"]
+    assert asked(box, "DescribeModel") == 2
+    assert aws.at("eu-west-1").sagemaker.list_models()["Models"] == []
+    assert len(aws.sagemaker.list_models()["Models"]) == 2
+
+
+def test_a_failure_is_not_shared(box: Control, aws: Aws) -> None:
+    box.clear_calls()
+    box.fault("sagemaker", "DescribeModel", "deny", times=1)
+
+    with pytest.raises(ClientError, match="not authorized"):
+        aws.sagemaker.describe_model(ModelName="churn")
+
+    assert aws.sagemaker.describe_model(ModelName="churn")["ModelName"] == "churn"
+    assert asked(box, "DescribeModel") == 2
+
+
+def test_who_may_act_sees_what_is_there_now(aws: Aws, session: boto3.Session) -> None:
+    aws.sagemaker.describe_model(ModelName="churn")
+    session.client("sagemaker").delete_model(ModelName="churn")
+
+    with pytest.raises(ClientError, match="Could not find"):
+        aws.armed().sagemaker.describe_model(ModelName="churn")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_asks_for_what_is_under_way_waits_for_it(box: Control, aws: Aws, *, fails: bool) -> None:
+    """The first call is held before it is sent, until the second has been made."""
+    box.clear_calls()
+    begun, go_on = Event(), Event()
+    sent: list[str] = []
+
+    def hold(**_: Any) -> None:
+        sent.append("")
+        if len(sent) == 1:
+            begun.set()
+            assert go_on.wait(20)
+            if fails:
+                raise RuntimeError("the first one broke")
+
+    aws.sagemaker.meta.events.register("before-sign", hold)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: aws.sagemaker.describe_model(ModelName="churn"))
+        assert begun.wait(20)
+        second = pool.submit(lambda: aws.sagemaker.describe_model(ModelName="churn"))
+        waiting = not second.done()
+        go_on.set()
+        assert second.result(20)["ModelName"] == "churn"
+        if fails:
+            with pytest.raises(RuntimeError, match="broke"):
+                first.result(20)
+        else:
+            assert first.result(20)["ModelName"] == "churn"
+
+    assert waiting
+    assert len(sent) == 1 + fails
+    assert asked(box, "DescribeModel") == 1

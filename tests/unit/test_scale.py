@@ -1,0 +1,68 @@
+"""The nights of a large organization: their time, dollars and concurrency follow from what was counted."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from bench import monthly, scale
+from ml_janitor.scheduled.invocation import shares
+
+GIVEN = monthly.counted()
+DESCRIBE = "sagemaker:DescribeEndpoint"
+
+
+def night(given: Any, name: str) -> scale.Night:
+    return next(one for one in scale.nights(given) if one.name == name)
+
+
+def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
+    more = copy.deepcopy(GIVEN)
+    more["functions"]["serverless-candidates"]["calls"][DESCRIBE] += 10
+
+    before, after = night(GIVEN, "serverless-candidates"), night(more, "serverless-candidates")
+
+    of = shares(scale.settings(), "serverless-candidates")[DESCRIBE].of
+    assert of > 1
+    assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
+    assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
+
+
+@pytest.mark.parametrize("one", scale.nights(GIVEN), ids=lambda one: one.name)
+def test_with_so_many_at_once_a_run_ends_within_the_hour_and_with_fewer_it_does_not(one: scale.Night) -> None:
+    assert one.lasts(one.at_once) <= 3600
+    assert one.at_once == 1 or one.lasts(one.at_once - 1) > 3600
+
+
+def test_empty_regions_are_looked_at_once_a_day_however_often_a_detector_runs() -> None:
+    hourly, daily, weekly = (
+        night(GIVEN, name).pairs_a_day for name in ("idle-notebooks", "idle-endpoints", "spot-training")
+    )
+
+    assert hourly == (24_000, 16_000)
+    assert daily == (1_000, 16_000)
+    assert weekly == pytest.approx((1_000 / 7, 16_000 / 7))
+
+
+def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:
+    found = scale.nights(GIVEN)
+    assert scale.together(found, 250)[0] > scale.together(found, 20)[0]
+    apart = [one for one in found if one.name == "idle-endpoints"]
+    assert scale.together(apart, 20) == (20, 1)
+
+
+def test_transitions_are_paid_for_each_child_and_each_run() -> None:
+    runs = 365.25 / 12
+    usd = night(GIVEN, "idle-endpoints").dollars_a_month["transitions"]
+    assert usd == pytest.approx(runs * (1_000 * 2 + 4) * 0.025 / 1000)
+
+
+def test_a_quota_that_is_exceeded_is_named_and_what_fits_it() -> None:
+    found = scale.nights(GIVEN)
+    text = scale.against_quotas(found)
+    assert "| functions of Lambda at once |" in text
+    needed = max(one.at_once for one in found)
+    assert ("**too many**" in text) == (scale.together(found, needed)[0] > 1_000)
+    assert "**too many**" not in scale.against_quotas([one for one in found if one.name == "idle-clusters"])
