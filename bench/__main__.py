@@ -19,7 +19,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
-PARTS = ("endpoints", "audit", "listing", "night", "functions", "receiver", "pictures", "bills")
+PARTS = (
+    "endpoints",
+    "audit",
+    "listing",
+    "night",
+    "functions",
+    "receiver",
+    "pictures",
+    "bills",
+    "inventories",
+)
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 HEAD = """# Performance
 

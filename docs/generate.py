@@ -237,6 +237,9 @@ def head(detector: type[Detector[Any]]) -> str:
     lines += powers(
         "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
     )
+    for setting, given in managed_policies.SETTINGS.get(detector.name, {}).items():
+        more = [one for one in detector(**{setting: given}).reads if one not in rule.reads]
+        lines += powers(f"with `{setting}`, it also reads", more)
     lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
     more = [one for one in example.undoes if one not in rule.undoes]
     lines += powers("where the settings allow it, its undo may also", more)

@@ -17,7 +17,27 @@ from ml_janitor_sandbox.iam.conditions import like
 
 PATH = Path(__file__).with_suffix(".json")
 POLICIES = ("ReadOnlyAccess", "ViewOnlyAccess")
-CONTENTS: Mapping[str, Mapping[str, Any]] = {"duplicate-artifacts": {"read_contents_in": ("acme-models/",)}}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "duplicate-artifacts": {
+        "inventories": {
+            "acme-models": {
+                "table": "s3.acme_models",
+                "location": "s3://acme-inventories/acme-models/all/",
+                "output": "s3://acme-athena/janitor/",
+            },
+            "acme-scratch": {
+                "table": "s3tablescatalog/aws-s3.b_acme-scratch.inventory",
+                "output": "s3://acme-athena/janitor/",
+            },
+        },
+        "inventory_from": 5_000_000,
+    }
+}
+"""Settings besides `read_contents_in` under which a detector reads more."""
+
+CONTENTS: Mapping[str, Mapping[str, Any]] = {
+    "duplicate-artifacts": {"read_contents_in": ("acme-models/",), **SETTINGS["duplicate-artifacts"]}
+}
 """Settings under which a detector reads all that it ever reads."""
 
 
@@ -67,7 +87,7 @@ def table() -> str:
     lines = [f"| asked for | {' | '.join(heads)} |", "| --- | --- | --- |"]
     for action, only in asked_for().items():
         held = ["yes" if holds(known[name]["actions"], action) else "**no**" for name in POLICIES]
-        named = f"`{action}` (contents, where named)" if only else f"`{action}`"
+        named = f"`{action}` (where the settings say so)" if only else f"`{action}`"
         lines.append(f"| {named} | {' | '.join(held)} |")
     return "\n".join([*lines, "", f"Source: AWS's documents in {known['source']}."])
 

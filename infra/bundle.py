@@ -32,6 +32,7 @@ PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34
 SERVICES = frozenset(
     {
         "application-autoscaling",
+        "athena",
         "ce",
         "cloudtrail",
         "cloudwatch",

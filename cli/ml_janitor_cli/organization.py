@@ -122,19 +122,17 @@ def organization_sweeps(
 
         def look(account: str) -> Sequence[Sweep]:
             try:
-                return account_sweeps(
-                    janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
-                )
+                with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
+                    return account_sweeps(
+                        janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
+                    )
             except Exception as error:  # one account must not hide the others
                 return unread(account, detectors, regions, error=not_read(error))
             finally:
                 ended.append(account)
                 say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
 
-        with (
-            ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool,
-            ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side,
-        ):
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side:
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
     if not found:

@@ -66,6 +66,8 @@ CALLS = {
     "s3:GetObject": "HeadObject",
     "s3:ListAllMyBuckets": "ListBuckets",
     "s3:GetMetricsConfiguration": "ListBucketMetricsConfigurations",
+    "s3:GetInventoryConfiguration": "ListBucketInventoryConfigurations",
+    "s3:GetBucketMetadataTableConfiguration": "GetBucketMetadataConfiguration",
     "s3:ListBucket": "ListObjectsV2",
     "s3:ListBucketMultipartUploads": "ListMultipartUploads",
     "s3:ListBucketVersions": "ListObjectVersions",
@@ -222,6 +224,8 @@ def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
     prefix, _, name = grant.action.partition(":")
     if grant.implied:
         return f"no call has this name; it is demanded beside others ({grant.source})"
+    if prefix == "athena" and name != "GetWorkGroup":
+        return "a query costs money, so the next run tries it"
     if on_a_bucket(grant) and not (bucket_of(grant) or around.bucket):
         return around.no_bucket
     service, operation = CLIENTS.get(prefix, prefix), CALLS.get(grant.action, name)
@@ -249,6 +253,7 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
         "Metrics": ["UnblendedCost"],
         "ServiceCode": "AmazonSageMaker",
         "StartTime": around.now - timedelta(hours=1),
+        "WorkGroup": grant.on.partition("/")[2],
         "TimePeriod": {"Start": f"{around.now:%Y-%m-%d}", "End": f"{around.now:%Y-%m-%d}"},  # no day: free
         "imageIds": [{"imageTag": NO_SUCH}],
     }

@@ -193,6 +193,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
         )
     return PressWorker(
         settings=own.settings,
+        home=own.home,
         ledger=own.ledger,
         holds=Holds(own.table),
         requests=Requests(own.table),

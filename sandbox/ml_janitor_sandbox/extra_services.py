@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import abac, emr, inference, state
+from ml_janitor_sandbox import abac, athena, emr, inference, state
 from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
+    "athena": athena.OPERATIONS,
     "ce": cost_explorer.OPERATIONS,
     "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
     "elasticmapreduce": emr.OPERATIONS,
@@ -22,17 +23,22 @@ SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "savingsplans": savings_plans.OPERATIONS,
 }
 
+OF_S3: Mapping[str, Callable[[Asked], Reply]] = {
+    **dict.fromkeys(abac.OPERATIONS, abac.answer),
+    athena.METADATA: athena.metadata,
+}
+
 
 def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked)
-    if asked.name in abac.OPERATIONS:
-        return abac.answer(asked)
+    if asked.name in OF_S3:
+        return OF_S3[asked.name](asked)
     if asked.name == "sagemaker:InvokeEndpoint":
         return inference.answer(asked, environ)
     operations = SERVICES.get(asked.service)
-    if operations is None:
+    if operations is None or (operations is athena.OPERATIONS and asked.operation not in operations):
         return None
     if asked.operation not in operations:
         raise NotImplementedError(asked.name)

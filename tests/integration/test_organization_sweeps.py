@@ -15,9 +15,16 @@ import pytest
 
 from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.config.member_roles import role_arn, role_name, sweep_role_name
+from ml_janitor.config.member_roles import (
+    UNDO_FUNCTION_ROLE,
+    UNDO_ROLE,
+    role_arn,
+    role_name,
+    sweep_role_name,
+)
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.failures import RunFailedError
@@ -254,7 +261,7 @@ def enforced(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         may = [{"Effect": "Allow", "Action": [*HOME, "sts:AssumeRole"], "Resource": "*"}]
         roles: Roles = {own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}}
         for each in granted.values():
-            roles |= {arn: one for arn, one in each.items() if arn not in without}
+            roles |= {arn: one for arn, one in each.items() if not arn.endswith(without)}
         iam.enforce(roles)
         acting_as(monkeypatch, iam.credentials(own))
         return iam
@@ -381,8 +388,8 @@ def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Acc
     assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
     assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
     assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
-    assert "started again" in said(warned.message(warned.first))
-    assert "started again" not in said(warned.message(warned.second))
+    assert "Brought back" in said(warned.message(warned.first))
+    assert "Brought back" not in said(warned.message(warned.second))
 
 
 def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
@@ -403,6 +410,31 @@ def test_a_night_has_so_many_over_all_accounts(warned: Accounts) -> None:
 
     assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
     assert "max_actions_per_night = 1" in warned.findings()[warned.second]["not_done"]
+
+
+def test_what_is_no_longer_looked_at_is_neither_acted_on_nor_undone(warned: Accounts) -> None:
+    press(warned, "now", warned.first)
+    warned.armed.settings(ARMED)
+    asked = warned.asked()
+    for word, account in (("now", warned.second), ("undo", warned.first)):
+        press(warned, word, account)
+        answer = warned.armed.slack.responses()[-1]["text"]
+        assert (
+            answer == f"Nothing was changed: account {account} is no longer looked at from account {ACCOUNT}."
+        )
+
+    assert warned.asked() == asked
+
+
+def test_an_undo_without_its_role_says_so_in_its_message(
+    warned: Accounts, enforced: Callable[..., IamControl]
+) -> None:
+    press(warned, "now", warned.first)
+    enforced(role=UNDO_FUNCTION_ROLE, without=(UNDO_ROLE,))
+    with pytest.raises(CannotUndoError, match=f"account {warned.first} {NOT_TAKEN_ON}"):
+        press(warned, "undo", warned.first)
+
+    assert "its role cannot be taken on" in said(warned.message(warned.first))
 
 
 def test_an_undo_asked_for_with_another_account_finds_nothing(warned: Accounts) -> None:

@@ -8,7 +8,7 @@ from concurrent import futures
 from concurrent.futures import FIRST_COMPLETED, Future
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -44,7 +44,13 @@ class Bucket:
         assert (service, region) == ("s3", "us-east-1")
         return self
 
-    def start(self, read: Callable[[Any], Any], item: Any) -> Future[Any]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It has no threads to wait for."""
+
+    def submit(self, read: Callable[[Any], Any], item: Any) -> Future[Any]:
         self.todo.append((Future(), lambda: read(item)))
         return self.todo[-1][0]
 
@@ -99,8 +105,13 @@ def listing(bucket: Bucket, ranges: list[KeyRange]) -> RangedListing:
     return RangedListing(cast("Aws", bucket), dict.fromkeys(["b", "c"], "us-east-1"), ranges)
 
 
-def read(bucket: Bucket, made: RangedListing, monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
+def instead_of_threads(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", lambda *_, **__: bucket)
     monkeypatch.setattr(futures, "wait", bucket.wait)
+
+
+def read(bucket: Bucket, made: RangedListing, monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
+    instead_of_threads(bucket, monkeypatch)
     return Counter((name, one["Key"]) for name, page in made.pages() for one in key_ranges.entries(page))
 
 
@@ -172,7 +183,7 @@ def test_a_large_bucket_is_read_in_parallel_for_a_tenth_more_calls(
     bucket = Bucket(set(keys), order(2))
     monkeypatch.setattr(bucket.random, "choice", lambda some: some[0])
     made, at_once = listing(bucket, [KeyRange("b")]), Counter[int]()
-    monkeypatch.setattr(futures, "wait", bucket.wait)
+    instead_of_threads(bucket, monkeypatch)
 
     for _ in made.pages():
         at_once[len(made.ranges)] += 1

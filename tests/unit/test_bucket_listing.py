@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -75,14 +76,6 @@ class Listed:
         assert (service, region) == ("s3", self.region)
         return self
 
-    def start(self, read: Callable[[Any], Any], item: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(read(item))
-        except OutOfTimeError as error:
-            done.set_exception(error)
-        return done
-
     def list_objects_v2(self, **given: Any) -> dict[str, Any]:
         self.calls -= 1
         if self.calls < 0:
@@ -96,6 +89,25 @@ class Listed:
         ]
         page = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some), "Contents": some}
         return page | ({"NextContinuationToken": some[-1]["Key"]} if page["IsTruncated"] else {})
+
+
+class AtOnce(futures.Executor):
+    """No threads: every call is made when it is asked for."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def submit(self, read: Callable[..., Any], /, *given: Any, **_: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(read(*given))
+        except OutOfTimeError as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.fixture(autouse=True)
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)
 
 
 def read(s3: Listed, *, now: datetime = NOW, names: Names = NAMES, **given: Any) -> BucketListing:

@@ -23,7 +23,7 @@ def test_every_call_has_a_row() -> None:
     assert held["tag:GetResources"] == ["yes", "**no** |"]
     assert held["s3:GetObject"] == ["yes", "**no** |"]
     assert held["kms:Decrypt"] == ["**no**", "**no** |"]
-    assert "(contents, where named)" in next(row for row in rows if "s3:GetObject`" in row)
+    assert "(where the settings say so)" in next(row for row in rows if "s3:GetObject`" in row)
 
 
 def test_what_is_allowed_on_some_resources_or_conditions_only_does_not_count() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +34,19 @@ def identity(session: boto3.Session, region: str, attempts: int) -> Caller:
     return Caller(account=answer["Account"], arn=answer["Arn"])
 
 
+class Readers:
+    """
+    Threads that read, new ones for each list of items.
+
+    One detector that waits for its turns thousands of times does not keep the threads of the others.
+    """
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]:
+        """*read* each of *items*, `THREADS` at a time; the answers keep the order of *items*."""
+        with ThreadPoolExecutor(min(THREADS, len(items)), thread_name_prefix="read") as own:
+            return list(own.map(read, items))
+
+
 @contextmanager
 def opened(
     session: boto3.Session,
@@ -53,23 +66,23 @@ def opened(
     Prices are asked for with *session*, unless they are to come from another. With *shared* answers, nothing
     is asked twice: for a run of several detectors that only reads.
     """
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
+    pool = Readers()
 
-        def within(own: boto3.Session, region: str, prices: Prices) -> Aws:
-            return Aws(
-                own,
-                region=region,
-                account=account,
-                prices=prices,
-                pool=pool,
-                attempts=attempts,
-                has_time=has_time,
-                pace=pace,
-                scratch=scratch,
-                shared=shared,
-            )
+    def within(own: boto3.Session, region: str, prices: Prices) -> Aws:
+        return Aws(
+            own,
+            region=region,
+            account=account,
+            prices=prices,
+            pool=pool,
+            attempts=attempts,
+            has_time=has_time,
+            pace=pace,
+            scratch=scratch,
+            shared=shared,
+        )
 
-        prices = Prices(lambda: asking.pricing)
-        accounts = [within(session, region, prices) for region in regions]
-        asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
-        yield accounts
+    prices = Prices(lambda: asking.pricing)
+    accounts = [within(session, region, prices) for region in regions]
+    asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
+    yield accounts

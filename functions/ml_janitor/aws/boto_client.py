@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 type ServiceName = Literal[
     "application-autoscaling",
+    "athena",
     "ce",
     "cloudtrail",
     "cloudwatch",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
@@ -43,8 +42,18 @@ PREFIXES: Mapping[str, str] = {
 }
 """How IAM's actions, and so permissions, begin, where not with the service's name in boto3."""
 
-READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)")
-"""The operations that change nothing, by the verbs in AWS's names."""
+READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
+"""
+The operations that change nothing, by the verbs in AWS's names.
+
+A query of Athena's is one: `aws.athena.ask` is given nothing but SELECT.
+"""
+
+
+class Pool(Protocol):
+    """Does something with each of some items side by side; the answers keep their order."""
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
 
 
 class DryRunError(Exception):
@@ -74,7 +83,7 @@ class Aws:
         region: str,
         account: str,
         prices: Prices,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
@@ -173,14 +182,10 @@ class Aws:
             raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
-        """*read* each of *items* through the shared pool; the answers keep the order of *items*."""
+        """*read* each of *items* side by side; the answers keep the order of *items*."""
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
-
-    def start[I, O](self, read: Callable[[I], O], item: I) -> Future[O]:
-        """*read* one *item* through the shared pool. Not to be waited for by what itself runs there."""
-        return self._pool.submit(read, item)
 
     @cached_property
     def partition(self) -> str:

@@ -81,16 +81,20 @@ class RangedListing:
 
     def pages(self) -> Iterator[tuple[str, ListObjectsV2OutputTypeDef]]:
         """Every page with its bucket, less what was listed in another range."""
+        with futures.ThreadPoolExecutor(AT_ONCE, thread_name_prefix="list") as readers:
+            yield from self._pages(readers)
+
+    def _pages(self, readers: futures.Executor) -> Iterator[tuple[str, ListObjectsV2OutputTypeDef]]:
         waiting = [*self.ranges]
         while True:
             waiting = [one for one in waiting if not self.late and one.bucket not in self.errors]
             while waiting and len(self._reading) < AT_ONCE:
                 one = waiting.pop(0)
-                self._reading[self.aws.start(self._page, one)] = one
+                self._reading[readers.submit(self._page, one)] = one
             if not self._reading:
                 return
             if not waiting and len(self._reading) + len(self._probing) < AT_ONCE:
-                self._probe()
+                self._probe(readers)
             calls: list[Future[Any]] = [*self._reading, *self._probing]
             done, _ = futures.wait(calls, return_when=futures.FIRST_COMPLETED)
             waiting += [rest for call in done & self._probing.keys() if (rest := self._rest(call))]
@@ -141,7 +145,7 @@ class RangedListing:
 
     # --- splitting ----------------------------------------------------------------------------
 
-    def _probe(self) -> None:
+    def _probe(self, readers: futures.Executor) -> None:
         """Look for where to split the range that was read for longest, if any is worth it."""
         probed = list(self._probing.values())
         worth = [one for one in self._reading.values() if one.pages >= SPLIT_AFTER and one not in probed]
@@ -149,7 +153,7 @@ class RangedListing:
             longest = max(worth, key=lambda one: one.pages)
             longest.pages = 0
             place = (longest.bucket, longest.after, longest.upto, longest.shared)
-            self._probing[self.aws.start(self._place_to_split, place)] = longest
+            self._probing[readers.submit(self._place_to_split, place)] = longest
 
     def _place_to_split(self, place: tuple[str, str, str | None, int]) -> tuple[str, int] | None:
         """

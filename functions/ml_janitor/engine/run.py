@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.policy import Policy
 
 SIDE_BY_SIDE = 32
-"""Sweeps in progress at once. Each mostly waits for the pool that they all read through."""
+"""Sweeps in progress at once. Each mostly waits for AWS, or for its turn."""
 
 
 def run(

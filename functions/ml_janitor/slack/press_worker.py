@@ -55,11 +55,13 @@ class PressWorker:
     """
     Handles presses.
 
-    *functions* are the armed detectors' functions by detector, *undo* is the undo function. *once* does some
+    *home* is the account that this is in, which alone is looked at without an organization. *functions* are
+    the armed detectors' functions by detector, *undo* is the undo function. *once* does some
     work once per press, *hand_over* invokes a function, *ephemeral_reply* posts to a response URL.
     """
 
     settings: Settings
+    home: str
     ledger: Ledger
     holds: Holds
     requests: Requests
@@ -145,11 +147,17 @@ class PressWorker:
 
     def _check_can_act(self, entry: Entry) -> None:
         """Raise PressRefusedError if *Do it now* would have no effect."""
+        self._check_looked_at(entry.account)
         if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
             raise PressRefusedError(f"{entry.detector} is a dry run, which does nothing")
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         if (why := held(holds, self.clock())) is not None:
             raise PressRefusedError(f"it is {why}")
+
+    def _check_looked_at(self, account: str) -> None:
+        """Raise PressRefusedError for an account of an organization that is no longer looked at."""
+        if account != self.home and not self.settings.organization.used:
+            raise PressRefusedError(f"account {account} is no longer looked at from account {self.home}")
 
     # --- what it does -------------------------------------------------------------------------
 
@@ -209,6 +217,7 @@ class PressWorker:
             raise PressRefusedError(str(cannot)) from None
         if MessageRef(press.channel, press.message) not in action.messages:
             raise PressRefusedError("there is a newer message about it; press there")
+        self._check_looked_at(subject.account)
         today = self.clock().date()
         if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")

@@ -48,6 +48,15 @@ def _holds(etag: str, current: Any) -> bool:
     return etag == "*" or etag.strip('"') == current.etag.strip('"')
 
 
+@replaces("moto.s3.responses:S3Response._inventory_config_from_body", was="068c8ee72def")
+def inventory_configuration(self: Any) -> dict[str, Any]:
+    """As it is listed again: moto keeps the XML's nesting, and then lists the name of a member alone."""
+    parsed = xmltodict.parse(self.body, force_list=("Field",))
+    given: dict[str, Any] = parsed["InventoryConfiguration"]
+    fields = (given.get("OptionalFields") or {}).get("Field", [])
+    return given | {"IsEnabled": given["IsEnabled"] == "true", "OptionalFields": fields}
+
+
 @replaces("moto.s3.responses:S3Response.delete_object", was="1d979bff76a9")
 def delete_object(self: Any) -> Any:
     """

@@ -29,6 +29,8 @@ BUCKET: Mapping[str, str] = {
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
     "ListBucketMetricsConfigurations": "GetMetricsConfiguration",
+    "ListBucketInventoryConfigurations": "GetInventoryConfiguration",
+    "GetBucketMetadataConfiguration": "GetBucketMetadataTableConfiguration",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjects": "ListBucket",

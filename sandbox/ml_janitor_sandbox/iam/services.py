@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ml_janitor_sandbox import athena
 from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.fixes import accounts
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
@@ -110,6 +111,14 @@ def _repositories(call: Call) -> Needs:
     return [need for name in names for need in _one("ecr", call, arn(call, "ecr", f"repository/{name}"))]
 
 
+def _queries(call: Call) -> Needs:
+    """Athena's, by the work group, which a query remembers (Service Authorization Reference)."""
+    if call.operation not in {*athena.OPERATIONS, "GetWorkGroup"}:
+        raise NotImplementedError
+    group = call.params.get("WorkGroup") or athena.work_group(call)
+    return _one("athena", call, arn(call, "athena", f"workgroup/{group}"))
+
+
 def _clusters(call: Call) -> Needs:
     """EMR's: what reads one cluster. Making one takes more than is known here."""
     if call.operation not in {"DescribeCluster", "GetAutoTerminationPolicy", "ListInstances"}:
@@ -203,6 +212,7 @@ def _budgets(call: Call) -> Needs:
 
 READERS: Mapping[str, Reader] = {
     "application-autoscaling": autoscaling.needs,
+    "athena": _queries,
     "budgets": _budgets,
     "cloudwatch": _alarms,
     "dynamodb": dynamodb.needs,

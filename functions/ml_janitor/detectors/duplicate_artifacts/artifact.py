@@ -117,7 +117,8 @@ class Shelf:
 
     *mixed* are folders in which something lies that is neither artifact nor note, *models* those
     that hold a model's index. *weights* counts, by folder, the artifacts that are no archives, of
-    any size; *objects* are all. *error* says where the listing broke off.
+    any size; *objects* are all. *error* says where the listing broke off, *stale* how old it is, if it
+    is too old to prove anything.
     """
 
     bucket: str
@@ -128,6 +129,7 @@ class Shelf:
     weights: dict[str, int] = field(default_factory=dict)
     objects: int = 0
     error: str | None = None
+    stale: str | None = None
 
     def put(self, page: ListObjectsV2OutputTypeDef, names: Names) -> list[Stored]:
         """The artifacts on one page of the listing; what else is there is noticed only."""

@@ -85,6 +85,8 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
         says.append(f"the other one is in another {other}: it may be a replica that somebody wants")
     elif unit is not None and unit.crowded:
         says.append("other weights lie in its folder, and may belong to the same model")
+    if copy.stale is not None:
+        says.append(copy.stale)
     if copy.gaps:
         says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
     return "; ".join([*says, _when_freed(copy)])
@@ -138,6 +140,26 @@ def unread_contents(buckets: Sequence[str]) -> str:
         "alone, so copies are likely at most, and some are missed. To compare checksums and bytes, name "
         "buckets or folders in detectors.duplicate-artifacts.read_contents_in: that grants s3:GetObject and "
         "kms:Decrypt for their objects"
+    )
+
+
+JOB_USD, OBJECT_USD, GB_USD = 0.25, 0.000001, 0.004
+"""
+Of S3 Batch Operations: for a job, an object, and a gigabyte whose checksum is computed.
+
+https://aws.amazon.com/s3/pricing/ for the first two; the last as others quote it.
+"""
+
+
+def checksum_job(sizes: Sequence[int]) -> str:
+    """What is proposed for objects of these *sizes*, which are too large to compare and have no checksum."""
+    usd = JOB_USD + OBJECT_USD * len(sizes) + GB_USD * sum(sizes) / 1024**3
+    return (
+        f"{len(sizes)} objects of inventories ({data_size(sum(sizes))}) have the size of another one, no "
+        "checksum of the whole object, and more bytes than compare_up_to allows to read. A job of S3 Batch "
+        f"Operations that computes their checksums costs about ${usd:,.2f}; its report shows which are "
+        "equal. Nothing starts it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
+        "batch-ops-compute-checksums.html"
     )
 
 

@@ -32,6 +32,7 @@ class Copy(Candidate):
     One artifact, and how it stands to others of its size.
 
     *unit* is what it is compared as: itself, or the whole folder of a model of several files.
+    *stale* says how old the list is that it was found in, if it is too old to prove anything.
     *unsearched* says why other buckets may hold artifacts that nobody has seen, *gaps* why something in
     use may load any artifact. *referred* is what is in use and refers to it, *needed_only_by* what else
     does. The fields below *cost* are read only for what is surplus as far as the others tell.
@@ -40,6 +41,7 @@ class Copy(Candidate):
     stored: Stored
     unit: Signal[Unit]
     listing_error: str | None = None
+    stale: str | None = None
     unsearched: str | None = None
     contents: Signal[Contents] = field(default_factory=NotRead)
     archived: str | None = None

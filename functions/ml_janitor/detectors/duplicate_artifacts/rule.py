@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.athena import USD_PER_TB
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
@@ -19,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts import (
     artifact,
     copy_cleanup,
     copy_return,
+    inventories,
     prefixes,
 )
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
@@ -32,6 +34,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import (
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
@@ -104,17 +107,24 @@ class DuplicateArtifacts(Detector[Copy]):
     undo_prefixes: tuple[str, ...] = ()
     allow_unversioned: bool = False
     act_on_needed_by: tuple[str, ...] = ()
+    inventories: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    inventory_max_age: timedelta = timedelta(hours=48)
+    inventory_max_usd: float = 1.0
+    inventory_usd_per_tb: float = USD_PER_TB
+    inventory_from: int = 0
 
     def __post_init__(self) -> None:
         act_prefixes.check(self.act_on_prefixes)
         act_prefixes.check(self.undo_prefixes, setting="undo_prefixes")
         act_prefixes.check_users(self.act_on_needed_by)
         prefixes.contents_in(self.buckets, self.read_contents_in)
+        inventories.named(self.inventories)
 
     @property
     def reads(self) -> tuple[Grant, ...]:
-        """Listing everywhere, and contents under the prefixes that the settings name, if any."""
-        return (*LISTING, *prefixes.reading_contents(self.contents_in))
+        """Listing everywhere; contents and inventories where the settings name them, if they do."""
+        asked = inventories.grants(inventories.named(self.inventories), look=self.inventory_from > 0)
+        return (*LISTING, *prefixes.reading_contents(self.contents_in), *asked)
 
     @property
     def acts(self) -> tuple[Grant, ...]:
@@ -195,7 +205,7 @@ class DuplicateArtifacts(Detector[Copy]):
         rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
         certain = standing.role is Role.SURPLUS and not crowded and not candidate.gaps
-        certain = certain and not candidate.needed_only_by
+        certain = certain and not candidate.needed_only_by and candidate.stale is None
         proven = match.likeness is Likeness.PROVEN and certain
         spared, to_prove = self._spared(candidate, keeper)
         return rule.found(
@@ -269,4 +279,11 @@ class DuplicateArtifacts(Detector[Copy]):
             contents_in=self.contents_in,
             names=self._names,
             compare_up_to=self.compare_up_to,
+            asking=Asking(
+                inventories=inventories.named(self.inventories),
+                look_from=self.inventory_from,
+                max_age=self.inventory_max_age,
+                max_usd=self.inventory_max_usd,
+                usd_per_tb=self.inventory_usd_per_tb,
+            ),
         )

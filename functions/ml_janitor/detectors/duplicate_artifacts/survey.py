@@ -14,11 +14,11 @@ from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
-from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
-from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET, Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
     Likeness,
@@ -37,6 +37,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     target_of,
     together,
 )
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ class Where:
     """
     Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
 
-    *contents_in* are the prefixes under which contents may be read.
+    *contents_in* are the prefixes under which contents may be read. Buckets of which *asking* has an
+    inventory are not listed.
     """
 
     buckets: tuple[str, ...]
     contents_in: tuple[str, ...]
     names: Names
     compare_up_to: int
+    asking: Asking = field(default_factory=Asking)
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Survey:
     errors: list[str] = field(default_factory=list)
     known: dict[Stored, Contents] = field(default_factory=dict)
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
     _references: References | None = None
     _listing: BucketListing | None = None
 
@@ -105,15 +109,36 @@ class Survey:
         """What was read and names what exists no more, and what was not read, once for all copies."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
-        return (*found, *([reasons.unread_contents(closed)] if closed else []))
+        large = [
+            one.size
+            for one, contents in self.known.items()
+            if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
+        ]
+        job = [reasons.checksum_job(large)] if large else []
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
-        self._listing = listed(self.aws, places, self.where.names, self.now, only=sizes)
-        return [self._listing]
+        asking, names = self.where.asking, self.where.names
+        few = {name: region for name, region in places.items() if asking.of(name) is None}
+        self._listing = read = listed(self.aws, few, names, self.now, only=sizes)
+        self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
+        known = inventory_source.read_all(
+            self.aws,
+            asking,
+            places,
+            names,
+            self.now,
+            readable=self._readable,
+            sizes=sizes,
+            elsewhere={one.size for one in read.artifacts()} if asking.inventories else frozenset(),
+        )
+        self._told += known.notices
+        self.errors += known.errors
+        return [read, *known.sources]
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
         """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
@@ -131,7 +156,7 @@ class Survey:
 
     def _named(self) -> dict[str, str]:
         """The named buckets, and where they are."""
-        names = list(dict.fromkeys([*self.where.buckets, *self._readable]))
+        names = list(dict.fromkeys([*self.where.buckets, *self._readable, *self.where.asking.buckets]))
         regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
         self.errors += [
             f"bucket {name}: {region.error}"
@@ -142,7 +167,7 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        wanted = {*self.references.buckets, *self._readable}
+        wanted = {*self.references.buckets, *self._readable, *self.where.asking.buckets}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
         owned = buckets.owned(self.aws)
@@ -253,6 +278,7 @@ class Survey:
             stored=one,
             unit=unit,
             listing_error=shelf.error,
+            stale=shelf.stale,
             unsearched="; ".join(self.errors) or None,
         )
         if not isinstance(unit, Value):

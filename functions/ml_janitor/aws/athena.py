@@ -1,0 +1,95 @@
+"""Queries of Athena: started, waited for, read to their last row, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+type Row = tuple[str | None, ...]
+"""The values of one row as text, as Athena answers all of them; None is SQL's NULL."""
+
+USD_PER_TB = 5.0
+"""In most regions (https://aws.amazon.com/athena/pricing/); São Paulo is dearer."""
+
+LEAST = 10 * 10**6
+"""Bytes that every query is charged for at least (https://aws.amazon.com/athena/pricing/)."""
+
+LONGEST_QUERY = 262_144
+"""Bytes of a query's text (API reference, StartQueryExecution: QueryString)."""
+
+LARGEST_PAGE = 1000
+"""Rows to a page (API reference, GetQueryResults: MaxResults)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where queries run, and where Athena leaves their results ("s3://bucket/folder/")."""
+
+    database: str
+    workgroup: str
+    output: str
+    catalog: str = "AwsDataCatalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All rows of a query, and the bytes that Athena scanned for it."""
+
+    rows: tuple[Row, ...]
+    scanned: int
+
+
+def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
+    """
+    The rows of *sql*, which selects *columns*, once it has ended.
+
+    How often Athena is asked whether it has ended is the pace's business (`aws.pace.UNKNOWN`). Raises
+    ReadError, with what Athena says, if the query failed, was cancelled, or is not answered whole.
+    """
+    client: Any = aws.client("athena")
+    begun = client.start_query_execution(
+        QueryString=sql,
+        QueryExecutionContext={"Catalog": place.catalog, "Database": place.database},
+        WorkGroup=place.workgroup,
+        ResultConfiguration={"OutputLocation": place.output},
+    )["QueryExecutionId"]
+    scanned = _ended(client, begun)
+    pages = client.get_paginator("get_query_results").paginate(
+        QueryExecutionId=begun, PaginationConfig={"PageSize": LARGEST_PAGE}
+    )
+    rows = _rows(pages)
+    if (header := next(rows, ())) != tuple(columns):
+        raise ReadError(f"Athena query {begun}: its answer has the columns {header}, not {tuple(columns)}")
+    return Answer(tuple(rows), scanned)
+
+
+def _ended(client: Any, query: str) -> int:
+    """The bytes that *query* scanned, once it has succeeded."""
+    while True:
+        execution = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
+        state = execution["Status"]["State"]
+        if state == "SUCCEEDED":
+            scanned: int = execution["Statistics"]["DataScannedInBytes"]
+            return scanned
+        if state not in {"QUEUED", "RUNNING"}:
+            why = execution["Status"].get("StateChangeReason", "Athena does not say why")
+            raise ReadError(f"Athena query {query} {state.lower()}: {why}")
+
+
+def _rows(pages: Any) -> Iterator[Row]:
+    """The rows of a query's answer, the names of its columns first."""
+    for page in pages:
+        for row in page["ResultSet"]["Rows"]:
+            yield tuple(one.get("VarCharValue") for one in row["Data"])
+
+
+def price(scanned: int, usd_per_tb: float = USD_PER_TB) -> float:
+    """What one query that scans so many bytes costs in US dollars: whole megabytes, and at least ten."""
+    return max(LEAST, math.ceil(scanned / 10**6) * 10**6) / 10**12 * usd_per_tb

@@ -1,0 +1,181 @@
+"""Settings that name inventories of S3, and what asking Athena about these takes. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ml_janitor.aws.athena import Place
+from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET, THROUGH_S3
+from ml_janitor.engine.detector import Condition, Grant, allow, implied
+
+LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
+"""Where S3 keeps live inventory tables (S3 user guide, "Querying metadata tables")."""
+
+KEYS = ("table", "location", "workgroup", "output")
+
+FOLDER = re.compile(rf"s3://{BUCKET.pattern}/([^*?$']*/)?")
+HIVE = re.compile(r"\w+\.\w+")
+LIVE = re.compile(rf"{re.escape(LIVE_CATALOG)}\.[\w-]+\.inventory")
+WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """
+    One entry of the settings: the table that describes *bucket*, and where Athena is asked.
+
+    *location* is where S3 delivers the inventory, "s3://DESTINATION/PREFIX/BUCKET/ID/"; a live inventory
+    table has none.
+    """
+
+    bucket: str
+    table: str
+    output: str
+    location: str | None = None
+    workgroup: str = "primary"
+
+    @property
+    def live(self) -> bool:
+        return self.location is None
+
+    @property
+    def parts(self) -> list[str]:
+        """Catalog, database and table."""
+        parts = self.table.split(".")
+        return parts if self.live else ["AwsDataCatalog", *parts]
+
+    @property
+    def place(self) -> Place:
+        catalog, database, _ = self.parts
+        return Place(catalog=catalog, database=database, workgroup=self.workgroup, output=self.output)
+
+    @property
+    def quoted(self) -> str:
+        """The table as SQL names it."""
+        return ".".join(f'"{part}"' for part in (self.parts if self.live else self.parts[1:]))
+
+
+def named(settings: Mapping[str, Mapping[str, str]]) -> tuple[Inventory, ...]:
+    """What `inventories` of the *settings* name. Raises ValueError for what cannot be one."""
+    return tuple(_one(bucket, table) for bucket, table in settings.items())
+
+
+def _one(bucket: str, table: Mapping[str, str]) -> Inventory:
+    where = f"inventories.{bucket}"
+    if not BUCKET.fullmatch(bucket):
+        raise ValueError(f'inventories: expected the name of a bucket like "models", got "{bucket}"')
+    if unknown := sorted(set(table) - set(KEYS)):
+        raise ValueError(f'{where}: expected {", ".join(KEYS)}, got "{unknown[0]}"')
+    for key, folder in ((key, table[key]) for key in ("location", "output") if key in table):
+        if not FOLDER.fullmatch(folder):
+            raise ValueError(
+                f'{where}.{key}: expected a folder like "s3://inventories/models/all/", with its last slash, '
+                f'got "{folder}"'
+            )
+    name = table.get("table", "")
+    if "location" in table and not HIVE.fullmatch(name):
+        raise ValueError(f'{where}.table: expected a database and a table like "s3.models", got "{name}"')
+    if "location" not in table and not LIVE.fullmatch(name):
+        raise ValueError(
+            f'{where}.table: expected a live inventory table like "{LIVE_CATALOG}.b_models.inventory", or '
+            f'another one with the location of its S3 Inventory, got "{name}"'
+        )
+    if "output" not in table:
+        raise ValueError(f'{where}.output: expected where Athena leaves its answers, "s3://BUCKET/FOLDER/"')
+    if not WORKGROUP.fullmatch(table.get("workgroup", "primary")):
+        raise ValueError(f'{where}.workgroup: expected the name of one, got "{table["workgroup"]}"')
+    return Inventory(bucket=bucket, **table)
+
+
+def grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]:
+    """
+    Asking Athena about *inventories*, and no others: their work groups, tables, files and answers.
+
+    With *look*, asking any bucket which inventories it has.
+    """
+    every = ("s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration") if look else ()
+    found = dict.fromkeys(allow(one, on="arn:aws:s3:::*") for one in every)
+    for one in inventories:
+        table = _live_table(one) if one.live else _files(one)
+        found |= dict.fromkeys((*_athena(one), *table, *_answers(one)))
+    return tuple(found)
+
+
+ATHENA_GUIDE = "Athena user guide, Identity and access management in Athena"
+GLUE = f"{ATHENA_GUIDE}: the tables that a query names are looked up in the Glue Data Catalog"
+
+
+def _athena(one: Inventory) -> tuple[Grant, ...]:
+    group = f"workgroup/{one.workgroup}"
+    calls = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults", *(["GetWorkGroup"] * one.live))
+    return tuple(allow(f"athena:{call}", on=group) for call in calls)
+
+
+def _files(one: Inventory) -> tuple[Grant, ...]:
+    """The inventory's own folder, which Athena reads with the caller's permissions, and its table."""
+    _, database, table = one.parts
+    bucket, _, folder = str(one.location).removeprefix("s3://").partition("/")
+    objects = f"arn:aws:s3:::{bucket}/{folder}*"
+    glue = ("catalog", f"database/{database}", f"table/{database}/{table}")
+    return (
+        allow("s3:GetObject", on=objects),
+        *(
+            implied(f"glue:{call}", on=on, source=GLUE)
+            for call in ("GetDatabase", "GetTable", "GetPartitions")
+            for on in (glue[:2] if call == "GetDatabase" else glue)
+        ),
+        implied(
+            "kms:Decrypt",
+            on="key/*",
+            source="S3 user guide, Configuring Amazon S3 Inventory: lists may be encrypted with a KMS key",
+            when=(
+                Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
+                Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (objects, f"arn:aws:s3:::{bucket}")),
+            ),
+        ),
+    )
+
+
+def _live_table(one: Inventory) -> tuple[Grant, ...]:
+    _, database, table = one.parts
+    query = "S3 user guide, Permissions for querying metadata tables"
+    federated = f"catalog/{LIVE_CATALOG}"
+    return (
+        allow("s3:GetBucketMetadataTableConfiguration", on=f"arn:aws:s3:::{one.bucket}"),
+        *(
+            implied(f"s3tables:{call}", on=f"bucket/{LIVE_BUCKET}/table/*", source=query)
+            for call in ("GetTable", "GetTableData", "GetTableMetadataLocation")
+        ),
+        *(
+            implied(f"glue:{call}", on=on, source=GLUE)
+            for call, places in (
+                ("GetCatalog", ("catalog", "catalog/s3tablescatalog", federated)),
+                ("GetDatabase", ("catalog", federated, f"database/{LIVE_CATALOG}/{database}")),
+                (
+                    "GetTable",
+                    (
+                        "catalog",
+                        federated,
+                        f"database/{LIVE_CATALOG}/{database}",
+                        f"table/{LIVE_CATALOG}/{database}/{table}",
+                    ),
+                ),
+            )
+            for on in places
+        ),
+    )
+
+
+def _answers(one: Inventory) -> tuple[Grant, ...]:
+    """The folder in which Athena leaves its answers, with the caller's permissions."""
+    bucket, _, folder = one.output.removeprefix("s3://").partition("/")
+    source = f"{ATHENA_GUIDE}: it writes and reads a query's results with the permissions of the caller"
+    return (
+        *(
+            implied(f"s3:{call}", on=f"arn:aws:s3:::{bucket}/{folder}*", source=source)
+            for call in ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
+        ),
+        implied("s3:GetBucketLocation", on=f"arn:aws:s3:::{bucket}", source=source),
+    )

@@ -1,0 +1,110 @@
+"""The two steps of asking Athena about an inventory, and what they may cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.athena import Answer, Place, Row, ask, price
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
+    GROUP_COLUMNS,
+    KEY_COLUMNS,
+    Format,
+    Group,
+    groups,
+    keys,
+    portions,
+)
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+
+@dataclass(slots=True)
+class Purse:
+    """
+    What queries may cost together, and what they did, in US dollars.
+
+    Every query is bounded before it runs, by the most bytes that it can scan.
+    """
+
+    most: float
+    usd_per_tb: float
+    bounds: list[float] = field(default_factory=list)
+    prices: list[float] = field(default_factory=list)
+
+    def ask(self, aws: Aws, sql: str, columns: Sequence[str], place: Place, limit: int) -> Answer:
+        """As `athena.ask`, if it can be paid. Raises ReadError if it cannot, or if nothing was scanned."""
+        bound = price(limit, self.usd_per_tb)
+        if sum(self.prices) + bound > self.most:
+            raise ReadError(
+                f"the next query may cost {dollars(bound)}, and {dollars(sum(self.prices))} is spent: "
+                f"inventory_max_usd allows {dollars(self.most)} for a bucket and run"
+            )
+        self.bounds.append(bound)
+        answer = ask(aws, sql, columns, place)
+        self.prices.append(price(answer.scanned, self.usd_per_tb))
+        if answer.scanned == 0:
+            raise ReadError(
+                f"Athena scanned nothing in {place.database}: its table lacks this delivery. Load its "
+                "partitions (MSCK REPAIR TABLE), or make it as its page in docs/detectors shows"
+            )
+        return answer
+
+
+def dollars(usd: float) -> str:
+    """Small amounts too: "$0.00005"."""
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The two steps, over one delivery of an inventory."""
+
+    aws: Aws
+    inventory: Inventory
+    delivery: Delivery
+    names: Names
+    purse: Purse
+
+    def groups(self, *, by_size: bool) -> list[Group]:
+        """Artifacts that have the size and ETag of another one, the largest first."""
+        sql = groups(self.delivery.table, self.names, by_size=by_size)
+        answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
+        return [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+
+    def keys(self, wanted: Sequence[Group]) -> list[tuple[str, int, str]]:
+        """Key, size and ETag of every artifact in the groups *wanted*. Raises ReadError if one is missing."""
+        return [one for part in portions(wanted) for one in self._portion(part)]
+
+    def _portion(self, part: Sequence[Group]) -> list[tuple[str, int, str]]:
+        sql = keys(self.delivery.table, self.names, part)
+        answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
+        mine = {(one.size, one.etag) for one in part}
+        found = [
+            (key, size, etag)
+            for key, size, etag in (_named(row, self.delivery) for row in answer.rows)
+            if {(size, etag), (size, "")} & mine
+        ]
+        counted = Counter((size, etag if (size, etag) in mine else "") for _, size, etag in found)
+        for one in part:
+            if not self.delivery.table.live and counted[one.size, one.etag] < one.count:
+                raise ReadError(
+                    f"Athena counted {one.count} artifacts of {one.size} bytes and named "
+                    f"{counted[one.size, one.etag]}: its answer is not whole, and the next run asks again"
+                )
+        return found
+
+
+def _named(row: Row, delivery: Delivery) -> tuple[str, int, str]:
+    """S3 writes the keys of a CSV as in an address (S3 user guide, "Amazon S3 Inventory list")."""
+    key, size, etag = row
+    decoded = unquote_plus(key or "") if delivery.table.format is Format.CSV else key or ""
+    return decoded, int(size or 0), etag or ""

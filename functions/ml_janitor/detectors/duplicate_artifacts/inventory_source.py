@@ -1,0 +1,277 @@
+"""Artifacts of a bucket that is too large to list: Athena names candidates, and S3 is asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.athena import USD_PER_TB, price
+from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.text import data_size
+from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    LIST_OBJECTS,
+    Folder,
+    Names,
+    Shelf,
+    Stored,
+    archive,
+    listed,
+)
+from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
+from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Group
+from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+
+PAGES = 10
+"""Of a folder's listing. A larger folder is taken for one model, which is then too large to be compared."""
+
+
+MOST_SIZES = 5_000
+"""Sizes of artifacts in listed buckets that an inventory is asked for besides its own groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """
+    Which inventories are read, up to which age they prove anything, and what each may cost in US dollars.
+
+    A bucket of *look_from* objects or more that has none of them is asked which ones it has; 0 is never.
+    """
+
+    inventories: tuple[Inventory, ...] = ()
+    max_age: timedelta = timedelta(hours=48)
+    max_usd: float = 1.0
+    usd_per_tb: float = USD_PER_TB
+    look_from: int = 0
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        return tuple(one.bucket for one in self.inventories)
+
+    def of(self, bucket: str) -> Inventory | None:
+        """The inventory that the settings name for *bucket*."""
+        return next((one for one in self.inventories if one.bucket == bucket), None)
+
+
+@dataclass(slots=True)
+class Inventoried:
+    """One bucket as its inventory shows it: the candidates that Athena named and that are still so in S3."""
+
+    aws: Aws
+    names: Names
+    shelf: Shelf
+    found: list[Stored] = field(default_factory=list)
+    left_out: int = 0
+    told: str = ""
+
+    @property
+    def shelves(self) -> Mapping[str, Shelf]:
+        return {self.shelf.bucket: self.shelf}
+
+    def artifacts(self) -> Iterator[Stored]:
+        return iter(sorted(self.found, key=order))
+
+    def notice(self, folders: AbstractSet[Folder]) -> None:
+        """
+        List those of *folders* that say whether weights are a model by themselves.
+
+        Of a folder that is too large, or that cannot be listed, nothing is known: it counts as one model.
+        """
+        mine = folders_of([one for one in self.found if not archive(one.key)]) & folders
+        wanted = sorted(folder for _, folder in mine)
+        for folder, whole in zip(wanted, self.aws.map(self._lies_in, wanted), strict=True):
+            if not whole:
+                self.shelf.models.add(folder)
+
+    def _lies_in(self, folder: str) -> bool:
+        """Put on the shelf what lies directly in *folder*; whether that is all of it."""
+        pages = self.aws.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.shelf.bucket, Prefix=folder, Delimiter="/"
+        )
+
+        def read() -> bool:
+            more = False
+            for page in islice(pages, PAGES):
+                more = page["IsTruncated"]
+                if "Contents" in page:
+                    self.shelf.put(page, self.names)
+            return not more
+
+        return attempt(read, source=LIST_OBJECTS) == Value(True, LIST_OBJECTS)
+
+
+@dataclass(slots=True)
+class Known:
+    """The buckets that were read from their inventories, and what is to be said of them."""
+
+    sources: list[Inventoried] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_all(
+    aws: Aws,
+    asking: Asking,
+    places: Mapping[str, str],
+    names: Names,
+    now: datetime,
+    *,
+    readable: Sequence[str],
+    sizes: AbstractSet[int] | None,
+    elsewhere: AbstractSet[int],
+) -> Known:
+    """
+    Those of *places*, which say the region of each bucket, that have an inventory, from that.
+
+    *readable* are the buckets in which contents may be read, *elsewhere* the sizes of all other artifacts.
+    """
+    known = Known()
+    for one in asking.inventories:
+        region = places.get(one.bucket)
+        if region == aws.region:
+            by_size = one.bucket in readable
+            found = inventoried(
+                aws, one, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
+            )
+            known.sources.append(found)
+            known.notices += [found.told] if found.told else []
+            known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
+        elif region is not None:
+            known.notices.append(f"{one.bucket} is in {region}, and its inventory is asked there, not here")
+    return known
+
+
+def unnamed(aws: Aws, asking: Asking, shelves: Sequence[Shelf]) -> list[str]:
+    """The settings to copy for large buckets that were listed although they have an inventory."""
+    large = [one for one in shelves if asking.look_from and one.objects >= asking.look_from]
+    return [
+        f"{shelf.bucket} holds {shelf.objects:,} objects and has an inventory, which Athena can read. "
+        "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
+        f"detectors.duplicate-artifacts: {setting}"
+        for shelf, setting in zip(large, aws.map(lambda one: suggested(aws, one.bucket), large), strict=True)
+        if setting
+    ]
+
+
+def inventoried(
+    aws: Aws,
+    inventory: Inventory,
+    asking: Asking,
+    names: Names,
+    now: datetime,
+    *,
+    by_size: bool,
+    sizes: AbstractSet[int] | None,
+    elsewhere: AbstractSet[int] = frozenset(),
+) -> Inventoried:
+    """
+    What *inventory* says of its bucket, as far as S3 still says so.
+
+    With *by_size*, artifacts of one size from `BY_SIZE` on are candidates whatever their ETags. With *sizes*,
+    all artifacts of these sizes are, and groups are not asked for; those of the sizes that are found
+    *elsewhere* are besides. What fails leaves the bucket unread.
+    """
+    source = Inventoried(aws, names, Shelf(bucket=inventory.bucket, region=aws.region))
+    purse = Purse(asking.max_usd, asking.usd_per_tb)
+
+    def read() -> None:
+        delivery = latest(aws, inventory, now)
+        age = now - delivery.at
+        if age > asking.max_age:
+            source.shelf.stale = f"its bucket's inventory is {hours(age)} old"
+        limit = 2 * price(delivery.most, asking.usd_per_tb)
+        if limit > asking.max_usd:
+            raise ReadError(
+                f"asking Athena may cost {dollars(limit)}: inventory_max_usd allows {dollars(asking.max_usd)}"
+            )
+        queries = Queries(aws, inventory, delivery, names, purse)
+        wanted = (
+            merged(queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_SIZES else ())
+            if sizes is None
+            else [Group(size, "", 0) for size in sorted(sizes, reverse=True)]
+        )
+        wanted, source.left_out = within(wanted, MOST)
+        named = queries.keys(wanted)
+        source.found = _still_there(aws, inventory.bucket, named)
+        source.told = told(inventory, delivery, age, purse, by_size=by_size)
+        if len(elsewhere) > MOST_SIZES:
+            source.told += (
+                f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
+            )
+
+    outcome = attempt(read, source="athena:StartQueryExecution")
+    if isinstance(outcome, Unreadable):
+        spent = f" ({dollars(sum(purse.prices))} spent)" if purse.prices else ""
+        source.found = []
+        source.shelf.error = f"the inventory of {inventory.bucket}: {outcome.error}{spent}"
+    return source
+
+
+def merged(found: Sequence[Group], elsewhere: Iterable[int]) -> list[Group]:
+    """The groups *found*, and those of any ETag with a size that another bucket's artifacts have."""
+    known = {one.size for one in found if not one.etag}
+    more = [Group(size, "", 0) for size in elsewhere if size not in known]
+    return sorted([*found, *more], key=lambda one: (-one.size, one.etag))
+
+
+def within(wanted: Sequence[Group], most: int) -> tuple[list[Group], int]:
+    """The first of *wanted* that together have at most *most* artifacts, and how many the others have."""
+    taken: list[Group] = []
+    total = 0
+    for one in wanted:
+        if total + one.count > most:
+            break
+        taken.append(one)
+        total += one.count
+    return taken, sum(one.count for one in wanted[len(taken) :])
+
+
+def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[Stored]:
+    """Those of *named* that S3 still has with this size and ETag. Raises ReadError."""
+    asked = aws.map(
+        lambda one: attempt(partial(listed, aws, bucket, one[0]), source=LIST_OBJECTS), list(named)
+    )
+    found = []
+    for (_, size, etag), answer in zip(named, asked, strict=True):
+        match answer:
+            case Value(Stored() as one) if (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
+                found.append(one)
+            case Unreadable(error):
+                raise ReadError(error)
+            case Value() | Absent() | _:
+                pass
+    return found
+
+
+def told(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
+    """What a report says of a bucket that was read so: how, for how much, and what it does not show."""
+    kind = (
+        "its live inventory table, which S3 keeps up to date within an hour"
+        if inventory.live
+        else f"its S3 Inventory of {delivery.at:%Y-%m-%d %H:%M} UTC ({hours(age)} old)"
+    )
+    number = len(purse.prices)
+    below = f"below {data_size(BY_SIZE)} " if by_size else ""
+    return (
+        f"{inventory.bucket} was read from {kind}, by {number} {'query' if number == 1 else 'queries'} of "
+        f"Athena: {dollars(sum(purse.bounds))} at most by what they could scan, {dollars(sum(purse.prices))} "
+        f"by what they did. It does not show what was written since, nor copies {below}that have other "
+        "ETags: under a KMS key, or uploaded in other parts"
+    )
+
+
+def hours(age: timedelta) -> str:
+    """*age* in whole hours."""
+    number = int(age / timedelta(hours=1))
+    return f"{number} hour{'s' * (number != 1)}"

@@ -1,0 +1,154 @@
+"""S3's inventories of a bucket, delivered at once: the files that Athena reads, in the sandbox's S3."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote_plus
+
+from ml_janitor_sandbox.athena import LIVE_BUCKET
+
+type Row = Mapping[str, Any]
+"""One version of an object, by the names of an inventory's columns."""
+
+COLUMNS = {
+    "bucket": "VARCHAR",
+    "key": "VARCHAR",
+    "version_id": "VARCHAR",
+    "is_latest": "BOOLEAN",
+    "is_delete_marker": "BOOLEAN",
+    "size": "BIGINT",
+    "last_modified_date": "TIMESTAMP",
+    "e_tag": "VARCHAR",
+    "storage_class": "VARCHAR",
+}
+OF_VERSIONS = ("version_id", "is_latest", "is_delete_marker")
+"""Columns that an inventory of current versions alone does not have."""
+
+CSV_NAMES = {"e_tag": "ETag"}
+
+
+def versions(s3: Any, bucket: str) -> list[Row]:
+    """Every version of every object of *bucket* as it is now, the delete markers among them."""
+    found: list[Row] = []
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for kind in ("Versions", "DeleteMarkers"):
+            for one in page.get(kind, ()):
+                gone = kind == "DeleteMarkers"
+                found.append(
+                    {
+                        "bucket": bucket,
+                        "key": one["Key"],
+                        "version_id": one["VersionId"],
+                        "is_latest": one["IsLatest"],
+                        "is_delete_marker": gone,
+                        "size": None if gone else one["Size"],
+                        "last_modified_date": one["LastModified"].replace(tzinfo=None),
+                        "e_tag": None if gone else one["ETag"].strip('"'),
+                        "storage_class": None if gone else one.get("StorageClass", "STANDARD"),
+                    }
+                )
+    return found
+
+
+def deliver(
+    s3: Any,
+    bucket: str,
+    rows: Iterable[Row],
+    *,
+    location: str,
+    at: dt.datetime,
+    kind: str = "Parquet",
+    all_versions: bool = True,
+) -> None:
+    """
+    Write an S3 Inventory of *bucket* with these *rows*, which S3 began *at* this time, below *location*.
+
+    *kind* is its fileFormat, CSV or Parquet.
+    """
+    columns = {name: of for name, of in COLUMNS.items() if all_versions or name not in OF_VERSIONS}
+    chosen = [row for row in rows if all_versions or (row["is_latest"] and not row["is_delete_marker"])]
+    destination, _, prefix = location.removeprefix("s3://").partition("/")
+    content = _csv(chosen, columns) if kind == "CSV" else parquet(chosen, columns)
+    data = f"{prefix}data/{at:%Y%m%d%H%M}.{'csv.gz' if kind == 'CSV' else 'parquet'}"
+    s3.put_object(Bucket=destination, Key=data, Body=content)
+    listed = f"s3://{destination}/{data}"
+    s3.put_object(
+        Bucket=destination, Key=f"{prefix}hive/dt={at:%Y-%m-%d-%H-%M}/symlink.txt", Body=listed.encode()
+    )
+    manifest = json.dumps(
+        {
+            "sourceBucket": bucket,
+            "destinationBucket": f"arn:aws:s3:::{destination}",
+            "version": "2016-11-30",
+            "creationTimestamp": str(int(at.timestamp() * 1000)),
+            "fileFormat": kind,
+            "fileSchema": _schema(kind, columns),
+            "files": [{"key": data, "size": len(content), "MD5checksum": hashlib.md5(content).hexdigest()}],  # noqa: S324
+        }
+    ).encode()
+    folder = f"{prefix}{at:%Y-%m-%dT%H-%MZ}/"
+    s3.put_object(Bucket=destination, Key=f"{folder}manifest.json", Body=manifest)
+    checksum = hashlib.md5(manifest).hexdigest()  # noqa: S324 - what S3 writes
+    s3.put_object(Bucket=destination, Key=f"{folder}manifest.checksum", Body=checksum.encode())
+
+
+def fill_live_table(s3: Any, bucket: str, rows: Iterable[Row]) -> None:
+    """Write these *rows*, each with its sequence_number, into the live inventory table of *bucket*."""
+    columns = {name: of for name, of in COLUMNS.items() if name != "is_latest"} | {
+        "sequence_number": "VARCHAR"
+    }
+    name = f"b_{bucket}/inventory/data.parquet"
+    s3.put_object(Bucket=LIVE_BUCKET, Key=name, Body=parquet(list(rows), columns))
+
+
+def parquet(rows: list[Row], columns: Mapping[str, str]) -> bytes:
+    """*rows* as one file of Parquet."""
+    import duckdb
+
+    with TemporaryDirectory() as folder, duckdb.connect() as engine:
+        lines, target = Path(folder) / "rows.json", Path(folder) / "rows.parquet"
+        with lines.open("w") as file:
+            file.writelines(
+                json.dumps({name: row.get(name) for name in columns}, default=str) + "\n" for row in rows
+            )
+        types = ", ".join(f"'{name}': '{of}'" for name, of in columns.items())
+        engine.execute(
+            f"COPY (SELECT * FROM read_json('{lines}', columns = {{{types}}}, format = 'newline_delimited')) "  # noqa: S608
+            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+        return target.read_bytes()
+
+
+def _csv(rows: list[Row], columns: Mapping[str, str]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    for row in rows:
+        writer.writerow([_written(name, row[name]) for name in columns])
+    return gzip.compress(text.getvalue().encode())
+
+
+def _written(name: str, value: Any) -> str:
+    """As in a CSV: keys as in an address, nothing for what there is not."""
+    if value is None:
+        return ""
+    if name == "key":
+        return quote_plus(value, safe="/")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _schema(kind: str, columns: Mapping[str, str]) -> str:
+    if kind == "CSV":
+        return ", ".join(CSV_NAMES.get(one, one.title().replace("_", "")) for one in columns)
+    of = {"VARCHAR": "binary", "BIGINT": "int64", "BOOLEAN": "boolean", "TIMESTAMP": "int64"}
+    return (
+        f"message s3.inventory {{ {' '.join(f'optional {of[t]} {name};' for name, t in columns.items())} }}"
+    )

@@ -1,0 +1,435 @@
+"""Copies in a bucket that is read from its inventory: what Athena and S3 of the sandbox say of them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from deeds import IAM_NAMES
+from ml_janitor.aws.account import opened
+from ml_janitor.aws.athena import LARGEST_PAGE, Place, ask
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Finding
+from ml_janitor.core.results import Sweep
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
+    GROUP_COLUMNS,
+    KEY_COLUMNS,
+    Format,
+    Group,
+    Table,
+    create,
+    groups,
+    keys,
+    portions,
+)
+from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.run import sweep
+from ml_janitor_sandbox import inventory_files
+from ml_janitor_sandbox.control import Control
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MIB = 1024**2
+BUCKET = "models"
+LOCATION = "s3://inventories/models/all/"
+SETTING = {"table": "s3.models", "location": LOCATION, "output": "s3://answers/janitor/"}
+LIVE = {"table": "s3tablescatalog/aws-s3.b_models.inventory", "output": "s3://answers/janitor/"}
+DELIVERED = f"{NOW - 5 * HOUR:%Y-%m-%dT%H-%MZ}"
+COLUMNS = tuple(inventory_files.COLUMNS)
+
+
+class Account:
+    """A bucket of models with versions, where its inventories are delivered, and Athena's answers."""
+
+    def __init__(self, box: Control, session: boto3.Session) -> None:
+        self.box = box
+        self.s3 = session.client("s3")
+        self.athena = session.client("athena")
+        for name in (BUCKET, "inventories", "answers", "aws-s3"):
+            self.s3.create_bucket(Bucket=name)
+        on: Any = {"Status": "Enabled"}
+        self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=on)
+
+    def put(self, key: str, content: str = "model", *, age: int = 40, size: int = MIB, **given: Any) -> None:
+        self.box.set_clock(NOW - age * DAY)
+        self.s3.put_object(Bucket=BUCKET, Key=key, Body=(content.encode() * size)[:size], **given)
+        self.box.set_clock(NOW)
+
+    def table(self, kind: Format = Format.PARQUET, columns: tuple[str, ...] = COLUMNS) -> None:
+        """Make it by the statement that the page shows."""
+        self.athena.start_query_execution(
+            QueryString=create("s3.models", columns, kind, LOCATION, "2026-01-01-00-00"),
+            ResultConfiguration={"OutputLocation": "s3://answers/"},
+        )
+
+    def deliver(self, *more: Mapping[str, Any], age: timedelta = 5 * HOUR, **given: Any) -> None:
+        rows = [*inventory_files.versions(self.s3, BUCKET), *more]
+        inventory_files.deliver(self.s3, BUCKET, rows, location=LOCATION, at=NOW - age, **given)
+
+
+@pytest.fixture
+def account(box: Control, session: boto3.Session) -> Account:
+    return Account(box, session)
+
+
+def swept(aws: Aws, inventory: Mapping[str, str] = SETTING, **tunables: Any) -> Sweep:
+    given = {"buckets": (BUCKET,), "inventories": {BUCKET: inventory}, **tunables}
+    return sweep(DuplicateArtifacts(**given), aws, now=NOW, policy=Policy())
+
+
+def words(done: Sweep) -> dict[str, str]:
+    return {
+        result.target.name.partition("/")[2]: str(result.verdict.confidence)
+        if isinstance(result.verdict, Finding)
+        else "unknown"
+        if result.verdict.unknown
+        else "kept"
+        for result in done.results
+    }
+
+
+def row(key: str, size: int, etag: str, **given: Any) -> dict[str, Any]:
+    return {
+        "bucket": BUCKET,
+        "key": key,
+        "version_id": "1",
+        "is_latest": True,
+        "is_delete_marker": False,
+        "size": size,
+        "last_modified_date": "2026-09-01",
+        "e_tag": etag,
+        "storage_class": "STANDARD",
+        **given,
+    }
+
+
+def generated(count: int) -> tuple[list[dict[str, Any]], dict[tuple[int, str], int]]:
+    """Rows of an inventory with all that may mislead, and how many latest artifacts each group truly has."""
+    chance = random.Random(17)  # noqa: S311 - no secret
+    rows, latest = [], Counter[tuple[int, str]]()
+    for number in range(count):
+        size = MIB + chance.randrange(count // 4)
+        etag = f"{size % 999_983:032x}" if chance.random() < 0.4 else f"{number:032x}"
+        is_latest, gone = chance.random() < 0.8, chance.random() < 0.1
+        key = f"runs/{number}/model.tar.gz" if chance.random() < 0.7 else f"data/{number}.parquet"
+        rows.append(row(key, size, etag, is_latest=is_latest, is_delete_marker=gone, version_id=str(number)))
+        if is_latest and not gone and key.endswith(".gz"):
+            latest[size, etag] += 1
+    return rows, {group: number for group, number in latest.items() if number > 1}
+
+
+@pytest.mark.parametrize("kind", [Format.PARQUET, Format.CSV])
+def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
+    account: Account, aws: Aws, box: Control, kind: Format
+) -> None:
+    account.put("a/the model+1.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    account.put("c/model.tar.gz", "other")
+    account.put("d/model.tar.gz", "replaced")  # by other bytes: its old version has the ETag of the first two
+    account.put("d/model.tar.gz")
+    account.put("d/model.tar.gz", "replaced")
+    account.put("e/model.tar.gz")
+    account.s3.delete_object(Bucket=BUCKET, Key="e/model.tar.gz")
+    account.table(kind)
+    account.deliver(kind=kind)
+    box.clear_calls()
+
+    done = swept(aws)
+
+    assert done.error is None
+    assert words(done) == {"a/the model+1.tar.gz": "kept", "b/model.tar.gz": "proven"}
+    assert box.calls()["athena:StartQueryExecution"] == 2
+    assert [
+        one for one in done.notices if "2 queries of Athena: $0.0001 at most" in one and "5 hours old" in one
+    ]
+
+
+def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
+    account: Account, aws: Aws
+) -> None:
+    for key in ("a/model.tar.gz", "b/model.tar.gz", "replaced/model.tar.gz", "gone/model.tar.gz"):
+        account.put(key, age=60 if key < "b" else 40)
+    same = account.s3.head_object(Bucket=BUCKET, Key="a/model.tar.gz")["ETag"].strip('"')
+    rows = [
+        row("a/model.tar.gz", MIB, same, sequence_number="01"),
+        row("b/model.tar.gz", MIB, "older", sequence_number="02"),
+        row("b/model.tar.gz", MIB, same, sequence_number="03"),
+        row("replaced/model.tar.gz", MIB, same, sequence_number="04"),
+        row("replaced/model.tar.gz", MIB, "newer", sequence_number="05"),
+        row("gone/model.tar.gz", MIB, same, sequence_number="06"),
+        row("gone/model.tar.gz", 0, "", sequence_number="07", is_delete_marker=True),
+    ]
+    inventory_files.fill_live_table(account.s3, BUCKET, rows)
+    configuration: Any = {"BytesScannedCutoffPerQuery": 10**8}
+    account.athena.create_work_group(Name="limited", Configuration=configuration)
+
+    done = swept(aws, {**LIVE, "workgroup": "limited"})
+
+    assert done.error is None
+    assert words(done) == {"a/model.tar.gz": "kept", "b/model.tar.gz": "proven"}
+    assert [one for one in done.notices if "live inventory table" in one and "$0.001 at most" in one]
+
+    unlimited = swept(aws, LIVE)
+    account.s3.put_object(Bucket="aws-s3", Key=f"b_{BUCKET}/inventory/STATE", Body=b"BACKFILLING")
+    filling = swept(aws, {**LIVE, "workgroup": "limited"})
+    assert "set the data limit per query (BytesScannedCutoffPerQuery) of work group primary" in str(
+        unlimited.error
+    )
+    assert "not ACTIVE but BACKFILLING" in str(filling.error)
+    assert (words(unlimited), words(filling)) == ({}, {})
+
+
+def test_an_old_inventory_makes_copies_likely_at_most(account: Account, aws: Aws) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    account.table()
+    account.deliver(age=49 * HOUR)
+
+    assert words(swept(aws)) == {"a/model.tar.gz": "kept", "b/model.tar.gz": "likely"}
+    found = next(one.verdict for one in swept(aws).results if isinstance(one.verdict, Finding))
+    assert "its bucket's inventory is 49 hours old" in found.reason
+    assert words(swept(aws, inventory_max_age=50 * HOUR))["b/model.tar.gz"] == "proven"
+
+
+def no_manifest(account: Account) -> None:
+    account.s3.delete_object(Bucket="inventories", Key=f"models/all/{DELIVERED}/manifest.json")
+
+
+def half_a_manifest(account: Account) -> None:
+    account.s3.put_object(Bucket="inventories", Key=f"models/all/{DELIVERED}/manifest.json", Body=b"{}")
+
+
+def nothing_delivered(account: Account) -> None:
+    for one in account.s3.list_objects_v2(Bucket="inventories")["Contents"]:
+        account.s3.delete_object(Bucket="inventories", Key=one["Key"])
+
+
+def no_such_delivery(account: Account) -> None:
+    hive = f"models/all/hive/dt={DELIVERED.replace('T', '-').rstrip('Z')}/symlink.txt"
+    account.s3.delete_object(Bucket="inventories", Key=hive)
+
+
+def another_bucket(account: Account) -> None:
+    inventory_files.deliver(account.s3, "others", [], location=LOCATION, at=NOW)
+
+
+def a_file_missing(account: Account) -> None:
+    data = account.s3.list_objects_v2(Bucket="inventories", Prefix="models/all/data/")["Contents"][0]["Key"]
+    account.s3.delete_object(Bucket="inventories", Key=data)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says", "tunables"),
+    [
+        (no_manifest, "manifest.json is missing: S3 is still writing", {}),
+        (half_a_manifest, "does not have the checksum beside it", {}),
+        (nothing_delivered, "S3 delivers the first one within 48 hours", {}),
+        (no_such_delivery, "Load its partitions", {}),
+        (another_bucket, "is the inventory of bucket others", {}),
+        (a_file_missing, "does not exist: s3://inventories/models/all/data/", {}),
+        (None, "may cost $0.0001: inventory_max_usd allows $0.00009", {"inventory_max_usd": 0.00009}),
+        (None, "Table 'awsdatacatalog.s3.other' does not exist", {"table": "s3.other"}),
+        (None, "WorkGroup none is not found", {"workgroup": "none"}),
+        (None, "Bytes scanned limit was exceeded", {"workgroup": "tiny"}),
+        (None, "does not exist: s3://nowhere", {"output": "s3://nowhere/"}),
+    ],
+)
+def test_what_cannot_be_asked_is_unknown_and_says_what_to_do(
+    account: Account, aws: Aws, *, breaks: Any, says: str, tunables: Mapping[str, Any]
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    account.table()
+    account.deliver()
+    account.athena.create_work_group(Name="tiny")
+    less = {"BytesScannedCutoffPerQuery": 1}  # than AWS takes, and than any inventory has
+    account.box.patch("athena", ["work_groups", "tiny"], configuration=less)
+    if breaks is not None:
+        breaks(account)
+    setting = {
+        **SETTING,
+        **{name: given for name, given in tunables.items() if name in SETTING or name == "workgroup"},
+    }
+
+    done = swept(aws, setting, **{name: given for name, given in tunables.items() if name not in setting})
+
+    assert says in str(done.error)
+    assert words(done) == {}, "nothing is found, and nothing is called unique"
+
+
+def test_half_an_answer_is_unknown(account: Account, aws: Aws, box: Control) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    account.table()
+    account.deliver()
+
+    for operation in ("GetQueryExecution", "GetQueryResults"):
+        box.fault("athena", operation, "truncate")
+        done = swept(aws)
+        box.clear_faults()
+
+        assert "it was cut off" in str(done.error)
+        assert words(done) == {}
+
+
+COLLIDING = (
+    (
+        "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a"
+        "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
+        "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+    ),
+    (
+        "d131dd02c5e6eec4693d9a0698aff95c2fcab50712467eab4004583eb8fb7f8955ad340609f4b30283e4888325f1415a"
+        "085125e8f7cdc99fd91dbd7280373c5bd8823e3156348f5bae6dacd436c919c6dd53e23487da03fd02396306d248cda0"
+        "e99f33420f577ee8ce54b67080280d1ec69821bcb6a8839396f965ab6ff72a70"
+    ),
+)
+"""Two different texts with one MD5 (Wang, Feng, Lai and Yu, 2004)."""
+
+
+def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MD5 collides, and under a KMS key an ETag is none: bytes decide, for large ones whatever the ETags."""
+    for number, text in enumerate(COLLIDING):
+        account.s3.put_object(Bucket=BUCKET, Key=f"md5/{number}.tar.gz", Body=bytes.fromhex(text))
+    account.put("kms/a/model.tar.gz", age=50, ServerSideEncryption="aws:kms")
+    account.put("kms/b/model.tar.gz", ServerSideEncryption="aws:kms")
+    account.table()
+    account.deliver()
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_sql.BY_SIZE", MIB)
+
+    done = swept(aws, min_size=128)
+
+    assert words(done) == {
+        "md5/0.tar.gz": "kept",
+        "md5/1.tar.gz": "kept",
+        "kms/a/model.tar.gz": "kept",
+        "kms/b/model.tar.gz": "proven",
+    }
+
+
+def test_copies_in_a_listed_bucket_are_seen_unless_there_are_too_many_sizes(
+    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.put("a/model.tar.gz")
+    account.s3.create_bucket(Bucket="listed")
+    account.s3.put_object(Bucket="listed", Key="b/model.tar.gz", Body=(b"model" * MIB)[:MIB])
+    account.table()
+    account.deliver()
+
+    assert words(swept(aws, buckets=(BUCKET, "listed")))["b/model.tar.gz"] == "likely"
+
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_source.MOST_SIZES", 0)
+    account.s3.put_object(Bucket="listed", Key="c/model.tar.gz", Body=(b"model" * MIB)[:MIB])
+    (notice,) = [one for one in swept(aws, buckets=(BUCKET, "listed")).notices if "Athena" in one]
+    assert notice.endswith("nor whether it has copies of other buckets' artifacts, of 1 sizes")
+
+
+def test_weights_are_judged_by_what_lies_beside_them_in_the_bucket(account: Account, aws: Aws) -> None:
+    for folder, age in (("a", 50), ("b", 40)):
+        account.put(f"{folder}/model.pt", age=age)
+        account.put(f"{folder}/config.json", "{}", size=2, age=age)
+    account.put("c/model.pt", age=30)
+    account.put("c/config.json", "[]", size=2, age=30)
+    account.table()
+    account.deliver()
+
+    assert words(swept(aws)) == {"a/model.pt": "kept", "b/model.pt": "proven", "c/model.pt": "kept"}
+
+
+def test_a_large_bucket_without_a_setting_is_told_the_one_to_copy(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    to: Any = {
+        "S3BucketDestination": {"Bucket": "arn:aws:s3:::inventories", "Format": "ORC", "Prefix": "daily"}
+    }
+    account.s3.put_bucket_inventory_configuration(
+        Bucket=BUCKET,
+        Id="all",
+        InventoryConfiguration={
+            "Id": "all",
+            "IsEnabled": True,
+            "Destination": to,
+            "IncludedObjectVersions": "All",
+            "OptionalFields": ["Size", "ETag"],
+            "Schedule": {"Frequency": "Daily"},
+        },
+    )
+    box.clear_calls()
+    silent = sweep(DuplicateArtifacts(buckets=(BUCKET,)), aws, now=NOW, policy=Policy())
+    assert "s3:ListBucketInventoryConfigurations" not in box.calls()
+
+    done = sweep(DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=Policy())
+
+    (notice,) = set(done.notices) - set(silent.notices)
+    place = "s3://inventories/daily/models/all/"
+    assert f'inventories."models" = {{ table = "DATABASE.TABLE", location = "{place}"' in notice
+    inventory_files.fill_live_table(account.s3, BUCKET, [])
+    (live,) = set(
+        sweep(DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=Policy()).notices
+    ) - set(silent.notices)
+    assert 'table = "s3tablescatalog/aws-s3.b_models.inventory"' in live
+
+
+def test_its_permissions_are_the_calls_it_makes(account: Account, aws: Aws, box: Control) -> None:
+    account.put("a/model.tar.gz", age=50)
+    account.put("b/model.tar.gz")
+    account.table()
+    account.deliver()
+    rule = DuplicateArtifacts(inventories={BUCKET: SETTING})
+    box.clear_calls()
+
+    sweep(rule, aws, now=NOW, policy=Policy())
+
+    more = {grant.action for grant in rule.reads if not grant.implied} - {
+        grant.action for grant in DuplicateArtifacts().reads
+    }
+    assert {IAM_NAMES.get(one, one) for one in box.calls()} & {*more, "s3:GetObject"} == more
+    assert {grant.on for grant in rule.reads if grant.action == "s3:GetObject"} == {
+        "arn:aws:s3:::inventories/models/all/*",
+        "arn:aws:s3:::answers/janitor/*",
+    }
+
+
+def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: Account) -> None:
+    rows, expected = generated(100_000)
+    account.table()
+    inventory_files.deliver(account.s3, BUCKET, rows, location=LOCATION, at=NOW)
+    table = Table(name='"s3"."models"', bucket=BUCKET, day=f"{NOW:%Y-%m-%d-%H-%M}", versions=True)
+    place = Place(database="s3", workgroup="primary", output="s3://answers/")
+    with opened(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        (aws,) = accounts
+        answer = ask(aws, groups(table, Names(), by_size=False), GROUP_COLUMNS, place)
+        found = [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+        named = Counter[tuple[int, str]]()
+        for part in portions(found):
+            named.update(
+                (int(size or 0), etag or "")
+                for _, size, etag in ask(aws, keys(table, Names(), part), KEY_COLUMNS, place).rows
+            )
+
+    assert {(one.size, one.etag): one.count for one in found} == expected
+    assert {group: named[group] for group in expected} == expected
+    assert len(found) > LARGEST_PAGE, "more than a page"
+    assert len(portions(found)) > 1, "more than a query"
+
+
+def test_the_page_has_the_statement_for_each_format() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "detectors" / "duplicate-artifacts.md").read_text()
+
+    for kind in Format:
+        location = "s3://acme-inventories/acme-models/all/"
+        assert create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
