@@ -93,12 +93,12 @@ class RangedListing:
                 self._reading[readers.submit(self._page, one)] = one
             if not self._reading:
                 return
-            if not waiting and len(self._reading) + len(self._probing) < AT_ONCE:
+            if not waiting and not self._probing and len(self._reading) < AT_ONCE:
                 self._probe(readers)
             calls: list[Future[Any]] = [*self._reading, *self._probing]
             done, _ = futures.wait(calls, return_when=futures.FIRST_COMPLETED)
-            waiting += [rest for call in done & self._probing.keys() if (rest := self._rest(call))]
-            for call in done & self._reading.keys():
+            waiting += [rest for call in [*self._probing] if call in done and (rest := self._rest(call))]
+            for call in [call for call in self._reading if call in done]:
                 one = self._reading.pop(call)
                 answer = self._answer(call)
                 if isinstance(answer, str):
@@ -147,8 +147,7 @@ class RangedListing:
 
     def _probe(self, readers: futures.Executor) -> None:
         """Look for where to split the range that was read for longest, if any is worth it."""
-        probed = list(self._probing.values())
-        worth = [one for one in self._reading.values() if one.pages >= SPLIT_AFTER and one not in probed]
+        worth = [one for one in self._reading.values() if one.pages >= SPLIT_AFTER]
         if worth and self.probed <= FIRST_PROBES + PROBES_PER_PAGE * self.read:
             longest = max(worth, key=lambda one: one.pages)
             longest.pages = 0
