@@ -38,7 +38,7 @@ endif
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --require-hashes --target .venv/runtime -r requirements/runtime.txt
 	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .venv/emulator -r requirements/emulator.txt
-	cd tests/slack-types && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent
+	for each in slack-types state-machines; do (cd tests/$$each && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --silent) || exit; done
 	@touch $@
 
 node_modules/.package-lock.json: .venv/.dev package.json package-lock.json

@@ -1,7 +1,7 @@
 """
 Copies among ten million objects: both queries of an inventory beside a bare GROUP BY, in one run.
 
-DuckDB stands for Athena, and runs the janitor's own SQL after sqlglot translated it. It may take 1 GB of
+DuckDB stands for Athena, and runs the janitor's own SQL after sqlglot translated it. It may take 800 MB of
 memory. The rows are made here, so that it is known which artifacts are truly equal.
 """
 
@@ -73,7 +73,9 @@ def main() -> None:
     """Measure in a process of its own, whose memory is its own, and print."""
     inside = [sys.executable, "-m", "bench.inventories"]
     told = json.loads(subprocess.run(inside, check=True, capture_output=True, text=True).stdout)
-    print(f"{ROWS:,} rows of an inventory, {told['megabytes']:.0f} MB of Parquet; DuckDB with 1 GB of memory")
+    print(
+        f"{ROWS:,} rows of an inventory, {told['megabytes']:.0f} MB of Parquet; DuckDB with 800 MB of memory"
+    )
     print(f"  {'':42} {'seconds':>8}   beside the bare GROUP BY: min, median, max")
     print(f"  {'a bare GROUP BY size, e_tag':42} {statistics.median(told['bare']):8.1f}")
     for name in ("S3 Inventory", "live inventory table"):
@@ -97,7 +99,7 @@ def main() -> None:
 def measured() -> dict[str, Any]:
     """Everything, by turns."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as engine:
-        engine.execute("SET memory_limit = '1GB'")
+        engine.execute("SET memory_limit = '800MB'")
         engine.execute("SET threads = 2")
         engine.execute(f"SET temp_directory = '{folder}/spill'")
         file = Path(folder) / "inventory.parquet"

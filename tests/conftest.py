@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -31,14 +31,22 @@ REGION = "us-east-1"
 
 LOOPBACK = ("127.", "::1", "localhost")
 
+gc.disable()  # until all tests are collected: next to nothing is garbage before
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to have the same samples again."""
     terminalreporter.write_line(f"SEED={samples.SEED} repeats the samples of this run")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The last file, tests/upgrade, takes long, and while it ran alone the other workers would be idle."""
+    items.sort(key=lambda item: item.path.parent.name != "upgrade")
+
+
 def pytest_collection_finish() -> None:
     """Collect garbage seldom: the models of AWS fill the heap, and live as long as the process."""
+    gc.enable()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
@@ -100,14 +108,28 @@ def box(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Control:
     return control
 
 
-def seed_demo(control: Control) -> None:
-    """The demo account, and nothing else; a worker seeds it once, and its durations stay as they are."""
+def once(control: Control, name: str, make: Callable[[], Mapping[str, Any] | None]) -> dict[str, Any]:
+    """
+    The account as *make* leaves an empty one, and what it answers: a worker makes what has that *name* once.
+
+    How long changes take stays as it is.
+    """
     durations = control.durations()
-    if control.restore("demo") is None:
+    if (about := control.restore(name)) is None:
+        about = dict(make() or {})
+        control.keep(name, **about)
+    control.set_durations(durations)
+    return about
+
+
+def seed_demo(control: Control) -> None:
+    """The demo account, and nothing else."""
+
+    def seed() -> None:
         control.set_durations(DEFAULTS)
         demo.seed(control.url)
-        control.keep("demo")
-    control.set_durations(durations)
+
+    once(control, "demo", seed)
 
 
 @pytest.fixture

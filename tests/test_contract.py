@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from rarities import shadow_test
+from samples import SEED
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "ml_janitor"
@@ -110,6 +113,10 @@ def test_it_has_decide_tables(detector: type[Detector[Any]]) -> None:
     assert (ROOT / "tests" / "unit" / f"test_{detector.name.replace('-', '_')}.py").exists()
 
 
+def kind_of(candidate: Any) -> str:
+    return str(candidate.target.kind)
+
+
 class TestReads:
     @pytest.mark.parametrize(
         "rule",
@@ -122,17 +129,20 @@ class TestReads:
     def test_it_reads_exactly_what_it_declares(
         self, rule: Detector[Any], read_only: Control, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Over the demo account: finding, and looking again at everything that was found."""
+        """Over the demo account: finding, and looking again at some of each kind that were found."""
         read_only.clear_calls()
         monkeypatch.setenv("AWS_ENDPOINT_URL", read_only.url)
         session = boto3.Session(region_name=REGION)
         with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             (aws,) = accounts
             found = list(rule.find(aws, NOW))
-            if type(rule).look is Detector.look:  # which reads everything again, whichever it is for
-                found = list({one.target.kind: one for one in found}.values())
-            for candidate in found:
-                rule.look(aws, candidate.target, NOW)
+            for _, alike in groupby(sorted(found, key=kind_of), kind_of):
+                some = list(alike)
+                if type(rule).look is Detector.look:  # which reads everything again, whichever it is for
+                    some = some[:1]
+                more = random.Random(SEED).sample(some[2:], min(4, len(some[2:])))  # noqa: S311
+                for candidate in (*some[:2], *more):
+                    rule.look(aws, candidate.target, NOW)
         recorded = {IAM_NAMES.get(call, call) for call in read_only.calls()}
 
         declared = {grant.action for grant in rule.reads if not grant.implied}

@@ -66,6 +66,8 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
         Expected(name=name, construct=construct, answers=name == RECEIVER)
         for name, construct in ON_REQUEST.items()
     ]
+    if settings.organization.used:
+        others.append(Expected(name="accounts", construct="Accounts", answers=True))
     return detectors if names else [*detectors, digest, bill, *others]
 
 
@@ -116,6 +118,7 @@ class Examiner:
             regions=tuple(section.regions) or (here.region,),
             time_zone=section.time_zone,
             now=self.now,
+            organization=self.settings.organization.used,
         )
         with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
             of_functions = [*pool.map(lambda one: [*function_checks(here, stack, one, around)], expected)]

@@ -10,6 +10,7 @@ from functools import partial
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import ago
 from ml_janitor.ledger.latest import BILL, LastSweep, Latest
+from ml_janitor.ledger.runs import LastRun, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.stack import DEPLOY_AGAIN, PAGE, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_alarms import FAILED, QUEUES, queue_check
@@ -37,12 +38,13 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the checks of one function need besides it."""
+    """What the checks of one function need besides it: in an *organization*, its runs have many accounts."""
 
     account: str
     regions: Sequence[str]
     time_zone: str
     now: datetime
+    organization: bool = False
 
 
 def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surroundings) -> Iterator[Check]:
@@ -139,7 +141,10 @@ def last_run(
             seen="the stack has no ledger",
             to_do=DEPLOY_AGAIN,
         )
-    latest = Latest(Table(here.client("dynamodb"), name))
+    table = Table(here.client("dynamodb"), name)
+    latest = Latest(table)
+    if one.sweeps and around.organization:
+        return run_check(read(partial(Runs(table).last, one.name)), one, around, created)
     if not one.sweeps:
         ask = partial(last_bill, latest) if one.name == BILL else latest.digest
         return run_check(read(partial(ask, around.account)), one, around, created)
@@ -157,7 +162,7 @@ def last_bill(latest: Latest, account: str) -> datetime | None:
 
 
 def run_check(
-    asked: LastSweep | datetime | Trouble | Gone | None,
+    asked: LastSweep | LastRun | datetime | Trouble | Gone | None,
     one: Expected,
     around: Surroundings,
     created: datetime | None,
@@ -178,6 +183,9 @@ def run_check(
             short, seen, to_do = never_ran(one, around.now, created)
         case LastSweep(time=at, error=error):
             short, seen, to_do = ran(one, around.now, at, error)
+        case LastRun(begun=at, unread=unread):
+            lost = f"accounts and regions that left no result: {unread}" if unread else None
+            short, seen, to_do = ran(one, around.now, at, lost)
         case at:
             short, seen, to_do = ran(one, around.now, at, None)
     outcome = Outcome.WRONG if to_do else Outcome.FINE

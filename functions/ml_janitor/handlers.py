@@ -247,7 +247,8 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         follow=deployment.message_updates(own),
         dry=dry,
     )
-    role = role_name(detector.name) if dry else role_for(own.settings, detector.name, place.account)
+    reads = dry or asked.resource is not None
+    role = role_name(detector.name) if reads else role_for(own.settings, detector.name, place.account)
     if asked.resource is not None:
         with own.opened(deployment.all_of(own.entered(place, role))) as accounts:
             return runner.look(detector, accounts[0], asked.resource, now=now, note=note)

@@ -15,7 +15,6 @@ from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing import meters
 from ml_janitor_sandbox.billing.charges import Charge, bill
 from ml_janitor_sandbox.billing.cost_optimization_hub import hub
-from ml_janitor_sandbox.extra_services import invocations
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import (
     cloudformation,
@@ -26,6 +25,7 @@ from ml_janitor_sandbox.fixes import (
     logs,
     training,
 )
+from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
 from ml_janitor_sandbox.process_kill import caller
@@ -48,6 +48,7 @@ class Admin:
             ("GET", "clock"): self._clock,
             ("PUT", "clock"): self._set_clock,
             ("GET", "invocations"): lambda _: list(invocations().events),
+            ("PUT", "functions"): _host,
             ("GET", "durations"): lambda _: dict(durations().seconds),
             ("PUT", "durations"): _set_durations,
             ("POST", "revive"): _revive,
@@ -157,6 +158,7 @@ def reset() -> None:
         reset_model_data()
         s3_backends.reset()
         state.clear()
+        RUNNING.clear()
         clock.set_now(clock.DEFAULT)
 
 
@@ -180,6 +182,11 @@ def _set_durations(given: dict[str, Any]) -> dict[str, float]:
     with state.LOCK:
         durations().set(given)
         return dict(durations().seconds)
+
+
+def _host(given: dict[str, Any]) -> dict[str, Any]:
+    RUNNING[str(given["name"])] = on_url(str(given["url"]))
+    return {}
 
 
 def _patch(given: dict[str, Any]) -> dict[str, Any]:

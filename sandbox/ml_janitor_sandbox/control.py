@@ -109,6 +109,10 @@ class Control:
         """Every function that was invoked asynchronously, with its event, in order."""
         return list(self._ask("GET", "invocations"))
 
+    def host(self, function: str, url: str) -> None:
+        """Have invocations of *function*, by name or ARN, answered at *url*: see `functions.on_url`."""
+        self._ask("PUT", "functions", {"name": function, "url": url})
+
     def calls(self) -> dict[str, int]:
         """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
         answer: dict[str, int] = self._ask("GET", "calls")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from ml_janitor_sandbox import abac, athena, emr, inference, state
 from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
 from ml_janitor_sandbox.fixes import pricing
+from ml_janitor_sandbox.functions import invoke
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 
@@ -32,7 +32,7 @@ OF_S3: Mapping[str, Callable[[Asked], Reply]] = {
 def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     """The reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
-        return invoke(asked)
+        return invoke(asked, environ)
     if asked.name in OF_S3:
         return OF_S3[asked.name](asked)
     if asked.name == "sagemaker:InvokeEndpoint":
@@ -49,27 +49,3 @@ def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
     except AwsError as refused:
         return error(asked, HTTPStatus.BAD_REQUEST, refused.code, refused.message)
     return reply(content, "application/x-amz-json-1.1")
-
-
-# --- Lambda's Invoke: events are taken, remembered, and left for a test to deliver ---------------
-
-
-@dataclass(slots=True)
-class Invocations:
-    """What was handed over in an account and region, in order."""
-
-    events: list[dict[str, Any]] = field(default_factory=list)
-
-
-def invoke(asked: Asked) -> Reply:
-    """Lambda's answer to an event: 202, and nothing else. A function exists as soon as it is named."""
-    event = json.loads(asked.body or b"{}")
-    function = asked.path.split("/functions/")[1].split("/")[0]
-    with state.LOCK:
-        invocations().events.append({"function": function, "event": event})
-    return reply(b"", status=HTTPStatus.ACCEPTED)
-
-
-def invocations() -> Invocations:
-    """All of them, forgotten with everything else at a reset."""
-    return state.at(Invocations, "lambda", "invocations")

@@ -7,6 +7,8 @@ from typing import Any
 from moto import backends
 from moto.moto_server import werkzeug_app
 
+from ml_janitor_sandbox import fixes
+
 MODULES = tuple(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: MODULES
 """moto lists its own folder on disk for every request, which takes half a millisecond."""
@@ -38,6 +40,7 @@ def _application(service: Any) -> Any:
 
     Flask's debugging makes a class for every request, to explain a mistake of a form that is not there.
     """
+    fixes.install_late(service)
     app = werkzeug_app.create_backend_app(service)
     app.debug = False
     app.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}

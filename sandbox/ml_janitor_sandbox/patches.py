@@ -40,6 +40,10 @@ RESPONSES = {
 }
 
 
+LATE = {"applicationautoscaling", "cloudformation", "ec2"}
+"""Importing these of moto takes half of a sandbox's start: they are fixed when they are first asked for."""
+
+
 class AwsError(ServiceException):
     """An error that reaches the client with this code and message."""
 
@@ -75,6 +79,11 @@ class Patch:
     target: str
     replacement: Any
     was: str | None
+
+    @property
+    def service(self) -> str:
+        """Moto's name of the service that it is a part of."""
+        return self.target.split(".")[1]
 
 
 PATCHES: list[Patch] = []

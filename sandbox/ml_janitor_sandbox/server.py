@@ -19,7 +19,7 @@ from weakref import WeakSet
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from ml_janitor_sandbox import fixes, slack, wire
+from ml_janitor_sandbox import fixes, slack, state_machines, wire
 from ml_janitor_sandbox.admin import Admin
 from ml_janitor_sandbox.extra_services import answer_locally
 from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
@@ -129,6 +129,8 @@ class Application:
         try:
             if refused := self.gate.refusal(asked, environ):
                 return wire.error(asked, refused.status, refused.code, refused.message)
+            if asked.service == "states":
+                state_machines.prepare(f"http://{HOST}:{environ['SERVER_PORT']}", self.gate)
             reply = answer_locally(asked, environ) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."

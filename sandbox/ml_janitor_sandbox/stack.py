@@ -71,6 +71,7 @@ class Maker:
             "AWS::SNS::Topic": self._topic,
             "AWS::SQS::Queue": self._queue,
             "AWS::Scheduler::Schedule": self._schedule,
+            "AWS::StepFunctions::StateMachine": self._state_machine,
         }
 
     def client(self, service: str) -> Any:
@@ -167,3 +168,9 @@ class Maker:
         name = name[:64]
         self.client("scheduler").create_schedule(Name=name, **properties)
         return name, {}
+
+    def _state_machine(self, name: str, properties: Any) -> Physical:
+        made = self.client("stepfunctions").create_state_machine(
+            name=name[:80], definition=properties["DefinitionString"], roleArn=properties["RoleArn"]
+        )
+        return made["stateMachineArn"], {"Arn": made["stateMachineArn"], "Name": name[:80]}

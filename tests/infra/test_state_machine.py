@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 from declared import Permission, granted
 from deployed import Deployed
+from infra.stack import ROOT
 from infra.state_machine import definition, price, transitions
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.accounts import listing_reads
 from synthesis import SLACK, Synthesised, synthesise
 
+VALIDATOR = ROOT / "tests" / "state-machines"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 TABLE = {
     "id": "o-a1b2c3d4e5",
@@ -176,6 +179,27 @@ def test_the_price_of_transitions_is_that_of_the_definition() -> None:
         {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
     )
     assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in price(named)
+
+
+def test_its_definition_is_one_of_amazon_s_states_language(deployed: Deployed, tmp_path: Path) -> None:
+    """By asl-validator, which also has to see a transition that leads nowhere."""
+    (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
+    made = deployed.resolve(machine["DefinitionString"])
+    assert validated(tmp_path, made) == ""
+    assert "Nowhere" in validated(tmp_path, made.replace('"Next": "EachAccount"', '"Next": "Nowhere"'))
+
+
+def validated(folder: Path, made: str) -> str:
+    """What asl-validator says of a definition; nothing if it is valid."""
+    if not (VALIDATOR / "node_modules").exists():
+        pytest.skip("tests/state-machines has no node_modules: run `npm ci` there, as `make dev` does")
+    path = folder / "definition.json"
+    path.write_text(made)
+    program = VALIDATOR / "node_modules/.bin/asl-validator"
+    done = subprocess.run(
+        [ROOT / ".venv/bin/node", program, "--json-path", path], capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def test_without_an_organization_there_is_none(tmp_path: Path) -> None:

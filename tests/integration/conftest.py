@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
@@ -16,7 +17,7 @@ from aws_lambda_powertools.utilities import parameters
 
 from armed import Cellar, World
 from commands import janitor, notebooks
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.boto_client import make_client
@@ -41,8 +42,9 @@ __all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 def deployed(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlackControl:
     """The functions' environment for a deployment with Slack, and the workspace that it posts to."""
     (tmp_path / "janitor.toml").write_text(WITH_SLACK)
+    empty = box.clock() == NOW and not box.calls()
     environment = {
-        **deploy(box.url),
+        **(once(box, "deployed", partial(deploy, box.url)) if empty else deploy(box.url)),
         "AWS_REGION": REGION,
         "LAMBDA_TASK_ROOT": str(tmp_path),
         "JANITOR_DETECTOR": "idle-endpoints",
@@ -110,16 +112,20 @@ def armed(
 @pytest.fixture
 def notebook(armed: Deployment) -> Deployment:
     """A notebook that was left on for the night, warned about."""
-    sagemaker = armed.session.client("sagemaker")
-    armed.box.set_clock(NOW - timedelta(days=30))
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName="churn",
-        InstanceType="ml.t3.xlarge",
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-        Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
-    )
-    armed.box.set_clock(NOW)
-    wrote = NOW - timedelta(hours=9)
-    armed.box.logs("/aws/sagemaker/NotebookInstances", "churn/jupyter.log", [(wrote, "Saving /eda.ipynb")])
-    armed.sweep("idle-notebooks")
+
+    def warn() -> None:
+        sagemaker = armed.session.client("sagemaker")
+        armed.box.set_clock(NOW - timedelta(days=30))
+        sagemaker.create_notebook_instance(
+            NotebookInstanceName="churn",
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
+            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
+        )
+        armed.box.set_clock(NOW)
+        written = [(NOW - timedelta(hours=9), "Saving /eda.ipynb")]
+        armed.box.logs("/aws/sagemaker/NotebookInstances", "churn/jupyter.log", written)
+        armed.sweep("idle-notebooks")
+
+    once(armed.box, "a warned notebook", warn)
     return armed

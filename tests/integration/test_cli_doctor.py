@@ -17,6 +17,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.probes import CALLS, Answer, probe_all
 from ml_janitor_sandbox.control import Control
+from samples import share
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 
@@ -39,7 +40,7 @@ def smallest_with(action: str) -> type[Detector[Any]]:
     return min(having, key=lambda one: len(one().reads))
 
 
-@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+@pytest.mark.parametrize("detector", share(DETECTORS, 3, ids=lambda detector: detector.name))
 def test_each_action_that_is_denied_is_refused_and_no_other(
     account: Control, aws: Aws, detector: type[Detector[Any]]
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
@@ -34,8 +34,9 @@ from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
+from samples import share
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
@@ -53,7 +54,8 @@ def lines(log: StringIO) -> list[dict[str, Any]]:
 def test_a_scheduled_event_leaves_findings_a_report_a_ledger_and_a_message(
     deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
 ) -> None:
-    demo.seed(box.url)
+    seed_demo(box)
+    deploy(box.url)
 
     answer = handlers.sweep(event("scheduled"), Context())
 
@@ -128,7 +130,8 @@ def test_an_event_acts_nowhere_else_than_the_deployment_does(
 def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     deployed: SlackControl, box: Control, session: boto3.Session
 ) -> None:
-    demo.seed(box.url)
+    seed_demo(box)
+    deploy(box.url)
 
     answer = handlers.sweep(event("one-resource"), Context())
 
@@ -432,7 +435,7 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
 SECRET_WORD = "hunter2-never-to-be-seen"
 
 
-@pytest.fixture(params=[one.name for one in DETECTORS])
+@pytest.fixture(params=share([one.name for one in DETECTORS], 3))
 def detector(request: pytest.FixtureRequest, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every function in turn."""
     assert deployed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from deeds import IAM_NAMES
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.athena import LARGEST_PAGE, Place, ask
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import columns_of
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
@@ -187,6 +189,31 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
     )
     assert "not ACTIVE but BACKFILLING" in str(filling.error)
     assert (words(unlimited), words(filling)) == ({}, {})
+
+
+def test_looking_again_asks_for_one_size_and_what_is_too_new_is_unknown(
+    account: Account, aws: Aws, box: Control
+) -> None:
+    for number in range(3):
+        account.put(f"{number}/model.tar.gz", age=50 - number)
+    account.table()
+    account.deliver()
+    account.put("new/model.tar.gz")
+    rule = DuplicateArtifacts(buckets=(BUCKET,), inventories={BUCKET: SETTING})
+    (found, *_) = [one.target for one in swept(aws).results if isinstance(one.verdict, Finding)]
+    box.clear_calls()
+
+    again = rule.look(aws, found, NOW)
+    new = rule.look(aws, replace(found, arn=found.arn.replace("/1/", "/new/")), NOW)
+
+    assert again is not None
+    assert new is not None
+    assert isinstance(rule.decide(again, NOW), Finding)
+    unknown = rule.decide(new, NOW)
+    assert isinstance(unknown, Kept)
+    assert "the inventory of its bucket does not show it" in unknown.reason
+    assert unknown.unknown
+    assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"
 
 
 def test_an_old_inventory_makes_copies_likely_at_most(account: Account, aws: Aws) -> None:
@@ -425,6 +452,23 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
     assert {group: named[group] for group in expected} == expected
     assert len(found) > LARGEST_PAGE, "more than a page"
     assert len(portions(found)) > 1, "more than a query"
+
+
+SCHEMAS = {
+    "CSV": "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag",
+    "ORC": "struct<bucket:string,key:string,version_id:string,is_latest:boolean,is_delete_marker:boolean,"
+    "size:bigint,last_modified_date:timestamp,e_tag:string>",
+    "Parquet": "message s3.inventory {  required binary bucket (UTF8);  required binary key (UTF8);  "
+    "optional binary version_id (UTF8);  optional boolean is_latest;  optional boolean is_delete_marker;  "
+    "optional int64 size;  optional int64 last_modified_date (TIMESTAMP_MILLIS);  "
+    "optional binary e_tag (UTF8);}",
+}
+"""The beginnings of those in the S3 user guide, "Amazon S3 Inventory manifest"."""
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_a_manifest_says_which_columns_there_are(kind: str) -> None:
+    assert columns_of(kind, SCHEMAS[kind]) == COLUMNS[:-1]
 
 
 def test_the_page_has_the_statement_for_each_format() -> None:

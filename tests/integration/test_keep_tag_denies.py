@@ -16,6 +16,7 @@ from kept import KeptThings
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from recorder import ARMS, Theatre
+from samples import share
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def about(statement: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("tag", KEEP_TAGS)
-@pytest.mark.parametrize("name", [*ARMS])
+@pytest.mark.parametrize("name", share(ARMS, 3))
 def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
     theatre: Theatre, box: Control, session: boto3.Session, name: str, tag: str
 ) -> None:

@@ -268,21 +268,21 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
         return through_the_pool(work, todo)
 
     monkeypatch.setattr(aws, "map", counted)
-    wordy = replace(waste("1"), reason="so " * 3000)
-    done = swept(aws, *(thing(f"thing-{n}", wordy) for n in range(150)))
+    wordy = replace(waste("1"), reason="so " * 10_000)
+    done = swept(aws, *(thing(f"thing-{n}", wordy) for n in range(45)))
 
     first = told(ledger, aws, done, NOW)
     box.clear_calls()
     second = ledger.record(aws, done, NOW + DAY)
     third = ledger.record(aws, swept(aws), NOW + 2 * DAY)
 
-    assert (len(first.new), len(second.new), len(third.new)) == (150, 0, 0)
-    assert [many for many in pooled if many] == [150, 150, 150, 150]
+    assert (len(first.new), len(second.new), len(third.new)) == (45, 0, 0)
+    assert [many for many in pooled if many] == [45, 45, 45, 45]
     assert all(entry.closed for entry in ledger.entries("shelf", ACCOUNT, REGION))
     assert box.calls() == {
         "dynamodb:GetItem": 2,
         "dynamodb:Query": 6,
-        "dynamodb:UpdateItem": 300,
+        "dynamodb:UpdateItem": 90,
         "dynamodb:PutItem": 2,
     }
 

@@ -24,6 +24,7 @@ from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.training import TRAINING
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
+from samples import share
 
 MONTH = timedelta(days=30)
 LAMBDA = timedelta(minutes=15)
@@ -129,7 +130,7 @@ def aws(session: boto3.Session, seconds: Seconds, request: pytest.FixtureRequest
         )
 
 
-@pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
+@pytest.mark.parametrize("detector", share(DETECTORS, 3, ids=lambda detector: detector.name))
 @pytest.mark.parametrize("number", [600, pytest.param(50_000, marks=pytest.mark.long)])
 def test_a_sweep_ends_in_lambdas_time(
     box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]

@@ -22,6 +22,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.ledger.table import Table
+from ml_janitor_cli.stack_checks import Expected, Surroundings, run_check
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -59,6 +60,22 @@ def test_a_run_is_remembered_until_a_later_one_begins(table: Table) -> None:
     runs.ended(DETECTOR, NOW, at=NOW + 70 * MINUTE, unread=9)
     assert runs.last(DETECTOR) == later
     assert runs.last("idle-notebooks") is None
+
+
+@pytest.mark.parametrize(
+    ("run", "ago", "seen"),
+    [
+        (RUN, timedelta(hours=1), "60 minutes ago"),
+        (replace(RUN, unread=3), timedelta(hours=1), "was not complete: accounts and regions that left no"),
+        (RUN, timedelta(hours=5), "is overdue"),
+    ],
+)
+def test_doctor_says_how_the_latest_run_went(run: LastRun, ago: timedelta, seen: str) -> None:
+    around = Surroundings(
+        account=ACCOUNT, regions=(REGION,), time_zone="UTC", now=run.begun + ago, organization=True
+    )
+    check = run_check(run, Expected(name=DETECTOR, construct="I", schedule="rate(1 hour)"), around, None)
+    assert seen in check.seen
 
 
 def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists) -> None:

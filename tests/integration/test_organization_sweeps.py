@@ -471,6 +471,10 @@ def test_commands_are_about_one_account_with_the_ledger_of_another(
     assert (kept.status, kept.err) == (0, "")
     assert {one["pk"] for one in warned.armed.table()["hold"]} == {f"hold#{warned.second}#{REGION}"}
 
+    approved = janitor("approve", NOTEBOOKS, "--yes", "--account", warned.second)
+    assert (approved.status, "Approved 1 by" in approved.out) == (0, True)
+    assert [each for each, one in warned.findings().items() if one.get("approved")] == [warned.second]
+
     press(warned, "now", warned.first)
     undo = ("undo", ids[warned.first], "--account", warned.first)
     refused = janitor(*undo)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import idle_endpoints, reports
 from ml_janitor import handlers
 from ml_janitor.config.events import MalformedEventError
@@ -47,8 +47,12 @@ PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
 @pytest.fixture
 def warned(armed: Deployment, log: StringIO) -> Deployment:  # noqa: ARG001
     """One idle endpoint of Maria's, warned about."""
-    idle_endpoints(armed.session, armed.box, "fraud", owner=EMAILS[OWNER])
-    armed.sweep()
+
+    def warn() -> None:
+        idle_endpoints(armed.session, armed.box, "fraud", owner=EMAILS[OWNER])
+        armed.sweep()
+
+    once(armed.box, "a warned endpoint", warn)
     armed.box.clear_calls()
     return armed
 

@@ -18,7 +18,10 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from commands import Janitor
+from conftest import seed_demo
 from lambdas import ROOT
+from ml_janitor_sandbox.control import Control
 
 PACKAGES = ("ml_janitor", "ml_janitor_cli", "ml_janitor_sandbox")
 TERMINAL = {"rich", "typer"}
@@ -194,14 +197,14 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_installed_sandbox_and_audit_say_what_those_of_the_checkout_say(
-    installed: Path, tmp_path: Path
+    installed: Path, tmp_path: Path, box: Control, janitor: Janitor
 ) -> None:
-    checkout = Path(sys.executable).parent
     html, some = tmp_path / "report.html", ("duplicate-artifacts", "idle-endpoints")
-    audit = ("sandbox", "--", "janitor", "audit", *some, "--json", "--html")
+    audit = ("audit", *some, "--json", "--html")
+    seed_demo(box)
 
-    theirs = json.loads(done(checkout / "janitor", *audit, "theirs.html", cwd=tmp_path))
-    ours = json.loads(done(installed / "janitor", *audit, html, cwd=tmp_path))
+    theirs = janitor(*audit, "theirs.html").document
+    ours = json.loads(done(installed / "janitor", "sandbox", "--", "janitor", *audit, html, cwd=tmp_path))
 
     assert ours == theirs
     assert sum(sweep["found"] for sweep in ours["sweeps"]) > 0

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import NOW
-from ml_janitor_sandbox import demo
+from conftest import NOW, seed_demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import case_study
 
@@ -11,7 +10,7 @@ from ml_janitor_sandbox.demo import case_study
 def test_the_account_is_charged_what_the_table_says_and_the_findings_leave_what_it_ends_at(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    demo.seed(control.url)
+    seed_demo(control)
     monkeypatch.setenv("AWS_ENDPOINT_URL", control.url)
     monkeypatch.setenv("JANITOR_NOW", NOW.isoformat())
     charges = control.charges()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from ml_janitor_sandbox import clock, model, paging
@@ -34,8 +35,13 @@ BOXES = {"m5.xlarge": 0.192, "c5.2xlarge": 0.34, "g5.xlarge": 1.006}
 PAGE = 100
 
 
-def _listed() -> Iterator[tuple[str, str, str, str, float]]:
+@cache
+def _listed() -> tuple[tuple[str, str, str, str, float], ...]:
     """What plans cover: the type of plan, usage type, operation, region, and the list price of an hour."""
+    return tuple(_covered_usage())
+
+
+def _covered_usage() -> Iterator[tuple[str, str, str, str, float]]:
     for product in pricing.sagemaker_products():
         attributes = product["product"]["attributes"]
         if product["product"]["productFamily"] == "ML Instance" and "Cluster:" not in attributes["usagetype"]:

@@ -51,15 +51,27 @@ def load() -> None:
 
 
 def install() -> None:
-    """Check moto against every patch, then apply them all; once in a process."""
+    """Check moto against every patch, then apply them but for what comes late; once in a process."""
     if _installed:
         return
     load()
     selfcheck.verify()
     for patch in patches.PATCHES:
-        owner, name = patches.find(patch.target)
-        setattr(owner, name, patch.replacement)
-        _installed.append(patch.target)
+        if patch.service not in patches.LATE:
+            _apply(patch)
     clock.install()
     meters.watch()
     importlib.import_module("ml_janitor_sandbox.fixes.declared_objects").watch()
+
+
+def install_late(service: str) -> None:
+    """Apply the patches of a service that is asked for, if they come late."""
+    for patch in patches.PATCHES:
+        if patch.service == service in patches.LATE and patch.target not in _installed:
+            _apply(patch)
+
+
+def _apply(patch: patches.Patch) -> None:
+    owner, name = patches.find(patch.target)
+    setattr(owner, name, patch.replacement)
+    _installed.append(patch.target)

@@ -72,15 +72,15 @@ def get_products(call: Call) -> dict[str, Any]:
     filters = params.get("Filters") or ()
     wanted = dict(_filter(one) for one in filters if one["Type"] != "CONTAINS")
     parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
-    products = PRODUCTS.get(params.get("ServiceCode", ""))
-    if products is None:
+    service = params.get("ServiceCode", "")
+    if service not in PRODUCTS:
         message = f"The service code {params.get('ServiceCode')} was not found."
         raise AwsError("NotFoundException", message)
     found = [
         one
-        for one in products()
-        if wanted.items() <= _attributes(one).items()
-        and all(part in _attributes(one).get(name, "") for name, part in parts)
+        for attributes, one in _described(service)
+        if all(attributes.get(name) == value for name, value in wanted.items())
+        and all(part in attributes.get(name, "") for name, part in parts)
     ]
     size = int(params.get("MaxResults") or PER_PAGE)
     if not 1 <= size <= PER_PAGE:
@@ -96,11 +96,17 @@ def _filter(one: dict[str, str]) -> tuple[str, str]:
     return one["Field"], one["Value"]
 
 
-def _attributes(product: dict[str, Any]) -> dict[str, str]:
-    inner: dict[str, Any] = product["product"]
-    named = {"ServiceCode": product["serviceCode"], "productFamily": inner["productFamily"]}
-    attributes: dict[str, str] = inner["attributes"]
-    return attributes | named
+@cache
+def _described(service: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Each product of a service after the attributes that filters name."""
+    return [
+        (
+            one["product"]["attributes"]
+            | {"ServiceCode": one["serviceCode"], "productFamily": one["product"]["productFamily"]},
+            one,
+        )
+        for one in PRODUCTS[service]()
+    ]
 
 
 @cache

@@ -60,6 +60,11 @@ class Gate:
         self._via: dict[str, str] = {}
         self.forget()
 
+    @property
+    def enforces(self) -> bool:
+        """Whether roles are enforced."""
+        return self._roles is not None
+
     def forget(self) -> None:
         """Begin a new record."""
         with self._lock:

@@ -182,6 +182,13 @@ def _functions(call: Call) -> Needs:
     return [Need("lambda:InvokeFunction", where)]
 
 
+def _executions(call: Call) -> Needs:
+    """Starting one is a matter of its state machine (Service Authorization Reference, AWS Step Functions)."""
+    if call.operation != "StartExecution":
+        raise NotImplementedError
+    return _one("states", call, call.params["stateMachineArn"])
+
+
 def _roles(call: Call) -> Needs:
     """Reading a role, by its whole ARN: its path is no part of its name."""
     if call.operation not in ROLE:
@@ -228,5 +235,6 @@ READERS: Mapping[str, Reader] = {
     "secretsmanager": _secrets,
     "sns": _topics,
     "sqs": _queues,
+    "states": _executions,
     "sts": _identity,
 }

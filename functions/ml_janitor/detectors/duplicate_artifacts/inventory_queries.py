@@ -81,8 +81,8 @@ class Queries:
         return [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
 
     def keys(self, wanted: Sequence[Group]) -> list[tuple[str, int, str]]:
-        """Key, size and ETag of every artifact in the groups *wanted*. Raises ReadError if one is missing."""
-        return [one for part in portions(wanted) for one in self._portion(part)]
+        """Key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
+        return list(dict.fromkeys(one for part in portions(wanted) for one in self._portion(part)))
 
     def _portion(self, part: Sequence[Group]) -> list[tuple[str, int, str]]:
         sql = keys(self.delivery.table, self.names, part)

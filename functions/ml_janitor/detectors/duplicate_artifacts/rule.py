@@ -13,7 +13,7 @@ from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
     act_prefixes,
@@ -178,6 +178,9 @@ class DuplicateArtifacts(Detector[Copy]):
         copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
         if copy is None:
             found.check()
+            if self._where.asking.of(bucket) is not None:
+                missing = "the inventory of its bucket does not show it"
+                return Copy(target=target_of(aws, one), stored=one, unit=NotRead(), listing_error=missing)
         return copy
 
     def decide(self, candidate: Copy, now: datetime) -> Verdict:
