@@ -23,6 +23,7 @@ PARTS = (
     "endpoints",
     "audit",
     "listing",
+    "whole",
     "night",
     "functions",
     "receiver",
