@@ -100,6 +100,7 @@ class Aws:
         self._session = session
         self._pool = pool
         self._client_lock = threading.Lock()
+        self._once_lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
 
     def armed(self) -> Aws:
@@ -179,6 +180,16 @@ class Aws:
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
+
+    def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
+        """What *read* answers; in a run with shared answers, read once for all who ask for *key*."""
+        if self._shared is None:
+            return read()
+        with self._once_lock:
+            if key not in self.lasting:
+                self.lasting[key] = read()
+            answer: T = self.lasting[key]
+            return answer
 
     @cached_property
     def partition(self) -> str:
