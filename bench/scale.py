@@ -16,6 +16,7 @@ from bench.monthly import COUNTED, DAY, HOUR, MONTH, money, used_in_a_run
 from ml_janitor.aws.pace import RATES, WHOLE, Share, allowed
 from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
 from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.table import AT_ONCE
 from ml_janitor.scheduled.invocation import LONGEST_RUN, MAP_RUN, RESERVE, shares
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
@@ -377,12 +378,12 @@ def digest(given: Mapping[str, Any]) -> str:
     pairs = ACCOUNTS * REGIONS * detectors
     queries = ACCOUNTS * BUSY_REGIONS * given["functions"]["digest"]["calls"]["dynamodb:Query"]
     reads = pairs + queries
-    alone = reads * LOOKUP / 60
+    alone = (pairs / AT_ONCE + queries) * LOOKUP / 60
     return (
-        f"It reads the latest sweep of each detector, account and region ({pairs:,} items), and the findings "
-        f"and actions of regions that hold something ({queries:,} queries): "
+        f"It reads the latest sweep of each detector, account and region ({pairs:,} items, {AT_ONCE} in a "
+        f"request), and the findings and actions of regions that hold something ({queries:,} queries): "
         f"{money(PRICES['table-reads'].of(reads))} a day. One after the other, at {LOOKUP * 1000:.0f} ms "
-        f"each, they take {alone:.0f} minutes, {alone / READERS:.0f} with {READERS} at once."
+        f"each, they take {alone:.0f} minutes, {60 * alone / READERS:.0f} seconds with {READERS} at once."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -25,13 +25,18 @@ class VirtualTime:
     """
     Seconds that pass while all threads of this process sleep by `sleep`, and no request is under way.
 
+    A request takes a *round_trip*. *moved* hears of each new time before anybody does.
+
     A thread that is slowed down by others on a real machine is waited for too short at worst: its next call
     is then later than it would be, so what a run takes is never shown too short.
     """
 
-    def __init__(self, start: float, *, round_trip: float) -> None:
+    def __init__(
+        self, start: float, *, round_trip: float, moved: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._now = start
         self._round_trip = round_trip
+        self._moved = moved
         self._sleeping: list[tuple[float, int, threading.Event]] = []
         self._order = count()
         self._lock = threading.Lock()
@@ -96,6 +101,7 @@ class VirtualTime:
             if self._under_way or not self._sleeping:
                 return
             self._now = max(self._now, self._sleeping[0][0])
+            self._moved(self._now)
             while self._sleeping and self._sleeping[0][0] <= self._now:
                 heapq.heappop(self._sleeping)[2].set()
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from bench import monthly, scale
 from docs import managed_policies
-from infra.permissions import changes
 from ml_janitor.bill import reading, resources
 from ml_janitor.config.sections import SHARED
+from ml_janitor.config.statements import changes
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant

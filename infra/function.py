@@ -65,7 +65,8 @@ class JanitorFunction(Construct):
     A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
     Asynchronous invocations alone have either (Lambda developer guide, "How Lambda handles errors and
     retries with asynchronous invocation"), so a function that *answers* has neither. The role is
-    closed to CDK's own grants, which are wider than what is used.
+    closed to CDK's own grants, which are wider than what is used; it has a *role_name* where other accounts
+    name it.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class JanitorFunction(Construct):
         timeout: Duration | None = None,
         answers: bool = False,
         concurrency: int | None = None,
+        role_name: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
         group = logs.LogGroup(
@@ -97,6 +99,7 @@ class JanitorFunction(Construct):
             "Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description=f"ML Janitor, {name}: {description}"[:1000],
+            role_name=role_name,
         )
         self.function = lambda_.Function(
             self,
@@ -178,6 +181,7 @@ class ScheduledFunction(JanitorFunction):
         environment: Mapping[str, str],
         memory: int = 512,
         timeout: Duration | None = None,
+        role_name: str | None = None,
         through: Organization | None = None,
     ) -> None:
         super().__init__(
@@ -191,6 +195,7 @@ class ScheduledFunction(JanitorFunction):
             environment=environment,
             memory=memory,
             timeout=timeout,
+            role_name=role_name,
         )
         undelivered = queue(self, "Undelivered", shared.key)
         scheduler.Schedule(

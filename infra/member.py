@@ -3,157 +3,135 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.config.member_roles import (
-    POLICY,
-    Document,
-    allowed,
-    boundary,
-    role_name,
-    sweep_role_name,
-    trust,
-)
+from infra.member_terraform import terraform
+from infra.member_variants import Variant, description, variants
+from ml_janitor.config.member_roles import Kind, MemberRole, boundary, changing_roles, reading_role, trust
 from ml_janitor.config.settings import Settings
-from ml_janitor.engine.detector import Detector
 
-TEMPLATE, TERRAFORM = "ml-janitor-member.template.json", "ml-janitor-member.tf"
+READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
+"""The stacks that accounts have, and what their files are called: CHANGING is where something is armed."""
 
-DESCRIPTION = "ML Janitor: the roles that let it read this account, one per detector"
+DESCRIPTIONS = {
+    READING: "ML Janitor: the roles that let it read this account, one per detector",
+    CHANGING: "ML Janitor: the roles that let it act in this account, and undo that",
+}
+
+ANY = 10
+"""How many conditions `Fn::Or` takes (CloudFormation user guide, "Condition functions")."""
 
 
-def write(settings: Settings, folder: Path) -> tuple[Path, Path]:
-    """Write both into *folder*: the template, and Terraform that makes the same roles."""
-    paths = folder / TEMPLATE, folder / TERRAFORM
-    contents = json.dumps(template(settings), separators=(",", ":")) + "\n", terraform(settings)
-    for path, content in zip(paths, contents, strict=True):
-        path.write_text(content, encoding="utf-8")
+def write(settings: Settings, folder: Path, today: date) -> list[Path]:
+    """
+    Write the templates into *folder*, and Terraform that makes the same roles; the answer is their paths.
+
+    What acts has files of its own, where something is armed or can be undone *today*. Raises SettingsError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, roles in stacks(settings, today).items():
+        if roles:
+            text = json.dumps(template(settings, name, roles), separators=(",", ":")) + "\n"
+            for path, content in (
+                (folder / f"{name}.template.json", text),
+                (folder / f"{name}.tf", terraform(settings, DESCRIPTIONS[name], roles)),
+            ):
+                path.write_text(content, encoding="utf-8")
+                paths.append(path)
     return paths
 
 
-def template(settings: Settings) -> dict[str, Any]:
+def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
+    """The roles of each stack: those that read, and those that change something."""
+    return {
+        READING: [reading_role(detector) for detector in settings.enabled()],
+        CHANGING: changing_roles(settings, today),
+    }
+
+
+def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict[str, Any]:
     """
-    The template: nothing in it depends on the region, and every name is fixed.
+    The template of the stack *name*: nothing in it depends on the region, and every name is fixed.
 
     IAM is global, so a StackSet puts it into one region of each account; in a second one the names would be
     taken. Service-managed StackSets leave the management account out, which gets it as a stack of its own.
+    A role is made only in the accounts that have it.
     """
     here = {"account": "${AWS::AccountId}", "partition": "${AWS::Partition}"}
     bounded_by = boundary(settings, **here)
+    conditions: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    for role in roles:
+        there = variants(settings, role, shown=here["account"], partition=here["partition"])
+        named = [_condition(one, conditions) for one in there]
+        policies = [
+            {"PolicyName": role.kind.value, "PolicyDocument": _filled_in(one.document)} for one in there
+        ]
+        if not there:
+            continue
+        resources[_logical_id(role)] = {
+            "Type": "AWS::IAM::Role",
+            **({"Condition": _any_of(named, conditions)} if all(named) else {}),
+            "Properties": {
+                "RoleName": role.name,
+                "Path": settings.janitor.role_path,
+                "Description": description(role),
+                "AssumeRolePolicyDocument": _filled_in(trust(settings, role, partition=here["partition"])),
+                "Policies": [
+                    {"Fn::If": [condition, policy, {"Ref": "AWS::NoValue"}]} if len(there) > 1 else policy
+                    for condition, policy in zip(named, policies, strict=True)
+                ],
+                **({"PermissionsBoundary": _filled_in(bounded_by)} if bounded_by else {}),
+            },
+        }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": DESCRIPTION,
-        "Resources": {
-            type(detector).__name__: {
-                "Type": "AWS::IAM::Role",
-                "Properties": {
-                    "RoleName": role_name(detector.name),
-                    "Path": settings.janitor.role_path,
-                    "Description": _description(detector),
-                    "AssumeRolePolicyDocument": _filled_in(_trust(settings, detector, here["partition"])),
-                    "Policies": [
-                        {
-                            "PolicyName": POLICY,
-                            "PolicyDocument": _filled_in(allowed(settings, detector, **here)),
-                        }
-                    ],
-                    **({"PermissionsBoundary": _filled_in(bounded_by)} if bounded_by else {}),
-                },
-            }
-            for detector in settings.enabled()
-        },
+        "Description": DESCRIPTIONS[name],
+        **({"Conditions": conditions} if conditions else {}),
+        "Resources": resources,
     }
 
 
-def terraform(settings: Settings) -> str:
-    """The same roles as a Terraform module: apply it in each account, with the provider that is there."""
-    here = {
-        "account": "${data.aws_caller_identity.here.account_id}",
-        "partition": "${data.aws_partition.here.partition}",
-    }
-    bounded_by = boundary(settings, **here)
-    blocks = [
-        HEAD,
-    ]
-    for detector in settings.enabled():
-        name = detector.name.replace("-", "_")
-        blocks += [
-            f'resource "aws_iam_role" "{name}" {{',
-            f"  name               = {json.dumps(role_name(detector.name))}",
-            f"  path               = {json.dumps(settings.janitor.role_path)}",
-            f"  description        = {json.dumps(_description(detector))}",
-            f"  assume_role_policy = data.aws_iam_policy_document.{name}_trust.json",
-            *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
-            "}\n",
-            f'resource "aws_iam_role_policy" "{name}" {{',
-            f"  name   = {json.dumps(POLICY)}",
-            f"  role   = aws_iam_role.{name}.id",
-            f"  policy = data.aws_iam_policy_document.{name}.json",
-            "}\n",
-            *_policy_document(f"{name}_trust", _trust(settings, detector, here["partition"])),
-            *_policy_document(name, allowed(settings, detector, **here)),
-        ]
-    return "\n".join(blocks)
+def _condition(variant: Variant, conditions: dict[str, Any]) -> str:
+    """The name of the condition that holds where *variant* does, which is added; "" where it always does."""
+    if not variant.accounts:
+        return ""
+    tests: list[Any] = [{"Fn::Equals": [{"Ref": "AWS::AccountId"}, one]} for one in variant.accounts]
+    one = _or(tests, conditions)
+    return _named({"Fn::Not": [one]} if variant.but else one, conditions)
 
 
-def _trust(settings: Settings, detector: Detector[Any], partition: str) -> Document:
-    return trust(settings, sweep_role_name(detector.name), people=True, partition=partition)
+def _any_of(named: Sequence[str], conditions: dict[str, Any]) -> str:
+    if len(named) == 1:
+        return named[0]
+    return _named(_or([{"Condition": one} for one in named], conditions), conditions)
 
 
-HEAD = f"""# {DESCRIPTION}.
-# Written from janitor.toml; the template beside it makes the same roles. Apply it in every account.
-
-terraform {{
-  required_providers {{
-    aws = {{
-      source  = "hashicorp/aws"
-      version = ">= 5.0"
-    }}
-  }}
-}}
-
-data "aws_caller_identity" "here" {{}}
-
-data "aws_partition" "here" {{}}
-"""
+def _or(tests: list[Any], conditions: dict[str, Any]) -> Any:
+    """Whether any of *tests* holds, a few at a time."""
+    while len(tests) > 1:
+        some = [tests[at : at + ANY] for at in range(0, len(tests), ANY)]
+        tests = [{"Fn::Or": each} if len(each) > 1 else each[0] for each in some]
+        if len(tests) > 1:
+            tests = [{"Condition": _named(each, conditions)} for each in tests]
+    return tests[0]
 
 
-def _policy_document(name: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """A policy as Terraform writes one."""
-    yield f'data "aws_iam_policy_document" "{name}" {{'
-    for statement in document["Statement"]:
-        yield "  statement {"
-        yield f"    effect    = {json.dumps(statement['Effect'])}"
-        yield from _listed("actions", statement["Action"])
-        yield from _listed("resources", statement.get("Resource", ()))
-        for kind, one in statement.get("Principal", {}).items():
-            yield "    principals {"
-            yield f"      type        = {json.dumps(kind)}"
-            yield f"      identifiers = [{json.dumps(one)}]"
-            yield "    }"
-        for test, pairs in statement.get("Condition", {}).items():
-            for key, values in pairs.items():
-                yield "    condition {"
-                yield f"      test     = {json.dumps(test)}"
-                yield f"      variable = {json.dumps(key)}"
-                yield f"      values   = {json.dumps(values)}"
-                yield "    }"
-        yield "  }"
-    yield "}\n"
+def _named(test: Any, conditions: dict[str, Any]) -> str:
+    """The name of the condition *test*, which is added unless it is there."""
+    known = next((name for name, one in conditions.items() if one == test), None)
+    name = known or f"Accounts{len(conditions) + 1}"
+    conditions[name] = test
+    return name
 
 
-def _listed(name: str, values: Sequence[str]) -> Iterator[str]:
-    if values:
-        yield f"    {name} = ["
-        yield from (f"      {json.dumps(value)}," for value in values)
-        yield "    ]"
-
-
-def _description(detector: Detector[Any]) -> str:
-    """IAM takes a thousand signs, and few beside letters (API reference, CreateRole)."""
-    return f"ML Janitor, {detector.name}: {detector.summary()}"[:1000]
+def _logical_id(role: MemberRole) -> str:
+    what = {Kind.READ: "", Kind.ACT: "Act", Kind.UNDO: "Undo"}[role.kind]
+    return f"{what}{type(role.detector).__name__}"
 
 
 def _filled_in(value: Any) -> Any:

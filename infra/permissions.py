@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_iam as iam
 
-from ml_janitor.aws.client import READS
-from ml_janitor.core.ownership import NO
+from ml_janitor.config.statements import Document, conditions, grouped
 from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.detector import Condition, Grant
+from ml_janitor.engine.detector import Grant
 
 LONGEST = 5_600
 """
@@ -52,22 +50,19 @@ def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Pla
 
 
 def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
-    """
-    One Allow per set of actions under the same conditions, or as many as its resources need.
-
-    Everything is sorted, so that a template shows real changes only.
-    """
-    actions: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
-    for grant in grants:
-        for resource in resources_of(stack, grant, where):
-            actions[resource, grant.when].add(grant.action)
-    by_actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], set[str]] = defaultdict(set)
-    for (resource, when), granted in actions.items():
-        by_actions[tuple(sorted(granted)), when].add(resource)
+    """One Allow per set of actions under the same conditions, or as many as its resources need."""
     return [
-        iam.PolicyStatement(actions=list(granted), resources=some, conditions=conditions(stack, when))
-        for (granted, when), resources in sorted(by_actions.items(), key=lambda item: str(item[0]))
-        for some in short(stack, sorted(resources))
+        iam.PolicyStatement(
+            actions=list(granted),
+            resources=some,
+            conditions=conditions(
+                replace(one, values=tuple(in_partition(stack, value) for value in one.values)) for one in when
+            ),
+        )
+        for granted, when, resources in grouped(
+            grants, lambda grant: [(one, grant.when) for one in resources_of(stack, grant, where)]
+        )
+        for some in short(stack, resources)
     ]
 
 
@@ -86,53 +81,9 @@ def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def sparing(grants: Iterable[Grant], keep_tags: Sequence[str]) -> list[iam.PolicyStatement]:
-    """
-    A Deny per spelling of a keep tag: what is tagged to be kept cannot be changed, whatever the program does.
-
-    It holds where the action supports aws:ResourceTag, unless the tag says no; docs/permissions.md says
-    which do. What only reads is not denied: unread tags would make what is kept unknown. The key of a
-    condition is compared in any case (IAM user guide, "Condition").
-    """
-    actions = sorted({grant.action for grant in grants if changes(grant.action)})
-    return [
-        iam.PolicyStatement(
-            effect=iam.Effect.DENY,
-            actions=actions,
-            resources=["*"],
-            conditions={
-                "Null": {f"aws:ResourceTag/{tag}": "false"},
-                "StringNotEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": sorted(NO)},
-            },
-        )
-        for tag in spellings(keep_tags)
-        if actions
-    ]
-
-
-def spellings(keep_tags: Sequence[str]) -> list[str]:
-    """*keep_tags*, each also with the other signs that people put between the words of a key."""
-    return list(
-        dict.fromkeys(re.sub(r"[-_:]", sign, tag) for tag in keep_tags for sign in (_sign(tag), *"-_:"))
-    )
-
-
-def _sign(tag: str) -> str:
-    """The sign between the words of *tag*, which comes first: it is the one that is documented."""
-    return next((each for each in tag if each in "-_:"), "")
-
-
-def changes(action: str) -> bool:
-    """Whether an IAM action changes something, by the verb that AWS names it with."""
-    return not READS.match(action.partition(":")[2])
-
-
-def conditions(stack: Stack, when: Iterable[Condition]) -> dict[str, dict[str, list[str]]]:
-    """A statement's conditions, by operator and key; all of them must hold."""
-    by_operator: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for one in when:
-        by_operator[one.operator][one.key] = [in_partition(stack, value) for value in one.values]
-    return dict(by_operator)
+def denials(statements: Iterable[Document]) -> list[iam.PolicyStatement]:
+    """*statements*, of `sparing`, as CDK has them."""
+    return [iam.PolicyStatement.from_json(one) for one in statements]
 
 
 def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:

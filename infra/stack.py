@@ -20,11 +20,13 @@ from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
 from infra.organization import Roles, key_of, network_of
-from infra.permissions import Place, acting_in, places, sparing, undoing_in
+from infra.permissions import Place, acting_in, denials, places, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
 from infra.state_machine import Organization, price
 from infra.undo_key import UndoKey
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
@@ -33,16 +35,31 @@ from ml_janitor.config.arming_warnings import (
     notice_warnings,
     undo_role_warnings,
 )
+from ml_janitor.config.member_roles import (
+    ACCOUNTS_FUNCTION_ROLE,
+    UNDO_FUNCTION_ROLE,
+    MemberRole,
+    acting_role,
+    reading_role,
+    sweep_role_name,
+    takes_on,
+    undo_role,
+)
 from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.statements import sparing
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 
 ROOT = Path(__file__).parent.parent
+
+
+ONE_CORE = 1769
+"""MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
 
 class JanitorStack(Stack):
@@ -74,7 +91,9 @@ class JanitorStack(Stack):
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
-        self.reports = Reports(self, "Reports")
+        self.reports = Reports(
+            self, "Reports", passing=[folder(one.name) for one in settings.registry if one.keeps_files]
+        )
         shared = Shared(
             code=code("arm64"),
             architecture=lambda_.Architecture.ARM_64,
@@ -94,16 +113,15 @@ class JanitorStack(Stack):
         organization = self._organization(settings, shared) if in_organization else None
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
-            keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            armed = settings.mode(detector.name) is Mode.ACT
+            armed, keep = settings.mode(detector.name) is Mode.ACT, self._keeps(settings, detector)
             allowed = [
                 self._own(settings, uses.of_sweep(detector, armed=armed, organization=in_organization)),
-                Allowed(grants=[*detector.reads, keep], where=everywhere),
+                *(self._through_roles if in_organization else self._here)(settings, detector, keep),
                 *([self._lists(f"{detector.name}/*")] if in_organization else []),
             ]
             environment = {"JANITOR_DETECTOR": detector.name}
             if armed:
-                allowed += [self._arms(settings, detector), self._macs("GenerateMac")]
+                allowed.append(self._macs("GenerateMac"))
             if undo is not None and detector.name in undoable:  # it has what broke off brought back
                 invoke = allow("lambda:InvokeFunction", on=undo.function_arn)
                 allowed += [Allowed(grants=[invoke], where=()), self._macs("VerifyMac")]
@@ -120,6 +138,7 @@ class JanitorStack(Stack):
                 shared=shared,
                 environment=environment,
                 memory=1024,
+                role_name=sweep_role_name(detector.name) if in_organization else None,
                 through=organization,
             )
             if detector.name in undoable:
@@ -145,10 +164,12 @@ class JanitorStack(Stack):
                     ),
                 ),
                 Allowed(grants=self._picture(settings), where=()),
+                *([self._lists("*")] if in_organization else []),
             ],
             shared=shared,
             environment={},
             timeout=Duration.minutes(5),
+            memory=ONE_CORE if in_organization else 512,
         )
         if settings.bill.enabled:
             self._bill(settings, everywhere, shared)
@@ -171,7 +192,7 @@ class JanitorStack(Stack):
         dashboard(self, "Dashboard", self.functions)
         self._outputs()
         if settings.organization.used:
-            self._member_roles(settings)
+            self._member_roles(settings, today)
 
     def _outputs(self) -> None:
         """What an operator looks for first."""
@@ -200,6 +221,7 @@ class JanitorStack(Stack):
             environment={},
             memory=1024,
             answers=True,
+            role_name=ACCOUNTS_FUNCTION_ROLE,
         )
         return Organization(
             self,
@@ -216,13 +238,14 @@ class JanitorStack(Stack):
         lists = self.reports.arn_for_objects(f"{ORGANIZATION}/{of}")
         return Allowed(grants=[allow("s3:GetObject", on=lists)], where=())
 
-    def _member_roles(self, settings: Settings) -> None:
+    def _member_roles(self, settings: Settings, today: date) -> None:
         """Write what every account of the organization has to grant beside the template of the stack."""
         stage = cdk.Stage.of(self)
-        made = member.write(settings, Path(stage.outdir if stage else "."))
+        written = member.write(settings, Path(stage.outdir if stage else "."), today)
+        sizes = ", ".join(f"{one.name} ({one.stat().st_size:,} bytes)" for one in written)
         cdk.Annotations.of(self).add_info(
-            f"[organization]: {made[0].name} and {made[1].name}, beside this template, make the roles that "
-            "its accounts grant; docs/organization.md says how."
+            f"[organization]: {sizes}, beside this template, make the roles that its accounts grant; "
+            "docs/organization.md says how."
         )
 
     def _warn(self, settings: Settings) -> None:
@@ -239,15 +262,45 @@ class JanitorStack(Stack):
             for said in idle_routes(settings.slack.routes, account):
                 cdk.Annotations.of(self).add_warning_v2("janitor:routes", f"[slack.routes]: {said}")
 
-    def _arms(self, settings: Settings, detector: Detector[Any]) -> Allowed:
-        """What *detector* may change, where `act_in` says, and never what is tagged to be kept."""
+    def _here(self, settings: Settings, detector: Detector[Any], keep: Sequence[Grant]) -> list[Allowed]:
+        """What *detector* may read here and *keep*, and change where `act_in` says, but for the keep tags."""
         section = settings.janitor
-        arming = settings.arming(type(detector))
-        return Allowed(
+        reads = Allowed(grants=[*detector.reads, *keep], where=places(self, section.regions))
+        if settings.mode(detector.name) is not Mode.ACT:
+            return [reads]
+        acts = Allowed(
             grants=detector.acts,
-            where=acting_in(self, arming, section.regions),
-            denied=sparing(detector.acts, section.keep_tags),
+            where=acting_in(self, settings.arming(type(detector)), section.regions),
+            denied=denials(sparing(detector.acts, section.keep_tags)),
         )
+        return [reads, acts]
+
+    def _through_roles(
+        self, settings: Settings, detector: Detector[Any], keep: Sequence[Grant]
+    ) -> list[Allowed]:
+        """To *keep* reports, ask for prices, and take on *detector*'s roles."""
+        armed = settings.mode(detector.name) is Mode.ACT
+        roles = [reading_role(detector), *([acting_role(detector)] if armed else [])]
+        prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
+        return [
+            Allowed(grants=[*keep, *prices], where=()),
+            *(self._taking_on(settings, one) for one in roles),
+        ]
+
+    def _taking_on(self, settings: Settings, role: MemberRole) -> Allowed:
+        """To take on *role* in the accounts that have it."""
+        arns = takes_on(settings, role, partition="aws")
+        return Allowed(grants=[allow("sts:AssumeRole", on=arn) for arn in arns], where=())
+
+    def _keeps(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
+        """Writing into its folder of the report bucket, and reading what a run left there to the next one."""
+        keeps = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
+        if detector.keeps_files:
+            keeps.append(allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder(detector.name)}*")))
+        if detector.keeps_files and settings.organization.used:  # elsewhere, its reads allow it
+            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+            keeps.append(implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
+        return keeps
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
@@ -287,11 +340,12 @@ class JanitorStack(Stack):
             description="Takes back what a detector did.",
             handler="ml_janitor.handlers.undo",
             allowed=[
-                self._own(settings, uses.of_undo(organization=settings.organization.used)),
+                self._own(settings, uses.of_undo()),
                 self._macs("VerifyMac"),
-                *([self._lists("*")] if settings.organization.used else []),
                 *(
-                    Allowed(
+                    self._taking_on(settings, undo_role(detector))
+                    if settings.organization.used
+                    else Allowed(
                         grants=detector.undoes,
                         where=undoing_in(self, settings.arming(type(detector)), section.regions),
                     )
@@ -301,6 +355,7 @@ class JanitorStack(Stack):
             shared=shared,
             environment={"JANITOR_UNDO_KEY": self.undo_key.key_arn},
             memory=1024,
+            role_name=UNDO_FUNCTION_ROLE if settings.organization.used else None,
         )
         return made.function
 

@@ -10,6 +10,7 @@ from deployed import Deployed, Function
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
+from ml_janitor.scheduled.accounts import listing_reads
 from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
@@ -25,6 +26,9 @@ class Permission(NamedTuple):
 
 KEEP_TAGS = ("janitor:keep", "janitor-keep", "janitor_keep", "keep")
 """The spellings of the default keep tags that IAM is told of."""
+
+PRICES = "pricing:GetProducts"
+"""What is asked at home also of other accounts."""
 
 type Asked = tuple[str, str]
 """An action and a resource."""
@@ -50,6 +54,8 @@ class Declared:
         swept = self.settings.janitor.regions or [self.deployed.region]
         detector = self._detector(function)
         found: set[Permission] = set(self._own(function))
+        if self.settings.organization.used:
+            return found | set(self._through_roles(function))
         if detector is not None:
             found |= self._everywhere(detector.reads, [(self.deployed.account, one) for one in swept])
             if self._armed(detector):
@@ -66,6 +72,27 @@ class Declared:
                 found |= self._everywhere(each.undoes, self._undo_in(each))
         return found
 
+    def _through_roles(self, function: Function) -> Iterator[Permission]:
+        """Of an organization: the roles of all accounts, and in those of `act_in` what acts and undoes."""
+        path, named = f"role{self.settings.janitor.role_path}ml-janitor-member-", list[tuple[str, str]]()
+        if (detector := self._detector(function)) is not None:
+            named.append(("*", detector.name))
+            if self._armed(detector):
+                named += [(account, f"act-{detector.name}") for account, _ in self._act_in(detector)]
+            bucket = self.deployed.one("AWS::S3::Bucket")
+            yield Permission("s3:GetObject", f"{bucket}/organization/{detector.name}/*")
+            yield from self._everywhere([one for one in detector.reads if one.action == PRICES], ())
+        if function.name == "accounts":
+            kept = f"{self.deployed.one('AWS::S3::Bucket')}/organization/*"
+            yield from (Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject"))
+            yield from self._everywhere(listing_reads(self.settings.organization), ())
+        if function.name == "undo":
+            for each in self.settings.undoable(TODAY):
+                accounts = {account for account, _ in self._act_in(each)} or {"*"}
+                named += [(account, f"undo-{each.name}") for account in accounts]
+        for account, name in named:
+            yield Permission("sts:AssumeRole", f"arn:aws:iam::{account}:{path}{name}")
+
     def of_schedule(self, function: Function) -> set[Permission]:
         """To invoke, and to leave word."""
         assert function.schedule is not None
@@ -77,7 +104,7 @@ class Declared:
     def denied(self, function: Function) -> set[Permission]:
         """What an armed role must not do to a resource with a keep tag, whatever else allows it."""
         detector = self._detector(function)
-        if detector is None or not self._armed(detector):
+        if detector is None or not self._armed(detector) or self.settings.organization.used:
             return set()
         return {
             Permission(
@@ -144,10 +171,13 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+        if function.name == "digest" and self.settings.organization.used:
+            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
-        yield Permission(
-            "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
-        )
+        if function.name != "accounts":
+            yield Permission(
+                "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
+            )
         for invoked in self._invoked(function):
             yield Permission("lambda:InvokeFunction", invoked)
         for action in ("CreateLogStream", "PutLogEvents"):
@@ -158,13 +188,16 @@ class Declared:
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""
         if (detector := self._detector(function)) is not None:
-            used = uses.of_sweep(detector, armed=self._armed(detector))
+            several = self.settings.organization.used
+            used = uses.of_sweep(detector, armed=self._armed(detector), organization=several)
         else:
             used = {
                 "digest": uses.of_digest(
                     bill=self.settings.bill.enabled,
                     advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
+                    organization=self.settings.organization.used,
                 ),
+                "accounts": uses.of_accounts(),
                 "bill": uses.of_bill(),
                 "undo": uses.of_undo(),
                 "pressed": uses.of_presses(),

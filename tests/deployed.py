@@ -131,7 +131,8 @@ class Deployed:
 
     def name(self, logical: str) -> str:
         """The name of a resource; buckets have no capital letters."""
-        name = f"{STACK}-{logical}"
+        fixed = self.stack.template["Resources"][logical].get("Properties", {}).get("RoleName")
+        name = fixed or f"{STACK}-{logical}"
         return name.lower() if self._type(logical) == "AWS::S3::Bucket" else name
 
     def arn(self, logical: str) -> str:

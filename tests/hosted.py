@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from io import StringIO
@@ -47,6 +47,8 @@ class Ran:
     log: str
     uses: tuple[Use, ...]
     denied: frozenset[Asked]
+    elsewhere: Mapping[str, tuple[Use, ...]] = field(default_factory=dict)
+    """What roles that it took on asked for and may do, by ARN."""
 
     @property
     def allowed(self) -> frozenset[Asked]:
@@ -65,6 +67,7 @@ class Host:
     deliver to the dead-letter queue (EventBridge Scheduler user guide, "Configuring a dead-letter
     queue").
 
+    *members* are roles of other accounts, for whom these functions work too.
     *files* holds what the function finds beside its code: janitor.toml. It is *now* for the functions,
     none of which really waits: *meanwhile* is what happens while one would. *add* adds waste of a name.
     """
@@ -80,10 +83,11 @@ class Host:
         self.now = NOW + timedelta(seconds=30)
         self.meanwhile: Callable[[], None] = lambda: None
         self.add: Callable[[str], None] = lambda _: None
+        self.members: Roles = {}
 
     def enforce(self, roles: Roles | None = None) -> None:
-        """From now on the roles of the stack hold, or *roles* instead."""
-        self._iam.enforce(self.deployed.roles() if roles is None else roles)
+        """From now on the roles of the stack hold, or *roles* instead; and those of the *members*."""
+        self._iam.enforce({**(self.deployed.roles() if roles is None else roles), **self.members})
 
     def session(self, role: str, service: str) -> boto3.Session:
         """A session of *role*, as *service* would get it."""
@@ -227,10 +231,15 @@ class Host:
         log: str = "",
     ) -> Ran:
         record = self._iam.record()
-        assert {one["role"] for one in record} <= {role}
-        uses = [Use(one["action"], one["resource"], tuple(one["by"])) for one in record if one["allowed"]]
+        assert {one["role"] for one in record} <= {role, *self.members}
+        uses: dict[str, list[Use]] = {}
+        for one in record:
+            if one["allowed"]:
+                uses.setdefault(one["role"], []).append(Use(one["action"], one["resource"], tuple(one["by"])))
         denied = frozenset((one["action"], one["resource"]) for one in record if not one["allowed"])
-        return Ran(answer=answer, error=error, log=log, uses=tuple(uses), denied=denied)
+        own = tuple(uses.pop(role, ()))
+        elsewhere = {arn: tuple(found) for arn, found in uses.items()}
+        return Ran(answer=answer, error=error, log=log, uses=own, denied=denied, elsewhere=elsewhere)
 
 
 DENIED = ("AccessDenied", "AccessDeniedException")

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
 
 from conftest import ACCOUNT, REGION
+from deployed import Function
+from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.runs import Listed, RunLists
 from ml_janitor_sandbox.iam.control import Credentials
+from synthesis import TODAY
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
 EXTERNAL_ID = "ml-janitor-7f3a"
@@ -73,7 +79,7 @@ class Organization:
         roles: Roles = {}
         iam = self.within(account).client("iam")
         known = {"${AWS::AccountId}": account, "${AWS::Partition}": "aws"}
-        for resource in member.template(settings)["Resources"].values():
+        for resource in granted_by(settings, account):
             role = filled_in(resource["Properties"], known)
             trust, (policy,) = role["AssumeRolePolicyDocument"], role["Policies"]
             made = iam.create_role(
@@ -89,6 +95,53 @@ class Organization:
             )
             roles[made["Role"]["Arn"]] = {"policies": [policy["PolicyDocument"]], "trust": trust}
         return roles
+
+
+class OrganizationHost(Host):
+    """Runs functions as the state machine does: of a sweep, the account is in the list of its run."""
+
+    def invoke(self, function: Function, event: Any) -> Ran:
+        """In the one account and region of the event; of one without, in the janitor's own."""
+        if function.name in {one.name for one in self.declared.settings.registry} and "time" in event:
+            account, regions = event.get("account", ACCOUNT), (self.deployed.region,)
+            bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+            listed = [Listed(account, regions)]
+            time = datetime.fromisoformat(event["time"])
+            RunLists(self.root("s3"), bucket).keep(function.name, time, listed=listed, accounts=listed)
+            event = {"account": account, "regions": list(regions), **event}
+        return super().invoke(function, event)
+
+
+def granted_by(settings: Settings, account: str) -> list[dict[str, Any]]:
+    """The resources of all templates, as far as *account* gets them, with the policies that it gets."""
+    found = []
+    for name, roles in member.stacks(settings, TODAY).items():
+        made = member.template(settings, name, roles)
+        true = partial(holds, made.get("Conditions", {}), account)
+        for resource in made["Resources"].values():
+            if "Condition" in resource and not true(resource["Condition"]):
+                continue
+            policies = [
+                one["Fn::If"][1] if "Fn::If" in one else one
+                for one in resource["Properties"]["Policies"]
+                if "Fn::If" not in one or true(one["Fn::If"][0])
+            ]
+            found.append({**resource, "Properties": {**resource["Properties"], "Policies": policies}})
+    return found
+
+
+def holds(known: dict[str, Any], account: str, test: Any) -> bool:
+    """Whether a condition of a template holds in *account*; others are *known* by name."""
+    match test:
+        case {"Fn::Equals": [{"Ref": "AWS::AccountId"}, str(other)]}:
+            return account == other
+        case {"Fn::Or": [*tests]} if 2 <= len(tests) <= 10:
+            return any(holds(known, account, one) for one in tests)
+        case {"Fn::Not": [one]}:
+            return not holds(known, account, one)
+        case {"Condition": str(name)} | str(name):
+            return holds(known, account, known[name])
+    raise NotImplementedError(test)
 
 
 def caller() -> Roles:
@@ -119,10 +172,10 @@ def acting_as(monkeypatch: Any, given: Credentials) -> None:
         monkeypatch.setenv(name.upper(), value)
 
 
-def written(folder: Path, table: dict[str, Any]) -> Path:
-    """A settings file with this `[organization]`."""
+def written(folder: Path, table: dict[str, Any], more: str = "") -> Path:
+    """A settings file with this `[organization]`, and *more* before it."""
     path = folder / "organization.toml"
     path.write_text(
-        "[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+        f"{more}\n[organization]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
     )
     return path

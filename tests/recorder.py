@@ -244,10 +244,12 @@ def told(host: Host, ran: Ran) -> bool:
 class Theatre:
     """One deployment that is armed, set up in an account of its own as often as a test wants it."""
 
+    toml, kind = ARMED, Host
+
     def __init__(self, folder: Path) -> None:
-        (folder / FILE).write_text(ARMED)
+        (folder / FILE).write_text(self.toml)
         self.files = folder
-        self.armed = declared(folder / "armed", ARMED)
+        self.armed = declared(folder / "armed", self.toml)
 
     @cached_property
     def dry(self) -> Declared:
@@ -263,7 +265,7 @@ class Theatre:
         """The deployment in an account with *waste*, and people in its Slack."""
         box.reset()
         box.set_durations({"*": 0})
-        host = Host(self.armed, box.url, self.files)
+        host = self.kind(self.armed, box.url, self.files)
         host.deployed.create(session, **{SECRET: TOKEN, SIGNING: SIGNING_SECRET})
         slack = SlackControl(box.url)
         for user, email in EMAILS.items():

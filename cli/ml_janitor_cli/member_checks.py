@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +14,21 @@ from rich.text import Text
 
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
-from ml_janitor.config.member_roles import POLICY, allowed, boundary, role_name, sweep_role_name, trust
+from ml_janitor.config.member_roles import (
+    MemberRole,
+    acting_role,
+    allowed,
+    boundary,
+    changing_roles,
+    reading_role,
+    trust,
+    undo_role,
+)
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.organization import AT_ONCE, Janitor
+from ml_janitor_cli.policy_differences import differences
 from ml_janitor_cli.screen import progress
 from ml_janitor_cli.terminal import block, listed
 from ml_janitor_cli.totals import counted
@@ -29,14 +38,8 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
     from ml_janitor_cli import edge
 
-STACK_SET = "ml-janitor-member"
-TEMPLATE = f"cdk.out/{STACK_SET}.template.json"
-
-type Conditions = frozenset[tuple[str, str, frozenset[str]]]
-"""Operator, key and values of each."""
-
-type Statements = frozenset[tuple[str, str, str, Conditions]]
-"""Single permissions: effect, action, resource or principal, conditions."""
+READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
+"""The stacks that accounts have, and their StackSets: roles that read, and those that act and undo."""
 
 
 class State(Enum):
@@ -62,7 +65,8 @@ class Role:
     """
     One role in one account: its state, and why.
 
-    *commands* remove what the template does not know of; *itself* is whether the rest is as it should be.
+    *detector* is what it is called in the table. *commands* remove what the template of its *stack* does not
+    know of; *itself* is whether the rest is as it should be.
     """
 
     account: str
@@ -71,6 +75,9 @@ class Role:
     why: str = ""
     commands: tuple[str, ...] = ()
     itself: bool = False
+    stack: str = READING
+    there: bool = True
+    wanted: bool = True
 
 
 def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) -> Checked:
@@ -86,7 +93,8 @@ def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) ->
         say(f"reading the roles of {counted(len(accounts), 'account')}")
         pairs = [(account, detector) for account in accounts for detector in detectors]
         with ThreadPoolExecutor(4 * AT_ONCE) as side_by_side:
-            roles = list(side_by_side.map(lambda pair: checked(janitor, *pair), pairs))
+            found = side_by_side.map(lambda pair: [*checked(janitor, *pair)], pairs)
+            roles = [role for each in found for role in each]
     return Checked(
         fine=all(one.state is State.FINE for one in roles),
         blocks=list(drawing(roles)),
@@ -101,43 +109,75 @@ def management_account(janitor: Janitor) -> str:
     return str(answer.value["Organization"]["MasterAccountId"]) if isinstance(answer, Value) else ""
 
 
-def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
-    """The role of *detector* in *account*, by what it says of itself."""
+def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Iterator[Role]:
+    """
+    The roles of *detector* in *account*, by what the one that reads says of itself and of the others.
 
-    def role(state: State, why: str = "", **more: Any) -> Role:
-        return Role(account=account, detector=detector.name, state=state, why=why, **more)
-
+    The others are the functions' alone to take on; they are asked for where nothing is armed too.
+    """
     try:
         iam = janitor.client(janitor.session(account, detector.name), "iam")
     except Exception as error:  # the answer of this role, and of no other
-        if refused_as(error, ("AccessDenied",)):
-            return role(State.MISSING, NOT_TAKEN_ON)
-        return role(State.UNREAD, describe(error))
-    settings, name, partition = janitor.setup.settings, role_name(detector.name), janitor.partition
+        closed = refused_as(error, ("AccessDenied",))
+        state, why = (State.MISSING, NOT_TAKEN_ON) if closed else (State.UNREAD, describe(error))
+        yield Role(account=account, detector=detector.name, state=state, why=why, there=False)
+        return
+    own = compared(janitor, iam, account, reading_role(detector), detector.name)
+    yield own
+    others = {"acting": acting_role(detector), "undo": undo_role(detector)} if detector.cleanup else {}
+    for name, role in others.items():
+        one = compared(
+            janitor, iam, account, role, f"{detector.name} ({name})", readable=own.state is State.FINE
+        )
+        yield replace(one, stack=CHANGING)
+
+
+def compared(
+    janitor: Janitor, iam: Any, account: str, role: MemberRole, name: str, *, readable: bool = False
+) -> Role:
+    """
+    *role* in *account* as *iam* shows it, which the table calls *name*, beside what it should be.
+
+    Where *iam* may read it for certain, a refusal means that no role of its path is there.
+    """
+    settings, partition, policy = janitor.setup.settings, janitor.partition, role.kind.value
+    needed = role.people or role in changing_roles(settings, janitor.setup.now.date())
+    wanted = allowed(settings, role, account=account, partition=partition) if needed else None
+
+    def found(state: State, why: str = "", **more: Any) -> Role:
+        return Role(account=account, detector=name, state=state, why=why, wanted=wanted is not None, **more)
+
     try:
-        itself = iam.get_role(RoleName=name)["Role"]
-        inline = paged(iam, "list_role_policies", "PolicyNames", name)
+        itself = iam.get_role(RoleName=role.name)["Role"]
+        inline = paged(iam, "list_role_policies", "PolicyNames", role.name)
         attached = [
-            one["PolicyArn"] for one in paged(iam, "list_attached_role_policies", "AttachedPolicies", name)
+            one["PolicyArn"]
+            for one in paged(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
         ]
         own = (
-            iam.get_role_policy(RoleName=name, PolicyName=POLICY)["PolicyDocument"]
-            if POLICY in inline
+            iam.get_role_policy(RoleName=role.name, PolicyName=policy)["PolicyDocument"]
+            if policy in inline
             else {}
         )
     except Exception as error:
+        if refused_as(error, ("NoSuchEntity", *(["AccessDenied"] if readable else []))):
+            state, why = (State.FINE, "") if wanted is None else (State.MISSING, "it is not there")
+            return found(state, why, there=False)
         if refused_as(error, ("AccessDenied",)):
-            return role(State.OLD, "it may not read itself")
-        return role(State.UNREAD, describe(error))
-    wanted = allowed(settings, detector, account=account, partition=partition)
+            return found(
+                State.OLD, "it may not read itself" if role.people else "the role that reads may not read it"
+            )
+        return found(State.UNREAD, describe(error))
+    if wanted is None:
+        return found(State.WIDE, "nothing is armed for it here, and it is there")
     more, less = differences(own, wanted)
-    trusted = trust(settings, sweep_role_name(detector.name), people=True, partition=partition)
+    trusted = trust(settings, role, partition=partition)
     strangers, unknown = differences(itself["AssumeRolePolicyDocument"], trusted)
     bounded_by = boundary(settings, account=account, partition=partition)
     unbounded = bool(bounded_by) and (
         itself.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bounded_by
     )
-    others = sorted(one for one in inline if one != POLICY)
+    others = sorted(one for one in inline if one != policy)
     wide = [
         *([f"it also allows {', '.join(more)}"] if more else []),
         *(f"it also has the policy {one}" for one in (*others, *attached)),
@@ -146,76 +186,24 @@ def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Role:
     ]
     if wide:
         remove = [
-            f"aws iam delete-role-policy --role-name {name} --policy-name {shlex.quote(one)}"
+            f"aws iam delete-role-policy --role-name {role.name} --policy-name {shlex.quote(one)}"
             for one in others
         ]
         remove += [
-            f"aws iam detach-role-policy --role-name {name} --policy-arn {shlex.quote(one)}"
+            f"aws iam detach-role-policy --role-name {role.name} --policy-arn {shlex.quote(one)}"
             for one in attached
         ]
         fine = not (more or less or strangers or unknown or unbounded)
-        return role(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
+        return found(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
     old = [
         *([f"it lacks {', '.join(less)}"] if less else []),
         *(["it does not trust all that it should"] if unknown else []),
     ]
-    return role(State.OLD, "; ".join(old)) if old else role(State.FINE)
+    return found(State.OLD, "; ".join(old)) if old else found(State.FINE)
 
 
 def paged(iam: Any, operation: str, member: str, role: str) -> list[Any]:
     return [one for page in iam.get_paginator(operation).paginate(RoleName=role) for one in page[member]]
-
-
-def differences(actual: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The actions that *actual* allows beyond *wanted*, and those that it lacks or denies, somewhere."""
-    have, want = single(actual), single(wanted)
-    denied = {one[1] for one in have if one[0] == "Deny"}
-    more = {
-        one[1]
-        for one in have - want
-        if one[0] == "Allow"
-        and not any(one[:3] == other[:3] and as_strict(one[3], other[3]) for other in want)
-    }
-    return sorted(more), sorted(denied | {one[1] for one in want - have})
-
-
-def as_strict(actual: Conditions, wanted: Conditions) -> bool:
-    """
-    Whether *actual* holds only where *wanted* does: each of its conditions is there, with no other values.
-
-    Of a negated operator, fewer values would allow more: it has to be the same.
-    """
-    return all(
-        any(
-            (operator, key) == (test, name) and (has <= values if "Not" not in operator else has == values)
-            for test, name, has in actual
-        )
-        for operator, key, values in wanted
-    )
-
-
-def single(document: dict[str, Any]) -> Statements:
-    """The permissions of a policy one by one, however its statements put them together."""
-    return frozenset(
-        (str(one["Effect"]), action, where, conditions(one))
-        for one in several(document.get("Statement", []))
-        for action in several(one.get("Action", "all actions but some"))
-        for where in several(one.get("Resource", json.dumps(one.get("Principal"), sort_keys=True)))
-    )
-
-
-def conditions(statement: dict[str, Any]) -> Conditions:
-    """The conditions of a statement, however they are written."""
-    return frozenset(
-        (operator, key, frozenset(map(str, several(values))))
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
-    )
-
-
-def several(value: Any) -> list[Any]:
-    """IAM lets a list of one be written without brackets."""
-    return value if isinstance(value, list) else [value]
 
 
 def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
@@ -231,13 +219,14 @@ def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
     yield Text.assemble(("Organization  ", "bold cyan"), (said, "bold"))
     for state in State:
         if rows := alike(
-            [one for one in bad if one.state is state], every=len({one.detector for one in roles})
+            [one for one in bad if one.state is state],
+            every={one.detector for one in roles if one.stack == READING},
         ):
             style = "red" if state in {State.MISSING, State.WIDE} else "yellow"
             yield block(f"Roles: {state.value}", rows, style=style)
 
 
-def alike(roles: Iterable[Role], *, every: int) -> list[tuple[str, str]]:
+def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
     """What is wrong for the same reason, together: by account, the detectors."""
     by_why: dict[str, dict[str, list[str]]] = {}
     for one in roles:
@@ -245,7 +234,7 @@ def alike(roles: Iterable[Role], *, every: int) -> list[tuple[str, str]]:
     return [
         (
             "; ".join(
-                f"{account}: {'every role' if len(names) == every else listed(names)}"
+                f"{account}: {'every role' if every <= {*names} else listed(names)}"
                 for account, names in found.items()
             ),
             plain(why, ERROR_LIMIT),
@@ -262,32 +251,61 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     "Considerations when creating a stack set with service-managed permissions"); every other account deploys
     the template itself.
     """
-    to_mend = [one for one in roles if one.state in {State.MISSING, State.OLD, State.WIDE}]
-    accounts = dict.fromkeys(one.account for one in to_mend)
+    for stack in (READING, CHANGING):
+        of_stack = [one for one in roles if one.stack == stack]
+        yield from _commands(section, stack, of_stack, manager)
+    for one in roles:
+        yield from (f"{command}  # in {one.account}" for command in one.commands)
+
+
+def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], manager: str) -> Iterator[str]:
+    """
+    Those of the accounts' *stack*.
+
+    An update changes only what the template changed: what was changed by hand needs the stack made again
+    (CloudFormation user guide, "Detect unmanaged configuration changes to stacks and resources with drift
+    detection").
+    """
+    to_mend = [one for one in roles if one.state in {State.MISSING, State.OLD, State.WIDE} and not one.itself]
+    accounts = list(dict.fromkeys(one.account for one in to_mend))
+    there = {one.account for one in roles if one.there}
+    needed = {one.account for one in roles if one.wanted}
     own = [one for one in accounts if one == manager or not section.id]
-    there = {one.account for one in roles if one.state is not State.MISSING}
-    missing = [one for one in accounts if one not in there and one not in own]
-    update = [one for one in to_mend if one.account in there and one.account not in own and not one.itself]
+    others = [one for one in accounts if one not in own]
+    gone = [one for one in others if one not in needed]
+    missing = [one for one in others if one not in there]
+    update = [one for one in others if one in needed and one in there]
     where = (
         f"  # in {manager or 'the management account'}; as a delegated administrator with "
         "--call-as DELEGATED_ADMIN"
     )
     units = ",".join(section.units) or "$(aws organizations list-roots --query Roots[0].Id --output text)"
+    file = f"cdk.out/{stack}.template.json"
+
+    def instances(verb: str, accounts: Sequence[str], more: str = "") -> str:
+        return (
+            f"aws cloudformation {verb}-stack-instances --stack-set-name {stack} --regions us-east-1 "
+            f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
+            f"Accounts={','.join(accounts)}{more}{where}"
+        )
+
     if update:
         yield (
-            f"aws cloudformation update-stack-set --stack-set-name {STACK_SET} "
-            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{TEMPLATE}{where}"
+            f"aws cloudformation update-stack-set --stack-set-name {stack} "
+            f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{file}{where}"
         )
+        yield f"# An update leaves what was changed by hand in {listed(update)}: if that is still there, then"
+        yield instances("delete", update, " --no-retain-stacks")
+        yield instances("create", update)
     if missing:
-        yield (
-            f"aws cloudformation create-stack-instances --stack-set-name {STACK_SET} --regions us-east-1 "
-            f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
-            f"Accounts={','.join(missing)}{where}"
-        )
-    for account in dict.fromkeys(one.account for one in to_mend if one.account in own and not one.itself):
-        yield (
-            f"aws cloudformation deploy --stack-name {STACK_SET} --capabilities CAPABILITY_NAMED_IAM "
-            f"--template-file {TEMPLATE}  # in {account}"
-        )
-    for one in to_mend:
-        yield from (f"{command}  # in {one.account}" for command in one.commands)
+        yield instances("create", missing)
+    if gone:
+        yield instances("delete", gone, " --no-retain-stacks")
+    for account in own:
+        if account in needed:
+            yield (
+                f"aws cloudformation deploy --stack-name {stack} --capabilities CAPABILITY_NAMED_IAM "
+                f"--template-file {file}  # in {account}; if changed by hand, delete-stack first"
+            )
+        else:
+            yield f"aws cloudformation delete-stack --stack-name {stack}  # in {account}"

@@ -81,7 +81,7 @@ class Janitor:
             return list(dict.fromkeys(section.accounts))
         organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
         try:
-            return accounts(organizations, units=section.units, without=section.without)
+            return list(accounts(organizations, units=section.units, without=section.without))
         except NotListedError as error:
             raise FailedError(str(error)) from error
 

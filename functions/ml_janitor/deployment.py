@@ -14,7 +14,7 @@ from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
 from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.config.member_roles import UNDO_ROLE
+from ml_janitor.config.member_roles import undo_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.ledger.actions import Actions
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Entered, Invocation
+    from ml_janitor.slack.organization_overview import OrganizationReader
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
@@ -199,7 +200,7 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         clock=own.clock,
         left=lambda: own.left,
         sleep=own.seconds.sleep,
-        opened=lambda account, region: _opened_to_undo(own, Place(account, (region,))),
+        opened=lambda detector, account, region: _opened_to_undo(own, detector, Place(account, (region,))),
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
         by_hand=undone_by_hand,
@@ -214,9 +215,9 @@ def all_of(inside: Entered) -> Entered:
     return inside
 
 
-def _opened_to_undo(own: Invocation, place: Place) -> AbstractContextManager[list[Aws]]:
-    """The one region of *place*, with what may undo there. Raises what AWS answers, and ReadError."""
-    inside = own.entered(place, UNDO_ROLE)
+def _opened_to_undo(own: Invocation, detector: str, place: Place) -> AbstractContextManager[list[Aws]]:
+    """The region of *place*, with what undoes *detector* there. Raises what AWS answers, and ReadError."""
+    inside = own.entered(place, undo_role_name(detector))
     return own.opened(all_of(inside))
 
 
@@ -282,6 +283,22 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
     )
 
 
+def organization_reader(own: Invocation) -> OrganizationReader | None:
+    """What the digest reads of all accounts; None where there is one. Imported late: it is seldom needed."""
+    if not own.settings.organization.used:
+        return None
+    from ml_janitor.ledger.runs import RunLists, Runs
+    from ml_janitor.slack.organization_overview import OrganizationReader
+
+    return OrganizationReader(
+        settings=own.settings,
+        ledger=own.ledger,
+        runs=Runs(own.table),
+        lists=RunLists(own.client("s3"), own.environment.bucket),
+        sleep=own.seconds.sleep,
+    )
+
+
 def action_history(own: Invocation) -> ActionHistory:
     """What the digest says of armed detectors."""
     undoable = {one.name for one in own.settings.undoable(own.clock().date())}
@@ -293,6 +310,7 @@ def action_history(own: Invocation) -> ActionHistory:
         time_zone=own.settings.janitor.time_zone,
         disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
         within=timedelta(days=own.settings.janitor.undo_days),
+        several=own.settings.organization.used,
     )
 
 

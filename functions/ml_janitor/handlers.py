@@ -298,5 +298,6 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         regions=own.regions,
         picture=deployment.bill_archive(own).picture,
         advice=deployment.weekly_advice(own) if own.settings.janitor.slack_secret else None,
+        organization=deployment.organization_reader(own),
     )
     return daily.post(asked.time or clock())

@@ -13,8 +13,8 @@ import pytest
 
 from bench.receiver import MEMORY
 from declared import KEEP_TAGS
-from infra.permissions import changes, spellings
 from ml_janitor.config.settings import Settings
+from ml_janitor.config.statements import changes, spellings
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 

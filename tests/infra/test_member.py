@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,23 @@ import pytest
 from cfnlint.api import lint_all
 
 from infra import member
+from infra.member_terraform import terraform
+from infra.member_variants import LONGEST
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     OF_ITSELF,
     UNDO_FUNCTION_ROLE,
-    UNDO_ROLE,
     acting_role_name,
     role_for,
     role_name,
     sweep_role_name,
+    undo_role_name,
 )
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.statements import sparing
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, synthesise
+from organization import granted_by
+from synthesis import SLACK, TODAY, synthesise
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
@@ -39,14 +44,26 @@ TWO: dict[str, Any] = {"regions": ["eu-west-1", "us-east-1"]}
 SEVENTEEN: dict[str, Any] = {"regions": [f"ap-southeast-{number}" for number in range(1, 18)]}
 
 
-def settings(janitor: dict[str, Any] | None = None, **organization: Any) -> Settings:
-    return Settings.parse({"janitor": janitor or {}, "organization": ORGANIZATION | organization})
+def settings(
+    janitor: dict[str, Any] | None = None, armed: dict[str, Any] | None = None, **organization: Any
+) -> Settings:
+    return Settings.parse(
+        {
+            "janitor": janitor or {},
+            "organization": ORGANIZATION | organization,
+            "detectors": armed or {},
+        }
+    )
 
 
 def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
     """The roles through which detectors read, by detector."""
-    made = member.template(given)["Resources"].values()
+    made = template(given, member.READING)["Resources"].values()
     return {detector.name: role["Properties"] for detector, role in zip(given.enabled(), made, strict=True)}
+
+
+def template(given: Settings, name: str) -> dict[str, Any]:
+    return member.template(given, name, member.stacks(given, TODAY)[name])
 
 
 def resolved(value: Any) -> Any:
@@ -94,47 +111,125 @@ def policy_of(block: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+KINDS_OF_NAMES = (role_name, acting_role_name, undo_role_name, sweep_role_name)
+FEW, MANY = ["210987654321"], [f"{number:012}" for number in range(1, 24)]
+ARMED = {
+    "idle-endpoints": {"mode": "act", "act_in": ["210987654321/eu-west-1", "333333333333"]},
+    "duplicate-artifacts": {
+        "mode": "act",
+        "act_in": MANY,
+        "act_on_prefixes": ["s3://models/old/"],
+        "buckets": ["models"],
+    },
+    "idle-notebooks": {"armed_until": "2026-10-01"},
+    "hung-training-jobs": {"armed_until": "2026-10-01"},
+}
+
+
+def armed(detectors: dict[str, Any] = ARMED, **organization: Any) -> Settings:
+    roles = [f"arn:aws:iam::{one}:role/jobs-*" for one in ("210987654321", "444444444444")]
+    return Settings.parse(
+        {
+            "janitor": {**DEMANDED, "undo_roles": roles},
+            "organization": ORGANIZATION | TWO | organization,
+            "detectors": detectors,
+        }
+    )
+
+
 @pytest.mark.parametrize(
-    "given",
-    [settings(), settings(DEMANDED, **TWO), settings(id="", all_accounts=False, accounts=["210987654321"])],
+    ("given", "name"),
+    [
+        (settings(), member.READING),
+        (settings(DEMANDED, **TWO), member.READING),
+        (settings(id="", all_accounts=False, accounts=FEW), member.READING),
+        (armed(), member.CHANGING),
+        (armed(regions=[]), member.CHANGING),
+    ],
 )
-def test_the_template_and_terraform_grant_the_same(given: Settings) -> None:
-    roles = [resolved(one["Properties"]) for one in member.template(given)["Resources"].values()]
-    read = unquoted(hcl2.loads(member.terraform(given)))
-    documents, made, attached = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+def test_the_template_and_terraform_grant_the_same(given: Settings, name: str) -> None:
+    roles = member.stacks(given, TODAY)[name]
+    made = member.template(given, name, roles)
+    read = unquoted(hcl2.loads(terraform(given, "", roles)))
+    documents, by_label, attached = dict[str, Any](), dict[str, Any](), list[tuple[str, Any]]()
     for block in read["data"]:
         documents |= block.get("aws_iam_policy_document", {})
     for block in read["resource"]:
-        made |= block.get("aws_iam_role", {})
-        attached |= block.get("aws_iam_role_policy", {})
+        by_label |= block.get("aws_iam_role", {})
+        attached += block.get("aws_iam_role_policy", {}).items()
 
-    assert len(roles) == len(made) == len(attached) == len(given.enabled()) == len(documents) / 2
-    for (label, role), expected in zip(made.items(), roles, strict=True):
-        policy = attached[label]
-        assert role["assume_role_policy"] == f"${{data.aws_iam_policy_document.{label}_trust.json}}"
-        assert policy["role"] == f"${{aws_iam_role.{label}.id}}"
-        assert policy["policy"] == f"${{data.aws_iam_policy_document.{label}.json}}"
-        again = {
-            "RoleName": role["name"],
-            "Path": role["path"],
-            "Description": role["description"],
-            "AssumeRolePolicyDocument": policy_of(documents[f"{label}_trust"]),
-            "Policies": [{"PolicyName": policy["name"], "PolicyDocument": policy_of(documents[label])}],
+    assert len(by_label) == len(roles) == len(made["Resources"])
+    assert len(documents) == len(by_label) + len(attached)
+    for account in ("555555555555", "210987654321", "333333333333", "444444444444", *MANY):
+        granted = {
+            one["Properties"]["RoleName"]: resolved(one["Properties"])
+            for one in granted_by(given, account)
+            if one["Properties"]["RoleName"] in {role.name for role in roles}
         }
-        if boundary := role.get("permissions_boundary"):
-            again["PermissionsBoundary"] = boundary
-        assert again == expected
+        for label, role in by_label.items():
+            if not counted(role, account):
+                assert role["name"] not in granted
+                continue
+            (policy,) = (
+                (key, one)
+                for key, one in attached
+                if one["role"] in {f"${{aws_iam_role.{label}{at}.id}}" for at in ("", "[0]")}
+                if counted(one, account)
+            )
+            assert policy[1]["policy"] == f"${{data.aws_iam_policy_document.{policy[0]}.json}}"
+            assert role["assume_role_policy"] == f"${{data.aws_iam_policy_document.{label}_trust.json}}"
+            again = {
+                "RoleName": role["name"],
+                "Path": role["path"],
+                "Description": role["description"],
+                "AssumeRolePolicyDocument": policy_of(documents[f"{label}_trust"]),
+                "Policies": [
+                    {"PolicyName": policy[1]["name"], "PolicyDocument": policy_of(documents[policy[0]])}
+                ],
+            }
+            if boundary := role.get("permissions_boundary"):
+                again["PermissionsBoundary"] = boundary
+            assert again == as_lists(granted.pop(role["name"]))
+        assert granted == {}
+
+
+def counted(block: dict[str, Any], account: str) -> bool:
+    """Whether a block of Terraform is made in *account*."""
+    test = block.get("count", "").removeprefix("${").removesuffix("}")
+    if not test:
+        return True
+    of = "data.aws_caller_identity.here.account_id"
+    tests = re.findall(rf"(!?)contains\((\[.*?\]), {of}\)", test.removesuffix(" ? 1 : 0"))
+    left = re.sub(rf"!?contains\(\[.*?\], {of}\)", "one", test)
+    assert left.removesuffix(" ? 1 : 0") == " || ".join(["one"] * len(tests))
+    return any((account in json.loads(accounts)) != bool(negated) for negated, accounts in tests)
+
+
+def as_lists(value: Any, key: str = "") -> Any:
+    """The same, where every value of a condition is in a list, as Terraform writes them."""
+    match value:
+        case str() if key == "Null":
+            return [value]
+        case dict():
+            return {each: as_lists(one, key if key == "Null" else each) for each, one in value.items()}
+        case list():
+            return [as_lists(one) for one in value]
+        case _:
+            return value
 
 
 def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -> None:
     given = settings(**TWO)
-    for detector, role in zip(given.enabled(), member.template(given)["Resources"].values(), strict=True):
-        (policy,) = resolved(role["Properties"]["Policies"])
+    for detector, role in zip(given.enabled(), roles_of(given).values(), strict=True):
+        (policy,) = resolved(role["Policies"])
         statements = policy["PolicyDocument"]["Statement"]
         granted = {action for one in statements for action in one["Action"]}
-        own = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{role['Properties']['RoleName']}"
+        names = [role["RoleName"]]
+        if detector.cleanup is not None:
+            names += [acting_role_name(detector.name), undo_role_name(detector.name)]
 
-        assert granted == {one.action for one in detector.reads} | {"ec2:DescribeRegions", *OF_ITSELF}
+        declared = {one.action for one in detector.reads} - {"pricing:GetProducts"}
+        assert granted == declared | {"ec2:DescribeRegions", *OF_ITSELF}
         for one in statements:
             assert one["Effect"] == "Allow"
             regional = any(
@@ -144,7 +239,9 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
             only = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
             assert only == (TWO["regions"] if regional else None)
             if set(one["Action"]) & set(OF_ITSELF):
-                assert one["Resource"] == [own]
+                assert one["Resource"] == sorted(
+                    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}" for name in names
+                )
 
 
 def test_a_role_trusts_its_callers_and_its_function_with_the_external_id_and_from_the_organization() -> None:
@@ -180,24 +277,41 @@ def test_the_acting_role_is_taken_on_only_where_the_detector_is_armed() -> None:
 
 
 def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> None:
-    names = [UNDO_ROLE, UNDO_FUNCTION_ROLE, ACCOUNTS_FUNCTION_ROLE]
+    names = [UNDO_FUNCTION_ROLE, ACCOUNTS_FUNCTION_ROLE]
     for detector in DETECTORS:
-        names += [each(detector.name) for each in (role_name, acting_role_name, sweep_role_name)]
+        names += [each(detector.name) for each in KINDS_OF_NAMES]
 
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 64
 
 
-def test_what_cloudformation_and_iam_limit_is_kept_to(tmp_path: Path) -> None:
-    path, _ = member.write(settings(DEMANDED, **SEVENTEEN), tmp_path)
-    template = json.loads(path.read_text())
-
-    found = [one for one in lint_all(path.read_text()) if one.rule.severity != "informational"]
-    assert [str(one) for one in found] == []
-    for role in template["Resources"].values():
-        (policy,) = resolved(role["Properties"]["Policies"])
+@pytest.mark.parametrize(
+    ("given", "linted"),
+    [
+        (settings(DEMANDED, **SEVENTEEN), "linted"),
+        (armed(**SEVENTEEN), ""),  # cfn-lint tries all that conditions can be together
+        (settings(DEMANDED, **TWO, armed={"idle-notebooks": {"mode": "act", "act_in": FEW}}), "linted"),
+    ],
+)
+def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: str, tmp_path: Path) -> None:
+    (path, *_) = (one for one in reversed(member.write(given, tmp_path, TODAY)) if one.suffix == ".json")
+    made = json.loads(path.read_text())
+    if linted:
+        found = [one for one in lint_all(path.read_text()) if one.rule.severity != "informational"]
+        assert [str(one) for one in found] == []
+    for role in made["Resources"].values():
         assert len(role["Properties"]["RoleName"]) <= 64
-        assert len(json.dumps(policy["PolicyDocument"], separators=(",", ":"))) < 10_240
+        for policy in role["Properties"]["Policies"]:
+            document = resolved(policy.get("Fn::If", [0, policy])[1]["PolicyDocument"])
+            assert len(json.dumps(document, separators=(",", ":"))) < LONGEST
+
+
+def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
+    prefixes = [f"s3://bucket-of-some-team-{number}/checkpoints/" for number in range(99)]
+    given = armed({"duplicate-artifacts": {"mode": "act", "act_in": FEW, "act_on_prefixes": prefixes}})
+
+    with pytest.raises(SettingsError, match=r"duplicate-artifacts in .* IAM takes 10240: name fewer"):
+        member.write(given, tmp_path, TODAY)
 
 
 def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
@@ -206,18 +320,94 @@ def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
     several = synthesise(tmp_path / "several", Settings.parse({**slack, "organization": ORGANIZATION}))
 
     assert {one.name for one in several.path.parent.glob("ml-janitor-member*")} == {
-        member.TEMPLATE,
-        member.TERRAFORM,
+        "ml-janitor-member.template.json",
+        "ml-janitor-member.tf",
     }
     assert not list(alone.path.parent.glob("ml-janitor-member*"))
 
 
-def test_an_organization_is_only_reported_on(tmp_path: Path) -> None:
-    armed = {"idle-notebooks": {"mode": "act", "act_in": [HOME]}}
-    given = Settings.parse(
-        {"organization": ORGANIZATION, "detectors": armed, "janitor": {"time_zone": "UTC"}}
-    )
-    with pytest.raises(
-        SettingsError, match=r'idle-notebooks: mode = "act" does not go with \[organization\]'
+def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) -> None:
+    section = {"mode": "act", "act_in": [HOME]}
+    names = []
+    for number, change in enumerate(
+        ({}, {"mode": "dry-run", "armed_until": "2026-10-01"}, {"mode": "dry-run"})
     ):
-        synthesise(tmp_path, given)
+        given = Settings.parse(
+            {
+                "organization": ORGANIZATION,
+                "detectors": {"idle-notebooks": section | change},
+                "janitor": {"time_zone": "UTC"},
+            }
+        )
+        made = json.loads(json.dumps(template(given, member.CHANGING)))["Resources"]
+        names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
+        written = member.write(given, tmp_path / str(number), TODAY)
+        assert len(written) == (4 if made else 2)
+
+    acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
+    assert names == [[acts, undoes], [undoes], []]
+
+
+def changing(given: Settings, account: str, name: str) -> dict[str, Any]:
+    """The role of that name that *account* gets."""
+    (role,) = (
+        one["Properties"]
+        for one in granted_by(given, account)
+        if one["Properties"]["RoleName"] == f"ml-janitor-member-{name}"
+    )
+    return dict(resolved(role))
+
+
+def allowing(role: dict[str, Any], action: str) -> list[dict[str, Any]]:
+    """The statements of its one policy that allow *action*."""
+    (policy,) = role["Policies"]
+    statements = policy["PolicyDocument"]["Statement"]
+    return [one for one in statements if one["Effect"] == "Allow" and action in one["Action"]]
+
+
+def test_what_changes_something_trusts_one_function_and_no_person() -> None:
+    for name, function in (
+        ("act-idle-endpoints", "sweep-idle-endpoints"),
+        ("undo-idle-endpoints", "undo"),
+        ("undo-idle-notebooks", "undo"),
+    ):
+        (statement,) = changing(armed(), "210987654321", name)["AssumeRolePolicyDocument"]["Statement"]
+        trusted = f"arn:${{AWS::Partition}}:iam::{HOME}:role/platform/ml-janitor-{function}"
+        assert statement["Condition"]["ArnLike"] == {"aws:PrincipalArn": [trusted]}
+        assert set(statement["Condition"]["StringEquals"]) == {"sts:ExternalId", "aws:PrincipalOrgID"}
+
+
+@pytest.mark.parametrize(
+    ("account", "acts_in", "undoes_in"),
+    [("210987654321", ["eu-west-1"], TWO["regions"]), ("333333333333", TWO["regions"], TWO["regions"])],
+)
+def test_what_acts_does_so_in_the_regions_of_act_in_and_spares_what_is_tagged(
+    account: str, acts_in: list[str], undoes_in: list[str]
+) -> None:
+    for name, action, regions in (
+        ("act-idle-endpoints", "sagemaker:DeleteEndpoint", acts_in),
+        ("undo-idle-endpoints", "sagemaker:CreateEndpoint", undoes_in),
+    ):
+        allowed = allowing(changing(armed(), account, name), action)
+        assert allowed
+        for one in allowed:
+            assert one["Condition"] == {"StringEquals": {"aws:RequestedRegion": regions}}
+            assert all(":*:${AWS::AccountId}:" in resource for resource in one["Resource"])
+    (policy,) = changing(armed(), account, "act-idle-endpoints")["Policies"]
+    denied = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+    detector = next(one for one in armed().armed() if one.name == "idle-endpoints")
+    assert denied == sparing(detector.acts, armed().janitor.keep_tags) != []
+
+
+def test_roles_are_handed_over_and_buckets_changed_in_their_own_account_alone() -> None:
+    deletes = allowing(changing(armed(), MANY[0], "act-duplicate-artifacts"), "s3:DeleteObject")
+    assert [one["Condition"]["StringEquals"]["aws:ResourceAccount"] for one in deletes] == [
+        ["${AWS::AccountId}"]
+    ]
+    passed = allowing(changing(armed(), "210987654321", "undo-idle-endpoints"), "iam:PassRole")
+    assert [one["Resource"] for one in passed] == [
+        ["arn:${AWS::Partition}:iam::${AWS::AccountId}:role/jobs-*"]
+    ]
+    assert allowing(changing(armed(), "333333333333", "undo-idle-endpoints"), "iam:PassRole") == []
+    with pytest.raises(ValueError, match="not enough values"):
+        changing(armed(), "444444444444", "undo-idle-endpoints")

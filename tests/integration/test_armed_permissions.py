@@ -15,10 +15,11 @@ from botocore.exceptions import ClientError
 
 from condemned import ATOMIC, BUCKET, ROLE, SCRATCH
 from conftest import ACCOUNT, REGION
-from declared import Declared, Permission, granted, granted_by, listed
+from declared import Declared, Permission, granted, granted_by, listed, used
 from hosted import LAMBDA, Host
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
+from ml_janitor.config.member_roles import acting_role_name, role_arn, undo_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.holds import Hold, How
@@ -29,6 +30,7 @@ from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.deployment import SIGNING
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import SlackControl
+from organization import Organization, OrganizationHost
 from recorder import (
     ARMED,
     ARMS,
@@ -470,6 +472,86 @@ def test_functions_ask_for_all_that_is_declared_and_for_nothing_else(
         assert uses <= needs
         unused |= {(function, one.action) for one in needs - uses - play.resting(theatre)[function]}
     assert unused == play.idle
+
+
+class OfOrganization(Theatre):
+    """The same for an organization of which the janitor's own account is a member, looked at as all are."""
+
+    kind = OrganizationHost
+    toml = f"""{ARMED}
+[organization]
+accounts = ["{ACCOUNT}"]
+janitor_account = "{ACCOUNT}"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+external_id = "ml-janitor-7f3a"
+regions = ["{REGION}"]
+"""
+
+
+@pytest.fixture(scope="module")
+def organization(tmp_path_factory: pytest.TempPathFactory) -> OfOrganization:
+    return OfOrganization(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture
+def in_accounts(
+    organization: OfOrganization,
+    box: Control,
+    session: boto3.Session,
+    aws: Aws,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Play], Host]:
+    """The deployment for an organization, and the roles of its account."""
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", ATOMIC)
+
+    def made(play: Play) -> Host:
+        host = organization.host(box, session, aws, *play.waste)
+        accounts = Organization(url=box.url, id="", members=(ACCOUNT,), units={})
+        host.members = accounts.granted(host.declared.settings, ACCOUNT)
+        return host
+
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "idle-notebooks" else pytest.mark.long)
+        for name, play in PLAYS.items()
+        if isinstance(play, Regret)
+    ],
+)
+def test_roles_of_an_organization_act_and_undo_and_hold_nothing_else(
+    in_accounts: Callable[[Play], Host], name: str
+) -> None:
+    play = REGRETS[name]
+    host = in_accounts(play)
+    settings, roles = host.declared.settings, host.members
+
+    recording = record(host, play.steps(host))
+
+    assert [ran.denied for _, ran in recording if ran.denied] == []
+    play.check(host, recording)
+    detector = next(one for one in settings.armed() if one.name == play.detector)
+    declared = {
+        acting_role_name(detector.name): (detector.acts, detector.name),
+        undo_role_name(detector.name): (detector.undoes, UNDO),
+    }
+    for role, (grants, function) in declared.items():
+        arn = role_arn(settings, role, account=ACCOUNT, partition="aws")
+        uses = {use for _, ran in recording for use in ran.elsewhere.get(arn, ())}
+        by = {use: used(roles[arn], use) for use in uses}
+        assert {use: found for use, found in by.items() if len(found) != 1} == {}
+        changing = {one.action for one in grants}
+        unused = granted(roles[arn]) - {one for found in by.values() for one in found}
+        idle = {action for each, action in play.idle if each == function}
+        assert {one.action for one in unused if one.action in changing} == idle
+    at_home = {use.action for _, ran in recording for use in ran.uses}
+    assert {one for one in at_home if one.partition(":")[0] in {"ecr", "s3", "sagemaker", "sts"}} == {
+        "s3:GetObject",
+        "s3:PutObject",
+        "sts:AssumeRole",
+    }
 
 
 @pytest.mark.parametrize("name", mutants(name for name, play in PLAYS.items() if not play.idle))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,18 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.organization import accounts, member_session
-from ml_janitor.config.member_roles import role_arn, role_name
+from ml_janitor.config.member_roles import (
+    acting_role_name,
+    role_arn,
+    role_name,
+    sweep_role_name,
+    undo_role_name,
+)
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor_cli import organization
-from ml_janitor_cli.member_checks import differences
+from ml_janitor_cli.policy_differences import differences
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
@@ -278,13 +285,12 @@ def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
 def doctor(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, box: Control) -> Any:
     """Check the roles as the caller."""
 
-    def run(made: Organization, roles: Mapping[str, Roles], **changed: Any) -> Ran:
+    def run(made: Organization, roles: Mapping[str, Roles], *, more: str = "", **changed: Any) -> Ran:
         iam = IamControl(box.url)
         iam.enforce({**caller(), **{arn: one for each in roles.values() for arn, one in each.items()}})
         acting_as(monkeypatch, iam.credentials(CALLER))
-        return janitor(
-            "doctor", *NAMES, "--organization", "--config", written(tmp_path, made.table(**changed))
-        )
+        config = written(tmp_path, made.table(**changed), more)
+        return janitor("doctor", *NAMES, "--organization", "--config", config)
 
     return run
 
@@ -339,7 +345,9 @@ def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
     assert f"{second}: {NAMES[1]} it trusts others than [organization] says" in ran.flat
     assert f"Roles: cannot be taken on {second}: {NAMES[0]} its role cannot be taken on" in ran.flat
     assert "aws cloudformation update-stack-set --stack-set-name ml-janitor-member" in ran.out
-    assert "create-stack-instances" not in ran.out  # the stack is there, and older than the role
+    again = ran.out.index("# An update leaves what was changed by hand")
+    assert "create-stack-instances" not in ran.out[:again]  # the stack is there, and older than the role
+    assert ran.out[again:].count("delete-stack-instances") == 1
     assert f"aws iam delete-role-policy --role-name {names[1]} --policy-name by-hand  # in {first}" in ran.out
 
 
@@ -384,7 +392,7 @@ def test_closed_accounts_are_left_out_and_a_listing_that_broke_off_is_none(
     first, second = two.members
     client = boto3.client("organizations", region_name=REGION)
     client.close_account(AccountId=first)
-    assert accounts(client, units=[], without=[ACCOUNT]) == [second]
+    assert list(accounts(client, units=[], without=[ACCOUNT])) == [second]
 
     roles = granted(two)
     box.fault("organizations", "ListAccounts", "drop", times=9)
@@ -489,3 +497,112 @@ def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
 
     assert f"{second}: {NAMES[0]} it is not bounded by arn:aws:iam::{second}:policy/edge" in ran.flat
     assert (ran.status, first in ran.flat, "update-stack-set" in ran.flat) == (1, False, True)
+
+
+# --- roles that act and undo -------------------------------------------------------------------------
+
+ACTING, UNDOING = acting_role_name("idle-notebooks"), undo_role_name("idle-notebooks")
+
+
+@dataclass
+class Armed:
+    """An organization whose first account is armed for notebooks, with the roles of the templates."""
+
+    made: Organization
+    doctor: Any
+    roles: dict[str, Roles]
+    toml: str
+
+    @property
+    def first(self) -> str:
+        return self.made.members[0]
+
+    @property
+    def iam(self) -> Any:
+        """That of the first account."""
+        return self.made.within(self.first).client("iam")
+
+    def ran(self, toml: str | None = None) -> Ran:
+        ran: Ran = self.doctor(self.made, self.roles, more=self.toml if toml is None else toml)
+        return ran
+
+
+@pytest.fixture
+def armed(two: Organization, doctor: Any) -> Armed:
+    first = two.members[0]
+    section = {"mode": "act", "act_in": [f"{first}/{REGION}"]}
+    tables = {"organization": two.table(), "detectors": {"idle-notebooks": section}}
+    settings = Settings.parse(tables, registry=REGISTRY)
+    toml = f'[detectors.idle-notebooks]\nmode = "act"\nact_in = ["{first}/{REGION}"]\n'
+    return Armed(two, doctor, {one: two.granted(settings, one) for one in two.members}, toml)
+
+
+def test_roles_that_act_are_in_the_accounts_that_are_armed_and_nobodys_to_take_on(armed: Armed) -> None:
+    first, second = armed.made.members
+    names = {account: {arn.rpartition("/")[2] for arn in armed.roles[account]} for account in (first, second)}
+    assert names[first] - names[second] == {ACTING, UNDOING}
+
+    ran = armed.ran()
+    assert (ran.status, ran.out.strip()) == (0, "Organization  2 accounts: every role is as it should be.")
+    record = IamControl(armed.made.url).record()
+    assert all(one["allowed"] for one in record)
+    assert not {one["resource"].rpartition("/")[2] for one in record if one["action"] == "sts:AssumeRole"} & {
+        ACTING,
+        UNDOING,
+    }
+
+
+def test_a_person_that_an_acting_role_trusts_is_too_many(armed: Armed) -> None:
+    trusting = replaced(
+        armed.iam.get_role(RoleName=ACTING)["Role"]["AssumeRolePolicyDocument"],
+        f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name('idle-notebooks')}",
+        CALLER,
+    )
+    armed.iam.update_assume_role_policy(RoleName=ACTING, PolicyDocument=json.dumps(trusting))
+    ran = armed.ran()
+
+    assert ran.status == 1
+    found = (
+        f"Roles: too wide {armed.first}: idle-notebooks (acting) it trusts others than [organization] says"
+    )
+    assert found in ran.flat
+    assert "update-stack-set --stack-set-name ml-janitor-member-acts --cap" in ran.out
+    assert "An update leaves what was changed by hand" in ran.flat
+    for verb, more in (("delete", " --no-retain-stacks"), ("create", "")):
+        assert (
+            f"{verb}-stack-instances --stack-set-name ml-janitor-member-acts --regions us-east-1" in ran.out
+        )
+        assert f"Accounts={armed.first}{more}  # in" in ran.out
+
+
+def test_an_acting_role_that_may_change_what_is_tagged_to_be_kept_is_too_wide(armed: Armed) -> None:
+    own = armed.iam.get_role_policy(RoleName=ACTING, PolicyName="acts")["PolicyDocument"]
+    own["Statement"] = [one for one in own["Statement"] if one["Effect"] == "Allow"]
+    armed.iam.put_role_policy(RoleName=ACTING, PolicyName="acts", PolicyDocument=json.dumps(own))
+
+    found = "idle-notebooks (acting) it also allows sagemaker:StopNotebookInstance"
+    assert f"Roles: too wide {armed.first}: {found}" in armed.ran().flat
+
+
+def test_what_is_not_armed_any_more_is_to_be_taken_away(armed: Armed) -> None:
+    ran = armed.ran("")
+
+    assert ran.status == 1
+    for name in ("acting", "undo"):
+        assert f"idle-notebooks ({name})" in ran.flat
+    assert "nothing is armed for it here, and it is there" in ran.flat
+    assert "delete-stack-instances --stack-set-name ml-janitor-member-acts" in ran.out
+    assert f"Accounts={armed.first} --no-retain-stacks" in ran.out
+    assert "update-stack-set" not in ran.out
+
+
+def test_a_role_that_is_lacking_to_act_is_made_where_it_is_armed(armed: Armed) -> None:
+    for name, policy in ((ACTING, "acts"), (UNDOING, "undoes")):
+        armed.iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        armed.iam.delete_role(RoleName=name)
+    ran = armed.ran()
+
+    assert f"{armed.first}: idle-notebooks (acting), idle-notebooks (undo) it is not there" in ran.flat
+    assert "create-stack-instances --stack-set-name ml-janitor-member-acts" in ran.out
+    assert f"Accounts={armed.first}  # in" in ran.out
+    assert "update-stack-set" not in ran.out

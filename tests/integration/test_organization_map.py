@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -20,11 +21,13 @@ from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
 from infra.state_machine import definition
 from lambdas import Context
+from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import role_arn, role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.latest import LastSweep, Latest
-from ml_janitor.ledger.runs import RunLists, Runs
+from ml_janitor.ledger.runs import LISTED, Listed, RunLists, Runs
+from ml_janitor.scheduled.accounts import AccountsRun
 from ml_janitor_sandbox import functions
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.functions import Outcome
@@ -295,14 +298,42 @@ def test_a_template_that_the_sandbox_deployed_is_run_by_its_schedule(
 
 
 def test_ten_thousand_accounts_fit_into_every_state() -> None:
-    """By the definition: a child's output is a number, of which the map makes one list."""
+    """The answer of List, an item of its list, and the map's output, which is a number for each account."""
+    kept: list[Listed] = []
+
+    def keep(*_: Any, listed: Sequence[Listed], **__: Any) -> str:
+        kept.extend(listed)
+        return "organization/list.json"
+
+    nothing: Any = SimpleNamespace(
+        keep=keep,
+        last=lambda _: None,
+        begun=lambda _: None,
+        sweep=lambda *_: None,
+        info=lambda *_, **__: None,
+    )
+    many = settings().organization.model_copy(update={"accounts": [f"{n:012d}" for n in range(10_000)]})
+    run = AccountsRun(
+        settings=SimpleNamespace(organization=many),  # type: ignore[arg-type]
+        organizations=lambda: None,
+        known_regions=(),
+        bucket="bucket",
+        lists=nothing,
+        runs=nothing,
+        latest=nothing,
+        clock=lambda: NOW,
+        logger=nothing,
+    )
+    answer = run.run(AccountsEvent(step="list", detector=DETECTOR, time=NOW))
+
+    assert (answer["accounts"], len(kept)) == (10_000, 10_000)
+    assert len(json.dumps(answer)) < 200
+    assert len(LISTED.dump_json((kept[-1],))) < 200
     states = definition("accounts", at_once=20)["States"]
     each = states["EachAccount"]["ItemProcessor"]["States"]
-    assert each["Sweep"]["OutputPath"] == "$.StatusCode"
-    assert each["NoAnswer"]["Result"] == 0
+    assert (each["Sweep"]["OutputPath"], each["NoAnswer"]["Result"]) == ("$.StatusCode", 0)
     assert len(json.dumps([200] * 10_000)) < MOST / 4
     assert states["EachAccount"]["ResultPath"] is None
-    assert set(states["List"]["ResultSelector"]) == {"bucket.$", "key.$"}
 
 
 def _largest(history: list[dict[str, Any]]) -> int:

@@ -20,10 +20,10 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.member_roles import (
     UNDO_FUNCTION_ROLE,
-    UNDO_ROLE,
     role_arn,
     role_name,
     sweep_role_name,
+    undo_role_name,
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
@@ -430,7 +430,7 @@ def test_an_undo_without_its_role_says_so_in_its_message(
     warned: Accounts, enforced: Callable[..., IamControl]
 ) -> None:
     press(warned, "now", warned.first)
-    enforced(role=UNDO_FUNCTION_ROLE, without=(UNDO_ROLE,))
+    enforced(role=UNDO_FUNCTION_ROLE, without=(undo_role_name(NOTEBOOKS),))
     with pytest.raises(CannotUndoError, match=f"account {warned.first} {NOT_TAKEN_ON}"):
         press(warned, "undo", warned.first)
 
@@ -470,6 +470,10 @@ def test_commands_are_about_one_account_with_the_ledger_of_another(
     kept = janitor("keep", arn, "--reason", "the fair")
     assert (kept.status, kept.err) == (0, "")
     assert {one["pk"] for one in warned.armed.table()["hold"]} == {f"hold#{warned.second}#{REGION}"}
+
+    approved = janitor("approve", NOTEBOOKS, "--yes", "--account", warned.second)
+    assert (approved.status, "Approved 1 by" in approved.out) == (0, True)
+    assert [each for each, one in warned.findings().items() if one.get("approved")] == [warned.second]
 
     press(warned, "now", warned.first)
     undo = ("undo", ids[warned.first], "--account", warned.first)

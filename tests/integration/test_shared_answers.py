@@ -105,3 +105,15 @@ def test_who_asks_for_what_is_under_way_waits_for_it(box: Control, aws: Aws, *, 
     assert waiting
     assert len(sent) == 1 + fails
     assert asked(box, "DescribeModel") == 1
+
+
+def test_what_is_read_once_is_read_again_by_a_run_without_shared_answers(
+    aws: Aws, session: boto3.Session
+) -> None:
+    read = iter(range(4))
+    with ThreadPoolExecutor(1) as pool:
+        prices = Prices(lambda: session.client("pricing"))
+        alone = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool)
+
+        assert [aws.once("jobs", lambda: next(read)) for _ in range(2)] == [0, 0]
+        assert [alone.once("jobs", lambda: next(read)) for _ in range(2)] == [1, 2]

@@ -45,6 +45,44 @@ def test_every_place_that_no_sweep_visits_is_named(
     assert arming_warnings(settings(*act_in, janitor={"regions": regions})) == said
 
 
+@pytest.mark.parametrize(
+    ("accounts", "said"),
+    [
+        ({"accounts": [ACCOUNT]}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
+        (
+            {"accounts": ["210987654321"]},
+            [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
+        ),
+        (
+            {"all_accounts": True, "without": [ACCOUNT], "id": "o-a1b2c3d4e5"},
+            [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
+        ),
+        (
+            {"all_accounts": True, "id": "o-a1b2c3d4e5"},
+            [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"],
+        ),
+    ],
+)
+def test_of_an_organization_accounts_are_judged_too_by_its_regions(
+    accounts: dict[str, Any], said: list[str]
+) -> None:
+    section = {"mode": "act", "act_in": [HERE, ELSEWHERE]}
+    organization = {
+        "janitor_account": "333333333333",
+        "external_id": "ml-janitor",
+        "callers": ["arn:aws:iam::333333333333:role/platform"],
+        "regions": ["eu-west-1"],
+        **accounts,
+    }
+    given = {
+        "janitor": {**SLACK, "regions": ["eu-west-3"], "time_zone": "UTC"},
+        "organization": organization,
+        "detectors": {"idle-notebooks": section},
+    }
+    assert arming_warnings(Settings.parse(given)) == said
+    assert arming_refusals(Settings.parse(given)) == []
+
+
 def test_without_regions_a_deployment_sweeps_its_own() -> None:
     armed = settings(HERE, ELSEWHERE)
 

@@ -215,7 +215,7 @@ class UndoRun:
     """
     One invocation of the undo function, and what it needs from outside.
 
-    *left* is how long it may still take, *opened* opens a region of an account, which is *home*, where the
+    *left* is how long it may still take, *opened* opens a detector's region of an account: *home*, where the
     function is, or one of its organization. *tell* updates the message of an action, *count_refused* counts a
     refused record of a detector, and *by_hand* says of an action if it is undone by a person only.
     """
@@ -227,7 +227,7 @@ class UndoRun:
     clock: Callable[[], datetime]
     left: Callable[[], timedelta]
     sleep: Callable[[float], None]
-    opened: Callable[[str, str], AbstractContextManager[list[Aws]]]
+    opened: Callable[[str, str, str], AbstractContextManager[list[Aws]]]
     tell: Callable[[Action], None]
     count_refused: Callable[[str], None]
     by_hand: Callable[[Detector[Any], Action], Cause | None]
@@ -276,7 +276,7 @@ class UndoRun:
         """*region* of *account*. Raises CannotUndoError if it cannot be entered, which is then remembered."""
         with ExitStack() as stack:
             try:
-                (aws,) = stack.enter_context(self.opened(account, region))
+                (aws,) = stack.enter_context(self.opened(action.detector, account, region))
             except Exception as error:
                 why = f"account {account} {not_read(error)}"
                 self.undoing.actions.refused(action, why)

@@ -132,18 +132,19 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
         "Endpoint": {},
         "TrainingJob": {"SearchExpression": {"Filters": [created]}},
     }
-    found = aws.map(
-        lambda record: search(aws, record, lambda one: list(texts_in(one)), **queries[record]), list(queries)
-    )
+
+    def named(one: object) -> list[tuple[str, str]]:
+        return [
+            (match["repository"], match["digest"] or match["tag"] or "latest")
+            for text in texts_in(one)
+            for match in REFERENCE.finditer(text)
+            if match["account"] == aws.account
+        ]
+
+    found = aws.map(lambda record: search(aws, record, named, **queries[record]), list(queries))
     pipelines = described(aws, PIPELINE)
-    texts = [text for listing in found for record in listing.items for text in record]
-    texts += [text for _, one in pipelines.items if isinstance(one, Value) for text in texts_in(one.value)]
+    images = [image for listing in found for record in listing.items for image in record]
+    images += [image for _, one in pipelines.items if isinstance(one, Value) for image in named(one.value)]
     errors = [one.error for _, one in pipelines.items if isinstance(one, Unreadable)]
     errors += [listing.error for listing in (*found, pipelines) if listing.error is not None]
-    named = dict.fromkeys(
-        (match["repository"], match["digest"] or match["tag"] or "latest")
-        for text in texts
-        for match in REFERENCE.finditer(text)
-        if match["account"] == aws.account
-    )
-    return Listing(tuple(named), "; ".join(errors) or None)
+    return Listing(tuple(dict.fromkeys(images)), "; ".join(errors) or None)

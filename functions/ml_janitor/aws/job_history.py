@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
+from ml_janitor.aws.tags import of_list
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Value
@@ -84,8 +85,10 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
         "Operator": "GreaterThanOrEqualTo",
         "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
     }
-    read = partial(_job, aws)
-    found: Listing[PastJob] = search(aws, "TrainingJob", read, SearchExpression={"Filters": [done, new]})
+    query: dict[str, Any] = {"SearchExpression": {"Filters": [done, new]}}
+    found: Listing[PastJob] = aws.once(
+        ("past jobs", new["Value"]), lambda: search(aws, "TrainingJob", partial(_job, aws), **query)
+    )
     spot = [job for job in found.items if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
     by_family = sorted(found.items, key=lambda job: family(job.target.name))
@@ -110,7 +113,7 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
     """One job as Search answers it. Raises KeyError where the answer was cut off."""
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
-    tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}  # of a record that is whole otherwise
+    tags = of_list(job.get("Tags", ()))  # of a record that is whole otherwise
     groups = resources.get("InstanceGroups") or [resources]
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(

@@ -33,42 +33,44 @@ class NotListedError(ReadError):
     """The accounts could not be listed; the message says what to do next."""
 
 
-def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> list[str]:
+def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> dict[str, str]:
     """
-    The active accounts of the organization, or those in *units* and below; not those in *without*.
+    The active accounts of the organization, or those in *units* and below, and what they are called; not
+    those in *without*.
 
     Raises NotListedError, also if none is left. A listing that broke off is no listing: an account left out
     would look clean.
     """
     try:
         if units:
-            found = [account for unit in units for account in _below(client, unit)]
+            found = {account: name for unit in units for account, name in _below(client, unit).items()}
         else:
-            found = list(_active(client.get_paginator("list_accounts").paginate()))
+            found = _active(client.get_paginator("list_accounts").paginate())
     except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
         if (words := failure(error)) is None:
             raise
         needed = LIST_UNITS if units else LIST_ALL
         raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
-    left = [account for account in dict.fromkeys(found) if account not in without]
+    left = {account: name for account, name in found.items() if account not in without}
     if not left:
         named = "units" if units else "all_accounts"
         raise NotListedError(f"no active account is left to look at: {named} less without is empty")
     return left
 
 
-def _below(client: Any, unit: str) -> list[str]:
-    found = list(_active(client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit)))
+def _below(client: Any, unit: str) -> dict[str, str]:
+    found = _active(client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit))
     pages = client.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit)
     for inner in [one["Id"] for page in pages for one in page["OrganizationalUnits"]]:
-        found += _below(client, inner)
+        found |= _below(client, inner)
     return found
 
 
-def _active(pages: Any) -> list[str]:
+def _active(pages: Any) -> dict[str, str]:
     """Of which AWS says in `State` what it said in `Status` until September 2026 (API reference, Account)."""
     listed = [one for page in pages for one in page["Accounts"]]
-    return [one["Id"] for one in listed if (one.get("State") or one["Status"]) == ACTIVE]
+    active = (one for one in listed if (one.get("State") or one["Status"]) == ACTIVE)
+    return {one["Id"]: one.get("Name", "") for one in active}
 
 
 def _next_step(error: Exception, needed: str) -> str:

@@ -134,7 +134,7 @@ def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
     }
 
     def read(job: Mapping[str, Any]) -> Used:
-        own = Value({tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}, SEARCH)
+        own = Value(tags.of_list(job.get("Tags", ())), SEARCH)
         resources = job["ResourceConfig"]
         spot = bool(job.get("EnableManagedSpotTraining"))
         share, trained = Decimal(1), job.get("TrainingTimeInSeconds")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
-from typing import TYPE_CHECKING
+from sys import intern
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt, everything
 from ml_janitor.aws.arns import Arn
@@ -87,8 +88,13 @@ def by_arn(entries: Iterable[ResourceTagMappingTypeDef]) -> Mapping[str, Tags]:
         own = tags.setdefault(
             entry["ResourceARN"].lower().removesuffix(":*"), {}
         )  # a log group's may have it
-        own |= {tag["Key"]: tag["Value"] for tag in entry["Tags"]}
+        own |= of_list(entry["Tags"])
     return tags
+
+
+def of_list(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The tags in an answer. Equal words are kept once: they repeat from one resource to the next."""
+    return {intern(tag["Key"]): intern(tag["Value"]) for tag in listed}
 
 
 def of_one(aws: Aws, arn: str) -> Signal[Tags]:

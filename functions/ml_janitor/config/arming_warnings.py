@@ -21,9 +21,11 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     One line for each armed detector that would never act, and for each place where it would not.
 
     *home* is the deployment's own region, if it is known: what it sweeps where `regions` is empty.
-    Accounts are not judged: several deployments may share one janitor.toml.
+    Accounts are not judged, but of an organization: several deployments may share one janitor.toml.
     """
     regions = settings.janitor.regions or ([home] if home else [])
+    if settings.organization.used:
+        regions = settings.organization.regions
     return [
         f"detectors.{detector.name}: mode is act, but it would never act{why}"
         for detector in settings.armed()
@@ -35,7 +37,8 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
     """
     What is unusual about `undo_roles` in *account* and *partition*, as far as these are known.
 
-    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own.
+    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own. In an
+    organization, roles of any account that `act_in` names are.
     """
     roles = settings.janitor.undo_roles
     every = [role for role in roles if not role.partition(":role/")[2].strip("*?/")]
@@ -44,10 +47,14 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
         "image of their choice run under any of them. Name those of your jobs"
         for role in every
     ]
-    here = [role for role in roles if _is_of(role, account, partition)]
-    if roles and not here:
+    accounts = [account]
+    if settings.organization.used:
+        places = (place for section in settings.sections.values() for place in section.act_in)
+        accounts = sorted({place.partition("/")[0] for place in places})
+    here = [role for role in roles for account in accounts if _is_of(role, account, partition)]
+    if roles and accounts and not here:
         warned.append(
-            f"janitor.undo_roles: none is a role of account {account}"
+            f"janitor.undo_roles: none is a role of account {' or '.join(accounts)}"
             f"{f' in {partition}' if partition else ''}, so the undo function can hand on none"
         )
     return warned
@@ -63,12 +70,8 @@ def arming_refusals(settings: Settings) -> list[str]:
     """
     One line for each armed detector that acts by working hours in a time zone that nobody set.
 
-    Hours that are wrong by half a day would stop by day what somebody works in. Before that, one line where
-    anything is armed beside an organization, which is only reported on: its accounts grant only reading.
+    Hours that are wrong by half a day would stop by day what somebody works in.
     """
-    if settings.organization.used and (armed := settings.armed()):
-        why = "an organization is only reported on: deploy what acts with a janitor.toml without that section"
-        return [f'detectors.{armed[0].name}: mode = "act" does not go with [organization]; {why}']
     if "time_zone" in settings.janitor.model_fields_set:
         return []
     return [
@@ -113,9 +116,14 @@ def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
 def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) -> Iterator[str]:
     if (why := _never(settings, detector)) is not None:
         yield f": {why}"
+    organization = settings.organization
     for place in settings.sections[detector.name].act_in:
-        region = place.partition("/")[2]
-        if region and regions and region not in regions:
+        account, _, region = place.partition("/")
+        if organization.used and (
+            account in organization.without or account not in (organization.accounts or [account])
+        ):
+            yield f" in {place}: [organization] leaves that account out"
+        elif region and regions and region not in regions:
             yield f" in {place}: only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
 
 

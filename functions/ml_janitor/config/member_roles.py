@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Condition, Grant, allow
 
@@ -15,17 +19,40 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
 
 PREFIX = "ml-janitor-member-"
-POLICY = "reads"
-"""The one inline policy of each role."""
-
-UNDO_ROLE = f"{PREFIX}undo"
-"""The role through which the undo function brings back, in every account that has something to undo."""
 
 UNDO_FUNCTION_ROLE = "ml-janitor-undo"
 ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
 """Roles of functions, in the janitor's account. Their names are fixed: other accounts name them."""
 
-type Document = dict[str, Any]
+ENABLED = allow("ec2:DescribeRegions")
+OF_ITSELF = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+
+
+OTHERS = "000000000000"
+"""Stands for any account that the settings do not name."""
+
+
+class Kind(Enum):
+    """What a role is for; its one inline policy is called so."""
+
+    READ = "reads"
+    ACT = "acts"
+    UNDO = "undoes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRole:
+    """A role called *name* in every account that has it, for *detector*: the role *function* takes it on."""
+
+    kind: Kind
+    name: str
+    detector: Detector[Any]
+    function: str
+
+    @property
+    def people(self) -> bool:
+        """Whether the callers of the settings may take it on too: never one that changes anything."""
+        return self.kind is Kind.READ
 
 
 def sweep_role_name(detector: str) -> str:
@@ -43,6 +70,46 @@ def acting_role_name(detector: str) -> str:
     return f"{PREFIX}act-{detector}"
 
 
+def undo_role_name(detector: str) -> str:
+    """What the role is called through which the undo function brings back what *detector* did."""
+    return f"{PREFIX}undo-{detector}"
+
+
+def reading_role(detector: Detector[Any]) -> MemberRole:
+    """The role through which *detector* reads."""
+    return MemberRole(
+        kind=Kind.READ,
+        name=role_name(detector.name),
+        detector=detector,
+        function=sweep_role_name(detector.name),
+    )
+
+
+def acting_role(detector: Detector[Any]) -> MemberRole:
+    """The role through which *detector* acts, where it is armed."""
+    return MemberRole(
+        kind=Kind.ACT,
+        name=acting_role_name(detector.name),
+        detector=detector,
+        function=sweep_role_name(detector.name),
+    )
+
+
+def undo_role(detector: Detector[Any]) -> MemberRole:
+    """The role through which the undo function brings back what *detector* did."""
+    return MemberRole(
+        kind=Kind.UNDO,
+        name=undo_role_name(detector.name),
+        detector=detector,
+        function=UNDO_FUNCTION_ROLE,
+    )
+
+
+def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
+    """The roles that act, and those that undo what may still be undone on *today*."""
+    return [*map(acting_role, settings.armed()), *map(undo_role, settings.undoable(today))]
+
+
 def role_for(settings: Settings, detector: str, account: str) -> str:
     """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
     return (
@@ -58,14 +125,31 @@ def acting_accounts(settings: Settings, detector: str) -> list[str]:
     return sorted({place.partition("/")[0] for place in section.act_in})
 
 
+def named_accounts(settings: Settings) -> list[str]:
+    """The accounts in which roles may allow something else than in all others."""
+    places = (place for section in settings.sections.values() for place in section.act_in)
+    passed = (role.split(":")[4] for role in settings.janitor.undo_roles)
+    return sorted({*(place.partition("/")[0] for place in places), *passed})
+
+
 def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> str:
     """The ARN of the janitor's role of that name in *account*, its own or another."""
     return f"arn:{partition}:iam::{account}:role{settings.janitor.role_path}{role}"
 
 
-def trust(settings: Settings, function_role: str, *, people: bool, partition: str) -> Document:
+def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
+    """The ARNs under which the function of *role* takes it on: that of every account that has one."""
+    places = settings.sections[role.detector.name].act_in
+    accounts = sorted({place.partition("/")[0] for place in places})
+    return [
+        role_arn(settings, role.name, account=account, partition=partition)
+        for account in (accounts if accounts and role.kind is not Kind.READ else ["*"])
+    ]
+
+
+def trust(settings: Settings, role: MemberRole, *, partition: str) -> Document:
     """
-    Who may take on a role: the function whose role that is, and the callers of the settings if *people* may.
+    Who may take on *role*: its function, and the callers of the settings if people may.
 
     All of them know the external id. Of an organization, they have to be in it too: an account that has left
     it is no longer trusted, whoever bought it. (IAM user guide, "The confused deputy problem";
@@ -75,8 +159,8 @@ def trust(settings: Settings, function_role: str, *, people: bool, partition: st
     exactly = {"sts:ExternalId": [section.external_id]}
     if section.id:
         exactly["aws:PrincipalOrgID"] = [section.id]
-    function = role_arn(settings, function_role, account=section.janitor_account, partition=partition)
-    callers = [_in_partition(one, partition) for one in section.callers] if people else []
+    function = role_arn(settings, role.function, account=section.janitor_account, partition=partition)
+    callers = [_in_partition(one, partition) for one in section.callers] if role.people else []
     return _document(
         [
             {
@@ -99,47 +183,99 @@ def boundary(settings: Settings, *, account: str, partition: str) -> str:
     return re.sub(r"^arn:[a-z-]+:iam::(\d{12}|aws):", f"arn:{partition}:iam::{owner}:", own)
 
 
-def allowed(settings: Settings, detector: Detector[Any], *, account: str, partition: str) -> Document:
+class Here(NamedTuple):
+    """An *account*, how a document writes it, and its partition."""
+
+    account: str
+    shown: str
+    partition: str
+
+
+def allowed(
+    settings: Settings, role: MemberRole, *, account: str, partition: str, shown: str = ""
+) -> Document | None:
     """
-    What the role of *detector* in *account* allows: the reads that it declares, in the settings' regions.
+    What *role* allows in *account*, which a template writes as *shown*; None where it grants no such role.
 
-    Besides, it may read which regions are enabled, and itself, so that a check sees what it has become.
+    A reading role allows what its detector declares to read, in the settings' regions, and to read which are
+    enabled. It may also read itself, and the roles that act and undo: a check sees what they have become.
+    An acting one allows besides what its detector declares to change, in the regions that `act_in` names
+    of the account; an undoing one, what its detectors declare to undo there.
     """
-    own = role_arn(settings, role_name(detector.name), account=account, partition=partition)
-    grants = [*detector.reads, allow("ec2:DescribeRegions"), *(allow(action, on=own) for action in OF_ITSELF)]
-    only = tuple(sorted(settings.organization.regions))
-    actions: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
-    for grant in grants:
-        resource, when = _resource(grant, account, partition), grant.when
-        if resource != grant.on and only:
-            when = (*when, Condition("StringEquals", "aws:RequestedRegion", only))
-        actions[_in_partition(resource, partition), when].add(grant.action)
-    resources: dict[tuple[tuple[str, ...], tuple[Condition, ...]], set[str]] = defaultdict(set)
-    for (resource, when), granted in actions.items():
-        resources[tuple(sorted(granted)), when].add(resource)
-    return _document(
-        [
-            {"Effect": "Allow", "Action": list(granted), "Resource": sorted(on), **_conditions(when)}
-            for (granted, when), on in sorted(resources.items(), key=lambda item: str(item[0]))
-        ]
-    )
+    detector, swept = role.detector, settings.organization.regions
+    here = Here(account, shown or account, partition)
+    reads = _statements([*detector.reads, ENABLED], here, swept)
+    if role.kind is Kind.READ:
+        return _document([*reads, *_statements(_of_roles(settings, detector, here), here, swept)])
+    if (regions := _changed_in(settings, role.kind, detector, account)) is None:
+        return None
+    if role.kind is Kind.ACT:
+        acts = _statements(detector.acts, here, regions, own=True)
+        return _document([*reads, *acts, *sparing(detector.acts, settings.janitor.keep_tags)])
+    undoes = _statements(detector.undoes, here, regions, own=True)
+    return _document([*_statements([ENABLED], here, swept), *undoes])
 
 
-OF_ITSELF = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+def _changed_in(
+    settings: Settings, kind: Kind, detector: Detector[Any], account: str
+) -> Sequence[str] | None:
+    """The regions of *account* in which *detector* acts or is undone: all if that is empty; None for none."""
+    arming, swept = settings.arming(type(detector)), settings.organization.regions
+    if kind is Kind.UNDO and not arming.act_in:  # disarmed, and nobody remembers where it was armed
+        return swept
+    places = (arming.places if kind is Kind.ACT else arming.undo_places)(swept or [""])
+    regions = {region for each, region in places if each == account}
+    return None if not regions else [] if "" in regions else sorted(regions)
 
 
-def _resource(grant: Grant, account: str, partition: str) -> str:
-    """The ARN of *grant* in every region of *account*; "*" and whole ARNs stay as they are."""
-    if grant.on == "*" or grant.on.startswith("arn:"):
-        return grant.on
-    return f"arn:{partition}:{grant.action.partition(':')[0]}:*:{account}:{grant.on}"
+def _of_roles(settings: Settings, detector: Detector[Any], here: Here) -> Iterator[Grant]:
+    """Reading what the roles of *detector* have become, those too that there should not be."""
+    names = [role_name(detector.name)]
+    if detector.cleanup is not None:
+        names += [acting_role_name(detector.name), undo_role_name(detector.name)]
+    for name in names:
+        arn = role_arn(settings, name, account=here.account, partition="aws")
+        yield from (allow(action, on=arn) for action in OF_ITSELF)
 
 
-def _conditions(when: tuple[Condition, ...]) -> Mapping[str, Any]:
-    found: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for one in when:
-        found[one.operator][one.key] = list(one.values)
-    return {"Condition": dict(found)} if found else {}
+def _statements(
+    grants: Iterable[Grant], here: Here, regions: Sequence[str], *, own: bool = False
+) -> list[Document]:
+    """
+    *grants* in *regions* of the account *here*, in all if there are none named.
+
+    Prices are asked for in the janitor's account. What no ARN says is said by a condition: the region, and
+    of buckets that are changed, that they are the account's *own*.
+    """
+
+    def on(grant: Grant) -> Iterator[tuple[str, When]]:
+        when = tuple(
+            replace(one, values=tuple(_in_partition(value, here.partition) for value in one.values))
+            for one in grant.when
+        )
+        if grant.on.startswith("arn:"):
+            *start, owner, resource = grant.on.split(":", 5)
+            if owner in {"", "*", here.account}:
+                mine = (Condition("StringEquals", "aws:ResourceAccount", (here.shown,)),)
+                arn = ":".join([*start, here.shown if owner == here.account else owner, resource])
+                yield _in_partition(arn, here.partition), (*when, *(mine if own and not owner else ()))
+        elif grant.on == "*":
+            yield "*", when
+        else:
+            only = (Condition("StringEquals", "aws:RequestedRegion", tuple(sorted(regions))),)
+            service = grant.action.partition(":")[0]
+            arn = f"arn:{here.partition}:{service}:*:{here.shown}:{grant.on}"
+            yield arn, (*when, *(only if regions else ()))
+
+    return [
+        {
+            "Effect": "Allow",
+            "Action": list(granted),
+            "Resource": resources,
+            **({"Condition": conditions(when)} if when else {}),
+        }
+        for granted, when, resources in grouped((one for one in grants if one.action != GET_PRODUCTS), on)
+    ]
 
 
 def _in_partition(text: str, partition: str) -> str:

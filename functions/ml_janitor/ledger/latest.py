@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -141,6 +142,20 @@ class Latest:
         item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
         where = {"detector": detector, "account": account, "region": region}
         return None if item is None else SWEEP_ITEM.validate_python({**item, **where})
+
+    def sweeps(
+        self, detector: str, pairs: Sequence[tuple[str, str]], *, sleep: Callable[[float], None]
+    ) -> dict[tuple[str, str], LastSweep]:
+        """The latest sweeps of *pairs* of account and region, by pair, in batches; see `Table.get_many`."""
+        keys = {(partition(SWEEP, detector, *pair), LATEST): pair for pair in pairs}
+        items = self._table.get_many(list(keys), sleep=sleep)
+        where = {"detector": detector}
+        return {
+            (pair := keys[key]): SWEEP_ITEM.validate_python(
+                {**item, **where, "account": pair[0], "region": pair[1]}
+            )
+            for key, item in items.items()
+        }
 
     # --- digests ------------------------------------------------------------------------------
 

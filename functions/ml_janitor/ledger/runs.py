@@ -23,10 +23,15 @@ ORGANIZATION = "organization"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One account of a run, and the regions to look at there; each is named, enabled there or not."""
+    """
+    One account of a run, and the regions to look at there; each is named, enabled there or not.
+
+    *name* is what Organizations calls the account, where it was asked.
+    """
 
     account: str
     regions: tuple[str, ...]
+    name: str = ""
 
 
 LISTED = TypeAdapter(tuple[Listed, ...])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,6 +22,19 @@ LONGEST, READABLE = 1000, 900
 """Bytes of a sort key that stay as they are, and those that are left of a longer one."""
 
 NOTHING: Mapping[str, Any] = {}
+AT_ONCE = 100
+"""Items that one BatchGetItem takes (DynamoDB's API reference)."""
+
+BATCHES = 8
+"""Batches that are read side by side."""
+
+FIRST_PAUSE, LONGEST_PAUSE, TRIES = 0.1, 5.0, 12
+"""
+Seconds before what DynamoDB left out of a batch is asked for again, twice as long each time, and how often.
+
+It leaves out what the throughput had no room for, and advises to wait longer each time (API reference).
+"""
+
 EXPIRES = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
 
@@ -37,6 +51,10 @@ class ConditionFailedError(Exception):
     def __init__(self, item: Mapping[str, Any] = NOTHING) -> None:
         super().__init__()
         self.item = item
+
+
+class NotReadError(Exception):
+    """DynamoDB left items out of every answer."""
 
 
 class _OwnWriteError(Exception):
@@ -68,6 +86,33 @@ class Table:
         """One item as it stands now, or None."""
         answer = self.client.get_item(TableName=self.name, Key=self._dynamo(key(pk, sk)), ConsistentRead=True)
         return self._plain(answer["Item"]) if "Item" in answer else None
+
+    def get_many(
+        self, keys: Sequence[tuple[str, str]], *, sleep: Callable[[float], None]
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        """
+        The items with *keys*, all different, as they stand now; those that are not there are left out.
+
+        *sleep* waits before what was left out of an answer is asked for again. Raises NotReadError.
+        """
+        batches = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
+        with ThreadPoolExecutor(BATCHES, thread_name_prefix="ledger") as pool:
+            read = pool.map(lambda batch: self._batch(batch, sleep), batches)
+            return {(item["pk"], item["sk"]): item for items in read for item in items}
+
+    def _batch(self, keys: Sequence[tuple[str, str]], sleep: Callable[[float], None]) -> list[dict[str, Any]]:
+        asked: Any = {
+            self.name: {"Keys": [self._dynamo(key(*each)) for each in keys], "ConsistentRead": True}
+        }
+        found, pause = list[dict[str, Any]](), FIRST_PAUSE
+        for _ in range(TRIES):
+            answer = self.client.batch_get_item(RequestItems=asked)
+            found += map(self._plain, answer["Responses"].get(self.name, ()))
+            if not (asked := answer["UnprocessedKeys"]):
+                return found
+            sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        raise NotReadError(f"DynamoDB left items out of {TRIES} answers: its throughput has no room for them")
 
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
         """Every item of one partition as it stands now, all pages."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
 
 GET, QUERY, PUT, UPDATE, DELETE = "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"
-READS = frozenset({GET, QUERY})
+GET_MANY = "BatchGetItem"
+READS = frozenset({GET, GET_MANY, QUERY})
 
 type Uses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
@@ -63,12 +64,12 @@ def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
     """
     The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any.
 
-    In an *organization* it says which runs are still at work.
+    Those of an *organization* are read in batches, and which there are is told by the latest runs.
     """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
         **read,
-        f"{SWEEP}#*": (GET,),
+        f"{SWEEP}#*": (GET_MANY if organization else GET,),
         f"{DIGEST}#*": (GET, PUT),
         **({f"{BILL}#*": (GET, PUT)} if bill else {}),
         **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
@@ -83,14 +84,13 @@ def of_bill() -> Uses:
     return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **once("bill")}
 
 
-def of_undo(*, organization: bool = False) -> Uses:
-    """The undo function, which is for the actions of all detectors, in all accounts of an *organization*."""
+def of_undo() -> Uses:
+    """The undo function, which is for the actions of all detectors."""
     return {
         f"{ACTION}#*": (QUERY, UPDATE),
         f"{FINDING}#*": (QUERY,),
         f"{LEASE}#*": (PUT, DELETE),
         f"{HOLD}#*": (PUT,),
-        **({ORGANIZATION: (GET,)} if organization else {}),
         **once("undo"),
     }
 

@@ -27,7 +27,11 @@ BUTTONS = (Button.LATER, Button.NOT_FOR_US)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """One piece of advice; *held* is who does not want it and for how long, in words."""
+    """
+    One piece of advice; *held* is who does not want it and for how long, in words.
+
+    *placed* is whether it says in which account and region it is: there are several.
+    """
 
     subject: Subject
     name: str
@@ -37,6 +41,7 @@ class Advice:
     once_usd: Decimal | None = None
     work: str = ""
     held: str = ""
+    placed: bool = False
 
 
 def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool) -> Message:
@@ -72,7 +77,9 @@ def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool)
 def _said(one: Advice) -> str:
     once = f", {usd(one.once_usd)} once" if one.once_usd else ""
     money = f"*{usd(one.monthly_usd)} a month{once}*"
+    where = f" in {one.subject.account}, {one.subject.region}" if one.placed else ""
     what = (
-        f"{noun(one.subject.detector, 1)} {code(one.name)}, {owner_name(one.owner)}, about {one.work} of work"
+        f"{noun(one.subject.detector, 1)} {code(one.name)}{where}, {owner_name(one.owner)}, "
+        f"about {one.work} of work"
     )
     return f"{money}: {what}\n{sentence(prose(one.action, 600))}"

@@ -88,23 +88,23 @@ def digest(
     new = sum(row.new for row in rows)
     quiet = not new and not actions.any and all(row.ran for row in rows)
     if quiet and not any(sweep.error for sweep in last):
-        return Post(main=_quiet(last, len(rows), _saved(actions.saved), bill))
+        return Post(main=_quiet(last, len(rows), saved_so_far(actions.saved), bill))
     title = _headline(last, new)
     blocks = [
         header(title),
         section(f"All sweeps, as of {moment(now)}.{left_out(sum(sweep.unpriced for sweep in last))}"),
     ]
     rest = [
-        *_paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
-        *_paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
-        *_paragraphs("Failed", actions.failed),
-        *_paragraphs("No function may undo", actions.lost),
-        *_paragraphs("Due tonight", actions.due),
-        *_paragraphs("Done", actions.acted),
-        *_paragraphs("Undone", actions.undone),
-        *([section(saved)] if (saved := _saved(actions.saved)) else []),
+        *paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
+        *paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
+        *paragraphs("Failed", actions.failed),
+        *paragraphs("No function may undo", actions.lost),
+        *paragraphs("Due tonight", actions.due),
+        *paragraphs("Done", actions.acted),
+        *paragraphs("Undone", actions.undone),
+        *([section(saved)] if (saved := saved_so_far(actions.saved)) else []),
         *map(section, bill),
-        *_paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
+        *paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
     ]
     if unknown := sum(sweep.unknown for sweep in last):
         verb = "was" if unknown == 1 else "were"
@@ -115,7 +115,7 @@ def digest(
             break
         blocks.append(block)
     missing = sum(not row.ran for row in rows)
-    done = _counts(actions)
+    done = counts_of(actions)
     late = f" {counted(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
     return Post(main=Message(text=f"Daily digest. {title}.{done}{late}", blocks=tuple(blocks)))
 
@@ -128,8 +128,8 @@ def dearest_first(rows: Iterable[Row]) -> list[Row]:
     )
 
 
-def _counts(actions: DigestActions) -> str:
-    """The same in a few words, for a notification."""
+def counts_of(actions: DigestActions) -> str:
+    """How many of each in a few words, for a notification."""
     counts = [
         f"{len(ones)} {word}"
         for word, ones in (
@@ -143,7 +143,8 @@ def _counts(actions: DigestActions) -> str:
     return f" {', '.join(counts)}." if counts else ""
 
 
-def _saved(saved: Saved) -> str:
+def saved_so_far(saved: Saved) -> str:
+    """What was saved this month; nothing if nothing was done."""
     if not saved.actions and not saved.unknown:
         return ""
     left = (
@@ -158,7 +159,7 @@ def _saved(saved: Saved) -> str:
 
 def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str, bill: Sequence[str]) -> Message:
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
-    sums = amounts(_sums(last))
+    sums = amounts(sums_of(last))
     parts = ["Nothing new today."]
     if found:
         verb = "costs" if found == 1 else "cost"
@@ -174,12 +175,13 @@ def _headline(last: Sequence[LastSweep], new: int) -> str:
     found = sum(sweep.found for sweep in last)
     if not found:
         return "Nothing wasteful found in what ran" if last else "No sweep has run"
-    sums = amounts(_sums(last))
+    sums = amounts(sums_of(last))
     news = f"{new:,} of them new" if new else "none of them new"
     return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}, {news}"
 
 
-def _sums(last: Iterable[LastSweep]) -> Totals:
+def sums_of(last: Iterable[LastSweep]) -> Totals:
+    """What their findings cost together."""
     sweeps = list(last)
     return Totals(
         monthly_usd=sum((sweep.monthly_usd for sweep in sweeps), Decimal(0)),
@@ -187,7 +189,8 @@ def _sums(last: Iterable[LastSweep]) -> Totals:
     )
 
 
-def _paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
+def paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
+    """*parts*, a line each, under their *title*; nothing without any."""
     return [section(text) for text in lines([f"*{title}:*", *parts])] if parts else []
 
 
@@ -208,6 +211,6 @@ def _error(row: Row) -> str:
 def _found(row: Row) -> str:
     if row.last is None:
         return f"{_place(row)}: {row.new:,} new"
-    sums = amounts(_sums([row.last]))
+    sums = amounts(sums_of([row.last]))
     new = f", {row.new:,} new" if row.new else ""
     return f"{f'*{sums}*: ' if sums else ''}{_place(row)}: {row.last.found:,} found{new}"

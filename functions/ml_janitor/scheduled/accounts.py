@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +100,11 @@ class AccountsRun:
     def _accounts(self) -> list[Listed]:
         """Every account with every region to look at. Raises NotListedError."""
         section = self.settings.organization
-        found = list(dict.fromkeys(section.accounts)) or accounts(
+        found = dict.fromkeys(section.accounts, "") or accounts(
             self.organizations(), units=section.units, without=section.without
         )
         regions = tuple(section.regions or self.known_regions)
-        return [Listed(account, regions) for account in found]
+        return [Listed(account, regions, name) for account, name in found.items()]
 
     def _without_empty(self, detector: str, everything: Sequence[Listed], time: datetime) -> list[Listed]:
         """*everything* less the pairs that were empty lately, and the accounts that have no others."""
@@ -114,7 +114,7 @@ class AccountsRun:
             if last is not None and last.empty and time - last.time < EMPTY_FOR
         }
         left = [
-            Listed(one.account, tuple(each for each in one.regions if (one.account, each) not in empty))
+            replace(one, regions=tuple(each for each in one.regions if (one.account, each) not in empty))
             for one in everything
         ]
         return [one for one in left if one.regions]

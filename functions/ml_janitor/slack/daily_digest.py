@@ -18,6 +18,7 @@ from ml_janitor.report.bill_message import late
 from ml_janitor.report.bill_picture import NAME
 from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import Picture, Post, context, prose, sentence, with_block
+from ml_janitor.report.organization_digest import organization_digest
 from ml_janitor.report.telemetry import measure_dollars
 
 if TYPE_CHECKING:
@@ -30,12 +31,17 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastBill
     from ml_janitor.slack.announcements import Announcer
     from ml_janitor.slack.digest_actions import ActionHistory
+    from ml_janitor.slack.organization_overview import OrganizationReader
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyDigest:
-    """What a digest is made from. Without *announcer* it is only counted. *picture* reads a kept picture."""
+    """
+    What a digest is made from. Without *announcer* it is only counted. *picture* reads a kept picture.
+
+    With *organization*, it is about all of its accounts, else about *account* in *regions*.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -46,6 +52,7 @@ class DailyDigest:
     regions: Sequence[str]
     picture: Callable[[str], Signal[bytes]]
     advice: WeeklyAdvice | None = None
+    organization: OrganizationReader | None = None
 
     def post(self, now: datetime) -> dict[str, Any]:
         """
@@ -54,11 +61,15 @@ class DailyDigest:
         Raises RunFailedError if Slack did not take it.
         """
         failures = Failures(self.logger)
-        rows = self.rows(now)
-        actions = self.action_history.read(self.account, self.regions, since=self.since(now), now=now)
+        since = self.since(now)
+        every = self.organization
+        seen, found = every.read(since=since, now=now) if every else (None, None)
+        rows = self.rows(now) if seen is None else seen.rows
+        places = every.acted_in if every else lambda _: [(self.account, region) for region in self.regions]
+        actions = self.action_history.read(places, since=since, now=now)
+        alone = {"sweeps": len(rows), "did_not_run": sum(not row.ran for row in rows)}
         counts = {
-            "sweeps": len(rows),
-            "did_not_run": sum(not row.ran for row in rows),
+            **(alone if seen is None else seen.counts),
             "found": sum(row.last.found for row in rows if row.last),
             "new": sum(row.new for row in rows),
             "acted": len(actions.acted),
@@ -67,23 +78,23 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
-        measure_dollars(dollars(rows))
+        measure_dollars(dollars(rows) if seen is None else seen.dollars)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         said = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
-            for problem in (
-                self.announcer.post(
-                    self._post(digest(rows, now=now, actions=actions, bill=said), bill if said else None)
+            if self.announcer:
+                post = (
+                    digest(rows, now=now, actions=actions, bill=said)
+                    if seen is None
+                    else organization_digest(seen, now=now, actions=actions, bill=said)
                 )
-                if self.announcer
-                else ()
-            ):
-                failures.note(f"Slack: {problem}")
+                for problem in self.announcer.post(self._post(post, bill if said else None)):
+                    failures.note(f"Slack: {problem}")
             if self.announcer and bill is not None and not bill.posted:
                 self.ledger.latest.billed(self.account, replace(bill, posted=True))
             self.ledger.latest.digested(self.account, now)
         with failures.survived("Slack could not be told the weekly advice"):
-            counts["advice"] = self.advice.post(now) if self.advice else 0
+            counts["advice"] = self.advice.post(now, found) if self.advice else 0
         failures.check()
         return counts
 

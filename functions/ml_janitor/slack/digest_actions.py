@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
 from ml_janitor.acting.undos import unreachable_undos, way
+from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.text import local, usd
 from ml_janitor.engine.holds import held
@@ -37,6 +39,7 @@ class ActionHistory:
     The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
 
     *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
+    *several* is whether there are several accounts, so that each line names its own.
     """
 
     ledger: Ledger
@@ -46,76 +49,85 @@ class ActionHistory:
     time_zone: str
     disarmed: Sequence[Detector[Any]] = ()
     within: timedelta = timedelta(days=30)
+    several: bool = False
 
-    def read(self, account: str, regions: Sequence[str], *, since: datetime, now: datetime) -> DigestActions:
-        """The actions since *since*, and what is due within a day from *now*."""
-        actions = [
-            action
-            for detector in self.cleanups
-            for region in regions
-            for action in self.actions.all(detector, account, region)
-        ]
-        entries = [
-            entry
-            for region in regions
-            for detector in self.cleanups
-            for entry in self._due(detector, account, region, now)
-        ]
+    def read(
+        self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
+    ) -> DigestActions:
+        """
+        The actions since *since*, and what is due within a day from *now*.
+
+        *places* are the accounts and regions in which a detector may have acted.
+        """
+        where = {detector: list(places(detector)) for detector in self.cleanups}
+        everywhere = dict.fromkeys(place for each in where.values() for place in each)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+            asked = [(detector, *place) for detector, each in where.items() for place in each]
+            actions = [
+                action for each in pool.map(lambda one: self.actions.all(*one), asked) for action in each
+            ]
+            asked = [
+                (detector, *place) for place in everywhere for detector in where if place in where[detector]
+            ]
+            entries = [entry for each in pool.map(lambda one: self._due(one, now), asked) for entry in each]
         return DigestActions(
             acted=[self._acted(one) for one in actions if one.ended is not None and one.ended > since],
             failed=[self._failed(one) for one in actions if one.broke],
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
-            lost=list(self._lost(account, regions, now)),
+            lost=list(self._lost(places, now)),
             saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
         )
 
-    def _lost(self, account: str, regions: Sequence[str], now: datetime) -> Iterator[str]:
-        """Undos that no deployed function has permissions for, one line for each detector and region."""
+    def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
+        """Undos that no deployed function has permissions for, one line for each detector and place."""
         for detector in self.disarmed:
-            for region in regions:
+            for account, region in places(detector.name):
                 known = self.actions.all(detector.name, account, region)
                 lost = unreachable_undos(detector, known, within=self.within, now=now)
                 if lost is not None:
-                    yield f"{code(detector.name)}: {prose(unreachable(lost), 600)}"
+                    where = f", {self._place(account, region)}" if self.several else ""
+                    yield f"{code(detector.name)}{where}: {prose(unreachable(lost), 600)}"
 
     def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
         """Actions after which something is no longer paid; a tag saves nothing."""
         return (one for one in actions if self.cleanups[one.detector].effect.saves)
 
-    def _due(self, detector: str, account: str, region: str, now: datetime) -> Iterator[Entry]:
-        """Findings that are due or overdue, and not held."""
+    def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
+        """Findings of a detector, account and region that are due or overdue, and not held."""
+        _, account, region = where
         due = [
             entry
-            for entry in self.ledger.entries(detector, account, region)
+            for entry in self.ledger.entries(*where)
             if entry.closed is None and entry.due is not None and entry.due <= now + TONIGHT
         ]
         holds = self.holds.all(account, region) if due else {}
-        for entry in due:
-            if held(holds.get(entry.key, ()), now) is None:
-                yield entry
+        return [entry for entry in due if held(holds.get(entry.key, ()), now) is None]
 
     def _acted(self, action: Action) -> str:
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
         money = f" ({self._worth(action)})" if action.hourly_usd else ""
-        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}{self._place(action)}"
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
 
     def _failed(self, action: Action) -> str:
         back = way(self.cleanups[action.detector]).done
         verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
-        return f"{self._what(action)} could not be {verb}{self._place(action)}: {prose(action.error, 300)}"
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
 
     def _undone(self, action: Action) -> str:
         done = way(self.cleanups[action.detector]).done
         became = f": {prose(action.became, 300)}" if action.became else ""
-        return f"{self._what(action)} {done} for {who(action.undone_by)}{self._place(action)}{became}"
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} {done} for {who(action.undone_by)}, {where}{became}"
 
     def _soon(self, entry: Entry) -> str:
         when = local(entry.due, self.time_zone) if entry.due else ""
         money = f", {usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
         what = f"{noun(entry.detector, 1)} {code(entry.name)}"
         will = f"to be {self._done(entry.detector)} on {when}"
-        return f"{what} {will}{money}, in {prose(entry.region, 40)}"
+        return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
 
     def _what(self, action: Action) -> str:
         return f"{noun(action.detector, 1)} {code(action.target.name)}"
@@ -129,6 +141,5 @@ class ActionHistory:
         hourly = action.hourly_usd or Decimal(0)
         return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 
-    @staticmethod
-    def _place(action: Action) -> str:
-        return f", in {prose(action.target.region, 40)}"
+    def _place(self, account: str, region: str) -> str:
+        return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"

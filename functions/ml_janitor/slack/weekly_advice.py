@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.core.counting import overlaps
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Mode
@@ -20,6 +22,7 @@ from ml_janitor.report.buttons import Subject
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.holds import Hold
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
@@ -45,15 +48,16 @@ class WeeklyAdvice:
     account: str
     regions: Sequence[str]
 
-    def post(self, now: datetime) -> int:
+    def post(self, now: datetime, found: Sequence[Entry] | None = None) -> int:
         """
         Post it if *now* is the day for it, and it was not posted that day: the answer is how many it names.
 
-        Raises SlackError if the message was not taken.
+        *found* are the open findings of an organization, where it is about that. Raises SlackError if the
+        message was not taken.
         """
         if not self._is_due(now):
             return 0
-        open_ = self._open(now)
+        open_ = self._open(now, self._own() if found is None else found)
         if not open_:
             return 0
         best = [entry for entry, _ in open_[:BEST]]
@@ -97,15 +101,27 @@ class WeeklyAdvice:
         last = self.ledger.latest.advice(self.account)
         return last is None or last.time.astimezone(zone).date() < now.astimezone(zone).date()
 
-    def _open(self, now: datetime) -> list[tuple[Entry, Decimal]]:
-        """What would save something a month and is not held, with what is counted of it: the best first."""
+    def _own(self) -> list[Entry]:
+        """The open findings of the janitor's own account."""
         found: list[Entry] = []
         for detector in self.settings.enabled():
             for region in self.regions:
                 found += [e for e in self.ledger.entries(detector.name, self.account, region) if e.open]
-        holds = {region: self.holds.all(self.account, region) for region in self.regions} if found else {}
+        return found
+
+    def _holds(self, found: Sequence[Entry]) -> Mapping[tuple[str, str], Mapping[str, Sequence[Hold]]]:
+        """The holds of the accounts and regions of *found*."""
+        places = list(dict.fromkeys((one.account, one.region) for one in found))
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+            return dict(zip(places, pool.map(lambda place: self.holds.all(*place), places), strict=True))
+
+    def _open(self, now: datetime, found: Sequence[Entry]) -> list[tuple[Entry, Decimal]]:
+        """What would save something a month and is not held, with what is counted of it: the best first."""
+        holds = self._holds(found)
         wanted = [
-            one for one in found if held(advised(holds[one.region], one.detector, one.key), now) is None
+            one
+            for one in found
+            if held(advised(holds[one.account, one.region], one.detector, one.key), now) is None
         ]
         counted = [
             (entry, entry.monthly_usd if overlap is None else overlap.monthly_usd)
@@ -129,7 +145,7 @@ class WeeklyAdvice:
         sender: Sender,
     ) -> Message:
         hours = self.settings.hours
-        holds = {entry.region: self.holds.all(self.account, entry.region) for entry, _ in known}
+        holds = self._holds([entry for entry, _ in known])
         return weekly(
             [
                 Advice(
@@ -140,7 +156,9 @@ class WeeklyAdvice:
                     monthly_usd=usd,
                     once_usd=entry.once_usd,
                     work=ago(timedelta(hours=hours[entry.change])),
-                    held=held(advised(holds[entry.region], entry.detector, entry.key), now) or "",
+                    held=held(advised(holds[entry.account, entry.region], entry.detector, entry.key), now)
+                    or "",
+                    placed=self.settings.organization.used,
                 )
                 for entry, usd in known
             ],

@@ -1,0 +1,386 @@
+"""The daily digest of an organization: the dearest accounts in full, the rest in one line. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ml_janitor.core.durations import ago
+from ml_janitor.core.text import moment
+from ml_janitor.report.digest import (
+    NOTHING,
+    DigestActions,
+    Row,
+    counts_of,
+    paragraphs,
+    saved_so_far,
+    sums_of,
+)
+from ml_janitor.report.finding_words import amounts, left_out, noun
+from ml_janitor.report.mrkdwn import (
+    Block,
+    Message,
+    Post,
+    context,
+    counted,
+    fits,
+    header,
+    prose,
+    section,
+    sentence,
+)
+
+if TYPE_CHECKING:
+    from ml_janitor.ledger.latest import LastSweep
+
+SHOWN = (10, 6, 3, 1)
+"""Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""
+
+KINDS = 4
+"""Kinds of findings that one account is shown with."""
+
+NAMED = 10
+"""Accounts that a line about several names."""
+
+GROUPS = 5
+"""Lines about sweeps without a result, and about sweeps that broke off."""
+
+REGIONS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorRun:
+    """
+    The latest run of *detector* over the organization, of the schedule's *time*; None if there never was one.
+
+    It looked at so many *accounts*, in so many *sweeps*. While it is *at_work*, those that are *waiting* have
+    no result of it yet. It is *late* if its schedule should have begun another by now. *error* is why
+    nobody knows what it looks at.
+    """
+
+    detector: str
+    time: datetime | None = None
+    begun: datetime | None = None
+    accounts: int = 0
+    sweeps: int = 0
+    waiting: int = 0
+    at_work: bool = False
+    late: bool = False
+    error: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether it did what its schedule says, or is about to."""
+        return self.time is not None and not self.late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """
+    What the latest *runs* found in all *accounts*.
+
+    *rows* are of those sweeps that found something, left something unjudged, or have an error, or no result
+    at all although their run has ended. *names* are of accounts, where they are known.
+    """
+
+    runs: Sequence[DetectorRun]
+    rows: Sequence[Row]
+    accounts: int
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def last(self) -> list[LastSweep]:
+        """The sweeps that have a result."""
+        return [row.last for row in self.rows if row.last is not None]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How much there is of it, for the log."""
+        return {
+            "accounts": self.accounts,
+            "sweeps": sum(run.sweeps for run in self.runs),
+            "did_not_run": sum(not run.ran for run in self.runs),
+            "not_ended": sum(run.at_work for run in self.runs),
+            "unread": len(self.unread),
+        }
+
+    @property
+    def dollars(self) -> dict[str, Decimal]:
+        """What the findings of each detector that ever ran cost a month, over all accounts."""
+        sums = {run.detector: Decimal(0) for run in self.runs if run.time is not None}
+        for sweep in self.last:
+            sums[sweep.detector] += sweep.monthly_usd
+        return sums
+
+    @property
+    def new(self) -> int:
+        """Findings since the last digest."""
+        return sum(row.new for row in self.rows)
+
+    @property
+    def unread(self) -> list[Row]:
+        """Sweeps that read nothing at all."""
+        return [row for row in self.rows if row.last is None or (row.last.error and not row.last.looked_at)]
+
+    @property
+    def incomplete(self) -> list[Row]:
+        """Sweeps that read a part."""
+        return [row for row in self.rows if row.last and row.last.error and row.last.looked_at]
+
+    @property
+    def partial(self) -> bool:
+        """Whether there may be more: something was not read."""
+        return bool(self.unread or self.incomplete) or any(run.error for run in self.runs)
+
+    @property
+    def fine(self) -> bool:
+        """Whether everything ran and was read."""
+        return not self.partial and all(run.ran and not run.at_work for run in self.runs)
+
+
+def organization_digest(
+    seen: Overview, *, now: datetime, actions: DigestActions = NOTHING, bill: Sequence[str] = ()
+) -> Post:
+    """What to post of a day, like `report.digest.digest`; short if all is as it was."""
+    if seen.fine and not seen.new and not actions.any:
+        return Post(main=_quiet(seen, saved_so_far(actions.saved), bill))
+    title = _headline(seen)
+    for most in SHOWN:
+        blocks = [header(title), *_blocks(seen, now, actions, bill, most)]
+        if fits(blocks):
+            break
+    else:
+        blocks = _cut(blocks)
+    missing = sum(not run.ran for run in seen.runs)
+    late = f" {counted(missing, 'detector')} of {len(seen.runs)} did not run." if missing else ""
+    unread = f" {counted(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
+    return Post(
+        main=Message(
+            text=f"Daily digest. {title}.{counts_of(actions)}{late}{unread}",
+            blocks=tuple(blocks),
+        )
+    )
+
+
+def _blocks(
+    seen: Overview, now: datetime, actions: DigestActions, bill: Sequence[str], most: int
+) -> Iterator[Block]:
+    unpriced = left_out(sum(sweep.unpriced for sweep in seen.last))
+    looked = f"{counted(seen.accounts, 'account')} and {counted(len(seen.runs), 'detector')}"
+    more = " Not everything could be read, so there may be more." if seen.partial else ""
+    yield section(f"{looked}, as of {moment(now)}.{more}{unpriced}")
+    yield from paragraphs(
+        "Did not run", _some([_silence(run, now) for run in seen.runs if not run.ran], most)
+    )
+    yield from paragraphs("Not ended", _some(list(_at_work(seen, now)), most))
+    yield from paragraphs("Without a result", _some([*_unlisted(seen), *_troubles(seen.unread, seen)], most))
+    yield from paragraphs("Not complete", _some(list(_troubles(seen.incomplete, seen)), most))
+    yield from paragraphs("Failed", _some(actions.failed, most))
+    yield from paragraphs("No function may undo", _some(actions.lost, most))
+    yield from paragraphs("Due tonight", _some(actions.due, most))
+    yield from paragraphs("Done", _some(actions.acted, most))
+    yield from paragraphs("Undone", _some(actions.undone, most))
+    if saved := saved_so_far(actions.saved):
+        yield section(saved)
+    yield from map(section, bill)
+    yield from map(section, _accounts(seen, most))
+    if unknown := sum(sweep.unknown for sweep in seen.last):
+        verb = "was" if unknown == 1 else "were"
+        yield section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept.")
+
+
+def _cut(blocks: Sequence[Block]) -> list[Block]:
+    """As many of *blocks* as Slack takes."""
+    for number in range(len(blocks), 0, -1):
+        left = context(f"and {counted(len(blocks) - number, 'more paragraph')}: see the dashboard")
+        if fits([*blocks[:number], left]):
+            return [*blocks[:number], left]
+    return []
+
+
+def _some(parts: Sequence[str], most: int) -> list[str]:
+    """The first *most* of *parts*, and how many more there are."""
+    more = len(parts) - most
+    return [*parts[:most], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+# --- in short ---------------------------------------------------------------------------------------
+
+
+def _headline(seen: Overview) -> str:
+    found = sum(sweep.found for sweep in seen.last)
+    if not found:
+        ran = any(run.time is not None for run in seen.runs)
+        return f"Nothing wasteful found in what ran{_of(seen.accounts)}" if ran else "No detector has run"
+    sums = amounts(sums_of(seen.last))
+    news = f"{seen.new:,} of them new" if seen.new else "none of them new"
+    least = "At least " if seen.partial else ""
+    return f"{least}{f'{sums}: ' if sums else ''}{counted(found, 'finding')}{_where(seen)}, {news}"
+
+
+def _of(accounts: int) -> str:
+    return f" in {counted(accounts, 'account')}" if accounts > 1 else ""
+
+
+def _where(seen: Overview) -> str:
+    """In how many of the accounts something was found; nothing where there is one."""
+    found = len({sweep.account for sweep in seen.last if sweep.found})
+    return f" in {found:,} of {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
+
+
+def _quiet(seen: Overview, saved: str, bill: Sequence[str]) -> Message:
+    found, unknown = (sum(getattr(sweep, what) for sweep in seen.last) for what in ("found", "unknown"))
+    sums = amounts(sums_of(seen.last))
+    parts = ["Nothing new today."]
+    if found:
+        verb = "costs" if found == 1 else "cost"
+        parts.append(
+            f"{counted(found, 'known finding')}{_where(seen)}{f' {verb} *{sums}*' if sums else ' stay'}."
+        )
+    who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
+    parts.append(f"{who} looked at {counted(seen.accounts, 'account')}.")
+    if unknown:
+        parts.append(f"{counted(unknown, 'resource')} could not be judged.")
+    text = " ".join([*parts, *([saved] if saved else [])])
+    return Message(text=text.replace("*", ""), blocks=(section(text), *map(section, bill)))
+
+
+# --- what went wrong --------------------------------------------------------------------------------
+
+
+def _silence(run: DetectorRun, now: datetime) -> str:
+    if run.time is None:
+        return f"{noun(run.detector, 2)}: it never has"
+    return f"{noun(run.detector, 2)}: the last time was {ago(now - run.time)} ago"
+
+
+def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
+    """Runs that still look at accounts: what they found there before is counted."""
+    for run in seen.runs:
+        if run.at_work and not run.error:
+            after = f" after {ago(now - run.begun)}" if run.begun else ""
+            of = f"{run.waiting:,} of {counted(run.accounts, 'account')}"
+            yield f"{noun(run.detector, 2)}: still looking at {of}{after}; what it found there before counts"
+
+
+def _unlisted(seen: Overview) -> Iterator[str]:
+    """Runs of which nobody knows what they look at."""
+    for run in seen.runs:
+        if run.error:
+            yield f"{noun(run.detector, 2)}, all of it: {prose(run.error, 300)}"
+
+
+def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
+    """*rows* with an error, a line for all detectors that have it in the same accounts; the most first."""
+    by_detector: dict[str, list[Row]] = {}
+    for row in rows:
+        by_detector.setdefault(row.detector, []).append(row)
+    alike: dict[frozenset[str], list[str]] = {}
+    for detector, of_detector in by_detector.items():
+        alike.setdefault(frozenset(row.account for row in of_detector), []).append(detector)
+    groups = [
+        (accounts, detectors, [row for name in detectors for row in by_detector[name]])
+        for accounts, detectors in alike.items()
+    ]
+    groups.sort(key=lambda group: -len(group[2]))
+    for accounts, detectors, of_group in groups[:GROUPS]:
+        names = listing([account_name(one, seen.names) for one in sorted(accounts)], NAMED)
+        sweeps = f"{counted(len(of_group), 'sweep')} in {counted(len(accounts), 'account')}"
+        yield f"{_detectors(detectors, len(seen.runs))}: {sweeps}: {names}. {_why(of_group)}"
+    if more := groups[GROUPS:]:
+        others = sum(len(detectors) for _, detectors, _ in more)
+        left = sum(len(of_group) for _, _, of_group in more)
+        yield f"and {counted(left, 'sweep')} of {counted(others, 'more detector')}"
+
+
+def _detectors(names: Sequence[str], of: int) -> str:
+    if len(names) == of > 1:
+        return f"All {of} detectors"
+    return listing([noun(name, 2) for name in names], KINDS)
+
+
+def _why(rows: Sequence[Row]) -> str:
+    """The most frequent reason."""
+    reasons = Counter(row.last.error or "" if row.last else "the run left nothing" for row in rows)
+    (reason, _), *others = reasons.most_common()
+    return f"{'Most often: ' if others else ''}{sentence(prose(reason, 250))}"
+
+
+def account_name(account: str, names: Mapping[str, str]) -> str:
+    """What an account is called, with its id."""
+    return f"{prose(names[account], 50)} ({account})" if names.get(account) else prose(account, 40)
+
+
+def listing(texts: Sequence[str], most: int) -> str:
+    """The first *most* of *texts*, and how many more there are."""
+    if len(texts) > most:
+        return f"{', '.join(texts[:most])} and {len(texts) - most:,} more"
+    return ", ".join(texts)
+
+
+# --- what was found ---------------------------------------------------------------------------------
+
+
+def _accounts(seen: Overview, most: int) -> Iterator[str]:
+    """A paragraph for each of the dearest accounts, and one for all others."""
+    by_account: dict[str, list[Row]] = {}
+    for row in seen.rows:
+        if row.last is not None and (row.last.found or row.new):
+            by_account.setdefault(row.account, []).append(row)
+    ranked = sorted(by_account.items(), key=lambda one: _dearest(one[1]))
+    rest = ranked[most:]
+    if rest:
+        yield f"*The dearest {f'{most} ' if most > 1 else ''}of {counted(len(ranked), 'account')}:*"
+    for account, rows in ranked[:most]:
+        title = f"{_summed(rows)}{account_name(account, seen.names)}, "
+        (first, *others) = kinds = list(_kinds(rows))
+        if others:
+            money = (f"\u2022 {f'{sums}: ' if sums else ''}{text}" for sums, text in kinds)
+            yield "\n".join([f"{title}{_found(rows)}", *money])
+        else:
+            yield f"{title}{first[1]}"
+    if rest:
+        rows = [row for _, of_account in rest for row in of_account]
+        yield f"{_summed(rows)}{counted(len(rest), 'more account')}, {_found(rows)}"
+
+
+def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+    """The dollars of each detector that found something, and how many of what where; the dearest first."""
+    by_detector: dict[str, list[Row]] = {}
+    for row in rows:
+        by_detector.setdefault(row.detector, []).append(row)
+    ranked = sorted(by_detector.items(), key=lambda one: _dearest(one[1]))
+    for detector, of_detector in ranked[:KINDS]:
+        found = sum(row.last.found for row in of_detector if row.last)
+        places = listing(
+            [row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS
+        )
+        new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
+        sums = amounts(sums_of(row.last for row in of_detector if row.last))
+        yield sums, f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
+    if rest := ranked[KINDS:]:
+        rows = [row for _, of_detector in rest for row in of_detector]
+        sums = amounts(sums_of(row.last for row in rows if row.last))
+        yield sums, f"{_found(rows)} of {counted(len(rest), 'more detector')}"
+
+
+def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
+    """Sort key: dollars a month, then dollars spent, then findings, the most first."""
+    known = [row for row in rows if row.last is not None]
+    sums = sums_of(row.last for row in known if row.last)
+    found = sum(row.last.found for row in known if row.last)
+    return -sums.monthly_usd, -sums.accrued_usd, -found, known[0].account if known else ""
+
+
+def _summed(rows: Iterable[Row]) -> str:
+    sums = amounts(sums_of(row.last for row in rows if row.last))
+    return f"*{sums}*: " if sums else ""
+
+
+def _found(rows: Sequence[Row]) -> str:
+    found, new = sum(row.last.found for row in rows if row.last), sum(row.new for row in rows)
+    return f"{counted(found, 'finding')}{f', {new:,} new' if new else ''}"

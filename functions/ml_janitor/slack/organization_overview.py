@@ -1,0 +1,144 @@
+"""Reads what the latest run of each detector found in all accounts: in batches, whatever their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.boto_client import THREADS
+from ml_janitor.config.schedules import overdue_after
+from ml_janitor.report.digest import Row
+from ml_janitor.report.organization_digest import DetectorRun, Overview
+from ml_janitor.slack.daily_digest import counted_once
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Detector
+    from ml_janitor.ledger.entries import Entry
+    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationReader:
+    """
+    Reads the ledger over all accounts.
+
+    Of 1,000 accounts, 17 regions and 18 detectors these are 306,000 sweeps in 3,060 requests; findings are
+    read only where something was found. *sleep* waits where DynamoDB has no room for a batch.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    runs: Runs
+    lists: RunLists
+    sleep: Callable[[float], None]
+
+    def read(self, *, since: datetime, now: datetime) -> tuple[Overview, Sequence[Entry]]:
+        """
+        What the latest runs found, and the open findings; what was first seen after *since* is new.
+
+        A run whose list cannot be read is part of the answer: nothing that it found is.
+        """
+        runs, rows, names = list[DetectorRun](), list[Row](), dict[str, str]()
+        newest: LastRun | None = None
+        for detector in self.settings.enabled():
+            last = self.runs.last(detector.name)
+            if last is None:
+                runs.append(DetectorRun(detector=detector.name))
+                continue
+            newest = last if newest is None or last.time > newest.time else newest
+            late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
+            run = DetectorRun(
+                detector=detector.name,
+                time=last.time,
+                begun=last.begun,
+                accounts=last.accounts,
+                at_work=last.ended is None,
+                late=late,
+            )
+            try:
+                listed = self.lists.listed(detector.name, last.time)
+            except ReadError as error:
+                runs.append(replace(run, error=str(error)))
+                continue
+            names |= {one.account: one.name for one in listed if one.name}
+            run, of_run = self._of(detector, run, listed)
+            runs.append(run)
+            rows += of_run
+        found = self._found(rows)
+        counted = list(_counted(rows, found, since))
+        accounts = len(self._all(newest) or {row.account for row in rows})
+        seen = Overview(runs=runs, rows=counted, accounts=accounts, names=names)
+        return seen, [entry for entries in found for entry in entries]
+
+    def acted_in(self, detector: str) -> list[tuple[str, str]]:
+        """The accounts and regions in which `act_in` of *detector* lets it act, armed now or before."""
+        places, last = set(self.settings.sections[detector].act_in), None
+        if places:
+            last = self.runs.last(detector)
+        return [
+            (one.account, region)
+            for one in self._all(last)
+            for region in one.regions
+            if one.account in places or f"{one.account}/{region}" in places
+        ]
+
+    def _of(
+        self, detector: Detector[Any], run: DetectorRun, listed: Sequence[Listed]
+    ) -> tuple[DetectorRun, list[Row]]:
+        """*run* with how far it is, and a row for each account and region that has something to say."""
+        pairs = [(one.account, region) for one in listed for region in one.regions]
+        sweeps = self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
+        rows, waiting = list[Row](), set[str]()
+        for account, region in pairs:
+            last = sweeps.get((account, region))
+            here = last is not None and run.time is not None and last.time >= run.time
+            if not here:
+                waiting.add(account)
+            missing = not here and not run.at_work
+            if missing or (last is not None and (last.found or last.unknown or last.error)):
+                rows.append(
+                    Row(
+                        detector=detector.name,
+                        account=account,
+                        region=region,
+                        last=None if missing else last,
+                        late=run.late,
+                    )
+                )
+        return replace(run, sweeps=len(pairs), waiting=len(waiting) if run.at_work else 0), rows
+
+    def _found(self, rows: Sequence[Row]) -> list[list[Entry]]:
+        """The open findings of each of *rows*."""
+
+        def read(row: Row) -> list[Entry]:
+            if row.last is None or not row.last.found:
+                return []
+            return [one for one in self.ledger.entries(row.detector, row.account, row.region) if one.open]
+
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+            return list(pool.map(read, rows))
+
+    def _all(self, run: LastRun | None) -> Sequence[Listed]:
+        """Every account of *run*, also those without anything to look at; none where that cannot be read."""
+        if run is None:
+            return ()
+        try:
+            return self.lists.accounts(run.detector, run.time)
+        except ReadError:
+            return ()
+
+
+def _counted(rows: Sequence[Row], found: Sequence[Sequence[Entry]], since: datetime) -> list[Row]:
+    """*rows* with what is new, and each resource counted once in its account."""
+    by_account: dict[str, tuple[list[Row], list[Entry]]] = {}
+    for row, entries in zip(rows, found, strict=True):
+        of_account, open_ = by_account.setdefault(row.account, ([], []))
+        of_account.append(replace(row, new=sum(entry.first_seen > since for entry in entries)))
+        open_ += entries
+    return [row for of_account, open_ in by_account.values() for row in counted_once(of_account, open_)]

@@ -1,0 +1,61 @@
+"""What a role of member accounts allows, by the accounts in which that is the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ml_janitor.config.member_roles import OTHERS, Kind, MemberRole, allowed, named_accounts
+from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.statements import Document
+
+LONGEST = 10_240
+"""Characters of all inline policies of a role, without blanks (IAM user guide, "IAM and STS quotas")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a role allows in some *accounts*: those, or all *but* those."""
+
+    document: Document
+    accounts: tuple[str, ...] = ()
+    but: bool = True
+
+
+def variants(settings: Settings, role: MemberRole, *, shown: str, partition: str) -> list[Variant]:
+    """
+    What *role* allows, by the accounts in which that is the same; nothing in those that have no such role.
+
+    Raises SettingsError for a policy that IAM would not take.
+    """
+
+    def of(account: str) -> Document | None:
+        document = allowed(settings, role, account=account, partition=partition, shown=shown)
+        if document is not None and (length := _length(document, shown, partition)) > LONGEST:
+            raise SettingsError(
+                f"organization: the policy of {role.name} in {account} has {length} characters, and IAM "
+                f"takes {LONGEST}: name fewer regions, buckets, prefixes or roles, or shorter ones"
+            )
+        return document
+
+    elsewhere = of(OTHERS)
+    by_document: dict[str, tuple[Document | None, list[str]]] = {}
+    for account in named_accounts(settings) if role.kind is not Kind.READ else ():
+        document = of(account)
+        if document != elsewhere:
+            by_document.setdefault(json.dumps(document), (document, []))[1].append(account)
+    apart = tuple(account for _, accounts in by_document.values() for account in accounts)
+    found = [Variant(one, tuple(accounts), but=False) for one, accounts in by_document.values() if one]
+    return [*found, *([Variant(elsewhere, apart)] if elsewhere else [])]
+
+
+def _length(document: Document, shown: str, partition: str) -> int:
+    """As IAM counts it, of an account and the longest partition there is."""
+    text = json.dumps(document, separators=(",", ":"))
+    return len(text.replace(shown, OTHERS).replace(partition, "aws-us-gov").replace(" ", ""))
+
+
+def description(role: MemberRole) -> str:
+    """IAM takes a thousand signs, and few beside letters (API reference, CreateRole)."""
+    what = {Kind.READ: "reads for", Kind.ACT: "acts for", Kind.UNDO: "undoes what was done for"}[role.kind]
+    return f"ML Janitor, {what} {role.detector.name}: {role.detector.summary()}"[:1000]

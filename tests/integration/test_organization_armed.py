@@ -1,0 +1,195 @@
+"""Armed in two accounts of three, under the roles of the stack and of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from declared import granted
+from hosted import LAMBDA, Ran
+from ml_janitor.config.member_roles import acting_role_name, role_arn, role_name, undo_role_name
+from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.config.statements import changes
+from ml_janitor.core.model import finding_id
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import SECRET, SIGNING
+from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN, SlackControl
+from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
+from recorder import TOML, declared
+from slackside import EMAILS, GROUP, MEMBER, NAMES
+
+FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
+NOTEBOOKS = "idle-notebooks"
+ORGANIZATION = f"""
+[organization]
+accounts = ["{FIRST}", "{SECOND}", "{THIRD}"]
+janitor_account = "{ACCOUNT}"
+callers = ["{CALLER}"]
+external_id = "{EXTERNAL_ID}"
+regions = ["{REGION}"]
+"""
+ACT = f"""
+[detectors.{NOTEBOOKS}]
+mode = "act"
+act_in = ["{FIRST}", "{SECOND}/{REGION}"]
+act_on = "likely"
+grace = "10m"
+grace_likely = "10m"
+"""
+
+
+class Stage:
+    """A deployment for three accounts that each have a notebook `churn`, idle since yesterday."""
+
+    def __init__(self, box: Control, session: boto3.Session, folder: Path, toml: str) -> None:
+        box.set_durations({"*": 0})
+        (folder / FILE).write_text(toml)
+        self.box = box
+        self.host = OrganizationHost(declared(folder / "stack", toml), box.url, folder)
+        self.host.deployed.create(session, **{SECRET: TOKEN, SIGNING: SIGNING_SECRET})
+        slack = SlackControl(box.url)
+        for user, email in EMAILS.items():
+            slack.add_user(user, email, name=NAMES[user])
+        slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
+        self.settings = self.host.declared.settings
+        self.made = Organization(url=box.url, id="", members=(FIRST, SECOND, THIRD), units={})
+        self.inside = {account: self.made.within(account) for account in self.made.members}
+        for each in self.inside.values():
+            notebook(box, each)
+        self.roles: dict[str, Roles] = {one: self.made.granted(self.settings, one) for one in self.inside}
+        self.host.members = {arn: role for each in self.roles.values() for arn, role in each.items()}
+        box.set_clock(self.host.now)
+        self.host.enforce()
+
+    def sweep(self, account: str, **event: Any) -> Ran:
+        time = f"{self.host.now:%Y-%m-%dT%H:%M:%SZ}"
+        ran = self.host.invoke(self.host.function(NOTEBOOKS), {"time": time, "account": account, **event})
+        assert (ran.error, ran.denied) == (None, frozenset())
+        return ran
+
+    def undo(self, account: str) -> Ran:
+        (entry,) = Ledger(self.host.table).entries(NOTEBOOKS, account, REGION)
+        asked = {"detector": NOTEBOOKS, "account": account, "region": REGION, "by": "maria"}
+        return self.host.invoke(
+            self.host.function("undo"), {**asked, "finding": finding_id(NOTEBOOKS, entry.key)}
+        )
+
+    def status(self) -> dict[str, str]:
+        """That of each account's notebook."""
+        self.host._iam.open()
+        found = {
+            account: session.client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")[
+                "NotebookInstanceStatus"
+            ]
+            for account, session in self.inside.items()
+        }
+        self.host.enforce()
+        return dict(found)
+
+    def arn(self, role: str, account: str) -> str:
+        return role_arn(self.settings, role, account=account, partition="aws")
+
+
+def notebook(box: Control, session: boto3.Session) -> None:
+    box.set_clock(NOW - timedelta(days=30))
+    session.client("sagemaker").create_notebook_instance(
+        NotebookInstanceName="churn", InstanceType="ml.t3.xlarge", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml"
+    )
+    logs: Any = session.client("logs")
+    group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    box.set_clock(NOW)
+    wrote = int((NOW - timedelta(hours=15)).timestamp() * 1000)
+    logs.put_log_events(
+        logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": wrote, "message": "Saving /a"}]
+    )
+
+
+def changing(ran: Ran, action: str) -> list[str]:
+    """The roles that did *action*."""
+    return [arn for arn, uses in ran.elsewhere.items() if any(use.action == action for use in uses)]
+
+
+def taken_on(rans: Iterable[Ran]) -> set[str]:
+    return {use.resource for ran in rans for use in ran.uses if use.action == "sts:AssumeRole"}
+
+
+def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_back(
+    box: Control, session: boto3.Session, tmp_path: Path
+) -> None:
+    stage = Stage(box, session, tmp_path, TOML + ACT + ORGANIZATION)
+    warned = [stage.sweep(account) for account in stage.inside]
+    texts = [one["text"] for one in SlackControl(box.url).messages()]
+    assert taken_on(warned) == {
+        *(stage.arn(acting_role_name(NOTEBOOKS), one) for one in (FIRST, SECOND)),
+        stage.arn(role_name(NOTEBOOKS), THIRD),
+    }
+    assert len(texts) >= 2
+    stage.host._iam.open()
+    stage.inside[SECOND].client("sagemaker").add_tags(
+        ResourceArn=f"arn:aws:sagemaker:{REGION}:{SECOND}:notebook-instance/churn",
+        Tags=[{"Key": "janitor:keep", "Value": "yes"}],
+    )
+    stage.host.enforce()
+    stage.host.later(timedelta(hours=6))
+
+    acted = {account: stage.sweep(account) for account in stage.inside}
+    assert stage.status() == {FIRST: "Stopped", SECOND: "InService", THIRD: "InService"}
+    stops = {account: changing(ran, "sagemaker:StopNotebookInstance") for account, ran in acted.items()}
+    assert stops == {FIRST: [stage.arn(acting_role_name(NOTEBOOKS), FIRST)], SECOND: [], THIRD: []}
+    for account, ran in acted.items():  # credentials of one account ask for nothing of another
+        assert {arn.split(":")[4] for arn in ran.elsewhere} == {account}
+        services = {use.action.partition(":")[0] for use in ran.uses}
+        assert services <= {"dynamodb", "kms", "logs", "pricing", "s3", "secretsmanager", "sts"}
+
+    asked = stage.undo(FIRST)
+    assert (asked.error, asked.denied, asked.answer and asked.answer["done"]) == (None, frozenset(), True)
+    assert stage.status()[FIRST] == "InService"
+    assert taken_on([asked]) == {stage.arn(undo_role_name(NOTEBOOKS), FIRST)}
+    assert changing(asked, "sagemaker:StartNotebookInstance") == [stage.arn(undo_role_name(NOTEBOOKS), FIRST)]
+
+    dry = stage.sweep(SECOND, mode="dry-run")
+    assert taken_on([dry]) == {stage.arn(role_name(NOTEBOOKS), SECOND)}
+
+
+def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken_on(
+    box: Control, session: boto3.Session, tmp_path: Path
+) -> None:
+    stage = Stage(box, session, tmp_path, TOML + ORGANIZATION)
+    assert not stage.settings.armed()
+    names = {arn.rpartition("/")[2] for arn in stage.host.members}
+    assert names == {role_name(one.name) for one in stage.settings.enabled()}
+    for role in stage.host.members.values():
+        assert not [one.action for one in granted(role) if changes(one.action)]
+
+    (tmp_path / "armed").mkdir()  # the roles of a day on which it was armed are still there
+    (tmp_path / "armed" / FILE).write_text(TOML + ACT + ORGANIZATION)
+    before = Settings.load(files=[tmp_path / "armed" / FILE])
+    stage.host._iam.open()
+    for account in (FIRST, SECOND):
+        for arn in list(stage.roles[account]):
+            delete(stage.inside[account].client("iam"), arn.rpartition("/")[2])
+        stage.host.members = {**stage.host.members, **stage.made.granted(before, account)}
+    stage.host.enforce()
+    for function in stage.host.deployed.functions():
+        sts = stage.host.session(function.role, LAMBDA).client("sts", endpoint_url=box.url)
+        for name in (acting_role_name(NOTEBOOKS), undo_role_name(NOTEBOOKS)):
+            assert stage.arn(name, FIRST) in stage.host.members
+            with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
+                sts.assume_role(
+                    RoleArn=stage.arn(name, FIRST), RoleSessionName="left", ExternalId=EXTERNAL_ID
+                )
+
+
+def delete(iam: Any, role: str) -> None:
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+    iam.delete_role(RoleName=role)

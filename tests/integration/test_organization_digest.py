@@ -1,0 +1,179 @@
+"""The digest of an organization over HTTP: 200 accounts in one message, and in how many requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import NOW, REGION
+from fakes import waste
+from lambdas import WITH_SLACK, Context, event
+from ml_janitor import handlers
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.latest import SWEEP_ITEM, LastSweep, Latest
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.table import NotReadError, Table, key, partition
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, TABLE
+from ml_janitor_sandbox.slack import SlackControl
+from reports import result
+
+pytestmark = pytest.mark.usefixtures("log")
+
+USED = ("idle-endpoints", "idle-notebooks", "spot-training")
+REGIONS = ("eu-west-1", REGION)
+ACCOUNTS = [f"{number:012d}" for number in range(1, 201)]
+FOUND, UNREAD, LOST, WAITING = ACCOUNTS[:15], ACCOUNTS[100:112], ACCOUNTS[150], ACCOUNTS[160]
+OFF = "".join(f"[detectors.{one.name}]\nenabled = false\n" for one in DETECTORS if one.name not in USED)
+SETTINGS = f"""{WITH_SLACK}
+[organization]
+id = "o-a1b2c3d4e5"
+janitor_account = "123456789012"
+callers = ["arn:aws:iam::123456789012:role/platform"]
+external_id = "ml-janitor-7f3a"
+all_accounts = true
+[plan]
+weekly_advice = "Tue"
+{OFF}"""
+
+
+def written(table: Table, sweeps: Iterator[LastSweep]) -> None:
+    """Put many sweeps into *table* at once."""
+    items = [
+        {
+            **key(partition("sweep", one.detector, one.account, one.region), "latest"),
+            **SWEEP_ITEM.dump_python(one),
+        }
+        for one in sweeps
+    ]
+    for start in range(0, len(items), 25):
+        puts: Any = [{"PutRequest": {"Item": table._dynamo(one)}} for one in items[start : start + 25]]
+        assert not table.client.batch_write_item(RequestItems={TABLE: puts})["UnprocessedItems"]
+
+
+def night(table: Table, aws: Aws) -> None:
+    """
+    The run of each detector: one found something in 15 accounts, one could not read 12 others and left
+    nothing at all of one region, and one is still at work.
+    """
+    listed = [Listed(one, REGIONS, "fraud-prod" if one == ACCOUNTS[0] else "") for one in ACCOUNTS]
+    runs, lists = Runs(table), RunLists(boto3.client("s3"), BUCKET)
+    for name in USED:
+        where = lists.keep(name, NOW - timedelta(hours=1), listed=listed, accounts=listed)
+        begun = NOW - timedelta(hours=1)
+        runs.begun(LastRun(detector=name, time=begun, key=where, accounts=len(listed), begun=begun))
+        if name != "spot-training":
+            runs.ended(name, begun, at=NOW, unread=24 if name == "idle-notebooks" else 0)
+    zero: Any = dict.fromkeys(("looked_at", "found", "kept", "unknown", "unpriced"), 0)
+    zero |= dict.fromkeys(("monthly_usd", "accrued_usd"), Decimal(0))
+    written(
+        table,
+        (
+            LastSweep(
+                detector=name,
+                account=account,
+                region=region,
+                time=NOW - timedelta(minutes=90 if (name, account) == ("spot-training", WAITING) else 50),
+                error="could not be read: denied" if account in UNREAD and name == "idle-notebooks" else None,
+                **zero,
+            )
+            for name in USED
+            for account in ACCOUNTS
+            for region in REGIONS
+            if (name, account, region) != ("idle-notebooks", LOST, REGION)
+        ),
+    )
+    for number, account in enumerate(FOUND):
+        found = result("idle-endpoints", "a", waste(str(100 + number)))
+        arn = found.target.arn.replace(found.target.account, account)
+        found = replace(found, target=replace(found.target, arn=arn, account=account))
+        swept = Sweep(
+            detector="idle-endpoints", account=account, region=REGION, mode=Mode.DRY_RUN, results=(found,)
+        )
+        Ledger(table).record(aws, swept, NOW - timedelta(minutes=40))
+
+
+def test_two_hundred_accounts_are_one_message_and_few_requests(
+    deployed: SlackControl, table: Table, aws: Aws, box: Control, tmp_path: Path
+) -> None:
+    (tmp_path / "janitor.toml").write_text(SETTINGS)
+    night(table, aws)
+    box.clear_calls()
+
+    answer = handlers.digest(event("scheduled"), Context())
+
+    assert {name: answer[name] for name in ("accounts", "sweeps", "did_not_run", "not_ended", "unread")} == {
+        "accounts": 200,
+        "sweeps": 1200,
+        "did_not_run": 0,
+        "not_ended": 1,
+        "unread": 25,
+    }
+    calls = box.calls()
+    pairs, batches = len(USED) * len(ACCOUNTS) * len(REGIONS), len(USED) * 4
+    assert (pairs, calls["dynamodb:BatchGetItem"]) == (1200, batches)
+    found, held, shown = len(FOUND), len(FOUND), answer["advice"]
+    assert calls["dynamodb:Query"] == found + 1 + held + shown, "one of them for the last advice"
+    assert calls["dynamodb:GetItem"] <= len(USED) + 2
+    assert calls["s3:GetObject"] == len(USED) + 1
+    message, advice = deployed.messages()
+    assert advice["text"] == "This week's advice: $560 a month in 5 changes"
+    assert f"idle endpoint `a` in {FOUND[-1]}, {REGION}, no owner tag, about 15 minutes" in repr(
+        advice["blocks"]
+    )
+    assert message["text"] == (
+        "Daily digest. At least $1,605 a month: 15 findings in 15 of 200 accounts, 15 of them new. 25 sweeps "
+        "without a result."
+    )
+    said = repr(message["blocks"])
+    assert f"*$114 a month*: 000000000015, 1 idle endpoint in {REGION}, 1 new" in said
+    assert "*$510 a month*: 5 more accounts, 5 findings, 5 new" in said
+    assert f"25 sweeps in 13 accounts: {', '.join(UNREAD[:10])} and 3 more" in said
+    assert "spot training findings: still looking at 1 of 200 accounts after 60 minutes" in said
+    assert handlers.digest({"time": "2026-10-06T03:01:00Z"}, Context())["new"] == 0
+
+
+class Crowded:
+    """A table's client whose table has room for half of a batch at a time."""
+
+    def __init__(self, client: Any, *, full: bool = False) -> None:
+        self._client, self._full = client, full
+
+    def batch_get_item(self, **request: Any) -> Any:
+        (keys,) = [one["Keys"] for one in request["RequestItems"].values()]
+        taken = 0 if self._full else max(len(keys) // 2, 1)
+        if not taken:
+            return {"Responses": {}, "UnprocessedKeys": request["RequestItems"]}
+        answer = self._client.batch_get_item(
+            RequestItems={TABLE: {"Keys": keys[:taken], "ConsistentRead": True}}
+        )
+        left = {TABLE: {"Keys": keys[taken:]}} if keys[taken:] else {}
+        return {**answer, "UnprocessedKeys": left}
+
+
+def test_what_a_batch_left_out_is_asked_for_again_a_little_later(table: Table) -> None:
+    for number in range(7):
+        table.put(f"some#{number}", "latest", {"number": number})
+    keys = [(f"some#{number}", "latest") for number in range(9)]
+    paused: list[float] = []
+    crowded: Any = Crowded(table.client)
+
+    found = Table(crowded, TABLE).get_many(keys, sleep=paused.append)
+
+    assert {where: item["number"] for where, item in found.items()} == {keys[n]: n for n in range(7)}
+    assert paused == [0.1, 0.2, 0.4, 0.8]
+    full: Any = Crowded(table.client, full=True)
+    with pytest.raises(NotReadError, match="its throughput has no room for them"):
+        Latest(Table(full, TABLE)).sweeps("idle-endpoints", [(ACCOUNTS[0], REGION)], sleep=paused.append)
+    assert max(paused) == 5.0

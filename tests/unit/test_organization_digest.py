@@ -1,0 +1,250 @@
+"""The digest of an organization as its reader sees it: dearest accounts first, and what is not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.ledger.runs import LastRun, Listed
+from ml_janitor.report.digest import DigestActions, Row
+from ml_janitor.report.mrkdwn import LARGEST, MOST_BLOCKS, Post, size
+from ml_janitor.report.organization_digest import DetectorRun, Overview, organization_digest
+from ml_janitor.slack.organization_overview import OrganizationReader
+
+NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
+TIME = datetime(2026, 10, 6, 3, tzinfo=UTC)
+NOT_THERE = (
+    "could not be read: its role cannot be taken on; `janitor doctor --organization` says what mends it"
+)
+NO_RESULT = "could not be read: the run ended without a result of it"
+
+
+def account(number: int) -> str:
+    return f"{number:012d}"
+
+
+def run(detector: str = "idle-endpoints", **how: Any) -> DetectorRun:
+    """A run over 200 accounts that has ended."""
+    usual: dict[str, Any] = {"time": TIME, "begun": TIME, "accounts": 200, "sweeps": 800}
+    return DetectorRun(detector=detector, **(usual | how))
+
+
+def row(
+    number: int,
+    usd: str = "0",
+    *,
+    detector: str = "idle-endpoints",
+    region: str = "us-east-1",
+    found: int = 1,
+    new: int = 0,
+    **how: Any,
+) -> Row:
+    """What a sweep of the account of this *number* left."""
+    last = LastSweep(
+        detector=detector,
+        account=account(number),
+        region=region,
+        time=TIME,
+        **{
+            "looked_at": 9,
+            "found": found,
+            "kept": 9 - found,
+            "unknown": 0,
+            "monthly_usd": Decimal(usd),
+            "accrued_usd": Decimal(0),
+            "unpriced": 0,
+            "error": None,
+            **how,
+        },
+    )
+    return Row(detector=detector, account=account(number), region=region, last=last, new=new)
+
+
+def broken(number: int, error: str = NOT_THERE, **how: Any) -> Row:
+    """A sweep that read nothing."""
+    return row(number, found=0, looked_at=0, kept=0, error=error, **how)
+
+
+def seen(*rows: Row, runs: tuple[DetectorRun, ...] = (run(),), accounts: int = 200, **how: Any) -> Overview:
+    return Overview(runs=runs, rows=rows, accounts=accounts, **how)
+
+
+def lines(post: Post) -> list[str]:
+    """Every line of the message, block by block."""
+    return [
+        line
+        for block in post.main.blocks
+        for text in ([block["text"]] if "text" in block else block["elements"])
+        for line in text["text"].split("\n")
+    ]
+
+
+def said(overview: Overview, **how: Any) -> list[str]:
+    return lines(organization_digest(overview, now=NOW, **how))
+
+
+def test_a_day_on_which_all_is_as_it_was_is_one_line() -> None:
+    post = organization_digest(seen(row(1, "100"), row(2, "60", found=2)), now=NOW)
+
+    assert post.main.text == (
+        "Nothing new today. 3 known findings in 2 of 200 accounts cost $160 a month. The detector "
+        "looked at 200 accounts."
+    )
+    assert len(post.main.blocks) == 1
+
+
+def test_the_dearest_accounts_stand_in_full_and_the_others_in_one_line() -> None:
+    rows = [row(number, str(1000 - number), new=number % 2) for number in range(1, 31)]
+    rows.append(row(1, "500", detector="idle-notebooks", region="eu-west-1", found=3))
+    rows.append(row(1, "5", region="eu-west-1", found=2))
+
+    shown = said(seen(*rows, names={account(1): "fraud `prod`"}))
+
+    assert shown[0] == "$30,040 a month: 35 findings in 30 of 200 accounts, 15 of them new"
+    first = shown.index("*$1,504 a month*: fraud 'prod' (000000000001), 6 findings, 1 new")
+    assert shown[first + 1 : first + 3] == [
+        "• $1,004 a month: 3 idle endpoints in us-east-1, eu-west-1, 1 new",
+        "• $500 a month: 3 idle notebooks in eu-west-1",
+    ]
+    assert shown[first + 3] == "*$998 a month*: 000000000002, 1 idle endpoint in us-east-1"
+    assert shown[first - 1] == "*The dearest 10 of 30 accounts:*"
+    assert shown[-1] == "*$19,590 a month*: 20 more accounts, 20 findings, 10 new"
+    assert sum(line.startswith("*$") for line in shown) == 11
+
+
+def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most() -> None:
+    rows = [broken(number, NO_RESULT, region=region) for number in range(1, 13) for region in ("a", "b")]
+    rows.append(broken(44, detector="idle-notebooks"))
+    rows.append(row(45, found=0, looked_at=5, error="the listing broke off", detector="idle-notebooks"))
+    rows.append(replace(broken(46), detector="hung-training-jobs", last=None))
+    runs = tuple(map(run, ("idle-endpoints", "idle-notebooks", "hung-training-jobs")))
+
+    post = organization_digest(seen(*rows, runs=runs, names={account(44): "lab"}), now=NOW)
+
+    shown = lines(post)
+    ten = ", ".join(account(number) for number in range(1, 11))
+    at = shown.index("*Without a result:*")
+    assert shown[at + 1] == (
+        f"idle endpoints: 24 sweeps in 12 accounts: {ten} and 2 more. Could not be read: the run ended "
+        "without a result of it."
+    )
+    assert shown[at + 2] == (
+        "idle notebooks: 1 sweep in 1 account: lab (000000000044). Could not be read: its role cannot be "
+        "taken on; 'janitor doctor --organization' says what mends it."
+    )
+    assert shown[0].startswith("Nothing wasteful found in what ran")
+    assert shown[1].endswith(" Not everything could be read, so there may be more.")
+    assert shown[at + 3] == "hung training jobs: 1 sweep in 1 account: 000000000046. The run left nothing."
+    assert shown[shown.index("*Not complete:*") + 1] == (
+        "idle notebooks: 1 sweep in 1 account: 000000000045. The listing broke off."
+    )
+    assert post.main.text.endswith(" 26 sweeps without a result.")
+
+
+def test_one_account_that_no_detector_may_read_is_one_line() -> None:
+    names = [f"detector-{number}s" for number in range(18)]
+    rows = [broken(7, detector=name, region=region) for name in names for region in ("a", "b")]
+
+    shown = said(seen(*rows, runs=tuple(map(run, names))))
+
+    assert sum("000000000007" in line for line in shown) == 1
+    assert shown[shown.index("*Without a result:*") + 1].startswith(
+        "All 18 detectors: 36 sweeps in 1 account: 000000000007. Could not be read: its role"
+    )
+
+
+def test_a_run_says_whether_it_is_at_work_late_or_never_was() -> None:
+    runs = (
+        run("idle-endpoints", at_work=True, waiting=37),
+        run("idle-notebooks", late=True, time=NOW - timedelta(days=2)),
+        DetectorRun(detector="hung-training-jobs"),
+        run("spot-training", error="s3://reports/organization/x.json could not be read: denied"),
+    )
+
+    post = organization_digest(seen(row(1, "10"), runs=runs), now=NOW)
+
+    shown = lines(post)
+    assert (
+        "idle endpoints: still looking at 37 of 200 accounts after 4 hours; what it found there before counts"
+        in shown
+    )
+    assert "idle notebooks: the last time was 2 days ago" in shown
+    assert "hung training jobs: it never has" in shown
+    assert any(line.startswith("spot training findings, all of it: `s3://reports") for line in shown)
+    assert post.main.text.endswith(" 2 detectors of 4 did not run.")
+
+
+@pytest.mark.parametrize("runs", [(run(at_work=True),), (run(late=True),), (run(error="denied"),), ()])
+def test_a_day_is_quiet_only_if_everything_ran(runs: tuple[DetectorRun, ...]) -> None:
+    assert seen(runs=runs).fine == (not runs)
+
+
+def test_what_was_not_read_makes_the_sum_a_least_one() -> None:
+    assert said(seen(row(1, "10"), broken(2)))[0].startswith("At least $10.00 a month: 1 finding in 1 of 200")
+
+
+def test_without_findings_it_says_what_was_looked_at() -> None:
+    assert said(seen(broken(1)))[0] == "Nothing wasteful found in what ran in 200 accounts"
+    assert said(seen(runs=(DetectorRun(detector="idle-endpoints"),), accounts=0))[0] == "No detector has run"
+
+
+def test_one_account_alone_is_not_counted() -> None:
+    assert said(seen(row(1, "10", new=1), accounts=1))[0] == "$10.00 a month: 1 finding, 1 of them new"
+
+
+def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
+    """Names of fifty signs that need escaping, long errors, and hundreds of actions."""
+    kinds = [f"kind-{number}-of-things" for number in range(18)]
+    rows = [
+        row(number, str(number), detector=kind, region=f"ap-southeast-{number % 9}", new=1, unknown=1)
+        for number in range(1, 1001)
+        for kind in kinds[: 1 + number % 18]
+    ]
+    rows += [
+        broken(number, "&" * 900 + str(number), detector=kind) for number in range(200) for kind in kinds
+    ]
+    long = tuple(f"{number} {'<' * 700}" for number in range(500))
+    actions = DigestActions(acted=long, failed=long, undone=long, due=long, lost=long)
+    names = {account(number): "<&>" * 17 for number in range(1, 1001)}
+
+    post = organization_digest(
+        seen(*rows, runs=tuple(map(run, kinds)), accounts=1000, names=names),
+        now=NOW,
+        actions=actions,
+        bill=("a bill",) * 5,
+    )
+
+    blocks = post.main.blocks
+    assert len(blocks) <= MOST_BLOCKS
+    assert size(blocks) <= LARGEST
+    shown = lines(post)
+    assert "and 499 more" in shown
+    assert any("99 more accounts, " in line for line in shown)
+
+
+def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> None:
+    """Elsewhere nothing was ever done, and nobody has to ask a thousand accounts for it."""
+    listed = tuple(Listed(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
+    last = LastRun(detector="idle-endpoints", time=TIME, key="", accounts=3, begun=TIME)
+    lists: Any = SimpleNamespace(accounts=lambda *_: listed)
+    runs: Any = SimpleNamespace(last=lambda _: last)
+    places = [account(1), f"{account(3)}/eu-west-1", account(9)]
+    settings = Settings.parse({"detectors": {"idle-endpoints": {"mode": "dry-run", "act_in": places}}})
+    no_ledger: Any = None
+    reader = OrganizationReader(
+        settings=settings, ledger=no_ledger, runs=runs, lists=lists, sleep=lambda _: None
+    )
+
+    assert reader.acted_in("idle-notebooks") == []
+    assert reader.acted_in("idle-endpoints") == [
+        (account(1), "eu-west-1"),
+        (account(1), "us-east-1"),
+        (account(3), "eu-west-1"),
+    ]
