@@ -157,7 +157,7 @@ def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
 
 
 def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
-    account: Account, aws: Aws
+    account: Account, aws: Aws, box: Control
 ) -> None:
     for key in ("a/model.tar.gz", "b/model.tar.gz", "replaced/model.tar.gz", "gone/model.tar.gz"):
         account.put(key, age=60 if key < "b" else 40)
@@ -175,8 +175,13 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
     configuration: Any = {"BytesScannedCutoffPerQuery": 10**8}
     account.athena.create_work_group(Name="limited", Configuration=configuration)
 
+    box.clear_calls()
+
     done = swept(aws, {**LIVE, "workgroup": "limited"})
 
+    assert box.calls()["s3:ListObjectsV2"] == 2, (
+        "only what is named is looked up, and the bucket is not listed"
+    )
     assert done.error is None
     assert words(done) == {"a/model.tar.gz": "kept", "b/model.tar.gz": "proven"}
     assert [one for one in done.notices if "live inventory table" in one and "$0.001 at most" in one]
@@ -214,6 +219,20 @@ def test_looking_again_asks_for_one_size_and_what_is_too_new_is_unknown(
     assert "the inventory of its bucket does not show it" in unknown.reason
     assert unknown.unknown
     assert box.calls()["athena:StartQueryExecution"] == 2, "one for each"
+
+
+def test_what_was_replaced_or_deleted_since_the_inventory_is_left_out(account: Account, aws: Aws) -> None:
+    for key in ("a/model.tar.gz", "b/model.tar.gz", "c/model.tar.gz"):
+        account.put(key)
+    account.table()
+    account.deliver()
+    account.put("b/model.tar.gz", "other")
+    account.s3.delete_object(Bucket=BUCKET, Key="c/model.tar.gz")
+
+    done = swept(aws)
+
+    assert done.error is None
+    assert words(done) == {}, "the one that is left is like no other"
 
 
 def test_an_old_inventory_makes_copies_likely_at_most(account: Account, aws: Aws) -> None:
