@@ -19,7 +19,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
-PARTS = ("endpoints", "audit", "whole", "night", "functions", "receiver", "pictures", "bills", "inventories")
+PARTS = (
+    "endpoints",
+    "audit",
+    "listing",
+    "whole",
+    "night",
+    "functions",
+    "receiver",
+    "pictures",
+    "bills",
+    "inventories",
+)
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 HEAD = """# Performance
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -10,11 +12,18 @@ from infra.acknowledge import acknowledge
 
 KEEP = Duration.days(90)
 
+KEEP_FILES = Duration.days(3)
+"""Of a reading that no run went on with: none does after a day."""
+
 
 class Reports(s3.Bucket):
-    """One object per sweep; nobody but the janitor writes, and only the account reads."""
+    """
+    One object per sweep; nobody but the janitor writes, and only the account reads.
 
-    def __init__(self, scope: Construct, id_: str) -> None:
+    Below *passing*, files lie for some days only.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, passing: Sequence[str]) -> None:
         super().__init__(
             scope,
             id_,
@@ -23,7 +32,8 @@ class Reports(s3.Bucket):
             enforce_ssl=True,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
-                s3.LifecycleRule(expiration=KEEP, abort_incomplete_multipart_upload_after=Duration.days(1))
+                s3.LifecycleRule(expiration=KEEP, abort_incomplete_multipart_upload_after=Duration.days(1)),
+                *(s3.LifecycleRule(prefix=each, expiration=KEEP_FILES) for each in passing),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )

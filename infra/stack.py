@@ -26,6 +26,7 @@ from infra.slack import SlackButtons
 from infra.state_machine import Organization, price
 from infra.undo_key import UndoKey
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
@@ -48,7 +49,7 @@ from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.config.statements import sparing
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.accounts import listing_reads
@@ -90,7 +91,9 @@ class JanitorStack(Stack):
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
-        self.reports = Reports(self, "Reports")
+        self.reports = Reports(
+            self, "Reports", passing=[folder(one.name) for one in settings.registry if one.keeps_files]
+        )
         shared = Shared(
             code=code("arm64"),
             architecture=lambda_.Architecture.ARM_64,
@@ -110,8 +113,7 @@ class JanitorStack(Stack):
         organization = self._organization(settings, shared) if in_organization else None
         self.functions: dict[str, lambda_.IFunction] = {}
         for detector in settings.enabled():
-            keep = allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))
-            armed = settings.mode(detector.name) is Mode.ACT
+            armed, keep = settings.mode(detector.name) is Mode.ACT, self._keeps(settings, detector)
             allowed = [
                 self._own(settings, uses.of_sweep(detector, armed=armed, organization=in_organization)),
                 *(self._through_roles if in_organization else self._here)(settings, detector, keep),
@@ -260,10 +262,10 @@ class JanitorStack(Stack):
             for said in idle_routes(settings.slack.routes, account):
                 cdk.Annotations.of(self).add_warning_v2("janitor:routes", f"[slack.routes]: {said}")
 
-    def _here(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
+    def _here(self, settings: Settings, detector: Detector[Any], keep: Sequence[Grant]) -> list[Allowed]:
         """What *detector* may read here and *keep*, and change where `act_in` says, but for the keep tags."""
         section = settings.janitor
-        reads = Allowed(grants=[*detector.reads, keep], where=places(self, section.regions))
+        reads = Allowed(grants=[*detector.reads, *keep], where=places(self, section.regions))
         if settings.mode(detector.name) is not Mode.ACT:
             return [reads]
         acts = Allowed(
@@ -273,13 +275,15 @@ class JanitorStack(Stack):
         )
         return [reads, acts]
 
-    def _through_roles(self, settings: Settings, detector: Detector[Any], keep: Grant) -> list[Allowed]:
+    def _through_roles(
+        self, settings: Settings, detector: Detector[Any], keep: Sequence[Grant]
+    ) -> list[Allowed]:
         """To *keep* reports, ask for prices, and take on *detector*'s roles."""
         armed = settings.mode(detector.name) is Mode.ACT
         roles = [reading_role(detector), *([acting_role(detector)] if armed else [])]
         prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
         return [
-            Allowed(grants=[keep, *prices], where=()),
+            Allowed(grants=[*keep, *prices], where=()),
             *(self._taking_on(settings, one) for one in roles),
         ]
 
@@ -287,6 +291,16 @@ class JanitorStack(Stack):
         """To take on *role* in the accounts that have it."""
         arns = takes_on(settings, role, partition="aws")
         return Allowed(grants=[allow("sts:AssumeRole", on=arn) for arn in arns], where=())
+
+    def _keeps(self, settings: Settings, detector: Detector[Any]) -> list[Grant]:
+        """Writing into its folder of the report bucket, and reading what a run left there to the next one."""
+        keeps = [allow("s3:PutObject", on=self.reports.arn_for_objects(f"{detector.name}/*"))]
+        if detector.keeps_files:
+            keeps.append(allow("s3:GetObject", on=self.reports.arn_for_objects(f"{folder(detector.name)}*")))
+        if detector.keeps_files and settings.organization.used:  # elsewhere, its reads allow it
+            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+            keeps.append(implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
+        return keeps
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""

@@ -169,6 +169,7 @@ def test_its_role_holds_what_it_declares(stack: Synthesised, detector: type[Dete
         *(f"dynamodb:{action}" for action in ("DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")),
         *("logs:CreateLogStream", "logs:PutLogEvents"),
         *("s3:PutObject", "secretsmanager:GetSecretValue", "sqs:SendMessage"),
+        *(["s3:GetObject"] if detector.keeps_files else []),
     }
 
     assert granted - own == {grant.action for grant in detector().reads} - own
@@ -315,7 +316,24 @@ def test_reports_are_private_and_end(stack: Synthesised) -> None:
 
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert bucket["BucketEncryption"]
-    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == 90
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert [(rule.get("Prefix"), rule["ExpirationInDays"]) for rule in rules] == [
+        (None, 90),
+        ("duplicate-artifacts/listing/", 3),
+    ]
+
+
+def test_only_what_keeps_files_reads_them_again(stack: Synthesised) -> None:
+    """And nothing else that lies in the report bucket."""
+    for detector in DETECTORS:
+        read = [
+            resolved(resource, {})
+            for statement in stack.role_statements(construct(detector) + "Role")
+            for resource in listed(statement["Resource"])
+            if "s3:GetObject" in listed(statement["Action"]) and "Reports" in json.dumps(resource)
+        ]
+        assert len(read) == detector.keeps_files
+        assert all(resource.endswith(f"/{detector.name}/listing/*") for resource in read)
 
 
 def test_the_dashboard_shows_the_money_first(stack: Synthesised) -> None:

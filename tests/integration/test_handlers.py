@@ -19,11 +19,13 @@ from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
+from ml_janitor.aws import key_ranges
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.duplicate_artifacts import artifact
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
@@ -376,6 +378,56 @@ def test_a_call_that_is_throttled_is_not_tried_again_without_time_for_it(
         handlers.sweep(event("scheduled"), Hurried(box))
 
     assert box.calls()["sagemaker:ListEndpoints"] == 1
+
+
+class Late(Context):
+    """A context whose time for reading is over as soon as somebody says so."""
+
+    left = 900_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left
+
+
+def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
+    deployed: SlackControl,
+    box: Control,
+    session: boto3.Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The half that was read is not called clean, and is not read again."""
+    monkeypatch.setenv("JANITOR_DETECTOR", "duplicate-artifacts")
+    section = '[detectors.duplicate-artifacts]\nbuckets = ["first", "second"]\n'
+    (tmp_path / "janitor.toml").write_text(WITH_SLACK + section)
+    s3 = session.client("s3")
+    for name, key in (("first", "a"), ("first", "b"), ("second", "c"), ("second", "d")):
+        s3.create_bucket(Bucket=name)
+        s3.put_object(Bucket=name, Key=f"{key}.tar.gz", Body=b"model" * 2**18)
+    monkeypatch.setattr(key_ranges, "AT_ONCE", 1)
+    late, put = Late(), artifact.Shelf.put
+
+    def last(*given: Any) -> Any:
+        late.left = 60_000
+        return put(*given)
+
+    monkeypatch.setattr(artifact.Shelf, "put", last)
+    with pytest.raises(
+        RunFailedError, match="second could not be read in time: 0 objects were listed, and the"
+    ):
+        handlers.sweep(event("scheduled"), late)
+    assert items(session)["sweep"][0]["looked_at"] == 0
+    monkeypatch.setattr(artifact.Shelf, "put", put)
+    box.clear_calls()
+
+    answer = handlers.sweep(event("scheduled"), Context())
+
+    assert box.calls()["s3:ListObjectsV2"] == 1
+    assert answer["sweeps"][0]["looked_at"] == 4
+    assert answer["sweeps"][0]["unknown"] == 0
+    kept = s3.get_object(Bucket=BUCKET, Key=f"duplicate-artifacts/listing/{ACCOUNT}/{REGION}/position.json")
+    assert kept["Body"].read() == b"null"
+    assert deployed.messages()
 
 
 # --- what never comes out --------------------------------------------------------------------------

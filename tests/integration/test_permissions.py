@@ -222,7 +222,7 @@ def recordings() -> dict[str, Recording]:
     return {}
 
 
-@pytest.mark.parametrize("name", share(FUNCTIONS, 3, always={IN_EVERY_RUN, DIGEST}))
+@pytest.mark.parametrize("name", share(FUNCTIONS, 5, always={IN_EVERY_RUN, DIGEST}))
 def test_it_asks_for_all_that_is_declared_and_for_nothing_else(
     host: Host, recordings: dict[str, Recording], name: str
 ) -> None:

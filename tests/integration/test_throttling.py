@@ -13,12 +13,15 @@ import pytest
 
 from bench.virtual_time import VirtualTime
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws import key_ranges
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace, Share
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.signals import Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
 from ml_janitor.scheduled.invocation import calling, shares
 from ml_janitor_sandbox.control import Control
 
@@ -99,6 +102,26 @@ def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock
         targets(aws, TRAINING_JOB)
 
     assert signed == [0, 2, 4]
+
+
+def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
+    box: Control, session: boto3.Session, aws: Aws, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_ranges, "AT_ONCE", 1)  # side by side, each one's sleep would move the clock
+    s3 = session.client("s3")
+    names = [f"bucket-{n:02}" for n in range(12)]
+    for name in names:
+        s3.create_bucket(Bucket=name)
+        s3.put_object(Bucket=name, Key="model.pt", Body=b"model")
+    box.fault("s3", "ListObjectsV2", "rate", per_second=2)
+
+    read = listed(aws, dict.fromkeys(names, REGION), Names(min_size=1), NOW)
+
+    assert [one.bucket for one in read.artifacts()] == names
+    assert all(shelf.error is None for shelf in read.shelves.values())
+    (struck,) = (one["struck"] for one in box.faults())
+    assert 0 < struck < 12
+    assert 3 < clock.seconds < 30
 
 
 LOOKUP = "cloudtrail:LookupEvents"

@@ -83,7 +83,7 @@ type Key = tuple[str, str]
 type Claims = dict[Key, Claim]
 
 
-@settings(ANY_WORLD, max_examples=10)
+@settings(ANY_WORLD, max_examples=6)
 @given(world=worlds)
 def test_nothing_but_waste_is_found(world: World, box: Control, session: boto3.Session) -> None:
     only_waste_is_found(world, box, session)

@@ -360,7 +360,11 @@ def test_no_resource_disappears_or_becomes_another(templates: tuple[dict[str, An
 def test_what_holds_state_or_calls_functions_stays_as_it_is(
     templates: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
-    """A table gets its policy without interruption (CloudFormation's reference of AWS::DynamoDB::Table)."""
+    """
+    A table gets its policy, and a bucket a lifecycle rule, without interruption (CloudFormation's reference).
+
+    The rule is for files that are passing only.
+    """
     before, after = templates
 
     same = {name: one for name, one in before.items() if one["Type"].removeprefix("AWS::") in SAME}
@@ -368,6 +372,9 @@ def test_what_holds_state_or_calls_functions_stays_as_it_is(
     kept = {name: without_contents(after[name]) for name in same}
     (table,) = (one for one in kept.values() if one["Type"] == "AWS::DynamoDB::Table")
     assert table["Properties"].pop("ResourcePolicy")
+    (bucket,) = (one for one in kept.values() if one["Type"] == "AWS::S3::Bucket")
+    passing = bucket["Properties"]["LifecycleConfiguration"]["Rules"].pop()
+    assert (passing["Prefix"], passing["ExpirationInDays"]) == ("duplicate-artifacts/listing/", 3)
     assert kept == same
 
 

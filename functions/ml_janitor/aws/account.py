@@ -16,6 +16,8 @@ from ml_janitor.aws.shared_answers import SharedAnswers
 if TYPE_CHECKING:
     import boto3
 
+    from ml_janitor.aws.scratch import Scratch
+
 GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
 
@@ -55,6 +57,7 @@ def opened(
     pace: Pace | None,
     has_time: Callable[[], bool] = lambda: True,
     prices_from: boto3.Session | None = None,
+    scratch: Scratch | None = None,
     shared: SharedAnswers | None = None,
 ) -> Iterator[list[Aws]]:
     """
@@ -75,6 +78,7 @@ def opened(
             attempts=attempts,
             has_time=has_time,
             pace=pace,
+            scratch=scratch,
             shared=shared,
         )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types_boto3_sts import STSClient
 
     from ml_janitor.aws.prices import Prices
+    from ml_janitor.aws.scratch import Scratch
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
@@ -69,6 +70,8 @@ class Aws:
     There is one client per service, created at first use, with botocore's standard retries. *attempts* is
     the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
+    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
+    *scratch* keeps, for the next run, what this one could not read to its end, if there is a place.
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
     there are *shared* answers, nothing is asked twice, but by one that may write.
     """
@@ -86,8 +89,10 @@ class Aws:
         pace: Pace | None = None,
         shared: SharedAnswers | None = None,
         may_write: bool = False,
+        scratch: Scratch | None = None,
     ) -> None:
         self.may_write = may_write
+        self.scratch = scratch
         self.region = region
         self.account = account
         self.prices = prices
@@ -115,6 +120,7 @@ class Aws:
             has_time=self._has_time,
             pace=self._pace,
             may_write=True,
+            scratch=self.scratch,
         )
 
     def at(self, region: str) -> Aws:
@@ -130,6 +136,7 @@ class Aws:
             attempts=self.attempts,
             has_time=self._has_time,
             pace=self._pace,
+            scratch=self.scratch,
             shared=self._shared,
         )
 

@@ -151,6 +151,8 @@ class Detector[C: Candidate](ABC):
     asks_for: ClassVar[Change] = Change.END
     spares_undos: ClassVar[bool] = False
     """Whether what the undo of an action needs is kept from it."""
+    keeps_files: ClassVar[bool] = False
+    """Whether its reading may outgrow memory or one run, and then needs files (`Aws.scratch`)."""
 
     @property
     def reads(self) -> tuple[Grant, ...]:

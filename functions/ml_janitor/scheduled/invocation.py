@@ -18,6 +18,7 @@ from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
 from ml_janitor.aws.organization import enabled_regions, member_session
 from ml_janitor.aws.pace import RATES, Pace, Share
+from ml_janitor.aws.scratch import BucketScratch, folder
 from ml_janitor.config.events import Context, MalformedEventError
 from ml_janitor.config.member_roles import role_arn
 from ml_janitor.config.schedules import meet
@@ -288,6 +289,7 @@ class Invocation:
             has_time=lambda: self.left > reserve,
             pace=None if self.environment.still else self._pace(),
             prices_from=None if inside.session is self._session else self._session,
+            scratch=self._scratch,
         )
 
     def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
@@ -296,6 +298,14 @@ class Invocation:
 
     def _here(self, place: Place) -> Entered:
         return Entered(self._session, place, place._replace(regions=()))
+
+    @property
+    def _scratch(self) -> BucketScratch | None:
+        """Where the reading of the detector goes on, if it is one that may not end in one run."""
+        name = self.environment.detector
+        if not any(one.name == name and one.keeps_files for one in self.settings.registry):
+            return None
+        return BucketScratch(self.client("s3"), self.environment.bucket, folder(name))
 
     def _pace(self) -> Pace:
         turns = shares(self.settings, self.environment.detector or BILL)

@@ -9,9 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.config.schedules import overdue_after, period
-from ml_janitor.core.counting import overlaps
 from ml_janitor.core.durations import ago
-from ml_janitor.core.money import Totals
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.failures import Failures
 from ml_janitor.report.bill_message import late
@@ -20,6 +18,7 @@ from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import Picture, Post, context, prose, sentence, with_block
 from ml_janitor.report.organization_digest import organization_digest
 from ml_janitor.report.telemetry import measure_dollars
+from ml_janitor.slack.digest_rows import counted_once
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -153,39 +152,4 @@ def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
     for row in rows:
         if row.last is not None:
             sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
-    return sums
-
-
-def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
-    """
-    *rows* without the dollars of their *found* that are counted for a finding of another detector.
-
-    What findings of one detector claim twice, its sweep has counted once already.
-    """
-    alone: dict[tuple[str, str], Totals] = {}
-    for detector in dict.fromkeys(entry.detector for entry in found):
-        alone |= _counted([entry for entry in found if entry.detector == detector])
-    together = _counted(found)
-    return [
-        row
-        if row.last is None or (row.detector, row.region) not in alone
-        else replace(
-            row,
-            last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
-        )
-        for row in rows
-    ]
-
-
-def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
-    """What is counted of *found* among each other, by detector and region."""
-    sums: dict[tuple[str, str], Totals] = {}
-    for entry, overlap in zip(found, overlaps([one.claim for one in found]), strict=True):
-        before = sums.get((entry.detector, entry.region), Totals())
-        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
-        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
-        sums[entry.detector, entry.region] = Totals(
-            monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
-            accrued_usd=before.accrued_usd + (accrued or Decimal(0)),
-        )
     return sums

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.key_ranges import entries
 from ml_janitor.core.signals import Signal
 
 if TYPE_CHECKING:
@@ -96,11 +98,16 @@ class Names:
 
     def end(self, key: str) -> bool:
         """Whether *key* ends like a model artifact's, in any case."""
-        return key.lower().endswith(tuple(extension.lower() for extension in self.extensions))
+        return key.lower().endswith(_lower(self.extensions))
 
     def fit(self, key: str, size: int) -> bool:
         """Whether an object of this *key* and *size* is a model artifact."""
         return size >= self.min_size and self.end(key)
+
+
+@cache
+def _lower(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(extension.lower() for extension in extensions)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,17 +136,43 @@ class Shelf:
         found = []
         self.objects += page["KeyCount"]
         for entry in entries(page):
-            one = stored(self.bucket, entry)
-            if names.end(one.key):
-                if not archive(one.key):
-                    self.weights[one.folder] = self.weights.get(one.folder, 0) + 1
-                if names.fit(one.key, one.size):
-                    found.append(one)
-            elif belongs(one.file):
-                self.mixed.add(one.folder)
-                if index(one.file):
-                    self.models.add(one.folder)
+            key = entry["Key"]
+            start = key.rfind("/") + 1
+            if names.end(key):
+                if not archive(key):
+                    folder = key[:start]
+                    self.weights[folder] = self.weights.get(folder, 0) + 1
+                if entry["Size"] >= names.min_size:
+                    found.append(stored(self.bucket, entry))
+            elif belongs(file := key[start:]):
+                self.mixed.add(folder := key[:start])
+                if index(file):
+                    self.models.add(folder)
         return found
+
+    @property
+    def held(self) -> int:
+        """How much is on it."""
+        return len(self.artifacts) + len(self.mixed) + len(self.models) + len(self.weights)
+
+    def folders(self) -> Iterator[tuple[str, bool, bool, int]]:
+        """What was noticed about each folder: whether it is mixed, whether a model, and its weights."""
+        for folder in sorted({*self.mixed, *self.models, *self.weights}):
+            yield folder, folder in self.mixed, folder in self.models, self.weights.get(folder, 0)
+
+    def add(self, folder: str, *, mixed: bool, model: bool, weights: int) -> None:
+        """Notice the same again."""
+        if mixed:
+            self.mixed.add(folder)
+        if model:
+            self.models.add(folder)
+        if weights:
+            self.weights[folder] = self.weights.get(folder, 0) + weights
+
+    def clear(self) -> None:
+        """Take everything off it."""
+        for each in (self.artifacts, self.mixed, self.models, self.weights):
+            each.clear()
 
     def root(self, one: Stored) -> str | None:
         """
@@ -194,16 +227,6 @@ class Unit:
         return max(one.modified for one in self.files)
 
 
-def read(aws: Aws, bucket: str, region: str, names: Names) -> Shelf:
-    """All artifacts of *bucket*. Nothing but them is kept, however many objects there are."""
-    shelf = Shelf(bucket=bucket, region=region)
-    pages = aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    listing = everything(pages, lambda page: shelf.put(page, names), source=f"{LIST_OBJECTS} of {bucket}")
-    shelf.artifacts = list(listing.items)
-    shelf.error = listing.error
-    return shelf
-
-
 def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
     """The model in folder *root* with all its files, notes left out."""
 
@@ -222,11 +245,6 @@ def listed(aws: Aws, bucket: str, key: str) -> Stored | None:
     """One object as it is now; None if it is gone. Of all keys that begin like its own, that comes first."""
     found = entries(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
     return stored(bucket, found[0]) if found and found[0]["Key"] == key else None
-
-
-def entries(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
-    """The objects on a page: an empty page has no such member, a cut-off one neither that nor a count."""
-    return page["Contents"] if page["KeyCount"] else ()
 
 
 def stored(bucket: str, entry: ObjectTypeDef) -> Stored:

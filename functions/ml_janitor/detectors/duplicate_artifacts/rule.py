@@ -89,6 +89,7 @@ class DuplicateArtifacts(Detector[Copy]):
     schedule = "cron(0 4 ? * TUE *)"
     kinds = (KIND,)
     asks_for = Change.DELETE_DATA
+    keeps_files = True
     cleanup = Cleanup(
         effect=Effect.DELETE,
         grace=timedelta(days=3),

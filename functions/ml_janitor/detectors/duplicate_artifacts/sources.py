@@ -7,12 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Names, Shelf, Stored, read
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
+from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Shelf, Stored
 
 MOST = 50_000
 """Artifacts that one survey compares: each takes some kilobytes until the report is written."""
@@ -84,22 +81,3 @@ def folders_of(found: Sequence[Stored]) -> frozenset[Folder]:
         for one in found
         for end in (0, *(at for at, letter in enumerate(one.key, 1) if letter == "/"))
     )
-
-
-@dataclass(frozen=True, slots=True)
-class InMemory:
-    """Buckets that were listed with everything that was noticed."""
-
-    shelves: Mapping[str, Shelf]
-
-    def artifacts(self) -> Iterator[Stored]:
-        return iter(sorted((one for shelf in self.shelves.values() for one in shelf.artifacts), key=order))
-
-    def notice(self, folders: AbstractSet[Folder]) -> None:
-        """Everything was noticed while listing."""
-
-
-def listed(aws: Aws, places: Mapping[str, str], names: Names) -> InMemory:
-    """The buckets of *places*, which say the region of each."""
-    found = aws.map(lambda place: read(aws, *place, names), list(places.items()))
-    return InMemory({shelf.bucket: shelf for shelf in found})

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws import references, storage_prices
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.references import Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
@@ -17,6 +17,7 @@ from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
 from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET, Comparison
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
@@ -37,7 +38,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     together,
 )
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
-from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of, listed
+from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -72,6 +73,7 @@ class Survey:
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
     _told: list[str] = field(default_factory=list)
     _references: References | None = None
+    _listing: BucketListing | None = None
 
     def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
         """
@@ -88,7 +90,12 @@ class Survey:
             for shelf, one in found
             if shelf.region == self.aws.region
         ]
-        return Listing(tuple(self._open_ones_read(copies)), "; ".join(self.errors) or None)
+        copies = self._open_ones_read(copies)
+        if self._listing is not None and not self.aws.ran_out:
+            ended = attempt(self._listing.done, source="s3:PutObject")
+            if isinstance(ended, Unreadable):
+                self.errors.append(f"another run of today would go on with this listing: {ended.error}")
+        return Listing(tuple(copies), "; ".join(self.errors) or None)
 
     @property
     def references(self) -> References:
@@ -117,7 +124,7 @@ class Survey:
             places.setdefault(also, self.aws.region)
         asking, names = self.where.asking, self.where.names
         few = {name: region for name, region in places.items() if asking.of(name) is None}
-        read = listed(self.aws, few, names)
+        self._listing = read = listed(self.aws, few, names, self.now, only=sizes)
         self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
         known = inventory_source.read_all(
             self.aws,
@@ -127,7 +134,7 @@ class Survey:
             self.now,
             readable=self._readable,
             sizes=sizes,
-            elsewhere={one.size for shelf in read.shelves.values() for one in shelf.artifacts},
+            elsewhere={one.size for one in read.artifacts()} if asking.inventories else frozenset(),
         )
         self._told += known.notices
         self.errors += known.errors
