@@ -170,7 +170,12 @@ class Declared:
         if function.name in undoable | {"undo"}:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
-            yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+            bucket = self.deployed.one("AWS::S3::Bucket")
+            yield Permission("s3:PutObject", f"{bucket}/{function.name}/*")
+            if detector.keeps_files:
+                yield Permission("s3:GetObject", f"{bucket}/{function.name}/listing/*")
+            if detector.keeps_files and self.settings.organization.used:
+                yield Permission("s3:ListBucket", bucket)
         if function.name == "digest" and self.settings.organization.used:
             yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
