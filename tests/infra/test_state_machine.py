@@ -124,6 +124,9 @@ def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_is_retried(d
     (retry,) = sweep["Retry"]
     assert retry["ErrorEquals"] == ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
     assert states["EachAccount"]["ResultPath"] is None
+    # What fails stays in its own account, and if AWS ends one by itself, the others go on all the same.
+    assert sweep["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "NoAnswer"}]
+    assert states["EachAccount"]["ToleratedFailurePercentage"] == 100
 
 
 @pytest.mark.parametrize(

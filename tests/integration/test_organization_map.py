@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from hosted import LAMBDA, SCHEDULER, Host, entry
 from infra.state_machine import definition
 from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
-from ml_janitor.config.member_roles import role_arn, role_name, sweep_role_name
+from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.latest import LastSweep, Latest
@@ -42,18 +42,6 @@ REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 THROTTLED, RAISES, TIMES_OUT, NO_ROLE, HANGS_UP = ACCOUNTS[:5]
 MOST = 256 * 1024
 """Bytes that a state takes (Step Functions developer guide, "Quotas")."""
-
-TAKES_ON = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Action": "sts:AssumeRole",
-            "Resource": f"arn:aws:iam::*:role/{role_name(DETECTOR)}",
-        }
-    ],
-}
-"""What the detector's function needs to look at an account."""
 
 type Pair = tuple[str, str]
 
@@ -168,9 +156,6 @@ def world(
     roles = deployed.roles()
     for account in ACCOUNTS:
         roles |= organization.granted(settings(), account)
-    (own,) = (one for one in deployed.functions() if one.name == DETECTOR)
-    known = role_arn(settings(), sweep_role_name(DETECTOR), account=ACCOUNT, partition="aws")
-    roles[known] = {**roles[own.role], "policies": [*roles[own.role]["policies"], TAKES_ON]}
     del roles[role_arn(settings(), role_name(DETECTOR), account=NO_ROLE, partition="aws")]
     runtime = Runtime(Declared(deployed, settings()), box.url, tmp_path)
     made = World(box, runtime, deployed)
@@ -178,7 +163,7 @@ def world(
     for function in deployed.functions():
         code = partial(runtime.run, function)
         if function.name == DETECTOR:
-            code = partial(made.child, replace(function, role=known))
+            code = partial(made.child, function)
         monkeypatch.setitem(functions.RUNNING, function.arn, code)
     yield made
     IamControl(box.url).open()

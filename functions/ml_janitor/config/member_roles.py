@@ -9,7 +9,6 @@ from datetime import date
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Condition, Grant, allow
@@ -244,8 +243,8 @@ def _statements(
     """
     *grants* in *regions* of the account *here*, in all if there are none named.
 
-    Prices are asked for in the janitor's account. What no ARN says is said by a condition: the region, and
-    of buckets that are changed, that they are the account's *own*.
+    What no ARN says is said by a condition: the region, and of buckets that are changed, that they are the
+    account's *own*.
     """
 
     def on(grant: Grant) -> Iterator[tuple[str, When]]:
@@ -274,7 +273,7 @@ def _statements(
             "Resource": resources,
             **({"Condition": conditions(when)} if when else {}),
         }
-        for granted, when, resources in grouped((one for one in grants if one.action != GET_PRODUCTS), on)
+        for granted, when, resources in grouped(grants, on)
     ]
 
 
