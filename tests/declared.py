@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
+from ml_janitor.aws.scratch import folder
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
@@ -190,7 +191,7 @@ class Declared:
         bucket = self.deployed.one("AWS::S3::Bucket")
         yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
         if detector.keeps_files:
-            yield Permission("s3:GetObject", f"{bucket}/{detector.name}/listing/*")
+            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
             if self.settings.organization.used:
                 yield Permission("s3:ListBucket", bucket)
 
