@@ -227,6 +227,7 @@ def test_what_was_judged_is_listed_anew() -> None:
 
     assert 100 - s3.calls == 5
     assert len(list(whole.artifacts())) == 9
+    assert sum(name.endswith("artifacts") for name in scratch.files) > 2
 
 
 @pytest.mark.usefixtures("small")
