@@ -160,6 +160,14 @@ class Declared:
             found |= {Permission(grant.action, resource, when) for resource in resources}
         return found
 
+    def _kept_files(self, detector: Detector[Any]) -> Iterator[Permission]:
+        """What it reads again of what a run left; listing the bucket is among its reads in one account."""
+        bucket = self.deployed.one("AWS::S3::Bucket")
+        if detector.keeps_files:
+            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
+        if detector.keeps_files and self.settings.organization.used:
+            yield Permission("s3:ListBucket", bucket)
+
     def _own(self, function: Function) -> Iterator[Permission]:
         """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
@@ -172,9 +180,7 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
-            if detector.keeps_files:
-                kept = f"{self.deployed.one('AWS::S3::Bucket')}/{folder(detector.name)}*"
-                yield Permission("s3:GetObject", kept)
+            yield from self._kept_files(detector)
         if function.name == "digest" and self.settings.organization.used:
             yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
