@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
+from ml_janitor.aws.scratch import folder
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
@@ -171,6 +172,9 @@ class Declared:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
             yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
+            if detector.keeps_files:
+                kept = f"{self.deployed.one('AWS::S3::Bucket')}/{folder(detector.name)}*"
+                yield Permission("s3:GetObject", kept)
         if function.name == "digest" and self.settings.organization.used:
             yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret

@@ -100,7 +100,7 @@ def words(done: Sweep) -> dict[str, str]:
     }
 
 
-def row(key: str, size: int, etag: str, **given: Any) -> dict[str, Any]:
+def row(key: str, size: int | None, etag: str | None, **given: Any) -> dict[str, Any]:
     return {
         "bucket": BUCKET,
         "key": key,
@@ -169,7 +169,7 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
         row("replaced/model.tar.gz", MIB, same, sequence_number="04"),
         row("replaced/model.tar.gz", MIB, "newer", sequence_number="05"),
         row("gone/model.tar.gz", MIB, same, sequence_number="06"),
-        row("gone/model.tar.gz", 0, "", sequence_number="07", is_delete_marker=True),
+        row("gone/model.tar.gz", None, None, sequence_number="07", is_delete_marker=True),
     ]
     inventory_files.fill_live_table(account.s3, BUCKET, rows)
     configuration: Any = {"BytesScannedCutoffPerQuery": 10**8}

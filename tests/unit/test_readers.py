@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock
+from threading import Barrier, Event, Lock
 
 from ml_janitor.aws.account import Readers
 from ml_janitor.aws.boto_client import THREADS
 
 
 def test_a_long_list_that_waits_keeps_nobody_else_from_reading() -> None:
-    readers, turn, waiting = Readers(), Event(), Event()
+    readers, turn, waiting = Readers(), Event(), Barrier(THREADS + 1)
 
     def wait(number: int) -> int:
-        waiting.set()
+        if number < THREADS:
+            waiting.wait(20)
         assert turn.wait(20)
         return number
 
     with ThreadPoolExecutor(1) as detector:
         slow = detector.submit(lambda: readers.map(wait, range(10 * THREADS)))
-        assert waiting.wait(20)
+        waiting.wait(20)
         assert readers.map(str, range(3)) == ["0", "1", "2"]
         turn.set()
         assert slow.result(20) == [*range(10 * THREADS)]
