@@ -171,10 +171,7 @@ class Declared:
         if function.name in undoable | {"undo"}:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
-            yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
-            if detector.keeps_files:
-                kept = f"{self.deployed.one('AWS::S3::Bucket')}/{folder(detector.name)}*"
-                yield Permission("s3:GetObject", kept)
+            yield from self._keeps(detector)
         if function.name == "digest" and self.settings.organization.used:
             yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
@@ -188,6 +185,15 @@ class Declared:
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
         if function.failed is not None:
             yield Permission("sqs:SendMessage", function.failed)
+
+    def _keeps(self, detector: Detector[Any]) -> Iterator[Permission]:
+        """Its reports, and files of one run that the next one reads; that there are none, its reads tell."""
+        bucket = self.deployed.one("AWS::S3::Bucket")
+        yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
+        if detector.keeps_files:
+            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
+            if self.settings.organization.used:
+                yield Permission("s3:ListBucket", bucket)
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""
