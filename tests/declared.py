@@ -160,14 +160,6 @@ class Declared:
             found |= {Permission(grant.action, resource, when) for resource in resources}
         return found
 
-    def _kept_files(self, detector: Detector[Any]) -> Iterator[Permission]:
-        """What it reads again of what a run left; listing the bucket is among its reads in one account."""
-        bucket = self.deployed.one("AWS::S3::Bucket")
-        if detector.keeps_files:
-            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
-        if detector.keeps_files and self.settings.organization.used:
-            yield Permission("s3:ListBucket", bucket)
-
     def _own(self, function: Function) -> Iterator[Permission]:
         """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
@@ -179,8 +171,7 @@ class Declared:
         if function.name in undoable | {"undo"}:
             yield Permission("kms:VerifyMac", self.deployed.undo_key())
         if detector is not None:
-            yield Permission("s3:PutObject", f"{self.deployed.one('AWS::S3::Bucket')}/{function.name}/*")
-            yield from self._kept_files(detector)
+            yield from self._keeps(detector)
         if function.name == "digest" and self.settings.organization.used:
             yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
@@ -194,6 +185,15 @@ class Declared:
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
         if function.failed is not None:
             yield Permission("sqs:SendMessage", function.failed)
+
+    def _keeps(self, detector: Detector[Any]) -> Iterator[Permission]:
+        """Its reports, and files of one run that the next one reads; that there are none, its reads tell."""
+        bucket = self.deployed.one("AWS::S3::Bucket")
+        yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
+        if detector.keeps_files:
+            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
+            if self.settings.organization.used:
+                yield Permission("s3:ListBucket", bucket)
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""
