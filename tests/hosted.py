@@ -32,7 +32,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
 
-REQUESTS = count()
+REQUESTS, STREAMS = count(), count()
 LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"
 
 type Roles = Mapping[str, Mapping[str, Any]]
@@ -78,7 +78,6 @@ class Host:
         self._iam = IamControl(url)
         self.url = url
         self._files = files
-        self._streams = count()
         self._clients: dict[str, Any] = {}
         self.now = NOW + timedelta(seconds=30)
         self.meanwhile: Callable[[], None] = lambda: None
@@ -207,7 +206,7 @@ class Host:
 
     def _log(self, session: boto3.Session, group: str, text: str) -> None:
         logs = session.client("logs", endpoint_url=self.url)
-        stream = f"2026/10/06/[$LATEST]{next(self._streams)}"
+        stream = f"2026/10/06/[$LATEST]{next(STREAMS)}"
         event: Any = {"timestamp": int(NOW.timestamp() * 1000), "message": text or "START"}
         attempted(lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream))
         attempted(
