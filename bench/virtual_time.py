@@ -27,12 +27,18 @@ class VirtualTime:
 
     A request takes a *round_trip*. *moved* hears of each new time before anybody does.
 
-    A thread that is slowed down by others on a real machine is waited for too short at worst: its next call
-    is then later than it would be, so what a run takes is never shown too short.
+    Without *workers*, a thread that is slowed down by others on a real machine is waited for too short at
+    worst: its next call is then later than it would be, so what a run takes is never shown too short. Of
+    so many *workers*, each within `working`, all have to sleep before time passes.
     """
 
     def __init__(
-        self, start: float, *, round_trip: float, moved: Callable[[float], None] = lambda _: None
+        self,
+        start: float,
+        *,
+        round_trip: float,
+        moved: Callable[[float], None] = lambda _: None,
+        workers: int = 0,
     ) -> None:
         self._now = start
         self._round_trip = round_trip
@@ -41,6 +47,7 @@ class VirtualTime:
         self._order = count()
         self._lock = threading.Lock()
         self._under_way = 0
+        self._workers = workers
         self._ended = False
 
     def clock(self) -> float:
@@ -53,6 +60,15 @@ class VirtualTime:
         with self._lock:
             heapq.heappush(self._sleeping, (self._now + seconds, next(self._order), woken))
         woken.wait()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """One of the workers, until its work has ended."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._workers -= 1
 
     def __enter__(self) -> Self:
         self._send: Any = URLLib3Session.send
@@ -98,7 +114,7 @@ class VirtualTime:
 
     def _move_on(self) -> None:
         with self._lock:
-            if self._under_way or not self._sleeping:
+            if self._under_way or len(self._sleeping) < max(self._workers, 1):
                 return
             self._now = max(self._now, self._sleeping[0][0])
             self._moved(self._now)
