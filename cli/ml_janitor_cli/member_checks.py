@@ -159,7 +159,7 @@ def compared(
             if policy in inline
             else {}
         )
-    except Exception as error:
+    except Exception as error:  # one role that cannot be read hides no other
         if refused_as(error, ("NoSuchEntity", *(["AccessDenied"] if readable else []))):
             state, why = (State.FINE, "") if wanted is None else (State.MISSING, "it is not there")
             return found(state, why, there=False)
@@ -294,6 +294,7 @@ def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], m
             f"aws cloudformation update-stack-set --stack-set-name {stack} "
             f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{file}{where}"
         )
+        yield "# A file over 51,200 bytes has to be in a bucket: --template-url instead of --template-body"
         yield f"# An update leaves what was changed by hand in {listed(update)}: if that is still there, then"
         yield instances("delete", update, " --no-retain-stacks")
         yield instances("create", update)

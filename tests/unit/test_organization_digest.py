@@ -15,7 +15,8 @@ from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.ledger.runs import LastRun, Listed
 from ml_janitor.report.digest import DigestActions, Row
 from ml_janitor.report.mrkdwn import LARGEST, MOST_BLOCKS, Post, size
-from ml_janitor.report.organization_digest import DetectorRun, Overview, organization_digest
+from ml_janitor.report.organization_digest import organization_digest
+from ml_janitor.report.overview import DetectorRun, Overview
 from ml_janitor.slack.organization_overview import OrganizationReader
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)

@@ -42,8 +42,8 @@ class Routes:
     Channels by team and by account; a team's name is compared like a tag's key, as people spell it.
 
     The team comes before the account: its tag is on the one resource and names who has to keep it or let
-    it go, and an account may be shared by many teams. Without either, and where tags could not be read,
-    it is "": `janitor.slack_channel`.
+    it go, and an account may be shared by many teams. Where tags could not be read, the account's route
+    counts. Without either it is "": `janitor.slack_channel`.
     """
 
     teams: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.report.digest import Row
-from ml_janitor.report.organization_digest import DetectorRun, Overview
+from ml_janitor.report.overview import DetectorRun, Overview
 from ml_janitor.slack.digest_rows import counted_once
 
 if TYPE_CHECKING:
