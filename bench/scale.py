@@ -17,7 +17,8 @@ from ml_janitor.aws.pace import RATES, WHOLE, Share, allowed
 from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.table import AT_ONCE
-from ml_janitor.scheduled.invocation import LONGEST_RUN, MAP_RUN, RESERVE, shares
+from ml_janitor.scheduled.invocation import RESERVE
+from ml_janitor.scheduled.turns import LONGEST_RUN, MAP_RUN, shares
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 ACCOUNTS, REGIONS = 1_000, 17

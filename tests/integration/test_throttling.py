@@ -22,7 +22,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
-from ml_janitor.scheduled.invocation import calling, shares
+from ml_janitor.scheduled.turns import calling, shares
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"

@@ -13,7 +13,7 @@ from bench.virtual_time import Bucket
 from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
 from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
 from ml_janitor.config.settings import Settings
-from ml_janitor.scheduled.invocation import BILL, LONGEST_RUN, calling, shares
+from ml_janitor.scheduled.turns import BILL, LONGEST_RUN, calling, shares
 
 EAST, WEST = "us-east-1", "us-west-2"
 LIST = "sagemaker:ListTrainingJobs"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import monthly, scale
-from ml_janitor.scheduled.invocation import shares
+from ml_janitor.scheduled.turns import shares
 
 GIVEN = monthly.counted()
 DESCRIBE = "sagemaker:DescribeEndpoint"

@@ -17,11 +17,10 @@ from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
 from ml_janitor.aws.organization import enabled_regions, member_session
-from ml_janitor.aws.pace import RATES, Pace, Share
+from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.scratch import BucketScratch, folder
 from ml_janitor.config.events import Context, MalformedEventError
 from ml_janitor.config.member_roles import role_arn
-from ml_janitor.config.schedules import meet
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
@@ -31,6 +30,7 @@ from ml_janitor.ledger.runs import RunLists, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
 from ml_janitor.scheduled.places import Place, place_here, place_listed
+from ml_janitor.scheduled.turns import BILL, shares
 from ml_janitor.slack.announcements import Announcer
 
 if TYPE_CHECKING:
@@ -45,15 +45,6 @@ What a run keeps of its time for the report, the ledger and Slack; a quarter of 
 A call that began just before then may still take a connection, an answer and a pause before its
 next try, about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
 """
-
-BILL = "bill"
-"""The function that reads the bill, whose environment names no detector."""
-
-LONGEST_RUN = timedelta(minutes=15)
-"""Lambda's longest time for one invocation."""
-
-MAP_RUN = timedelta(hours=1) + LONGEST_RUN
-"""From a detector's schedule until the last account of an organization was looked at: docs/scale.md."""
 
 AFTER_SLACK = timedelta(seconds=5)
 """What Slack leaves of the time, so that the run can end by itself; a tenth of it, if that is less."""
@@ -314,41 +305,6 @@ class Invocation:
     def client(self, service: ServiceName, region: str = "") -> Any:
         """A client for *service*, in the function's own region if no other is given."""
         return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
-
-
-def shares(settings: Settings, name: str) -> dict[str, Share]:
-    """
-    The turns of the function *name* (a detector's, or `BILL`), by operation: every deployment of the same
-    settings divides them alike.
-
-    A rate that AWS is known to enforce is divided among all functions that call the operation, whenever they
-    run. `UNKNOWN` is divided among those whose schedules let them run together: divided among all, it would
-    not last for a thousand endpoints in Lambda's time.
-    """
-    calls = calling(settings)
-    schedules = {one.name: settings.schedule(type(one)) for one in settings.enabled()}
-    schedules[BILL] = settings.bill.schedule
-    span = MAP_RUN if settings.organization.used else LONGEST_RUN
-    own = schedules.get(name)
-    together = {one for one in calls if own is None or one == name or meet(own, schedules[one], span)}
-    found = {}
-    for action in sorted(calls.get(name) or set().union(*calls.values())):
-        among = calls if action in RATES else together
-        callers = [one for one, actions in calls.items() if one in among and action in actions]
-        if len(callers) > 1:
-            found[action] = Share(callers.index(name) if name in callers else 0, len(callers))
-    return found
-
-
-def calling(settings: Settings) -> dict[str, set[str]]:
-    """The operations that each function calls of what is not the janitor's own, by its name."""
-    armed = {one.name for one in settings.armed()}
-    grants = {one.name: (*one.reads, *(one.acts if one.name in armed else ())) for one in settings.enabled()}
-    if settings.bill.enabled:
-        from ml_janitor.scheduled.bill_run import bill_reads
-
-        grants[BILL] = bill_reads(settings.bill)
-    return {name: {one.action for one in given if not one.implied} for name, given in grants.items()}
 
 
 def _names(text: str) -> Mapping[str, str]:
