@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import (
     JUPYTER_LAB,
     SHARED,
@@ -24,14 +25,10 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 PLACES = (DOMAIN, USER_PROFILE, SPACE)
 NAMES = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}

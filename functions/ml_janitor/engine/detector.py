@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Finding, Target, Verdict
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-
 
 SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.athena import USD_PER_TB
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
@@ -24,24 +25,14 @@ from ml_janitor.detectors.duplicate_artifacts import (
     prefixes,
 )
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
-    EXTENSIONS,
-    LIST_OBJECTS,
-    Names,
-    Stored,
-    Unit,
-)
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow
 
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"

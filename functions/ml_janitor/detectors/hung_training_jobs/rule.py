@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Signal, Value, evidence
-from ml_janitor.detectors.hung_training_jobs import (
-    progress,
-    restarts,
-    stops,
-    training,
-    tuning,
-)
+from ml_janitor.detectors.hung_training_jobs import progress, restarts, stops, training, tuning
 from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Still
 from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
 from ml_janitor.engine import undo_roles
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, implied
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
@@ -19,11 +20,7 @@ from ml_janitor.detectors.untagged_resources.filling import OWNER
 from ml_janitor.detectors.untagged_resources.inventory import Resource
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, reason, remedy
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, Steps, allow
 
 
 @dataclass(frozen=True)
