@@ -46,7 +46,6 @@ class GenerousRuntimeLimits(FamilyAdviser):
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare the newest job's limit with the longest run. What a hang would cost is no saving."""
-        del now
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
         limit = newest.limit

@@ -40,7 +40,6 @@ class GenerousWarmPools(FamilyAdviser):
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare how long pools were billed with the longest wait after which one was used again."""
-        del now
         rule, newest = Rule(), candidate.newest
         pools = [(job, job.retained) for job in candidate.jobs if job.retained is not None]
         reused = [retained for job, retained in pools if job.reused]

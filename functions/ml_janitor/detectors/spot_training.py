@@ -48,7 +48,6 @@ class SpotTraining(FamilyAdviser):
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare what the family cost on demand with the same work on spot, rework included."""
-        del now
         rule, newest = Rule(), candidate.newest
         jobs = [job for job in candidate.jobs if job.ran and not job.spot]
         rule.saw(Evidence("jobs on demand that completed", len(jobs), source=SEARCH))

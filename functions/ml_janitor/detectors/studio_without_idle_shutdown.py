@@ -97,7 +97,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Place]:
         """Describe every domain, user profile and space once."""
-        del now
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
@@ -136,7 +135,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def decide(self, candidate: Place, now: datetime) -> Verdict:
         """Find the place that decides that idle apps run on, not those that only follow it."""
-        del now
         rule = Rule()
         if candidate.status != "InService":
             return rule.kept(f"its status is {candidate.status}")

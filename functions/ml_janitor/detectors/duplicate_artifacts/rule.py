@@ -13,7 +13,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
@@ -138,7 +138,7 @@ class DuplicateArtifacts(Detector[Copy]):
         """
         return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """The prefix under which the undo function would have to write *target*, if none of those set is."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
         if within(self._undo_prefixes, uri):
@@ -224,22 +224,16 @@ class DuplicateArtifacts(Detector[Copy]):
         why = act_prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
         return why, ""
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Copy,
-        finding: Finding,  # noqa: ARG002 - all of it is in the candidate
-        memo: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Copy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_cleanup.act(aws, Record.read(record), steps)
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return copy_cleanup.is_settled(aws, Record.read(record))
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:

@@ -167,11 +167,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
     def prepare(
-        self,
-        aws: Aws,
-        candidate: Suspect | SuspectTuner,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
+        self, aws: Aws, candidate: Suspect | SuspectTuner, memo: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         return restarts.read_record(aws, candidate)
 
@@ -184,7 +180,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         return stops.ended_otherwise(aws, target, record)
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """Its role, if it is not listed; a transform job has none, nor what is not submitted again."""
         return undo_roles.unlisted(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 

@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, undo
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
@@ -229,11 +229,8 @@ class IdleEndpoints(Detector[Endpoint]):
             spared=spared(candidate),
         )
 
-    def prepare(
-        self, aws: Aws, candidate: Endpoint, finding: Finding, memo: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Endpoint, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
-        del finding, memo
         return deletion.read_record(
             aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
         )
@@ -244,7 +241,6 @@ class IdleEndpoints(Detector[Endpoint]):
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """Whether it is gone, or going."""
-        del record
         return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
