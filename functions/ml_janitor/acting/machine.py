@@ -153,7 +153,7 @@ class ActionMachine:
         if (not entry.hurried or verdict.schedule) and due > at:
             waits = Why.NOT_QUIET if verdict.schedule else Why.GRACE_OF_RULE
             raise StopsError(Outcome.WAITING, cause(waits))
-        undo = self.recheck.prepared(candidate, verdict, entry.memo)
+        undo = self.recheck.prepared(candidate, entry.memo)
         if (hold := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=hold), at)
         self.places.take(entry.key, at)
