@@ -62,7 +62,7 @@ TARGETS = {
         "integration/test_acting.py",
         "integration/test_holds.py",
     ),
-    "acting/warning.py": ("integration/test_warnings.py", "integration/test_acting.py"),
+    "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
     "acting/undoing.py": ("integration/test_acting.py", "integration/test_resuming.py"),
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),

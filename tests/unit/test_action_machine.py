@@ -316,7 +316,7 @@ def test_what_is_half_done_waits_for_what_a_beginning_would(
     waiting = lamp(half_done)
 
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, why)
-    assert half_done.world.done == ["unplug lamp"]
+    assert (half_done.world.done, half_done.of("lamp").error) == (["unplug lamp"], "RuntimeError: throttled")
 
 
 def test_what_is_half_done_and_cannot_be_judged_is_left_so(half_done: Nights) -> None:
