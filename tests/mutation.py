@@ -63,7 +63,11 @@ TARGETS = {
         "integration/test_holds.py",
     ),
     "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
-    "acting/undoing.py": ("integration/test_acting.py", "integration/test_resuming.py"),
+    "acting/undoing.py": (
+        "unit/test_undoing.py",
+        "integration/test_finding_the_undo.py",
+        "integration/test_acting.py",
+    ),
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
     "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),

@@ -11,7 +11,7 @@ import pytest
 
 from armed import Cellar, KilledError, LostError, raising
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, USED, Thing, thing
+from fakes import UNTELLABLE, USED, Thing, thing, waste
 from ml_janitor.acting.machine import ActionMachine, half_done_cause
 from ml_janitor.acting.recheck import Recheck
 from ml_janitor.core.cause import Cause, Progress, Why, cause
@@ -129,14 +129,15 @@ def test_what_is_half_done_waits_for_a_run_with_time(
     assert (half_done.of("lamp").stage, half_done.of("lamp").attempts) == (Stage.FAILED, 1)
 
 
-def test_it_is_due_in_the_very_second(nights: Nights) -> None:
-    due = entry(nights).due
-    assert due is not None
+def test_the_grace_of_the_rule_that_finds_it_is_over_in_the_very_second(nights: Nights) -> None:
+    """Warned about by a rule that gives an hour, and found by one that gives three days."""
+    nights.world.add("sofa")
+    nights.world.judge("sofa", replace(waste(), grace=HOUR))
+    nights.sweep()
+    nights.world.judge("sofa", waste())
 
-    early = lamp(nights, due - nights.clock - timedelta(seconds=1))
-
-    assert early.outcome is Outcome.WAITING
-    assert lamp(nights, timedelta(seconds=1)).outcome is Outcome.ACTED
+    assert nights.after(3 * DAY - timedelta(seconds=1))["sofa"].outcome is Outcome.WAITING
+    assert nights.after(timedelta(seconds=1))["sofa"].outcome is Outcome.ACTED
 
 
 @pytest.mark.parametrize(("effect", "saves"), [(Effect.DELETE, True), (Effect.TAG, False)])
