@@ -250,6 +250,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
         runs=Runs(own.table),
         latest=own.ledger.latest,
         clock=own.clock,
+        sleep=own.seconds.sleep,
         logger=logger,
     )
 

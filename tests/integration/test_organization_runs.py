@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -183,6 +184,19 @@ def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists
         Listed(ONE, REGIONS),
         Listed(TWO, REGIONS),
     )
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_latest_sweeps_of_all_pairs_are_read_together(box: Control, table: Table) -> None:
+    swept(table, ONE, "eu-west-1", ago=timedelta(hours=1))
+    for step, unread in (("list", 0), ("close", 3)):
+        box.clear_calls()
+        with pytest.raises(RunFailedError) if unread else nullcontext():
+            ask(step)
+        assert {call: times for call, times in box.calls().items() if call.endswith("GetItem")} == {
+            "dynamodb:BatchGetItem": 1,
+            **({} if unread else {"dynamodb:GetItem": 1}),
+        }
 
 
 def test_without_regions_each_one_that_has_sagemaker_is_listed(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.organization import accounts
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
@@ -54,7 +52,7 @@ class AccountsRun:
     What the state machine asks before and after it has looked at the accounts.
 
     *organizations* makes a client, where the settings name no accounts; *known_regions* are looked at where
-    they name no regions. *clock* is the real time.
+    they name no regions. *clock* is the real time, and *sleep* spends some.
     """
 
     settings: Settings
@@ -65,6 +63,7 @@ class AccountsRun:
     runs: Runs
     latest: Latest
     clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
     logger: Logger
 
     def run(self, asked: AccountsEvent) -> dict[str, Any]:
@@ -138,8 +137,7 @@ class AccountsRun:
         return {"unread": 0}
 
     def _lasts(self, detector: str, pairs_of: Sequence[Listed]) -> dict[tuple[str, str], LastSweep | None]:
-        """The latest sweep of each account and region."""
+        """The latest sweep of each account and region, None of what was never swept."""
         pairs = [(one.account, region) for one in pairs_of for region in one.regions]
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
-            lasts = pool.map(lambda pair: self.latest.sweep(detector, *pair), pairs)
-            return dict(zip(pairs, lasts, strict=True))
+        known = self.latest.sweeps(detector, pairs, sleep=self.sleep)
+        return {pair: known.get(pair) for pair in pairs}
