@@ -155,9 +155,7 @@ class Night:
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
         made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
-        made["dynamodb:GetItem"] += round(
-            self.runs_a_day * ACCOUNTS * REGIONS
-        )  # the list leaves out empty pairs
+        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / AT_ONCE)
         return made
 
     @property

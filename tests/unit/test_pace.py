@@ -142,10 +142,10 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
         "accounts": ["210987654321"],
         "callers": ["arn:aws:iam::123456789012:role/x"],
     }
-    of_one = shares(Settings.parse({}), "commitments")
+    of_one = shares(Settings.parse({}), "duplicate-artifacts")
     of_many = shares(
         Settings.parse({"organization": organization | {"external_id": "ml-janitor-7f3a"}}),
-        "commitments",
+        "duplicate-artifacts",
     )
     assert DESCRIBE not in of_one
     assert of_many[DESCRIBE].of > 1

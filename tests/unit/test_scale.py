@@ -20,11 +20,11 @@ def night(given: Any, name: str) -> scale.Night:
 
 def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
     more = copy.deepcopy(GIVEN)
-    more["functions"]["serverless-candidates"]["calls"][DESCRIBE] += 10
+    more["functions"]["duplicate-artifacts"]["calls"][DESCRIBE] += 10
 
-    before, after = night(GIVEN, "serverless-candidates"), night(more, "serverless-candidates")
+    before, after = night(GIVEN, "duplicate-artifacts"), night(more, "duplicate-artifacts")
 
-    of = shares(scale.settings(), "serverless-candidates")[DESCRIBE].of
+    of = shares(scale.settings(), "duplicate-artifacts")[DESCRIBE].of
     assert of > 1
     assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
     assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
