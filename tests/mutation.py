@@ -161,18 +161,18 @@ def _sites(tree: ast.Module) -> Iterator[Site]:
 
 def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case for each kind of node
     """The ways in which one node is broken."""
-    again = copy.deepcopy(node)
     match node:
         case ast.Compare(ops=ops):
             for index, op in enumerate(ops):
-                each: Any = copy.deepcopy(node)
-                each.ops[index] = SWAPPED[type(op)]()
+                each: Any = copy.copy(node)
+                each.ops = [*ops[:index], SWAPPED[type(op)](), *ops[index + 1 :]]
                 yield each
         case ast.BoolOp(op=op) | ast.BinOp(op=op) if type(op) in SWAPPED:
+            again: Any = copy.copy(node)
             again.op = SWAPPED[type(op)]()
             yield again
         case ast.UnaryOp(op=ast.Not()):
-            yield again.operand
+            yield node.operand
         case ast.Constant(value=bool(value)):
             yield ast.Constant(not value)
         case ast.Constant(value=int(value)):
@@ -184,7 +184,7 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
         case ast.Raise():
             yield ast.Pass()
     if member in {"test", "ifs", "guard"} and not isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
-        yield ast.UnaryOp(ast.Not(), copy.deepcopy(node))
+        yield ast.UnaryOp(ast.Not(), node)
 
 
 def _is_none(node: ast.AST) -> bool:
@@ -348,7 +348,7 @@ def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> boo
 
     return not any(
         report.failed
-        for item, following in zip(items, [*items[1:], after], strict=True)
+        for item, following in zip(items, [*items[1:], after], strict=False)
         for report in runtestprotocol(item, log=False, nextitem=following)
     )
 

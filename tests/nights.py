@@ -11,10 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import pytest
 from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
+from memory_table import MemoryTable
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Deliveries, Warner
@@ -173,3 +175,11 @@ class Nights:
 
 def by_name(ran: Ran) -> dict[str, Result]:
     return {result.target.name: result for result in ran.report.results}
+
+
+def in_memory(session: boto3.Session, aws: Aws, patch: pytest.MonkeyPatch) -> Nights:
+    """Nights whose ledger is in memory."""
+    session.client("s3").create_bucket(Bucket=BUCKET)
+    world = World()
+    patch.setattr(Cellar, "world", world)
+    return Nights(MemoryTable(), session, aws, world)

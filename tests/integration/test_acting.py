@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
@@ -15,6 +16,7 @@ from ml_janitor.acting.acting import Acting, SoFar, _Work
 from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Cause, Progress, Why
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import Managers
@@ -27,7 +29,14 @@ from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.action import TRIES, Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.report.causes import limits, note
-from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
+from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
+
+
+@pytest.fixture
+def nights(session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    """The table is in memory: what the sandbox's does differently is for the other tests."""
+    return in_memory(session, aws, monkeypatch)
+
 
 # --- the order of things ----------------------------------------------------------------------------
 
