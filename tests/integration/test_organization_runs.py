@@ -17,12 +17,15 @@ from ml_janitor import handlers
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.organization import NotListedError
 from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled.accounts import empty_for
 from ml_janitor_cli.stack_checks import Expected, Surroundings, run_check
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
@@ -184,6 +187,21 @@ def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists
         Listed(ONE, REGIONS),
         Listed(TWO, REGIONS),
     )
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(("hours", "looked_at"), [(3.9, 1), (4, 2)])
+def test_an_hourly_detector_looks_at_what_was_empty_four_hours_ago(
+    table: Table, hours: float, looked_at: int
+) -> None:
+    """In an account with nothing else too: a job that hangs there is known before it can be judged."""
+    name = "hung-training-jobs"
+    for region in REGIONS:
+        nothing = Sweep(detector=name, account=ONE, region=region, mode=Mode.DRY_RUN)
+        Latest(table).remember(nothing, NOW - timedelta(hours=hours))
+
+    assert ask("list", name)["accounts"] == looked_at
+    assert empty_for(Settings.load(), name) + 60 * MINUTE < HungTrainingJobs().silence
 
 
 @pytest.mark.usefixtures("settings")

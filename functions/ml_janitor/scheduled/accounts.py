@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.organization import accounts
+from ml_janitor.config.schedules import period
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.failures import RunFailedError
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastSweep, Latest
     from ml_janitor.ledger.runs import RunLists, Runs
 
-EMPTY_FOR = timedelta(hours=20)
-"""For how long a pair that was empty is not looked at: a daily run that began late leaves out none."""
+EMPTY_FOR, EMPTY_RUNS = timedelta(hours=20), 4
+"""
+For how long, and for how many runs at most, a pair that was empty is not looked at.
+
+Of a daily run that began late none is left out. An hourly one looks at each pair again within five hours:
+what begins there is known before hung-training-jobs could judge it, after six hours of silence.
+"""
 
 NO_RESULT = "could not be read: the run ended without a result of it"
 MOST = 10
@@ -44,6 +50,12 @@ def listing_reads(section: OrganizationSection) -> list[Grant]:
         allow(f"organizations:{action}", on=units)
         for action in ("ListAccountsForParent", "ListOrganizationalUnitsForParent")
     ]
+
+
+def empty_for(settings: Settings, detector: str) -> timedelta:
+    """For how long the runs of *detector* leave out what was empty."""
+    (every,) = (period(settings.schedule(one)) for one in settings.registry if one.name == detector)
+    return min(EMPTY_FOR, EMPTY_RUNS * every)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +119,11 @@ class AccountsRun:
 
     def _without_empty(self, detector: str, everything: Sequence[Listed], time: datetime) -> list[Listed]:
         """*everything* less the pairs that were empty lately, and the accounts that have no others."""
+        lasts = empty_for(self.settings, detector)
         empty = {
             (last.account, last.region)
             for last in self._lasts(detector, everything).values()
-            if last is not None and last.empty and time - last.time < EMPTY_FOR
+            if last is not None and last.empty and time - last.time < lasts
         }
         left = [
             replace(one, regions=tuple(each for each in one.regions if (one.account, each) not in empty))
