@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import DAYS
 from ml_janitor.core.model import Confidence
 from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import Detector
 
 
 def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
