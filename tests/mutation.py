@@ -68,7 +68,7 @@ TARGETS = {
     "detectors/duplicate_artifacts/copies.py": ("unit/test_copies.py", "unit/test_duplicate_artifacts.py"),
     "detectors/duplicate_artifacts/object_records.py": ("unit/test_object_records.py",),
     "detectors/duplicate_artifacts/copy_return.py": ("integration/test_putting_back.py",),
-    "config/arming_warnings.py": ("unit/test_arming_warnings.py",),
+    "config/arming_warnings.py": ("unit/test_arming_warnings.py", "unit/test_undo_roles.py"),
     "config/schedules.py": ("unit/test_schedules.py", "unit/test_arming_warnings.py"),
 }
 """Modules, and the tests that have to notice: by their folders under functions/ml_janitor/ and tests/."""

@@ -102,12 +102,12 @@ def notice_warnings(settings: Settings) -> list[str]:
     return said
 
 
-def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
-    """The setting that has *detector* act by working hours, or nothing."""
+def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None:
+    """The setting that has *detector* act by working hours, or None."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
         return "stop_outside_hours"
     if settings.arming(type(detector)).act_on is not Confidence.LIKELY:
-        return ""
+        return None
     return 'act_on = "likely"' if settings.sections[detector.name].act_on else "acting on what is likely"
 
 
