@@ -56,7 +56,7 @@ TARGETS = {
     "acting/recheck.py": ("integration/test_acting.py", "integration/test_holds.py"),
     "acting/warning.py": ("integration/test_warnings.py", "integration/test_acting.py"),
     "acting/undoing.py": ("integration/test_acting.py", "integration/test_resuming.py"),
-    "ledger/limits.py": ("integration/test_acting.py",),
+    "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
     "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),
     "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
 
 from armed import DENIED, Cellar, KilledError
@@ -14,6 +15,7 @@ from conftest import ACCOUNT, REGION
 from lambdas import reports
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.client import Aws
 from ml_janitor.config import events
 from ml_janitor.core.model import Confidence, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
@@ -24,7 +26,7 @@ from ml_janitor.ledger.actions import Actions, BegunBeforeError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_sandbox.deployment import UNDO
-from nights import ARMED, DAY, HOUR, Nights
+from nights import ARMED, DAY, HOUR, Nights, in_memory
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
 
@@ -38,6 +40,11 @@ def undone(nights: Nights, *, by: str = "maria", again: bool = False) -> Action:
 def denied(step: str) -> None:
     if step == "bring back lamp":
         raise PermissionError("no powers here")
+
+
+@pytest.fixture
+def nights(session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    return in_memory(session, aws, monkeypatch)
 
 
 @pytest.fixture
