@@ -299,6 +299,7 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
     )
     run = AccountsRun(
         settings=settings([f"{n:012d}" for n in range(10_000)]),
+        home=ACCOUNT,
         organizations=lambda: None,
         known_regions=(),
         bucket="bucket",

@@ -228,6 +228,20 @@ def test_without_regions_each_one_that_has_sagemaker_is_listed(
     assert len(one.regions) > 20
 
 
+def test_a_function_that_no_account_trusts_lists_none(
+    settings: dict[str, Any], tmp_path: Path, table: Table, lists: RunLists
+) -> None:
+    callers = [f"arn:aws:iam::{TWO}:role/platform"]
+    deploy(tmp_path, settings | {"janitor_account": TWO, "callers": callers})
+
+    for step in ("list", "close"):
+        with pytest.raises(RunFailedError, match=f"is {TWO}, and this deployment is in {ACCOUNT}: "):
+            ask(step)
+    assert Runs(table).last(DETECTOR) is None
+    with pytest.raises(ReadError):
+        lists.listed(DETECTOR, NOW)
+
+
 def test_accounts_of_the_organization_are_listed_or_nothing_is(
     settings: dict[str, Any], tmp_path: Path, table: Table, lists: RunLists, box: Control
 ) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.organization import accounts
+from ml_janitor.config.arming_warnings import home_refusals
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import OrganizationSection
@@ -62,11 +63,13 @@ class AccountsRun:
     """
     What the state machine asks before and after it has looked at the accounts.
 
-    *organizations* makes a client, where the settings name no accounts; *known_regions* are looked at where
-    they name no regions. *clock* is the real time, and *sleep* spends some.
+    *home* is the account that it runs in. *organizations* makes a client, where the settings name no
+    accounts; *known_regions* are looked at where they name no regions. *clock* is the real time, and *sleep*
+    spends some.
     """
 
     settings: Settings
+    home: str
     organizations: Callable[[], Any]
     known_regions: Sequence[str]
     bucket: str
@@ -81,9 +84,12 @@ class AccountsRun:
         """
         Do the step that was asked for; the answer stays small, however many accounts there are.
 
-        Raises NotListedError if the accounts could not be listed, and then nothing is looked at. At the end
-        RunFailedError, if some left no result, which is remembered by then.
+        Raises NotListedError if the accounts could not be listed, RunFailedError where no account would trust
+        a function from here, and then nothing is looked at. At the end RunFailedError, if some left no
+        result, which is remembered by then.
         """
+        if refused := home_refusals(self.settings, self.home):
+            raise RunFailedError("; ".join(refused))
         step = self._list if asked.step == "list" else self._close
         return step(asked.detector, asked.time)
 
