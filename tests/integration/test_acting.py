@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
@@ -16,7 +16,6 @@ from ml_janitor.acting.acting import Acting, SoFar, _Work
 from ml_janitor.acting.recheck import Recheck
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Cause, Progress, Why
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import Managers
@@ -33,9 +32,10 @@ from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
 
 
 @pytest.fixture
-def nights(session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
+def nights() -> Iterator[Nights]:
     """The table is in memory: what the sandbox's does differently is for the other tests."""
-    return in_memory(session, aws, monkeypatch)
+    with in_memory() as nights:
+        yield nights
 
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -475,7 +475,7 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
 
 def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
     nights.at_most = 1
-    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft())
+    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft(), archive=nights.archive)
     other.at_most = 1
     nights.warned("lamp")
     other.warned("lamp")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from armed import DENIED, Cellar, KilledError
@@ -15,7 +15,6 @@ from conftest import ACCOUNT, REGION
 from lambdas import reports
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.aws.client import Aws
 from ml_janitor.config import events
 from ml_janitor.core.model import Confidence, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
@@ -43,8 +42,9 @@ def denied(step: str) -> None:
 
 
 @pytest.fixture
-def nights(session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
-    return in_memory(session, aws, monkeypatch)
+def nights() -> Iterator[Nights]:
+    with in_memory() as nights:
+        yield nights
 
 
 @pytest.fixture
