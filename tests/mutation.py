@@ -69,7 +69,7 @@ TARGETS = {
         "integration/test_acting.py",
     ),
     "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
+    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
     "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),
     "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),
     "detectors/idle_studio_apps/remote_sessions.py": (
