@@ -51,7 +51,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
-    "slack/press_worker.py": ("integration/test_presses.py",),
+    "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
         "unit/test_action_machine.py",
         "integration/test_acting.py",
