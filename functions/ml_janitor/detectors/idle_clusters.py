@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import attempt, everything
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
@@ -186,15 +186,10 @@ class IdleClusters(Detector[Cluster]):
 
 def _emr(aws: Aws, entry: Mapping[str, Any]) -> Cluster:
     """An entry of EMR's listing, which has no tags."""
-    target = Target(
-        arn=entry["ClusterArn"],
-        name=entry["Name"],
-        kind=CLUSTER.type,
-        account=aws.account,
-        region=aws.region,
-        created=entry["Status"]["Timeline"]["CreationDateTime"],
-    )
-    return Cluster(target=target, status=entry["Status"]["State"])
+    status = entry["Status"]
+    created = status["Timeline"]["CreationDateTime"]
+    own = target_in(aws, entry["ClusterArn"], entry["Name"], CLUSTER.type, created)
+    return Cluster(target=own, status=status["State"])
 
 
 def _metric(one: Cluster) -> Metric:
@@ -212,18 +207,14 @@ def _described(aws: Aws, one: Cluster) -> Cluster:
     listed = everything(
         pages, lambda page: [each["InstanceType"] for each in page["Instances"]], source=INSTANCES
     )
-    instances: Signal[Mapping[str, int]] = (
-        Value(Counter(listed.items), INSTANCES)
-        if listed.error is None
-        else Unreadable(listed.error, INSTANCES)
-    )
+    running = listed.signal(INSTANCES)
     if not isinstance(found, Value):
         return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
         one,
         target=replace(one.target, tags=Value(own, DESCRIBE)),
-        instances=instances,
+        instances=Value(Counter(running.value), INSTANCES) if isinstance(running, Value) else running,
         timeout=timeout,
         applications=frozenset(each["Name"].lower() for each in found.value.get("Applications", ())),
         release=found.value.get("ReleaseLabel", ""),

@@ -26,20 +26,8 @@ LARGEST_PAGE = 1000
 """Of S3's listings. A model of more files than this is not compared."""
 
 EXTENSIONS = (
-    ".bin",
-    ".ckpt",
-    ".gguf",
-    ".h5",
-    ".joblib",
-    ".keras",
-    ".nemo",
-    ".onnx",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".safetensors",
-    ".tar.gz",
-    ".tgz",
+    *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".nemo", ".onnx", ".pkl", ".pt", ".pth"),
+    *(".safetensors", ".tar.gz", ".tgz"),
 )
 
 ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")

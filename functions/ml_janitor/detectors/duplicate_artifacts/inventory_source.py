@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.athena import USD_PER_TB, price
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import (
@@ -241,13 +241,9 @@ def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -
     )
     found = []
     for (_, size, etag), answer in zip(named, asked, strict=True):
-        match answer:
-            case Value(Stored() as one) if (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
-                found.append(one)
-            case Unreadable(error):
-                raise ReadError(error)
-            case Value() | Absent() | _:
-                pass
+        one = needed(answer)
+        if one is not None and (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
+            found.append(one)
     return found
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import attempt, needed
 from ml_janitor.aws.athena import USD_PER_TB
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.signals import Absent, NotRead, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
     act_prefixes,
@@ -25,7 +25,7 @@ from ml_janitor.detectors.duplicate_artifacts import (
     prefixes,
 )
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
@@ -156,13 +156,11 @@ class DuplicateArtifacts(Detector[Copy]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        match attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET):
-            case Value(Stored() as one):
-                pass
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        one = needed(
+            attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET)
+        )
+        if one is None:
+            return None
         if not self._names.fit(one.key, one.size):
             return Copy(target=target_of(aws, one), stored=one, unit=Absent(LIST_OBJECTS))
         found = Survey(aws, self._where, now).read(also=bucket, sizes={one.size})

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ml_janitor.aws import references, storage_prices
+from ml_janitor.aws import references, s3, storage_prices
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
@@ -303,7 +303,7 @@ class Survey:
         names = list(dict.fromkeys(copy.stored.bucket for copy in todo))
         habits = by(names, self.aws.map(lambda name: buckets.habits(self.aws, name), names))
         files = list(dict.fromkeys(file for copy in todo for file in files_of(copy)))
-        tagged = by(files, self.aws.map(lambda one: buckets.object_tags(self.aws, one), files))
+        tagged = by(files, self.aws.map(lambda one: s3.object_tags(self.aws, one.bucket, one.key), files))
         locks = by(
             files, self.aws.map(lambda one: buckets.locked(self.aws, one, habits[one.bucket].lock), files)
         )

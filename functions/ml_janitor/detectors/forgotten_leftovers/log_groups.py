@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ml_janitor.aws import logs, metrics, storage_prices, tags
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
+from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.forgotten_leftovers.expiry import spared
@@ -56,15 +57,6 @@ def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datet
     prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     book = tags.in_bulk(aws, f"logs:{KIND}")
     for one in groups:
-        target = Target(
-            arn=one.arn,
-            name=one.name,
-            kind=KIND,
-            account=aws.account,
-            region=aws.region,
-            created=one.created,
-            tags=book.of(one.arn),
-        )
         total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
         if one.arn in counted:
             match arrived[counted[one.arn]]:
@@ -72,7 +64,8 @@ def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datet
                     total = Value(series.total, source)
                 case Unreadable() as unread:
                     total = unread
-        yield Group(target=target, group=one, arrived=total, prices=prices)
+        own = target_in(aws, one.arn, one.name, KIND, one.created, tags=book.of(one.arn))
+        yield Group(target=own, group=one, arrived=total, prices=prices)
 
 
 def _incoming(group: LogGroup) -> metrics.Metric:

@@ -10,13 +10,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.answers import ReadError, ensure, refused_as
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError, ensure, needed, refused_as
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.aws.tags import RESERVED
 from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.model import Target, finding_id
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
@@ -95,16 +95,7 @@ def request_of(aws: Aws, calls: Calls, found: Mapping[str, Any]) -> dict[str, An
 
 def _tags(target: Target) -> dict[str, Any]:
     """Its tags, without those that only AWS may set."""
-    if not isinstance(target.tags, Value):
-        raise ReadError(
-            target.tags.error if isinstance(target.tags, Unreadable) else "its tags were not read"
-        )
-    own = [
-        {"Key": key, "Value": value}
-        for key, value in target.tags.value.items()
-        if not key.lower().startswith(RESERVED)
-    ]
-    return {"Tags": own} if own else {}
+    return tags.given(tags.settable(needed(target.tags, "its tags were not read") or {}))
 
 
 def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, targets
 from ml_janitor.core.model import Confidence, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, Signal, Value, evidence
 from ml_janitor.detectors.hung_training_jobs.job import GONE
 from ml_janitor.detectors.hung_training_jobs.load import some
 
@@ -58,9 +58,7 @@ def _tuner(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
 def children(aws: Aws, name: str) -> Signal[tuple[Target, ...]]:
     """The training jobs of the tuning job *name* that run now: all of them, or none is known."""
     listing = targets(aws, CHILD, HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS)
-    if listing.error is not None:
-        return Unreadable(listing.error, CHILD.lists)
-    return Value(listing.items, CHILD.lists)
+    return listing.signal(CHILD.lists)
 
 
 def judge(rule: Rule, tuner: Signal[Tuner], children: Signal[Mapping[str, Verdict]]) -> Verdict:

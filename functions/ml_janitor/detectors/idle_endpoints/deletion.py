@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws import endpoints
-from ml_janitor.aws.answers import ReadError, ensure
+from ml_janitor.aws import endpoints, tags
+from ml_janitor.aws.answers import ReadError, ensure, needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, Description, InferenceComponent
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
 from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, Value
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
@@ -55,7 +55,7 @@ def read_record(
     return {
         "endpoint": target.name,
         "modified": deployed.isoformat(),
-        "tags": {key: value for key, value in target.tags.value.items() if not key.startswith("aws:")},
+        "tags": tags.settable(target.tags.value),
         "desired": [desired(variant) for variant in variants],
         "configuration": configuration(aws, config),
         "configured": config["CreationTime"].isoformat(),
@@ -251,10 +251,5 @@ def _status(aws: Aws, target: Target) -> str | None:
 
 def _itself(aws: Aws, target: Target) -> Description | None:
     """The very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
-    match endpoints.describe(aws, target.name):
-        case Value(found):
-            return found if found.summary.created == target.created else None
-        case Absent():
-            return None
-        case unread:
-            raise ReadError(getattr(unread, "error", "the endpoint was not read"))
+    found = needed(endpoints.describe(aws, target.name))
+    return found if found is not None and found.summary.created == target.created else None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from ml_janitor.aws import endpoints, tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
@@ -160,16 +160,13 @@ class IdleEndpoints(Detector[Endpoint]):
         return self._look(aws, target, now, deletion.half_done(record))
 
     def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
-        match endpoints.describe(aws, target.name):
-            case Value(described):
-                account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
-                listed = account.endpoint(aws, described.summary, own_tags, half_done)
-                (read,) = self._survey(aws, [listed], account, now, exactly=True)
-                return replace(read, alone=True)
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        described = needed(endpoints.describe(aws, target.name))
+        if described is None:
+            return None
+        account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
+        listed = account.endpoint(aws, described.summary, own_tags, half_done)
+        (read,) = self._survey(aws, [listed], account, now, exactly=True)
+        return replace(read, alone=True)
 
     def _survey(
         self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool

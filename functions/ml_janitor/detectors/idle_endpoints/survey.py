@@ -11,6 +11,7 @@ from typing import Any
 
 from ml_janitor.aws import endpoints, metrics, tags
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import Description, InferenceComponent, Summary, rented
 from ml_janitor.aws.sagemaker_kinds import (
@@ -106,15 +107,7 @@ class Account:
         if self.schedules_error is not None and not watched:
             schedules = Unreadable(self.schedules_error, MONITORING_SCHEDULE.lists)
         return Endpoint(
-            target=Target(
-                arn=summary.arn,
-                name=summary.name,
-                kind=ENDPOINT.type,
-                account=aws.account,
-                region=aws.region,
-                created=summary.created,
-                tags=own_tags,
-            ),
+            target=target_in(aws, summary.arn, summary.name, ENDPOINT.type, summary.created, tags=own_tags),
             summary=summary,
             meters=tuple(self.hints.meters(summary.name, on_it)),
             components=components,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.attached import tagged
 from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 from ml_janitor.engine.undo_roles import handing_over
@@ -117,7 +117,7 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), GONE)
     if found is None:
         create = partial(
-            aws.sagemaker.create_endpoint_config, **given, **tagged(record["configuration_tags"])
+            aws.sagemaker.create_endpoint_config, **given, **tags.given(record["configuration_tags"])
         )
         handing_over(create, given.get("ExecutionRoleArn", ""))
         return
@@ -132,9 +132,9 @@ def _create(aws: Aws, record: Mapping[str, Any]) -> None:
         found = _endpoint(aws, name)
         return found is not None and found["EndpointConfigName"] == config
 
-    tags = tagged(record["tags"])
+    own = tags.given(record["tags"])
     ensure(
-        lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **tags), created
+        lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **own), created
     )
 
 

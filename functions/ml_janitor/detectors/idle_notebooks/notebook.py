@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from ml_janitor.aws import logs, metrics, trail
-from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.answers import Listing, attempt, needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import Price
@@ -101,16 +101,11 @@ def described(aws: Aws, target: Target) -> Notebook | None:
         source=DESCRIBE,
         absent=("ValidationException",),
     )
-    match answer:
-        case Value(notebook):
-            return notebook
-        case Unreadable(error):
-            raise ReadError(error)
-        case _:
-            every = listed(aws)
-            every.check()
-            arn = target.arn.lower()
-            return next((one for one in every.items if one.target.arn.lower() == arn), None)
+    if (notebook := needed(answer)) is not None:
+        return notebook
+    every = listed(aws)
+    every.check()
+    return next((one for one in every.items if one.target.arn.lower() == target.arn.lower()), None)
 
 
 def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:

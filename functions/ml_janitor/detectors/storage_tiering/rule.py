@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.referrers import LISTED
@@ -152,15 +153,8 @@ class StorageTiering(Detector[Bucket]):
         for key in keys_of(self.plans(bucket, now).found):
             signal = bucket.tagged.get(key)
             if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
-                yield Target(
-                    arn=f"{bucket.target.arn}/{key}",
-                    name=f"s3://{bucket.name}/{key}",
-                    kind="object",
-                    account=aws.account,
-                    region=aws.region,
-                    created=None,
-                    tags=signal,
-                )
+                arn = f"{bucket.target.arn}/{key}"
+                yield target_in(aws, arn, f"s3://{bucket.name}/{key}", "object", None, tags=signal)
 
     @property
     def _limits(self) -> Limits:

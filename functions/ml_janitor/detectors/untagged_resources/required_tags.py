@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.aws.tags import RESERVED
+from ml_janitor.aws.tags import settable
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Tags
 
@@ -48,7 +48,7 @@ class Lack:
 
 def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
     """What *tags* lack of *required*, in the order of *required*."""
-    own = {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+    own = settable(tags)
     return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
 
 

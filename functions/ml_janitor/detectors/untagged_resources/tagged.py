@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import NotRead, Signal, Tags
@@ -75,12 +75,4 @@ def same(aws: Aws, target: Target) -> bool:
 
 def target_of(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
     """*resource* as a target, with the tags that were *read*."""
-    return Target(
-        arn=resource.arn,
-        name=resource.name,
-        kind=resource.type,
-        account=aws.account,
-        region=aws.region,
-        created=resource.created,
-        tags=read,
-    )
+    return target_in(aws, resource.arn, resource.name, resource.type, resource.created, tags=read)

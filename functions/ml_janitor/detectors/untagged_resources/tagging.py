@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import needed
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import Tags, Unreadable, Value
+from ml_janitor.core.signals import Tags
 from ml_janitor.detectors.untagged_resources.required_tags import written
 
 MOST = 50
@@ -49,10 +49,4 @@ def remove(aws: Aws, arn: str, key: str, value: str) -> None:
 
 def read(aws: Aws, arn: str) -> Tags:
     """The tags of *arn* as they are now. Raises ReadError."""
-    match tags.exactly(aws, arn):
-        case Value(own):
-            return own
-        case Unreadable(error):
-            raise ReadError(error)
-        case other:
-            raise ReadError(f"the tags of {arn} could not be read: {other}")
+    return needed(tags.exactly(aws, arn)) or {}
