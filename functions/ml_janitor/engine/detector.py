@@ -52,6 +52,11 @@ def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Gr
     return Grant(action, on, when=when)
 
 
+def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
+    """The same for several calls to one *service*."""
+    return tuple(allow(f"{service}:{action}", on) for action in actions)
+
+
 def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
     """Permission that AWS demands beyond the calls made, and where that is written."""
     return Grant(action, on, implied=True, source=source, when=when)

@@ -32,7 +32,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, file
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, allow_each
 
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
@@ -50,14 +50,9 @@ REFERENCE = "S3 API reference"
 LISTING = (
     allow("s3:ListAllMyBuckets"),
     allow("s3:ListBucket", on=BUCKETS),
-    allow("s3:GetObjectTagging", on=OBJECTS),
-    allow("s3:GetObjectRetention", on=OBJECTS),
-    allow("s3:GetObjectLegalHold", on=OBJECTS),
-    allow("s3:GetBucketTagging", on=BUCKETS),
-    allow("s3:GetBucketVersioning", on=BUCKETS),
-    allow("s3:GetBucketPolicy", on=BUCKETS),
-    allow("s3:GetLifecycleConfiguration", on=BUCKETS),
-    allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
+    *allow_each("s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=OBJECTS),
+    *allow_each("s3", "GetBucketTagging", "GetBucketVersioning", "GetBucketPolicy", on=BUCKETS),
+    *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=BUCKETS),
     *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
     *(allow(kind.describes, on=kind.every) for kind in LISTED),
     allow(SEARCH),

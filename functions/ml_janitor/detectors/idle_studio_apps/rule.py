@@ -20,7 +20,7 @@ from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
-from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, implied
+from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied
 
 ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
@@ -60,26 +60,21 @@ class IdleStudioApps(Detector[App]):
         lost="what the app held in memory, its running terminals and kernels",
     )
     reads = (
-        allow("sagemaker:ListApps"),
-        allow("sagemaker:ListSpaces"),
+        *allow_each("sagemaker", "ListApps", "ListSpaces"),
         allow("sagemaker:DescribeApp", on="app/*"),
         allow("sagemaker:DescribeDomain", on="domain/*"),
         allow("sagemaker:DescribeUserProfile", on="user-profile/*"),
         allow("sagemaker:DescribeSpace", on="space/*"),
-        allow("sagemaker:ListTags", on="app/*"),
-        allow("sagemaker:ListTags", on="space/*"),
-        allow("sagemaker:ListTags", on="user-profile/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in ("app", "space", "user-profile")),
         allow("tag:GetResources"),
-        allow("logs:DescribeLogStreams", on=f"log-group:{studio.LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
+        *allow_each("logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
         allow("cloudwatch:GetMetricData"),
         allow("cloudtrail:LookupEvents"),
         allow("pricing:GetProducts"),
     )
     acts = (allow("sagemaker:DeleteApp", on="app/*"),)
     undoes = (
-        allow("sagemaker:DescribeApp", on="app/*"),
-        allow("sagemaker:CreateApp", on="app/*"),
+        *allow_each("sagemaker", "DescribeApp", "CreateApp", on="app/*"),
         implied(
             "sagemaker:AddTags",
             on="app/*",

@@ -74,8 +74,13 @@ class Bucket(Candidate):
         return self.target.name
 
     @property
+    def rules(self) -> Sequence[Mapping[str, Any]]:
+        """Its lifecycle rules; none if it has none, or they were not read."""
+        return self.lifecycle.value["Rules"] if isinstance(self.lifecycle, Value) else ()
+
+    @property
     def configuration(self) -> Configuration:
-        """Its lifecycle configuration as it is written; none if it has none, or it was not read."""
+        """The same as they are written."""
         found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
         return Configuration(found.get(LIFECYCLE_TEXT, b""), found.get(MINIMUM))
 
