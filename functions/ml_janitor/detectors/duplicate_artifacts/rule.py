@@ -17,7 +17,6 @@ from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verd
 from ml_janitor.core.signals import Absent, NotRead, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
-    act_prefixes,
     artifact,
     copy_cleanup,
     copy_return,
@@ -100,9 +99,9 @@ class DuplicateArtifacts(Detector[Copy]):
     inventory_from: int = 0
 
     def __post_init__(self) -> None:
-        act_prefixes.check(self.act_on_prefixes)
-        act_prefixes.check(self.undo_prefixes, setting="undo_prefixes")
-        act_prefixes.check_users(self.act_on_needed_by)
+        prefixes.check(self.act_on_prefixes)
+        prefixes.check(self.undo_prefixes, setting="undo_prefixes")
+        prefixes.check_users(self.act_on_needed_by)
         prefixes.contents_in(self.buckets, self.read_contents_in)
         inventories.named(self.inventories)
 
@@ -214,7 +213,7 @@ class DuplicateArtifacts(Detector[Copy]):
             why_not = f"the contents of {shown} may not be read, so nothing proves it a copy"
             return why_not, "name its bucket in read_contents_in"
         approved, versions = self.act_on_needed_by, self.allow_unversioned
-        why = act_prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
+        why = prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
         return why, ""
 
     def prepare(self, aws: Aws, candidate: Copy, memo: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.instances import Machine, machine
-from ml_janitor.aws.prices import Component, Price
+from ml_janitor.aws.prices import Component, Price, together
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal
@@ -167,12 +167,10 @@ def hourly(aws: Aws, job: Job) -> Price:
     """What an hour of all instances of *job* costs at list price."""
     if job.reserved:
         return Price(None, "a training plan, paid in advance")
-    prices = [(aws.prices.hourly(aws.region, job.kind.component, kind), count) for kind, count in job.groups]
-    sources = ", ".join(dict.fromkeys(price.source for price, _ in prices))
-    amounts = [price.hourly_usd * count for price, count in prices if price.hourly_usd is not None]
-    if not prices or len(amounts) < len(prices):
-        return Price(None, sources)
-    return Price(sum(amounts[1:], amounts[0]), sources)
+    if not job.groups:
+        return Price(None, "")
+    component = job.kind.component
+    return together((count, aws.prices.hourly(aws.region, component, kind)) for kind, count in job.groups)
 
 
 def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:

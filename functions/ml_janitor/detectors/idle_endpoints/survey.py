@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +14,8 @@ from ml_janitor.aws import endpoints, metrics, tags
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import Description, InferenceComponent, Summary, rented
+from ml_janitor.aws.endpoints import InferenceComponent, Summary, rented
+from ml_janitor.aws.prices import together
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -73,12 +75,11 @@ class Account:
             *others,
         ]
         invoked, done, found, watching, *rest = aws.map(lambda read: read(aws), reads)
-        components: dict[str, list[InferenceComponent]] = {}
+        components, schedules = defaultdict(list), defaultdict(list)
         for component in found.items:
-            components.setdefault(component.endpoint, []).append(component)
-        schedules: dict[str, list[str]] = {}
+            components[component.endpoint].append(component)
         for endpoint, schedule in watching.items:
-            schedules.setdefault(endpoint, []).append(schedule)
+            schedules[endpoint].append(schedule)
         hints = Hints.of(invoked, done)
         account = cls(
             hints=hints,
@@ -131,9 +132,9 @@ def survey(
     Read on wherever the question is still open; the order of *candidates* is kept.
 
     *decided* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
-    keeps it. With *exactly*, the tags of inference
-    components are read one by one as they are now, else in bulk. After the first metrics, nothing
-    more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
+    keeps it. With *exactly*, the tags of inference components are read one by one as they are now, else in
+    bulk. After the first metrics, nothing more is asked of an endpoint with an unreadable signal either: it
+    is unknown, and stays so.
     """
 
     def readable(endpoint: Endpoint) -> bool:
@@ -195,15 +196,10 @@ def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datet
         meters=(*decisive.values(), *(meter for meter in one.meters if meter.metric not in decisive)),
     )
     if young(placed.deployed):
-        placed = replace(placed, scaled=_scaled(aws, placed, description.value))
+        variants = [variant.name for variant in description.value.variants]
+        asking = partial(attached.explains, aws, one.summary.name, variants, placed.modified)
+        placed = replace(placed, scaled=attempt(asking, source=attached.ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed
-
-
-def _scaled(aws: Aws, one: Endpoint, description: Description) -> Signal[bool]:
-    names = [variant.name for variant in description.variants]
-    return attempt(
-        lambda: attached.explains(aws, one.summary.name, names, one.modified), source=attached.ACTIVITIES
-    )
 
 
 def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:
@@ -260,23 +256,18 @@ def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | 
             None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
         )
     counts = rented([one for one in description.variants if not one.reserved], config)
+    hourly, region, busy = aws.prices.hourly, aws.region, monitoring.value
     priced = [
-        *((count, aws.prices.hourly(aws.region, "Hosting", kind)) for kind, count in counts.items()),
-        *(
-            (count, aws.prices.hourly(aws.region, "Processing", kind))
-            for kind, count in monitoring.value.items()
-        ),
+        *((count, hourly(region, "Hosting", kind)) for kind, count in counts.items()),
+        *((count, hourly(region, "Processing", kind)) for kind, count in busy.items()),
     ]
-    hourly: Decimal | None = Decimal(0)
-    for count, price in priced:
-        known = price.hourly_usd
-        hourly = None if hourly is None or known is None else hourly + Decimal(str(count)) * known
-    sources = dict.fromkeys(price.source for _, price in priced)
-    if any(variant.reserved for variant in description.variants):
-        sources["without reserved capacity"] = None
-    if monitoring.value:
-        sources["with its monitoring"] = None
-    return Cost.standing(hourly, ", ".join(sources))
+    price = together(priced)
+    sources = [
+        *([price.source] if priced else []),
+        *(["without reserved capacity"] if any(one.reserved for one in description.variants) else []),
+        *(["with its monitoring"] if monitoring.value else []),
+    ]
+    return Cost.standing(price.hourly_usd, ", ".join(sources))
 
 
 def _monitoring(

@@ -14,7 +14,7 @@ from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
-from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
+from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER
 from ml_janitor.detectors.untagged_resources.inventory import Resource
@@ -150,24 +150,24 @@ class UntaggedResources(Detector[TaggedResource]):
             raise CannotActError("its own list of tags was not read")
         own = candidate.exact.value
         adding = self._additions(candidate, lacks(self.required, own))
-        if len(own) + len(adding) > tagging.MOST:
-            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagging.MOST}")
+        if len(own) + len(adding) > tagged.MOST:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagged.MOST}")
         return {"tags": dict(own), "add": adding}
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         for key, value in record["add"].items():
-            steps.do(f"add {key}", partial(tagging.add, aws, target.arn, key, value))
+            steps.do(f"add {key}", partial(tagged.add, aws, target.arn, key, value))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         if not tagged.same(aws, target):
             return True
-        return filling.filled(record["add"], tagging.read(aws, target.arn))
+        return filling.filled(record["add"], tagged.read(aws, target.arn))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         if not tagged.same(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in record["add"].items():
-            steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
+            steps.do(f"remove {key}", partial(tagged.remove, aws, target.arn, key, value))
         return filling.undo_words(target.name, record["add"], "was")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
