@@ -19,7 +19,7 @@ from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
+from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
@@ -73,6 +73,7 @@ class IdleClusters(Detector[Cluster]):
     name = "idle-clusters"
     schedule = "cron(35 6 * * ? *)"
     kinds = (CLUSTER.type,)
+    own_tags = False  # EMR's description has them as they are
     reads = (
         allow(LIST),
         *(allow(one, on=CLUSTER.every) for one in (DESCRIBE, INSTANCES, POLICY)),
@@ -112,10 +113,6 @@ class IdleClusters(Detector[Cluster]):
             yield _priced(aws, replace(pod, target=replace(pod.target, tags=book.of(pod.target.arn))))
         listed.check()
         pods.check()
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> Cluster | None:
-        """The same: EMR's description has its tags as they are."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Cluster, now: datetime) -> Verdict:
         """Every hour must have been read, and no check in it have found work."""

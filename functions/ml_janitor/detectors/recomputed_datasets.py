@@ -140,6 +140,7 @@ class RecomputedDatasets(Detector[Repeated]):
     schedule = "cron(35 6 ? * MON *)"
     kinds = tuple(kind.type for kind in DOES)
     asks_for = Change.LIMIT
+    own_tags = False
     reads = (
         *(allow(kind.lists) for kind in DOES),
         *(allow(kind.describes, on=kind.every) for kind in (*DOES, MODEL)),
@@ -191,10 +192,6 @@ class RecomputedDatasets(Detector[Repeated]):
             )
         for each in listings:
             each.check()
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> Repeated | None:
-        """The same: what jobs have in common has no description or tags of its own."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Repeated, now: datetime) -> Verdict:
         """Never proven: only runs that began after all that they read was written compute the same."""
