@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Interval
 
@@ -60,8 +60,7 @@ ELSEWHERE = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.I
 """An address that is not in S3: what is read there cannot be compared."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Run:
+class Run(NamedTuple):
     """One completed run: when it began, and how many hours of an instance it took."""
 
     began: datetime
@@ -84,25 +83,17 @@ class Job:
         return rented
 
     @property
-    def began(self) -> datetime:
-        """When it began to be billed."""
-        began: datetime = self.members.get("ProcessingStartTime") or self.members["TransformStartTime"]
-        return began
-
-    @property
     def run(self) -> Run:
-        """When it ran, and for how long."""
-        end: datetime = self.members.get("ProcessingEndTime") or self.members["TransformEndTime"]
-        return Run(self.began, (end - self.began) / HOUR * int(self.rented["InstanceCount"]))
+        noun = self.kind.noun.removesuffix("Job")
+        began, end = self.members[f"{noun}StartTime"], self.members[f"{noun}EndTime"]
+        return Run(began, (end - began) / HOUR * int(self.rented["InstanceCount"]))
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What it was told besides its inputs, names of variables included."""
-        told = {
-            "Environment": self.members.get("Environment", {}),
-            "App": self.members.get("AppSpecification"),
-        }
-        return (*told["Environment"], *texts_in(told, *PARAMETERS))
+        """What it was given besides its inputs, names of variables included."""
+        variables = self.members.get("Environment", {})
+        given = {"Environment": variables, "App": self.members.get("AppSpecification")}
+        return (*variables, *texts_in(given, *PARAMETERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,25 +161,24 @@ class RecomputedDatasets(Detector[Repeated]):
                     lone = replace(target, tags=Value({}))
                     yield Repeated(target=lone, runs=(), instance="", price=Price(None, ""), changed=one)
         groups = sorted(alike.items(), key=lambda one: (-len(one[1]), one[0][1]))
-        latest = [max(jobs, key=lambda job: job.began) for _, jobs in groups]
+        latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
         book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
         for ((kind, told), jobs), newest in zip(groups, latest, strict=True):
-            name = f"{family(newest.target.name)}-*"
+            own = newest.target
+            name = f"{family(own.name)}-*"
             if (kind.type, name) in named:  # another one of that name, which does something else
                 name += f"~{sha256(told.encode()).hexdigest()[:8]}"
             named.add((kind.type, name))
-            arn = newest.target.arn.removesuffix(newest.target.name) + name
+            arn = own.arn.removesuffix(own.name) + name
             yield Repeated(
-                target=replace(
-                    newest.target, arn=arn, name=name, created=None, tags=book.of(newest.target.arn)
-                ),
+                target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
                 runs=tuple(sorted(job.run for job in jobs)),
                 parameters=newest.parameters,
                 instance=newest.rented["InstanceType"],
                 price=aws.prices.hourly(aws.region, COMPONENTS[kind], newest.rented["InstanceType"]),
                 changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
                 scheduled="MonitoringScheduleArn" in newest.members,
-                piped=newest.target.name.startswith("pipelines-"),
+                piped=own.name.startswith("pipelines-"),
             )
         for each in listings:
             each.check()
