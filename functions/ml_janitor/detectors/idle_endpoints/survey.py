@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from ml_janitor.aws import endpoints, metrics, tags
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent, Summary, rented
@@ -100,19 +100,14 @@ class Account:
             half_done = half_done.without(one.name for one in on_it if not one.deleting)
             removed = {one.name for one in half_done.removed}
             on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
-        components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, COMPONENT.lists)
-        if self.error is not None:
-            components = Unreadable(self.error, COMPONENT.lists)
-        watched = tuple(self.schedules.get(summary.name, ()))
-        schedules: Signal[tuple[str, ...]] = Value(watched, MONITORING_SCHEDULE.lists)
-        if self.schedules_error is not None and not watched:
-            schedules = Unreadable(self.schedules_error, MONITORING_SCHEDULE.lists)
+        watched = Listing(tuple(self.schedules.get(summary.name, ())), self.schedules_error)
+        watched = replace(watched, error=None) if watched.items else watched
         return Endpoint(
             target=target_in(aws, summary.arn, summary.name, ENDPOINT.type, summary.created, tags=own_tags),
             summary=summary,
             meters=tuple(self.hints.meters(summary.name, on_it)),
-            components=components,
-            schedules=schedules,
+            components=Listing(on_it, self.error).signal(COMPONENT.lists),
+            schedules=watched.signal(MONITORING_SCHEDULE.lists),
             hints_error=self.hints.error,
             half_done=half_done,
         )
@@ -211,17 +206,11 @@ def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpo
         book = tags.of_many(aws, asked)
         known = {arn: book.of(arn) for arn in asked}
 
-    def along(one: Endpoint, component: InferenceComponent) -> Target:
-        return replace(
-            one.target,
-            arn=component.arn,
-            name=component.name,
-            kind=COMPONENT.type,
-            created=component.created,
-            tags=known.get(component.arn, component.tags),
-        )
+    def along(one: InferenceComponent) -> Target:
+        own_tags = known.get(one.arn, one.tags)
+        return target_in(aws, one.arn, one.name, COMPONENT.type, one.created, tags=own_tags)
 
-    return [replace(one, takes_along=tuple(along(one, component) for component in one.on_it)) for one in todo]
+    return [replace(one, takes_along=tuple(map(along, one.on_it))) for one in todo]
 
 
 def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
