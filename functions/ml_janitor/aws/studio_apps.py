@@ -170,14 +170,14 @@ def _described(app: App, answer: Any) -> App:
     this value is set to the same value as LastHealthCheckTimestamp" (API reference of DescribeApp).
     """
     active, checked = answer.get("LastUserActivityTimestamp"), answer.get("LastHealthCheckTimestamp")
-    told = active is not None and checked is not None and active != checked
+    distinct = active is not None and checked is not None and active != checked
     return replace(
         app,
         arn=answer["AppArn"],
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
         reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
-        activity=Value(active, APP.describes, active) if told else Absent(APP.describes),
+        activity=Value(active, APP.describes, active) if distinct else Absent(APP.describes),
         checked=checked,
     )
 

@@ -154,8 +154,8 @@ class RecomputedDatasets(Detector[Repeated]):
             listings.append(listed)
             read = [(target, one) for target, one in listed.items if not isinstance(one, Absent)]
             jobs = [Job(kind, target, one.value) for target, one in read if isinstance(one, Value)]
-            for job, told in zip(jobs, aws.map(partial(_told, aws), jobs), strict=True):
-                alike[kind, told].append(job)
+            for job, recipe in zip(jobs, aws.map(partial(_recipe, aws), jobs), strict=True):
+                alike[kind, recipe].append(job)
             for target, one in read:
                 if isinstance(one, Unreadable):
                     lone = replace(target, tags=Value({}))
@@ -163,11 +163,11 @@ class RecomputedDatasets(Detector[Repeated]):
         groups = sorted(alike.items(), key=lambda one: (-len(one[1]), one[0][1]))
         latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
         book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
-        for ((kind, told), jobs), newest in zip(groups, latest, strict=True):
+        for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
             own = newest.target
             name = f"{family(own.name)}-*"
             if (kind.type, name) in named:  # another one of that name, which does something else
-                name += f"~{sha256(told.encode()).hexdigest()[:8]}"
+                name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
             named.add((kind.type, name))
             arn = own.arn.removesuffix(own.name) + name
             yield Repeated(
@@ -230,7 +230,7 @@ class RecomputedDatasets(Detector[Repeated]):
         return None
 
 
-def _told(aws: Aws, job: Job) -> str:
+def _recipe(aws: Aws, job: Job) -> str:
     """
     All that decides what *job* computes, as text; an address that holds the job's name, by what is there.
 
@@ -257,12 +257,12 @@ def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
 
     def read() -> datetime:
         texts, members = list(job.parameters), dict(job.members)
-        made: list[datetime] = []
+        written: list[datetime] = []
         if job.kind is TRANSFORM_JOB:
             model = describe(aws, MODEL, job.members["ModelName"])
             if not isinstance(model, Value):
                 raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
-            members["model"], made = model.value, [model.value["CreationTime"]]
+            members["model"], written = model.value, [model.value["CreationTime"]]
             texts += texts_in(model.value, *PARAMETERS)
         if afar := [text for text in texts if ELSEWHERE.search(text)]:
             raise ReadError(f"it may read {plain(afar[0], 80)}")
@@ -280,9 +280,9 @@ def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
             newest = s3.newest(aws, [uri], fresh=now)
             if not isinstance(newest, Value) or newest.value is None:
                 raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
-            made.append(newest.value.modified)
-        made += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
-        return max(made)
+            written.append(newest.value.modified)
+        written += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
+        return max(written)
 
     return attempt(read, source=s3.LIST_OBJECTS)
 

@@ -160,7 +160,7 @@ class Detector[C: Candidate](ABC):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """What `prepare`, `act` and `settled` need beyond *reads*: a constant, unless tunables narrow it."""
+        """What `prepare`, `act` and `is_done` need beyond *reads*: a constant, unless tunables narrow it."""
         return ()
 
     @property

@@ -183,7 +183,7 @@ def _layers(
 ) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
     """The columns of each group: its colour, and a path with its opacity for settled and for other days."""
     up, down = [Decimal(0)] * len(series.days), [Decimal(0)] * len(series.days)
-    settled = len(series.days) - series.unsettled
+    final = len(series.days) - series.unsettled
     for place, amounts in enumerate(series.groups.values()):
         paths: dict[float, list[str]] = {1: [], PALE: []}
         for at, amount in enumerate(amounts):
@@ -192,7 +192,7 @@ def _layers(
             if amount:
                 high, low = sorted((y(start), y(stack[at])))
                 path = f"M{plot.x(at):.1f} {high:.1f}h{plot.column:.1f}v{low - high:.1f}h-{plot.column:.1f}z"
-                paths[1 if at < settled else PALE].append(path)
+                paths[1 if at < final else PALE].append(path)
         yield _colour(place), [(opacity, "".join(drawn)) for opacity, drawn in paths.items() if drawn]
 
 

@@ -160,7 +160,7 @@ def plan_section(report: Report) -> dict[str, Any]:
                 "by_then": usd(week.by_then),
                 "percent": round(float(week.by_then / most) * 100, 2),
                 "lines": lines(week),
-                "below": [commands(said) for said in below(week)],
+                "below": [commands(one) for one in below(week)],
             }
             for week in planned
         ],
@@ -181,10 +181,10 @@ def noticed(report: Report) -> list[Markup]:
         line(
             "{}: {}",
             f"{one.detector} in {place(one, accounts=True)}" if several else one.detector,
-            plain(said),
+            plain(notice),
         )
         for one in report.sweeps
-        for said in one.notices
+        for notice in one.notices
     ]
 
 

@@ -84,8 +84,8 @@ def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any
 
 def shown(item: Evidence) -> dict[str, str]:
     """One signal: its name, and what was read or why not."""
-    said = f"could not be read: {item.error}" if item.error else str(item.value)
-    return {"signal": plain(item.signal), "value": plain(said)}
+    value = f"could not be read: {item.error}" if item.error else str(item.value)
+    return {"signal": plain(item.signal), "value": plain(value)}
 
 
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def below(week: Week) -> list[str]:
     more = f"and {counted(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
     same = "about resources that another change is planned for, in no sum"
     instead = f"and {counted(week.instead, 'more finding')} {same}" if week.instead else ""
-    return [said for said in (more, instead, *week.advice) if said]
+    return [one for one in (more, instead, *week.advice) if one]
 
 
 def hours(number: float) -> str:

@@ -135,7 +135,7 @@ def _delete(aws: Aws, record: Record) -> None:
             raise ChangedError("it was overwritten in the last moment") from error
 
 
-def is_settled(aws: Aws, record: Record) -> bool:
+def is_done(aws: Aws, record: Record) -> bool:
     """
     Whether the copy of *record* is gone: deleted, or under a delete marker.
 

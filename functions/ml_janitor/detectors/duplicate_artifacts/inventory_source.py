@@ -70,7 +70,7 @@ class Inventoried:
     shelf: Shelf
     found: list[Stored] = field(default_factory=list)
     left_out: int = 0
-    told: str = ""
+    reading: str = ""
 
     @property
     def shelves(self) -> Mapping[str, Shelf]:
@@ -142,7 +142,7 @@ def read_all(
                 aws, one, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
             )
             known.sources.append(found)
-            known.notices += [found.told] if found.told else []
+            known.notices += [found.reading] if found.reading else []
             known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
         elif region is not None:
             known.notices.append(f"{one.bucket} is in {region}, and its inventory is asked there, not here")
@@ -201,9 +201,9 @@ def inventoried(
         wanted, source.left_out = within(wanted, MOST)
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
-        source.told = told(inventory, delivery, age, purse, by_size=by_size)
+        source.reading = how_read(inventory, delivery, age, purse, by_size=by_size)
         if len(elsewhere) > MOST_SIZES:
-            source.told += (
+            source.reading += (
                 f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
             )
 
@@ -247,7 +247,7 @@ def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -
     return found
 
 
-def told(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
+def how_read(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
     """What a report says of a bucket that was read so: how, for how much, and what it does not show."""
     kind = (
         "its live inventory table, which S3 keeps up to date within an hour"

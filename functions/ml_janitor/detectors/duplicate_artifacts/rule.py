@@ -223,7 +223,7 @@ class DuplicateArtifacts(Detector[Copy]):
         copy_cleanup.act(aws, Record.read(record), steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return copy_cleanup.is_settled(aws, Record.read(record))
+        return copy_cleanup.is_done(aws, Record.read(record))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_return.revert(aws, Record.read(record), steps)

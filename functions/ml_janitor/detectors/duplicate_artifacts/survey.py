@@ -58,7 +58,7 @@ class Survey:
     where: Where
     now: datetime
     errors: list[str] = field(default_factory=list)
-    _told: list[str] = field(default_factory=list)
+    _noticed: list[str] = field(default_factory=list)
     _references: References | None = None
     _listing: BucketListing | None = None
     standings: Standings = field(init=False)
@@ -108,7 +108,7 @@ class Survey:
             if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
         ]
         job = [reasons.checksum_job(large)] if large else []
-        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told, *job)
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._noticed, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
@@ -118,7 +118,7 @@ class Survey:
         asking, names = self.where.asking, self.where.names
         few = {name: region for name, region in places.items() if asking.of(name) is None}
         self._listing = read = listed(self.aws, few, names, self.now, only=sizes)
-        self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
+        self._noticed += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
         known = inventory_source.read_all(
             self.aws,
             asking,
@@ -129,7 +129,7 @@ class Survey:
             sizes=sizes,
             elsewhere={one.size for one in read.artifacts()} if asking.inventories else frozenset(),
         )
-        self._told += known.notices
+        self._noticed += known.notices
         self.errors += known.errors
         return [read, *known.sources]
 

@@ -85,7 +85,7 @@ class Account:
             hints=hints,
             components=components,
             schedules=schedules,
-            strays=tuple(hints.of_nobody(found.items)),
+            strays=tuple(hints.orphaned(found.items)),
             error=found.error,
             schedules_error=watching.error,
         )
