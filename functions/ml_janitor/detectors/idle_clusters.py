@@ -117,7 +117,7 @@ class IdleClusters(Detector[Cluster]):
     def decide(self, candidate: Cluster, now: datetime) -> Verdict:
         """Every hour must have been read, and no check in it have found work."""
         rule = Rule()
-        rule.saw(evidence("instances", candidate.instances, _counted(candidate.instances)))
+        rule.saw(evidence("instances", candidate.instances, _counted))
         if not candidate.emr:
             return self.pod(candidate, rule)
         rule.saw(Evidence("status", candidate.status, source=LIST))
@@ -250,6 +250,5 @@ def _priced(aws: Aws, one: Cluster) -> Cluster:
     return replace(one, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 
-def _counted(instances: Signal[Mapping[str, int]]) -> str:
-    counts = instances.value if isinstance(instances, Value) else {}
+def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"

@@ -77,7 +77,6 @@ class Job:
 
     @property
     def rented(self) -> Mapping[str, Any]:
-        """Its instances."""
         resources = self.members.get("ProcessingResources", {}).get("ClusterConfig")
         rented: Mapping[str, Any] = resources or self.members["TransformResources"]
         return rented

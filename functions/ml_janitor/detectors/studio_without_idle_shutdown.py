@@ -160,8 +160,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         off = []
         for one in candidate.settings:
             after = timeout(one.app, candidate.above, shared=one.shared)
-            value = f"after {ago(after.value)}" if isinstance(after, Value) else None
-            rule.saw(shown(f"idle shutdown of {one.words}", after, value))
+            rule.saw(shown(f"idle shutdown of {one.words}", after, lambda time: f"after {ago(time)}"))
             if isinstance(after, Unreadable):
                 return f"the idle shutdown of its {one.words} is unknown ({after.error})"
             decides = decided_by(one.app, candidate.above, self.longest, shared=one.shared)
@@ -194,7 +193,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         return None if candidate.unread is not None or read != chains else not chains
 
     def change(self, candidate: Place, off: list[Setting]) -> str:
-        """The command that switches it on."""
         kind = candidate.target.kind
         idle: dict[str, Any] = {} if kind == SPACE.type else {"LifecycleManagement": "ENABLED"}
         idle["IdleTimeoutInMinutes"] = self.proposed_minutes

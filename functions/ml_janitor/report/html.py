@@ -48,7 +48,6 @@ class Bar:
 
     @property
     def label(self) -> str:
-        """What stands at the end of the bar."""
         return usd(self.usd)
 
 

@@ -49,7 +49,6 @@ class Week:
 
     @property
     def totals(self) -> Totals:
-        """What its changes save and cost."""
         return Totals.of(self.changes)
 
     @property

@@ -49,7 +49,6 @@ class Series:
 
     @property
     def totals(self) -> list[Decimal]:
-        """The sum of each day."""
         return [
             sum((group[at] for group in self.groups.values()), Decimal(0)) for at in range(len(self.days))
         ]

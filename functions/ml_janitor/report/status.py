@@ -65,7 +65,6 @@ class StatusWording:
         return DONE[self.effect]
 
     def at(self, moment: datetime) -> str:
-        """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
     def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:

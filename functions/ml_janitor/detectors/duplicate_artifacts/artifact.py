@@ -139,7 +139,6 @@ class Shelf:
 
     @property
     def held(self) -> int:
-        """How much is on it."""
         return len(self.artifacts) + len(self.mixed) + len(self.models) + len(self.weights)
 
     def folders(self) -> Iterator[tuple[str, bool, bool, int]]:
@@ -157,7 +156,6 @@ class Shelf:
             self.weights[folder] = self.weights.get(folder, 0) + weights
 
     def clear(self) -> None:
-        """Take everything off it."""
         for each in (self.artifacts, self.mixed, self.models, self.weights):
             each.clear()
 

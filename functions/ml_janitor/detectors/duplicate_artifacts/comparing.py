@@ -184,7 +184,6 @@ class Equality:
         return f"{EVERY_BYTE}, SHA-256 of {self._next} ranges' SHA-256: {self._sum}"
 
     def _compare(self) -> None:
-        """The next ranges of both."""
         size = self._copy.stored.size
         numbers = [n for n in range(self._next, self._next + AT_ONCE) if begin(n) < size]
         if not self._aws.has_time:

@@ -193,13 +193,11 @@ def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
 
 def _submit(aws: Aws, target: Target, calls: Calls, request: Mapping[str, Any]) -> None:
     """Create the job of *request*; a retry finds it there, which is a success."""
-    if _exists(aws, target, calls, request[calls.name_member]):
+    exists = partial(_exists, aws, target, calls, request[calls.name_member])
+    if exists():
         return
     try:
-        ensure(
-            lambda: _create(aws, calls, request),
-            lambda: _exists(aws, target, calls, request[calls.name_member]),
-        )
+        ensure(lambda: _create(aws, calls, request), exists)
     except ClientError as error:
         raise _without_secrets(error, request) from None
 

@@ -103,7 +103,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     @property
     def patience(self) -> Patience:
-        """For how long a job must stand still."""
         return Patience(
             silence=self.silence,
             times_longest_pause=self.times_longest_pause,

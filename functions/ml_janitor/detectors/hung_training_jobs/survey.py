@@ -188,7 +188,7 @@ class Survey:
         if job.started is None or job.status != IN_PROGRESS:
             return candidate
         if job.watches is not None:
-            watched = training.describe(aws, job.watches.rpartition("/")[2])
+            watched = training.KIND.describe(aws, job.watches.rpartition("/")[2])
             candidate = replace(candidate, watched=watched)
             if not self._open(candidate) or not isinstance(watched, Value):
                 return candidate

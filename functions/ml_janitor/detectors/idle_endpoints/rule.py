@@ -91,7 +91,6 @@ class IdleEndpoints(Detector[Endpoint]):
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
-        """One endpoint, read the same way."""
         return self._look(aws, target, now, None)
 
     def look_unfinished(
@@ -178,7 +177,6 @@ class IdleEndpoints(Detector[Endpoint]):
         deletion.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        """Whether it is gone, or going."""
         return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:

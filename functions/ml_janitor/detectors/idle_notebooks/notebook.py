@@ -71,7 +71,6 @@ class Notebook(Candidate):
         return f"{self.target.name}/jupyter.log"
 
     def tagged(self, signal: Signal[Tags]) -> Notebook:
-        """The same notebook with these tags."""
         return replace(self, target=replace(self.target, tags=signal))
 
     def among(self, written: Mapping[str, datetime]) -> Notebook:

@@ -49,7 +49,6 @@ class Folder:
     inside: dict[str, Folder] = field(default_factory=dict)
 
     def all(self) -> Iterator[Folder]:
-        """It and every folder in it."""
         yield self
         for one in self.inside.values():
             yield from one.all()

@@ -122,7 +122,7 @@ class UntaggedResources(Detector[TaggedResource]):
         rule = Rule()
         confirmed = not isinstance(candidate.exact, NotRead)
         read = candidate.exact if confirmed else candidate.bulk
-        rule.saw(_shown(read))
+        rule.saw(evidence("tags", read, lambda own: ", ".join(sorted(own)) or "none"))  # values stay out
         if candidate.outside is not None:
             return rule.kept(candidate.outside)
         if not isinstance(read, Value):
@@ -212,12 +212,6 @@ class UntaggedResources(Detector[TaggedResource]):
 
     def _complete(self, read: Signal[Tags]) -> bool:
         return isinstance(read, Value) and not lacks(self.required, read.value)
-
-
-def _shown(read: Signal[Tags]) -> Evidence:
-    """The keys only; the values stay out of reports."""
-    keys = ", ".join(sorted(read.value)) or "none" if isinstance(read, Value) else None
-    return evidence("tags", read, keys)
 
 
 def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Iterator[Evidence]:
