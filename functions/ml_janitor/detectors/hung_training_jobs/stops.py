@@ -33,7 +33,7 @@ TUNER: Final = "tuning job"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls about one kind of job, *noun* in their names, with the members that say its name and status."""
+    """The calls about one kind of job, *noun* in their names; the members with its name and status."""
 
     noun: str
     name_member: str
