@@ -133,16 +133,11 @@ def _dearest_title(new: Sequence[Result], shown: int) -> str:
 
 def headline(detector: str, new: Sequence[Result]) -> str:
     """The money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = _found(detector, new)
+    found = kinds(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
     if money := amounts(sums):
         return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
-
-
-def _found(detector: str, new: Sequence[Result]) -> str:
-    """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
-    return kinds(detector, new).replace(" ", " new ", 1)
 
 
 def _unjudged(sweep: Sweep) -> str:
@@ -200,17 +195,13 @@ def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
 def _ranked(texts: Iterable[str], noun: str) -> str:
     """The most frequent of *texts*, each with its count if they differ; the report lists the rest."""
     ranked = Counter(texts).most_common()
-    shown = [
-        f"{_times(times) if len(ranked) > 1 else ''}{prose(one, 200)}"
-        for one, times in ranked[:ACTIONS_SHOWN]
-    ]
+    shown = [prose(one, 200) for one, _ in ranked[:ACTIONS_SHOWN]]
+    if len(ranked) > 1:
+        counts = ("once" if times == 1 else f"{times:,} times" for _, times in ranked)
+        shown = [f"{count}: {one}" for count, one in zip(counts, shown, strict=False)]
     if more := len(ranked) - len(shown):
         shown.append(f"{counted(more, noun)}, which the report lists")
     return sentence("; ".join(shown))
-
-
-def _times(number: int) -> str:
-    return "once: " if number == 1 else f"{number:,} times: "
 
 
 # --- the thread below ---------------------------------------------------------------------------

@@ -94,9 +94,10 @@ def digest(
         header(title),
         section(f"All sweeps, as of {moment(now)}.{left_out(sum(sweep.unpriced for sweep in last))}"),
     ]
+    errors = [(row, row.last.error) for row in rows if row.last and row.last.error]
     rest = [
         *paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
-        *paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
+        *paragraphs("Not complete", [f"{_place(row)}: {prose(error, 300)}" for row, error in errors]),
         *of_actions(actions),
         *map(section, bill),
         *paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
@@ -223,10 +224,6 @@ def _silence(row: Row, now: datetime) -> str:
 def last_time(at: datetime | None, now: datetime) -> str:
     """When something ran last."""
     return "it never has" if at is None else f"the last time was {ago(now - at)} ago"
-
-
-def _error(row: Row) -> str:
-    return f"{_place(row)}: {prose((row.last.error if row.last else None) or '', 300)}"
 
 
 def _found(row: Row) -> str:

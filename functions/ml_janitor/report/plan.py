@@ -99,19 +99,14 @@ def summary(week: Week) -> str:
 
 def lines(week: Week) -> list[tuple[str, str, str]]:
     """The changes of *week* that are listed: what each saves, its name and owner, and who found it."""
-    return [
-        (
-            price(one),
-            f"{_named(one, week)}, {plain(one.owner, 60) if one.owner else NO_OWNER}",
-            f"{one.detector}, about {work(one)}",
-        )
-        for one in week.changes[:SHOWN]
-    ]
 
+    def line(one: Result) -> tuple[str, str, str]:
+        account = f" in {plain(one.target.account)}" if week.accounts else ""
+        owner = plain(one.owner, 60) if one.owner else NO_OWNER
+        name = f"{plain(one.target.name, 120)}{account}, {owner}"
+        return price(one), name, f"{one.detector}, about {work(one)}"
 
-def _named(one: Result, week: Week) -> str:
-    account = f" in {plain(one.target.account)}" if week.accounts else ""
-    return f"{plain(one.target.name, 120)}{account}"
+    return [line(one) for one in week.changes[:SHOWN]]
 
 
 def below(week: Week) -> list[str]:

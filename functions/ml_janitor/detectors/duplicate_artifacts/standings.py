@@ -49,7 +49,8 @@ class Standings:
             [self._member(unit) for unit in group if not archived(unit, self.known)] for group in groups
         ]
         cells = [cell for group in open_ones for cell in self._cells(group)]
-        self._compare([cell for cell in cells if self._worth_reading(cell)])
+        if cells and not self.references().errors:
+            self._compare([cell for cell in cells if not all(member.needed for member in cell)])
         found: dict[Unit, tuple[Standing, Uses]] = {}
         for cell in cells:
             for member, standing in settle(cell, self._alike).items():
@@ -88,10 +89,6 @@ class Standings:
     def _cells(self, members: Sequence[Member]) -> list[list[Member]]:
         """*members* of one shape in the smallest sets outside which nothing is like anything within."""
         return connected(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
-
-    def _worth_reading(self, cell: Sequence[Member]) -> bool:
-        """Whether anything in *cell* could be surplus: not if all is needed or that is unknown."""
-        return len(cell) > 1 and not self.references().errors and not all(member.needed for member in cell)
 
     def _compare(self, cells: list[list[Member]]) -> None:
         """Read the bytes of *cells*, of every model its smallest files first: they differ soonest."""

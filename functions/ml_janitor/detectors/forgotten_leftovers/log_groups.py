@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from ml_janitor.aws import logs, metrics, storage_prices, tags
 from ml_janitor.aws.arns import target_in
@@ -52,7 +53,9 @@ def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> Group | No
 
 
 def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime) -> Iterator[Group]:
-    counted = {one.arn: _incoming(one) for one in groups if one.kept is None and one.stored}
+    incoming = partial(metrics.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
+    open_ones = [one for one in groups if one.kept is None and one.stored]
+    counted = {one.arn: incoming(LogGroupName=one.name) for one in open_ones}
     arrived = metrics.read(aws, counted.values(), now - retention, now)
     prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     book = tags.in_bulk(aws, f"logs:{KIND}")
@@ -66,10 +69,6 @@ def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datet
                     total = unread
         own = target_in(aws, one.arn, one.name, KIND, one.created, tags=book.of(one.arn))
         yield Group(target=own, group=one, arrived=total, prices=prices)
-
-
-def _incoming(group: LogGroup) -> metrics.Metric:
-    return metrics.Metric.of("AWS/Logs", "IncomingBytes", period=86_400, LogGroupName=group.name)
 
 
 def decide(

@@ -70,10 +70,11 @@ def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
         raise CannotActError(f"it is {found[calls.status_member]} now")
     if isinstance(candidate, SuspectTuner):
         return {"what": TUNER}
+    own = needed(target.tags, "its tags were not read") or {}
     return {
         "what": JOB,
         "keep_alive": _keep_alive(found),
-        "request": request_of(aws, calls, found) | _tags(target),
+        "request": request_of(aws, calls, found) | tags.given(tags.settable(own)),
         "checkpoint": _checkpoint(aws, found),
     }
 
@@ -91,11 +92,6 @@ def request_of(aws: Aws, calls: Calls, found: Mapping[str, Any]) -> dict[str, An
     for member in CHOSEN:
         resources.pop(member, None)
     return request
-
-
-def _tags(target: Target) -> dict[str, Any]:
-    """Its tags, without those that only AWS may set."""
-    return tags.given(tags.settable(needed(target.tags, "its tags were not read") or {}))
 
 
 def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
@@ -122,7 +118,7 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
     """
     calls = CALLS[target.kind]
     found = calls.describe_same(aws, target)
-    if found is not None and _untouched(calls, found, record):
+    if found is not None and (keeps_pool(found) if record["what"] == POOL else calls.runs(found)):
         return f"nothing had been done to {target.name}, so nothing was submitted"
     if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
@@ -172,11 +168,6 @@ def starting_point(record: Mapping[str, Any]) -> str:
         return f"from the beginning: it had written no checkpoint to {checkpoint['folder']}"
     written = stamp(datetime.fromisoformat(checkpoint["written"]))
     return f"with its checkpoints in {checkpoint['folder']}, the newest known of {written}"
-
-
-def _untouched(calls: Calls, found: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether the act broke off before it did anything."""
-    return keeps_pool(found) if record["what"] == POOL else calls.runs(found)
 
 
 def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:

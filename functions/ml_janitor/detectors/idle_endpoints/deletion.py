@@ -256,13 +256,13 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
 
 def is_gone(aws: Aws, target: Target) -> bool:
     """Whether the very endpoint *target* is gone, or on its way out. Raises ReadError."""
-    return _status(aws, target) in {None, DELETING}
+    found = _itself(aws, target)
+    return found is None or found.summary.status == DELETING
 
 
 def _delete(aws: Aws, target: Target) -> None:
-    if is_gone(aws, target):
-        return
-    ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
+    if not is_gone(aws, target):
+        ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
 
 
 def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:
@@ -272,12 +272,6 @@ def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | No
     if (name := attached.other_component(aws, undo["endpoint"], undo["components"])) is not None:
         return f"the inference component {name} was put on it meanwhile"
     return None
-
-
-def _status(aws: Aws, target: Target) -> str | None:
-    """What the very endpoint *target* is; None if it is gone, also where another has its name now."""
-    found = _itself(aws, target)
-    return None if found is None else found.summary.status
 
 
 def _itself(aws: Aws, target: Target) -> Description | None:

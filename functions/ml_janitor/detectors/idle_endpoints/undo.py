@@ -78,17 +78,15 @@ def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) ->
     _check(aws, target, record, found, steps)
     anew = found["CreationTime"] != target.created
     if anew and (wanted := rescaling(record["desired"], found)):
-        steps.do("bring back weights and instance counts", lambda: _rescale(aws, target, wanted))
+        rescale: Any = aws.sagemaker.update_endpoint_weights_and_capacities
+        asked = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
+        steps.do("bring back weights and instance counts", partial(rescale, **asked))
         _check(aws, target, record, _endpoint(aws, target.name) or found, steps)
     _put_on(aws, record, steps)
     for scaled in record["scaling"]:
-        if anew or not of_variant(scaled):  # half an act leaves the variants alone
+        of_variant = str(scaled["target"]["ResourceId"]).startswith("endpoint/")
+        if anew or not of_variant:  # half an act leaves the variants alone
             attached.restore_scaling(aws, scaled, steps)
-
-
-def of_variant(scaled: Mapping[str, Any]) -> bool:
-    """Whether a record of scaling is about a variant of the endpoint; else it is about a component on it."""
-    return str(scaled["target"]["ResourceId"]).startswith("endpoint/")
 
 
 def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
@@ -184,11 +182,6 @@ def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -
     """What has to be asked for so that the variants of *found* are desired as they were *recorded*."""
     now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
     return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]
-
-
-def _rescale(aws: Aws, target: Target, wanted: list[Mapping[str, Any]]) -> None:
-    arguments: Any = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
-    aws.sagemaker.update_endpoint_weights_and_capacities(**arguments)
 
 
 def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:

@@ -14,6 +14,7 @@ from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
+from ml_janitor.core.text import listed
 from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER
@@ -184,8 +185,7 @@ class UntaggedResources(Detector[TaggedResource]):
             return "no tag is absent: only a person knows what belongs into those that are there"
         if isinstance(candidate.creator, Unreadable) and any(map(self._from_creator, missing)):
             return f"who created it could not be read ({candidate.creator.error})"
-        named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
-        return f"fill_tags has nothing for {named}"
+        return f"fill_tags has nothing for {listed(missing)}"
 
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
