@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from aws_cdk import ArnFormat, Stack, Token
@@ -28,6 +28,15 @@ class Place(NamedTuple):
 
     account: str
     region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
+
+    grants: Sequence[Grant]
+    where: Sequence[Place] = ()
+    denied: Sequence[iam.PolicyStatement] = ()
 
 
 def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
