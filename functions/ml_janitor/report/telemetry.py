@@ -79,7 +79,7 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     if armed or any(result.outcome is Outcome.FAILED for result in results):
         counts |= {name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOMES.items()}
         counts["HeldBack"] = sum(len(sweep.held_back) for sweep in sweeps)
-        counts[REFUSED] = sum(one.cause is not None and one.cause.why in UNVERIFIED for one in results)
+        counts[REFUSED] = sum(one.why in UNVERIFIED for one in results)
     _write(detector, counts)
 
 
