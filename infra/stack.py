@@ -19,7 +19,7 @@ from infra.code import code
 from infra.dashboard import dashboard
 from infra.function import Allowed, JanitorFunction, ScheduledFunction, Shared
 from infra.ledger import Ledger
-from infra.organization import Roles, key_of, network_of
+from infra.organization import key_of, network_of, shape_roles
 from infra.permissions import Place, acting_in, denials, places, undoing_in
 from infra.reports import Reports
 from infra.slack import SlackButtons
@@ -86,7 +86,7 @@ class JanitorStack(Stack):
             raise SettingsError("; ".join(refused))
         self._warn(settings)
         section = settings.janitor
-        cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
+        shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = key_of(self, section)
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
