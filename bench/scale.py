@@ -14,6 +14,7 @@ from typing import Any
 from bench.list_prices import PRICES, Price
 from bench.monthly import COUNTED, DAY, HOUR, MONTH, money, used_in_a_run
 from ml_janitor.aws.pace import RATES, WHOLE, Share, allowed
+from ml_janitor.aws.shared_answers import GLOBAL
 from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.table import AT_ONCE
@@ -204,10 +205,15 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
                 empty_seconds=empty_seconds,
                 slowest=slowest,
                 busy=busy,
-                empty={**busy, **empty},
+                empty={**busy, **empty, "calls": of_each_region(empty["calls"])},
             )
         )
     return found
+
+
+def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
+    """*calls* without those whose answer a region has from another one of its account: see `GLOBAL`."""
+    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL}
 
 
 def lasts(run: Mapping[str, Any], turns: Mapping[str, Share]) -> tuple[float, str]:
@@ -362,14 +368,14 @@ def dollars(found: Sequence[Night]) -> str:
     empty = sum((one.empty_dollars_a_month for one in found), Counter[str]())
     rows = [(line, money(sum(usd[name] for name in names.split()))) for line, names in LINES.items()]
     whole = sum(usd.values())
-    asking = [one.name for one in found if any(call.startswith("ce:") for call in one.empty["calls"])]
+    asking = [one.name for one in found if any(call.startswith("ce:") for call in one.busy["calls"])]
     named = " ".join(LINES.values()).split()
     rows += [("all other", money(sum(usd.values()) - sum(usd[name] for name in named)))]
     rows += [("**total**", f"**{money(whole)}**")]
     return (
         f"{table('a month, for all accounts|', rows)}\n\nThat is {money(whole / ACCOUNTS)} an account. Empty "
-        f"regions cost {money(sum(empty.values()))} of it, {money(empty['cost-explorer'])} for Cost "
-        f"Explorer, which {' and '.join(asking)} ask in each region."
+        f"regions cost {money(sum(empty.values()))} of it. Cost Explorer is asked by {' and '.join(asking)}, "
+        "once for all regions of an account."
     )
 
 

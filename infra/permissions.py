@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -32,6 +32,15 @@ class Place(NamedTuple):
 
     account: str
     region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
+
+    grants: Sequence[Grant]
+    where: Sequence[Place] = ()
+    denied: Sequence[iam.PolicyStatement] = ()
 
 
 def places(stack: Stack, regions: Sequence[str]) -> list[Place]:

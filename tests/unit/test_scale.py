@@ -46,6 +46,12 @@ def test_empty_regions_are_looked_at_once_a_day_however_often_a_detector_runs() 
     assert weekly == pytest.approx((1_000 / 7, 16_000 / 7))
 
 
+def test_empty_regions_pay_nothing_for_what_is_of_no_region() -> None:
+    for name in ("cross-region-traffic", "commitments"):
+        one = night(GIVEN, name)
+        assert one.dollars_a_month["cost-explorer"] > one.empty_dollars_a_month["cost-explorer"] == 0
+
+
 def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:
     found = scale.nights(GIVEN)
     assert scale.together(found, 250)[0] > scale.together(found, 20)[0]

@@ -295,7 +295,7 @@ class _Work:
             raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.acting.words(why))
-        self.recheck.prepared(candidate, verdict, entry.memo)
+        self.recheck.prepared(candidate, entry.memo)
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result

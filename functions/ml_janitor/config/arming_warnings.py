@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import DAYS
 from ml_janitor.core.model import Confidence
 from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import Detector
 
 
 def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
@@ -104,12 +102,12 @@ def notice_warnings(settings: Settings) -> list[str]:
     return said
 
 
-def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
-    """The setting that has *detector* act by working hours, or nothing."""
+def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None:
+    """The setting that has *detector* act by working hours, or None."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
         return "stop_outside_hours"
     if settings.arming(type(detector)).act_on is not Confidence.LIKELY:
-        return ""
+        return None
     return 'act_on = "likely"' if settings.sections[detector.name].act_on else "acting on what is likely"
 
 

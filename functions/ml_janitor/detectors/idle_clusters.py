@@ -8,24 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.arns import Arn
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 EMR = "elasticmapreduce"
 LIST, DESCRIBE = f"{EMR}:ListClusters", f"{EMR}:DescribeCluster"

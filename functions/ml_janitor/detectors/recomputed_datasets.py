@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import DESCRIBE_IMAGES, REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Component, Price
 from ml_janitor.aws.sagemaker_kinds import (
@@ -31,15 +32,11 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 HOUR = timedelta(hours=1)
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import (
     JUPYTER_LAB,
     SHARED,
@@ -24,14 +25,10 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 PLACES = (DOMAIN, USER_PROFILE, SPACE)
 NAMES = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
@@ -100,7 +97,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Place]:
         """Describe every domain, user profile and space once."""
-        del now
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
@@ -139,7 +135,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def decide(self, candidate: Place, now: datetime) -> Verdict:
         """Find the place that decides that idle apps run on, not those that only follow it."""
-        del now
         rule = Rule()
         if candidate.status != "InService":
             return rule.kept(f"its status is {candidate.status}")

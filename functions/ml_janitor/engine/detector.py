@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Finding, Target, Verdict
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
 
 SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
@@ -198,10 +195,9 @@ class Detector[C: Candidate](ABC):
         *record* is what `prepare` answered. Where an act has several steps, what they changed must not
         be taken for a change that somebody else made.
         """
-        del record
         return self.look(aws, target, now)
 
-    def leaving(self, candidate: C, named: frozenset[str] | None) -> C:  # noqa: ARG002
+    def leaving(self, candidate: C, named: frozenset[str] | None) -> C:
         """
         *candidate* without what others would change, for what may only take what all others leave.
 
@@ -213,7 +209,7 @@ class Detector[C: Candidate](ABC):
     def decide(self, candidate: C, now: datetime) -> Verdict:
         """Judge one candidate: pure, and always with a reason."""
 
-    def prepare(self, aws: Aws, candidate: C, finding: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: C, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """
         Everything that `undo` will need to bring *candidate* back, as plain JSON: reads only.
 
@@ -242,7 +238,7 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         """
         Why *target* is no longer waste by no doing of the janitor's, where that can be told; None if not.
 
@@ -251,7 +247,7 @@ class Detector[C: Candidate](ABC):
         """
         return None
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """
         The setting without which the undo function may not bring *target* back from *record*, or nothing.
 
@@ -259,7 +255,7 @@ class Detector[C: Candidate](ABC):
         """
         return ""
 
-    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
         """The ARN of what `revert` makes or brings back: the same, unless it cannot have its old name."""
         return target.arn
 
@@ -273,7 +269,7 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         """
         What `revert` would do, in one clause: whoever is asked whether they want it reads this.
 
@@ -282,11 +278,11 @@ class Detector[C: Candidate](ABC):
         """
         return f"{target.name} is brought back, and costs again"
 
-    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """The ARNs of other resources that *record* of an act on *target* needs, and that the act leaves."""
         return ()
 
-    def may_be_needed(self, candidate: C) -> str | None:  # noqa: ARG002
+    def may_be_needed(self, candidate: C) -> str | None:
         """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
         return None
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.job_history import JobFamily, families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.core.model import Target
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import moment
+from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report import causes
 from ml_janitor.report.finding_words import action, amounts, kinds, left_out, noun, shares
 from ml_janitor.report.mrkdwn import (
@@ -28,9 +28,6 @@ from ml_janitor.report.mrkdwn import (
 )
 from ml_janitor.report.outcomes import only_reported
 from ml_janitor.report.thread import SHOWN, described, thread
-
-if TYPE_CHECKING:
-    from ml_janitor.ledger.entries import Recorded
 
 SHOWN_AT_ONCE = 3
 """Findings that the message itself shows; the others are in its thread."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ml_janitor.acting.savings import Saved
 from ml_janitor.core.durations import ago
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import moment, usd
+from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
@@ -25,9 +25,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.ledger.latest import LastSweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import moment
-from ml_janitor.report.digest import (
-    NOTHING,
-    DigestActions,
-    Row,
-    counts_of,
-    paragraphs,
-    saved_so_far,
-    sums_of,
-)
+from ml_janitor.report.digest import NOTHING, DigestActions, Row, counts_of, paragraphs, saved_so_far, sums_of
 from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
@@ -32,9 +23,7 @@ from ml_janitor.report.mrkdwn import (
     section,
     sentence,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.report.overview import DetectorRun, Overview
+from ml_janitor.report.overview import DetectorRun, Overview
 
 SHOWN = (10, 6, 3, 1)
 """Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""

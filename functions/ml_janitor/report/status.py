@@ -11,16 +11,14 @@ from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.text import local, named
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import How
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.action import Action
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import reason
 from ml_janitor.report.mrkdwn import code, prose, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ml_janitor.engine.holds import Hold
-    from ml_janitor.ledger.action import Action
 
 DONE = {
     Effect.TAG: "tagged",

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from ml_janitor.core.cause import UNVERIFIED
 from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.report.causes import limits
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-    from ml_janitor.core.results import Sweep
 
 NAMESPACE = "MLJanitor"
 DETECTOR = "detector"

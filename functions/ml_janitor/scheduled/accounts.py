@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.organization import accounts
+from ml_janitor.config.events import AccountsEvent
+from ml_janitor.config.sections import OrganizationSection
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.runs import LastRun, Listed
+from ml_janitor.ledger.latest import LastSweep, Latest
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.report.telemetry import measure_accounts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-    from ml_janitor.config.events import AccountsEvent
-    from ml_janitor.config.sections import OrganizationSection
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.ledger.latest import LastSweep, Latest
-    from ml_janitor.ledger.runs import RunLists, Runs
 
 EMPTY_FOR = timedelta(hours=20)
 """For how long a pair that was empty is not looked at: a daily run that began late leaves out none."""

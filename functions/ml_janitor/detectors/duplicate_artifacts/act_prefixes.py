@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import UNUSED
@@ -13,9 +12,7 @@ from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
-
-if TYPE_CHECKING:
-    from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 
 PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
 """A bucket, or a folder in one. Without its last slash, "s3://models/churn" would mean "churn-v2" too."""

@@ -10,13 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import entries
 from ml_janitor.core.signals import Signal
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 LIST_OBJECTS = "s3:ListObjectsV2"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import (
     GET_LIFECYCLE,
     GET_LOCK,
@@ -19,11 +20,8 @@ from ml_janitor.aws.s3 import (
 )
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import bucket_readers
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 
 HEAD_BUCKET = "s3:HeadBucket"
 GET_VERSIONING = "s3:GetBucketVersioning"

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import attempt, refused_as
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, needed, see
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.engine.detector import CannotActError, ChangedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-    from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, ChangedError, Steps
 
 GET_ACL = "s3:GetObjectAcl"
 LIST_VERSIONS = "s3:ListObjectVersions"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.referrers import User
 from ml_janitor.aws.s3 import GET_OBJECT_TAGGING
 from ml_janitor.core.cost import Cost
@@ -16,9 +16,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 KIND = "object"
 

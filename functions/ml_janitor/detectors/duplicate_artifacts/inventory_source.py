@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.athena import USD_PER_TB, price
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
@@ -29,9 +29,6 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delive
 from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Group
 from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 PAGES = 10
 """Of a folder's listing. A larger folder is taken for one model, which is then too large to be compared."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, contents
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 HEADERS = (
     "CacheControl",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.athena import USD_PER_TB
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
@@ -24,24 +25,14 @@ from ml_janitor.detectors.duplicate_artifacts import (
     prefixes,
 )
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
-    EXTENSIONS,
-    LIST_OBJECTS,
-    Names,
-    Stored,
-    Unit,
-)
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow
 
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
@@ -147,7 +138,7 @@ class DuplicateArtifacts(Detector[Copy]):
         """
         return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """The prefix under which the undo function would have to write *target*, if none of those set is."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
         if within(self._undo_prefixes, uri):
@@ -233,22 +224,16 @@ class DuplicateArtifacts(Detector[Copy]):
         why = act_prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
         return why, ""
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Copy,
-        finding: Finding,  # noqa: ARG002 - all of it is in the candidate
-        memo: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Copy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_cleanup.act(aws, Record.read(record), steps)
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return copy_cleanup.is_settled(aws, Record.read(record))
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import references, storage_prices
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
-from ml_janitor.aws.references import Uses
+from ml_janitor.aws.references import References, Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
@@ -39,10 +39,6 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
 )
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.references import References
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

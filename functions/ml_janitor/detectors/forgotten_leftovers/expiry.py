@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.answers import ReadError, unless_gone
-from ml_janitor.core.signals import Tags, Unreadable, Value
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.logs import LogGroup
-    from ml_janitor.core.model import Target
-    from ml_janitor.core.signals import Signal
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.logs import LogGroup
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Signal, Tags, Unreadable, Value
+from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Steps, allow
 
 AUDIT = re.compile(r"accesslog|audit|cloudtrail|compliance|flowlog|forensic|guardduty|security|waflog")
 """In the letters of a name: a group that somebody may have to keep, whatever it costs."""

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import logs, metrics, storage_prices, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
-from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.forgotten_leftovers.expiry import spared
 from ml_janitor.engine.detector import allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
-    from ml_janitor.core.signals import Signal
 
 KIND, NOUN = "log-group", "log group"
 

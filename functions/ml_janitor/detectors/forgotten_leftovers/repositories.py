@@ -6,23 +6,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
 from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import Image, Manifest
+from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
-from ml_janitor.core.signals import Evidence, NotRead, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
+from ml_janitor.core.signals import Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.engine.detector import allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.storage_prices import StoragePrices
-    from ml_janitor.core.model import Verdict
-    from ml_janitor.core.signals import Signal
 
 KIND, NOUN = "repository", "image repository"
 

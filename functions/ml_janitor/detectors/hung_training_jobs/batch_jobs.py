@@ -8,19 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
 from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal
-from ml_janitor.detectors.hung_training_jobs.job import (
-    GONE,
-    STARTING,
-    Job,
-    Kind,
-    arns,
-    folders,
-    seconds,
-)
+from ml_janitor.detectors.hung_training_jobs.job import GONE, STARTING, Job, Kind, arns, folders, seconds
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -28,8 +21,6 @@ if TYPE_CHECKING:
         DescribeTransformJobResponseTypeDef,
         ProcessingClusterConfigOutputTypeDef,
     )
-
-    from ml_janitor.aws.client import Aws
 
 PROCESSING, TRANSFORMING = "Processing", "Transforming"
 

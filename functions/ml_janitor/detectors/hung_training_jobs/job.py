@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.prices import Component, Price
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.hung_training_jobs.load import Collective
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.answers import ReadError, ensure, refused_as
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.aws.training_jobs import AVAILABLE
-from ml_janitor.core.model import finding_id
+from ml_janitor.core.model import Target, finding_id
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 CHOSEN = ("SelectedInstanceType", "SelectedInstanceCount")
 """What AWS selected from several preferences: part of a description, and no parameter of a request."""

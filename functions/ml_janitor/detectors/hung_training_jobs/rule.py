@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Signal, Value, evidence
-from ml_janitor.detectors.hung_training_jobs import (
-    progress,
-    restarts,
-    stops,
-    training,
-    tuning,
-)
+from ml_janitor.detectors.hung_training_jobs import progress, restarts, stops, training, tuning
 from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Still
 from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
 from ml_janitor.engine import undo_roles
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, implied
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"
@@ -176,11 +167,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
     def prepare(
-        self,
-        aws: Aws,
-        candidate: Suspect | SuspectTuner,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
+        self, aws: Aws, candidate: Suspect | SuspectTuner, memo: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         return restarts.read_record(aws, candidate)
 
@@ -193,7 +180,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         return stops.ended_otherwise(aws, target, record)
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """Its role, if it is not listed; a transform job has none, nor what is not submitted again."""
         return undo_roles.unlisted(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 

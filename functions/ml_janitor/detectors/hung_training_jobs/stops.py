@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore import xform_name
 
 from ml_janitor.aws.answers import ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     PROCESSING_JOB,
@@ -17,14 +18,10 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     TUNING_JOB,
 )
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.job import GONE
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
-from ml_janitor.engine.detector import ChangedError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import ChangedError, NotFinishedError, Steps
 
 STOPPING: Final = "Stopping"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.model import Candidate, Kept, Target, Verdict
@@ -19,9 +19,6 @@ from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, 
 from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 KINDS = {kind.arn: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 

@@ -8,22 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB
 from ml_janitor.aws.training_jobs import AVAILABLE, billed
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence, Signal, evidence
-from ml_janitor.detectors.hung_training_jobs.job import (
-    GONE,
-    Job,
-    Kind,
-    arns,
-    bill,
-    folders,
-    rate,
-    seconds,
-)
+from ml_janitor.detectors.hung_training_jobs.job import GONE, Job, Kind, arns, bill, folders, rate, seconds
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 
 if TYPE_CHECKING:
@@ -32,8 +24,6 @@ if TYPE_CHECKING:
         ResourceConfigOutputTypeDef,
         SecondaryStatusTransitionTypeDef,
     )
-
-    from ml_janitor.aws.client import Aws
 
 TRAINING = "Training"
 

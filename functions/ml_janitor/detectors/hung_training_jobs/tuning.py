@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, targets
 from ml_janitor.core.model import Confidence, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
@@ -17,8 +18,6 @@ from ml_janitor.detectors.hung_training_jobs.load import some
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeHyperParameterTuningJobResponseTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 CHILD = replace(TRAINING_JOB, operation="ListTrainingJobsForHyperParameterTuningJob")
 

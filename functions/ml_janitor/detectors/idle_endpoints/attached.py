@@ -6,18 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.signals import Value
-from ml_janitor.engine.detector import CannotActError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, Steps
 
 SERVICE: Final = "application-autoscaling"
 ACTIVITIES = f"{SERVICE}:DescribeScalingActivities"

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import endpoints
 from ml_janitor.aws.answers import ReadError, ensure
-from ml_janitor.aws.endpoints import IN_SERVICE, InferenceComponent
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.endpoints import IN_SERVICE, Description, InferenceComponent
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
+from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.endpoints import Description
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
 
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Effect, Rule
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, undo
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
@@ -28,13 +29,8 @@ from ml_janitor.detectors.idle_endpoints.silence import (
 )
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, implied
 from ml_janitor.engine.undo_roles import passing
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Target, Verdict
-    from ml_janitor.engine.detector import Steps
 
 # what IAM has to grant for deleting an endpoint, and for bringing it back, beyond what finding it reads
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
@@ -233,11 +229,8 @@ class IdleEndpoints(Detector[Endpoint]):
             spared=spared(candidate),
         )
 
-    def prepare(
-        self, aws: Aws, candidate: Endpoint, finding: Finding, memo: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Endpoint, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
-        del finding, memo
         return deletion.read_record(
             aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
         )
@@ -248,7 +241,6 @@ class IdleEndpoints(Detector[Endpoint]):
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """Whether it is gone, or going."""
-        del record
         return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:

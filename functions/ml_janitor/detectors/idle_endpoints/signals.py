@@ -6,13 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ml_janitor.aws.endpoints import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
+from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, rented
 from ml_janitor.aws.metrics import LIST_METRICS, Series
 from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT

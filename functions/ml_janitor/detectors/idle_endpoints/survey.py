@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import endpoints, metrics, tags
 from ml_janitor.aws.answers import attempt
-from ml_janitor.aws.endpoints import (
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.endpoints import Description, InferenceComponent, Summary, rented
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -40,9 +36,6 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     listed,
     meters,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Variant
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 SAGEMAKER = "AWS/SageMaker"
 INSTANCES = "/aws/sagemaker/Endpoints"

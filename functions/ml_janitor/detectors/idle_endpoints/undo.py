@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.attached import tagged
 from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 from ml_janitor.engine.undo_roles import handing_over
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
 
 CREATE = "create the endpoint"
 """The step by which an endpoint of the same name is known for the undo's own."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ml_janitor.aws import logs, metrics, trail
 from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, listing
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 IN_SERVICE = "InService"
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"

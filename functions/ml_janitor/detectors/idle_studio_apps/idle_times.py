@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.studio_apps import CANVAS, App
 from ml_janitor.core.signals import Absent, Signal, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 CANVAS_NAMESPACE, CANVAS_METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
 """In seconds, by DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""

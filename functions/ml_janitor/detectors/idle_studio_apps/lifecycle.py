@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import DELETED, IN_SERVICE, NOT_FOUND, App
 from ml_janitor.aws.tags import RESERVED
+from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
 
 KEY = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
 SETTINGS = ("ResourceSpec", "RecoveryMode")

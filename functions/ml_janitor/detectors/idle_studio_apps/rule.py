@@ -5,31 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import logs, studio_tags, trail
 from ml_janitor.aws import studio_apps as studio
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
-from ml_janitor.aws.studio_apps import (
-    CANVAS,
-    IN_SERVICE,
-    KERNEL_GATEWAY,
-    SYSTEM,
-    App,
-)
+from ml_janitor.aws.studio_apps import CANVAS, IN_SERVICE, KERNEL_GATEWAY, SYSTEM, App
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
-from ml_janitor.engine.detector import Cleanup, Detector, allow, implied
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, implied
 
 ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
@@ -181,22 +172,16 @@ class IdleStudioApps(Detector[App]):
             to_prove=to_prove,
         )
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: App,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: App, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return studio_apps.prepared(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         steps.do("delete", lambda: studio_apps.delete(aws, target, record))
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return studio_apps.is_off(aws, target)
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         steps.do("create", lambda: studio_apps.create(aws, record))
 
     def _given(self, app: App) -> timedelta:

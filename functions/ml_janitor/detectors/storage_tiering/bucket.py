@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws import metrics, references, s3, storage_prices, tags
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.lifecycle_configurations import Configuration
 from ml_janitor.aws.metrics import Metric
+from ml_janitor.aws.references import References
 from ml_janitor.aws.s3 import (
     GET_LIFECYCLE,
     GET_LOCK,
@@ -23,19 +25,16 @@ from ml_janitor.aws.s3 import (
     NO_LIFECYCLE,
     NO_LOCK,
 )
+from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Value
+from ml_janitor.core.tiering import RateTable
 from ml_janitor.detectors.storage_tiering import reads
 from ml_janitor.detectors.storage_tiering.folders import Folder, Version, in_sequence, tree
 from ml_janitor.detectors.storage_tiering.reads import Counted, Input
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.references import References
-    from ml_janitor.core.lifecycles import LifecycleRule
-    from ml_janitor.core.tiering import RateTable
 
 KIND = "bucket"
 LIST_VERSIONS = "s3:ListObjectVersions"

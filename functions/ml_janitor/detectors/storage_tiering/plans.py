@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.core.tiering import ARCHIVES, STANDARD, Saving, saving, worth
+from ml_janitor.detectors.storage_tiering.bucket import Bucket
+from ml_janitor.detectors.storage_tiering.folders import Folder
 from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
-
-if TYPE_CHECKING:
-    from ml_janitor.detectors.storage_tiering.bucket import Bucket
-    from ml_janitor.detectors.storage_tiering.folders import Folder
 
 OURS = "ml-janitor-"
 """How the IDs of rules begin that are proposed."""

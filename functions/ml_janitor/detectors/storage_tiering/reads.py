@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import mentioned
 from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.sagemaker_kinds import (
@@ -22,9 +23,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     targets,
 )
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 

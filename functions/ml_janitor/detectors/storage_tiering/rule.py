@@ -7,17 +7,19 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target
+from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Evidence, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import data_size
@@ -25,22 +27,9 @@ from ml_janitor.core.tiering import GB, Saving
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
-from ml_janitor.detectors.storage_tiering.plans import (
-    Considered,
-    Limits,
-    Plan,
-    as_json,
-    keys_of,
-    plans,
-)
+from ml_janitor.detectors.storage_tiering.plans import Considered, Limits, Plan, as_json, keys_of, plans
 from ml_janitor.detectors.storage_tiering.policies import FOLDERS, POLICIES, parse
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.lifecycles import LifecycleRule
-    from ml_janitor.core.model import Finding, Verdict
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
 
 BUCKETS = "arn:aws:s3:::*"
 
@@ -126,7 +115,7 @@ class StorageTiering(Detector[Bucket]):
     def _undo_buckets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.act_on_buckets, *self.undo_buckets)))
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """The bucket whose rules the undo function would have to write, if none of those set is it."""
         if target.name in self._undo_buckets:
             return ""
@@ -263,25 +252,19 @@ class StorageTiering(Detector[Bucket]):
             else "",
         )
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Bucket,
-        finding: Finding,  # noqa: ARG002 - the rules are in the candidate
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Bucket, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return writing.prepared(aws, candidate.name, candidate.proposed)
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         writing.act(aws, record, steps)
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return writing.is_done(aws, record)
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         return writing.revert(aws, record, steps)
 
-    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return writing.effect(record)
 
 

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import trail
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.trail import Event
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.trail import Event
-    from ml_janitor.detectors.untagged_resources.inventory import Resource
+from ml_janitor.detectors.untagged_resources.inventory import Resource
 
 SOON = timedelta(minutes=10)
 """

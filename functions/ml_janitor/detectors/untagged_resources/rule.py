@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
 from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
@@ -19,11 +20,7 @@ from ml_janitor.detectors.untagged_resources.filling import OWNER
 from ml_janitor.detectors.untagged_resources.inventory import Resource
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, reason, remedy
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, Steps, allow
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ class UntaggedResources(Detector[TaggedResource]):
         (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
         return candidate
 
-    def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:  # noqa: ARG002 - a tag has no age
+    def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:
         """Proven by the resource's own list of tags; the tagging API alone proves only that all are there."""
         rule = Rule()
         confirmed = not isinstance(candidate.exact, NotRead)
@@ -148,13 +145,7 @@ class UntaggedResources(Detector[TaggedResource]):
             spared=None if adding else self._spared(candidate, found),
         )
 
-    def prepare(
-        self,
-        aws: Aws,  # noqa: ARG002 - looking again has just read everything
-        candidate: TaggedResource,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: TaggedResource, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(candidate.exact, Value):
             raise CannotActError("its own list of tags was not read")
         own = candidate.exact.value

@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import BucketTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import NotRead, Signal, Tags
 from ml_janitor.detectors.untagged_resources import inventory, storage
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.inventory import Resource
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 UNDO_READS = frozenset(
     {

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.required_tags import written
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 MOST = 50
 """Tags that a resource of SageMaker, S3 or ECR can have."""
