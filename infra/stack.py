@@ -28,6 +28,7 @@ from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
+    home_refusals,
     notice_warnings,
     undo_role_warnings,
 )
@@ -63,7 +64,8 @@ class JanitorStack(Stack):
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         self.settings = settings = settings or Settings.load(files=[ROOT / FILE])
-        if refused := arming_refusals(settings):
+        account = "" if cdk.Token.is_unresolved(self.account) else self.account
+        if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
             raise SettingsError("; ".join(refused))
         self._warn()
         section, in_organization = settings.janitor, settings.organization.used
