@@ -18,7 +18,7 @@ from infra.budgets import Budgets
 from infra.dashboard import dashboard
 from infra.function import JanitorFunction, Shared, code
 from infra.ledger import Ledger, UndoKey
-from infra.organization import Roles, key_of, network_of
+from infra.organization import key_of, network_of, shape_roles
 from infra.reports import Reports
 from infra.rights import Rights, invokes
 from infra.slack import SlackButtons
@@ -69,7 +69,7 @@ class JanitorStack(Stack):
             raise SettingsError("; ".join(refused))
         self._warn()
         section, in_organization = settings.janitor, settings.organization.used
-        cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
+        shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = key_of(self, section)
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
