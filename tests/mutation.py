@@ -52,11 +52,23 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("integration/test_presses.py",),
-    "acting/machine.py": ("integration/test_acting.py", "integration/test_resuming.py"),
-    "acting/recheck.py": ("integration/test_acting.py", "integration/test_holds.py"),
-    "acting/warning.py": ("integration/test_warnings.py", "integration/test_acting.py"),
-    "acting/undoing.py": ("integration/test_acting.py", "integration/test_resuming.py"),
-    "ledger/limits.py": ("integration/test_acting.py",),
+    "acting/machine.py": (
+        "unit/test_action_machine.py",
+        "integration/test_acting.py",
+        "integration/test_resuming.py",
+    ),
+    "acting/recheck.py": (
+        "unit/test_action_machine.py",
+        "integration/test_acting.py",
+        "integration/test_holds.py",
+    ),
+    "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
+    "acting/undoing.py": (
+        "unit/test_undoing.py",
+        "integration/test_finding_the_undo.py",
+        "integration/test_acting.py",
+    ),
+    "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
     "detectors/idle_notebooks/rule.py": (
         "unit/test_idle_notebooks.py",
@@ -259,7 +271,6 @@ def _forked(run: Callable[[], bool]) -> int:
     status = 1
     try:
         signal.alarm(SECONDS * max(1, round(os.getloadavg()[0])))
-        os.setsid()
         status = 0 if run() else 1
     except Exception:
         ERRORS.write(traceback.format_exc())

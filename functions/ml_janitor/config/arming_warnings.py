@@ -64,6 +64,19 @@ def _is_of(role: str, account: str, partition: str) -> bool:
     return account in {"", owner} and (not partition or own in {"aws", partition})
 
 
+def home_refusals(settings: Settings, account: str) -> list[str]:
+    """Why a deployment in *account* could look at no account of `[organization]`; its roles trust another."""
+    home = settings.organization.janitor_account
+    if not settings.organization.used or account in {"", home}:
+        return []
+    refused = (
+        f"organization.janitor_account is {home}, and this deployment is in {account}: the roles of the "
+        f"accounts trust functions of {home} alone, so deploy it there, or set janitor_account and update "
+        "the roles"
+    )
+    return [refused]
+
+
 def arming_refusals(settings: Settings) -> list[str]:
     """
     One line for each armed detector that acts by working hours in a time zone that nobody set.
