@@ -154,7 +154,7 @@ class Deployment:
                 ephemeral_reply = ephemeral_replier(
                     own.seconds, deadline=own.slack_deadline, url=own.slack_url
                 )
-                presser = handlers.presser(own, self._context(), ephemeral_reply)
+                presser = handlers.presser(own, ephemeral_reply)
                 yield presser(events.checked(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.checked(event, events.UndoEvent)
