@@ -79,7 +79,7 @@ class Admin:
             ("DELETE", "iam/record"): self._forget,
             ("POST", "stacks"): _stacks,
             ("POST", "objects"): _objects,
-            ("GET", "charges"): _charges,
+            ("GET", "charges"): lambda _: [one.members() for one in meters.charges(ACCOUNT)],
             ("POST", "charges"): _charge,
             ("PUT", "bill"): _set_bill,
             ("PUT", "recommendations"): _recommend,
@@ -227,10 +227,6 @@ def _objects(given: dict[str, Any]) -> dict[str, Any]:
     for one in given["objects"]:
         declared_objects.declare(one["bucket"], one["key"], int(one["size"]), one.get("seed") or one["key"])
     return {"declared": len(given["objects"])}
-
-
-def _charges(_: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one.members() for one in meters.charges(ACCOUNT)]
 
 
 def _charge(given: dict[str, Any]) -> dict[str, Any]:
