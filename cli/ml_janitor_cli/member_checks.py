@@ -15,6 +15,8 @@ from rich.text import Text
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
 from ml_janitor.config.member_roles import (
+    CHANGING,
+    READING,
     Kind,
     MemberRole,
     allowed,
@@ -34,9 +36,6 @@ from ml_janitor_cli.policy_differences import differences
 from ml_janitor_cli.screen import progress
 from ml_janitor_cli.terminal import block, listed
 from ml_janitor_cli.totals import counted
-
-READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
-"""The stacks that accounts have, and their StackSets: roles that read, and those that act and undo."""
 
 
 class State(Enum):

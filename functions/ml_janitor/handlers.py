@@ -201,7 +201,7 @@ def invoked(context: Context) -> Invocation:
     from ml_janitor.scheduled.invocation import Environment, Invocation
 
     logger().append_keys(request_id=context.aws_request_id)
-    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds)
+    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds())
 
 
 def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
