@@ -18,6 +18,7 @@ from ml_janitor.aws.shared_answers import GLOBAL
 from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.table import AT_ONCE
+from ml_janitor.scheduled.accounts import empty_for
 from ml_janitor.scheduled.invocation import RESERVE
 from ml_janitor.scheduled.turns import LONGEST_RUN, MAP_RUN, shares
 
@@ -143,9 +144,9 @@ class Night:
 
     @property
     def pairs_a_day(self) -> tuple[float, float]:
-        """How many busy and how many empty pairs a day are looked at: empty ones once a day at most."""
-        runs = self.runs_a_day
-        return runs * ACCOUNTS * BUSY_REGIONS, min(runs, 1) * ACCOUNTS * (REGIONS - BUSY_REGIONS)
+        """How many busy and how many empty pairs a day are looked at: these as often as `empty_for` says."""
+        runs, due = self.runs_a_day, DAY / max(empty_for(settings(), self.name), period(self.schedule))
+        return runs * ACCOUNTS * BUSY_REGIONS, due * ACCOUNTS * (REGIONS - BUSY_REGIONS)
 
     @property
     def calls_a_day(self) -> Counter[str]:
@@ -155,9 +156,7 @@ class Night:
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
         made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
-        made["dynamodb:GetItem"] += round(
-            self.runs_a_day * ACCOUNTS * REGIONS
-        )  # the list leaves out empty pairs
+        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / AT_ONCE)
         return made
 
     @property
@@ -282,7 +281,8 @@ def account(given: Mapping[str, Any]) -> str:
         f"{ACCOUNTS:,} accounts in {REGIONS} regions, with every detector at its own schedule. It is "
         "computed from the calls and seconds of real runs that `make cost` counted on "
         f"{given['date']}. One region of each account holds as much as the account that was counted: "
-        f"{things}. The other {REGIONS - BUSY_REGIONS} hold nothing, and are looked at once a day."
+        f"{things}. The other {REGIONS - BUSY_REGIONS} hold nothing, and are looked at once a "
+        "day, every four hours by detectors that run hourly."
     )
 
 

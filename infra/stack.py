@@ -18,7 +18,7 @@ from infra.budgets import Budgets
 from infra.dashboard import dashboard
 from infra.function import JanitorFunction, Shared, code
 from infra.ledger import Ledger, UndoKey
-from infra.organization import Roles, key_of, network_of
+from infra.organization import key_of, network_of, shape_roles
 from infra.reports import Reports
 from infra.rights import Rights, invokes
 from infra.slack import SlackButtons
@@ -28,6 +28,7 @@ from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
+    home_refusals,
     notice_warnings,
     undo_role_warnings,
 )
@@ -63,11 +64,12 @@ class JanitorStack(Stack):
     ) -> None:
         super().__init__(scope, id_, **kwargs)
         self.settings = settings = settings or Settings.load(files=[ROOT / FILE])
-        if refused := arming_refusals(settings):
+        account = "" if cdk.Token.is_unresolved(self.account) else self.account
+        if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
             raise SettingsError("; ".join(refused))
         self._warn()
         section, in_organization = settings.janitor, settings.organization.used
-        cdk.Aspects.of(self).add(Roles(path=section.role_path, boundary=section.permissions_boundary))
+        shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = key_of(self, section)
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")

@@ -52,11 +52,23 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("integration/test_presses.py",),
-    "acting/machine.py": ("integration/test_acting.py", "integration/test_resuming.py"),
-    "acting/recheck.py": ("integration/test_acting.py", "integration/test_holds.py"),
-    "acting/warning.py": ("integration/test_warnings.py", "integration/test_acting.py"),
-    "acting/undoing.py": ("integration/test_acting.py", "integration/test_resuming.py"),
-    "ledger/limits.py": ("integration/test_acting.py",),
+    "acting/machine.py": (
+        "unit/test_action_machine.py",
+        "integration/test_acting.py",
+        "integration/test_resuming.py",
+    ),
+    "acting/recheck.py": (
+        "unit/test_action_machine.py",
+        "integration/test_acting.py",
+        "integration/test_holds.py",
+    ),
+    "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
+    "acting/undoing.py": (
+        "unit/test_undoing.py",
+        "integration/test_finding_the_undo.py",
+        "integration/test_acting.py",
+    ),
+    "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
     "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),
     "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),
@@ -68,7 +80,7 @@ TARGETS = {
     "detectors/duplicate_artifacts/copies.py": ("unit/test_copies.py", "unit/test_duplicate_artifacts.py"),
     "detectors/duplicate_artifacts/object_records.py": ("unit/test_object_records.py",),
     "detectors/duplicate_artifacts/copy_return.py": ("integration/test_putting_back.py",),
-    "config/arming_warnings.py": ("unit/test_arming_warnings.py",),
+    "config/arming_warnings.py": ("unit/test_arming_warnings.py", "unit/test_undo_roles.py"),
     "config/schedules.py": ("unit/test_schedules.py", "unit/test_arming_warnings.py"),
 }
 """Modules, and the tests that have to notice: by their folders under functions/ml_janitor/ and tests/."""
@@ -248,7 +260,6 @@ def _forked(run: Callable[[], bool]) -> int:
     status = 1
     try:
         signal.alarm(SECONDS * max(1, round(os.getloadavg()[0])))
-        os.setsid()
         status = 0 if run() else 1
     except Exception:
         ERRORS.write(traceback.format_exc())

@@ -243,6 +243,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     partition = session.get_partition_for_region(own.environment.region)
     return AccountsRun(
         settings=own.settings,
+        home=own.home,
         organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
         known_regions=session.get_available_regions("sagemaker", partition),
         bucket=own.environment.bucket,
@@ -250,6 +251,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
         runs=Runs(own.table),
         latest=own.ledger.latest,
         clock=own.clock,
+        sleep=own.seconds.sleep,
         logger=logger,
     )
 

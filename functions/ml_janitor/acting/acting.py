@@ -266,7 +266,7 @@ class _Work:
         """
         for result in tuple(self.results.values()):
             entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
-            refused = result.cause is not None and result.cause.why is Why.REFUSED_BY_PREPARE
+            refused = result.why is Why.REFUSED_BY_PREPARE
             if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
                 continue
             due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at

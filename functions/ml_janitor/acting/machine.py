@@ -42,7 +42,6 @@ class StopsError(Exception):
     """Nothing more is done to one resource now, with this *outcome* and *cause*."""
 
     def __init__(self, outcome: Outcome, cause: Cause) -> None:
-        super().__init__(cause.why.name)
         self.outcome = outcome
         self.cause = cause
 
@@ -87,7 +86,7 @@ class ActionMachine:
             return self.act(result, action)
 
         acted = self._attempt(result, begin, cause(Why.NO_LEDGER))
-        if acted.outcome is Outcome.FAILED and acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
+        if acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
             self.places.close(acted.cause)  # without the ledger there are no more acts
         return acted
 

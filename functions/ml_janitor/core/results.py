@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
 
@@ -63,6 +63,11 @@ class Result:
     owner: str | None = None
     due: datetime | None = None
     cause: Cause | None = None
+
+    @property
+    def why(self) -> Why | None:
+        """Why its outcome is what it is, without the details."""
+        return None if self.cause is None else self.cause.why
 
     @property
     def cost(self) -> Cost | None:

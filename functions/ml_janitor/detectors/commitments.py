@@ -66,7 +66,7 @@ class Commitments(Detector[Steady]):
     """
 
     name = "commitments"
-    schedule = "cron(30 7 ? * MON *)"
+    schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
     asks_for = Change.COMMIT
     reads = (

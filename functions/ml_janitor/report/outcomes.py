@@ -37,8 +37,7 @@ def status(result: Result) -> str:
 
 def not_due(result: Result) -> bool:
     """Whether *result* waits for nothing but its date."""
-    cause = result.cause
-    return result.outcome is Outcome.WAITING and cause is not None and cause.why in NOT_DUE
+    return result.outcome is Outcome.WAITING and result.why in NOT_DUE
 
 
 def only_reported(result: Result) -> bool:
@@ -61,7 +60,7 @@ def became(result: Result) -> str:
     action = plain(result.verdict.action)
     when = moment(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
-    if result.cause is not None and result.cause.why is Why.OWNER_NOT_MESSAGED:
+    if result.why is Why.OWNER_NOT_MESSAGED:
         warned += _after(note)
     warned += by_hand
     sentences = {

@@ -79,7 +79,7 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
         for name, outcome in OUTCOMES.items():
             metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
         metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held_back) for sweep in sweeps))
-        unverified = sum(one.cause is not None and one.cause.why in UNVERIFIED for one in results)
+        unverified = sum(one.why in UNVERIFIED for one in results)
         metrics.add_metric(REFUSED, MetricUnit.Count, unverified)
     metrics.flush_metrics()
 
