@@ -20,6 +20,7 @@ from ml_janitor.aws.organization import member_session, not_read
 from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.macs import KmsMacs, NoKey
+from ml_janitor.ledger.runs import Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
@@ -82,10 +83,7 @@ class LedgerAccess:
         settings, now = self.settings, edge.now_from(self.now)
         watch, attempts = Watch(clock=edge.clock_from(self.now)), edge.attempts_from_environment()
         session = edge.session_from(self.profile)
-        regions = edge.regions_from(
-            region or (settings.organization.regions if account else None), settings, session
-        )
-        home = session.region_name or regions[0]
+        home = session.region_name or edge.regions_from(region, settings, session)[0]
         caller = known_caller(session, home, attempts)
         client = make_client(session, "dynamodb", home, attempts)
         inside = session
@@ -100,6 +98,10 @@ class LedgerAccess:
         whose = account or caller.account
         if whose != caller.account and not settings.organization.used:
             raise edge.Refused(f"--account {whose}: [organization] in the settings names no accounts")
+        table = Table(client, name)
+        if account and not region:
+            region = settings.organization.regions or run_regions(settings, table)
+        regions = edge.regions_from(region, settings, session)
 
         def within(own: boto3.Session) -> Sequence[Aws]:
             opening = opened(
@@ -130,12 +132,18 @@ class LedgerAccess:
             regions=regions,
             opened=within(inside) if own else (),
             through_role=through_role,
-            table=Table(client, name),
+            table=table,
             who=person(caller.arn),
             now=now,
             watch=watch,
             macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoKey(),
         )
+
+
+def run_regions(settings: Settings, table: Table) -> list[str]:
+    """Where the latest runs of all detectors over the organization looked."""
+    lasts = [last for one in settings.registry if (last := Runs(table).last(one.name)) is not None]
+    return sorted({region for last in lasts for region in last.regions})
 
 
 def _shared(  # its parameters are every command's
