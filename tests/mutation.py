@@ -51,7 +51,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
-    "slack/press_worker.py": ("integration/test_presses.py",),
+    "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
         "unit/test_action_machine.py",
         "integration/test_acting.py",
@@ -69,8 +69,12 @@ TARGETS = {
         "integration/test_acting.py",
     ),
     "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
-    "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),
+    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
+    "detectors/idle_notebooks/rule.py": (
+        "unit/test_idle_notebooks.py",
+        "integration/test_idle_notebooks.py",
+        "integration/test_stopping_notebooks.py",
+    ),
     "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),
     "detectors/idle_studio_apps/remote_sessions.py": (
         "unit/test_idle_studio_apps.py",
@@ -78,8 +82,15 @@ TARGETS = {
     ),
     "detectors/idle_studio_apps/signs.py": ("unit/test_idle_studio_apps.py",),
     "detectors/duplicate_artifacts/copies.py": ("unit/test_copies.py", "unit/test_duplicate_artifacts.py"),
-    "detectors/duplicate_artifacts/object_records.py": ("unit/test_object_records.py",),
-    "detectors/duplicate_artifacts/copy_return.py": ("integration/test_putting_back.py",),
+    "detectors/duplicate_artifacts/object_records.py": (
+        "unit/test_object_records.py",
+        "integration/test_deleting_copies.py",
+    ),
+    "detectors/duplicate_artifacts/copy_return.py": (
+        "unit/test_object_records.py",
+        "integration/test_deleting_copies.py",
+        "integration/test_proving_copies.py",
+    ),
     "config/arming_warnings.py": ("unit/test_arming_warnings.py", "unit/test_undo_roles.py"),
     "config/schedules.py": ("unit/test_schedules.py", "unit/test_arming_warnings.py"),
 }

@@ -28,6 +28,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey
+from ml_janitor.ledger.runs import Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
@@ -182,10 +183,7 @@ def ledger_session(
     at, watch = edge.now_from(now), Watch(clock=edge.clock_from(now))
     attempts = edge.attempts_from_environment()
     session = edge.session_from(profile)
-    regions = edge.regions_from(
-        region or (settings.organization.regions if account else None), settings, session
-    )
-    home = session.region_name or regions[0]
+    home = session.region_name or edge.regions_from(region, settings, session)[0]
     caller = known_caller(session, home, attempts)
     client = make_client(session, "dynamodb", home, attempts)
     inside = session
@@ -200,6 +198,10 @@ def ledger_session(
     whose = account or caller.account
     if whose != caller.account and not settings.organization.used:
         raise edge.Refused(f"--account {whose}: [organization] in the settings names no accounts")
+    items = Table(client, name)
+    if account and not region:
+        region = settings.organization.regions or run_regions(settings, items)
+    regions = edge.regions_from(region, settings, session)
     with ExitStack() as stack:
 
         def within(own: boto3.Session) -> Sequence[Aws]:
@@ -231,12 +233,18 @@ def ledger_session(
             regions=regions,
             opened=within(inside) if own else (),
             through_role=through_role,
-            table=Table(client, name),
+            table=items,
             who=person(caller.arn),
             now=at,
             watch=watch,
             macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoKey(),
         )
+
+
+def run_regions(settings: Settings, table: Table) -> list[str]:
+    """Where the latest runs of all detectors over the organization looked."""
+    lasts = [last for one in settings.registry if (last := Runs(table).last(one.name)) is not None]
+    return sorted({region for last in lasts for region in last.regions})
 
 
 def undo_key_from(flag: str | None) -> str:

@@ -11,12 +11,13 @@ import boto3
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.answers import needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.duplicate_artifacts import comparing
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, see
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor_sandbox.control import Control

@@ -100,12 +100,10 @@ class Result:
 
     @property
     def monthly_usd(self) -> Decimal | None:
-        """Dollars a month, where that applies and is known."""
         return self.cost.monthly_usd if self.cost else None
 
     @property
     def accrued_usd(self) -> Decimal | None:
-        """Dollars spent so far, where that applies and is known."""
         return self.cost.accrued_usd if self.cost else None
 
 
@@ -132,7 +130,6 @@ class Sweep:
 
     @property
     def findings(self) -> tuple[Result, ...]:
-        """The results judged wasteful."""
         return tuple(r for r in self.results if isinstance(r.verdict, Finding))
 
     @property
@@ -142,7 +139,6 @@ class Sweep:
 
     @property
     def found(self) -> int:
-        """How many were judged wasteful."""
         return len(self.findings)
 
     @property
@@ -152,7 +148,6 @@ class Sweep:
 
     @property
     def unknown(self) -> int:
-        """How many could not be judged."""
         return sum(isinstance(r.verdict, Kept) and r.verdict.unknown for r in self.results)
 
 
@@ -166,7 +161,6 @@ class Report:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """Every result, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.results)
 
     @property
@@ -176,5 +170,4 @@ class Report:
 
     @property
     def findings(self) -> tuple[Result, ...]:
-        """Every finding, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.findings)

@@ -63,16 +63,8 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(
-            allow(one)
-            for one in (
-                tags.GET_RESOURCES,
-                endpoint_load.TARGETS,
-                LIST_METRICS,
-                GET_METRIC_DATA,
-                GET_PRODUCTS,
-            )
-        ),
+        *(allow(one) for one in (tags.GET_RESOURCES, endpoint_load.TARGETS)),
+        *(allow(one) for one in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
     latency: Annotated[float, Interval(gt=0)] = 1.0

@@ -100,7 +100,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
-        said = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
+        descriptions = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
         unread = "; ".join(one.error for one in listed.values() if one.error is not None) or None
         for kind, place in ((one, place) for one in PLACES for place in every[one]):
             target, entry = every[kind][place]
@@ -111,10 +111,10 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             if kind is SPACE:
                 own = [Setting(option="space-settings", app=one, shared=shared) for one in {app} & {*TYPES}]
             elif kind is DOMAIN:
-                profiles = tuple(one for at, one in said[USER_PROFILE].items() if at[0] == place[0])
+                profiles = tuple(one for at, one in descriptions[USER_PROFILE].items() if at[0] == place[0])
                 together = tuple(
                     one
-                    for at, one in said[SPACE].items()
+                    for at, one in descriptions[SPACE].items()
                     if at[0] == place[0] and _space(every[SPACE][at][1]) == (True, "", JUPYTER_LAB)
                 )
                 own = [Setting(option="default-user-settings", app=one, followers=profiles) for one in TYPES]
@@ -126,7 +126,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
                 target=target,
                 belongs_to=tuple(every[of][at][0] for of, at in outer if at in every[of]),
                 status=entry["Status"],
-                above=(*(said[of].get(at, UNLISTED) for of, at in outer), said[kind][place]),
+                above=(*(descriptions[of].get(at, UNLISTED) for of, at in outer), descriptions[kind][place]),
                 settings=tuple(own),
                 unread=unread,
             )
@@ -160,8 +160,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         off = []
         for one in candidate.settings:
             after = timeout(one.app, candidate.above, shared=one.shared)
-            value = f"after {ago(after.value)}" if isinstance(after, Value) else None
-            rule.saw(shown(f"idle shutdown of {one.words}", after, value))
+            rule.saw(shown(f"idle shutdown of {one.words}", after, lambda time: f"after {ago(time)}"))
             if isinstance(after, Unreadable):
                 return f"the idle shutdown of its {one.words} is unknown ({after.error})"
             decides = decided_by(one.app, candidate.above, self.longest, shared=one.shared)
@@ -194,7 +193,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         return None if candidate.unread is not None or read != chains else not chains
 
     def change(self, candidate: Place, off: list[Setting]) -> str:
-        """The command that switches it on."""
         kind = candidate.target.kind
         idle: dict[str, Any] = {} if kind == SPACE.type else {"LifecycleManagement": "ENABLED"}
         idle["IdleTimeoutInMinutes"] = self.proposed_minutes

@@ -52,6 +52,11 @@ def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Gr
     return Grant(action, on, when=when)
 
 
+def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
+    """The same for several calls to one *service*."""
+    return tuple(allow(f"{service}:{action}", on) for action in actions)
+
+
 def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
     """Permission that AWS demands beyond the calls made, and where that is written."""
     return Grant(action, on, implied=True, source=source, when=when)
@@ -80,11 +85,7 @@ class CannotActError(Exception):
 
 
 class ChangedError(Exception):
-    """
-    The resource changed after it was looked at again, so `act` has done nothing; one sentence says how.
-
-    Only before the first step that changes anything.
-    """
+    """Before its first step, `act` saw that its resource has changed; one sentence says how."""
 
 
 class NotYetError(Exception):
@@ -101,10 +102,9 @@ class NotYetError(Exception):
 
 class NotFinishedError(Exception):
     """
-    An act or undo waits for AWS; one sentence says for what. Nothing went wrong.
+    An act or undo waits for AWS; one sentence says for what. Nothing went wrong, and nothing here sleeps.
 
-    Whoever called it calls it again after a while: in the same run as long as there is time, else in
-    the next one. Nothing below the edges sleeps.
+    It is called again after a while: in the same run as long as there is time, else in the next one.
     """
 
 
@@ -146,6 +146,8 @@ class Detector[C: Candidate](ABC):
     kinds: ClassVar[tuple[str, ...]]
     cleanup: ClassVar[Cleanup | None] = None
     asks_for: ClassVar[Change] = Change.END
+    own_tags: ClassVar[bool] = True
+    """Whether what it judges has tags of its own, which `look` reads once more."""
     spares_undos: ClassVar[bool] = False
     """Whether what the undo of an action needs is kept from it."""
     keeps_files: ClassVar[bool] = False
@@ -158,7 +160,7 @@ class Detector[C: Candidate](ABC):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """What `prepare`, `act` and `settled` need beyond *reads*: a constant, unless tunables narrow it."""
+        """What `prepare`, `act` and `is_done` need beyond *reads*: a constant, unless tunables narrow it."""
         return ()
 
     @property
@@ -183,17 +185,16 @@ class Detector[C: Candidate](ABC):
         here, not from the bulk answer, which lags behind. Raises ReadError if not even its description
         could be read.
         """
-        for one in self.find(aws, now):
-            if one.target.arn.lower() == target.arn.lower():
-                return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
-        return None
+        same = (one for one in self.find(aws, now) if one.target.arn.lower() == target.arn.lower())
+        if (one := next(same, None)) is None or not self.own_tags:
+            return one
+        return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
 
     def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
         """
-        Read *target* again after an act on it that did not come to its end, by default as `look` does.
+        Read *target* again after an act by *record* that did not come to its end, by default as `look` does.
 
-        *record* is what `prepare` answered. Where an act has several steps, what they changed must not
-        be taken for a change that somebody else made.
+        What the steps of an act changed must not be taken for a change that somebody else made.
         """
         return self.look(aws, target, now)
 
@@ -221,11 +222,10 @@ class Detector[C: Candidate](ABC):
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """
-        Clean *target* up, one recorded step after the other. "Already gone" is success.
+        Clean *target* up, one recorded step after the other, by an *aws* that may write.
 
-        *record* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
-        NotFinishedError where the next step has to wait for AWS; ChangedError if it found the resource
-        changed and did nothing.
+        *record* is what `prepare` answered. "Already gone" is success: after a lost answer it looks. Raises
+        NotFinishedError where the next step has to wait for AWS, and ChangedError.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
@@ -273,8 +273,7 @@ class Detector[C: Candidate](ABC):
         """
         What `revert` would do, in one clause: whoever is asked whether they want it reads this.
 
-        *record* is what `prepare` answered. Nothing is read, and nothing that may be secret is said. Raises
-        CannotActError where nothing comes back.
+        Nothing is read, nothing secret is shown. Raises CannotActError where nothing comes back.
         """
         return f"{target.name} is brought back, and costs again"
 
@@ -297,5 +296,4 @@ class Detector[C: Candidate](ABC):
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0].strip()

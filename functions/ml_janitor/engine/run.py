@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ml_janitor.aws.answers import ReadError, describe
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.counting import claim_of, counted_once, named
@@ -151,9 +151,7 @@ def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
         raise ReadError(f"{detector.name} does not judge {arn}")
     if parts.account not in {"", aws.account} or parts.region not in {"", aws.region}:
         raise ReadError(f"{arn} is not in account {aws.account} and region {aws.region}")
-    return Target(
-        arn=arn, name=parts.name, kind=parts.kind, account=aws.account, region=aws.region, created=None
-    )
+    return target_in(aws, arn, parts.name, parts.kind, None)
 
 
 def _out_of_time(aws: Aws) -> list[str]:

@@ -63,6 +63,7 @@ def became(result: Result) -> str:
     if result.why is Why.OWNER_NOT_MESSAGED:
         warned += _after(note)
     warned += by_hand
+    only = f"Only reported: {plain(causes.reason(result.cause), 1000)}. " if result.cause else ""
     sentences = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
@@ -71,13 +72,9 @@ def became(result: Result) -> str:
         Outcome.WAITING: warned
         if not_due(result)
         else f"Due{f' {when}' if when else ''}: {action}{_after(note)}{by_hand}",
-        Outcome.ADVISED: f"{_only(result)}Proposed: {action}",
+        Outcome.ADVISED: f"{only}Proposed: {action}",
     }
     return sentence(sentences.get(result.outcome, f"Would {action}"))
-
-
-def _only(result: Result) -> str:
-    return "" if result.cause is None else f"Only reported: {plain(causes.reason(result.cause), 1000)}. "
 
 
 def _after(note: str) -> str:

@@ -42,14 +42,6 @@ class Status:
     revert_effect: str = ""
 
 
-def _brought_back(action: Action) -> str:
-    return f"{action.target.name} is brought back, and costs again"
-
-
-def _nothing(_: Action) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusWording:
     """
@@ -64,8 +56,8 @@ class StatusWording:
     time_zone: str
     undoable: bool = True
     way: Way = UNDO
-    revert_effect: Callable[[Action], str] = _brought_back
-    missing_for_undo: Callable[[Action], str] = _nothing
+    revert_effect: Callable[[Action], str] = lambda one: f"{one.target.name} is brought back, and costs again"
+    missing_for_undo: Callable[[Action], str] = lambda _: ""
 
     @property
     def done(self) -> str:
@@ -73,7 +65,6 @@ class StatusWording:
         return DONE[self.effect]
 
     def at(self, moment: datetime) -> str:
-        """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
     def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:

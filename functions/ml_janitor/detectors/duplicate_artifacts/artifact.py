@@ -26,20 +26,8 @@ LARGEST_PAGE = 1000
 """Of S3's listings. A model of more files than this is not compared."""
 
 EXTENSIONS = (
-    ".bin",
-    ".ckpt",
-    ".gguf",
-    ".h5",
-    ".joblib",
-    ".keras",
-    ".nemo",
-    ".onnx",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".safetensors",
-    ".tar.gz",
-    ".tgz",
+    *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".nemo", ".onnx", ".pkl", ".pt", ".pth"),
+    *(".safetensors", ".tar.gz", ".tgz"),
 )
 
 ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
@@ -151,7 +139,6 @@ class Shelf:
 
     @property
     def held(self) -> int:
-        """How much is on it."""
         return len(self.artifacts) + len(self.mixed) + len(self.models) + len(self.weights)
 
     def folders(self) -> Iterator[tuple[str, bool, bool, int]]:
@@ -169,7 +156,6 @@ class Shelf:
             self.weights[folder] = self.weights.get(folder, 0) + weights
 
     def clear(self) -> None:
-        """Take everything off it."""
         for each in (self.artifacts, self.mixed, self.models, self.weights):
             each.clear()
 

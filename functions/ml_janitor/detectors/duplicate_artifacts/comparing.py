@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import count, takewhile
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal, Unreadable, Value
@@ -21,7 +21,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     connected,
     likeness,
 )
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
 from ml_janitor.engine.detector import CannotActError, NotYetError
 
 GET_OBJECT = "s3:GetObject"
@@ -184,7 +184,6 @@ class Equality:
         return f"{EVERY_BYTE}, SHA-256 of {self._next} ranges' SHA-256: {self._sum}"
 
     def _compare(self) -> None:
-        """The next ranges of both."""
         size = self._copy.stored.size
         numbers = [n for n in range(self._next, self._next + AT_ONCE) if begin(n) < size]
         if not self._aws.has_time:

@@ -33,19 +33,11 @@ TUNER: Final = "tuning job"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls about one kind of job, *noun* in the operations' names."""
+    """The calls about one kind of job, *noun* in their names; the members with its name and status."""
 
     noun: str
-
-    @property
-    def name_member(self) -> str:
-        """The member that holds its name."""
-        return f"{self.noun}Name"
-
-    @property
-    def status_member(self) -> str:
-        """The member that holds its status."""
-        return f"{self.noun}Status"
+    name_member: str
+    status_member: str
 
     def describe(self, aws: Aws, name: str) -> dict[str, Any] | None:
         """The job called *name* as AWS describes it; None if there is none."""
@@ -76,7 +68,8 @@ class Calls:
 
 
 CALLS: Mapping[str, Calls] = {
-    kind.type: Calls(kind.noun) for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
+    kind.type: Calls(kind.noun, kind.named, f"{kind.noun}Status")
+    for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
 }
 """By the resource type in a job's ARN."""
 
@@ -133,10 +126,8 @@ def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str 
 
 
 def _stop(aws: Aws, target: Target) -> None:
-    calls = CALLS[target.kind]
-    if _asked(aws, target):
-        return
-    ensure(lambda: calls.stop(aws, target.name), lambda: _asked(aws, target))
+    if not _asked(aws, target):
+        ensure(lambda: CALLS[target.kind].stop(aws, target.name), lambda: _asked(aws, target))
 
 
 def _asked(aws: Aws, target: Target) -> bool:

@@ -110,7 +110,6 @@ class Endpoint(Candidate):
 
     @property
     def status(self) -> str:
-        """Its status when it was last looked at."""
         return self._newest.status
 
     @property
@@ -119,7 +118,6 @@ class Endpoint(Candidate):
 
     @property
     def decisive(self) -> tuple[RequestMeter, ...]:
-        """The meters that have to be judged."""
         return tuple(meter for meter in self.meters if meter.decisive)
 
     @property

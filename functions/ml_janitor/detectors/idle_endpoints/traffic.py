@@ -157,7 +157,7 @@ class Hints:
             for metric in self.by_component.get(component.name, ()):
                 yield _hint(f"inference component {component.name}", metric)
 
-    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
+    def orphaned(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
         """The series of inference components that exist no more: nobody can tell where they ran."""
         known = {component.name for component in components}
         return [

@@ -36,38 +36,12 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 FIRST_DOT_LAST = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
 MACHINES = frozenset(
-    (
-        "actions",
-        "admin",
-        "airflow",
-        "automation",
-        "bot",
-        "build",
-        "builder",
-        "cd",
-        "ci",
-        "codebuild",
-        "cron",
-        "deploy",
-        "deployer",
-        "deployment",
-        "github",
-        "gitlab",
-        "jenkins",
-        "lambda",
-        "noreply",
-        "pipeline",
-        "pipelines",
-        "robot",
-        "runner",
-        "sagemaker",
-        "scheduler",
-        "service",
-        "services",
-        "svc",
-        "system",
-        "terraform",
-    )
+    {
+        *("actions", "admin", "airflow", "automation", "bot", "build", "builder", "cd", "ci", "codebuild"),
+        *("cron", "deploy", "deployer", "deployment", "github", "gitlab", "jenkins", "lambda", "noreply"),
+        *("pipeline", "pipelines", "robot", "runner", "sagemaker", "scheduler", "service", "services"),
+        *("svc", "system", "terraform"),
+    }
 )
 """Words that mark the name of a user or session as a program's."""
 
