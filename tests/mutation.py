@@ -51,7 +51,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
-    "slack/press_worker.py": ("integration/test_presses.py",),
+    "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
         "unit/test_action_machine.py",
         "integration/test_acting.py",
@@ -69,7 +69,7 @@ TARGETS = {
         "integration/test_acting.py",
     ),
     "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
+    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
     "detectors/idle_notebooks/rule.py": (
         "unit/test_idle_notebooks.py",
         "integration/test_idle_notebooks.py",

@@ -102,8 +102,6 @@ class Undoing:
             raise CannotUndoError(_undone_before(action))
         if action.stage is Stage.WITHDRAWN:
             raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
-        if action.stage not in UNDOABLE:
-            raise CannotUndoError(f"{action.target.name} is {action.stage}")
         if self._too_old(action):
             age = self.clock() - action.began
             raise CannotUndoError(
