@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
@@ -105,10 +106,10 @@ class Kind:
         return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
-        """The resource in an *entry* of its listing. Raises KeyError."""
+        """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
         return Target(
-            arn=self.arn_of(aws, entry),
-            name=self.name_of(entry),
+            arn=intern(self.arn_of(aws, entry)),
+            name=intern(self.name_of(entry)),
             kind=self.type,
             account=aws.account,
             region=aws.region,

@@ -28,7 +28,7 @@ class FamilyAdviser(Detector[JobFamily]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
-        return families(aws, now - self.window)
+        return families(aws, now - self.window, now)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
         """Read all families again: one has no description or tags of its own."""
