@@ -153,7 +153,8 @@ class Body(BytesIO):
 
 def page(client: Any, xml: str) -> dict[str, Any]:
     """What *client* makes of an answer to ListObjectsV2."""
-    answer = AWSResponse("https://s3", 200, {}, Body(xml.encode()))
+    headers: Any = {}
+    answer = AWSResponse("https://s3", 200, headers, Body(xml.encode()))
     client.meta.events.register("before-send.s3.ListObjectsV2", lambda **_: answer)
     found: dict[str, Any] = client.list_objects_v2(Bucket="b")
     return {name: value for name, value in found.items() if name != "ResponseMetadata"}

@@ -72,7 +72,7 @@ class Aws:
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
     *scratch* keeps, for the next run, what this one could not read to its end, if there is a place. Where
-    there are *shared* answers, nothing is asked twice, but by one that may write.
+    there are *shared* answers, nothing is asked twice of their services, but by one that may write.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Aws:
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
-                if self._shared is not None and service in SHARED:
+                if self._shared is not None and service in self._shared.services:
                     self._shared.register(events, key[1], self._has_time)
                 self._clients[key] = client
             return self._clients[key]
@@ -189,8 +189,8 @@ class Aws:
 
     @property
     def shares(self) -> bool:
-        """Whether the run shares its answers, so that it is worth asking as others do."""
-        return self._shared is not None
+        """Whether the run shares all its answers, so that it is worth asking as others do."""
+        return self._shared is not None and self._shared.services >= SHARED
 
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
         """What *read* answers; in a run with shared answers, read once for all who ask for *key*."""

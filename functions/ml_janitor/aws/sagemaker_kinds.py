@@ -10,8 +10,9 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
+from ml_janitor.aws.arns import target_in
 from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -107,15 +108,8 @@ class Kind:
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
         """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
-        return Target(
-            arn=intern(self.arn_of(aws, entry)),
-            name=intern(self.name_of(entry)),
-            kind=self.type,
-            account=aws.account,
-            region=aws.region,
-            created=entry["CreationTime"],
-            tags=tags or NotRead(),
-        )
+        arn, name = intern(self.arn_of(aws, entry)), intern(self.name_of(entry))
+        return target_in(aws, arn, name, self.type, entry["CreationTime"], tags=tags)
 
 
 APP = Kind("app", "App", "Apps")

@@ -103,6 +103,16 @@ def _shared(pairs: tuple[tuple[str, str], ...]) -> Tags:
     return {intern(key): intern(value) for key, value in pairs}
 
 
+def settable(tags: Tags) -> dict[str, str]:
+    """*tags* without those that AWS sets itself, and refuses from anybody else."""
+    return {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+
+
+def given(tags: Tags) -> dict[str, Any]:
+    """*tags* as an argument of SageMaker's creating calls; nothing if there are none."""
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
+
+
 def of_one(aws: Aws, arn: str) -> Signal[Tags]:
     """The tags of one SageMaker resource as they are now."""
 

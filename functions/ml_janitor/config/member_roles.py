@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Condition, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import Condition, Detector, Grant, allow
 
 PREFIX = "ml-janitor-member-"
 
@@ -39,6 +36,10 @@ class Kind(Enum):
     UNDO = "undoes"
 
 
+PREFIXES = {Kind.READ: "", Kind.ACT: "act-", Kind.UNDO: "undo-"}
+"""Of a role's name, before the detector's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRole:
     """A role called *name* in every account that has it, for *detector*: the role *function* takes it on."""
@@ -59,61 +60,27 @@ def sweep_role_name(detector: str) -> str:
     return f"ml-janitor-sweep-{detector}"
 
 
-def role_name(detector: str) -> str:
-    """What the role through which *detector* reads is called, in every account."""
-    return f"{PREFIX}{detector}"
+def role_name(detector: str, kind: Kind = Kind.READ) -> str:
+    """What the role of that *kind* for *detector* is called, in every account that has it."""
+    return f"{PREFIX}{PREFIXES[kind]}{detector}"
 
 
-def acting_role_name(detector: str) -> str:
-    """What the role through which *detector* acts is called, in every account that it is armed for."""
-    return f"{PREFIX}act-{detector}"
-
-
-def undo_role_name(detector: str) -> str:
-    """What the role is called through which the undo function brings back what *detector* did."""
-    return f"{PREFIX}undo-{detector}"
-
-
-def reading_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which *detector* reads."""
-    return MemberRole(
-        kind=Kind.READ,
-        name=role_name(detector.name),
-        detector=detector,
-        function=sweep_role_name(detector.name),
-    )
-
-
-def acting_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which *detector* acts, where it is armed."""
-    return MemberRole(
-        kind=Kind.ACT,
-        name=acting_role_name(detector.name),
-        detector=detector,
-        function=sweep_role_name(detector.name),
-    )
-
-
-def undo_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which the undo function brings back what *detector* did."""
-    return MemberRole(
-        kind=Kind.UNDO,
-        name=undo_role_name(detector.name),
-        detector=detector,
-        function=UNDO_FUNCTION_ROLE,
-    )
+def role_of(detector: Detector[Any], kind: Kind) -> MemberRole:
+    """The role through which *detector* reads, or acts, or the undo function brings back what it did."""
+    function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(detector.name)
+    return MemberRole(kind=kind, name=role_name(detector.name, kind), detector=detector, function=function)
 
 
 def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
     """The roles that act, and those that undo what may still be undone on *today*."""
-    return [*map(acting_role, settings.armed()), *map(undo_role, settings.undoable(today))]
+    acts = [role_of(detector, Kind.ACT) for detector in settings.armed()]
+    return [*acts, *(role_of(detector, Kind.UNDO) for detector in settings.undoable(today))]
 
 
 def role_for(settings: Settings, detector: str, account: str) -> str:
     """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
-    return (
-        acting_role_name(detector) if account in acting_accounts(settings, detector) else role_name(detector)
-    )
+    armed = account in acting_accounts(settings, detector)
+    return role_name(detector, Kind.ACT if armed else Kind.READ)
 
 
 def acting_accounts(settings: Settings, detector: str) -> list[str]:
@@ -229,11 +196,8 @@ def _changed_in(
 
 def _of_roles(settings: Settings, detector: Detector[Any], here: Here) -> Iterator[Grant]:
     """Reading what the roles of *detector* have become, those too that there should not be."""
-    names = [role_name(detector.name)]
-    if detector.cleanup is not None:
-        names += [acting_role_name(detector.name), undo_role_name(detector.name)]
-    for name in names:
-        arn = role_arn(settings, name, account=here.account, partition="aws")
+    for kind in Kind if detector.cleanup is not None else [Kind.READ]:
+        arn = role_arn(settings, role_name(detector.name, kind), account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in OF_ITSELF)
 
 
