@@ -11,7 +11,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
-from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
+from ml_janitor.aws.sagemaker_kinds import PIPELINE, created_since, described, search, texts_in
 from ml_janitor.core.signals import Unreadable, Value
 
 if TYPE_CHECKING:
@@ -122,11 +122,7 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
     That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
     training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
     """
-    created = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
-    }
+    created = created_since(since)
     queries: Mapping[str, Any] = {
         "Model": {},
         "Endpoint": {},

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.arns import target_in
-from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, created_since, search
 from ml_janitor.aws.tags import of_list
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Target
@@ -81,14 +81,9 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
     Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
     """
     done = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": COMPLETED}
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    query: dict[str, Any] = {"SearchExpression": {"Filters": [done, new]}}
+    query: dict[str, Any] = {"SearchExpression": {"Filters": [done, created_since(since)]}}
     found: Listing[PastJob] = aws.once(
-        ("past jobs", new["Value"]), lambda: search(aws, "TrainingJob", partial(_job, aws), **query)
+        ("past jobs", since.isoformat()), lambda: search(aws, "TrainingJob", partial(_job, aws), **query)
     )
     spot = [job for job in found.items if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None

@@ -31,6 +31,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRAINING_JOB,
     TRANSFORM_JOB,
     Kind,
+    created_since,
 )
 from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.core.model import Target
@@ -127,11 +128,7 @@ def _usage(aws: Aws, what: str) -> str:
 
 
 def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since - LONGEST_JOB:%Y-%m-%dT%H:%M:%SZ}",
-    }
+    new = created_since(since - LONGEST_JOB)
 
     def read(job: Mapping[str, Any]) -> Used:
         own = Value(tags.of_list(job.get("Tags", ())), SEARCH)

@@ -210,6 +210,11 @@ def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **quer
     )
 
 
+def created_since(at: datetime) -> dict[str, str]:
+    """A condition of Search."""
+    return {"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+
+
 def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
     """The description of one resource; `Absent` if it was deleted since it was listed."""
     from botocore import xform_name

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
-from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, created_since, described, search, texts_in
 from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Unreadable, Value
 
@@ -63,12 +63,7 @@ class Program:
 
 def programs(aws: Aws, since: datetime) -> tuple[Program, ...]:
     """The models in use, and the jobs created after *since*, of a region. Raises ReadError."""
-    created = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    jobs = search(aws, "TrainingJob", dict, SearchExpression={"Filters": [created]})
+    jobs = search(aws, "TrainingJob", dict, SearchExpression={"Filters": [created_since(since)]})
     models, processing = search(aws, "Model", dict), described(aws, PROCESSING_JOB, CreationTimeAfter=since)
     for each in (jobs, models, processing):
         each.check()

@@ -90,16 +90,15 @@ class IdleEndpoints(Detector[Endpoint]):
         yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
-        return self._look(aws, target, now, None)
-
     def look_unfinished(
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
         """The same, with the requests to the components that were deleted already."""
-        return self._look(aws, target, now, deletion.half_done(record))
+        return self.look(aws, target, now, deletion.half_done(record))
 
-    def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
+    def look(
+        self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None = None
+    ) -> Endpoint | None:
         described = needed(endpoints.describe(aws, target.name))
         if described is None:
             return None

@@ -19,6 +19,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRAINING_JOB,
     TRANSFORM_JOB,
     Kind,
+    created_since,
     describe,
     search,
     targets,
@@ -160,12 +161,7 @@ def inputs(aws: Aws, now: datetime) -> Listing[Input]:
     Search has the records of training jobs, 100 to a call. Each of the others takes a call.
     """
     begin = now - WINDOW
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    query = {"SearchExpression": {"Filters": [new]}}
+    query = {"SearchExpression": {"Filters": [created_since(begin)]}}
     found = [search(aws, "TrainingJob", lambda job: list(_inputs(TRAINING_JOB, job)), **query)]
     for kind in DESCRIBED:
         jobs = targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
