@@ -8,14 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import (
-    IN_PROGRESS,
-    PROCESSING_JOB,
-    SEARCH,
-    TRAINING_JOB,
-    TRANSFORM_JOB,
-    TUNING_JOB,
-)
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Value, evidence
@@ -29,7 +22,7 @@ from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, a
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"
-JOBS = (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB)
+JOBS = tuple(kind.of for kind in KINDS.values())
 
 ACTS: tuple[Grant, ...] = (
     *(allow(f"sagemaker:Stop{kind.noun}", on=kind.every) for kind in (*JOBS, TUNING_JOB)),
