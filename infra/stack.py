@@ -29,6 +29,7 @@ from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
 from ml_janitor.bill.model import PRICE_PER_REQUEST
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
@@ -53,7 +54,7 @@ from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.accounts import listing_reads
-from ml_janitor.scheduled.bill_run import bill_reads
+from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
 
 ROOT = Path(__file__).parent.parent
 
@@ -304,6 +305,7 @@ class JanitorStack(Stack):
 
     def _bill(self, settings: Settings, everywhere: Sequence[Place], shared: Shared) -> None:
         """The function that reads the bill, each reading of which AWS charges for."""
+        in_organization = settings.organization.used
         kept = self.reports.arn_for_objects(f"{FOLDER}/*")
         keep = [allow("s3:GetObject", on=kept), allow("s3:PutObject", on=kept)]
         ScheduledFunction(
@@ -314,12 +316,21 @@ class JanitorStack(Stack):
             handler="ml_janitor.handlers.bill",
             schedule=settings.bill.schedule,
             allowed=[
-                self._own(settings, uses.of_bill()),
-                Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere),
+                self._own(settings, uses.of_bill(organization=in_organization)),
+                *(
+                    [
+                        Allowed(grants=[*cost_reads(settings.bill), *keep], where=()),
+                        self._lists("*"),
+                        self._taking_on(settings, reading_role(BilledResources())),
+                    ]
+                    if in_organization
+                    else [Allowed(grants=[*bill_reads(settings.bill), *keep], where=everywhere)]
+                ),
             ],
             shared=shared,
             environment={},
             memory=1024,
+            role_name=sweep_role_name(BilledResources.name) if in_organization else None,
         )
         most = settings.bill.max_requests * PRICE_PER_REQUEST
         cdk.Annotations.of(self).add_info(

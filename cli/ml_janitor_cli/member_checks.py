@@ -16,6 +16,7 @@ from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
 from ml_janitor.config.member_roles import (
     MemberRole,
+    Reader,
     acting_role,
     allowed,
     boundary,
@@ -26,6 +27,7 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
+from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.organization import AT_ONCE, Janitor
 from ml_janitor_cli.policy_differences import differences
@@ -35,7 +37,6 @@ from ml_janitor_cli.totals import counted
 
 if TYPE_CHECKING:
     from ml_janitor.config.sections import OrganizationSection
-    from ml_janitor.engine.detector import Detector
     from ml_janitor_cli import edge
 
 READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
@@ -80,9 +81,9 @@ class Role:
     wanted: bool = True
 
 
-def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) -> Checked:
+def check_organization(setup: edge.Setup, readers: Sequence[Reader]) -> Checked:
     """
-    Whether all roles of *detectors* are fine in all accounts. Nothing is changed.
+    Whether all roles of *readers*, detectors and the bill, are fine in all accounts. Nothing is changed.
 
     Raises Refused, and FailedError where the accounts could not be listed.
     """
@@ -91,7 +92,7 @@ def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) ->
         accounts = janitor.accounts()
         manager = management_account(janitor)
         say(f"reading the roles of {counted(len(accounts), 'account')}")
-        pairs = [(account, detector) for account in accounts for detector in detectors]
+        pairs = [(account, reader) for account in accounts for reader in readers]
         with ThreadPoolExecutor(4 * AT_ONCE) as side_by_side:
             found = side_by_side.map(lambda pair: [*checked(janitor, *pair)], pairs)
             roles = [role for each in found for role in each]
@@ -109,25 +110,27 @@ def management_account(janitor: Janitor) -> str:
     return str(answer.value["Organization"]["MasterAccountId"]) if isinstance(answer, Value) else ""
 
 
-def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Iterator[Role]:
+def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
     """
-    The roles of *detector* in *account*, by what the one that reads says of itself and of the others.
+    The roles of *reader* in *account*, by what the one that reads says of itself and of the others.
 
     The others are the functions' alone to take on; they are asked for where nothing is armed too.
     """
     try:
-        iam = janitor.client(janitor.session(account, detector.name), "iam")
+        iam = janitor.client(janitor.session(account, reader.name), "iam")
     except Exception as error:  # the answer of this role, and of no other
         closed = refused_as(error, ("AccessDenied",))
         state, why = (State.MISSING, NOT_TAKEN_ON) if closed else (State.UNREAD, describe(error))
-        yield Role(account=account, detector=detector.name, state=state, why=why, there=False)
+        yield Role(account=account, detector=reader.name, state=state, why=why, there=False)
         return
-    own = compared(janitor, iam, account, reading_role(detector), detector.name)
+    own = compared(janitor, iam, account, reading_role(reader), reader.name)
     yield own
-    others = {"acting": acting_role(detector), "undo": undo_role(detector)} if detector.cleanup else {}
+    others = {}
+    if isinstance(reader, Detector) and reader.cleanup:
+        others = {"acting": acting_role(reader), "undo": undo_role(reader)}
     for name, role in others.items():
         one = compared(
-            janitor, iam, account, role, f"{detector.name} ({name})", readable=own.state is State.FINE
+            janitor, iam, account, role, f"{reader.name} ({name})", readable=own.state is State.FINE
         )
         yield replace(one, stack=CHANGING)
 

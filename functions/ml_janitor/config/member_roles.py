@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
@@ -15,7 +15,7 @@ from ml_janitor.engine.detector import Condition, Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
+    from ml_janitor.engine.detector import Cleanup, Detector
 
 PREFIX = "ml-janitor-member-"
 
@@ -39,13 +39,29 @@ class Kind(Enum):
     UNDO = "undoes"
 
 
+class Reader(Protocol):
+    """What a role reads for: a detector, or the bill."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads(self) -> Sequence[Grant]: ...
+
+    @property
+    def cleanup(self) -> Cleanup | None: ...
+
+    @classmethod
+    def summary(cls) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRole:
-    """A role called *name* in every account that has it, for *detector*: the role *function* takes it on."""
+    """A role called *name* in every account that has it, for *reader*: the role *function* takes it on."""
 
     kind: Kind
     name: str
-    detector: Detector[Any]
+    reader: Reader
     function: str
 
     @property
@@ -55,12 +71,12 @@ class MemberRole:
 
 
 def sweep_role_name(detector: str) -> str:
-    """What the role of *detector*'s function is called, in the janitor's account."""
+    """What the role of the function of *detector* (or the bill) is called, in the janitor's account."""
     return f"ml-janitor-sweep-{detector}"
 
 
 def role_name(detector: str) -> str:
-    """What the role through which *detector* reads is called, in every account."""
+    """What the role through which *detector* (or the bill) reads is called, in every account."""
     return f"{PREFIX}{detector}"
 
 
@@ -74,13 +90,13 @@ def undo_role_name(detector: str) -> str:
     return f"{PREFIX}undo-{detector}"
 
 
-def reading_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which *detector* reads."""
+def reading_role(reader: Reader) -> MemberRole:
+    """The role through which *reader* reads."""
     return MemberRole(
         kind=Kind.READ,
-        name=role_name(detector.name),
-        detector=detector,
-        function=sweep_role_name(detector.name),
+        name=role_name(reader.name),
+        reader=reader,
+        function=sweep_role_name(reader.name),
     )
 
 
@@ -89,7 +105,7 @@ def acting_role(detector: Detector[Any]) -> MemberRole:
     return MemberRole(
         kind=Kind.ACT,
         name=acting_role_name(detector.name),
-        detector=detector,
+        reader=detector,
         function=sweep_role_name(detector.name),
     )
 
@@ -99,7 +115,7 @@ def undo_role(detector: Detector[Any]) -> MemberRole:
     return MemberRole(
         kind=Kind.UNDO,
         name=undo_role_name(detector.name),
-        detector=detector,
+        reader=detector,
         function=UNDO_FUNCTION_ROLE,
     )
 
@@ -138,11 +154,10 @@ def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> 
 
 def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
     """The ARNs under which the function of *role* takes it on: that of every account that has one."""
-    places = settings.sections[role.detector.name].act_in
+    places = settings.sections[role.reader.name].act_in if role.kind is not Kind.READ else []
     accounts = sorted({place.partition("/")[0] for place in places})
     return [
-        role_arn(settings, role.name, account=account, partition=partition)
-        for account in (accounts if accounts and role.kind is not Kind.READ else ["*"])
+        role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
     ]
 
 
@@ -196,16 +211,17 @@ def allowed(
     """
     What *role* allows in *account*, which a template writes as *shown*; None where it grants no such role.
 
-    A reading role allows what its detector declares to read, in the settings' regions, and to read which are
+    A reading role allows what its reader declares to read, in the settings' regions, and to read which are
     enabled. It may also read itself, and the roles that act and undo: a check sees what they have become.
     An acting one allows besides what its detector declares to change, in the regions that `act_in` names
     of the account; an undoing one, what its detectors declare to undo there.
     """
-    detector, swept = role.detector, settings.organization.regions
+    swept = settings.organization.regions
     here = Here(account, shown or account, partition)
-    reads = _statements([*detector.reads, ENABLED], here, swept)
+    reads = _statements([*role.reader.reads, ENABLED], here, swept)
     if role.kind is Kind.READ:
-        return _document([*reads, *_statements(_of_roles(settings, detector, here), here, swept)])
+        return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
+    detector = settings.detector(next(one for one in settings.registry if one.name == role.reader.name))
     if (regions := _changed_in(settings, role.kind, detector, account)) is None:
         return None
     if role.kind is Kind.ACT:
@@ -227,11 +243,11 @@ def _changed_in(
     return None if not regions else [] if "" in regions else sorted(regions)
 
 
-def _of_roles(settings: Settings, detector: Detector[Any], here: Here) -> Iterator[Grant]:
-    """Reading what the roles of *detector* have become, those too that there should not be."""
-    names = [role_name(detector.name)]
-    if detector.cleanup is not None:
-        names += [acting_role_name(detector.name), undo_role_name(detector.name)]
+def _of_roles(settings: Settings, reader: Reader, here: Here) -> Iterator[Grant]:
+    """Reading what the roles of *reader* have become, those too that there should not be."""
+    names = [role_name(reader.name)]
+    if reader.cleanup is not None:
+        names += [acting_role_name(reader.name), undo_role_name(reader.name)]
     for name in names:
         arn = role_arn(settings, name, account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in OF_ITSELF)

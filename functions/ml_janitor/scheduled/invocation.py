@@ -283,10 +283,6 @@ class Invocation:
             scratch=self._scratch,
         )
 
-    def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
-        """The function's own account in *regions*, with its own credentials."""
-        return self.opened(self._here(Place(self.home, regions)))
-
     def _here(self, place: Place) -> Entered:
         return Entered(self._session, place, place._replace(regions=()))
 
