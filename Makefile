@@ -93,8 +93,8 @@ kit-bench: kit/bench/.venv/.made ## Measure the kit's batcher beside others, as 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
 
-mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=part of a path
-	$(NODE_ENV) $(BIN)/python tests/mutation.py $(MODULE)
+mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=, ONLY=: part of a path, of a name
+	$(NODE_ENV) $(BIN)/python tests/mutation.py "$(MODULE)" "$(ONLY)"
 
 check: check-style check-types check-docs check-workflows ## Format, lint, strict types, docs that match the code, workflows
 

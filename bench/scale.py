@@ -14,9 +14,11 @@ from typing import Any
 from bench.list_prices import PRICES, Price
 from bench.monthly import COUNTED, DAY, HOUR, MONTH, money, used_in_a_run
 from ml_janitor.aws.pace import RATES, WHOLE, Share, allowed
+from ml_janitor.aws.shared_answers import GLOBAL
 from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.table import AT_ONCE
+from ml_janitor.scheduled.accounts import empty_for
 from ml_janitor.scheduled.invocation import RESERVE
 from ml_janitor.scheduled.turns import LONGEST_RUN, MAP_RUN, shares
 
@@ -142,9 +144,9 @@ class Night:
 
     @property
     def pairs_a_day(self) -> tuple[float, float]:
-        """How many busy and how many empty pairs a day are looked at: empty ones once a day at most."""
-        runs = self.runs_a_day
-        return runs * ACCOUNTS * BUSY_REGIONS, min(runs, 1) * ACCOUNTS * (REGIONS - BUSY_REGIONS)
+        """How many busy and how many empty pairs a day are looked at: these as often as `empty_for` says."""
+        runs, due = self.runs_a_day, DAY / max(empty_for(settings(), self.name), period(self.schedule))
+        return runs * ACCOUNTS * BUSY_REGIONS, due * ACCOUNTS * (REGIONS - BUSY_REGIONS)
 
     @property
     def calls_a_day(self) -> Counter[str]:
@@ -154,9 +156,7 @@ class Night:
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
         made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
-        made["dynamodb:GetItem"] += round(
-            self.runs_a_day * ACCOUNTS * REGIONS
-        )  # the list leaves out empty pairs
+        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / AT_ONCE)
         return made
 
     @property
@@ -204,10 +204,15 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
                 empty_seconds=empty_seconds,
                 slowest=slowest,
                 busy=busy,
-                empty={**busy, **empty},
+                empty={**busy, **empty, "calls": of_each_region(empty["calls"])},
             )
         )
     return found
+
+
+def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
+    """*calls* without those whose answer a region has from another one of its account: see `GLOBAL`."""
+    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL}
 
 
 def lasts(run: Mapping[str, Any], turns: Mapping[str, Share]) -> tuple[float, str]:
@@ -276,7 +281,8 @@ def account(given: Mapping[str, Any]) -> str:
         f"{ACCOUNTS:,} accounts in {REGIONS} regions, with every detector at its own schedule. It is "
         "computed from the calls and seconds of real runs that `make cost` counted on "
         f"{given['date']}. One region of each account holds as much as the account that was counted: "
-        f"{things}. The other {REGIONS - BUSY_REGIONS} hold nothing, and are looked at once a day."
+        f"{things}. The other {REGIONS - BUSY_REGIONS} hold nothing, and are looked at once a "
+        "day, every four hours by detectors that run hourly."
     )
 
 
@@ -362,14 +368,14 @@ def dollars(found: Sequence[Night]) -> str:
     empty = sum((one.empty_dollars_a_month for one in found), Counter[str]())
     rows = [(line, money(sum(usd[name] for name in names.split()))) for line, names in LINES.items()]
     whole = sum(usd.values())
-    asking = [one.name for one in found if any(call.startswith("ce:") for call in one.empty["calls"])]
+    asking = [one.name for one in found if any(call.startswith("ce:") for call in one.busy["calls"])]
     named = " ".join(LINES.values()).split()
     rows += [("all other", money(sum(usd.values()) - sum(usd[name] for name in named)))]
     rows += [("**total**", f"**{money(whole)}**")]
     return (
         f"{table('a month, for all accounts|', rows)}\n\nThat is {money(whole / ACCOUNTS)} an account. Empty "
-        f"regions cost {money(sum(empty.values()))} of it, {money(empty['cost-explorer'])} for Cost "
-        f"Explorer, which {' and '.join(asking)} ask in each region."
+        f"regions cost {money(sum(empty.values()))} of it. Cost Explorer is asked by {' and '.join(asking)}, "
+        "once for all regions of an account."
     )
 
 

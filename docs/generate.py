@@ -70,7 +70,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 
 INSIDE = "--inside"
 OF_SANDBOX = ("AWS_", "JANITOR_")
-SANDBOX = (str(Path(sys.executable).parent / "janitor"), "sandbox", "--")
+JANITOR = Path(sys.executable).parent / "janitor"
+SANDBOX = (str(JANITOR), "sandbox", "--")
 
 
 def main() -> int:
@@ -112,11 +113,7 @@ def pages() -> list[tuple[Path, str]]:
             part: session(("janitor", "estimate", *asked), account=False) for part, asked in ESTIMATES.items()
         },
         docs / "policies.md": {"policies": policies()},
-        docs / "case-study.md": {
-            "table": printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study"),
-            "answer": session(BILL),
-            "plan": plan(),
-        },
+        docs / "case-study.md": case_study(),
     }
     parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
     made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
@@ -328,22 +325,25 @@ def shown(value: object) -> str:
 
 def session(command: Sequence[str], *, account: bool = True) -> str:
     """The real output of *command*, which begins with `janitor`; with *account*, on the demo account."""
-    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
-    said = printed(*program, account=account)
+    said = printed(str(JANITOR), *command[1:], account=account)
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
 
 
-def plan() -> str:
-    """The six weeks that an audit of the demo account ends with."""
-    said = session(("janitor", "audit", "--plan"))
-    return f"```console\n$ janitor audit --plan\n...\n\n{said[said.index(PLAN) :]}"
+def case_study() -> dict[str, str]:
+    """The bill that answers its question; of one audit the table, and the six weeks that it ends with."""
+    command = ("audit", "--plan")
+    with TemporaryDirectory() as folder:
+        audit = Path(folder) / "audit.json"
+        said = printed(str(JANITOR), *command, "--json-file", str(audit))
+        table = printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study", str(audit))
+    shown = f"```console\n$ janitor {' '.join(command)}\n...\n\n{said[said.index(PLAN) :]}\n```"
+    return {"table": table, "answer": session(BILL), "plan": shown}
 
 
 def policies() -> str:
     """What `janitor policies write` says where there is no janitor.toml, which is not where the docs are."""
-    janitor = Path(sys.executable).parent / POLICIES[0]
     with TemporaryDirectory() as empty:
-        said = printed(str(janitor), *POLICIES[1:], where=Path(empty), account=False)
+        said = printed(str(JANITOR), *POLICIES[1:], where=Path(empty), account=False)
     return f"```console\n$ {' '.join(POLICIES)}\n{said}\n```"
 
 

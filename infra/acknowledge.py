@@ -8,5 +8,4 @@ from constructs import IConstruct
 
 def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
     """Accept the rules *ids* for *construct* and what is inside it, because of *reason*."""
-    for rule in ids:
-        Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))
+    Validations.of(construct).acknowledge(*(Acknowledgment(id=rule, reason=reason) for rule in ids))

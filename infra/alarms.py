@@ -13,7 +13,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from ml_janitor.config import schedules
@@ -153,17 +152,6 @@ def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
             period=Duration.hours(1),
         )
         alarm(scope, id_, metric=metric, says=says, topic=topic)
-
-
-def watch_queue(scope: Construct, id_: str, queue: sqs.IQueue, *, says: str, topic: sns.ITopic) -> None:
-    """An alarm on any message in *queue*."""
-    alarm(
-        scope,
-        id_,
-        metric=queue.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
-        says=says,
-        topic=topic,
-    )
 
 
 def patience(schedule: str) -> tuple[Duration, int] | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -21,11 +23,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import runs_begun, watch_errors, watch_queue, watch_schedule
+from infra.alarms import alarm, runs_begun, watch_errors, watch_schedule
+from infra.bundle import SOURCE, Architecture, build, digest
 from infra.organization import Network, through_queues
-from infra.permissions import Place, acknowledgements, statements
+from infra.permissions import Allowed, acknowledgements, statements
 from infra.state_machine import Organization
-from ml_janitor.engine.detector import Grant
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 RETENTION = logs.RetentionDays.THREE_MONTHS
@@ -49,15 +51,6 @@ class Shared:
     key: kms.IKey | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
-    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
-
-    grants: Sequence[Grant]
-    where: Sequence[Place]
-    denied: Sequence[iam.PolicyStatement] = ()
-
-
 class JanitorFunction(Construct):
     """
     A function under a role of its own, with its log group, and a queue for what failed.
@@ -79,7 +72,7 @@ class JanitorFunction(Construct):
         handler: str,
         allowed: Sequence[Allowed],
         shared: Shared,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
         memory: int = 512,
         timeout: Duration | None = None,
         answers: bool = False,
@@ -87,6 +80,7 @@ class JanitorFunction(Construct):
         role_name: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
+        self._name, self._shared = name, shared
         group = logs.LogGroup(
             self,
             "Logs",
@@ -108,7 +102,7 @@ class JanitorFunction(Construct):
             runtime=RUNTIME,
             architecture=shared.architecture,
             code=shared.code,
-            handler=handler,
+            handler=f"ml_janitor.handlers.{handler}",
             role=self.role.without_policy_updates(),
             memory_size=memory,
             timeout=timeout or Duration.minutes(15),
@@ -116,7 +110,7 @@ class JanitorFunction(Construct):
             logging_format=lambda_.LoggingFormat.JSON,
             application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
             system_log_level_v2=lambda_.SystemLogLevel.WARN,
-            environment={**shared.environment, **environment},
+            environment={**shared.environment, **(environment or {})},
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
             reserved_concurrent_executions=concurrency,
         )
@@ -132,19 +126,91 @@ class JanitorFunction(Construct):
             shared.network.attach(self.function, self.role)
         watch_errors(self, self.function, name=name, topic=shared.topic)
         if not answers:
-            self._keep_what_failed(f"{name}: a run failed {RUN_RETRIES + 1} times", shared)
+            failed = self._queue("Failed", self.role, f"{name}: a run failed {RUN_RETRIES + 1} times")
+            self.function.configure_async_invoke(
+                retry_attempts=RUN_RETRIES,
+                max_event_age=EVENT_AGE,
+                on_failure=destinations.SqsDestination(failed),
+            )
 
-    def _keep_what_failed(self, what: str, shared: Shared) -> None:
-        """Retry an event, then keep it, and let an alarm say so."""
-        failed = queue(self, "Failed", shared.key)
-        self.function.configure_async_invoke(
-            retry_attempts=RUN_RETRIES,
-            max_event_age=EVENT_AGE,
-            on_failure=destinations.SqsDestination(failed),
+    def run_on(self, schedule: str, through: Organization | None = None) -> None:
+        """
+        Have *schedule* run it, by itself or *through* the state machine of an organization.
+
+        The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an
+        alarm too, and so does a schedule that did not run.
+        """
+        name = self._name
+        invoker = iam.Role(
+            self,
+            "Invoker",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
         )
-        may_send(self.role, failed, shared.key)
-        said = f"{what}; its event is in {self.node.id}'s Failed queue."
-        watch_queue(self, "FailedMessages", failed, says=said, topic=shared.topic)
+        starts, resource = "lambda:InvokeFunction", self.function.function_arn
+        if through is not None:
+            starts, resource = "states:StartExecution", through.machine.state_machine_arn
+        invoker.add_to_policy(iam.PolicyStatement(actions=[starts], resources=[resource]))
+        undelivered = self._queue("Undelivered", invoker, f"{name}: the schedule could not invoke it")
+        delivery: Mapping[str, Any] = {
+            "retry_attempts": DELIVERY_RETRIES,
+            "max_event_age": EVENT_AGE,
+            "dead_letter_queue": undelivered,
+            "role": invoker.without_policy_updates(),
+        }
+        target: scheduler.IScheduleTarget
+        if through is None:
+            time = scheduler.ScheduleTargetInput.from_object(
+                {"time": scheduler.ContextAttribute.scheduled_time}
+            )
+            target = targets.LambdaInvoke(self.function, input=time, **delivery)
+            runs = self.function.metric_invocations
+        else:
+            sent = through.input_for(self.function, name)
+            target = targets.StepFunctionsStartExecution(through.machine, input=sent, **delivery)
+            runs = partial(runs_begun, name)
+        scheduler.Schedule(
+            self,
+            "Schedule",
+            description=f"ML Janitor runs {name}",
+            schedule=scheduler.ScheduleExpression.expression(
+                schedule, cdk.TimeZone.of(self._shared.time_zone)
+            ),
+            target=target,
+        )
+        watch_schedule(self, runs, name=name, schedule=schedule, topic=self._shared.topic)
+
+    def _queue(self, id_: str, sender: iam.Role, says: str) -> sqs.Queue:
+        """
+        A queue for what *sender* could not do; any message in it raises an alarm that *says* so.
+
+        Messages are kept for two weeks, the longest there is.
+        """
+        key = self._shared.key
+        made = sqs.Queue(
+            self,
+            id_,
+            enforce_ssl=True,
+            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=key,
+            retention_period=Duration.days(14),
+        )
+        acknowledge(
+            made, "AwsSolutions-SQS3", reason="It is itself the queue for what could not be delivered or run."
+        )
+        made.grant(sender, "sqs:SendMessage")
+        if key is not None:
+            sender.add_to_policy(through_queues(Stack.of(self), key))
+        alarm(
+            self,
+            f"{id_}Messages",
+            metric=made.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
+            says=f"{says}; its event is in {self.node.id}'s {id_} queue.",
+            topic=self._shared.topic,
+        )
+        return made
 
     def _allow(self, allowed: Allowed) -> None:
         stack = Stack.of(self)
@@ -159,126 +225,31 @@ class JanitorFunction(Construct):
         )
 
 
-class ScheduledFunction(JanitorFunction):
-    """
-    A function that its schedule runs, by itself or *through* the state machine of an organization.
+@jsii.implements(cdk.ILocalBundling)
+class Local:
+    """Builds on this machine, without Docker."""
 
-    The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an
-    alarm too, and so does a schedule that did not run.
-    """
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
 
-    def __init__(
-        self,
-        scope: Construct,
-        id_: str,
-        *,
-        name: str,
-        description: str,
-        handler: str,
-        schedule: str,
-        allowed: Sequence[Allowed],
-        shared: Shared,
-        environment: Mapping[str, str],
-        memory: int = 512,
-        timeout: Duration | None = None,
-        role_name: str | None = None,
-        through: Organization | None = None,
-    ) -> None:
-        super().__init__(
-            scope,
-            id_,
-            name=name,
-            description=description,
-            handler=handler,
-            allowed=allowed,
-            shared=shared,
-            environment=environment,
-            memory=memory,
-            timeout=timeout,
-            role_name=role_name,
-        )
-        undelivered = queue(self, "Undelivered", shared.key)
-        scheduler.Schedule(
-            self,
-            "Schedule",
-            description=f"ML Janitor runs {name}",
-            schedule=expression(schedule, shared.time_zone),
-            target=self._target(name, undelivered, shared.key, through),
-        )
-        watch_schedule(
-            self,
-            self.function.metric_invocations if through is None else partial(runs_begun, name),
-            name=name,
-            schedule=schedule,
-            topic=shared.topic,
-        )
-        watch_queue(
-            self,
-            "UndeliveredMessages",
-            undelivered,
-            says=f"{name}: the schedule could not invoke it; its event is in {id_}'s Undelivered queue.",
-            topic=shared.topic,
-        )
+    def try_bundle(self, output_dir: str, _options: cdk.BundlingOptions) -> bool:
+        """
+        Build into *output_dir*.
 
-    def _target(
-        self, name: str, undelivered: sqs.IQueue, key: kms.IKey | None, through: Organization | None
-    ) -> scheduler.IScheduleTarget:
-        """What the schedule starts: the function, or the state machine that has it look at every account."""
-        if through is None:
-            starts, resource = "lambda:InvokeFunction", self.function.function_arn
-        else:
-            starts, resource = "states:StartExecution", through.machine.state_machine_arn
-        delivery: Mapping[str, Any] = {
-            "retry_attempts": DELIVERY_RETRIES,
-            "max_event_age": EVENT_AGE,
-            "dead_letter_queue": undelivered,
-            "role": self._invoker(starts, resource, undelivered, key).without_policy_updates(),
-        }
-        if through is None:
-            time = {"time": scheduler.ContextAttribute.scheduled_time}
-            sent = scheduler.ScheduleTargetInput.from_object(time)
-            return targets.LambdaInvoke(self.function, input=sent, **delivery)
-        sent = through.input_for(self.function, name)
-        return targets.StepFunctionsStartExecution(through.machine, input=sent, **delivery)
-
-    def _invoker(self, starts: str, resource: str, undelivered: sqs.IQueue, key: kms.IKey | None) -> iam.Role:
-        """The role of the schedule: it may start what it is for, or leave word that it could not."""
-        role = iam.Role(
-            self,
-            "Invoker",
-            assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            ),
-        )
-        role.add_to_policy(iam.PolicyStatement(actions=[starts], resources=[resource]))
-        may_send(role, undelivered, key)
-        return role
+        jsii calls this with two positional arguments, whatever the generated documentation says.
+        """
+        build(Path(output_dir), self._architecture)
+        return True
 
 
-def may_send(role: iam.Role, to: sqs.IQueue, key: kms.IKey | None) -> None:
-    """Let *role* send messages to a queue, which is under *key* if there is one."""
-    to.grant(role, "sqs:SendMessage")
-    if key is not None:
-        role.add_to_policy(through_queues(Stack.of(to), key))
-
-
-def queue(scope: Construct, id_: str, key: kms.IKey | None) -> sqs.Queue:
-    """A queue for what went wrong; kept for two weeks, the longest there is."""
-    made = sqs.Queue(
-        scope,
-        id_,
-        enforce_ssl=True,
-        encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-        encryption_master_key=key,
-        retention_period=Duration.days(14),
+def code(architecture: Architecture) -> lambda_.Code:
+    """The one asset that all functions share."""
+    return lambda_.Code.from_asset(
+        str(SOURCE),
+        asset_hash=digest(architecture),
+        asset_hash_type=cdk.AssetHashType.CUSTOM,
+        bundling=cdk.BundlingOptions(
+            image=cdk.DockerImage.from_registry("never-pulled"),
+            local=Local(architecture),  # type: ignore[arg-type]
+        ),
     )
-    acknowledge(
-        made, "AwsSolutions-SQS3", reason="It is itself the queue for what could not be delivered or run."
-    )
-    return made
-
-
-def expression(schedule: str, time_zone: str) -> scheduler.ScheduleExpression:
-    """A detector's schedule in the operator's time zone."""
-    return scheduler.ScheduleExpression.expression(schedule, cdk.TimeZone.of(time_zone))

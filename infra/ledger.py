@@ -1,4 +1,4 @@
-"""The ledger: the one table that remembers findings, leases and retried invocations between runs."""
+"""What is remembered between runs: the one table for it, and the key that signs undo records."""
 
 from __future__ import annotations
 
@@ -59,6 +59,33 @@ class Ledger(dynamodb.Table):
             self.add_to_resource_policy(
                 denied(WRITES, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
             )
+
+
+class UndoKey(kms.Key):
+    """
+    An HMAC key of KMS, which nobody can read, not even the account.
+
+    It is there whether a detector is armed or not, and outlives the stack as the ledger does: under another
+    key, no record from before would verify. KMS does not rotate HMAC keys (developer guide, "Rotating KMS
+    keys").
+    """
+
+    def __init__(self, scope: Construct, id_: str) -> None:
+        super().__init__(
+            scope,
+            id_,
+            description="ML Janitor: signs what actions are undone from",
+            key_spec=kms.KeySpec.HMAC_256,
+            key_usage=kms.KeyUsage.GENERATE_VERIFY_MAC,
+            removal_policy=RemovalPolicy.RETAIN,
+            policy=iam.PolicyDocument(
+                statements=[
+                    iam.PolicyStatement(
+                        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
+                    )
+                ]
+            ),
+        )
 
 
 def table_policy(stack: Stack) -> list[iam.PolicyStatement]:

@@ -11,7 +11,7 @@ from typing import Any
 from infra.member_terraform import terraform
 from infra.member_variants import Variant, description, variants
 from ml_janitor.bill.resources import bill_readers
-from ml_janitor.config.member_roles import Kind, MemberRole, boundary, changing_roles, reading_role, trust
+from ml_janitor.config.member_roles import Kind, MemberRole, boundary, changing_roles, role_of, trust
 from ml_janitor.config.settings import Settings
 
 READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
@@ -49,7 +49,10 @@ def write(settings: Settings, folder: Path, today: date) -> list[Path]:
 def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
     """The roles of each stack: those that read, and those that change something."""
     return {
-        READING: [*map(reading_role, settings.enabled()), *map(reading_role, bill_readers(settings.bill))],
+        READING: [
+            *(role_of(detector, Kind.READ) for detector in settings.enabled()),
+            *(role_of(reader, Kind.READ) for reader in bill_readers(settings.bill)),
+        ],
         CHANGING: changing_roles(settings, today),
     }
 

@@ -81,6 +81,12 @@ def through_queues(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:
     )
 
 
+def shape_roles(scope: Construct, *, path: str, boundary: str) -> None:
+    """Give every role in *scope* a *path* and a *boundary*; if neither is set, CDK need not ask for each."""
+    if path != "/" or boundary:
+        cdk.Aspects.of(scope).add(Roles(path=path, boundary=boundary))
+
+
 @jsii.implements(cdk.IAspect)
 class Roles:
     """Gives every role a path and a boundary, with those that CDK makes for its own purposes."""

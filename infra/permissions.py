@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from aws_cdk import ArnFormat, Stack, Token
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 from ml_janitor.config.statements import Document, conditions, grouped
@@ -22,12 +23,24 @@ longest statements nearly fill a policy: a role has ten at most, unless its acco
 much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN for 150 characters otherwise.
 """
 
+UNRESOLVED = "${Token["
+"""What begins a part of a string that only CloudFormation knows. To ask CDK about it takes Node a while."""
+
 
 class Place(NamedTuple):
     """Where a grant holds: an account, and a region of it."""
 
     account: str
     region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
+
+    grants: Sequence[Grant]
+    where: Sequence[Place] = ()
+    denied: Sequence[iam.PolicyStatement] = ()
 
 
 def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
@@ -88,25 +101,23 @@ def denials(statements: Iterable[Document]) -> list[iam.PolicyStatement]:
 
 def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:
     """The ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
-    if Token.is_unresolved(grant.on):
+    if grant.on == "*" or grant.on.startswith(UNRESOLVED):
         return [grant.on]
-    if grant.on == "*" or grant.on.startswith("arn:"):
+    if grant.on.startswith("arn:"):
         return [in_partition(stack, grant.on)]
-    return [
-        stack.format_arn(
-            service=grant.action.partition(":")[0],
-            account=place.account,
-            region=place.region,
-            resource=grant.on,
-            arn_format=ArnFormat.NO_RESOURCE_NAME,
-        )
-        for place in where
-    ]
+    service, own = grant.action.partition(":")[0], partition(stack)
+    return [f"arn:{own}:{service}:{place.region}:{place.account}:{grant.on}" for place in where]
 
 
 def in_partition(stack: Stack, text: str) -> str:
     """*text* with the partition of the stack, if it is an ARN of AWS's standard one."""
-    return text.replace("arn:aws:", f"arn:{stack.partition}:", 1)
+    return text.replace("arn:aws:", f"arn:{partition(stack)}:", 1)
+
+
+@lru_cache(1)
+def partition(stack: Stack) -> str:
+    """The partition of the stack, which is asked for once."""
+    return stack.partition
 
 
 def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[str]:
@@ -115,8 +126,11 @@ def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Plac
     return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
 
 
+@lru_cache(10_000)
 def shown(stack: Stack, resource: str) -> str:
     """A resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
+    if UNRESOLVED not in resource:
+        return resource
     if isinstance(resolved := stack.resolve(resource), dict) and "Fn::Join" in resolved:
         return "".join(part if isinstance(part, str) else reference(part) for part in resolved["Fn::Join"][1])
     return resource

@@ -11,8 +11,10 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.alarms import watch_url
-from infra.function import Allowed, JanitorFunction, Shared
-from ml_janitor.engine.detector import Grant, allow
+from infra.function import JanitorFunction, Shared
+from infra.permissions import Allowed
+from infra.rights import invokes
+from ml_janitor.engine.detector import Grant
 
 
 class SlackButtons(Construct):
@@ -38,20 +40,13 @@ class SlackButtons(Construct):
         concurrency: int,
     ) -> None:
         super().__init__(scope, id_)
-        invoked = [*([undo] if undo is not None else []), *sweeps.values()]
         worker = JanitorFunction(
             self,
             "Worker",
             name="slack-worker",
             description="Does what a button in Slack asks for, if whoever pressed it may.",
-            handler="ml_janitor.handlers.pressed",
-            allowed=[
-                own,
-                Allowed(
-                    grants=[allow("lambda:InvokeFunction", on=each.function_arn) for each in invoked],
-                    where=(),
-                ),
-            ],
+            handler="pressed",
+            allowed=[own, invokes(*([undo] if undo is not None else []), *sweeps.values())],
             shared=shared,
             environment={
                 "JANITOR_FUNCTIONS": json.dumps({name: each.function_name for name, each in sweeps.items()}),
@@ -64,12 +59,8 @@ class SlackButtons(Construct):
             "Receiver",
             name="slack-receiver",
             description="Takes what Slack sends, checks its signature and passes it on.",
-            handler="ml_janitor.handlers.interact",
-            allowed=[
-                Allowed(
-                    grants=[secret, allow("lambda:InvokeFunction", on=worker.function.function_arn)], where=()
-                )
-            ],
+            handler="interact",
+            allowed=[invokes(worker.function), Allowed([secret])],
             shared=shared,
             environment={
                 "JANITOR_SIGNING_SECRET": signing_secret,

@@ -187,7 +187,7 @@ def price(settings: Settings) -> str:
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
         f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
-        f"{usd(dollars)}{each}; accounts without anything are looked at daily only, and cost less."
+        f"{usd(dollars)}{each}; accounts without anything are looked at less often, and cost less."
     )
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from fakes import USED, Thing, thing, waste
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Effect, Finding, Target, Verdict
+from ml_janitor.core.model import Confidence, Effect, Target, Verdict
 from ml_janitor.core.signals import Value
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 
@@ -108,13 +108,7 @@ class Cellar(Detector[Thing]):
             raise candidate.verdict
         return candidate.verdict
 
-    def prepare(
-        self,
-        aws: Aws,  # noqa: ARG002
-        candidate: Thing,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Thing, memo: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         if isinstance(self.world.refuses, NotYetError):
             self.world.refuses.memo = {"read": memo.get("read", 0) + 1}
         if self.world.refuses is not None:

@@ -98,7 +98,7 @@ def prepared(detector: Detector[Any], aws: Aws, target: Target) -> Deed:
     assert candidate.target.key == target.key
     finding = detector.decide(candidate, NOW)
     assert isinstance(finding, Finding)
-    record = detector.prepare(aws, candidate, finding, {})
+    record = detector.prepare(aws, candidate, {})
     stored = json.loads(json.dumps(record))
     assert stored == record
     return Deed(detector, aws, candidate.target, finding, stored)

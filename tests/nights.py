@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import boto3
+import pytest
 from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
+from memory_table import MemoryTable
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Deliveries, Warner
+from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Effect, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import Hold
@@ -96,6 +102,7 @@ class Nights:
         world: World,
         detector: Detector[Any] | None = None,
         *,
+        archive: Archive | None = None,
         macs: Macs = OWN,
     ) -> None:
         self.table, self.session, self.aws, self.world = table, session, aws, world
@@ -106,7 +113,7 @@ class Nights:
         self.at_most = 50
         self.pauses = 0
         self.put_back: list[Action] = []
-        self.archive = Archive(session.client("s3"), BUCKET)
+        self.archive = archive or Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = Ledger(table), Actions(table, macs), Holds(table)
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
@@ -173,3 +180,24 @@ class Nights:
 
 def by_name(ran: Ran) -> dict[str, Result]:
     return {result.target.name: result for result in ran.report.results}
+
+
+class NoArchive(Archive):
+    """Keeps no reports."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Any", None), "")
+
+    def keep(self, report: Report, *, folder: str) -> str:  # noqa: ARG002
+        return ""
+
+
+@contextmanager
+def in_memory() -> Iterator[Nights]:
+    """Nights without a sandbox: their ledger is in memory, and so is the account."""
+    session, world = boto3.Session(region_name=REGION), World()
+    with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cellar, "world", world)
+        prices = Prices(lambda: make_client(session, "pricing", REGION, 1))
+        aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, attempts=1)
+        yield Nights(MemoryTable(), session, aws, world, archive=NoArchive())

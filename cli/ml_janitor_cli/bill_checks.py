@@ -11,13 +11,12 @@ from ml_janitor.aws.cost_explorer import REGION, CostExplorer, RefusedError, by_
 from ml_janitor.bill.asking import chosen, tags
 from ml_janitor.bill.model import PRICE_PER_REQUEST, Gap, GapCause, Reading
 from ml_janitor.bill.reading import CAUSES, DAYS, tag_gaps
+from ml_janitor.config.sections import BillSection
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_cli.stack import Check, Outcome
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.config.sections import BillSection
 
 MOST_REQUESTS = 10
 """Two, unless an account has hundreds of tags."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.config.settings import Settings
 from ml_janitor_cli.bill_checks import bill_checks
 from ml_janitor_cli.deployment_report import Deployed
 from ml_janitor_cli.slack_checks import slack_checks
@@ -19,8 +20,6 @@ from ml_janitor_cli.stack_undo_key import undo_key_checks
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.config.settings import Settings
 
 THREADS = 8
 RECEIVER = "Slack's receiver"

@@ -21,6 +21,7 @@ from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
+    home_refusals,
     notice_warnings,
     undo_role_warnings,
 )
@@ -167,6 +168,8 @@ def doctor(
             ).examine()
     idle = [*arming_refusals(settings), *notice_warnings(settings)]
     idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
+    if isinstance(caller, Value) and found and found.found:
+        idle += home_refusals(settings, caller.value.account)
     if isinstance(caller, Value):
         who = Arn.parse(caller.value.arn)
         idle += undo_role_warnings(settings, account=who.account, partition=who.partition)

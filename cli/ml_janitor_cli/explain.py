@@ -16,6 +16,8 @@ from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
@@ -35,9 +37,6 @@ from ml_janitor_cli.totals import counted
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.config.settings import Settings
 
 NO_LEDGER = f"No ledger is named (--table or {TABLE}): what people kept or snoozed is not looked at."
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import plain
 from ml_janitor.engine.holds import Hold, How, about, longest_hold
 from ml_janitor.engine.run import sweep_one
+from ml_janitor.ledger.entries import Entry
 from ml_janitor_cli import edge, prompts
 from ml_janitor_cli.explain import check_kind, parsed_from
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
 from ml_janitor_cli.screen import beside, console, write
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.ledger.entries import Entry
 
 Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
 Only = Annotated[

@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate
+from typing import Annotated, Any, Concatenate
 
 import typer
 
+from ml_janitor.config.settings import Settings
 from ml_janitor_cli import edge
 from ml_janitor_cli.failures import one_line_about
 from ml_janitor_cli.ledger_session import LedgerSession, ledger_session
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
 
 AccountId = Annotated[
     str | None,

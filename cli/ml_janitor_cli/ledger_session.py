@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ml_janitor.acting.undoing import Undoing
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.organization import member_session, not_read
 from ml_janitor.config.member_roles import role_arn, role_name
+from ml_janitor.config.settings import Settings
+from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.macs import KmsMacs, NoKey
+from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
@@ -32,11 +35,6 @@ from ml_janitor_cli.failures import FailedError
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.acting.undoing import Undoing
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
-    from ml_janitor.ledger.macs import Macs
 
 TABLE, UNDO_KEY = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 

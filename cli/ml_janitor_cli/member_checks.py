@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,29 +15,25 @@ from rich.text import Text
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
 from ml_janitor.config.member_roles import (
+    Kind,
     MemberRole,
     Reader,
-    acting_role,
     allowed,
     boundary,
     changing_roles,
-    reading_role,
+    role_of,
     trust,
-    undo_role,
 )
+from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
-from ml_janitor.engine.detector import Detector
+from ml_janitor_cli import edge
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.organization import AT_ONCE, Janitor
 from ml_janitor_cli.policy_differences import differences
 from ml_janitor_cli.screen import progress
 from ml_janitor_cli.terminal import block, listed
 from ml_janitor_cli.totals import counted
-
-if TYPE_CHECKING:
-    from ml_janitor.config.sections import OrganizationSection
-    from ml_janitor_cli import edge
 
 READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
 """The stacks that accounts have, and their StackSets: roles that read, and those that act and undo."""
@@ -123,15 +119,12 @@ def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
         state, why = (State.MISSING, NOT_TAKEN_ON) if closed else (State.UNREAD, describe(error))
         yield Role(account=account, detector=reader.name, state=state, why=why, there=False)
         return
-    own = compared(janitor, iam, account, reading_role(reader), reader.name)
+    own = compared(janitor, iam, account, role_of(reader, Kind.READ), reader.name)
     yield own
-    others = {}
-    if isinstance(reader, Detector) and reader.cleanup:
-        others = {"acting": acting_role(reader), "undo": undo_role(reader)}
-    for name, role in others.items():
-        one = compared(
-            janitor, iam, account, role, f"{reader.name} ({name})", readable=own.state is State.FINE
-        )
+    others = {"acting": Kind.ACT, "undo": Kind.UNDO} if reader.cleanup else {}
+    for name, kind in others.items():
+        role, shown = role_of(reader, kind), f"{reader.name} ({name})"
+        one = compared(janitor, iam, account, role, shown, readable=own.state is State.FINE)
         yield replace(one, stack=CHANGING)
 
 

@@ -7,17 +7,15 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ml_janitor.aws import studio_apps, trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import APP, Kind, listing, texts_in
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import inventory, storage
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 MOST_PAGES = 10
 """Of CloudTrail's events, 50 each, newest first."""

@@ -22,6 +22,7 @@ from ml_janitor.aws.prices import Prices
 from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
+from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
@@ -30,8 +31,6 @@ from ml_janitor_cli.screen import progress
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.engine.detector import Detector
 
 AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""

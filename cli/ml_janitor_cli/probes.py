@@ -9,12 +9,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import failure
+from ml_janitor.aws.client import Aws
+from ml_janitor.engine.detector import Grant
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel, Shape
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Grant
 
 DENIED = frozenset(
     {

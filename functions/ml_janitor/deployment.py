@@ -14,7 +14,7 @@ from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
 from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.config.member_roles import role_name, undo_role_name
+from ml_janitor.config.member_roles import Kind, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.ledger.actions import Actions
@@ -217,7 +217,7 @@ def all_of(inside: Entered) -> Entered:
 
 def _opened_to_undo(own: Invocation, detector: str, place: Place) -> AbstractContextManager[list[Aws]]:
     """The region of *place*, with what undoes *detector* there. Raises what AWS answers, and ReadError."""
-    inside = own.entered(place, undo_role_name(detector))
+    inside = own.entered(place, role_name(detector, Kind.UNDO))
     return own.opened(all_of(inside))
 
 
@@ -243,6 +243,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     partition = session.get_partition_for_region(own.environment.region)
     return AccountsRun(
         settings=own.settings,
+        home=own.home,
         organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
         known_regions=session.get_available_regions("sagemaker", partition),
         bucket=own.environment.bucket,
@@ -250,6 +251,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
         runs=Runs(own.table),
         latest=own.ledger.latest,
         clock=own.clock,
+        sleep=own.seconds.sleep,
         logger=logger,
     )
 

@@ -12,16 +12,14 @@ import importlib
 from datetime import timezone
 from threading import Lock
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import boto3
 from botocore.config import Config
 
 from ml_janitor_sandbox import clock, patches, selfcheck
-
-if TYPE_CHECKING:
-    from ml_janitor_sandbox.iam import Gate
+from ml_janitor_sandbox.iam import Gate
 
 SERVICE = "states.amazonaws.com"
 PARSER = "moto.stepfunctions.parser"

@@ -18,11 +18,10 @@ from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     OF_ITSELF,
     UNDO_FUNCTION_ROLE,
-    acting_role_name,
+    Kind,
     role_for,
     role_name,
     sweep_role_name,
-    undo_role_name,
 )
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.config.statements import sparing
@@ -111,7 +110,6 @@ def policy_of(block: dict[str, Any]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-KINDS_OF_NAMES = (role_name, acting_role_name, undo_role_name, sweep_role_name)
 FEW, MANY = ["210987654321"], [f"{number:012}" for number in range(1, 24)]
 ARMED = {
     "idle-endpoints": {"mode": "act", "act_in": ["210987654321/eu-west-1", "333333333333"]},
@@ -226,7 +224,7 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
         granted = {action for one in statements for action in one["Action"]}
         names = [role["RoleName"]]
         if detector.cleanup is not None:
-            names += [acting_role_name(detector.name), undo_role_name(detector.name)]
+            names += [role_name(detector.name, Kind.ACT), role_name(detector.name, Kind.UNDO)]
 
         declared = {one.action for one in detector.reads}
         assert granted == declared | {"ec2:DescribeRegions", *OF_ITSELF}
@@ -279,7 +277,7 @@ def test_the_acting_role_is_taken_on_only_where_the_detector_is_armed() -> None:
 def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> None:
     names = [UNDO_FUNCTION_ROLE, ACCOUNTS_FUNCTION_ROLE]
     for detector in DETECTORS:
-        names += [each(detector.name) for each in KINDS_OF_NAMES]
+        names += [*(role_name(detector.name, kind) for kind in Kind), sweep_role_name(detector.name)]
 
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 64

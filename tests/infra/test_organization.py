@@ -12,9 +12,10 @@ import aws_cdk as cdk
 import pytest
 
 from conftest import ACCOUNT
+from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, Synthesised, synthesise
+from synthesis import SLACK, TODAY, Synthesised, synthesise
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/platform/boundary"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -78,6 +79,19 @@ def statements(stack: Synthesised, role: str) -> list[dict[str, Any]]:
         if {"Ref": role} in policy.get("Roles", [])
         for statement in policy["PolicyDocument"]["Statement"]
     ]
+
+
+def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known() -> None:
+    organization = {
+        "accounts": ["210987654321"],
+        "external_id": "ml-janitor-7f3a",
+        "janitor_account": "111111111111",
+        "callers": ["arn:aws:iam::111111111111:role/platform"],
+    }
+    settings = Settings.parse({"organization": organization})
+    elsewhere = cdk.Environment(account="222222222222", region="eu-west-1")
+    with pytest.raises(SettingsError, match="is 111111111111, and this deployment is in 222222222222: "):
+        JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
 def test_every_role_has_the_boundary_and_the_path(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: D
         Permission("organizations:ListAccounts", "*"),
         Permission("s3:GetObject", lists),
         Permission("s3:PutObject", lists),
-        *items("sweep#*", "GetItem", "PutItem"),
+        *items("sweep#*", "BatchGetItem", "PutItem"),
         *items("organization", "GetItem", "PutItem", "UpdateItem"),
     }
 

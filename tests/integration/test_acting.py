@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -26,8 +27,16 @@ from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.action import TRIES, Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.report.causes import limits, note
-from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name
+from ml_janitor.report.causes import limits, note, words
+from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """The table is in memory: what the sandbox's does differently is for the other tests."""
+    with in_memory() as nights:
+        yield nights
+
 
 # --- the order of things ----------------------------------------------------------------------------
 
@@ -466,7 +475,7 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
 
 def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
     nights.at_most = 1
-    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft())
+    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft(), archive=nights.archive)
     other.at_most = 1
     nights.warned("lamp")
     other.warned("lamp")
@@ -1142,6 +1151,35 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
         return machine._attempt(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
 
     assert (late(Why.NO_LEDGER), late(Why.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)
+
+
+def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    nights.warned("a", "b", "c")
+
+    def full(*_: object, **__: object) -> Action:
+        raise OSError("the table is full")
+
+    monkeypatch.setattr(nights.actions, "acted", full)
+    results = nights.after(4 * DAY)
+
+    assert [results[name].outcome for name in "abc"] == [Outcome.FAILED, Outcome.WAITING, Outcome.WAITING]
+    assert {results[name].cause for name in "abc"} == {
+        Cause(Why.NO_LEDGER, ("OSError: the table is full",)),
+    }
+    assert nights.world.done == ["unplug a", "remove a"]
+
+
+def test_a_half_done_record_that_was_changed_is_not_gone_on_with_and_says_so(nights: Nights) -> None:
+    half_done(nights, "lamp")
+    action = nights.of("lamp")
+    nights.table.change(action.pk, action.sk, set_to={"undo": '{"name": "prey"}'})
+
+    failed = nights.after(HOUR)["lamp"]
+
+    assert failed.outcome is Outcome.FAILED
+    assert failed.cause == Cause(Why.MAC_INVALID)
+    assert (nights.of("lamp").broke, nights.of("lamp").error) == (True, words(failed.cause))
+    assert nights.world.done == ["unplug lamp"]
 
 
 def test_what_is_half_done_outside_act_in_is_not_finished(nights: Nights) -> None:

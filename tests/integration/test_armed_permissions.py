@@ -19,7 +19,7 @@ from declared import Declared, Permission, granted, granted_by, listed, used
 from hosted import LAMBDA, Host
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.member_roles import acting_role_name, role_arn, undo_role_name
+from ml_janitor.config.member_roles import Kind, role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.holds import Hold, How
@@ -534,8 +534,8 @@ def test_roles_of_an_organization_act_and_undo_and_hold_nothing_else(
     play.check(host, recording)
     detector = next(one for one in settings.armed() if one.name == play.detector)
     declared = {
-        acting_role_name(detector.name): (detector.acts, detector.name),
-        undo_role_name(detector.name): (detector.undoes, UNDO),
+        role_name(detector.name, Kind.ACT): (detector.acts, detector.name),
+        role_name(detector.name, Kind.UNDO): (detector.undoes, UNDO),
     }
     for role, (grants, function) in declared.items():
         arn = role_arn(settings, role, account=ACCOUNT, partition="aws")

@@ -17,11 +17,14 @@ from aws_lambda_powertools import Logger
 import rarities
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
+from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
+from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run
@@ -75,6 +78,36 @@ def committed(verdict: Verdict) -> float:
     return float(verdict.action.partition("--commitment ")[2].partition(",")[0])
 
 
+def test_cost_explorer_is_asked_once_for_all_regions_and_about_those_with_use(
+    box: Control, session: boto3.Session, serving: str
+) -> None:
+    """What is refused costs nothing, and each region asks for itself."""
+    del serving
+    rarities.traffic(box)
+    box.set_bill(hourly=True)
+    detectors: list[Detector[Any]] = [Commitments(), CrossRegionTraffic()]
+    regions = [REGION, "eu-west-1", "eu-central-1", "us-west-2"]
+
+    def sweeps() -> dict[tuple[str, str], Sweep]:
+        with opened(session, account=ACCOUNT, regions=regions, attempts=1, pace=None) as accounts:
+            done = run(detectors, accounts, now=NOW, policy=Policy(named=frozenset())).sweeps
+        assert [one.error for one in done] == [None] * 8
+        return {(one.detector, one.region): one for one in done}
+
+    box.clear_calls()
+    found = sweeps()
+
+    asked = {call: times for call, times in box.calls().items() if call.startswith("ce:")}
+    assert asked == {"ce:GetCostAndUsage": 3, "ce:GetSavingsPlansCoverage": 1}
+    assert [len(found["commitments", each].results) for each in regions] == [2, 0, 0, 0]
+    assert [len(found["cross-region-traffic", each].results) for each in regions] == [1, 0, 0, 0]
+
+    box.set_bill(hourly=False)
+    box.clear_calls()
+    assert len(sweeps()["commitments", REGION].results) == 1
+    assert box.calls()["ce:GetCostAndUsage"] == 5
+
+
 @pytest.mark.usefixtures("serving")
 def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws: Aws) -> None:
     sweep = swept(aws)
@@ -113,7 +146,7 @@ def test_billed_hours_count_before_hours_read_and_only_with_them_is_ec2_judged(
     assert committed(found["compute-savings-plan"]) == pytest.approx(0.73 * 4 * 0.192, abs=0.001)
     assert committed(found["sagemaker-savings-plan"]) == pytest.approx(0.8 * M5, abs=0.001)
     assert [one for one in sweep.notices if "requests were answered" in one] == [
-        "4 requests were answered by Cost Explorer, a cent each, and Savings Plans"
+        "5 requests were answered by Cost Explorer, a cent each, and Savings Plans"
     ]
 
 

@@ -73,7 +73,7 @@ class Bucket:
         copy = self.candidate()
         verdict = self.detector.decide(copy, NOW)
         assert isinstance(verdict, Finding), verdict.reason
-        return self.detector.prepare(self.aws, copy, verdict, memo or {})
+        return self.detector.prepare(self.aws, copy, memo or {})
 
     def act(self, undo: Mapping[str, Any], notes: Memory | None = None) -> Memory:
         notes = notes or Memory()

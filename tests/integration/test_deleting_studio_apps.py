@@ -82,7 +82,7 @@ def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
     lab.box.fault("sagemaker", "ListTags", "deny", times=0)
 
     with pytest.raises(ReadError, match="AccessDenied"):
-        detector.prepare(aws, candidate, deed.finding, {})
+        detector.prepare(aws, candidate, {})
 
 
 def test_it_is_deleted_and_created_again(deed: Deed, lab: Lab, session: boto3.Session) -> None:

@@ -388,7 +388,7 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
     assert candidate is not None
     finding = detector.decide(candidate, NOW)
     assert isinstance(finding, Finding)
-    record = detector.prepare(nights.aws, candidate, finding, {})
+    record = detector.prepare(nights.aws, candidate, {})
     if what == "configuration":
         world.sagemaker.create_endpoint_config(
             EndpointConfigName="churn-2", ProductionVariants=[variant(VariantName="blue")]
@@ -423,7 +423,7 @@ def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nigh
     assert candidate is not None
     finding = detector.decide(candidate, NOW)
     assert isinstance(finding, Finding)
-    record = detector.prepare(nights.aws, candidate, finding, {})
+    record = detector.prepare(nights.aws, candidate, {})
     assert not detector.is_done(nights.aws, found.target, record)
     world.sagemaker.delete_endpoint(EndpointName="churn")
     nights.pass_by(HOUR)
@@ -435,7 +435,7 @@ def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nigh
     assert detector.is_done(nights.aws, found.target, record)
     assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
     with pytest.raises(CannotActError, match="another endpoint has its name now"):
-        detector.prepare(nights.aws, candidate, finding, {})
+        detector.prepare(nights.aws, candidate, {})
 
 
 def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
@@ -730,7 +730,7 @@ def test_other_components_than_those_that_were_judged_hold_it_back(world: Servin
     world.box.set_clock(NOW + HOUR)
 
     with pytest.raises(CannotActError, match="other inference components were put on it"):
-        detector.prepare(nights.aws, candidate, finding, {})
+        detector.prepare(nights.aws, candidate, {})
 
 
 def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(

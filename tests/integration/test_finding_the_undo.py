@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from armed import Cellar, KilledError
@@ -11,8 +13,14 @@ from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import ChangedError, Steps
 from ml_janitor.engine.holds import held
 from ml_janitor.ledger.action import Action, Stage
-from nights import DAY, HOUR, Nights
+from nights import DAY, HOUR, Nights, in_memory
 from slackside import MEMBER, Deployment, buttons, said
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    with in_memory() as nights:
+        yield nights
 
 
 def found(nights: Nights) -> Action:

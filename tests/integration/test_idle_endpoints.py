@@ -257,7 +257,7 @@ def test_what_an_undo_needs_records_the_deployment_and_not_the_scaling(seed: See
     look = detector.look(aws, first.target, NOW)
     assert look is not None
 
-    record = detector.prepare(aws, look, found(detector.decide(look, NOW), Confidence.PROVEN), {})
+    record = detector.prepare(aws, look, {})
 
     assert record["modified"] == (NOW - 30 * DAY).isoformat()
 

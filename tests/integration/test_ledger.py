@@ -395,11 +395,3 @@ def test_an_action_keeps_its_place_in_a_night_that_is_full(table: Table) -> None
         return limits.in_night(ACCOUNT, action, at_most=2, now=NOW)
 
     assert [placed(action) for action in ("a", "b", "c", "a", "b")] == [True, True, False, True, True]
-
-
-def test_a_night_is_from_noon_to_noon_of_the_operators_time_zone(table: Table) -> None:
-    limits = Limits(table, "Asia/Tokyo")
-    noon = NOW.replace(hour=3, minute=0, second=0, microsecond=0)
-
-    assert limits.night(noon - timedelta(seconds=1)) == f"{NOW - DAY:%Y-%m-%d}"
-    assert limits.night(noon) == limits.night(noon + 23 * HOUR) == f"{NOW:%Y-%m-%d}"

@@ -18,11 +18,10 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.organization import accounts, member_session
 from ml_janitor.config.member_roles import (
-    acting_role_name,
+    Kind,
     role_arn,
     role_name,
     sweep_role_name,
-    undo_role_name,
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
@@ -501,7 +500,7 @@ def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
 
 # --- roles that act and undo -------------------------------------------------------------------------
 
-ACTING, UNDOING = acting_role_name("idle-notebooks"), undo_role_name("idle-notebooks")
+ACTING, UNDOING = role_name("idle-notebooks", Kind.ACT), role_name("idle-notebooks", Kind.UNDO)
 
 
 @dataclass

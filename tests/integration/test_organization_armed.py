@@ -13,7 +13,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from declared import granted
 from hosted import LAMBDA, Ran
-from ml_janitor.config.member_roles import acting_role_name, role_arn, role_name, undo_role_name
+from ml_janitor.config.member_roles import Kind, role_arn, role_name
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.config.statements import changes
 from ml_janitor.core.model import finding_id
@@ -129,7 +129,7 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     warned = [stage.sweep(account) for account in stage.inside]
     texts = [one["text"] for one in SlackControl(box.url).messages()]
     assert taken_on(warned) == {
-        *(stage.arn(acting_role_name(NOTEBOOKS), one) for one in (FIRST, SECOND)),
+        *(stage.arn(role_name(NOTEBOOKS, Kind.ACT), one) for one in (FIRST, SECOND)),
         stage.arn(role_name(NOTEBOOKS), THIRD),
     }
     assert len(texts) >= 2
@@ -144,7 +144,7 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     acted = {account: stage.sweep(account) for account in stage.inside}
     assert stage.status() == {FIRST: "Stopped", SECOND: "InService", THIRD: "InService"}
     stops = {account: changing(ran, "sagemaker:StopNotebookInstance") for account, ran in acted.items()}
-    assert stops == {FIRST: [stage.arn(acting_role_name(NOTEBOOKS), FIRST)], SECOND: [], THIRD: []}
+    assert stops == {FIRST: [stage.arn(role_name(NOTEBOOKS, Kind.ACT), FIRST)], SECOND: [], THIRD: []}
     for account, ran in acted.items():  # credentials of one account ask for nothing of another
         assert {arn.split(":")[4] for arn in ran.elsewhere} == {account}
         services = {use.action.partition(":")[0] for use in ran.uses}
@@ -153,8 +153,10 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     asked = stage.undo(FIRST)
     assert (asked.error, asked.denied, asked.answer and asked.answer["done"]) == (None, frozenset(), True)
     assert stage.status()[FIRST] == "InService"
-    assert taken_on([asked]) == {stage.arn(undo_role_name(NOTEBOOKS), FIRST)}
-    assert changing(asked, "sagemaker:StartNotebookInstance") == [stage.arn(undo_role_name(NOTEBOOKS), FIRST)]
+    assert taken_on([asked]) == {stage.arn(role_name(NOTEBOOKS, Kind.UNDO), FIRST)}
+    assert changing(asked, "sagemaker:StartNotebookInstance") == [
+        stage.arn(role_name(NOTEBOOKS, Kind.UNDO), FIRST)
+    ]
 
     dry = stage.sweep(SECOND, mode="dry-run")
     assert taken_on([dry]) == {stage.arn(role_name(NOTEBOOKS), SECOND)}
@@ -181,7 +183,7 @@ def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken
     stage.host.enforce()
     for function in stage.host.deployed.functions():
         sts = stage.host.session(function.role, LAMBDA).client("sts", endpoint_url=box.url)
-        for name in (acting_role_name(NOTEBOOKS), undo_role_name(NOTEBOOKS)):
+        for name in (role_name(NOTEBOOKS, Kind.ACT), role_name(NOTEBOOKS, Kind.UNDO)):
             assert stage.arn(name, FIRST) in stage.host.members
             with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
                 sts.assume_role(

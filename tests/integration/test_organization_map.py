@@ -46,12 +46,12 @@ MOST = 256 * 1024
 type Pair = tuple[str, str]
 
 
-def settings() -> Settings:
-    """One detector over all accounts."""
+def settings(accounts: Sequence[str] = ACCOUNTS) -> Settings:
+    """One detector over all *accounts*."""
     return Settings.parse(
         {
             "organization": {
-                "accounts": list(ACCOUNTS),
+                "accounts": list(accounts),
                 "janitor_account": ACCOUNT,
                 "external_id": EXTERNAL_ID,
                 "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
@@ -294,12 +294,12 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
         keep=keep,
         last=lambda _: None,
         begun=lambda _: None,
-        sweep=lambda *_: None,
+        sweeps=lambda *_, **__: {},
         info=lambda *_, **__: None,
     )
-    many = settings().organization.model_copy(update={"accounts": [f"{n:012d}" for n in range(10_000)]})
     run = AccountsRun(
-        settings=SimpleNamespace(organization=many),  # type: ignore[arg-type]
+        settings=settings([f"{n:012d}" for n in range(10_000)]),
+        home=ACCOUNT,
         organizations=lambda: None,
         known_regions=(),
         bucket="bucket",
@@ -307,6 +307,7 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
         runs=nothing,
         latest=nothing,
         clock=lambda: NOW,
+        sleep=lambda _: None,
         logger=nothing,
     )
     answer = run.run(AccountsEvent(step="list", detector=DETECTOR, time=NOW))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +17,15 @@ from ml_janitor import handlers
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.organization import NotListedError
 from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
+from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.ledger.table import Table
+from ml_janitor.scheduled.accounts import empty_for
 from ml_janitor_cli.stack_checks import Expected, Surroundings, run_check
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
@@ -185,6 +189,34 @@ def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists
     )
 
 
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(("hours", "looked_at"), [(3.9, 1), (4, 2)])
+def test_an_hourly_detector_looks_at_what_was_empty_four_hours_ago(
+    table: Table, hours: float, looked_at: int
+) -> None:
+    """In an account with nothing else too: a job that hangs there is known before it can be judged."""
+    name = "hung-training-jobs"
+    for region in REGIONS:
+        nothing = Sweep(detector=name, account=ONE, region=region, mode=Mode.DRY_RUN)
+        Latest(table).remember(nothing, NOW - timedelta(hours=hours))
+
+    assert ask("list", name)["accounts"] == looked_at
+    assert empty_for(Settings.load(), name) + 60 * MINUTE < HungTrainingJobs().silence
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_latest_sweeps_of_all_pairs_are_read_together(box: Control, table: Table) -> None:
+    swept(table, ONE, "eu-west-1", ago=timedelta(hours=1))
+    for step, unread in (("list", 0), ("close", 3)):
+        box.clear_calls()
+        with pytest.raises(RunFailedError) if unread else nullcontext():
+            ask(step)
+        assert {call: times for call, times in box.calls().items() if call.endswith("GetItem")} == {
+            "dynamodb:BatchGetItem": 1,
+            **({} if unread else {"dynamodb:GetItem": 1}),
+        }
+
+
 def test_without_regions_each_one_that_has_sagemaker_is_listed(
     settings: dict[str, Any], tmp_path: Path, lists: RunLists, session: boto3.Session
 ) -> None:
@@ -194,6 +226,20 @@ def test_without_regions_each_one_that_has_sagemaker_is_listed(
     (one, two) = lists.listed(DETECTOR, NOW)
     assert one.regions == two.regions == tuple(session.get_available_regions("sagemaker"))
     assert len(one.regions) > 20
+
+
+def test_a_function_that_no_account_trusts_lists_none(
+    settings: dict[str, Any], tmp_path: Path, table: Table, lists: RunLists
+) -> None:
+    callers = [f"arn:aws:iam::{TWO}:role/platform"]
+    deploy(tmp_path, settings | {"janitor_account": TWO, "callers": callers})
+
+    for step in ("list", "close"):
+        with pytest.raises(RunFailedError, match=f"is {TWO}, and this deployment is in {ACCOUNT}: "):
+            ask(step)
+    assert Runs(table).last(DETECTOR) is None
+    with pytest.raises(ReadError):
+        lists.listed(DETECTOR, NOW)
 
 
 def test_accounts_of_the_organization_are_listed_or_nothing_is(

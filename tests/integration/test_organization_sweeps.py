@@ -20,10 +20,10 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.member_roles import (
     UNDO_FUNCTION_ROLE,
+    Kind,
     role_arn,
     role_name,
     sweep_role_name,
-    undo_role_name,
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
@@ -430,7 +430,7 @@ def test_an_undo_without_its_role_says_so_in_its_message(
     warned: Accounts, enforced: Callable[..., IamControl]
 ) -> None:
     press(warned, "now", warned.first)
-    enforced(role=UNDO_FUNCTION_ROLE, without=(undo_role_name(NOTEBOOKS),))
+    enforced(role=UNDO_FUNCTION_ROLE, without=(role_name(NOTEBOOKS, Kind.UNDO),))
     with pytest.raises(CannotUndoError, match=f"account {warned.first} {NOT_TAKEN_ON}"):
         press(warned, "undo", warned.first)
 

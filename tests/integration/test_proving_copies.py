@@ -11,12 +11,13 @@ import boto3
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.answers import needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.duplicate_artifacts import comparing
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, see
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor_sandbox.control import Control
@@ -45,7 +46,7 @@ class Pair:
         assert isinstance(found, Finding), found.reason
         assert found.confidence is Confidence.LIKELY
         self.box.clear_calls()
-        return self.detector.prepare(Hurried(self.aws, reads), copy, found, memo)  # type: ignore[arg-type]
+        return self.detector.prepare(Hurried(self.aws, reads), copy, memo)  # type: ignore[arg-type]
 
     def ranges_read(self) -> int:
         return self.box.calls().get("s3:GetObject", 0)
@@ -193,7 +194,7 @@ def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     assert isinstance(found, Finding)
     pair.box.clear_calls()
 
-    undo = pair.detector.prepare(pair.aws, copy, found, {})
+    undo = pair.detector.prepare(pair.aws, copy, {})
 
     assert (undo["proof"], pair.ranges_read()) == ("equal SHA-256", 0)
 
@@ -219,7 +220,7 @@ def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: s
     pair.put(key, letter * SIZE)
 
     with pytest.raises(CannotActError, match=f"{key} changed while it was looked at"):
-        pair.detector.prepare(pair.aws, copy, found, {})
+        pair.detector.prepare(pair.aws, copy, {})
 
 
 def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
@@ -231,7 +232,7 @@ def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
     pair.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
 
     with pytest.raises(CannotActError, match=r"a lifecycle rule will expire what stays, s3://models/a\.tar"):
-        pair.detector.prepare(pair.aws, copy, found, {})
+        pair.detector.prepare(pair.aws, copy, {})
 
 
 @pytest.mark.parametrize(
@@ -244,4 +245,4 @@ def test_what_cannot_be_read_is_not_acted_on(pair: Pair, operation: str) -> None
     pair.box.fault("s3", operation, "deny", times=0)
 
     with pytest.raises(Exception, match=r"AccessDenied|403"):
-        pair.detector.prepare(pair.aws, copy, found, {})
+        pair.detector.prepare(pair.aws, copy, {})

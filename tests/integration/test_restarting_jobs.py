@@ -404,7 +404,7 @@ def test_unreadable_checkpoints_hold_it_back(floor: Floor, of: Callable[[str], D
     floor.box.fault("s3", "ListObjectsV2", "deny")
 
     with pytest.raises(ReadError, match="AccessDenied"):
-        deed.detector.prepare(aws, candidate, deed.finding, {})
+        deed.detector.prepare(aws, candidate, {})
 
 
 def test_what_runs_no_longer_is_not_prepared(floor: Floor, of: Callable[[str], Deed], aws: Aws) -> None:
@@ -414,7 +414,7 @@ def test_what_runs_no_longer_is_not_prepared(floor: Floor, of: Callable[[str], D
     floor.sagemaker.stop_training_job(TrainingJobName="job")
 
     with pytest.raises(CannotActError, match="it is Stopping now"):
-        deed.detector.prepare(aws, candidate, deed.finding, {})
+        deed.detector.prepare(aws, candidate, {})
 
 
 def test_a_dry_run_cannot_stop_it(floor: Floor, of: Callable[[str], Deed], aws: Aws) -> None:

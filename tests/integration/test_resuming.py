@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from ml_janitor.ledger.actions import Actions, BegunBeforeError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import note
 from ml_janitor_sandbox.deployment import UNDO
-from nights import ARMED, DAY, HOUR, Nights
+from nights import ARMED, DAY, HOUR, Nights, in_memory
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
 
@@ -38,6 +39,12 @@ def undone(nights: Nights, *, by: str = "maria", again: bool = False) -> Action:
 def denied(step: str) -> None:
     if step == "bring back lamp":
         raise PermissionError("no powers here")
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    with in_memory() as nights:
+        yield nights
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -11,8 +12,11 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import REGION as HOME
+from ml_janitor.aws.cost_explorer import CostExplorer, by_dimension
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.shared_answers import SharedAnswers
 from ml_janitor_sandbox.control import Control
@@ -52,6 +56,21 @@ def test_the_same_is_asked_once_and_something_else_is_asked(box: Control, aws: A
     assert asked(box, "DescribeModel") == 2
     assert aws.at("eu-west-1").sagemaker.list_models()["Models"] == []
     assert len(aws.sagemaker.list_models()["Models"]) == 2
+
+
+def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
+    box: Control, session: boto3.Session
+) -> None:
+    first, until = NOW.date() - timedelta(days=9), NOW.date()
+    with opened(session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None) as regions:
+        box.clear_calls()
+        explorers = [CostExplorer(aws.client("ce", HOME), max_requests=1) for aws in regions]
+        answers = [one.monthly(first, until, by_dimension("SERVICE")) for one in explorers]
+        models = [aws.at(REGION).sagemaker.list_models()["Models"] for aws in (*regions, regions[0])]
+
+    assert answers[0] == answers[1]
+    assert [one.requests for one in explorers] == [1, 0]
+    assert (box.calls()["ce:GetCostAndUsage"], asked(box, "ListModels"), len(models)) == (1, 3, 3)
 
 
 def test_a_failure_is_not_shared(box: Control, aws: Aws) -> None:
@@ -117,3 +136,5 @@ def test_what_is_read_once_is_read_again_by_a_run_without_shared_answers(
 
         assert [aws.once("jobs", lambda: next(read)) for _ in range(2)] == [0, 0]
         assert [alone.once("jobs", lambda: next(read)) for _ in range(2)] == [1, 2]
+    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as (acting,):
+        assert acting.once("jobs", lambda: next(read)) == 3

@@ -231,4 +231,4 @@ def test_what_runs_no_longer_is_not_prepared(deed: Deed, desk: Desk, aws: Aws) -
     assert candidate is not None
 
     with pytest.raises(CannotActError, match="its status is Stopping now"):
-        deed.detector.prepare(aws, candidate, deed.finding, {})
+        deed.detector.prepare(aws, candidate, {})

@@ -24,7 +24,7 @@ from ml_janitor.core.cause import Cause, Why, cause
 from ml_janitor.core.model import Target
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.hung_training_jobs import restarts
-from ml_janitor.detectors.untagged_resources import tagging
+from ml_janitor.detectors.untagged_resources import tagged
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Policy
@@ -186,7 +186,7 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
 WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
     (
         "steps",
-        {(RecordedSteps, "do"): forgetful, (tagging, "written"): no},
+        {(RecordedSteps, "do"): forgetful, (tagged, "written"): no},
         ("AddTags", "killed-before", 1),
         "is done twice",
     ),

@@ -209,6 +209,7 @@ def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None
         ("cron(0 19 ? * MON-FRI *)", "Mon-Fri 08-20", ""),
         ("cron(0 19 ? * MON,WED *)", "Mon-Fri 08-20", "Tue, Thu, Fri"),
         ("cron(0 19 ? * 1-5 *)", "Mon-Fri 08-20", "Fri"),  # a cron's week begins with Sunday
+        ("cron(0 16 ? * SUN *)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu"),
         ("cron(0 19 15 * ? *)", "Mon-Wed 08-20", "Mon, Tue, Wed"),
         ("cron(0 8 * * ? *)", "Mon-Wed 08-09", ""),
         ("cron(0 7 * * ? *)", "Mon-Wed 08-09", "Mon, Tue, Wed"),

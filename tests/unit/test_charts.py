@@ -19,17 +19,15 @@ from ml_janitor.report import png as fonts
 from ml_janitor.report.charts import (
     DARK,
     LIGHT,
-    MOST_GROUPS,
     NARROW_PAGE,
     PICTURE,
     VARIABLES,
     WIDE_PAGE,
     Form,
-    Mark,
-    Series,
     columns,
 )
 from ml_janitor.report.png import FONTS, png
+from ml_janitor.report.series import MOST_GROUPS, Mark, Series
 
 MONDAY = date(2026, 8, 10)
 FORMS = pytest.mark.parametrize("form", [PICTURE, WIDE_PAGE, NARROW_PAGE], ids=["picture", "wide", "narrow"])

@@ -161,6 +161,7 @@ def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
         (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
         (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
         (copy(standing=Standing(role=Role.ALONE, others=2)), "differ from those of 2 other artifacts"),
+        (copy(standing=Standing(role=Role.ALONE)), "no other artifact of its size is a model by itself"),
         (copy(standing=Standing(role=Role.ALONE, others=1)), "differ from those of 1 other artifact of"),
         (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
         (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),

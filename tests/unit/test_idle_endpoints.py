@@ -495,7 +495,7 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
         processed("churn", "blue"),
         component_invocations("llm"),
     }
-    assert [one.where for one in hints.of_nobody([COMPONENT])] == ["inference component gone"]
+    assert [one.where for one in hints.orphaned([COMPONENT])] == ["inference component gone"]
 
 
 def test_hints_that_are_missing_are_said_to_be() -> None:

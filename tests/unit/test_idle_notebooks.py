@@ -11,6 +11,7 @@ import pytest
 
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.trail import Event
+from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
@@ -329,8 +330,9 @@ def published(now: datetime, idle: timedelta) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("quiet", [MINUTE, 5 * HOUR, 13 * HOUR])
-def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(quiet: timedelta) -> None:
-    verdict = scheduled(notebook(DUSK, quiet=quiet), DUSK)
+@pytest.mark.parametrize("now", [CLOSING - 2 * HOUR, DUSK])
+def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(now: datetime, quiet: timedelta) -> None:
+    verdict = scheduled(notebook(now, quiet=quiet), now)
 
     assert isinstance(verdict, Finding)
     assert verdict.confidence is Confidence.LIKELY
@@ -406,6 +408,9 @@ def test_it_costs_what_the_nights_and_weekends_cost() -> None:
     assert isinstance(verdict, Finding)
     assert verdict.cost is not None
     assert verdict.cost.monthly_usd == Decimal("0.20") * 730 * Decimal(108) / 168  # 60 of 168 hours are open
+    unpriced = scheduled(replace(notebook(DUSK), price=Price(None, "no price list")), DUSK)
+    assert isinstance(unpriced, Finding)
+    assert unpriced.cost == Cost.standing(None, "no price list")
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,8 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert verdict.cost is not None
     assert verdict.cost.monthly_usd == Decimal("1022.00")
     said = shown(verdict)
-    assert said["user profile"] == "anna"
+    assert (said["user profile"], said["space"], said["instance type"]) == ("anna", "desk", "ml.g5.xlarge")
+    assert "last session of a remote editor" not in said
     assert said["tags of its user profile"] == "owner"
     assert said["last activity of its user"] == "2026-10-05T16:00:00Z"
     assert said["Studio's own idle shutdown"] == "off"
@@ -257,6 +258,24 @@ def test_evidence_says_that_canvas_spoke_too_long_ago() -> None:
 
 def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
     assert "which is after this sweep began" in judged(app(log=Value(NOW + SECOND))).reason
+    assert "a line in its log less than a minute ago" in judged(app(log=Value(NOW))).reason
+
+
+@pytest.mark.parametrize(
+    ("candidate", "what"),
+    [
+        (canvas(9 * HOUR), "activity that Canvas saw 9 hours"),
+        (app(idle=Value(8 * HOUR, "", NOW)), "activity in a kernel or terminal 8 hours"),
+    ],
+)
+def test_activity_is_what_the_publisher_of_the_idle_time_saw(candidate: App, what: str) -> None:
+    assert f"the last sign of use was {what}" in judged(candidate).reason
+
+
+def test_evidence_says_when_a_remote_editor_began() -> None:
+    seen = shown(judged(app(remote=True, session=Value(NOW - 3 * HOUR))))
+
+    assert seen["last session of a remote editor"] == "2026-10-06T00:00:00Z"
 
 
 # --- tags -------------------------------------------------------------------------------------

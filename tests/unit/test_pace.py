@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import scale
+from bench.monthly import counted
 from bench.virtual_time import Bucket
+from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
 from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
 from ml_janitor.config.settings import Settings
@@ -18,6 +22,7 @@ from ml_janitor.scheduled.turns import BILL, LONGEST_RUN, calling, shares
 EAST, WEST = "us-east-1", "us-west-2"
 LIST = "sagemaker:ListTrainingJobs"
 DESCRIBE = "sagemaker:DescribeEndpoint"
+ROUND_TRIP = 0.05
 FIVE_O_CLOCK = 1_780_000_000 // 86400 * 86400 + 5 * 3600.0
 BILLED = {"bill": {"enabled": True}}
 
@@ -137,13 +142,37 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
         "accounts": ["210987654321"],
         "callers": ["arn:aws:iam::123456789012:role/x"],
     }
-    of_one = shares(Settings.parse({}), "unused-serving-resources")
+    of_one = shares(Settings.parse({}), "duplicate-artifacts")
     of_many = shares(
         Settings.parse({"organization": organization | {"external_id": "ml-janitor-7f3a"}}),
-        "unused-serving-resources",
+        "duplicate-artifacts",
     )
     assert DESCRIBE not in of_one
-    assert of_many[DESCRIBE].of > 2
+    assert of_many[DESCRIBE].of > 1
+
+
+@pytest.mark.parametrize("name", ["unused-serving-resources", "oversized-endpoints", "serverless-candidates"])
+def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_organizations_shares(
+    name: str,
+) -> None:
+    """Threads describe its endpoints, each with its configuration, after all else was called."""
+    seconds, calls = Seconds(), counted()["functions"][name]["calls"]
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(scale.settings(), name))
+    rest = {DESCRIBE: 0, f"{DESCRIBE}Config": 0}
+    for action, times in (calls | rest).items():
+        for _ in range(times * (not action.startswith(("dynamodb:", "s3:")))):
+            pace.wait(EAST, action)
+            seconds.now += ROUND_TRIP
+    threads = [seconds.now] * THREADS
+    for _ in range(calls[DESCRIBE]):
+        seconds.now = heapq.heappop(threads)
+        for action in (DESCRIBE, f"{DESCRIBE}Config"):
+            pace.wait(EAST, action)
+            seconds.now += ROUND_TRIP
+        heapq.heappush(threads, seconds.now)
+
+    assert calls[DESCRIBE] == 1000
+    assert max(threads) - FIVE_O_CLOCK < scale.SWEEP_LASTS.total_seconds()
 
 
 def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:

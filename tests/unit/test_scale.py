@@ -20,11 +20,11 @@ def night(given: Any, name: str) -> scale.Night:
 
 def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
     more = copy.deepcopy(GIVEN)
-    more["functions"]["serverless-candidates"]["calls"][DESCRIBE] += 10
+    more["functions"]["duplicate-artifacts"]["calls"][DESCRIBE] += 10
 
-    before, after = night(GIVEN, "serverless-candidates"), night(more, "serverless-candidates")
+    before, after = night(GIVEN, "duplicate-artifacts"), night(more, "duplicate-artifacts")
 
-    of = shares(scale.settings(), "serverless-candidates")[DESCRIBE].of
+    of = shares(scale.settings(), "duplicate-artifacts")[DESCRIBE].of
     assert of > 1
     assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
     assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
@@ -36,14 +36,20 @@ def test_with_so_many_at_once_a_run_ends_within_the_hour_and_with_fewer_it_does_
     assert one.at_once == 1 or one.lasts(one.at_once - 1) > 3600
 
 
-def test_empty_regions_are_looked_at_once_a_day_however_often_a_detector_runs() -> None:
+def test_empty_regions_are_looked_at_once_a_day_or_every_four_hours_of_an_hourly_detector() -> None:
     hourly, daily, weekly = (
         night(GIVEN, name).pairs_a_day for name in ("idle-notebooks", "idle-endpoints", "spot-training")
     )
 
-    assert hourly == (24_000, 16_000)
+    assert hourly == (24_000, 6 * 16_000)
     assert daily == (1_000, 16_000)
     assert weekly == pytest.approx((1_000 / 7, 16_000 / 7))
+
+
+def test_empty_regions_pay_nothing_for_what_is_of_no_region() -> None:
+    for name in ("cross-region-traffic", "commitments"):
+        one = night(GIVEN, name)
+        assert one.dollars_a_month["cost-explorer"] > one.empty_dollars_a_month["cost-explorer"] == 0
 
 
 def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:

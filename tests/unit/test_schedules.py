@@ -6,10 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ml_janitor.config.schedules import MINUTE, meet, overdue_after, period, runs_within, unusable
+from ml_janitor.config.schedules import (
+    meet,
+    minutes_of_week,
+    overdue_after,
+    period,
+    runs_within,
+    unusable,
+    week,
+)
 from ml_janitor.detectors import DETECTORS
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
         ("cron(0 4 1 * ? *)", 31 * DAY),
         ("cron(0 4 1,15 * ? *)", 17 * DAY),
         ("cron(0 4 1/2 * ? *)", 2 * DAY),
+        ("cron(0 4 2/2 * ? *)", 3 * DAY),
         ("cron(0 4 L * ? *)", 31 * DAY),
         ("cron(0 4 1 JAN ? *)", 366 * DAY),
         ("cron(0 x * * ? *)", DAY),
@@ -75,6 +84,7 @@ def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
         "rate(5 minutes)",
         "cron(0/15 0-23 ? * MON-FRI *)",
         "cron(59 23 31 DEC ? 2199)",
+        "cron(0 3 * * ? 1970)",
         "cron(0 3 L * ? *)",
         "cron(0 3 15W JAN,JUL ? 2026-2030)",
         "cron(0 3 ? * 6L *)",
@@ -91,6 +101,7 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
         ("hourly", ""),
         ("rate(0 hours)", "at least 1"),
         ("cron(0 25 * * ? *)", "hour"),
+        ("cron(0 24 * * ? *)", "hour"),
         ("cron(60 3 * * ? *)", "minute"),
         ("cron(0 MON * * ? *)", "hour"),
         ("cron(0 */0 * * ? *)", "hour"),
@@ -101,6 +112,7 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
         ("cron(0 3 ? * 8 *)", "day of the week"),
         ("cron(0 3 ? * MON#6 *)", "day of the week"),
         ("cron(0 3 * * ? 1969)", "year"),
+        ("cron(0 3 * * ? 2200)", "year"),
         ("cron(0 3 * * * *)", "with ?"),
         ("cron(0 3 ? * ? *)", "with ?"),
         ("cron(0 3 1 * MON *)", "with ?"),
@@ -137,10 +149,32 @@ def test_whether_a_schedule_runs_within_some_hours_of_its_time_zone(schedule: st
     assert runs_within(schedule, 6 * HOUR, now=now, time_zone="Europe/Berlin", last=last) is due
 
 
-def test_a_rate_that_never_ran_is_not_known_to_run() -> None:
-    now = datetime(2026, 10, 6, tzinfo=UTC)
+def test_a_cron_of_sundays_runs_on_sundays() -> None:
+    sunday = datetime(2026, 10, 4, 4, 30, tzinfo=UTC)
 
-    assert not runs_within("rate(1 hour)", 6 * HOUR, now=now, time_zone="UTC", last=None)
+    assert runs_within("cron(0 7 ? * SUN *)", 6 * HOUR, now=sunday, time_zone="UTC", last=None)
+
+
+@pytest.mark.parametrize(
+    ("ago", "due"), [(None, False), (HOUR, False), (59 * MINUTE, True), (0 * HOUR, True)]
+)
+def test_a_rate_is_counted_from_its_last_run(ago: timedelta | None, *, due: bool) -> None:
+    """The next run is after now, and within the span or at its end; of one that never ran none is known."""
+    now = datetime(2026, 10, 6, tzinfo=UTC)
+    last = None if ago is None else now - ago
+
+    assert runs_within("rate(1 hour)", HOUR, now=now, time_zone="UTC", last=last) is due
+
+
+def test_the_hours_of_a_week_are_those_of_its_time_zone_from_sunday_on() -> None:
+    runs = week("cron(0 */12 ? * SUN,WED *)", "Asia/Tokyo")
+
+    assert [f"{at:%a %H %Z}" for at in runs] == ["Sun 00 JST", "Sun 12 JST", "Wed 00 JST", "Wed 12 JST"]
+    assert week("rate(1 day)", "UTC") == week("cron(0 4 * * ? *)", "UTC") == []
+
+
+def test_the_minutes_of_a_week_begin_with_sunday() -> None:
+    assert minutes_of_week("cron(*/30 */12 ? * SUN *)") == {0, 30, 720, 750}
 
 
 def test_schedules_meet_while_a_run_may_last() -> None:

@@ -94,6 +94,26 @@ def test_every_role_is_warned_of_and_so_is_none_of_this_account() -> None:
         assert undo_role_warnings(fine) == []
 
 
+def test_in_an_organization_roles_of_the_accounts_that_are_acted_in_are_none_of_another() -> None:
+    organization = {
+        "janitor_account": "333333333333",
+        "accounts": [ACCOUNT],
+        "external_id": "ml-janitor",
+        "callers": ["arn:aws:iam::333333333333:role/platform"],
+        "regions": ["eu-west-1"],
+    }
+
+    def said(role: str) -> list[str]:
+        armed = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
+        given = {"undo_roles": [role], "slack_channel": "C1", "slack_secret": "s", "time_zone": "UTC"}
+        tables = {"janitor": given, "organization": organization, "detectors": {"idle-endpoints": armed}}
+        return undo_role_warnings(Settings.parse(tables), account="333333333333", partition="aws")
+
+    assert said(ROLE) == []
+    (none,) = said("arn:aws:iam::333333333333:role/ml-training")
+    assert f"none is a role of account {ACCOUNT} in aws" in none
+
+
 def refusal(action: str) -> ClientError:
     said = f"User: x is not authorized to perform: {action} on resource: {ROLE}"
     return ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, "CreateEndpointConfig")

@@ -7,21 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import typer
 
 from ml_janitor.aws.account import opened
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Target
+from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge, names
 from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import progress
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoint_load import variants_of
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe
 from ml_janitor.core.model import Kept, Rule
@@ -29,9 +30,6 @@ from ml_janitor_cli.estimate.costs import Estimate
 from ml_janitor_cli.estimate.view import Instance, Price, Region, answer, hourly, numbers
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 MEMORY_GB, GB_SECOND_USD, LATENCY, COLD_START = 4, 0.00002, 1.0, 10.0
 

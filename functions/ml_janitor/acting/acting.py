@@ -266,7 +266,7 @@ class _Work:
         """
         for result in tuple(self.results.values()):
             entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
-            refused = result.cause is not None and result.cause.why is Why.REFUSED_BY_PREPARE
+            refused = result.why is Why.REFUSED_BY_PREPARE
             if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
                 continue
             due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at
@@ -295,7 +295,7 @@ class _Work:
             raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
             raise CannotActError(self.acting.words(why))
-        self.recheck.prepared(candidate, verdict, entry.memo)
+        self.recheck.prepared(candidate, entry.memo)
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result

@@ -42,7 +42,6 @@ class StopsError(Exception):
     """Nothing more is done to one resource now, with this *outcome* and *cause*."""
 
     def __init__(self, outcome: Outcome, cause: Cause) -> None:
-        super().__init__(cause.why.name)
         self.outcome = outcome
         self.cause = cause
 
@@ -87,7 +86,7 @@ class ActionMachine:
             return self.act(result, action)
 
         acted = self._attempt(result, begin, cause(Why.NO_LEDGER))
-        if acted.outcome is Outcome.FAILED and acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
+        if acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
             self.places.close(acted.cause)  # without the ledger there are no more acts
         return acted
 
@@ -153,7 +152,7 @@ class ActionMachine:
         if (not entry.hurried or verdict.schedule) and due > at:
             waits = Why.NOT_QUIET if verdict.schedule else Why.GRACE_OF_RULE
             raise StopsError(Outcome.WAITING, cause(waits))
-        undo = self.recheck.prepared(candidate, verdict, entry.memo)
+        undo = self.recheck.prepared(candidate, entry.memo)
         if (hold := self.recheck.held(candidate.target)) is not None:  # preparing may have taken minutes
             raise self._changed(entry, Kept(reason=hold), at)
         self.places.take(entry.key, at)

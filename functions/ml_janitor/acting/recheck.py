@@ -17,7 +17,7 @@ from ml_janitor.ledger.actions import written
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Target, Verdict
+    from ml_janitor.core.model import Target, Verdict
     from ml_janitor.core.results import Result, Sweep
     from ml_janitor.engine.arming import Arming
     from ml_janitor.engine.detector import Detector
@@ -57,9 +57,9 @@ class Recheck:
         policy = replace(self.policy, holds=self._holds(candidate.target))
         return judge(self.detector, candidate, at, policy), candidate
 
-    def prepared(self, candidate: Any, verdict: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepared(self, candidate: Any, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """What an undo needs, if the ledger can keep it. Raises what `prepare` does."""
-        undo = self.detector.prepare(self.aws, candidate, verdict, memo)
+        undo = self.detector.prepare(self.aws, candidate, memo)
         written(undo)
         return undo
 

@@ -159,9 +159,7 @@ class Undoing:
                 if not (self.unsigned and unverified.cause.why is Why.MAC_MISSING):
                     raise
                 self.actions.check_older(action)
-        except UnverifiedError:
-            raise
-        except NoKeyError:
+        except (UnverifiedError, NoKeyError):
             raise
         except Exception as error:  # KMS did not answer: remembered, and it can be tried again
             why = f"the record of {action.target.name} could not be verified: {describe(error)}"

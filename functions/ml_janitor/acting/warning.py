@@ -136,8 +136,7 @@ class Warner:
             result
             for result in sweep.results
             if result.outcome is Outcome.WAITING
-            and result.cause is not None
-            and result.cause.why is Why.UNWARNED  # and not half done, or half reverted
+            and result.why is Why.UNWARNED  # and not half done, or half reverted
             and isinstance(result.verdict, Finding)
             and result.target.key in entries
             and entries[result.target.key].warned is None
@@ -164,8 +163,7 @@ class Warner:
 def _closed(result: Result, soon: datetime) -> bool:
     """Whether it is too late today to warn about *result*."""
     plan = finding(result).schedule
-    unwarned = result.cause is not None and result.cause.why is Why.UNWARNED
-    return unwarned and plan is not None and soon >= plan.closing
+    return result.why is Why.UNWARNED and plan is not None and soon >= plan.closing
 
 
 def rounded(at: datetime) -> datetime:

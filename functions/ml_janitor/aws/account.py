@@ -11,7 +11,7 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.shared_answers import SharedAnswers
+from ml_janitor.aws.shared_answers import GLOBAL, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -63,9 +63,11 @@ def opened(
     """
     One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
 
-    Prices are asked for with *session*, unless they are to come from another. With *shared* answers, nothing
-    is asked twice: for a run of several detectors that only reads.
+    Prices are asked for with *session*, unless they are to come from another. What is of no region is asked
+    once for all of them; with other *shared* answers, nothing is asked twice: for a run of several detectors
+    that only reads.
     """
+    shared = SharedAnswers(GLOBAL) if shared is None else shared
     pool = Readers()
 
     def within(own: boto3.Session, region: str, prices: Prices) -> Aws:

@@ -28,6 +28,10 @@ class Listing[T]:
         if self.error is not None:
             raise ReadError(self.error)
 
+    def signal(self, source: str) -> Signal[tuple[T, ...]]:
+        """All items, or why they are not all."""
+        return Value(self.items, source) if self.error is None else Unreadable(self.error, source)
+
 
 def failure(error: Exception) -> str | None:
     """
@@ -50,6 +54,17 @@ def failure(error: Exception) -> str | None:
             return " ".join(str(error).split())
         case _:
             return None
+
+
+def needed[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None:
+    """The value of *signal*, None if it is absent. Raises ReadError: what failed, or *otherwise*."""
+    match signal:
+        case Value(value):
+            return value
+        case Absent():
+            return None
+        case unread:
+            raise ReadError(getattr(unread, "error", otherwise))
 
 
 def describe(error: Exception) -> str:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
+
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import NotRead, Signal, Tags
 
 REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
 """The pattern of region names; AWS decides which exist."""
@@ -38,3 +43,13 @@ class Arn:
             return cls(**parts, kind="object" if "/" in resource else "bucket", name=resource)
         kind, name = (*re.split("[/:]", resource, maxsplit=1), "")[:2]  # log-group:/aws/lambda/x
         return cls(**parts, kind=kind, name=name)
+
+
+def target_in(
+    aws: Aws, arn: str, name: str, kind: str, created: datetime | None, *, tags: Signal[Tags] | None = None
+) -> Target:
+    """A resource of the account and region that *aws* reads; without *tags*, they were not read."""
+    account, region = aws.account, aws.region
+    return Target(
+        arn=arn, name=name, kind=kind, account=account, region=region, created=created, tags=tags or NotRead()
+    )

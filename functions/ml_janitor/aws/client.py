@@ -73,7 +73,7 @@ class Aws:
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
     *scratch* keeps, for the next run, what this one could not read to its end, if there is a place.
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
-    there are *shared* answers, nothing is asked twice, but by one that may write.
+    there are *shared* answers, nothing is asked twice of their services, but by one that may write.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Aws:
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
                     events.register(moment, self._refuse_when_late)
                 events.register("before-call", self._refuse_in_a_dry_run)
-                if self._shared is not None and service in SHARED:
+                if self._shared is not None and service in self._shared.services:
                     self._shared.register(events, key[1], self._has_time)
                 self._clients[key] = client
             return self._clients[key]
@@ -190,7 +190,7 @@ class Aws:
 
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
         """What *read* answers; in a run with shared answers, read once for all who ask for *key*."""
-        if self._shared is None:
+        if self._shared is None or not self._shared.services >= SHARED:
             return read()
         with self._once_lock:
             if key not in self.lasting:

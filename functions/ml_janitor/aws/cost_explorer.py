@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from ml_janitor.aws.answers import failure
+from ml_janitor.aws.shared_answers import reused
 
 REGION = "us-east-1"
 
@@ -217,7 +218,7 @@ class CostExplorer:
         return pages
 
     def ask(self, call: Callable[..., Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What *call* answers, which counts as a request. Raises RefusedError."""
+        """What *call* answers, which counts as a request if it was sent. Raises RefusedError."""
         if self.requests >= self._max_requests:
             raise RefusedError(RefusalCause.OVER_LIMIT)
         try:
@@ -226,7 +227,7 @@ class CostExplorer:
             if (problem := failure(error)) is None:
                 raise
             raise RefusedError(_cause(error), problem) from error
-        self.requests += 1
+        self.requests += not reused(answer)
         return answer
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.endpoints import (
     SERVING,
     Config,
@@ -181,17 +182,10 @@ def scalable(aws: Aws) -> Listing[tuple[str, int, int]]:
 
 
 def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) -> _Described:
-    target = Target(
-        arn=summary.arn,
-        name=summary.name,
-        kind=ENDPOINT.type,
-        account=aws.account,
-        region=aws.region,
-        created=summary.created,
-        tags=book.of(summary.arn),
-    )
+    arn = summary.arn
+    own = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
     nothing = _Described(
-        target=target, summary=summary, config=None, variants=(), asynchronous=False, error=None, end=end
+        target=own, summary=summary, config=None, variants=(), asynchronous=False, error=None, end=end
     )
     if summary.status not in SERVING or summary.changed > end - WINDOW:
         return nothing

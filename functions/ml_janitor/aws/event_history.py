@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import trail
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, Kind
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
@@ -161,12 +162,4 @@ def _target(
     created, request = creation
     given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
     tags = {str(member(one, "Key")): str(member(one, "Value")) for one in given}
-    return Target(
-        arn=arn,
-        name=name,
-        kind=kind.type,
-        account=aws.account,
-        region=aws.region,
-        created=created,
-        tags=Value(tags, trail.LOOKUP_EVENTS),
-    )
+    return target_in(aws, arn, name, kind.type, created, tags=Value(tags, trail.LOOKUP_EVENTS))

@@ -88,9 +88,9 @@ def layer(kind: str, description: Settings, *, shared: bool) -> Layer:
     else:
         settings = description.get("DefaultSpaceSettings" if shared else "DefaultUserSettings", {})
     idle = settings.get(f"{kind}AppSettings", {}).get("AppLifecycleManagement", {}).get("IdleSettings", {})
-    said, minutes = idle.get("LifecycleManagement"), idle.get("IdleTimeoutInMinutes")
+    switch, minutes = idle.get("LifecycleManagement"), idle.get("IdleTimeoutInMinutes")
     return Layer(
-        on=None if said is None else said == ENABLED,
+        on=None if switch is None else switch == ENABLED,
         timeout=None if minutes is None else timedelta(minutes=minutes),
     )
 

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
 from ml_janitor.aws.tags import of_list
 from ml_janitor.core.job_families import family
@@ -96,17 +97,9 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
         jobs = tuple(sorted(runs, key=lambda job: str(job.target.created), reverse=True))
         newest = jobs[0]
         whole = newest.target.arn.removesuffix(newest.target.name) + f"{name}-*"
-        target = Target(
-            arn=whole,
-            name=f"{name}-*",
-            kind=TRAINING_JOB.type,
-            account=aws.account,
-            region=aws.region,
-            created=None,
-            tags=newest.target.tags,
-        )
+        whole_family = target_in(aws, whole, f"{name}-*", TRAINING_JOB.type, None, tags=newest.target.tags)
         price = aws.prices.hourly(aws.region, "Training", newest.instance)
-        yield JobFamily(target=target, jobs=jobs, price=price, unread=found.error, discount=discount)
+        yield JobFamily(target=whole_family, jobs=jobs, price=price, unread=found.error, discount=discount)
     found.check()
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
-from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
@@ -90,9 +90,7 @@ def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple
     listing = everything(
         pages, lambda page: [_listed(namespace, found) for found in page["Metrics"]], source=LIST_METRICS
     )
-    if listing.error is not None:
-        return Unreadable(listing.error, LIST_METRICS)
-    return Value(tuple(dict.fromkeys(listing.items)), LIST_METRICS)
+    return Listing(tuple(dict.fromkeys(listing.items)), listing.error).signal(LIST_METRICS)
 
 
 def _listed(namespace: str, found: MetricOutputTypeDef) -> Metric:

@@ -78,6 +78,17 @@ class Price:
     source: str
 
 
+def together(priced: Iterable[tuple[float, Price]]) -> Price:
+    """What so many of each cost together an hour; unknown if one price is."""
+    total: Decimal | None = Decimal(0)
+    sources: dict[str, None] = {}
+    for count, price in priced:
+        known = price.hourly_usd
+        total = None if total is None or known is None else total + Decimal(str(count)) * known
+        sources[price.source] = None
+    return Price(total, ", ".join(sources))
+
+
 class Prices:
     """
     Prices for a whole run: a region and component is asked for once, and remembered.

@@ -1,4 +1,4 @@
-"""S3 objects under a prefix: when something was last written there, and how large they are."""
+"""S3: the account's buckets, and objects under a prefix: when one was last written, how large they are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.tags import of_list
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ObjectTypeDef
@@ -31,6 +32,47 @@ LARGEST_PAGE = 1000
 
 PAGES = 200
 """How many pages of 1,000 keys are read under one prefix before it counts as unreadable."""
+
+
+def owned(aws: Aws) -> Listing[tuple[str, datetime]]:
+    """Name and creation date of the account's own buckets in the region."""
+    pages = aws.s3.get_paginator("list_buckets").paginate(
+        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
+    )
+    return everything(
+        pages,
+        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
+        source=LIST_BUCKETS,
+    )
+
+
+def object_lock(aws: Aws, bucket: str) -> Signal[str]:
+    """Whether Object Lock is on: "Enabled", or absent where it never was."""
+
+    def read() -> str | None:
+        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
+        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled")
+
+    return some(attempt(read, source=GET_LOCK, absent=NO_LOCK))
+
+
+def some(signal: Signal[str | None]) -> Signal[str]:
+    """*signal*, with a value that is none, or empty, as the absence that it is."""
+    match signal:
+        case Value(str(value), source) if value:
+            return Value(value, source)
+        case Value(_, source):
+            return Absent(source)
+        case other:
+            return other
+
+
+def object_tags(aws: Aws, bucket: str, key: str) -> Signal[Tags]:
+    """The tags of one object."""
+    return attempt(
+        lambda: of_list(aws.s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]),
+        source=GET_OBJECT_TAGGING,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
+from ml_janitor.aws.arns import target_in
 from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -106,14 +107,8 @@ class Kind:
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
         """The resource in an *entry* of its listing. Raises KeyError."""
-        return Target(
-            arn=self.arn_of(aws, entry),
-            name=self.name_of(entry),
-            kind=self.type,
-            account=aws.account,
-            region=aws.region,
-            created=entry["CreationTime"],
-            tags=tags or NotRead(),
+        return target_in(
+            aws, self.arn_of(aws, entry), self.name_of(entry), self.type, entry["CreationTime"], tags=tags
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.cost_explorer import (
     GET_COST_AND_USAGE,
@@ -136,21 +136,15 @@ class SavingsPlans:
         """What was paid on demand in each of *hours* after *since*: what no plan covers, and no spot."""
 
         def read() -> tuple[Line, ...]:
-            dimensions = {"REGION": [self._region], "RECORD_TYPE": ["Usage"], "SERVICE": [*SERVICES.values()]}
-            asked = {
-                "TimePeriod": {
-                    "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
-                    "End": f"{since + hours * HOUR:%Y-%m-%dT%H:00:00Z}",
-                },
-                "Granularity": "HOURLY",
-                "Metrics": [UNBLENDED, QUANTITY],
-                "GroupBy": [by_dimension("USAGE_TYPE"), by_dimension("OPERATION")],
-                "Filter": {
-                    "And": [
-                        {"Dimensions": {"Key": key, "Values": values}} for key, values in dimensions.items()
-                    ]
-                },
+            span = {
+                "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
+                "End": f"{since + hours * HOUR:%Y-%m-%dT%H:00:00Z}",
             }
+            if self._region not in self._charged_in(span):
+                return ()
+            asked = _hourly(
+                span, by_dimension("USAGE_TYPE"), by_dimension("OPERATION"), REGION=[self._region]
+            )
             usd: dict[Key, list[float]] = defaultdict(lambda: [0.0] * hours)
             quantity: dict[Key, float] = defaultdict(float)
             for page in self._explorer.pages(self._costs.get_cost_and_usage, asked):
@@ -167,6 +161,16 @@ class SavingsPlans:
             )
 
         return _read(read, GET_COST_AND_USAGE)
+
+    def _charged_in(self, span: Mapping[str, str]) -> frozenset[str]:
+        """
+        The regions with such use: one question for all regions of a run, so that empty ones cost nothing.
+
+        It is asked by the hour, as what follows is: refused, and so free, where Cost Explorer has no hours.
+        """
+        pages = self._explorer.pages(self._costs.get_cost_and_usage, _hourly(span, by_dimension("REGION")))
+        periods = (period for page in pages for period in page["ResultsByTime"])
+        return frozenset(group["Keys"][0] for period in periods for group in period["Groups"])
 
     def rates(self, usage_types: Iterable[str]) -> Signal[Rates]:
         """What a plan without money in advance, for a year, covers of *usage_types*, and at which rates."""
@@ -237,6 +241,20 @@ def _rate(of: Mapping[Key, Rate], usage_type: str, operation: str = "") -> Rate 
         return of.get((usage_type, operation)) or of.get((usage_type, ""))
     found = [one for (name, _), one in of.items() if name == usage_type]
     return found[0] if len({one.hourly_usd for one in found}) == 1 else None
+
+
+def _hourly(
+    span: Mapping[str, str], *groups: Mapping[str, str], **dimensions: Sequence[str]
+) -> dict[str, Any]:
+    """The request for what was used by the hour of what plans can cover."""
+    wanted = {**dimensions, "RECORD_TYPE": ["Usage"], "SERVICE": [*SERVICES.values()]}
+    return {
+        "TimePeriod": span,
+        "Granularity": "HOURLY",
+        "Metrics": [UNBLENDED, QUANTITY],
+        "GroupBy": [*groups],
+        "Filter": {"And": [{"Dimensions": {"Key": key, "Values": [*one]}} for key, one in wanted.items()]},
+    }
 
 
 def _days(since: datetime, until: datetime) -> dict[str, str]:

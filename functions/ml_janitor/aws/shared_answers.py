@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from botocore.hooks import BaseEventHooks
     from botocore.model import OperationModel
 
-SHARED: Final = frozenset({"cloudtrail", "resourcegroupstaggingapi", "sagemaker"})
+GLOBAL: Final = frozenset({"ce"})
+"""Cost Explorer answers an account as a whole, for a cent: all regions of a run ask it the same."""
+
+SHARED: Final = GLOBAL | {"cloudtrail", "resourcegroupstaggingapi", "sagemaker"}
 """The services of which detectors ask the same. Each of the others is asked for something else."""
+
+REUSED: Final = "MlJanitorReused"
+"""What marks the metadata of an answer that somebody else had asked for."""
 
 OF_THIS: Final = "ml_janitor_shared_answer"
 """Where a request's context holds what its answer is kept as."""
@@ -36,12 +42,17 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class SharedAnswers:
     """
-    The answers of one run that only reads, by request.
+    The answers of one run over one account, by request.
+
+    By default those of all `SHARED` services, for a run that only reads; a run that may act shares those of
+    `GLOBAL` ones alone, and sees anew what it acts on. They live no longer than the run: nobody judges by
+    the bill that an earlier one read.
 
     Who asks for what is already asked for waits for that answer. A failure is not shared: the next one
     asks again. Answers are kept compressed, because one run may read hundreds of megabytes of them.
     """
 
+    services: frozenset[str] = SHARED
     _answers: dict[Hashable, Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,7 +81,9 @@ class SharedAnswers:
             while not found.done.wait(PAUSE) and has_time():
                 pass
             if found.kept is not None:
-                return Answered(), pickle.loads(zlib.decompress(found.kept))  # noqa: S301 - made below
+                answer = pickle.loads(zlib.decompress(found.kept))  # noqa: S301 - made below
+                answer["ResponseMetadata"] = {**answer.get("ResponseMetadata", {}), REUSED: True}
+                return Answered(), answer
             if not found.done.is_set():
                 return None
 
@@ -92,6 +105,11 @@ class SharedAnswers:
             with self._lock:
                 self._answers.pop(own.asked, None)
         own.done.set()
+
+
+def reused(answer: Mapping[str, Any]) -> bool:
+    """Whether *answer* is that of another's request, which AWS was not sent again."""
+    return REUSED in answer.get("ResponseMetadata", {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import logs
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import APP, listing
 from ml_janitor.core.model import Candidate, Target
@@ -108,15 +108,9 @@ def _app(aws: Aws, entry: Any) -> App:
     kind, name, domain = entry["AppType"], entry["AppName"], entry["DomainId"]
     owner = space or profile or ""
     path = f"{domain}/{owner}/{kind.lower()}/{name}"
+    arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}"
     return App(
-        target=Target(
-            arn=f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}",
-            name=f"{owner}/{kind}/{name}",
-            kind=APP.type,
-            account=aws.account,
-            region=aws.region,
-            created=entry["CreationTime"],
-        ),
+        target=target_in(aws, arn, f"{owner}/{kind}/{name}", APP.type, entry["CreationTime"]),
         domain=domain,
         type=kind,
         status=entry["Status"],
@@ -176,14 +170,14 @@ def _described(app: App, answer: Any) -> App:
     this value is set to the same value as LastHealthCheckTimestamp" (API reference of DescribeApp).
     """
     active, checked = answer.get("LastUserActivityTimestamp"), answer.get("LastHealthCheckTimestamp")
-    told = active is not None and checked is not None and active != checked
+    distinct = active is not None and checked is not None and active != checked
     return replace(
         app,
         arn=answer["AppArn"],
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
         reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
-        activity=Value(active, APP.describes, active) if told else Absent(APP.describes),
+        activity=Value(active, APP.describes, active) if distinct else Absent(APP.describes),
         checked=checked,
     )
 

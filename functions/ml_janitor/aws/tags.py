@@ -97,6 +97,16 @@ def of_list(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {intern(tag["Key"]): intern(tag["Value"]) for tag in listed}
 
 
+def settable(tags: Tags) -> dict[str, str]:
+    """*tags* without those that AWS sets itself, and refuses from anybody else."""
+    return {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+
+
+def given(tags: Tags) -> dict[str, Any]:
+    """*tags* as an argument of SageMaker's creating calls; nothing if there are none."""
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
+
+
 def of_one(aws: Aws, arn: str) -> Signal[Tags]:
     """The tags of one SageMaker resource as they are now."""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import DAYS
 from ml_janitor.core.model import Confidence
 from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import Detector
 
 
 def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
@@ -66,6 +64,19 @@ def _is_of(role: str, account: str, partition: str) -> bool:
     return account in {"", owner} and (not partition or own in {"aws", partition})
 
 
+def home_refusals(settings: Settings, account: str) -> list[str]:
+    """Why a deployment in *account* could look at no account of `[organization]`; its roles trust another."""
+    home = settings.organization.janitor_account
+    if not settings.organization.used or account in {"", home}:
+        return []
+    refused = (
+        f"organization.janitor_account is {home}, and this deployment is in {account}: the roles of the "
+        f"accounts trust functions of {home} alone, so deploy it there, or set janitor_account and update "
+        "the roles"
+    )
+    return [refused]
+
+
 def arming_refusals(settings: Settings) -> list[str]:
     """
     One line for each armed detector that acts by working hours in a time zone that nobody set.
@@ -104,12 +115,12 @@ def notice_warnings(settings: Settings) -> list[str]:
     return said
 
 
-def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str:
-    """The setting that has *detector* act by working hours, or nothing."""
+def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None:
+    """The setting that has *detector* act by working hours, or None."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
         return "stop_outside_hours"
     if settings.arming(type(detector)).act_on is not Confidence.LIKELY:
-        return ""
+        return None
     return 'act_on = "likely"' if settings.sections[detector.name].act_on else "acting on what is likely"
 
 

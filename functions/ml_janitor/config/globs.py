@@ -6,13 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.config.layers import SettingsError
-from ml_janitor.engine.detector import SERVICES
-
-if TYPE_CHECKING:
-    from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.detector import SERVICES, Detector
 
 TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """One character of a glob, or a set of them."""

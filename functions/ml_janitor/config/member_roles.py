@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Condition, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Cleanup, Detector
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
 
 PREFIX = "ml-janitor-member-"
 
@@ -37,6 +34,10 @@ class Kind(Enum):
     READ = "reads"
     ACT = "acts"
     UNDO = "undoes"
+
+
+PREFIXES = {Kind.READ: "", Kind.ACT: "act-", Kind.UNDO: "undo-"}
+"""Of a role's name, before the detector's."""
 
 
 class Reader(Protocol):
@@ -75,61 +76,27 @@ def sweep_role_name(detector: str) -> str:
     return f"ml-janitor-sweep-{detector}"
 
 
-def role_name(detector: str) -> str:
-    """What the role through which *detector* (or the bill) reads is called, in every account."""
-    return f"{PREFIX}{detector}"
+def role_name(detector: str, kind: Kind = Kind.READ) -> str:
+    """What the role of that *kind* for *detector* is called, in every account that has it."""
+    return f"{PREFIX}{PREFIXES[kind]}{detector}"
 
 
-def acting_role_name(detector: str) -> str:
-    """What the role through which *detector* acts is called, in every account that it is armed for."""
-    return f"{PREFIX}act-{detector}"
-
-
-def undo_role_name(detector: str) -> str:
-    """What the role is called through which the undo function brings back what *detector* did."""
-    return f"{PREFIX}undo-{detector}"
-
-
-def reading_role(reader: Reader) -> MemberRole:
-    """The role through which *reader* reads."""
-    return MemberRole(
-        kind=Kind.READ,
-        name=role_name(reader.name),
-        reader=reader,
-        function=sweep_role_name(reader.name),
-    )
-
-
-def acting_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which *detector* acts, where it is armed."""
-    return MemberRole(
-        kind=Kind.ACT,
-        name=acting_role_name(detector.name),
-        reader=detector,
-        function=sweep_role_name(detector.name),
-    )
-
-
-def undo_role(detector: Detector[Any]) -> MemberRole:
-    """The role through which the undo function brings back what *detector* did."""
-    return MemberRole(
-        kind=Kind.UNDO,
-        name=undo_role_name(detector.name),
-        reader=detector,
-        function=UNDO_FUNCTION_ROLE,
-    )
+def role_of(reader: Reader, kind: Kind) -> MemberRole:
+    """The role through which *reader* reads, or acts, or the undo function brings back what it did."""
+    function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(reader.name)
+    return MemberRole(kind=kind, name=role_name(reader.name, kind), reader=reader, function=function)
 
 
 def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
     """The roles that act, and those that undo what may still be undone on *today*."""
-    return [*map(acting_role, settings.armed()), *map(undo_role, settings.undoable(today))]
+    acts = [role_of(detector, Kind.ACT) for detector in settings.armed()]
+    return [*acts, *(role_of(detector, Kind.UNDO) for detector in settings.undoable(today))]
 
 
 def role_for(settings: Settings, detector: str, account: str) -> str:
     """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
-    return (
-        acting_role_name(detector) if account in acting_accounts(settings, detector) else role_name(detector)
-    )
+    armed = account in acting_accounts(settings, detector)
+    return role_name(detector, Kind.ACT if armed else Kind.READ)
 
 
 def acting_accounts(settings: Settings, detector: str) -> list[str]:
@@ -245,11 +212,8 @@ def _changed_in(
 
 def _of_roles(settings: Settings, reader: Reader, here: Here) -> Iterator[Grant]:
     """Reading what the roles of *reader* have become, those too that there should not be."""
-    names = [role_name(reader.name)]
-    if reader.cleanup is not None:
-        names += [acting_role_name(reader.name), undo_role_name(reader.name)]
-    for name in names:
-        arn = role_arn(settings, name, account=here.account, partition="aws")
+    for kind in Kind if reader.cleanup is not None else [Kind.READ]:
+        arn = role_arn(settings, role_name(reader.name, kind), account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in OF_ITSELF)
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import AfterValidator
 
 from ml_janitor.config.layers import SettingsError, nearest
 from ml_janitor.config.secret_names import SLACK_CREDENTIAL
+from ml_janitor.core.model import Target
 from ml_janitor.core.ownership import plain, team
-
-if TYPE_CHECKING:
-    from ml_janitor.core.model import Target
 
 TEAM, ACCOUNT = "team", "account"
 

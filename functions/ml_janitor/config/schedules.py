@@ -72,12 +72,12 @@ def period(schedule: str) -> timedelta:
     if month != "*":
         return YEAR
     if day_of_week not in {"*", "?"}:
-        between = longest_gap(parsed(day_of_week, range(1, 8)), 7, DAY) or MONTH
+        between = longest_gap(parsed(day_of_week, FIELDS["day of the week"]), 7, DAY) or MONTH
     elif day_of_month not in {"*", "?"}:
-        between = longest_gap(parsed(day_of_month, range(1, 32)), 31, DAY) or MONTH
+        between = longest_gap(parsed(day_of_month, FIELDS["day of the month"]), 31, DAY) or MONTH
     else:
         between = DAY
-    return between if between > DAY else longest_gap(parsed(hour, range(24)), 24, HOUR) or DAY
+    return between if between > DAY else longest_gap(parsed(hour, FIELDS["hour"]), 24, HOUR) or DAY
 
 
 def week(schedule: str, time_zone: str) -> list[datetime]:
@@ -89,9 +89,10 @@ def week(schedule: str, time_zone: str) -> list[datetime]:
     if not schedule.startswith("cron("):
         return []
     _, hour, _, _, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
-    days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, range(1, 8))
+    days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, FIELDS["day of the week"])
+    hours = sorted(parsed(hour, FIELDS["hour"]))
     sunday = SUNDAY.replace(tzinfo=ZoneInfo(time_zone))
-    return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in parsed(hour, range(24))]
+    return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in hours]
 
 
 def meet(one: str, other: str, span: timedelta) -> bool:
@@ -114,13 +115,13 @@ def meet(one: str, other: str, span: timedelta) -> bool:
 def minutes_of_week(cron: str) -> set[int]:
     """The minutes from Sunday 0:00 on at which *cron* may run."""
     minute, hour, _, _, day_of_week, _ = cron.removeprefix("cron(").removesuffix(")").split()
-    week = range(1, 8)
+    week = FIELDS["day of the week"]
     days = parsed("*" if day_of_week == "?" else day_of_week, week) or set(week)
     return {
         ((day - 1) * 24 + at) * 60 + past
         for day in days
-        for at in parsed(hour, range(24))
-        for past in parsed(minute, range(60))
+        for at in parsed(hour, FIELDS["hour"])
+        for past in parsed(minute, FIELDS["minute"])
     }
 
 
@@ -134,10 +135,10 @@ def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int
     if schedule.startswith("rate("):
         return [] if period(schedule) <= len(wanted) * HOUR else days
     _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
-    if month != "*" or day_of_month not in {"*", "?"} or not wanted & parsed(hour, range(24)):
+    if month != "*" or day_of_month not in {"*", "?"} or not wanted & parsed(hour, FIELDS["hour"]):
         return days
     every = day_of_week in {"*", "?"}
-    runs = {(day - 2) % 7 for day in parsed(day_of_week, range(1, 8))}  # a cron's first day is Sunday
+    runs = {(day - 2) % 7 for day in parsed(day_of_week, FIELDS["day of the week"])}  # Sunday is 1
     return [day for day in days if not every and day not in runs]
 
 
@@ -153,9 +154,9 @@ def runs_within(
         return last is not None and now < last + period(schedule) <= now + span
     given = dict(zip(FIELDS, schedule.removeprefix("cron(").removesuffix(")").split(), strict=True))
     wanted = {name: parsed("*" if text == "?" else text, FIELDS[name]) for name, text in given.items()}
-    minute = now.astimezone(ZoneInfo(time_zone)).replace(second=0, microsecond=0)
+    there = now.astimezone(ZoneInfo(time_zone))
     return any(
-        _runs(wanted, minute + timedelta(minutes=number))
+        _runs(wanted, there + timedelta(minutes=number))
         for number in range(1, int(span.total_seconds()) // 60 + 1)
     )
 

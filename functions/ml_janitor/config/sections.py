@@ -14,51 +14,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
+from ml_janitor.config import values
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
-from ml_janitor.config.organization import (
-    Account,
-    Boundary,
-    ExemptRole,
-    ExternalId,
-    KeyArn,
-    OrganizationId,
-    RolePath,
-    SecurityGroup,
-    Subnet,
-    UndoRole,
-    Unit,
-    Writer,
-)
 from ml_janitor.config.routes import RoutedChannel
 from ml_janitor.config.secret_names import Channel, SecretName
-from ml_janitor.config.values import (
-    EXPECTED,
-    AllowedConfidence,
-    AllowedMetric,
-    AllowedMode,
-    AnomalyMonitor,
-    AtOnce,
-    Budget,
-    Count,
-    Day,
-    Dollars,
-    Duration,
-    Group,
-    Hours,
-    InstanceType,
-    KeepAlive,
-    Percent,
-    Place,
-    Region,
-    Requests,
-    Runtime,
-    Schedule,
-    SettlingDays,
-    SpanDays,
-    TimeZone,
-    Weekday,
-    WorkHours,
-)
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.engine.detector import Detector
 
@@ -73,30 +32,30 @@ class JanitorSection(BaseModel):
 
     model_config = STRICT
 
-    regions: list[Region] = []
+    regions: list[values.Region] = []
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
     tools: list[str] = []
     ignore: list[str] = []
-    time_zone: TimeZone = "UTC"
-    working_hours: Hours = "Mon-Fri 08-20"
-    holidays: list[Day] = []
+    time_zone: values.TimeZone = "UTC"
+    working_hours: values.Hours = "Mon-Fri 08-20"
+    holidays: list[values.Day] = []
     slack_channel: Channel = ""
     slack_secret: SecretName = ""
     slack_signing_secret: SecretName = ""
-    slack_group: Group = ""
-    slack_concurrency: Count = 5
-    max_actions_per_night: Count = 50
+    slack_group: values.Group = ""
+    slack_concurrency: values.Count = 5
+    max_actions_per_night: values.Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
-    undo_roles: list[UndoRole] = []
-    digest_schedule: Schedule = "cron(0 7 * * ? *)"
-    permissions_boundary: Boundary = ""
-    role_path: RolePath = "/"
-    subnets: list[Subnet] = []
-    security_groups: list[SecurityGroup] = []
-    kms_key: KeyArn = ""
-    ledger_writers: list[Writer] = []
+    undo_roles: list[values.UndoRole] = []
+    digest_schedule: values.Schedule = "cron(0 7 * * ? *)"
+    permissions_boundary: values.Boundary = ""
+    role_path: values.RolePath = "/"
+    subnets: list[values.Subnet] = []
+    security_groups: list[values.SecurityGroup] = []
+    kms_key: values.KeyArn = ""
+    ledger_writers: list[values.Writer] = []
 
 
 class SlackSection(BaseModel):
@@ -129,15 +88,15 @@ class BillSection(BaseModel):
     model_config = STRICT
 
     enabled: bool = False
-    schedule: Schedule = "cron(30 6 * * ? *)"
-    weekly_table: Weekday = "Mon"
-    monthly_budget: Dollars = 0
-    budgets: dict[str, Budget] = {}
-    anomaly_monitor: AnomalyMonitor = "off"
-    max_requests: Requests = 8
-    settling_days: SettlingDays = 2
-    days: SpanDays = 30
-    metric: AllowedMetric = "auto"
+    schedule: values.Schedule = "cron(30 6 * * ? *)"
+    weekly_table: values.Weekday = "Mon"
+    monthly_budget: values.Dollars = 0
+    budgets: dict[str, values.Budget] = {}
+    anomaly_monitor: values.AnomalyMonitor = "off"
+    max_requests: values.Requests = 8
+    settling_days: values.SettlingDays = 2
+    days: values.SpanDays = 30
+    metric: values.AllowedMetric = "auto"
     tags: dict[str, str] = {
         "project": "project",
         "owner": "owner",
@@ -160,7 +119,7 @@ class PlanSection(BaseModel):
 
     model_config = STRICT
 
-    hours: dict[str, WorkHours] = {
+    hours: dict[str, values.WorkHours] = {
         Change.END.value: 0.25,
         Change.DELETE_DATA.value: 0.5,
         Change.LIFECYCLE.value: 2,
@@ -171,7 +130,7 @@ class PlanSection(BaseModel):
         Change.LIMIT.value: 0.5,
         Change.TAG.value: 0.1,
     }
-    weekly_advice: Weekday = "Mon"
+    weekly_advice: values.Weekday = "Mon"
     aws_opinions: bool = False
 
 
@@ -187,16 +146,16 @@ class OrganizationSection(BaseModel):
 
     model_config = STRICT
 
-    id: OrganizationId = ""
-    janitor_account: Account = ""
-    external_id: ExternalId = ""
-    callers: list[Writer] = []
-    accounts: list[Account] = []
-    units: list[Unit] = []
+    id: values.OrganizationId = ""
+    janitor_account: values.Account = ""
+    external_id: values.ExternalId = ""
+    callers: list[values.Writer] = []
+    accounts: list[values.Account] = []
+    units: list[values.Unit] = []
     all_accounts: bool = False
-    without: list[Account] = []
-    regions: list[Region] = []
-    at_once: AtOnce = 20
+    without: list[values.Account] = []
+    regions: list[values.Region] = []
+    at_once: values.AtOnce = 20
 
     @property
     def used(self) -> bool:
@@ -214,10 +173,10 @@ class PoliciesSection(BaseModel):
 
     model_config = STRICT
 
-    max_runtime: Runtime = timedelta(days=1)
-    max_keep_alive: KeepAlive = timedelta(minutes=30)
-    instance_types: list[InstanceType] = []
-    exempt_roles: list[ExemptRole] = []
+    max_runtime: values.Runtime = timedelta(days=1)
+    max_keep_alive: values.KeepAlive = timedelta(minutes=30)
+    instance_types: list[values.InstanceType] = []
+    exempt_roles: list[values.ExemptRole] = []
 
 
 class DetectorSection(BaseModel):
@@ -231,18 +190,18 @@ class DetectorSection(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    mode: AllowedMode = Mode.DRY_RUN.value
-    schedule: Schedule = ""
-    act_in: list[Place] = []
-    act_on: AllowedConfidence | None = None
-    grace: Duration | None = None
-    grace_likely: Duration = timedelta(days=1)
+    mode: values.AllowedMode = Mode.DRY_RUN.value
+    schedule: values.Schedule = ""
+    act_in: list[values.Place] = []
+    act_on: values.AllowedConfidence | None = None
+    grace: values.Duration | None = None
+    grace_likely: values.Duration = timedelta(days=1)
     business_days: bool | None = None
-    max_actions: Count = 10
-    max_share: Percent = 20
+    max_actions: values.Count = 10
+    max_share: values.Percent = 20
     act_on_managed: list[str] = []
     act_on_environments: list[str] = []
-    armed_until: Day | None = None
+    armed_until: values.Day | None = None
 
 
 SHARED = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
@@ -264,7 +223,7 @@ def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
 def _accepts(hint: Any) -> Any:
     """What an operator may write for a field of type *hint*: durations as text, tuples as lists."""
     if hint is timedelta:
-        return Duration
+        return values.Duration
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
         return types.GenericAlias(list, (_accepts(args[0]),))
@@ -292,7 +251,7 @@ def _message(error: ErrorDetails) -> str:
     """One of pydantic's errors as "key: expected ..., got ..."."""
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
-    expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    expected = values.EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
     if key in NEVER_REPEATED:
         return (
             f"{key}: expected {expected}; what it was set to is not repeated here, in case it is the secret"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered, nearest
-from ml_janitor.config.organization import check_network
 from ml_janitor.config.routes import Routes, check_routes
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import (
@@ -41,29 +42,18 @@ FILE = "janitor.toml"
 type Registry = Sequence[type[Detector[Any]]]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
     """Everything an operator can tune, read and checked, for the detectors of one *registry*."""
 
-    def __init__(
-        self,
-        *,
-        janitor: JanitorSection,
-        slack: SlackSection,
-        bill: BillSection,
-        plan: PlanSection,
-        policies: PoliciesSection,
-        organization: OrganizationSection,
-        sections: Mapping[str, DetectorSection],
-        registry: Registry,
-    ) -> None:
-        self.janitor = janitor
-        self.slack = slack
-        self.bill = bill
-        self.plan = plan
-        self.policies = policies
-        self.organization = organization
-        self.sections = sections
-        self.registry = registry
+    janitor: JanitorSection
+    slack: SlackSection
+    bill: BillSection
+    plan: PlanSection
+    policies: PoliciesSection
+    organization: OrganizationSection
+    sections: Mapping[str, DetectorSection]
+    registry: Registry
 
     @classmethod
     def load(
@@ -84,44 +74,37 @@ class Settings:
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
+
+        def section[M: BaseModel](name: str, model: type[M]) -> M:
+            return validated(model, tables.get(name, {}), name)
+
         check_keys("", tables, ["janitor", "slack", "bill", "plan", "policies", "organization", "detectors"])
-        janitor = validated(JanitorSection, tables.get("janitor", {}), "janitor")
-        slack = validated(SlackSection, tables.get("slack", {}), "slack")
-        bill = validated(BillSection, tables.get("bill", {}), "bill")
-        plan = validated(PlanSection, tables.get("plan", {}), "plan")
-        policies = validated(PoliciesSection, tables.get("policies", {}), "policies")
-        organization = validated(OrganizationSection, tables.get("organization", {}), "organization")
-        check_budgets(bill)
-        check_keys("plan.hours", plan.hours, list(Change))
+        given = check_keys("detectors", tables.get("detectors", {}), [each.name for each in registry])
+        settings = cls(
+            janitor=section("janitor", JanitorSection),
+            slack=section("slack", SlackSection),
+            bill=section("bill", BillSection),
+            plan=section("plan", PlanSection),
+            policies=section("policies", PoliciesSection),
+            organization=section("organization", OrganizationSection),
+            sections={
+                each.name: validated(section_model(each), given.get(each.name, {}), f"detectors.{each.name}")
+                for each in registry
+            },
+            registry=registry,
+        )
+        janitor, organization = settings.janitor, settings.organization
+        check_budgets(settings.bill)
+        check_keys("plan.hours", settings.plan.hours, list(Change))
         check_globs(janitor.ignore, "janitor.ignore", registry)
-        if (half := check_network(janitor.subnets, janitor.security_groups)) is not None:
-            raise SettingsError(f"janitor.{half}")
-        if (unclear := check_accounts(organization)) is not None:
-            raise SettingsError(f"organization.{unclear}")
+        check_network(janitor)
+        check_accounts(organization)
         check_routes(
-            slack.routes,
+            settings.slack.routes,
             channel=janitor.slack_channel,
             secret=janitor.slack_secret,
             accounts=organization.accounts,
             without=organization.without,
-        )
-        names = [detector.name for detector in registry]
-        given = check_keys("detectors", tables.get("detectors", {}), names)
-        sections = {
-            detector.name: validated(
-                section_model(detector), given.get(detector.name, {}), f"detectors.{detector.name}"
-            )
-            for detector in registry
-        }
-        settings = cls(
-            janitor=janitor,
-            slack=slack,
-            bill=bill,
-            plan=plan,
-            policies=policies,
-            organization=organization,
-            sections=sections,
-            registry=registry,
         )
         for detector in registry:
             settings.detector(detector)
@@ -260,24 +243,36 @@ def check_budgets(bill: BillSection) -> None:
             )
 
 
-def check_accounts(section: OrganizationSection) -> str | None:
-    """Why `[organization]` cannot be used as it is, if it cannot; the answer begins with a key."""
+def check_network(section: JanitorSection) -> None:
+    """Refuse subnets and security groups that make no network for a function. Raises SettingsError."""
+    if bool(section.subnets) != bool(section.security_groups):
+        given, missing = "subnets", "security_groups"
+        if not section.subnets:
+            given, missing = missing, given
+        raise SettingsError(
+            f"janitor.{given} needs {missing} too: a function is in a VPC with both, or in none with neither"
+        )
+
+
+def check_accounts(section: OrganizationSection) -> None:
+    """Refuse an `[organization]` that cannot be used as it is. Raises SettingsError."""
     found = bool(section.units or section.all_accounts)
     kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
     given = [name for name, value in kinds.items() if value]
     needed = ["janitor_account", "external_id", "callers", *(["id"] if found else [])]
     missing = [name for name in needed if not getattr(section, name)]
+    strange = [one for one in section.callers if one.split(":")[4] != section.janitor_account]
+    wrong = ""
     if section.without and not found:
-        return "without needs units or all_accounts: it leaves accounts out of those"
-    if not given:
-        return None
-    if len(given) > 1:
-        return f"{given[0]} and {given[1]} exclude each other: name accounts, units, or all of them"
-    if missing:
-        return f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
-    if strange := [one for one in section.callers if one.split(":")[4] != section.janitor_account]:
-        return f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
-    return None
+        wrong = "without needs units or all_accounts: it leaves accounts out of those"
+    elif len(given) > 1:
+        wrong = f"{given[0]} and {given[1]} exclude each other: name accounts, units, or all of them"
+    elif given and missing:
+        wrong = f"{given[0]} needs {missing[0]} too: the roles of the accounts trust exactly whom it names"
+    elif given and strange:
+        wrong = f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
+    if wrong:
+        raise SettingsError(f"organization.{wrong}")
 
 
 def _plain(value: Any) -> Any:

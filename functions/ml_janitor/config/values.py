@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -14,6 +15,54 @@ from ml_janitor.config.layers import nearest
 from ml_janitor.config.schedules import unusable
 from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from ml_janitor.core.model import Confidence, Mode
+
+METRICS = ("auto", "unblended", "amortized")
+"""As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+LONGEST_POOL = timedelta(hours=6)
+"""KeepAlivePeriodInSeconds is at most 21,600 (SageMaker API reference, ResourceConfig)."""
+
+LONGEST_JOB = timedelta(days=28)
+"""MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
+
+IAM = r"arn:aws[a-z-]*:iam::"
+ACCOUNT = r"\d{12}"
+NAMES = r"[\w+=,.@/*?-]{1,512}"
+"""A path and a name in IAM, or a glob of them."""
+
+
+def accepted(right: Callable[[Any], bool], expected: str) -> AfterValidator:
+    """Takes the values that are *right*; any other is refused as not *expected*."""
+
+    def check(value: Any) -> Any:
+        if not right(value):
+            raise ValueError(expected)
+        return value
+
+    return AfterValidator(check)
+
+
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Takes the texts that *pattern* matches as a whole; `|` at its end lets it be empty."""
+    return accepted(lambda value: re.fullmatch(pattern, value, re.ASCII) is not None, expected)
+
+
+def one_of(values: Collection[str], expected: str) -> AfterValidator:
+    """Takes one of *values*."""
+    return accepted(lambda value: value in values, expected)
+
+
+def from_to(least: int, most: int) -> AfterValidator:
+    """Takes the numbers from *least* to *most*."""
+    return accepted(lambda value: least <= value <= most, f"a whole number from {least} to {most}")
+
+
+def at_most(longest: timedelta) -> AfterValidator:
+    """Takes the durations that SageMaker takes too."""
+    expected = f'a duration of at most "{format_duration(longest)}", as SageMaker has it'
+    return accepted(lambda value: value <= longest, expected)
 
 
 def _duration(value: object) -> timedelta:
@@ -50,136 +99,135 @@ def _day(value: object) -> object:
         raise ValueError("a date such as 2026-12-25") from error
 
 
-def _mode(value: str) -> str:
-    if value not in set(Mode):
-        raise ValueError('"dry-run" or "act"')
-    return value
-
-
-def _confidence(value: str) -> str:
-    if value not in set(Confidence):
-        raise ValueError('"proven" or "likely"')
-    return value
-
-
-def _region(value: str) -> str:
-    if not re.fullmatch(REGION, value):
-        raise ValueError('a region such as "eu-west-1"')
-    return value
-
-
-def _group(value: str) -> str:
-    if value and not re.fullmatch(r"S[A-Z0-9]{1,30}", value):
-        raise ValueError('the id of a user group, such as "S0123456789"')
-    return value
-
-
-def _place(value: str) -> str:
-    if not re.fullmatch(rf"\d{{12}}(/{REGION})?", value):
-        raise ValueError('an account such as "123456789012", or a region of one: "123456789012/eu-west-1"')
-    return value
-
-
-def _metric(value: str) -> str:
-    if value not in METRICS:
-        raise ValueError('"auto", "unblended" or "amortized"')
-    return value
-
-
-def _weekday(value: str) -> str:
-    if value and value not in WEEKDAYS:
-        raise ValueError('a day such as "Mon", or "" for never')
-    return value
-
-
-def _monitor(value: str) -> str:
-    if value not in {"off", "create"} and not re.fullmatch(MONITOR, value):
-        raise ValueError('"off", "create" or the ARN of an anomaly monitor')
-    return value
-
-
-def _budget(value: float) -> float:
-    if not value > 0:
-        raise ValueError("dollars a month, more than 0")
-    return value
-
-
-def _instance_type(value: str) -> str:
-    if not re.fullmatch(r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?", value):
-        raise ValueError('an instance type such as "ml.g5.xlarge", in which * may stand: "ml.g5.*"')
-    return value
-
-
-def _keep_alive(value: timedelta) -> timedelta:
-    if value > LONGEST_POOL:
-        raise ValueError(f'a duration of at most "{format_duration(LONGEST_POOL)}", as SageMaker has it')
-    return value
-
-
-def _runtime(value: timedelta) -> timedelta:
-    if value > LONGEST_JOB:
-        raise ValueError(f'a duration of at most "{format_duration(LONGEST_JOB)}", as SageMaker has it')
-    return value
-
-
-def _work(value: float) -> float:
-    if not 0 < value <= 1000:
-        raise ValueError("hours of work, more than 0 and at most 1000")
-    return value
-
-
-def _from_to(least: int, most: int) -> AfterValidator:
-    def check(value: int) -> int:
-        if not least <= value <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
-        return value
-
-    return AfterValidator(check)
-
-
 def _schedule(value: str) -> str:
     if value and (wrong := unusable(value)) is not None:
         raise ValueError(f'a schedule such as "rate(1 hour)" or "cron(0 3 * * ? *)"{wrong}')
     return value
 
 
-METRICS = ("auto", "unblended", "amortized")
-"""As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
-
-MONITOR = r"arn:aws[a-z-]*:ce::\d{12}:anomalymonitor/[\w-]+"
-LONGEST_POOL = timedelta(hours=6)
-"""KeepAlivePeriodInSeconds is at most 21,600 (SageMaker API reference, ResourceConfig)."""
-
-LONGEST_JOB = timedelta(days=28)
-"""MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
-
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Runtime = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_runtime)]
-KeepAlive = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_keep_alive)]
-InstanceType = Annotated[str, AfterValidator(_instance_type)]
+Runtime = Annotated[Duration, at_most(LONGEST_JOB)]
+KeepAlive = Annotated[Duration, at_most(LONGEST_POOL)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Region = Annotated[str, AfterValidator(_region)]
-Group = Annotated[str, AfterValidator(_group)]
 Hours = Annotated[str, AfterValidator(_hours)]
 Day = Annotated[date, BeforeValidator(_day)]
-AllowedMode = Annotated[str, AfterValidator(_mode)]
-AllowedConfidence = Annotated[str, AfterValidator(_confidence)]
-AllowedMetric = Annotated[str, AfterValidator(_metric)]
-Weekday = Annotated[str, AfterValidator(_weekday)]
-AnomalyMonitor = Annotated[str, AfterValidator(_monitor)]
-WorkHours = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_work)]
-Budget = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_budget)]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Requests = Annotated[int, _from_to(1, 100)]
-SettlingDays = Annotated[int, _from_to(0, 14)]
-SpanDays = Annotated[int, _from_to(1, 180)]
-Place = Annotated[str, AfterValidator(_place)]
-Count = Annotated[int, Field(ge=0)]
-AtOnce = Annotated[int, _from_to(1, 1000)]
-Percent = Annotated[int, Field(ge=0, le=100)]
 Schedule = Annotated[str, AfterValidator(_schedule)]
+
+Count = Annotated[int, Field(ge=0)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Requests = Annotated[int, from_to(1, 100)]
+SettlingDays = Annotated[int, from_to(0, 14)]
+SpanDays = Annotated[int, from_to(1, 180)]
+AtOnce = Annotated[int, from_to(1, 1000)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Budget = Annotated[
+    float, Field(allow_inf_nan=False), accepted(lambda value: value > 0, "dollars a month, more than 0")
+]
+WorkHours = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    accepted(lambda value: 0 < value <= 1000, "hours of work, more than 0 and at most 1000"),
+]
+
+AllowedMode = Annotated[str, one_of(set(Mode), '"dry-run" or "act"')]
+AllowedConfidence = Annotated[str, one_of(set(Confidence), '"proven" or "likely"')]
+AllowedMetric = Annotated[str, one_of(METRICS, '"auto", "unblended" or "amortized"')]
+Weekday = Annotated[str, one_of(("", *WEEKDAYS), 'a day such as "Mon", or "" for never')]
+
+Region = Annotated[str, matching(REGION, 'a region such as "eu-west-1"')]
+Group = Annotated[str, matching(r"S[A-Z0-9]{1,30}|", 'the id of a user group, such as "S0123456789"')]
+Place = Annotated[
+    str,
+    matching(
+        rf"{ACCOUNT}(/{REGION})?",
+        'an account such as "123456789012", or a region of one: "123456789012/eu-west-1"',
+    ),
+]
+AnomalyMonitor = Annotated[
+    str,
+    matching(
+        rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT}:anomalymonitor/[\w-]+",
+        '"off", "create" or the ARN of an anomaly monitor',
+    ),
+]
+InstanceType = Annotated[
+    str,
+    matching(
+        r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?",
+        'an instance type such as "ml.g5.xlarge", in which * may stand: "ml.g5.*"',
+    ),
+]
+Account = Annotated[str, matching(f"{ACCOUNT}|", 'an account such as "123456789012"')]
+Unit = Annotated[
+    str,
+    matching(
+        r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}", 'the id of an organizational unit, such as "ou-ab12-c3d4e5f6"'
+    ),
+]
+OrganizationId = Annotated[
+    str, matching(r"o-[a-z0-9]{10,32}|", 'the id of an organization, such as "o-a1b2c3d4e5"')
+]
+ExternalId = Annotated[
+    str, matching(r"[\w+=,.@:/-]{8,1224}|", "at least 8 letters, digits and signs of +=,.@:/-_")
+]
+"""As STS takes it (API reference of AssumeRole), less what Terraform and CloudFormation would read."""
+
+Boundary = Annotated[
+    str,
+    matching(
+        rf"{IAM}({ACCOUNT}|aws):policy/[\w+=,.@/-]{{1,512}}|",
+        'the ARN of a managed policy, such as "arn:aws:iam::123456789012:policy/boundary"',
+    ),
+]
+UndoRole = Annotated[
+    str,
+    matching(
+        rf"{IAM}{ACCOUNT}:role/{NAMES}",
+        "the ARN of a role, whose name may have * and ?, such as "
+        '"arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-*"',
+    ),
+]
+ExemptRole = Annotated[
+    str,
+    matching(
+        rf"{IAM}({ACCOUNT}|\*):role/{NAMES}",
+        "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
+        '"arn:aws:iam::*:role/break-glass-*"',
+    ),
+    accepted(
+        lambda value: not re.fullmatch(rf"{IAM}\*:role/[*?/]+", value),
+        "some letters of a name: every role of every account would be exempt",
+    ),
+]
+Writer = Annotated[
+    str,
+    matching(
+        rf"{IAM}{ACCOUNT}:(role|user)/{NAMES}",
+        "the ARN of a role or user, whose name may have * and ?, such as "
+        '"arn:aws:iam::123456789012:role/platform-*"',
+    ),
+]
+RolePath = Annotated[
+    str,
+    matching(
+        r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
+        'a path that begins and ends with a slash, such as "/platform/"',
+    ),
+]
+Subnet = Annotated[
+    str, matching(r"subnet-[0-9a-f]{8,17}", 'the id of a subnet, such as "subnet-0a1b2c3d4e5f60718"')
+]
+SecurityGroup = Annotated[
+    str, matching(r"sg-[0-9a-f]{8,17}", 'the id of a security group, such as "sg-0a1b2c3d4e5f60718"')
+]
+KeyArn = Annotated[
+    str,
+    matching(
+        rf"arn:aws[a-z-]*:kms:{REGION}:{ACCOUNT}:key/[\w-]{{1,128}}|",
+        "the ARN of a key (not of an alias), such as "
+        '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
+    ),
+]
 
 EXPECTED = {
     "bool_type": "true or false",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 CLASSES = ("STANDARD_IA", INTELLIGENT_TIERING, "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
@@ -38,6 +39,19 @@ class LifecycleRule:
     def __post_init__(self) -> None:
         if (why := self._refused()) is not None:
             raise ValueError(f"lifecycle rule {self.id!r}: {why}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as S3's API has it."""
+        found: dict[str, Any] = {"ID": self.id, "Status": "Enabled", "Filter": {"Prefix": self.prefix}}
+        if self.transitions:
+            found["Transitions"] = [{"Days": day, "StorageClass": to} for day, to in self.transitions]
+        if self.expire_after is not None:
+            found["Expiration"] = {"Days": self.expire_after}
+        if self.noncurrent_expire_after is not None:
+            found["NoncurrentVersionExpiration"] = {"NoncurrentDays": self.noncurrent_expire_after}
+        if self.abort_uploads_after is not None:
+            found["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": self.abort_uploads_after}
+        return found
 
     def _refused(self) -> str | None:
         """Why S3 would refuse the rule, or None."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from typing import TypedDict, Unpack
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags
@@ -178,6 +179,20 @@ class Kept:
 type Verdict = Finding | Kept
 
 
+class Details(TypedDict, total=False):
+    """What a rule may say of a finding besides, as in `Finding`."""
+
+    cost: Cost | None
+    since: datetime | None
+    grace: timedelta | None
+    spared: str | None
+    noun: str | None
+    lost: str | None
+    to_prove: str
+    missing_for_undo: str
+    schedule: Schedule | None
+
+
 class Rule:
     """
     The steps of one judgement, in order.
@@ -208,20 +223,7 @@ class Rule:
         return Kept(reason=reason, unknown=True, evidence=tuple(self._evidence), steps=steps)
 
     def found(
-        self,
-        reason: str,
-        confidence: Confidence,
-        *,
-        action: str,
-        cost: Cost | None = None,
-        since: datetime | None = None,
-        grace: timedelta | None = None,
-        spared: str | None = None,
-        noun: str | None = None,
-        lost: str | None = None,
-        to_prove: str = "",
-        missing_for_undo: str = "",
-        schedule: Schedule | None = None,
+        self, reason: str, confidence: Confidence, *, action: str, **details: Unpack[Details]
     ) -> Finding:
         """Waste, and why."""
         return Finding(
@@ -230,13 +232,5 @@ class Rule:
             action=action,
             evidence=tuple(self._evidence),
             steps=(*self._steps, f"found, {confidence}: {reason}"),
-            cost=cost,
-            since=since,
-            grace=grace,
-            spared=spared,
-            noun=noun,
-            lost=lost,
-            to_prove=to_prove,
-            missing_for_undo=missing_for_undo,
-            schedule=schedule,
+            **details,
         )

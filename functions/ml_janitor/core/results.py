@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
 
@@ -65,6 +65,11 @@ class Result:
     cause: Cause | None = None
 
     @property
+    def why(self) -> Why | None:
+        """Why its outcome is what it is, without the details."""
+        return None if self.cause is None else self.cause.why
+
+    @property
     def cost(self) -> Cost | None:
         """What it costs; None if it is no finding, or has no price of its own."""
         return self.verdict.cost if isinstance(self.verdict, Finding) else None
@@ -95,12 +100,10 @@ class Result:
 
     @property
     def monthly_usd(self) -> Decimal | None:
-        """Dollars a month, where that applies and is known."""
         return self.cost.monthly_usd if self.cost else None
 
     @property
     def accrued_usd(self) -> Decimal | None:
-        """Dollars spent so far, where that applies and is known."""
         return self.cost.accrued_usd if self.cost else None
 
 
@@ -127,7 +130,6 @@ class Sweep:
 
     @property
     def findings(self) -> tuple[Result, ...]:
-        """The results judged wasteful."""
         return tuple(r for r in self.results if isinstance(r.verdict, Finding))
 
     @property
@@ -137,7 +139,6 @@ class Sweep:
 
     @property
     def found(self) -> int:
-        """How many were judged wasteful."""
         return len(self.findings)
 
     @property
@@ -147,7 +148,6 @@ class Sweep:
 
     @property
     def unknown(self) -> int:
-        """How many could not be judged."""
         return sum(isinstance(r.verdict, Kept) and r.verdict.unknown for r in self.results)
 
 
@@ -161,7 +161,6 @@ class Report:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """Every result, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.results)
 
     @property
@@ -171,5 +170,4 @@ class Report:
 
     @property
     def findings(self) -> tuple[Result, ...]:
-        """Every finding, sweep by sweep."""
         return tuple(result for sweep in self.sweeps for result in sweep.findings)

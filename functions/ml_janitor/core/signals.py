@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,15 +53,20 @@ class Evidence:
     at: datetime | None = None
 
 
-def evidence[T](name: str, signal: Signal[T], value: str | int | float | None = None) -> Evidence:
-    """*signal* under *name* for a report; *value* replaces how a read value is shown."""
+type Scalar = str | int | float
+
+
+def evidence[T](
+    name: str, signal: Signal[T], value: Scalar | Callable[[T], Scalar] | None = None
+) -> Evidence:
+    """*signal* under *name* for a report; *value* replaces how a read value is shown, or says it."""
     match signal:
         case Value(read, source, at):
-            shown = value if value is not None else read
+            shown = value(read) if callable(value) else read if value is None else value
             scalar = shown if isinstance(shown, str | int | float) else str(shown)
             return Evidence(name, scalar, source=source, at=at)
         case Absent(source):
-            return Evidence(name, "none" if value is None else value, source=source)
+            return Evidence(name, "none" if value is None or callable(value) else value, source=source)
         case Unreadable(error, source):
             return Evidence(name, error=error, source=source)
         case NotRead():

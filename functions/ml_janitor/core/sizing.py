@@ -43,7 +43,6 @@ class Fleet:
 
     @property
     def steady(self) -> bool:
-        """Whether it is the same number all the time."""
         return len(set(self.counts)) <= 1
 
     @property

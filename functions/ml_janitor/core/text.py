@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -56,6 +57,11 @@ def escaped(character: str) -> str:
     if unicodedata.category(character) in INVISIBLE:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def listed(words: Sequence[str]) -> str:
+    """*words* in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def named(by: str) -> str:

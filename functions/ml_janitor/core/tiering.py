@@ -44,7 +44,7 @@ class Rates:
     index: int = 0
 
     @property
-    def settled(self) -> Decimal:
+    def lasting(self) -> Decimal:
         """Dollars a GB-month once a month in it is over."""
         return max((day, usd) for day, usd in self.stages if day <= MONTH)[1]
 
@@ -112,9 +112,9 @@ def _rank(name: str) -> int:
 def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Decimal:
     """What *cohort* costs a month where it is held, at *usd* a GB-month instead of what it settles at."""
     own = rates[cohort.held]
-    price = own.settled if usd is None else usd
+    price = own.lasting if usd is None else usd
     billed = cohort.size + cohort.objects * own.overhead
-    index = rates[STANDARD].settled * cohort.objects * own.index
+    index = rates[STANDARD].lasting * cohort.objects * own.index
     read = own.read * cohort.reads * cohort.size
     return (price * billed + index + read) / GB + own.watch * cohort.objects / 1000
 
@@ -122,7 +122,7 @@ def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Dec
 def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Decimal:
     """What moving or deleting *cohort* costs, *days* after it was put where it is held."""
     own = rates[cohort.held]
-    early = Decimal(max(0, own.least_days - days)) / MONTH * own.settled * cohort.size / GB
+    early = Decimal(max(0, own.least_days - days)) / MONTH * own.lasting * cohort.size / GB
     return early + (Decimal(0) if to is None else rates[to].move * cohort.objects / 1000)
 
 

@@ -66,7 +66,7 @@ class Commitments(Detector[Steady]):
     """
 
     name = "commitments"
-    schedule = "cron(30 7 ? * MON *)"
+    schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
     asks_for = Change.COMMIT
     reads = (
@@ -78,7 +78,7 @@ class Commitments(Detector[Steady]):
     window: timedelta = timedelta(days=30)
     min_utilization: Annotated[float, Interval(ge=0, le=1)] = 0.95
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
-    max_requests: Annotated[int, Interval(ge=2, le=6)] = 6
+    max_requests: Annotated[int, Interval(ge=2, le=8)] = 8
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Steady]:
         """What ran by the hour, at which rates a plan would cover what of it, and what is owned already."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Interval
 
@@ -14,13 +14,10 @@ from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Change, Confidence, Rule
+from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
-
-if TYPE_CHECKING:
-    from ml_janitor.core.model import Verdict
 
 HOUR = timedelta(hours=1)
 
@@ -49,7 +46,6 @@ class GenerousRuntimeLimits(FamilyAdviser):
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare the newest job's limit with the longest run. What a hang would cost is no saving."""
-        del now
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
         limit = newest.limit

@@ -8,24 +8,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.arns import Arn, target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.arns import Arn
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 EMR = "elasticmapreduce"
 LIST, DESCRIBE = f"{EMR}:ListClusters", f"{EMR}:DescribeCluster"
@@ -76,6 +73,7 @@ class IdleClusters(Detector[Cluster]):
     name = "idle-clusters"
     schedule = "cron(35 6 * * ? *)"
     kinds = (CLUSTER.type,)
+    own_tags = False  # EMR's description has them as they are
     reads = (
         allow(LIST),
         *(allow(one, on=CLUSTER.every) for one in (DESCRIBE, INSTANCES, POLICY)),
@@ -116,14 +114,10 @@ class IdleClusters(Detector[Cluster]):
         listed.check()
         pods.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Cluster | None:
-        """The same: EMR's description has its tags as they are."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
-
     def decide(self, candidate: Cluster, now: datetime) -> Verdict:
         """Every hour must have been read, and no check in it have found work."""
         rule = Rule()
-        rule.saw(evidence("instances", candidate.instances, _counted(candidate.instances)))
+        rule.saw(evidence("instances", candidate.instances, _counted))
         if not candidate.emr:
             return self.pod(candidate, rule)
         rule.saw(Evidence("status", candidate.status, source=LIST))
@@ -189,15 +183,10 @@ class IdleClusters(Detector[Cluster]):
 
 def _emr(aws: Aws, entry: Mapping[str, Any]) -> Cluster:
     """An entry of EMR's listing, which has no tags."""
-    target = Target(
-        arn=entry["ClusterArn"],
-        name=entry["Name"],
-        kind=CLUSTER.type,
-        account=aws.account,
-        region=aws.region,
-        created=entry["Status"]["Timeline"]["CreationDateTime"],
-    )
-    return Cluster(target=target, status=entry["Status"]["State"])
+    status = entry["Status"]
+    created = status["Timeline"]["CreationDateTime"]
+    own = target_in(aws, entry["ClusterArn"], entry["Name"], CLUSTER.type, created)
+    return Cluster(target=own, status=status["State"])
 
 
 def _metric(one: Cluster) -> Metric:
@@ -215,18 +204,14 @@ def _described(aws: Aws, one: Cluster) -> Cluster:
     listed = everything(
         pages, lambda page: [each["InstanceType"] for each in page["Instances"]], source=INSTANCES
     )
-    instances: Signal[Mapping[str, int]] = (
-        Value(Counter(listed.items), INSTANCES)
-        if listed.error is None
-        else Unreadable(listed.error, INSTANCES)
-    )
+    running = listed.signal(INSTANCES)
     if not isinstance(found, Value):
         return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
         one,
         target=replace(one.target, tags=Value(own, DESCRIBE)),
-        instances=instances,
+        instances=Value(Counter(running.value), INSTANCES) if isinstance(running, Value) else running,
         timeout=timeout,
         applications=frozenset(each["Name"].lower() for each in found.value.get("Applications", ())),
         release=found.value.get("ReleaseLabel", ""),
@@ -265,6 +250,5 @@ def _priced(aws: Aws, one: Cluster) -> Cluster:
     return replace(one, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 
-def _counted(instances: Signal[Mapping[str, int]]) -> str:
-    counts = instances.value if isinstance(instances, Value) else {}
+def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"

@@ -71,7 +71,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     """
 
     name = "oversized-endpoints"
-    schedule = "cron(10 6 ? * MON *)"
+    schedule = "cron(10 0 ? * MON *)"
     kinds = (ENDPOINT.type,)
     asks_for = Change.RESIZE
     reads = (

@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import DESCRIBE_IMAGES, REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Component, Price
 from ml_janitor.aws.sagemaker_kinds import (
@@ -31,15 +32,11 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.job_families import family
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 HOUR = timedelta(hours=1)
 
@@ -63,8 +60,7 @@ ELSEWHERE = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.I
 """An address that is not in S3: what is read there cannot be compared."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Run:
+class Run(NamedTuple):
     """One completed run: when it began, and how many hours of an instance it took."""
 
     began: datetime
@@ -81,31 +77,22 @@ class Job:
 
     @property
     def rented(self) -> Mapping[str, Any]:
-        """Its instances."""
         resources = self.members.get("ProcessingResources", {}).get("ClusterConfig")
         rented: Mapping[str, Any] = resources or self.members["TransformResources"]
         return rented
 
     @property
-    def began(self) -> datetime:
-        """When it began to be billed."""
-        began: datetime = self.members.get("ProcessingStartTime") or self.members["TransformStartTime"]
-        return began
-
-    @property
     def run(self) -> Run:
-        """When it ran, and for how long."""
-        end: datetime = self.members.get("ProcessingEndTime") or self.members["TransformEndTime"]
-        return Run(self.began, (end - self.began) / HOUR * int(self.rented["InstanceCount"]))
+        noun = self.kind.noun.removesuffix("Job")
+        began, end = self.members[f"{noun}StartTime"], self.members[f"{noun}EndTime"]
+        return Run(began, (end - began) / HOUR * int(self.rented["InstanceCount"]))
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What it was told besides its inputs, names of variables included."""
-        told = {
-            "Environment": self.members.get("Environment", {}),
-            "App": self.members.get("AppSpecification"),
-        }
-        return (*told["Environment"], *texts_in(told, *PARAMETERS))
+        """What it was given besides its inputs, names of variables included."""
+        variables = self.members.get("Environment", {})
+        given = {"Environment": variables, "App": self.members.get("AppSpecification")}
+        return (*variables, *texts_in(given, *PARAMETERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +130,7 @@ class RecomputedDatasets(Detector[Repeated]):
     schedule = "cron(35 6 ? * MON *)"
     kinds = tuple(kind.type for kind in DOES)
     asks_for = Change.LIMIT
+    own_tags = False
     reads = (
         *(allow(kind.lists) for kind in DOES),
         *(allow(kind.describes, on=kind.every) for kind in (*DOES, MODEL)),
@@ -165,39 +153,34 @@ class RecomputedDatasets(Detector[Repeated]):
             listings.append(listed)
             read = [(target, one) for target, one in listed.items if not isinstance(one, Absent)]
             jobs = [Job(kind, target, one.value) for target, one in read if isinstance(one, Value)]
-            for job, told in zip(jobs, aws.map(partial(_told, aws), jobs), strict=True):
-                alike[kind, told].append(job)
+            for job, recipe in zip(jobs, aws.map(partial(_recipe, aws), jobs), strict=True):
+                alike[kind, recipe].append(job)
             for target, one in read:
                 if isinstance(one, Unreadable):
                     lone = replace(target, tags=Value({}))
                     yield Repeated(target=lone, runs=(), instance="", price=Price(None, ""), changed=one)
         groups = sorted(alike.items(), key=lambda one: (-len(one[1]), one[0][1]))
-        latest = [max(jobs, key=lambda job: job.began) for _, jobs in groups]
+        latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
         book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
-        for ((kind, told), jobs), newest in zip(groups, latest, strict=True):
-            name = f"{family(newest.target.name)}-*"
+        for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
+            own = newest.target
+            name = f"{family(own.name)}-*"
             if (kind.type, name) in named:  # another one of that name, which does something else
-                name += f"~{sha256(told.encode()).hexdigest()[:8]}"
+                name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
             named.add((kind.type, name))
-            arn = newest.target.arn.removesuffix(newest.target.name) + name
+            arn = own.arn.removesuffix(own.name) + name
             yield Repeated(
-                target=replace(
-                    newest.target, arn=arn, name=name, created=None, tags=book.of(newest.target.arn)
-                ),
+                target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
                 runs=tuple(sorted(job.run for job in jobs)),
                 parameters=newest.parameters,
                 instance=newest.rented["InstanceType"],
                 price=aws.prices.hourly(aws.region, COMPONENTS[kind], newest.rented["InstanceType"]),
                 changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
                 scheduled="MonitoringScheduleArn" in newest.members,
-                piped=newest.target.name.startswith("pipelines-"),
+                piped=own.name.startswith("pipelines-"),
             )
         for each in listings:
             each.check()
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> Repeated | None:
-        """The same: what jobs have in common has no description or tags of its own."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def decide(self, candidate: Repeated, now: datetime) -> Verdict:
         """Never proven: only runs that began after all that they read was written compute the same."""
@@ -246,7 +229,7 @@ class RecomputedDatasets(Detector[Repeated]):
         return None
 
 
-def _told(aws: Aws, job: Job) -> str:
+def _recipe(aws: Aws, job: Job) -> str:
     """
     All that decides what *job* computes, as text; an address that holds the job's name, by what is there.
 
@@ -273,12 +256,12 @@ def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
 
     def read() -> datetime:
         texts, members = list(job.parameters), dict(job.members)
-        made: list[datetime] = []
+        written: list[datetime] = []
         if job.kind is TRANSFORM_JOB:
             model = describe(aws, MODEL, job.members["ModelName"])
             if not isinstance(model, Value):
                 raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
-            members["model"], made = model.value, [model.value["CreationTime"]]
+            members["model"], written = model.value, [model.value["CreationTime"]]
             texts += texts_in(model.value, *PARAMETERS)
         if afar := [text for text in texts if ELSEWHERE.search(text)]:
             raise ReadError(f"it may read {plain(afar[0], 80)}")
@@ -296,9 +279,9 @@ def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
             newest = s3.newest(aws, [uri], fresh=now)
             if not isinstance(newest, Value) or newest.value is None:
                 raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
-            made.append(newest.value.modified)
-        made += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
-        return max(made)
+            written.append(newest.value.modified)
+        written += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
+        return max(written)
 
     return attempt(read, source=s3.LIST_OBJECTS)
 

@@ -8,26 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, metrics, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
 from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 LATENCY_TAG = "janitor:latency"
 MOST_GB, MOST_AT_ONCE = 6, 200
@@ -66,16 +63,8 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(
-            allow(one)
-            for one in (
-                tags.GET_RESOURCES,
-                endpoint_load.TARGETS,
-                LIST_METRICS,
-                GET_METRIC_DATA,
-                GET_PRODUCTS,
-            )
-        ),
+        *(allow(one) for one in (tags.GET_RESOURCES, endpoint_load.TARGETS)),
+        *(allow(one) for one in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
     latency: Annotated[float, Interval(gt=0)] = 1.0

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Interval
 
@@ -14,15 +14,12 @@ from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Change, Confidence, Rule
+from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.signals import Evidence, Value
 from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
 from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
-
-if TYPE_CHECKING:
-    from ml_janitor.core.model import Verdict
 
 INTERRUPTION_TAG = "janitor:interruption"
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
@@ -51,7 +48,6 @@ class SpotTraining(FamilyAdviser):
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare what the family cost on demand with the same work on spot, rework included."""
-        del now
         rule, newest = Rule(), candidate.newest
         jobs = [job for job in candidate.jobs if job.ran and not job.spot]
         rule.saw(Evidence("jobs on demand that completed", len(jobs), source=SEARCH))

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import (
     JUPYTER_LAB,
     SHARED,
@@ -24,14 +25,10 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 PLACES = (DOMAIN, USER_PROFILE, SPACE)
 NAMES = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
@@ -100,11 +97,10 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Place]:
         """Describe every domain, user profile and space once."""
-        del now
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
-        said = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
+        descriptions = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
         unread = "; ".join(one.error for one in listed.values() if one.error is not None) or None
         for kind, place in ((one, place) for one in PLACES for place in every[one]):
             target, entry = every[kind][place]
@@ -115,10 +111,10 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             if kind is SPACE:
                 own = [Setting(option="space-settings", app=one, shared=shared) for one in {app} & {*TYPES}]
             elif kind is DOMAIN:
-                profiles = tuple(one for at, one in said[USER_PROFILE].items() if at[0] == place[0])
+                profiles = tuple(one for at, one in descriptions[USER_PROFILE].items() if at[0] == place[0])
                 together = tuple(
                     one
-                    for at, one in said[SPACE].items()
+                    for at, one in descriptions[SPACE].items()
                     if at[0] == place[0] and _space(every[SPACE][at][1]) == (True, "", JUPYTER_LAB)
                 )
                 own = [Setting(option="default-user-settings", app=one, followers=profiles) for one in TYPES]
@@ -130,7 +126,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
                 target=target,
                 belongs_to=tuple(every[of][at][0] for of, at in outer if at in every[of]),
                 status=entry["Status"],
-                above=(*(said[of].get(at, UNLISTED) for of, at in outer), said[kind][place]),
+                above=(*(descriptions[of].get(at, UNLISTED) for of, at in outer), descriptions[kind][place]),
                 settings=tuple(own),
                 unread=unread,
             )
@@ -139,7 +135,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     def decide(self, candidate: Place, now: datetime) -> Verdict:
         """Find the place that decides that idle apps run on, not those that only follow it."""
-        del now
         rule = Rule()
         if candidate.status != "InService":
             return rule.kept(f"its status is {candidate.status}")
@@ -165,8 +160,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         off = []
         for one in candidate.settings:
             after = timeout(one.app, candidate.above, shared=one.shared)
-            value = f"after {ago(after.value)}" if isinstance(after, Value) else None
-            rule.saw(shown(f"idle shutdown of {one.words}", after, value))
+            rule.saw(shown(f"idle shutdown of {one.words}", after, lambda time: f"after {ago(time)}"))
             if isinstance(after, Unreadable):
                 return f"the idle shutdown of its {one.words} is unknown ({after.error})"
             decides = decided_by(one.app, candidate.above, self.longest, shared=one.shared)
@@ -199,7 +193,6 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         return None if candidate.unread is not None or read != chains else not chains
 
     def change(self, candidate: Place, off: list[Setting]) -> str:
-        """The command that switches it on."""
         kind = candidate.target.kind
         idle: dict[str, Any] = {} if kind == SPACE.type else {"LifecycleManagement": "ENABLED"}
         idle["IdleTimeoutInMinutes"] = self.proposed_minutes

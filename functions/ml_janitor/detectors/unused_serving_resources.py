@@ -41,7 +41,7 @@ class UnusedServingResources(Detector[ServingResource]):
     """
 
     name = "unused-serving-resources"
-    schedule = "cron(30 5 ? * MON *)"
+    schedule = "cron(30 1 ? * MON *)"
     kinds = (ENDPOINT_CONFIG.type, MODEL.type)
     spares_undos = True
     reads = (

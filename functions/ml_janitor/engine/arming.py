@@ -54,7 +54,6 @@ class Arming:
 
     @property
     def armed(self) -> bool:
-        """Whether it may act at all."""
         return self.mode is Mode.ACT
 
     @property
@@ -68,7 +67,6 @@ class Arming:
         return max(2 * self.every, self.grace, self.grace_likely, timedelta(days=2))
 
     def within(self, account: str | None, region: str) -> bool:
-        """Whether it may act in *region* of *account*."""
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
     def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:

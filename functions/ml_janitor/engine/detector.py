@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Finding, Target, Verdict
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
 
 SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
@@ -55,6 +52,11 @@ def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Gr
     return Grant(action, on, when=when)
 
 
+def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
+    """The same for several calls to one *service*."""
+    return tuple(allow(f"{service}:{action}", on) for action in actions)
+
+
 def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
     """Permission that AWS demands beyond the calls made, and where that is written."""
     return Grant(action, on, implied=True, source=source, when=when)
@@ -83,11 +85,7 @@ class CannotActError(Exception):
 
 
 class ChangedError(Exception):
-    """
-    The resource changed after it was looked at again, so `act` has done nothing; one sentence says how.
-
-    Only before the first step that changes anything.
-    """
+    """Before its first step, `act` saw that its resource has changed; one sentence says how."""
 
 
 class NotYetError(Exception):
@@ -104,10 +102,9 @@ class NotYetError(Exception):
 
 class NotFinishedError(Exception):
     """
-    An act or undo waits for AWS; one sentence says for what. Nothing went wrong.
+    An act or undo waits for AWS; one sentence says for what. Nothing went wrong, and nothing here sleeps.
 
-    Whoever called it calls it again after a while: in the same run as long as there is time, else in
-    the next one. Nothing below the edges sleeps.
+    It is called again after a while: in the same run as long as there is time, else in the next one.
     """
 
 
@@ -149,6 +146,8 @@ class Detector[C: Candidate](ABC):
     kinds: ClassVar[tuple[str, ...]]
     cleanup: ClassVar[Cleanup | None] = None
     asks_for: ClassVar[Change] = Change.END
+    own_tags: ClassVar[bool] = True
+    """Whether what it judges has tags of its own, which `look` reads once more."""
     spares_undos: ClassVar[bool] = False
     """Whether what the undo of an action needs is kept from it."""
     keeps_files: ClassVar[bool] = False
@@ -161,7 +160,7 @@ class Detector[C: Candidate](ABC):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """What `prepare`, `act` and `settled` need beyond *reads*: a constant, unless tunables narrow it."""
+        """What `prepare`, `act` and `is_done` need beyond *reads*: a constant, unless tunables narrow it."""
         return ()
 
     @property
@@ -186,22 +185,20 @@ class Detector[C: Candidate](ABC):
         here, not from the bulk answer, which lags behind. Raises ReadError if not even its description
         could be read.
         """
-        for one in self.find(aws, now):
-            if one.target.arn.lower() == target.arn.lower():
-                return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
-        return None
+        same = (one for one in self.find(aws, now) if one.target.arn.lower() == target.arn.lower())
+        if (one := next(same, None)) is None or not self.own_tags:
+            return one
+        return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
 
     def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
         """
-        Read *target* again after an act on it that did not come to its end, by default as `look` does.
+        Read *target* again after an act by *record* that did not come to its end, by default as `look` does.
 
-        *record* is what `prepare` answered. Where an act has several steps, what they changed must not
-        be taken for a change that somebody else made.
+        What the steps of an act changed must not be taken for a change that somebody else made.
         """
-        del record
         return self.look(aws, target, now)
 
-    def leaving(self, candidate: C, named: frozenset[str] | None) -> C:  # noqa: ARG002
+    def leaving(self, candidate: C, named: frozenset[str] | None) -> C:
         """
         *candidate* without what others would change, for what may only take what all others leave.
 
@@ -213,7 +210,7 @@ class Detector[C: Candidate](ABC):
     def decide(self, candidate: C, now: datetime) -> Verdict:
         """Judge one candidate: pure, and always with a reason."""
 
-    def prepare(self, aws: Aws, candidate: C, finding: Finding, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: C, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """
         Everything that `undo` will need to bring *candidate* back, as plain JSON: reads only.
 
@@ -225,11 +222,10 @@ class Detector[C: Candidate](ABC):
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """
-        Clean *target* up, one recorded step after the other. "Already gone" is success.
+        Clean *target* up, one recorded step after the other, by an *aws* that may write.
 
-        *record* is what `prepare` answered, *aws* may write. A lost answer is settled by looking. Raises
-        NotFinishedError where the next step has to wait for AWS; ChangedError if it found the resource
-        changed and did nothing.
+        *record* is what `prepare` answered. "Already gone" is success: after a lost answer it looks. Raises
+        NotFinishedError where the next step has to wait for AWS, and ChangedError.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
@@ -242,7 +238,7 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+    def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         """
         Why *target* is no longer waste by no doing of the janitor's, where that can be told; None if not.
 
@@ -251,7 +247,7 @@ class Detector[C: Candidate](ABC):
         """
         return None
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """
         The setting without which the undo function may not bring *target* back from *record*, or nothing.
 
@@ -259,7 +255,7 @@ class Detector[C: Candidate](ABC):
         """
         return ""
 
-    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
         """The ARN of what `revert` makes or brings back: the same, unless it cannot have its old name."""
         return target.arn
 
@@ -273,20 +269,19 @@ class Detector[C: Candidate](ABC):
         """
         raise NotImplementedError(f"{self.name} only advises")
 
-    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         """
         What `revert` would do, in one clause: whoever is asked whether they want it reads this.
 
-        *record* is what `prepare` answered. Nothing is read, and nothing that may be secret is said. Raises
-        CannotActError where nothing comes back.
+        Nothing is read, nothing secret is shown. Raises CannotActError where nothing comes back.
         """
         return f"{target.name} is brought back, and costs again"
 
-    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """The ARNs of other resources that *record* of an act on *target* needs, and that the act leaves."""
         return ()
 
-    def may_be_needed(self, candidate: C) -> str | None:  # noqa: ARG002
+    def may_be_needed(self, candidate: C) -> str | None:
         """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
         return None
 
@@ -301,5 +296,4 @@ class Detector[C: Candidate](ABC):
 
     @classmethod
     def summary(cls) -> str:
-        """The first line of the docstring."""
         return (cls.__doc__ or "").strip().splitlines()[0].strip()

@@ -31,7 +31,6 @@ class Failures:
         self._lines: list[str] = []
 
     def __len__(self) -> int:
-        """How many there were so far."""
         return len(self._lines)
 
     def note(self, line: str) -> None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.job_history import JobFamily, families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
 
 
 @dataclass(frozen=True)
@@ -23,13 +19,10 @@ class FamilyAdviser(Detector[JobFamily]):
 
     kinds = (TRAINING_JOB.type,)
     reads = (allow(SEARCH), allow(GET_PRODUCTS))
+    own_tags = False
 
     window: timedelta = timedelta(days=60)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
         return families(aws, now - self.window)
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
-        """Read all families again: one has no description or tags of its own."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.core.model import Finding, Kept, Target, Verdict
+from ml_janitor.core.model import Candidate, Finding, Kept, Target, Verdict
 from ml_janitor.core.ownership import marks
-
-if TYPE_CHECKING:
-    from ml_janitor.core.model import Candidate
-    from ml_janitor.engine.detector import Detector
-    from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.detector import Detector
+from ml_janitor.engine.policy import Policy
 
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:

@@ -6,22 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, describe
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.arns import Arn, target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.counting import claim_of, counted_once, named
-from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.judging import judge
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Candidate
-    from ml_janitor.engine.detector import Detector
-    from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import Policy
 
 SIDE_BY_SIDE = 32
 """Sweeps in progress at once. Each mostly waits for AWS, or for its turn."""
@@ -154,9 +151,7 @@ def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
         raise ReadError(f"{detector.name} does not judge {arn}")
     if parts.account not in {"", aws.account} or parts.region not in {"", aws.region}:
         raise ReadError(f"{arn} is not in account {aws.account} and region {aws.region}")
-    return Target(
-        arn=arn, name=parts.name, kind=parts.kind, account=aws.account, region=aws.region, created=None
-    )
+    return target_in(aws, arn, parts.name, parts.kind, None)
 
 
 def _out_of_time(aws: Aws) -> list[str]:

@@ -17,6 +17,12 @@ def passing(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
     return tuple(implied(CALL, on=role, source=source, when=TO_SAGEMAKER) for role in roles)
 
 
+def using_key(source: str) -> Grant:
+    """Having SageMaker use the KMS key of what is created."""
+    for_aws = Condition("Bool", "kms:GrantIsForAWSResource", ("true",))
+    return implied("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
+
+
 def unlisted(roles: Sequence[str], role: str) -> str:
     """The setting that lets the undo function hand over *role*; nothing if *roles* list it."""
     if not role or any(fnmatchcase(_without_partition(role), _without_partition(one)) for one in roles):

@@ -28,7 +28,6 @@ class FullError(Exception):
     """A limit leaves no place for one more action."""
 
     def __init__(self, cause: Cause) -> None:
-        super().__init__(cause.why.name)
         self.cause = cause
 
 
@@ -94,7 +93,7 @@ class Places:
         *,
         per_sweep: int,
         per_night: int,
-        together: bool = False,
+        together: bool,
     ) -> None:
         self._limits = limits
         self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"

@@ -57,7 +57,7 @@ def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False
 
 def of_accounts() -> Uses:
     """What lists the accounts of an organization's runs, and says which of them left no result."""
-    return {f"{SWEEP}#*": (GET, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
+    return {f"{SWEEP}#*": (GET_MANY, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
 
 
 def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:

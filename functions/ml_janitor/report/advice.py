@@ -54,7 +54,7 @@ def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool)
     title = f"This week's advice: {usd(sums)} a month in {counted(len(best), 'change')}"
     blocks = [header(title)]
     for one in best:
-        blocks.append(section(_said(one)))
+        blocks.append(section(_described(one)))
         if one.held:
             blocks.append(context(sentence(prose(one.held, 300))))
         elif buttons:
@@ -74,7 +74,7 @@ def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool)
     return Message(text=title, blocks=tuple(blocks))
 
 
-def _said(one: Advice) -> str:
+def _described(one: Advice) -> str:
     once = f", {usd(one.once_usd)} once" if one.once_usd else ""
     money = f"*{usd(one.monthly_usd)} a month{once}*"
     where = f" in {one.subject.account}, {one.subject.region}" if one.placed else ""

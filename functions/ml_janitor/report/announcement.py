@@ -1,18 +1,33 @@
-"""The Slack message about the new findings of one sweep: what they cost and whose they are. Pure."""
+"""The Slack message about the new findings of one sweep, and its thread, by owner. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import moment
+from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report import causes
-from ml_janitor.report.finding_words import action, amounts, kinds, left_out, noun, shares
+from ml_janitor.report.finding_words import (
+    action,
+    amounts,
+    by_owner,
+    facts,
+    kinds,
+    left_out,
+    noun,
+    owned_by,
+    owner_name,
+    priced_name,
+    reason,
+    share,
+    shares,
+)
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
@@ -27,10 +42,11 @@ from ml_janitor.report.mrkdwn import (
     sentence,
 )
 from ml_janitor.report.outcomes import only_reported
-from ml_janitor.report.thread import SHOWN, described, thread
 
-if TYPE_CHECKING:
-    from ml_janitor.ledger.entries import Recorded
+SHOWN = 20
+"""Findings that the thread tells one by one, the dearest; the report has them all."""
+
+UNREAD_SHOWN = 3
 
 SHOWN_AT_ONCE = 3
 """Findings that the message itself shows; the others are in its thread."""
@@ -117,16 +133,11 @@ def _dearest_title(new: Sequence[Result], shown: int) -> str:
 
 def headline(detector: str, new: Sequence[Result]) -> str:
     """The money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = _found(detector, new)
+    found = kinds(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
     if money := amounts(sums):
         return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
-
-
-def _found(detector: str, new: Sequence[Result]) -> str:
-    """How many of what: "2 new hung training jobs, 1 hung processing job and 1 more"."""
-    return kinds(detector, new).replace(" ", " new ", 1)
 
 
 def _unjudged(sweep: Sweep) -> str:
@@ -184,14 +195,81 @@ def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
 def _ranked(texts: Iterable[str], noun: str) -> str:
     """The most frequent of *texts*, each with its count if they differ; the report lists the rest."""
     ranked = Counter(texts).most_common()
-    shown = [
-        f"{_times(times) if len(ranked) > 1 else ''}{prose(one, 200)}"
-        for one, times in ranked[:ACTIONS_SHOWN]
-    ]
+    shown = [prose(one, 200) for one, _ in ranked[:ACTIONS_SHOWN]]
+    if len(ranked) > 1:
+        counts = ("once" if times == 1 else f"{times:,} times" for _, times in ranked)
+        shown = [f"{count}: {one}" for count, one in zip(counts, shown, strict=False)]
     if more := len(ranked) - len(shown):
         shown.append(f"{counted(more, noun)}, which the report lists")
     return sentence("; ".join(shown))
 
 
-def _times(number: int) -> str:
-    return "once: " if number == 1 else f"{number:,} times: "
+# --- the thread below ---------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """Some blocks that stay together; not the *first* of an owner's if the heading stands above another."""
+
+    name: str
+    first: bool
+    blocks: list[Block]
+
+
+def thread(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> list[Message]:
+    """The dearest of *new*, grouped by owner, in as few replies as Slack's limits allow."""
+    replies: list[Message] = []
+    parts: list[_Part] = []
+    for part in _parts(new, now, people):
+        if parts and not fits([block for one in (*parts, part) for block in one.blocks]):
+            replies.append(_reply(parts))
+            parts = [] if part.first else [_Part(part.name, True, [section(f"*{part.name}*, continued")])]
+        parts.append(part)
+    return [*replies, _reply(parts)]
+
+
+def _reply(parts: Sequence[_Part]) -> Message:
+    names = ", ".join(dict.fromkeys(part.name for part in parts if part.name))
+    return Message(
+        text=f"By owner: {names}" if names else "More findings",
+        blocks=tuple(block for part in parts for block in part.blocks),
+    )
+
+
+def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> Iterator[_Part]:
+    actions = {result.target.key: action(result) for result in new}
+    differ = len(set(actions.values())) > 1
+    for owner, results in by_owner(new[:SHOWN]):
+        name = owner_name(owner)
+        above = [section(_heading(name, people.get(owner or ""), results))]
+        for result in results:
+            below = _described_below(result, now, actions[result.target.key] if differ else "")
+            yield _Part(name, bool(above), [*above, section("\n".join(below))])
+            above = []
+    if (more := len(new) - SHOWN) > 0:
+        yield _Part("", True, [section(f"and {more:,} more: see the report")])
+
+
+def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
+    if user is None:
+        return f"*{name}*: {share(results)}"
+    yours = "this one is yours" if len(results) == 1 else "these are yours"
+    money = amounts(Totals.of(results))
+    return f"<@{user}>, {yours}{f': {money}' if money else ''}"
+
+
+def described(result: Result, now: datetime) -> list[str]:
+    """One finding in a few lines: what it costs, whose it is, since when, why."""
+    return [priced_name(result), facts(result, now, owned_by(result)), reason(result)]
+
+
+def _described_below(result: Result, now: datetime, own: str) -> list[str]:
+    """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
+    unread = [seen for seen in result.verdict.evidence if seen.error is not None]
+    return [
+        *(priced_name(result), facts(result, now), reason(result)),
+        *([f"{'Proposed' if only_reported(result) else 'Would happen'}: {prose(own, 200)}"] if own else []),
+        *(
+            f"Could not be read: {prose(seen.signal, 60)} ({prose(seen.error or '', 200)})"
+            for seen in unread[:UNREAD_SHOWN]
+        ),
+    ]

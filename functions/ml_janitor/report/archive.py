@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml_janitor.core.results import Report
 from ml_janitor.report import json as document
 from ml_janitor.report.html import html
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
-
-    from ml_janitor.core.results import Report
 
 
 class Archive:

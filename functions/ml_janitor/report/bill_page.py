@@ -15,7 +15,7 @@ from ml_janitor.report import bill as words
 from ml_janitor.report import charts
 from ml_janitor.report.bill_gaps import missing
 from ml_janitor.report.bill_units import unit_rows
-from ml_janitor.report.charts import Mark, Series
+from ml_janitor.report.series import MOST_GROUPS, Mark, Series
 from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_LINES = 12
 MOST_UNITS = 8
-ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, charts.MOST_GROUPS + 1)))
+ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, MOST_GROUPS + 1)))
 """The colours that the page's own style does not have."""
 
 

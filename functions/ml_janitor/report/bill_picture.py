@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import PHASE, by_day, readable
-from ml_janitor.report.charts import PICTURE, Series, columns
+from ml_janitor.report.charts import PICTURE, columns
 from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.report.png import png
+from ml_janitor.report.series import Series
 
 NAME = "bill.png"
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ml_janitor.core.cause import Cause, Progress, Why
+from ml_janitor.core.cause import Cause, HeldBack, Progress, UnreachableUndos, Why
 from ml_janitor.core.model import Finding, finding_id
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import named
-
-if TYPE_CHECKING:
-    from ml_janitor.core.cause import HeldBack, UnreachableUndos
-    from ml_janitor.core.results import Result, Sweep
 
 AHEAD = frozenset({Outcome.WAITING, Outcome.WARNED})
 """What is not acted on yet, and may be."""

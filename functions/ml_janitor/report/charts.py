@@ -15,10 +15,8 @@ from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
 from ml_janitor.core.text import plain, usd
+from ml_janitor.report.series import MOST_GROUPS, Series
 from ml_janitor.report.templating import environment
-
-MOST_GROUPS = 7
-"""Groups with a colour of their own: more cannot be told apart. The rest is one grey group."""
 
 LIGHT = {
     "ink": "#1b1f24",
@@ -68,74 +66,6 @@ WIDTHS = {
     **dict.fromkeys("mwMW@%", 1.0),
 }
 """The widths of letters in usual sans-serifs, of their height; others: up to 0.8, beyond Latin 1."""
-
-
-class Mark(NamedTuple):
-    """A line before *day*, and what is written above the days from there on."""
-
-    day: date
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """
-    Dollars by day and group: each of *groups* has one amount for each of *days*.
-
-    The last *unsettled* days may still change, and are drawn paler.
-    """
-
-    title: str
-    days: Sequence[date]
-    groups: Mapping[str, Sequence[Decimal]]
-    unsettled: int = 0
-    marks: Sequence[Mark] = ()
-
-    def reduced(self, most: int = MOST_GROUPS) -> Series:
-        """The same with the largest groups by themselves, largest first, and the others as one."""
-        ranked = sorted(self.groups, key=lambda name: (-abs(sum(self.groups[name], Decimal(0))), name))
-        ranked = [name for name in ranked if any(self.groups[name])]
-        groups = {name: self.groups[name] for name in ranked[:most]}
-        if rest := ranked[most:]:
-            amounts = zip(*(self.groups[name] for name in rest), strict=True)
-            groups[_others(len(rest))] = [sum(day, Decimal(0)) for day in amounts]
-        return Series(
-            title=self.title, days=self.days, groups=groups, unsettled=self.unsettled, marks=self.marks
-        )
-
-    @property
-    def totals(self) -> list[Decimal]:
-        """The sum of each day."""
-        return [
-            sum((group[at] for group in self.groups.values()), Decimal(0)) for at in range(len(self.days))
-        ]
-
-    @property
-    def table(self) -> Iterator[tuple[str, list[str]]]:
-        """What a table shows of each day, the latest first: the total and each group."""
-        for at, total in reversed(list(enumerate(self.totals))):
-            yield self.days[at].isoformat(), [usd(total), *(usd(group[at]) for group in self.groups.values())]
-
-    @property
-    def description(self) -> str:
-        """The chart in a sentence or two."""
-        if not self.days:
-            return "No days to show."
-        top, day = max(zip(self.totals, self.days, strict=True))
-        days = (
-            f"{len(self.days)} days from {self.days[0]} to {self.days[-1]}"
-            if len(self.days) > 1
-            else f"{day}"
-        )
-        groups = ", ".join(
-            f"{plain(name, 80)} {usd(sum(group, Decimal(0)))}" for name, group in self.groups.items()
-        )
-        return f"Dollars of {days}; the most is {usd(top)} on {day}. In total: {groups or 'nothing'}."
-
-
-def _others(count: int) -> str:
-    """The name of the group that *count* groups share."""
-    return f"{count} others" if count > 1 else "1 other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +183,7 @@ def _layers(
 ) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
     """The columns of each group: its colour, and a path with its opacity for settled and for other days."""
     up, down = [Decimal(0)] * len(series.days), [Decimal(0)] * len(series.days)
-    settled = len(series.days) - series.unsettled
+    final = len(series.days) - series.unsettled
     for place, amounts in enumerate(series.groups.values()):
         paths: dict[float, list[str]] = {1: [], PALE: []}
         for at, amount in enumerate(amounts):
@@ -262,7 +192,7 @@ def _layers(
             if amount:
                 high, low = sorted((y(start), y(stack[at])))
                 path = f"M{plot.x(at):.1f} {high:.1f}h{plot.column:.1f}v{low - high:.1f}h-{plot.column:.1f}z"
-                paths[1 if at < settled else PALE].append(path)
+                paths[1 if at < final else PALE].append(path)
         yield _colour(place), [(opacity, "".join(drawn)) for opacity, drawn in paths.items() if drawn]
 
 

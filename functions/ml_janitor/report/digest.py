@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ml_janitor.acting.savings import Saved
 from ml_janitor.core.durations import ago
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import moment, usd
+from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
@@ -25,9 +25,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.ledger.latest import LastSweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,38 +83,34 @@ def digest(
     """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
-    quiet = not new and not actions.any and all(row.ran for row in rows)
-    if quiet and not any(sweep.error for sweep in last):
-        return Post(main=_quiet(last, len(rows), saved_so_far(actions.saved), bill))
-    title = _headline(last, new)
+    as_usual = not new and not actions.any and all(row.ran for row in rows)
+    if as_usual and not any(sweep.error for sweep in last):
+        ran = f"All {len(rows)} sweeps ran." if len(rows) > 1 else "The sweep ran."
+        return Post(main=quiet(last, ran, actions.saved, bill))
+    title = found_in_all(last, new)
+    if title is None:
+        title = "Nothing wasteful found in what ran" if last else "No sweep has run"
     blocks = [
         header(title),
         section(f"All sweeps, as of {moment(now)}.{left_out(sum(sweep.unpriced for sweep in last))}"),
     ]
+    errors = [(row, row.last.error) for row in rows if row.last and row.last.error]
     rest = [
         *paragraphs("Did not run", [_silence(row, now) for row in rows if not row.ran]),
-        *paragraphs("Not complete", [_error(row) for row in rows if row.last and row.last.error]),
-        *paragraphs("Failed", actions.failed),
-        *paragraphs("No function may undo", actions.lost),
-        *paragraphs("Due tonight", actions.due),
-        *paragraphs("Done", actions.acted),
-        *paragraphs("Undone", actions.undone),
-        *([section(saved)] if (saved := saved_so_far(actions.saved)) else []),
+        *paragraphs("Not complete", [f"{_place(row)}: {prose(error, 300)}" for row, error in errors]),
+        *of_actions(actions),
         *map(section, bill),
         *paragraphs("Found", [_found(row) for row in dearest_first(rows)]),
+        *unjudged(last),
     ]
-    if unknown := sum(sweep.unknown for sweep in last):
-        verb = "was" if unknown == 1 else "were"
-        rest.append(section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept."))
     for number, block in enumerate(rest):
         if not fits([*blocks, block]):
             blocks.append(context(f"and {counted(len(rest) - number, 'more paragraph')}: see the dashboard"))
             break
         blocks.append(block)
     missing = sum(not row.ran for row in rows)
-    done = counts_of(actions)
     late = f" {counted(missing, 'sweep')} of {len(rows)} did not run." if missing else ""
-    return Post(main=Message(text=f"Daily digest. {title}.{done}{late}", blocks=tuple(blocks)))
+    return Post(main=Message(text=f"Daily digest. {title}.{counts_of(actions)}{late}", blocks=tuple(blocks)))
 
 
 def dearest_first(rows: Iterable[Row]) -> list[Row]:
@@ -157,27 +150,53 @@ def saved_so_far(saved: Saved) -> str:
     return f"*Saved so far this month:* {usd(saved.usd)}, by {counted(saved.actions, 'action')}.{left}"
 
 
-def _quiet(last: Sequence[LastSweep], sweeps: int, saved: str, bill: Sequence[str]) -> Message:
+def of_actions(
+    actions: DigestActions, some: Callable[[Sequence[str]], Sequence[str]] = list
+) -> Iterator[Block]:
+    """Paragraphs about what was done and will be, of each list as many lines as *some* leaves."""
+    for title, parts in (
+        ("Failed", actions.failed),
+        ("No function may undo", actions.lost),
+        ("Due tonight", actions.due),
+        ("Done", actions.acted),
+        ("Undone", actions.undone),
+    ):
+        yield from paragraphs(title, some(parts))
+    if saved := saved_so_far(actions.saved):
+        yield section(saved)
+
+
+def unjudged(last: Iterable[LastSweep]) -> Iterator[Block]:
+    """How much could not be judged; nothing if everything was."""
+    if unknown := sum(sweep.unknown for sweep in last):
+        verb = "was" if unknown == 1 else "were"
+        yield section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept.")
+
+
+def quiet(
+    last: Sequence[LastSweep], ran: str, saved: Saved, bill: Sequence[str], *, where: str = ""
+) -> Message:
+    """The message of a day on which all is as it was; *ran* is what looked, *where* the findings are."""
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
     sums = amounts(sums_of(last))
     parts = ["Nothing new today."]
     if found:
         verb = "costs" if found == 1 else "cost"
-        parts.append(f"{counted(found, 'known finding')}{f' {verb} *{sums}*' if sums else ' stay'}.")
-    parts.append(f"All {sweeps} sweeps ran." if sweeps > 1 else "The sweep ran.")
+        parts.append(f"{counted(found, 'known finding')}{where}{f' {verb} *{sums}*' if sums else ' stay'}.")
+    parts.append(ran)
     if unknown:
         parts.append(f"{counted(unknown, 'resource')} could not be judged.")
-    text = " ".join([*parts, *([saved] if saved else [])])
+    text = " ".join(filter(None, [*parts, saved_so_far(saved)]))
     return Message(text=text.replace("*", ""), blocks=(section(text), *map(section, bill)))
 
 
-def _headline(last: Sequence[LastSweep], new: int) -> str:
-    found = sum(sweep.found for sweep in last)
+def found_in_all(last: Sequence[LastSweep], new: int, where: str = "") -> str | None:
+    """What all sweeps found, *where*, what it costs, and how much of it is *new*; None if nothing was."""
+    found, sums = sum(sweep.found for sweep in last), amounts(sums_of(last))
     if not found:
-        return "Nothing wasteful found in what ran" if last else "No sweep has run"
-    sums = amounts(sums_of(last))
+        return None
     news = f"{new:,} of them new" if new else "none of them new"
-    return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}, {news}"
+    return f"{f'{sums}: ' if sums else ''}{counted(found, 'finding')}{where}, {news}"
 
 
 def sums_of(last: Iterable[LastSweep]) -> Totals:
@@ -199,13 +218,12 @@ def _place(row: Row) -> str:
 
 
 def _silence(row: Row, now: datetime) -> str:
-    if row.last is None:
-        return f"{_place(row)}: it never has"
-    return f"{_place(row)}: the last time was {ago(now - row.last.time)} ago"
+    return f"{_place(row)}: {last_time(row.last.time if row.last else None, now)}"
 
 
-def _error(row: Row) -> str:
-    return f"{_place(row)}: {prose((row.last.error if row.last else None) or '', 300)}"
+def last_time(at: datetime | None, now: datetime) -> str:
+    """When something ran last."""
+    return "it never has" if at is None else f"the last time was {ago(now - at)} ago"
 
 
 def _found(row: Row) -> str:

@@ -48,7 +48,6 @@ class Bar:
 
     @property
     def label(self) -> str:
-        """What stands at the end of the bar."""
         return usd(self.usd)
 
 
@@ -68,7 +67,10 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
     troubles = [result for result in report.results if needs_a_look(result)]
     begun = [what_became(result, accounts=accounts) for result in report.results if is_begun(result)]
     unread = [result for result in report.results if is_unknown(result)]
-    errors = not_complete(report)
+    errors, sweeps = not_complete(report), report.sweeps
+    held = [line("{}: {}", one.detector, commands(held_back(w))) for one in sweeps for w in one.held_back]
+    undos = [(one.detector, one.unreachable) for one in sweeps if one.unreachable is not None]
+    lost = [line("{}: {}", detector, commands(unreachable(one))) for detector, one in undos]
     return (
         environment()
         .get_template("report.html.j2")
@@ -104,8 +106,8 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
                     "What failed, or is half done",
                     [what_became(result, accounts=accounts) for result in troubles],
                 ),
-                ("held", "What a limit held back", held(report)),
-                ("lost", "What no function may undo any more", lost(report)),
+                ("held", "What a limit held back", held),
+                ("lost", "What no function may undo any more", lost),
                 ("notices", "Noticed besides", noticed(report)),
                 ("begun", "What was begun before, and is no finding any more", begun),
                 (
@@ -157,7 +159,7 @@ def plan_section(report: Report) -> dict[str, Any]:
                 "by_then": usd(week.by_then),
                 "percent": round(float(week.by_then / most) * 100, 2),
                 "lines": lines(week),
-                "below": [commands(said) for said in below(week)],
+                "below": [commands(one) for one in below(week)],
             }
             for week in planned
         ],
@@ -171,22 +173,6 @@ def nothing_read(report: Report) -> list[str]:
     return list(dict.fromkeys(plain(sweep.error or "", 2000) for sweep in report.sweeps))
 
 
-def held(report: Report) -> list[Markup]:
-    """What limits held back, and in the sweeps of which detector."""
-    return [
-        line("{}: {}", one.detector, commands(held_back(w))) for one in report.sweeps for w in one.held_back
-    ]
-
-
-def lost(report: Report) -> list[Markup]:
-    """What no function may undo any more, and of which detector."""
-    return [
-        line("{}: {}", one.detector, commands(unreachable(one.unreachable)))
-        for one in report.sweeps
-        if one.unreachable is not None
-    ]
-
-
 def noticed(report: Report) -> list[Markup]:
     """What the reading of each detector came across besides; of several accounts, in which."""
     several = len(report.accounts) > 1
@@ -194,10 +180,10 @@ def noticed(report: Report) -> list[Markup]:
         line(
             "{}: {}",
             f"{one.detector} in {place(one, accounts=True)}" if several else one.detector,
-            plain(said),
+            plain(notice),
         )
         for one in report.sweeps
-        for said in one.notices
+        for notice in one.notices
     ]
 
 

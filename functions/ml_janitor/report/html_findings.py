@@ -8,14 +8,15 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from ml_janitor.aws.arns import Arn
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.money import dollars
 from ml_janitor.core.ownership import marks, team
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import moment, plain
-from ml_janitor.report.console_links import console_link
 from ml_janitor.report.finding_words import instead_of, price, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
 
@@ -23,6 +24,27 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 COMMAND = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
+
+PAGES = {
+    "endpoint": "endpoints",
+    "endpoint-config": "endpointConfig",
+    "model": "models",
+    "notebook-instance": "notebook-instances",
+    "training-job": "jobs",
+    "processing-job": "processing-jobs",
+    "transform-job": "transform-jobs",
+    "hyper-parameter-tuning-job": "hyper-tuning-jobs",
+    "app": "studio",
+    "space": "studio",
+    "domain": "studio",
+}
+"""The pages of the SageMaker console; for an app or a space, that of its domain."""
+
+HOSTS = {
+    "aws": "console.aws.amazon.com",
+    "aws-cn": "console.amazonaws.cn",
+    "aws-us-gov": "console.amazonaws-us-gov.com",
+}
 
 FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
@@ -62,8 +84,8 @@ def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any
 
 def shown(item: Evidence) -> dict[str, str]:
     """One signal: its name, and what was read or why not."""
-    said = f"could not be read: {item.error}" if item.error else str(item.value)
-    return {"signal": plain(item.signal), "value": plain(said)}
+    value = f"could not be read: {item.error}" if item.error else str(item.value)
+    return {"signal": plain(item.signal), "value": plain(value)}
 
 
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,3 +113,24 @@ def commands(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
+
+
+def console_link(arn: str, name: str, region: str) -> str:
+    """The address for the resource *arn*, called *name*; by its ARN where its page is not known."""
+    parsed = Arn.parse(arn)
+    host = HOSTS.get(parsed.partition, HOSTS["aws"])
+    first, _, rest = parsed.name.partition("/")
+    match parsed.service, parsed.kind:
+        case "sagemaker", kind if kind in PAGES:
+            shown = first if PAGES[kind] == "studio" else name
+            path = f"sagemaker/home?region={region}#/{PAGES[kind]}/{quote(shown, safe='')}"
+        case "s3", "bucket":
+            path = f"s3/buckets/{quote(first)}?region={region}"
+        case "s3", "object":
+            path = f"s3/object/{quote(first)}?region={region}&prefix={quote(rest, safe='')}"
+        case "ecr", _:
+            repository = f"{parsed.account}/{quote(parsed.name, safe='')}"
+            path = f"ecr/repositories/private/{repository}?region={region}"
+        case _:
+            return f"https://{host}/go/view?arn={quote(arn, safe='')}"
+    return f"https://{region}.{host}/{path}"

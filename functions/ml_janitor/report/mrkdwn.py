@@ -206,7 +206,6 @@ def question(title: str, text: str, yes: str, no: str) -> Block:
 
 
 def _plain_text(text: str) -> PlainTextObject:
-    """Text that Slack shows as it is."""
     from slack_sdk.models.blocks import PlainTextObject
 
     return PlainTextObject(text=text, emoji=False)

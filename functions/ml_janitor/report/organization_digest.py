@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import moment
@@ -15,9 +14,13 @@ from ml_janitor.report.digest import (
     DigestActions,
     Row,
     counts_of,
+    found_in_all,
+    last_time,
+    of_actions,
     paragraphs,
-    saved_so_far,
+    quiet,
     sums_of,
+    unjudged,
 )
 from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
@@ -32,9 +35,7 @@ from ml_janitor.report.mrkdwn import (
     section,
     sentence,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.report.overview import DetectorRun, Overview
+from ml_janitor.report.overview import DetectorRun, Overview
 
 SHOWN = (10, 6, 3, 1)
 """Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""
@@ -56,7 +57,9 @@ def organization_digest(
 ) -> Post:
     """What to post of a day, like `report.digest.digest`; short if all is as it was."""
     if seen.fine and not seen.new and not actions.any:
-        return Post(main=_quiet(seen, saved_so_far(actions.saved), bill))
+        who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
+        looked = f"{who} looked at {counted(seen.accounts, 'account')}."
+        return Post(main=quiet(seen.last, looked, actions.saved, bill, where=_where(seen)))
     title = _headline(seen)
     for most in SHOWN:
         blocks = [header(title), *_blocks(seen, now, actions, bill, most)]
@@ -88,18 +91,10 @@ def _blocks(
     yield from paragraphs("Not ended", _some(list(_at_work(seen, now)), most))
     yield from paragraphs("Without a result", _some([*_unlisted(seen), *_troubles(seen.unread, seen)], most))
     yield from paragraphs("Not complete", _some(list(_troubles(seen.incomplete, seen)), most))
-    yield from paragraphs("Failed", _some(actions.failed, most))
-    yield from paragraphs("No function may undo", _some(actions.lost, most))
-    yield from paragraphs("Due tonight", _some(actions.due, most))
-    yield from paragraphs("Done", _some(actions.acted, most))
-    yield from paragraphs("Undone", _some(actions.undone, most))
-    if saved := saved_so_far(actions.saved):
-        yield section(saved)
+    yield from of_actions(actions, lambda parts: _some(parts, most))
     yield from map(section, bill)
     yield from map(section, _accounts(seen, most))
-    if unknown := sum(sweep.unknown for sweep in seen.last):
-        verb = "was" if unknown == 1 else "were"
-        yield section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept.")
+    yield from unjudged(seen.last)
 
 
 def _cut(blocks: Sequence[Block]) -> list[Block]:
@@ -121,18 +116,12 @@ def _some(parts: Sequence[str], most: int) -> list[str]:
 
 
 def _headline(seen: Overview) -> str:
-    found = sum(sweep.found for sweep in seen.last)
-    if not found:
-        ran = any(run.time is not None for run in seen.runs)
-        return f"Nothing wasteful found in what ran{_of(seen.accounts)}" if ran else "No detector has run"
-    sums = amounts(sums_of(seen.last))
-    news = f"{seen.new:,} of them new" if seen.new else "none of them new"
-    least = "At least " if seen.partial else ""
-    return f"{least}{f'{sums}: ' if sums else ''}{counted(found, 'finding')}{_where(seen)}, {news}"
-
-
-def _of(accounts: int) -> str:
-    return f" in {counted(accounts, 'account')}" if accounts > 1 else ""
+    if (found := found_in_all(seen.last, seen.new, _where(seen))) is not None:
+        return f"{'At least ' if seen.partial else ''}{found}"
+    if all(run.time is None for run in seen.runs):
+        return "No detector has run"
+    accounts = f" in {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
+    return f"Nothing wasteful found in what ran{accounts}"
 
 
 def _where(seen: Overview) -> str:
@@ -141,30 +130,11 @@ def _where(seen: Overview) -> str:
     return f" in {found:,} of {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
 
 
-def _quiet(seen: Overview, saved: str, bill: Sequence[str]) -> Message:
-    found, unknown = (sum(getattr(sweep, what) for sweep in seen.last) for what in ("found", "unknown"))
-    sums = amounts(sums_of(seen.last))
-    parts = ["Nothing new today."]
-    if found:
-        verb = "costs" if found == 1 else "cost"
-        parts.append(
-            f"{counted(found, 'known finding')}{_where(seen)}{f' {verb} *{sums}*' if sums else ' stay'}."
-        )
-    who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
-    parts.append(f"{who} looked at {counted(seen.accounts, 'account')}.")
-    if unknown:
-        parts.append(f"{counted(unknown, 'resource')} could not be judged.")
-    text = " ".join([*parts, *([saved] if saved else [])])
-    return Message(text=text.replace("*", ""), blocks=(section(text), *map(section, bill)))
-
-
 # --- what went wrong --------------------------------------------------------------------------------
 
 
 def _silence(run: DetectorRun, now: datetime) -> str:
-    if run.time is None:
-        return f"{noun(run.detector, 2)}: it never has"
-    return f"{noun(run.detector, 2)}: the last time was {ago(now - run.time)} ago"
+    return f"{noun(run.detector, 2)}: {last_time(run.time, now)}"
 
 
 def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
@@ -185,9 +155,7 @@ def _unlisted(seen: Overview) -> Iterator[str]:
 
 def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
     """*rows* with an error, a line for all detectors that have it in the same accounts; the most first."""
-    by_detector: dict[str, list[Row]] = {}
-    for row in rows:
-        by_detector.setdefault(row.detector, []).append(row)
+    by_detector = _grouped(rows, lambda row: row.detector)
     alike: dict[frozenset[str], list[str]] = {}
     for detector, of_detector in by_detector.items():
         alike.setdefault(frozenset(row.account for row in of_detector), []).append(detector)
@@ -236,10 +204,8 @@ def listing(texts: Sequence[str], most: int) -> str:
 
 def _accounts(seen: Overview, most: int) -> Iterator[str]:
     """A paragraph for each of the dearest accounts, and one for all others."""
-    by_account: dict[str, list[Row]] = {}
-    for row in seen.rows:
-        if row.last is not None and (row.last.found or row.new):
-            by_account.setdefault(row.account, []).append(row)
+    found = [row for row in seen.rows if row.last is not None and (row.last.found or row.new)]
+    by_account = _grouped(found, lambda row: row.account)
     ranked = sorted(by_account.items(), key=lambda one: _dearest(one[1]))
     rest = ranked[most:]
     if rest:
@@ -259,9 +225,7 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
 
 def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     """The dollars of each detector that found something, and how many of what where; the dearest first."""
-    by_detector: dict[str, list[Row]] = {}
-    for row in rows:
-        by_detector.setdefault(row.detector, []).append(row)
+    by_detector = _grouped(rows, lambda row: row.detector)
     ranked = sorted(by_detector.items(), key=lambda one: _dearest(one[1]))
     for detector, of_detector in ranked[:KINDS]:
         found = sum(row.last.found for row in of_detector if row.last)
@@ -269,12 +233,10 @@ def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
             [row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS
         )
         new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
-        sums = amounts(sums_of(row.last for row in of_detector if row.last))
-        yield sums, f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
+        yield _sums(of_detector), f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
     if rest := ranked[KINDS:]:
         rows = [row for _, of_detector in rest for row in of_detector]
-        sums = amounts(sums_of(row.last for row in rows if row.last))
-        yield sums, f"{_found(rows)} of {counted(len(rest), 'more detector')}"
+        yield _sums(rows), f"{_found(rows)} of {counted(len(rest), 'more detector')}"
 
 
 def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
@@ -285,9 +247,19 @@ def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
     return -sums.monthly_usd, -sums.accrued_usd, -found, known[0].account if known else ""
 
 
+def _grouped(rows: Iterable[Row], by: Callable[[Row], str]) -> Mapping[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(by(row), []).append(row)
+    return groups
+
+
+def _sums(rows: Iterable[Row]) -> str:
+    return amounts(sums_of(row.last for row in rows if row.last))
+
+
 def _summed(rows: Iterable[Row]) -> str:
-    sums = amounts(sums_of(row.last for row in rows if row.last))
-    return f"*{sums}*: " if sums else ""
+    return f"*{sums}*: " if (sums := _sums(rows)) else ""
 
 
 def _found(rows: Sequence[Row]) -> str:

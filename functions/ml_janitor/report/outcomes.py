@@ -37,8 +37,7 @@ def status(result: Result) -> str:
 
 def not_due(result: Result) -> bool:
     """Whether *result* waits for nothing but its date."""
-    cause = result.cause
-    return result.outcome is Outcome.WAITING and cause is not None and cause.why in NOT_DUE
+    return result.outcome is Outcome.WAITING and result.why in NOT_DUE
 
 
 def only_reported(result: Result) -> bool:
@@ -61,9 +60,10 @@ def became(result: Result) -> str:
     action = plain(result.verdict.action)
     when = moment(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
-    if result.cause is not None and result.cause.why is Why.OWNER_NOT_MESSAGED:
+    if result.why is Why.OWNER_NOT_MESSAGED:
         warned += _after(note)
     warned += by_hand
+    only = f"Only reported: {plain(causes.reason(result.cause), 1000)}. " if result.cause else ""
     sentences = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
@@ -72,13 +72,9 @@ def became(result: Result) -> str:
         Outcome.WAITING: warned
         if not_due(result)
         else f"Due{f' {when}' if when else ''}: {action}{_after(note)}{by_hand}",
-        Outcome.ADVISED: f"{_only(result)}Proposed: {action}",
+        Outcome.ADVISED: f"{only}Proposed: {action}",
     }
     return sentence(sentences.get(result.outcome, f"Would {action}"))
-
-
-def _only(result: Result) -> str:
-    return "" if result.cause is None else f"Only reported: {plain(causes.reason(result.cause), 1000)}. "
 
 
 def _after(note: str) -> str:

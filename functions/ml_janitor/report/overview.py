@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ml_janitor.ledger.latest import LastSweep
-    from ml_janitor.report.digest import Row
+from ml_janitor.ledger.latest import LastSweep
+from ml_janitor.report.digest import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,6 @@ class Week:
 
     @property
     def totals(self) -> Totals:
-        """What its changes save and cost."""
         return Totals.of(self.changes)
 
     @property
@@ -100,19 +99,14 @@ def summary(week: Week) -> str:
 
 def lines(week: Week) -> list[tuple[str, str, str]]:
     """The changes of *week* that are listed: what each saves, its name and owner, and who found it."""
-    return [
-        (
-            price(one),
-            f"{_named(one, week)}, {plain(one.owner, 60) if one.owner else NO_OWNER}",
-            f"{one.detector}, about {work(one)}",
-        )
-        for one in week.changes[:SHOWN]
-    ]
 
+    def line(one: Result) -> tuple[str, str, str]:
+        account = f" in {plain(one.target.account)}" if week.accounts else ""
+        owner = plain(one.owner, 60) if one.owner else NO_OWNER
+        name = f"{plain(one.target.name, 120)}{account}, {owner}"
+        return price(one), name, f"{one.detector}, about {work(one)}"
 
-def _named(one: Result, week: Week) -> str:
-    account = f" in {plain(one.target.account)}" if week.accounts else ""
-    return f"{plain(one.target.name, 120)}{account}"
+    return [line(one) for one in week.changes[:SHOWN]]
 
 
 def below(week: Week) -> list[str]:
@@ -122,7 +116,7 @@ def below(week: Week) -> list[str]:
     more = f"and {counted(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
     same = "about resources that another change is planned for, in no sum"
     instead = f"and {counted(week.instead, 'more finding')} {same}" if week.instead else ""
-    return [said for said in (more, instead, *week.advice) if said]
+    return [one for one in (more, instead, *week.advice) if one]
 
 
 def hours(number: float) -> str:

@@ -11,16 +11,14 @@ from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.text import local, named
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import How
+from ml_janitor.engine.holds import Hold, How
+from ml_janitor.ledger.action import Action
 from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import reason
 from ml_janitor.report.mrkdwn import code, prose, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ml_janitor.engine.holds import Hold
-    from ml_janitor.ledger.action import Action
 
 DONE = {
     Effect.TAG: "tagged",
@@ -44,14 +42,6 @@ class Status:
     revert_effect: str = ""
 
 
-def _brought_back(action: Action) -> str:
-    return f"{action.target.name} is brought back, and costs again"
-
-
-def _nothing(_: Action) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusWording:
     """
@@ -66,8 +56,8 @@ class StatusWording:
     time_zone: str
     undoable: bool = True
     way: Way = UNDO
-    revert_effect: Callable[[Action], str] = _brought_back
-    missing_for_undo: Callable[[Action], str] = _nothing
+    revert_effect: Callable[[Action], str] = lambda one: f"{one.target.name} is brought back, and costs again"
+    missing_for_undo: Callable[[Action], str] = lambda _: ""
 
     @property
     def done(self) -> str:
@@ -75,7 +65,6 @@ class StatusWording:
         return DONE[self.effect]
 
     def at(self, moment: datetime) -> str:
-        """A time in the channel's zone."""
         return local(moment, self.time_zone)
 
     def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:

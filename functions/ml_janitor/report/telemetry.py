@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from ml_janitor.core.cause import UNVERIFIED
 from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.report.causes import limits
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-    from ml_janitor.core.results import Sweep
 
 NAMESPACE = "MLJanitor"
 DETECTOR = "detector"
@@ -29,6 +27,9 @@ REFUSED = "RecordsRefused"
 
 OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
 """What an armed run says besides, with how many limits held something back (HeldBack)."""
+
+
+UNITS = {"Duration": "Seconds", "MonthlyUsd": "None"}
 
 
 def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
@@ -66,24 +67,20 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     All regions of a run are one value: the largest value of a day is then the day's, not a region's. What
     a detector did before it was disarmed can still fail to come back.
     """
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(DETECTOR, detector)
-    metrics.add_metric("LookedAt", MetricUnit.Count, sum(sweep.looked_at for sweep in sweeps))
-    metrics.add_metric("Found", MetricUnit.Count, sum(sweep.found for sweep in sweeps))
-    metrics.add_metric("Kept", MetricUnit.Count, sum(sweep.kept for sweep in sweeps))
-    metrics.add_metric("Unknown", MetricUnit.Count, sum(sweep.unknown for sweep in sweeps))
-    metrics.add_metric("Duration", MetricUnit.Seconds, seconds)
+    counts = {
+        "LookedAt": sum(sweep.looked_at for sweep in sweeps),
+        "Found": sum(sweep.found for sweep in sweeps),
+        "Kept": sum(sweep.kept for sweep in sweeps),
+        "Unknown": sum(sweep.unknown for sweep in sweeps),
+        "Duration": seconds,
+    }
     results = [result for sweep in sweeps for result in sweep.results]
     armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
     if armed or any(result.outcome is Outcome.FAILED for result in results):
-        for name, outcome in OUTCOMES.items():
-            metrics.add_metric(name, MetricUnit.Count, sum(r.outcome is outcome for r in results))
-        metrics.add_metric("HeldBack", MetricUnit.Count, sum(len(sweep.held_back) for sweep in sweeps))
-        unverified = sum(one.cause is not None and one.cause.why in UNVERIFIED for one in results)
-        metrics.add_metric(REFUSED, MetricUnit.Count, unverified)
-    metrics.flush_metrics()
+        counts |= {name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOMES.items()}
+        counts["HeldBack"] = sum(len(sweep.held_back) for sweep in sweeps)
+        counts[REFUSED] = sum(one.why in UNVERIFIED for one in results)
+    _write(detector, counts)
 
 
 def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
@@ -92,30 +89,26 @@ def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
 
     Said by the digest, which alone knows all of them: a dashboard may add these up.
     """
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
     for detector, dollars in by_detector.items():
-        metrics = EphemeralMetrics(namespace=NAMESPACE)
-        metrics.add_dimension(DETECTOR, detector)
-        metrics.add_metric("MonthlyUsd", MetricUnit.NoUnit, float(dollars))
-        metrics.flush_metrics()
+        _write(detector, {"MonthlyUsd": float(dollars)})
 
 
 def measure_refused(detector: str) -> None:
     """The undo function refused a record of *detector*."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(DETECTOR, detector)
-    metrics.add_metric(REFUSED, MetricUnit.Count, 1)
-    metrics.flush_metrics()
+    _write(detector, {REFUSED: 1})
 
 
 def measure_accounts(detector: str, accounts: int) -> None:
     """A run of *detector* over an organization has begun, and looks at so many accounts."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+    _write(detector, {ACCOUNTS: accounts})
+
+
+def _write(detector: str, values: Mapping[str, float]) -> None:
+    """Metrics of *detector*, by name: counts, but for those in `UNITS`."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics
 
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension(DETECTOR, detector)
-    metrics.add_metric(ACCOUNTS, MetricUnit.Count, accounts)
+    for name, value in values.items():
+        metrics.add_metric(name, UNITS.get(name, "Count"), value)
     metrics.flush_metrics()

@@ -90,7 +90,8 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
     if verdict.missing_for_undo:
         lines.append(sentence(terms.wording.by_hand(verdict.missing_for_undo, subject_of(result).finding)))
     if Button.KEEP not in terms.offers:
-        lines.append(f"To keep it: {_by_hand(result, terms.keep_tag)}.")
+        tag = f"tag it {code(f'{terms.keep_tag}=true')}, or " if terms.keep_tag else ""
+        lines.append(f"To keep it: {tag}run {_keep_command(result.target.arn)}.")
     return "\n".join(lines)
 
 
@@ -145,11 +146,6 @@ def _spent(verdict: Finding, now: datetime) -> str:
         return ""
     hours = Decimal((now - verdict.since).total_seconds()) / HOUR
     return f", about {usd(hourly * hours)} so far"
-
-
-def _by_hand(result: Result, keep_tag: str) -> str:
-    tag = f"tag it {code(f'{keep_tag}=true')}, or " if keep_tag else ""
-    return f"{tag}run {_keep_command(result.target.arn)}"
 
 
 def _keep_command(arn: str) -> str:

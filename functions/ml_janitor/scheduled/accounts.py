@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.organization import accounts
+from ml_janitor.config.arming_warnings import home_refusals
+from ml_janitor.config.events import AccountsEvent
+from ml_janitor.config.schedules import period
+from ml_janitor.config.sections import OrganizationSection
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.runs import LastRun, Listed
+from ml_janitor.ledger.latest import LastSweep, Latest
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.report.telemetry import measure_accounts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-    from ml_janitor.config.events import AccountsEvent
-    from ml_janitor.config.sections import OrganizationSection
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.ledger.latest import LastSweep, Latest
-    from ml_janitor.ledger.runs import RunLists, Runs
 
-EMPTY_FOR = timedelta(hours=20)
-"""For how long a pair that was empty is not looked at: a daily run that began late leaves out none."""
+EMPTY_FOR, EMPTY_RUNS = timedelta(hours=20), 4
+"""
+For how long, and for how many runs at most, a pair that was empty is not looked at.
+
+Of a daily run that began late none is left out. An hourly one looks at each pair again within five hours:
+what begins there is known before hung-training-jobs could judge it, after six hours of silence.
+"""
 
 NO_RESULT = "could not be read: the run ended without a result of it"
 MOST = 10
@@ -48,16 +52,24 @@ def listing_reads(section: OrganizationSection) -> list[Grant]:
     ]
 
 
+def empty_for(settings: Settings, detector: str) -> timedelta:
+    """For how long the runs of *detector* leave out what was empty."""
+    (every,) = (period(settings.schedule(one)) for one in settings.registry if one.name == detector)
+    return min(EMPTY_FOR, EMPTY_RUNS * every)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsRun:
     """
     What the state machine asks before and after it has looked at the accounts.
 
-    *organizations* makes a client, where the settings name no accounts; *known_regions* are looked at where
-    they name no regions. *clock* is the real time.
+    *home* is the account that it runs in. *organizations* makes a client, where the settings name no
+    accounts; *known_regions* are looked at where they name no regions. *clock* is the real time, and *sleep*
+    spends some.
     """
 
     settings: Settings
+    home: str
     organizations: Callable[[], Any]
     known_regions: Sequence[str]
     bucket: str
@@ -65,15 +77,19 @@ class AccountsRun:
     runs: Runs
     latest: Latest
     clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
     logger: Logger
 
     def run(self, asked: AccountsEvent) -> dict[str, Any]:
         """
         Do the step that was asked for; the answer stays small, however many accounts there are.
 
-        Raises NotListedError if the accounts could not be listed, and then nothing is looked at. At the end
-        RunFailedError, if some left no result, which is remembered by then.
+        Raises NotListedError if the accounts could not be listed, RunFailedError where no account would trust
+        a function from here, and then nothing is looked at. At the end RunFailedError, if some left no
+        result, which is remembered by then.
         """
+        if refused := home_refusals(self.settings, self.home):
+            raise RunFailedError("; ".join(refused))
         step = self._list if asked.step == "list" else self._close
         return step(asked.detector, asked.time)
 
@@ -108,10 +124,11 @@ class AccountsRun:
 
     def _without_empty(self, detector: str, everything: Sequence[Listed], time: datetime) -> list[Listed]:
         """*everything* less the pairs that were empty lately, and the accounts that have no others."""
+        lasts = empty_for(self.settings, detector)
         empty = {
             (last.account, last.region)
             for last in self._lasts(detector, everything).values()
-            if last is not None and last.empty and time - last.time < EMPTY_FOR
+            if last is not None and last.empty and time - last.time < lasts
         }
         left = [
             replace(one, regions=tuple(each for each in one.regions if (one.account, each) not in empty))
@@ -138,8 +155,7 @@ class AccountsRun:
         return {"unread": 0}
 
     def _lasts(self, detector: str, pairs_of: Sequence[Listed]) -> dict[tuple[str, str], LastSweep | None]:
-        """The latest sweep of each account and region."""
+        """The latest sweep of each account and region, None of what was never swept."""
         pairs = [(one.account, region) for one in pairs_of for region in one.regions]
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
-            lasts = pool.map(lambda pair: self.latest.sweep(detector, *pair), pairs)
-            return dict(zip(pairs, lasts, strict=True))
+        known = self.latest.sweeps(detector, pairs, sleep=self.sleep)
+        return {pair: known.get(pair) for pair in pairs}

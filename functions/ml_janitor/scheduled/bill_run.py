@@ -12,43 +12,39 @@ from zoneinfo import ZoneInfo
 
 from ml_janitor.acting import savings
 from ml_janitor.aws.answers import describe
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.aws.organization import not_read
 from ml_janitor.bill import asking
-from ml_janitor.bill.accounts import some
+from ml_janitor.bill.accounts import Accounts, some
+from ml_janitor.bill.archive import BillArchive
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted, read
-from ml_janitor.bill.report import Savings, bill_report, moved_places
-from ml_janitor.bill.resources import READS, Known, acted, judging, known, remembered
+from ml_janitor.bill.report import BillReport, Question, Savings, bill_report, moved_places
+from ml_janitor.bill.resources import READS, Judged, Known, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
+from ml_janitor.config.sections import BillSection
+from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import WEEKDAYS
 from ml_janitor.core.text import usd
+from ml_janitor.engine.detector import Grant
 from ml_janitor.engine.failures import Failures
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture
+from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.scheduled.places import Place
+from ml_janitor.slack.announcements import Announcer
+from ml_janitor.slack.organization_overview import OrganizationReader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.cost_explorer import CostExplorer
-    from ml_janitor.bill.accounts import Accounts
-    from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.bill.report import BillReport, Question
-    from ml_janitor.bill.resources import Judged
-    from ml_janitor.config.sections import BillSection
-    from ml_janitor.config.settings import Settings
-    from ml_janitor.engine.detector import Grant
-    from ml_janitor.ledger.action import Action
-    from ml_janitor.ledger.actions import Actions
-    from ml_janitor.ledger.entries import Entry
-    from ml_janitor.ledger.findings import Ledger
-    from ml_janitor.report.mrkdwn import Picture
-    from ml_janitor.slack.announcements import Announcer
-    from ml_janitor.slack.organization_overview import OrganizationReader
 
 SAME_MORNING = timedelta(hours=6)
 """How long the bill waits for a digest to be said in."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import boto3
 
@@ -19,9 +19,10 @@ from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
 from ml_janitor.aws.organization import enabled_regions, member_session
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.scratch import BucketScratch, folder
-from ml_janitor.config.events import Context, MalformedEventError
+from ml_janitor.config.events import Context, MalformedEventError, SweepEvent
 from ml_janitor.config.member_roles import role_arn
 from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases
@@ -32,11 +33,7 @@ from ml_janitor.report.archive import Archive
 from ml_janitor.scheduled.places import Place, place_here, place_listed
 from ml_janitor.scheduled.turns import BILL, shares
 from ml_janitor.slack.announcements import Announcer
-
-if TYPE_CHECKING:
-    from ml_janitor.config.events import SweepEvent
-    from ml_janitor.engine.detector import Detector
-    from ml_janitor.slack.sender import Sender, Time
+from ml_janitor.slack.sender import Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """

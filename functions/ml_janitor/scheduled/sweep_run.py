@@ -9,31 +9,29 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ml_janitor.acting.after_sweep import Cleaning, Known, sparing_undos
+from ml_janitor.acting.acting import Acting
+from ml_janitor.acting.after_sweep import Cleaning, Follow, Known, sparing_undos
+from ml_janitor.acting.warning import Warner
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.organization import not_read
 from ml_janitor.core.counting import named
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.failures import Failures, RunFailedError
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run, sweep_one
 from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.region_queue import Batch, RegionQueue
 from ml_janitor.report import telemetry
+from ml_janitor.report.archive import Archive
+from ml_janitor.scheduled.places import Place
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-    from ml_janitor.acting.acting import Acting
-    from ml_janitor.acting.after_sweep import Follow
-    from ml_janitor.acting.warning import Warner
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Detector
-    from ml_janitor.ledger.findings import Ledger
-    from ml_janitor.ledger.leases import Leases
-    from ml_janitor.report.archive import Archive
-    from ml_janitor.scheduled.places import Place
 
 
 class Tell(Protocol):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.pace import RATES, Share
 from ml_janitor.config.schedules import meet
-
-if TYPE_CHECKING:
-    from ml_janitor.config.settings import Settings
+from ml_janitor.config.settings import Settings
 
 BILL = "bill"
 """The function that reads the bill, whose environment names no detector."""

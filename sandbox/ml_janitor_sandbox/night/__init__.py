@@ -16,6 +16,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Report
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.action import Action
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.night.deployment import SETTINGS, Deployment
@@ -25,8 +26,6 @@ from ml_janitor_sandbox.night.waste import Line, audited, lines
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from ml_janitor.ledger.action import Action
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fakes import Thing
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Effect, Finding, Target, Verdict
+from ml_janitor.core.model import Confidence, Effect, Target, Verdict
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 from properties.nightly.attic import Attic, Item
 
@@ -42,13 +42,7 @@ class Watching(Detector[Thing]):
         assert not isinstance(candidate.verdict, Exception)
         return candidate.verdict
 
-    def prepare(
-        self,
-        aws: Aws,  # noqa: ARG002
-        candidate: Thing,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Thing, memo: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
         item = self.attic.items[candidate.target.name]
         if item.watched:
             self.attic.watch.refused(item.identity)

@@ -10,13 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import entries
 from ml_janitor.core.signals import Signal
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 LIST_OBJECTS = "s3:ListObjectsV2"
 
@@ -27,20 +26,8 @@ LARGEST_PAGE = 1000
 """Of S3's listings. A model of more files than this is not compared."""
 
 EXTENSIONS = (
-    ".bin",
-    ".ckpt",
-    ".gguf",
-    ".h5",
-    ".joblib",
-    ".keras",
-    ".nemo",
-    ".onnx",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".safetensors",
-    ".tar.gz",
-    ".tgz",
+    *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".nemo", ".onnx", ".pkl", ".pt", ".pth"),
+    *(".safetensors", ".tar.gz", ".tgz"),
 )
 
 ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
@@ -152,7 +139,6 @@ class Shelf:
 
     @property
     def held(self) -> int:
-        """How much is on it."""
         return len(self.artifacts) + len(self.mixed) + len(self.models) + len(self.weights)
 
     def folders(self) -> Iterator[tuple[str, bool, bool, int]]:
@@ -170,7 +156,6 @@ class Shelf:
             self.weights[folder] = self.weights.get(folder, 0) + weights
 
     def clear(self) -> None:
-        """Take everything off it."""
         for each in (self.artifacts, self.mixed, self.models, self.weights):
             each.clear()
 

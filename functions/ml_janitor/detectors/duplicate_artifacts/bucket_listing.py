@@ -8,16 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import KeyRange, RangedListing
-from ml_janitor.aws.scratch import FolderScratch
+from ml_janitor.aws.scratch import FolderScratch, Scratch
 from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Folder, Names, Shelf, Stored
 from ml_janitor.detectors.duplicate_artifacts.sources import order
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.scratch import Scratch
 
 HELD = 50_000
 """Artifacts and folders that are held in memory before they are written to files."""

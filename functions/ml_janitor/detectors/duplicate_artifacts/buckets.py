@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws import tags
-from ml_janitor.aws.answers import Listing, attempt, everything
-from ml_janitor.aws.s3 import (
-    GET_LIFECYCLE,
-    GET_LOCK,
-    GET_OBJECT_TAGGING,
-    LARGEST_PAGE,
-    LIST_BUCKETS,
-    NO_LIFECYCLE,
-    NO_LOCK,
-)
+from ml_janitor.aws import s3, tags
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import GET_LIFECYCLE, NO_LIFECYCLE, NO_LOCK
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import bucket_readers
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 
 HEAD_BUCKET = "s3:HeadBucket"
 GET_VERSIONING = "s3:GetBucketVersioning"
@@ -55,10 +45,8 @@ class Habits:
 
 def owned(aws: Aws) -> Listing[str]:
     """The account's own buckets in the region: a model may refer to those of others, such as AWS's."""
-    pages = aws.s3.get_paginator("list_buckets").paginate(
-        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
-    )
-    return everything(pages, lambda page: [one["Name"] for one in page["Buckets"]], source=LIST_BUCKETS)
+    listing = s3.owned(aws)
+    return Listing(tuple(name for name, _ in listing.items), listing.error)
 
 
 def region_of(aws: Aws, bucket: str) -> Signal[str]:
@@ -76,15 +64,11 @@ def versioning(aws: Aws, bucket: str) -> Signal[str]:
     def read() -> str | None:
         return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
 
-    return _some(attempt(read, source=GET_VERSIONING))
+    return s3.some(attempt(read, source=GET_VERSIONING))
 
 
 def habits(aws: Aws, bucket: str) -> Habits:
     """What *bucket* does with what is deleted from it."""
-
-    def lock() -> str | None:
-        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
-        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled")
 
     def lifecycle() -> tuple[Mapping[str, Any], ...]:
         rules: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
@@ -92,34 +76,11 @@ def habits(aws: Aws, bucket: str) -> Habits:
 
     return Habits(
         versioning=versioning(aws, bucket),
-        lock=_some(attempt(lock, source=GET_LOCK, absent=NO_LOCK)),
+        lock=s3.object_lock(aws, bucket),
         lifecycle=attempt(lifecycle, source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
         tags=tags.of_bucket(aws, bucket),
         readers=bucket_readers.read(aws, bucket),
     )
-
-
-def _some(signal: Signal[str | None]) -> Signal[str]:
-    """*signal*, with a value that is none as the absence that it is."""
-    match signal:
-        case Value(None, source):
-            return Absent(source)
-        case Value(str() as value, source):
-            return Value(value, source)
-        case Value():
-            raise AssertionError("neither a text nor none")
-        case other:
-            return other
-
-
-def object_tags(aws: Aws, one: Stored) -> Signal[Tags]:
-    """The tags of one object."""
-
-    def read() -> Tags:
-        answer = aws.s3.get_object_tagging(Bucket=one.bucket, Key=one.key)
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
-
-    return attempt(read, source=GET_OBJECT_TAGGING)
 
 
 def locked(aws: Aws, one: Stored, lock: Signal[str]) -> Signal[str]:
@@ -141,7 +102,7 @@ def locked(aws: Aws, one: Stored, lock: Signal[str]) -> Signal[str]:
         return "under a legal hold" if status == "ON" else None
 
     kept = attempt(retention, source=GET_RETENTION, absent=UNLOCKED)
-    held = _some(attempt(hold, source=GET_LEGAL_HOLD, absent=UNLOCKED))
+    held = s3.some(attempt(hold, source=GET_LEGAL_HOLD, absent=UNLOCKED))
     return held if isinstance(kept, Absent) or isinstance(held, Value) else kept
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from itertools import count, takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.boto_client import THREADS
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     EVERY_BYTE,
     Contents,
@@ -19,13 +21,8 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     connected,
     likeness,
 )
-from ml_janitor.detectors.duplicate_artifacts.object_heads import needed
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
 from ml_janitor.engine.detector import CannotActError, NotYetError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-    from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
 
 GET_OBJECT = "s3:GetObject"
 
@@ -187,7 +184,6 @@ class Equality:
         return f"{EVERY_BYTE}, SHA-256 of {self._next} ranges' SHA-256: {self._sum}"
 
     def _compare(self) -> None:
-        """The next ranges of both."""
         size = self._copy.stored.size
         numbers = [n for n in range(self._next, self._next + AT_ONCE) if begin(n) < size]
         if not self._aws.has_time:

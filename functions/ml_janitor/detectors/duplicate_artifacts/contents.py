@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 HEAD_OBJECT = "s3:HeadObject"
 

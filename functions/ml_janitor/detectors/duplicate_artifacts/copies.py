@@ -33,7 +33,7 @@ class Member:
 
     unit: Unit
     uses: Uses
-    lasting: bool = True
+    lasting: bool
 
     @property
     def needed(self) -> bool:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws.answers import attempt, refused_as
+from ml_janitor.aws.answers import attempt, needed, refused_as
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import object_tags
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
-from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, see
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.engine.detector import CannotActError, ChangedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-    from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, ChangedError, Steps
 
 GET_ACL = "s3:GetObjectAcl"
 LIST_VERSIONS = "s3:ListObjectVersions"
@@ -48,7 +46,7 @@ def prepare(aws: Aws, copy: Copy, memo: Mapping[str, Any]) -> Record:
     return Record.of(
         seen,
         keeper,
-        tags=needed(buckets.object_tags(aws, one)) or {},
+        tags=needed(object_tags(aws, one.bucket, one.key)) or {},
         versioning=versioning,
         proof=_proof(aws, copy, seen, keeper, memo),
     )
@@ -103,7 +101,7 @@ def act(aws: Aws, record: Record, steps: Steps) -> None:
 
     steps.do("delete", delete)
     for marker in markers[:1]:
-        steps.do(f"delete marker {marker}", _already_done)
+        steps.do(f"delete marker {marker}", lambda: None)  # what it names has been done
 
 
 def _unchanged(aws: Aws, record: Record) -> None:
@@ -137,7 +135,7 @@ def _delete(aws: Aws, record: Record) -> None:
             raise ChangedError("it was overwritten in the last moment") from error
 
 
-def is_settled(aws: Aws, record: Record) -> bool:
+def is_done(aws: Aws, record: Record) -> bool:
     """
     Whether the copy of *record* is gone: deleted, or under a delete marker.
 
@@ -174,7 +172,3 @@ def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
         return found
 
     return attempt(read, source=LIST_VERSIONS)
-
-
-def _already_done() -> None:
-    """A step that is only recorded: what it names has been done by then."""

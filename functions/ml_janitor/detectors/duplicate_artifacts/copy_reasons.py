@@ -110,11 +110,9 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
     yield Evidence("bytes", one.size, source=LIST_OBJECTS)
     yield Evidence("storage class", one.storage_class, source=LIST_OBJECTS)
     yield Evidence("last modified", f"{modified:%Y-%m-%dT%H:%M:%SZ}", source=LIST_OBJECTS, at=modified)
-    yield evidence("compared as", copy.unit, copy.unit.value.uri if isinstance(copy.unit, Value) else None)
-    contents = copy.contents.value if isinstance(copy.contents, Value) else None
-    yield evidence("checksums", copy.contents, None if contents is None else _checksums(contents))
-    names = "; ".join(copy.referred.value) if isinstance(copy.referred, Value) else None
-    yield evidence("referred to by", copy.referred, names)
+    yield evidence("compared as", copy.unit, lambda unit: unit.uri)
+    yield evidence("checksums", copy.contents, _checksums)
+    yield evidence("referred to by", copy.referred, "; ".join)
     if copy.needed_only_by:
         yield Evidence("needed only by", needed_only_by(copy))
     if copy.gaps:
@@ -125,8 +123,8 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
         yield Evidence("compared", f"{standing.match.likeness.name.lower()}: {standing.match.by}")
     for number, other in enumerate(standing.copies[:NAMED_COPIES], 1):
         yield Evidence(f"copy {number}", other.uri)
-    if contents is not None and contents.expires is not None:
-        yield Evidence("expires", contents.expires, source=HEAD_OBJECT)
+    if isinstance(copy.contents, Value) and (expires := copy.contents.value.expires) is not None:
+        yield Evidence("expires", expires, source=HEAD_OBJECT)
     if copy.habits is not None:
         yield evidence("versioning", copy.habits.versioning)
         yield evidence("lock", copy.lock)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import refused_as
+from ml_janitor.aws.answers import needed, refused_as
 from ml_janitor.detectors.duplicate_artifacts.comparing import equal
 from ml_janitor.detectors.duplicate_artifacts.duplicates import ARCHIVE_CLASSES
-from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, Seen, needed, see
+from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, Seen, see
 from ml_janitor.detectors.duplicate_artifacts.object_records import ObjectVersion, Record
 from ml_janitor.engine.detector import CannotActError
 

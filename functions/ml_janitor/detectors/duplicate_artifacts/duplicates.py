@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.referrers import User
 from ml_janitor.aws.s3 import GET_OBJECT_TAGGING
 from ml_janitor.core.cost import Cost
@@ -16,9 +17,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 KIND = "object"
 
@@ -57,14 +55,8 @@ class Copy(Candidate):
 
 def target_of(aws: Aws, one: Stored) -> Target:
     """Which object *one* is; identity is its ARN and when it was written."""
-    return Target(
-        arn=f"arn:{aws.partition}:s3:::{one.bucket}/{one.key}",
-        name=f"{one.bucket}/{one.key}",
-        kind=KIND,
-        account=aws.account,
-        region=aws.region,
-        created=one.modified,
-    )
+    name = f"{one.bucket}/{one.key}"
+    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, KIND, one.modified)
 
 
 def archived(unit: Unit, known: Mapping[Stored, Contents]) -> str | None:

@@ -8,16 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import location
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.duplicate_artifacts.inventories import LIVE_CATALOG, Inventory
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import Format, Table
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 DELIVERY = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
 """The folder of one delivery (S3 user guide, "Locating your inventory list")."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.athena import Answer, Place, Row, ask, price
+from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
 from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery
@@ -22,9 +22,6 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     keys,
     portions,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 
 @dataclass(slots=True)

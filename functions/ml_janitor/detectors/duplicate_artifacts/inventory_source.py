@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.athena import USD_PER_TB, price
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import (
@@ -29,9 +29,6 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delive
 from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Group
 from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 PAGES = 10
 """Of a folder's listing. A larger folder is taken for one model, which is then too large to be compared."""
@@ -73,7 +70,7 @@ class Inventoried:
     shelf: Shelf
     found: list[Stored] = field(default_factory=list)
     left_out: int = 0
-    told: str = ""
+    reading: str = ""
 
     @property
     def shelves(self) -> Mapping[str, Shelf]:
@@ -145,7 +142,7 @@ def read_all(
                 aws, one, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
             )
             known.sources.append(found)
-            known.notices += [found.told] if found.told else []
+            known.notices += [found.reading] if found.reading else []
             known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
         elif region is not None:
             known.notices.append(f"{one.bucket} is in {region}, and its inventory is asked there, not here")
@@ -204,9 +201,9 @@ def inventoried(
         wanted, source.left_out = within(wanted, MOST)
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
-        source.told = told(inventory, delivery, age, purse, by_size=by_size)
+        source.reading = how_read(inventory, delivery, age, purse, by_size=by_size)
         if len(elsewhere) > MOST_SIZES:
-            source.told += (
+            source.reading += (
                 f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
             )
 
@@ -244,17 +241,13 @@ def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -
     )
     found = []
     for (_, size, etag), answer in zip(named, asked, strict=True):
-        match answer:
-            case Value(Stored() as one) if (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
-                found.append(one)
-            case Unreadable(error):
-                raise ReadError(error)
-            case Value() | Absent() | _:
-                pass
+        one = needed(answer)
+        if one is not None and (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
+            found.append(one)
     return found
 
 
-def told(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
+def how_read(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
     """What a report says of a bucket that was read so: how, for how much, and what it does not show."""
     kind = (
         "its live inventory table, which S3 keeps up to date within an hour"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
 from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, contents
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 HEADERS = (
     "CacheControl",
@@ -119,16 +117,3 @@ def _odd(answer: Mapping[str, Any]) -> str | None:
     if answer.get("ReplicationStatus"):
         return "a replica in another bucket, where deleting it may be repeated"
     return None
-
-
-def needed[T](signal: Signal[T]) -> T | None:
-    """The value of *signal*, None if it is absent. Raises ReadError if it could not be read."""
-    match signal:
-        case Value(value):
-            return value
-        case Absent():
-            return None
-        case Unreadable(error):
-            raise ReadError(error)
-        case _:
-            raise ReadError("it was not read")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import attempt, needed
 from ml_janitor.aws.athena import USD_PER_TB
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, NotRead, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import (
-    act_prefixes,
     artifact,
     copy_cleanup,
     copy_return,
@@ -24,24 +24,14 @@ from ml_janitor.detectors.duplicate_artifacts import (
     prefixes,
 )
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
-    EXTENSIONS,
-    LIST_OBJECTS,
-    Names,
-    Stored,
-    Unit,
-)
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.object_records import Record
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, allow_each
 
 DELETE = "delete the copy"
 ASK = "delete the copy, if nobody wants it in a second bucket"
@@ -59,14 +49,9 @@ REFERENCE = "S3 API reference"
 LISTING = (
     allow("s3:ListAllMyBuckets"),
     allow("s3:ListBucket", on=BUCKETS),
-    allow("s3:GetObjectTagging", on=OBJECTS),
-    allow("s3:GetObjectRetention", on=OBJECTS),
-    allow("s3:GetObjectLegalHold", on=OBJECTS),
-    allow("s3:GetBucketTagging", on=BUCKETS),
-    allow("s3:GetBucketVersioning", on=BUCKETS),
-    allow("s3:GetBucketPolicy", on=BUCKETS),
-    allow("s3:GetLifecycleConfiguration", on=BUCKETS),
-    allow("s3:GetBucketObjectLockConfiguration", on=BUCKETS),
+    *allow_each("s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=OBJECTS),
+    *allow_each("s3", "GetBucketTagging", "GetBucketVersioning", "GetBucketPolicy", on=BUCKETS),
+    *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=BUCKETS),
     *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
     *(allow(kind.describes, on=kind.every) for kind in LISTED),
     allow(SEARCH),
@@ -114,9 +99,9 @@ class DuplicateArtifacts(Detector[Copy]):
     inventory_from: int = 0
 
     def __post_init__(self) -> None:
-        act_prefixes.check(self.act_on_prefixes)
-        act_prefixes.check(self.undo_prefixes, setting="undo_prefixes")
-        act_prefixes.check_users(self.act_on_needed_by)
+        prefixes.check(self.act_on_prefixes)
+        prefixes.check(self.undo_prefixes, setting="undo_prefixes")
+        prefixes.check_users(self.act_on_needed_by)
         prefixes.contents_in(self.buckets, self.read_contents_in)
         inventories.named(self.inventories)
 
@@ -147,7 +132,7 @@ class DuplicateArtifacts(Detector[Copy]):
         """
         return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """The prefix under which the undo function would have to write *target*, if none of those set is."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
         if within(self._undo_prefixes, uri):
@@ -165,13 +150,11 @@ class DuplicateArtifacts(Detector[Copy]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        match attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET):
-            case Value(Stored() as one):
-                pass
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        one = needed(
+            attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET)
+        )
+        if one is None:
+            return None
         if not self._names.fit(one.key, one.size):
             return Copy(target=target_of(aws, one), stored=one, unit=Absent(LIST_OBJECTS))
         found = Survey(aws, self._where, now).read(also=bucket, sizes={one.size})
@@ -230,25 +213,19 @@ class DuplicateArtifacts(Detector[Copy]):
             why_not = f"the contents of {shown} may not be read, so nothing proves it a copy"
             return why_not, "name its bucket in read_contents_in"
         approved, versions = self.act_on_needed_by, self.allow_unversioned
-        why = act_prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
+        why = prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
         return why, ""
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Copy,
-        finding: Finding,  # noqa: ARG002 - all of it is in the candidate
-        memo: Mapping[str, Any],
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Copy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_cleanup.act(aws, Record.read(record), steps)
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
-        return copy_cleanup.is_settled(aws, Record.read(record))
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
+        return copy_cleanup.is_done(aws, Record.read(record))
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         copy_return.revert(aws, Record.read(record), steps)
 
     def never_acts(self) -> str | None:

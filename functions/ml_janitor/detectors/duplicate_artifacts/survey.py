@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from ml_janitor.aws import references, storage_prices
+from ml_janitor.aws import references, s3, storage_prices
 from ml_janitor.aws.answers import Listing, attempt
-from ml_janitor.aws.locations import within
-from ml_janitor.aws.references import Uses
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.references import References, Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
-from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET, Comparison
-from ml_janitor.detectors.duplicate_artifacts.contents import (
-    Contents,
-    Likeness,
-    Match,
-    connected,
-    head,
-    units_alike,
-)
-from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
+from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents
+from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import (
     Copy,
     archived,
@@ -39,10 +31,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import (
 )
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.references import References
+from ml_janitor.detectors.duplicate_artifacts.standings import Standings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +58,14 @@ class Survey:
     where: Where
     now: datetime
     errors: list[str] = field(default_factory=list)
-    known: dict[Stored, Contents] = field(default_factory=dict)
-    unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
-    _told: list[str] = field(default_factory=list)
+    _noticed: list[str] = field(default_factory=list)
     _references: References | None = None
     _listing: BucketListing | None = None
+    standings: Standings = field(init=False)
+
+    def __post_init__(self) -> None:
+        where = self.where
+        self.standings = Standings(self.aws, where.contents_in, where.compare_up_to, self.references)
 
     def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
         """
@@ -84,7 +76,7 @@ class Survey:
         found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
         read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
-        standings = self._standings(list(dict.fromkeys(read.values())))
+        standings = self.standings.of(list(dict.fromkeys(read.values())))
         copies = [
             self._copy(shelf, one, units[one], standings)
             for shelf, one in found
@@ -97,7 +89,6 @@ class Survey:
                 self.errors.append(f"another run of today would go on with this listing: {ended.error}")
         return Listing(tuple(copies), "; ".join(self.errors) or None)
 
-    @property
     def references(self) -> References:
         """What everything refers to, read when first asked for: it costs a call per model and job."""
         if self._references is None:
@@ -108,14 +99,16 @@ class Survey:
     def _notices(self) -> tuple[str, ...]:
         """What was read and names what exists no more, and what was not read, once for all copies."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
-        closed = sorted({one.bucket for one, contents in self.known.items() if not contents.allowed})
+        closed = sorted(
+            {one.bucket for one, contents in self.standings.known.items() if not contents.allowed}
+        )
         large = [
             one.size
-            for one, contents in self.known.items()
+            for one, contents in self.standings.known.items()
             if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
         ]
         job = [reasons.checksum_job(large)] if large else []
-        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._told, *job)
+        return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._noticed, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
         """Where the artifacts of every bucket that is searched come from."""
@@ -125,7 +118,7 @@ class Survey:
         asking, names = self.where.asking, self.where.names
         few = {name: region for name, region in places.items() if asking.of(name) is None}
         self._listing = read = listed(self.aws, few, names, self.now, only=sizes)
-        self._told += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
+        self._noticed += inventory_source.unnamed(self.aws, asking, list(read.shelves.values()))
         known = inventory_source.read_all(
             self.aws,
             asking,
@@ -136,7 +129,7 @@ class Survey:
             sizes=sizes,
             elsewhere={one.size for one in read.artifacts()} if asking.inventories else frozenset(),
         )
-        self._told += known.notices
+        self._noticed += known.notices
         self.errors += known.errors
         return [read, *known.sources]
 
@@ -167,9 +160,9 @@ class Survey:
 
     def _referred(self) -> dict[str, str]:
         """The account's buckets in the region that something refers to, and SageMaker's default one."""
-        wanted = {*self.references.buckets, *self._readable, *self.where.asking.buckets}
+        wanted = {*self.references().buckets, *self._readable, *self.where.asking.buckets}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
-        self.errors += [f"not every bucket may be known: {why}" for why in self.references.errors]
+        self.errors += [f"not every bucket may be known: {why}" for why in self.references().errors]
         owned = buckets.owned(self.aws)
         if owned.error is not None:
             self.errors.append(owned.error)
@@ -200,71 +193,6 @@ class Survey:
                 )
         return units
 
-    def _standings(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Uses]]:
-        """How each of *units* that has another of its shape stands to them, and what refers to it."""
-        shapes: dict[object, list[Unit]] = {}
-        for unit in units:
-            shapes.setdefault(unit.shape, []).append(unit)
-        groups = [group for group in shapes.values() if len(group) > 1]
-        self._heads([unit for group in groups for unit in group])
-        open_ones = [
-            [self._member(unit) for unit in group if not archived(unit, self.known)] for group in groups
-        ]
-        cells = [cell for group in open_ones for cell in self._cells(group)]
-        self._compare([cell for cell in cells if self._worth_reading(cell)])
-        found: dict[Unit, tuple[Standing, Uses]] = {}
-        for cell in cells:
-            for member, standing in settle(cell, self._alike).items():
-                others = len(shapes[member.unit.shape]) - 1
-                found[member.unit] = replace(standing, others=others), member.uses
-        return found
-
-    def _heads(self, units: Iterable[Unit]) -> None:
-        """Learn what S3 knows of every file of *units*; only the listing, where contents may not be read."""
-        files = {one: unit.region for unit in units for one in unit.files}
-        readable = {one: at for one, at in files.items() if within(self.where.contents_in, one.uri)}
-        for one in files.keys() - readable.keys():
-            self.known[one] = Contents(size=one.size, etag=one.etag, allowed=False)
-        todo = list(readable.items())
-        for (one, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
-            if isinstance(answer, Value):
-                self.known[one] = answer.value
-            else:
-                why = answer.error if isinstance(answer, Unreadable) else "it is gone"
-                self.unreadable[one] = Unreadable(why)
-                self.known[one] = Contents(
-                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({why})"
-                )
-
-    def _member(self, unit: Unit) -> Member:
-        contents = [self.known[one] for one in unit.files]
-        return Member(
-            unit=unit,
-            uses=self.references.to(unit.bucket, [one.key for one in unit.files]),
-            lasting=not any(known.expires or known.replica for known in contents),
-        )
-
-    def _alike(self, a: Member, b: Member) -> Match:
-        return units_alike(a.unit, b.unit, self.known)
-
-    def _cells(self, members: Sequence[Member]) -> list[list[Member]]:
-        """*members* of one shape in the smallest sets outside which nothing is like anything within."""
-        return connected(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
-
-    def _worth_reading(self, cell: Sequence[Member]) -> bool:
-        """Whether anything in *cell* could be surplus: not if all is needed or that is unknown."""
-        return len(cell) > 1 and not self.references.errors and not all(member.needed for member in cell)
-
-    def _compare(self, cells: list[list[Member]]) -> None:
-        """Read the bytes of *cells*, of every model its smallest files first: they differ soonest."""
-        comparison = Comparison(self.aws, self.known, self.where.compare_up_to)
-        cells = [[m for m in cell if m.unit.region == self.aws.region] for cell in cells]
-        step = 0
-        while cells := [cell for cell in cells if len(cell) > 1 and step < len(cell[0].unit.files)]:
-            comparison.settle([[by_size(member.unit)[step] for member in cell] for cell in cells])
-            cells = [part for cell in cells for part in self._cells(cell)]
-            step += 1
-
     def _copy(
         self,
         shelf: Shelf,
@@ -284,15 +212,20 @@ class Survey:
         if not isinstance(unit, Value):
             return copy
         files = unit.value.files
-        contents: Signal[Contents] = Value(self.known[one]) if one in self.known else NotRead()
+        contents: Signal[Contents] = (
+            Value(self.standings.known[one]) if one in self.standings.known else NotRead()
+        )
         standing, uses = standings.get(unit.value, (Standing(role=Role.ALONE), Uses(NotRead(), ())))
         return replace(
             copy,
-            contents=next((self.unreadable[file] for file in files if file in self.unreadable), contents),
-            archived=archived(unit.value, self.known),
+            contents=next(
+                (self.standings.unreadable[file] for file in files if file in self.standings.unreadable),
+                contents,
+            ),
+            archived=archived(unit.value, self.standings.known),
             gaps=tuple(self._references.gaps) if self._references else (),
             notices=self._notices,
-            replica=any(self.known[file].replica for file in files if file in self.known),
+            replica=any(self.standings.known[file].replica for file in files if file in self.standings.known),
             referred=uses.in_use,
             needed_only_by=uses.needed_only_by,
             standing=standing,
@@ -307,7 +240,7 @@ class Survey:
         names = list(dict.fromkeys(copy.stored.bucket for copy in todo))
         habits = by(names, self.aws.map(lambda name: buckets.habits(self.aws, name), names))
         files = list(dict.fromkeys(file for copy in todo for file in files_of(copy)))
-        tagged = by(files, self.aws.map(lambda one: buckets.object_tags(self.aws, one), files))
+        tagged = by(files, self.aws.map(lambda one: s3.object_tags(self.aws, one.bucket, one.key), files))
         locks = by(
             files, self.aws.map(lambda one: buckets.locked(self.aws, one, habits[one.bucket].lock), files)
         )
@@ -328,8 +261,3 @@ class Survey:
 def by[K, V](keys: Sequence[K], values: Sequence[V]) -> dict[K, V]:
     """*values*, which are the answers about *keys*, by those."""
     return dict(zip(keys, values, strict=True))
-
-
-def by_size(unit: Unit) -> list[Stored]:
-    """The files of *unit*, the smallest first; the same order in every unit of its shape."""
-    return [unit.files[n] for n in sorted(range(len(unit.files)), key=lambda n: unit.files[n].size)]

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import logs, tags
-from ml_janitor.aws.answers import ReadError, unless_gone
-from ml_janitor.core.signals import Tags, Unreadable, Value
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.logs import LogGroup
-    from ml_janitor.core.model import Target
-    from ml_janitor.core.signals import Signal
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.aws.answers import needed, unless_gone
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.logs import LogGroup
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Value
+from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Steps, allow
 
 AUDIT = re.compile(r"accesslog|audit|cloudtrail|compliance|flowlog|forensic|guardduty|security|waflog")
 """In the letters of a name: a group that somebody may have to keep, whatever it costs."""
@@ -80,19 +76,11 @@ def prepared(aws: Aws, target: Target, days: int) -> dict[str, Any]:
     The tagging API lags behind, so that the tags are read once more, from the group itself. Raises
     CannotActError if they are others than those it was judged by.
     """
-    own = tags.exactly(aws, target.arn)
-    if isinstance(own, Unreadable):
-        raise ReadError(own.error)
-    if _of_people(own) != _of_people(target.tags):
+    own = needed(tags.exactly(aws, target.arn)) or {}
+    judged = tags.settable(target.tags.value) if isinstance(target.tags, Value) else None
+    if tags.settable(own) != judged:  # not every call answers with those that AWS sets
         raise CannotActError("its tags were changed a moment ago, and the next sweep judges them")
     return {"days": days}
-
-
-def _of_people(read: Signal[Tags]) -> Tags | None:
-    """Without those that AWS sets, which not every call answers with."""
-    if not isinstance(read, Value):
-        return None
-    return {key: value for key, value in read.value.items() if not key.startswith(tags.RESERVED)}
 
 
 def set_days(aws: Aws, target: Target, days: int, steps: Steps) -> None:

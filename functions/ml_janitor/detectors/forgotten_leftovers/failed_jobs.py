@@ -8,25 +8,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ml_janitor.aws import s3, sagemaker_kinds, storage_prices, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import Address, mentioned, parse
 from ml_janitor.aws.referrers import OUTPUTS
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP, PIPELINE, TRAINING_JOB
+from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule
-from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.engine.detector import allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.storage_prices import StoragePrices
-    from ml_janitor.core.model import Target, Verdict
-    from ml_janitor.core.signals import Signal
 
 KIND, NOUN = TRAINING_JOB.type, "output of a failed job"
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
 
 from ml_janitor.aws import logs, metrics, storage_prices, tags
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
-from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.forgotten_leftovers.expiry import spared
 from ml_janitor.engine.detector import allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
-    from ml_janitor.core.signals import Signal
 
 KIND, NOUN = "log-group", "log group"
 
@@ -56,20 +53,13 @@ def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> Group | No
 
 
 def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime) -> Iterator[Group]:
-    counted = {one.arn: _incoming(one) for one in groups if one.kept is None and one.stored}
+    incoming = partial(metrics.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
+    open_ones = [one for one in groups if one.kept is None and one.stored]
+    counted = {one.arn: incoming(LogGroupName=one.name) for one in open_ones}
     arrived = metrics.read(aws, counted.values(), now - retention, now)
     prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     book = tags.in_bulk(aws, f"logs:{KIND}")
     for one in groups:
-        target = Target(
-            arn=one.arn,
-            name=one.name,
-            kind=KIND,
-            account=aws.account,
-            region=aws.region,
-            created=one.created,
-            tags=book.of(one.arn),
-        )
         total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
         if one.arn in counted:
             match arrived[counted[one.arn]]:
@@ -77,11 +67,8 @@ def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datet
                     total = Value(series.total, source)
                 case Unreadable() as unread:
                     total = unread
-        yield Group(target=target, group=one, arrived=total, prices=prices)
-
-
-def _incoming(group: LogGroup) -> metrics.Metric:
-    return metrics.Metric.of("AWS/Logs", "IncomingBytes", period=86_400, LogGroupName=group.name)
+        own = target_in(aws, one.arn, one.name, KIND, one.created, tags=book.of(one.arn))
+        yield Group(target=own, group=one, arrived=total, prices=prices)
 
 
 def decide(

@@ -6,23 +6,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
 from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import Image, Manifest
+from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target
-from ml_janitor.core.signals import Evidence, NotRead, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
+from ml_janitor.core.signals import Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.engine.detector import allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.storage_prices import StoragePrices
-    from ml_janitor.core.model import Verdict
-    from ml_janitor.core.signals import Signal
 
 KIND, NOUN = "repository", "image repository"
 
@@ -70,8 +67,8 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
         named.setdefault(repository, set()).add(name)
     prices = storage_prices.read(aws, "AmazonECR")
 
-    def read(entry: Mapping[str, object]) -> Repository:
-        name = str(entry["repositoryName"])
+    def read(entry: Mapping[str, Any]) -> Repository:
+        name, arn = str(entry["repositoryName"]), str(entry["repositoryArn"])
         held = images.images(aws, name)
         names = frozenset(named.get(name, ()))
         manifests: Signal[Mapping[str, Manifest]] = NotRead()
@@ -80,18 +77,8 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
             active = [one.digest for one in held.items if not one.archived]
             manifests = attempt(lambda: images.manifests(aws, name, active), source=images.BATCH_GET_IMAGE)
         return Repository(
-            target=Target(
-                arn=str(entry["repositoryArn"]),
-                name=name,
-                kind=KIND,
-                account=aws.account,
-                region=aws.region,
-                created=entry["createdAt"],  # type: ignore[arg-type]
-                tags=tags.of_repository(aws, str(entry["repositoryArn"])),
-            ),
-            images=Value(held.items, images.DESCRIBE_IMAGES)
-            if held.error is None
-            else Unreadable(held.error, images.DESCRIBE_IMAGES),
+            target=target_in(aws, arn, name, KIND, entry["createdAt"], tags=tags.of_repository(aws, arn)),
+            images=held.signal(images.DESCRIBE_IMAGES),
             named=Value(names, sagemaker_kinds.SEARCH)
             if found.error is None
             else Unreadable(found.error, sagemaker_kinds.SEARCH),

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.storage_prices import GB
-from ml_janitor.core.model import Change, Confidence, Effect
+from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Target, Verdict
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
 
 LEAST = timedelta(days=118)
 """A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
@@ -122,13 +118,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             return failed_jobs.decide(candidate, smallest, now)
         return repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Leftover,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return expiry.prepared(aws, candidate.target, self.retention.days)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:

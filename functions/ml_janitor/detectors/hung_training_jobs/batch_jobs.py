@@ -7,20 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
 from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
 from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Signal
-from ml_janitor.detectors.hung_training_jobs.job import (
-    GONE,
-    STARTING,
-    Job,
-    Kind,
-    arns,
-    folders,
-    seconds,
-)
+from ml_janitor.detectors.hung_training_jobs.job import STARTING, Job, Kind, arns, folders, seconds
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -29,20 +21,12 @@ if TYPE_CHECKING:
         ProcessingClusterConfigOutputTypeDef,
     )
 
-    from ml_janitor.aws.client import Aws
-
 PROCESSING, TRANSFORMING = "Processing", "Transforming"
 
 
 def _running(kind: SageMakerKind) -> Callable[[Aws, datetime], Listing[Target]]:
     """What lists the jobs of a *kind* that are in progress."""
     return lambda aws, now: running(aws, kind, partial(kind.target, aws), now)
-
-
-def describe_processing(aws: Aws, name: str) -> Signal[Job]:
-    """The processing job called *name*; `Absent` if there is none."""
-    ask = partial(aws.sagemaker.describe_processing_job, ProcessingJobName=name)
-    return attempt(lambda: _processing_job(ask()), source=PROCESSING_JOB.describes, absent=GONE)
 
 
 def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
@@ -102,7 +86,7 @@ def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
 
 
 PROCESSING_KIND = Kind(
-    arn=PROCESSING_JOB.type,
+    of=PROCESSING_JOB,
     group="/aws/sagemaker/ProcessingJobs",
     component="Processing",
     working=PROCESSING,
@@ -112,14 +96,8 @@ PROCESSING_KIND = Kind(
     collective=False,
     action="stop the job (outputs uploaded so far stay)",
     running=_running(PROCESSING_JOB),
-    describe=describe_processing,
+    read=_processing_job,
 )
-
-
-def describe_transform(aws: Aws, name: str) -> Signal[Job]:
-    """The transform job called *name*; `Absent` if there is none."""
-    ask = partial(aws.sagemaker.describe_transform_job, TransformJobName=name)
-    return attempt(lambda: _transform_job(ask()), source=TRANSFORM_JOB.describes, absent=GONE)
 
 
 def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> Job:
@@ -142,7 +120,7 @@ def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> Job:
 
 
 TRANSFORM_KIND = Kind(
-    arn=TRANSFORM_JOB.type,
+    of=TRANSFORM_JOB,
     group="/aws/sagemaker/TransformJobs",
     component="Transform",
     working=TRANSFORMING,
@@ -152,5 +130,5 @@ TRANSFORM_KIND = Kind(
     collective=False,
     action="stop the job (its output is discarded)",
     running=_running(TRANSFORM_JOB),
-    describe=describe_transform,
+    read=_transform_job,
 )

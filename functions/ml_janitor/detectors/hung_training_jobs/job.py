@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ml_janitor.aws.answers import Listing
+from botocore import xform_name
+
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.instances import Machine, machine
-from ml_janitor.aws.prices import Component, Price
+from ml_janitor.aws.prices import Component, Price, together
+from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.hung_training_jobs.load import Collective
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 GONE = ("ResourceNotFound", "ValidationException")
 """What Describe answers for a name that does not exist (any more): documented, and in practice."""
@@ -31,7 +32,7 @@ class Kind:
     """
     One kind of job: what it is called, where it leaves its traces, how it is read and ended.
 
-    *arn* is the resource type in its ARN, *group* both its log group and its metrics' namespace.
+    *of* is how SageMaker spells it, *group* both its log group and its metrics' namespace.
     *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
     what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
     called algo-1, algo-2, ...; others have ids that only ListMetrics shows. *collective* is whether its
@@ -39,7 +40,7 @@ class Kind:
     whose keys contain one of *ignored* are no sign of life.
     """
 
-    arn: str
+    of: SageMakerKind
     group: str
     component: Component
     working: str
@@ -49,12 +50,20 @@ class Kind:
     collective: bool
     action: str
     running: Callable[[Aws, datetime], Listing[Target]]
-    describe: Callable[[Aws, str], Signal[Job]]
+    read: Callable[[Any], Job]
     ignored: tuple[str, ...] = ()
 
     @property
+    def arn(self) -> str:
+        """The resource type in its ARN."""
+        return self.of.type
+
+    def describe(self, aws: Aws, name: str) -> Signal[Job]:
+        """The job called *name*; `Absent` if there is none."""
+        return described(aws, self.of, self.read, name)
+
+    @property
     def noun(self) -> str:
-        """What one job of this kind is called."""
         return self.arn.replace("-", " ")
 
 
@@ -106,12 +115,10 @@ class Job:
 
     @property
     def instances(self) -> int:
-        """How many instances it runs on."""
         return sum(count for _, count in self.groups)
 
     @property
     def hardware(self) -> str:
-        """Its instances for a reader."""
         return ", ".join(f"{count} x {kind}" for kind, count in self.groups) or "not known"
 
     @property
@@ -150,6 +157,12 @@ class Job:
         return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
 
 
+def described[T](aws: Aws, kind: SageMakerKind, read: Callable[[Any], T], name: str) -> Signal[T]:
+    """What *read* takes from the description of the job *name* of a *kind*; `Absent` if there is none."""
+    ask = getattr(aws.sagemaker, xform_name(f"Describe{kind.noun}"))
+    return attempt(lambda: read(ask(**{kind.named: name})), source=kind.describes, absent=GONE)
+
+
 def seconds(count: int | None) -> timedelta | None:
     """A limit in a description as a duration."""
     return None if count is None else timedelta(seconds=count)
@@ -170,12 +183,10 @@ def hourly(aws: Aws, job: Job) -> Price:
     """What an hour of all instances of *job* costs at list price."""
     if job.reserved:
         return Price(None, "a training plan, paid in advance")
-    prices = [(aws.prices.hourly(aws.region, job.kind.component, kind), count) for kind, count in job.groups]
-    sources = ", ".join(dict.fromkeys(price.source for price, _ in prices))
-    amounts = [price.hourly_usd * count for price, count in prices if price.hourly_usd is not None]
-    if not prices or len(amounts) < len(prices):
-        return Price(None, sources)
-    return Price(sum(amounts[1:], amounts[0]), sources)
+    if not job.groups:
+        return Price(None, "")
+    component = job.kind.component
+    return together((count, aws.prices.hourly(aws.region, component, kind)) for kind, count in job.groups)
 
 
 def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Stat
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import PERIOD, HostLoad, Span, span
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 METRICS = ("CPU", "GPU", "Memory", "Disk")
 """

@@ -7,57 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ml_janitor.aws.s3 import Newest
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Kept, Rule
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
-from ml_janitor.detectors.hung_training_jobs.job import WAITING, Job
+from ml_janitor.detectors.hung_training_jobs.job import Job
 from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, shown, some
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
-
-
-def not_at_work(rule: Rule, signal: Signal[Job], job: Job, now: datetime) -> Kept | None:
-    """Keep a job in any other phase: before it nothing is billed, after it SageMaker is at work."""
-    rule.saw(evidence("status", signal, f"{job.status}, {job.phase}"), Evidence("instances", job.hardware))
-    if job.tuner:
-        rule.saw(Evidence("tuning job", job.tuner.rpartition("/")[2]))
-    if job.status != IN_PROGRESS:
-        return rule.kept(f"no longer in progress ({job.status})")
-    if job.phase in WAITING:
-        return rule.kept(f"{job.phase} for {ago(now - job.created)}: waiting for instances costs nothing")
-    if job.phase != job.kind.working:
-        since = f" since {stamp(job.phase_since)}" if job.phase_since else ""
-        return rule.kept(f"not {job.kind.at_work} but {job.phase}{since}")
-    if job.started is None:
-        return rule.unknown(f"it is {job.kind.at_work}, but AWS does not say since when")
-    rule.saw(Evidence("billed for", ago(now - job.started)))
-    rule.passed(job.kind.at_work)
-    return None
-
-
-def watching(rule: Rule, watched: Signal[Job], job: Job) -> Kept | None:
-    """
-    Keep a rule of Debugger's or the profiler's while the training job that it watches goes on.
-
-    It says nothing and rests for as long as nothing is wrong there.
-    """
-    if job.watches is None:
-        return None
-    name = job.watches.rpartition("/")[2]
-    match watched:
-        case Value(training):
-            rule.saw(evidence("watches", watched, f"training job {name}, {training.status}"))
-            if training.status in {IN_PROGRESS, "Stopping"}:
-                return rule.kept(
-                    f"it watches the training job {name} (a Debugger or profiler rule), which runs"
-                )
-            rule.passed(f"the training job that it watches is over ({training.status})")
-            return None
-        case _:
-            rule.saw(evidence("watches", watched))
-            return rule.unknown(
-                f"it watches the training job {name}, and whether that runs could not be read"
-            )
 
 
 @dataclass(frozen=True, slots=True)

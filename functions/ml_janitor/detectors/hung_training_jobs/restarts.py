@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.answers import ReadError, ensure, refused_as
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError, ensure, needed, refused_as
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.aws.tags import RESERVED
 from ml_janitor.aws.training_jobs import AVAILABLE
-from ml_janitor.core.model import finding_id
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Target, finding_id
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 CHOSEN = ("SelectedInstanceType", "SelectedInstanceCount")
 """What AWS selected from several preferences: part of a description, and no parameter of a request."""
@@ -74,10 +70,11 @@ def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
         raise CannotActError(f"it is {found[calls.status_member]} now")
     if isinstance(candidate, SuspectTuner):
         return {"what": TUNER}
+    own = needed(target.tags, "its tags were not read") or {}
     return {
         "what": JOB,
         "keep_alive": _keep_alive(found),
-        "request": request_of(aws, calls, found) | _tags(target),
+        "request": request_of(aws, calls, found) | tags.given(tags.settable(own)),
         "checkpoint": _checkpoint(aws, found),
     }
 
@@ -95,20 +92,6 @@ def request_of(aws: Aws, calls: Calls, found: Mapping[str, Any]) -> dict[str, An
     for member in CHOSEN:
         resources.pop(member, None)
     return request
-
-
-def _tags(target: Target) -> dict[str, Any]:
-    """Its tags, without those that only AWS may set."""
-    if not isinstance(target.tags, Value):
-        raise ReadError(
-            target.tags.error if isinstance(target.tags, Unreadable) else "its tags were not read"
-        )
-    own = [
-        {"Key": key, "Value": value}
-        for key, value in target.tags.value.items()
-        if not key.lower().startswith(RESERVED)
-    ]
-    return {"Tags": own} if own else {}
 
 
 def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
@@ -135,7 +118,7 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
     """
     calls = CALLS[target.kind]
     found = calls.describe_same(aws, target)
-    if found is not None and _untouched(calls, found, record):
+    if found is not None and (keeps_pool(found) if record["what"] == POOL else calls.runs(found)):
         return f"nothing had been done to {target.name}, so nothing was submitted"
     if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
@@ -187,11 +170,6 @@ def starting_point(record: Mapping[str, Any]) -> str:
     return f"with its checkpoints in {checkpoint['folder']}, the newest known of {written}"
 
 
-def _untouched(calls: Calls, found: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether the act broke off before it did anything."""
-    return keeps_pool(found) if record["what"] == POOL else calls.runs(found)
-
-
 def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
     """Why there is nothing to submit, or None."""
     if record["what"] == POOL:
@@ -206,13 +184,11 @@ def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
 
 def _submit(aws: Aws, target: Target, calls: Calls, request: Mapping[str, Any]) -> None:
     """Create the job of *request*; a retry finds it there, which is a success."""
-    if _exists(aws, target, calls, request[calls.name_member]):
+    exists = partial(_exists, aws, target, calls, request[calls.name_member])
+    if exists():
         return
     try:
-        ensure(
-            lambda: _create(aws, calls, request),
-            lambda: _exists(aws, target, calls, request[calls.name_member]),
-        )
+        ensure(lambda: _create(aws, calls, request), exists)
     except ClientError as error:
         raise _without_secrets(error, request) from None
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import (
     DESCRIBE_LOG_STREAMS,
     FAR_FUTURE,
@@ -20,9 +20,6 @@ from ml_janitor.aws.logs import (
     moment,
 )
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 PAGES = 30
 """How many pages of GetLogEvents (10,000 events or 1 MB each) are read to learn one job's rhythm."""

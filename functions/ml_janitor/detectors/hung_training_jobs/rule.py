@@ -5,27 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TUNING_JOB
+from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Signal, Value, evidence
-from ml_janitor.detectors.hung_training_jobs import (
-    progress,
-    restarts,
-    stops,
-    training,
-    tuning,
-)
-from ml_janitor.detectors.hung_training_jobs.job import Job, bill, limit, rate
+from ml_janitor.core.signals import Absent, Evidence, Signal, Value, evidence
+from ml_janitor.detectors.hung_training_jobs import progress, restarts, stops, training, tuning
+from ml_janitor.detectors.hung_training_jobs.job import WAITING, Job, bill, limit, rate
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Still
 from ml_janitor.detectors.hung_training_jobs.survey import KINDS, STARTERS, Survey, Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import TUNER
 from ml_janitor.engine import undo_roles
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"
@@ -46,12 +39,7 @@ UNDOES: tuple[Grant, ...] = (
     allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
     *(allow(f"sagemaker:Create{noun}", on=jobs) for noun, jobs in JOBS.items()),
     *(implied("sagemaker:AddTags", on=jobs, source=AUTHORIZATION) for jobs in JOBS.values()),
-    implied(
-        "kms:CreateGrant",
-        on="key/*",
-        source=KEYS,
-        when=(Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),),
-    ),
+    undo_roles.using_key(KEYS),
 )
 """A tuning job is looked at, since one whose stop broke off has nothing to be brought back."""
 
@@ -83,22 +71,19 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         undo="restart",
     )
     reads = (
-        allow("sagemaker:Search"),
-        allow("sagemaker:ListTrainingJobs"),
+        *allow_each("sagemaker", "Search", "ListTrainingJobs"),
         allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
         allow("sagemaker:ListProcessingJobs"),
         allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
         allow("sagemaker:ListTransformJobs"),
         allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
         allow("sagemaker:ListHyperParameterTuningJobs"),
-        allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
-        allow("sagemaker:ListTrainingJobsForHyperParameterTuningJob", on=f"{TUNER}/*"),
+        *(allow(action, on=f"{TUNER}/*") for action in (TUNING_JOB.describes, tuning.CHILD.lists)),
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *STARTERS)),
         *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
-        allow("cloudwatch:ListMetrics"),
-        allow("cloudwatch:GetMetricData"),
+        *allow_each("cloudwatch", "ListMetrics", "GetMetricData"),
         allow("pricing:GetProducts"),
     )
     acts = ACTS
@@ -118,7 +103,6 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     @property
     def patience(self) -> Patience:
-        """For how long a job must stand still."""
         return Patience(
             silence=self.silence,
             times_longest_pause=self.times_longest_pause,
@@ -176,11 +160,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
 
     def prepare(
-        self,
-        aws: Aws,
-        candidate: Suspect | SuspectTuner,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
+        self, aws: Aws, candidate: Suspect | SuspectTuner, memo: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         return restarts.read_record(aws, candidate)
 
@@ -193,7 +173,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         return stops.ended_otherwise(aws, target, record)
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """Its role, if it is not listed; a transform job has none, nor what is not submitted again."""
         return undo_roles.unlisted(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 
@@ -209,8 +189,8 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
         """A job that works on after its own limit, or without a sign of life."""
         verdict = (
-            progress.not_at_work(rule, candidate.job, job, now)
-            or progress.watching(rule, candidate.watched, job)
+            not_at_work(rule, candidate.job, job, now)
+            or watching(rule, candidate.watched, job)
             or self._late_or_still(rule, candidate, job, now)
         )
         if isinstance(verdict, Kept):
@@ -233,3 +213,47 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
             return late
         still = progress.judge_signs(rule, candidate.signs, job, self.patience, now)
         return still if late is None or (isinstance(still, Kept) and still.unknown) else late
+
+
+def not_at_work(rule: Rule, signal: Signal[Job], job: Job, now: datetime) -> Kept | None:
+    """Keep a job in any other phase: before it nothing is billed, after it SageMaker is at work."""
+    rule.saw(evidence("status", signal, f"{job.status}, {job.phase}"), Evidence("instances", job.hardware))
+    if job.tuner:
+        rule.saw(Evidence("tuning job", job.tuner.rpartition("/")[2]))
+    if job.status != IN_PROGRESS:
+        return rule.kept(f"no longer in progress ({job.status})")
+    if job.phase in WAITING:
+        return rule.kept(f"{job.phase} for {ago(now - job.created)}: waiting for instances costs nothing")
+    if job.phase != job.kind.working:
+        since = f" since {progress.stamp(job.phase_since)}" if job.phase_since else ""
+        return rule.kept(f"not {job.kind.at_work} but {job.phase}{since}")
+    if job.started is None:
+        return rule.unknown(f"it is {job.kind.at_work}, but AWS does not say since when")
+    rule.saw(Evidence("billed for", ago(now - job.started)))
+    rule.passed(job.kind.at_work)
+    return None
+
+
+def watching(rule: Rule, watched: Signal[Job], job: Job) -> Kept | None:
+    """
+    Keep a rule of Debugger's or the profiler's while the training job that it watches goes on.
+
+    It says nothing and rests for as long as nothing is wrong there.
+    """
+    if job.watches is None:
+        return None
+    name = job.watches.rpartition("/")[2]
+    match watched:
+        case Value(training):
+            rule.saw(evidence("watches", watched, f"training job {name}, {training.status}"))
+            if training.status in {IN_PROGRESS, "Stopping"}:
+                return rule.kept(
+                    f"it watches the training job {name} (a Debugger or profiler rule), which runs"
+                )
+            rule.passed(f"the training job that it watches is over ({training.status})")
+            return None
+        case _:
+            rule.saw(evidence("watches", watched))
+            return rule.unknown(
+                f"it watches the training job {name}, and whether that runs could not be read"
+            )

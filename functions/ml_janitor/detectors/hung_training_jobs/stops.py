@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from botocore import xform_name
 
 from ml_janitor.aws.answers import ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     PROCESSING_JOB,
@@ -17,14 +18,10 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     TUNING_JOB,
 )
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.job import GONE
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
-from ml_janitor.engine.detector import ChangedError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import ChangedError, NotFinishedError, Steps
 
 STOPPING: Final = "Stopping"
 
@@ -36,19 +33,11 @@ TUNER: Final = "tuning job"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls about one kind of job, *noun* in the operations' names."""
+    """The calls about one kind of job, *noun* in their names; the members with its name and status."""
 
     noun: str
-
-    @property
-    def name_member(self) -> str:
-        """The member that holds its name."""
-        return f"{self.noun}Name"
-
-    @property
-    def status_member(self) -> str:
-        """The member that holds its status."""
-        return f"{self.noun}Status"
+    name_member: str
+    status_member: str
 
     def describe(self, aws: Aws, name: str) -> dict[str, Any] | None:
         """The job called *name* as AWS describes it; None if there is none."""
@@ -79,7 +68,8 @@ class Calls:
 
 
 CALLS: Mapping[str, Calls] = {
-    kind.type: Calls(kind.noun) for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
+    kind.type: Calls(kind.noun, kind.named, f"{kind.noun}Status")
+    for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
 }
 """By the resource type in a job's ARN."""
 
@@ -136,10 +126,8 @@ def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str 
 
 
 def _stop(aws: Aws, target: Target) -> None:
-    calls = CALLS[target.kind]
-    if _asked(aws, target):
-        return
-    ensure(lambda: calls.stop(aws, target.name), lambda: _asked(aws, target))
+    if not _asked(aws, target):
+        ensure(lambda: CALLS[target.kind].stop(aws, target.name), lambda: _asked(aws, target))
 
 
 def _asked(aws: Aws, target: Target) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.answers import Listing, ReadError, needed
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
 from ml_janitor.core.model import Candidate, Kept, Target, Verdict
@@ -19,9 +20,6 @@ from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, 
 from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 KINDS = {kind.arn: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 
@@ -91,9 +89,7 @@ def _starter(aws: Aws, arn: str) -> Target:
 def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None) -> Target:
     """The resource that *arn* names, as far as the ARN shows it."""
     kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
-    return Target(
-        arn=arn, name=name or last, kind=kind, account=aws.account, region=aws.region, created=created
-    )
+    return target_in(aws, arn, name or last, kind, created)
 
 
 def with_children(
@@ -156,13 +152,10 @@ class Survey:
     def job(self, target: Target) -> Suspect | None:
         """One job as it is now, or None if it is gone. Raises ReadError."""
         candidate = self._read(replace(target, tags=tags.of_one(self.aws, target.arn)))
-        match candidate.job:
-            case Value(job):
-                candidate = replace(candidate, target=replace(candidate.target, created=job.created))
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        job = needed(candidate.job)
+        if job is None:
+            return None
+        candidate = replace(candidate, target=replace(candidate.target, created=job.created))
         (candidate,) = self._with_loads([candidate])
         tuners = tuning.running(self.aws, self.now) if job.tuner else NONE
         belongs_to = parents(self.aws, candidate, job, tuners)
@@ -170,13 +163,11 @@ class Survey:
 
     def tuner(self, target: Target) -> SuspectTuner | None:
         """A tuning job as it is now, with its children that run, or None if it is gone. Raises ReadError."""
-        match tuner := tuning.describe(self.aws, target.name):
-            case Value(read):
-                target = replace(target, created=read.created, tags=tags.of_one(self.aws, target.arn))
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        tuner = tuning.describe(self.aws, target.name)
+        read = needed(tuner)
+        if read is None:
+            return None
+        target = replace(target, created=read.created, tags=tags.of_one(self.aws, target.arn))
         running = tuning.children(self.aws, target.name)
         targets = running.value if isinstance(running, Value) else ()
         by_arn = {one.target.arn.lower(): one for one in self._suspects(targets, NONE)}
@@ -197,7 +188,7 @@ class Survey:
         if job.started is None or job.status != IN_PROGRESS:
             return candidate
         if job.watches is not None:
-            watched = training.describe(aws, job.watches.rpartition("/")[2])
+            watched = training.KIND.describe(aws, job.watches.rpartition("/")[2])
             candidate = replace(candidate, watched=watched)
             if not self._open(candidate) or not isinstance(watched, Value):
                 return candidate

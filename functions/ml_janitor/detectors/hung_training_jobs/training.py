@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB
 from ml_janitor.aws.training_jobs import AVAILABLE, billed
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence, Signal, evidence
-from ml_janitor.detectors.hung_training_jobs.job import (
-    GONE,
-    Job,
-    Kind,
-    arns,
-    bill,
-    folders,
-    rate,
-    seconds,
-)
+from ml_janitor.detectors.hung_training_jobs.job import Job, Kind, arns, bill, folders, rate, seconds
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
 
 if TYPE_CHECKING:
@@ -33,8 +22,6 @@ if TYPE_CHECKING:
         SecondaryStatusTransitionTypeDef,
     )
 
-    from ml_janitor.aws.client import Aws
-
 TRAINING = "Training"
 
 DEBUGGER_OUTPUT = ("/profiler-output/", "/rule-output/")
@@ -42,12 +29,6 @@ DEBUGGER_OUTPUT = ("/profiler-output/", "/rule-output/")
 Where SageMaker's profiler and Debugger's rules write, whether or not the job moves on: utilization by the
 minute, traces of the framework, and reports. What the program itself saves lies in /debug-output/.
 """
-
-
-def describe(aws: Aws, name: str) -> Signal[Job]:
-    """The training job called *name*; `Absent` if there is none."""
-    ask = partial(aws.sagemaker.describe_training_job, TrainingJobName=name)
-    return attempt(lambda: _job(ask()), source=TRAINING_JOB.describes, absent=GONE)
 
 
 def _job(answer: DescribeTrainingJobResponseTypeDef) -> Job:
@@ -123,7 +104,7 @@ def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:
 
 
 KIND = Kind(
-    arn=TRAINING_JOB.type,
+    of=TRAINING_JOB,
     group="/aws/sagemaker/TrainingJobs",
     component="Training",
     working=TRAINING,
@@ -134,7 +115,7 @@ KIND = Kind(
     collective=True,
     action="stop the job (artifacts written so far stay) and end its warm pool",
     running=billed,
-    describe=describe,
+    read=_job,
 )
 
 

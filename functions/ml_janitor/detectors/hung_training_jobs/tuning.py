@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, targets
 from ml_janitor.core.model import Confidence, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
-from ml_janitor.detectors.hung_training_jobs.job import GONE
+from ml_janitor.core.signals import Absent, Evidence, Signal, Value, evidence
+from ml_janitor.detectors.hung_training_jobs.job import described
 from ml_janitor.detectors.hung_training_jobs.load import some
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import DescribeHyperParameterTuningJobResponseTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 CHILD = replace(TRAINING_JOB, operation="ListTrainingJobsForHyperParameterTuningJob")
 
@@ -48,20 +46,17 @@ def as_listed(target: Target) -> Signal[Tuner]:
 
 def describe(aws: Aws, name: str) -> Signal[Tuner]:
     """The tuning job called *name*; `Absent` if there is none."""
-    ask = partial(aws.sagemaker.describe_hyper_parameter_tuning_job, HyperParameterTuningJobName=name)
-    return attempt(lambda: _tuner(ask()), source=TUNING_JOB.describes, absent=GONE)
 
+    def read(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
+        return Tuner(created=answer["CreationTime"], status=answer["HyperParameterTuningJobStatus"])
 
-def _tuner(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
-    return Tuner(created=answer["CreationTime"], status=answer["HyperParameterTuningJobStatus"])
+    return described(aws, TUNING_JOB, read, name)
 
 
 def children(aws: Aws, name: str) -> Signal[tuple[Target, ...]]:
     """The training jobs of the tuning job *name* that run now: all of them, or none is known."""
     listing = targets(aws, CHILD, HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS)
-    if listing.error is not None:
-        return Unreadable(listing.error, CHILD.lists)
-    return Value(listing.items, CHILD.lists)
+    return listing.signal(CHILD.lists)
 
 
 def judge(rule: Rule, tuner: Signal[Tuner], children: Signal[Mapping[str, Verdict]]) -> Verdict:

@@ -6,18 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.signals import Value
-from ml_janitor.engine.detector import CannotActError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, Steps
 
 SERVICE: Final = "application-autoscaling"
 ACTIVITIES = f"{SERVICE}:DescribeScalingActivities"
@@ -149,21 +146,18 @@ def create_component(aws: Aws, record: Mapping[str, Any]) -> None:
         found = component_status(aws, record["name"])
         return found is not None and found["EndpointName"] == arguments["EndpointName"]
 
-    ensure(lambda: aws.sagemaker.create_inference_component(**arguments, **tagged(record["tags"])), created)
+    ensure(
+        lambda: aws.sagemaker.create_inference_component(**arguments, **tags.given(record["tags"])), created
+    )
 
 
 def own_tags(aws: Aws, arn: str) -> dict[str, str]:
     """The tags of *arn* that can be given again: AWS's own cannot. Raises ReadError."""
     match tags.of_one(aws, arn):
         case Value(read):
-            return {key: value for key, value in read.items() if not key.startswith("aws:")}
+            return tags.settable(read)
         case unread:
             raise ReadError(f"the tags of {arn} could not be read: {getattr(unread, 'error', unread)}")
-
-
-def tagged(given: Mapping[str, str]) -> dict[str, Any]:
-    """Tags as an argument of a creating call; nothing if there are none."""
-    return {"Tags": [{"Key": key, "Value": value} for key, value in given.items()]} if given else {}
 
 
 # --- scaling ---------------------------------------------------------------------------------------
@@ -215,12 +209,12 @@ def _scalable_target(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:
             )
     actions = _hanging(aws, "describe_scheduled_actions", "ScheduledActions", where)
     arn = target.get("ScalableTargetARN")
-    tags = aws.client(SERVICE).list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
+    own = aws.client(SERVICE).list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
     registered = fitted(aws, SERVICE, "RegisterScalableTarget", target)
     registered.pop("RoleARN", None)  # SageMaker's is service-linked, and AWS takes it by itself
     return {
         "target": registered,
-        "tags": {key: value for key, value in tags.items() if not key.startswith("aws:")},
+        "tags": tags.settable(own),
         "policies": [fitted(aws, SERVICE, "PutScalingPolicy", policy) for policy in policies],
         "actions": [fitted(aws, SERVICE, "PutScheduledAction", action) for action in actions],
     }

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws import endpoints
-from ml_janitor.aws.answers import ReadError, ensure
-from ml_janitor.aws.endpoints import IN_SERVICE, InferenceComponent
+from ml_janitor.aws import endpoints, tags
+from ml_janitor.aws.answers import ReadError, ensure, needed
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.endpoints import IN_SERVICE, Description, InferenceComponent
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
-from ml_janitor.core.signals import Absent, Value
+from ml_janitor.core.model import Target
+from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.endpoints import Description
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import (
+    CannotActError,
+    ChangedError,
+    Grant,
+    NotFinishedError,
+    Steps,
+    allow,
+    allow_each,
+    implied,
+)
 
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
@@ -30,6 +35,28 @@ DELETING = "Deleting"
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 """What an endpoint is while AWS refuses to delete it, and soon is no longer."""
 
+
+AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
+SCALING = (
+    "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
+)
+TARGETS, COMPONENTS = "scalable-target/*", "inference-component/*"
+CONFIGS, ENDPOINTS = "endpoint-config/*", "endpoint/*"
+
+ACTS: tuple[Grant, ...] = (
+    allow("sagemaker:ListTags", on=CONFIGS),
+    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:ListInferenceExperiments"),
+    allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
+    *allow_each(
+        attached.SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"
+    ),
+    *allow_each(attached.SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=TARGETS),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+"""What IAM has to grant for deleting an endpoint, beyond what finding it reads."""
 
 # --- what is recorded before ------------------------------------------------------------------------
 
@@ -59,7 +86,7 @@ def read_record(
     return {
         "endpoint": target.name,
         "modified": deployed.isoformat(),
-        "tags": {key: value for key, value in target.tags.value.items() if not key.startswith("aws:")},
+        "tags": tags.settable(target.tags.value),
         "desired": [desired(variant) for variant in variants],
         "configuration": configuration(aws, config),
         "configured": config["CreationTime"].isoformat(),
@@ -229,13 +256,13 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
 
 def is_gone(aws: Aws, target: Target) -> bool:
     """Whether the very endpoint *target* is gone, or on its way out. Raises ReadError."""
-    return _status(aws, target) in {None, DELETING}
+    found = _itself(aws, target)
+    return found is None or found.summary.status == DELETING
 
 
 def _delete(aws: Aws, target: Target) -> None:
-    if is_gone(aws, target):
-        return
-    ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
+    if not is_gone(aws, target):
+        ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
 
 
 def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:
@@ -247,18 +274,7 @@ def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | No
     return None
 
 
-def _status(aws: Aws, target: Target) -> str | None:
-    """What the very endpoint *target* is; None if it is gone, also where another has its name now."""
-    found = _itself(aws, target)
-    return None if found is None else found.summary.status
-
-
 def _itself(aws: Aws, target: Target) -> Description | None:
     """The very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
-    match endpoints.describe(aws, target.name):
-        case Value(found):
-            return found if found.summary.created == target.created else None
-        case Absent():
-            return None
-        case unread:
-            raise ReadError(getattr(unread, "error", "the endpoint was not read"))
+    found = needed(endpoints.describe(aws, target.name))
+    return found if found is not None and found.summary.created == target.created else None

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ml_janitor.aws import endpoints, tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.answers import needed
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Effect, Rule
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, undo
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
-from ml_janitor.detectors.idle_endpoints.deletion import MOVING
+from ml_janitor.detectors.idle_endpoints.deletion import AUTHORIZATION, MOVING
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.silence import (
     monitored,
@@ -28,69 +29,8 @@ from ml_janitor.detectors.idle_endpoints.silence import (
 )
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow, implied
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
 from ml_janitor.engine.undo_roles import passing
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Finding, Target, Verdict
-    from ml_janitor.engine.detector import Steps
-
-# what IAM has to grant for deleting an endpoint, and for bringing it back, beyond what finding it reads
-AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
-SCALING = (
-    "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
-)
-KEYS = "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
-TARGETS, COMPONENTS, CONFIGS = "scalable-target/*", "inference-component/*", "endpoint-config/*"
-ENDPOINTS = "endpoint/*"
-
-ACTS: tuple[Grant, ...] = (
-    allow("sagemaker:ListTags", on=CONFIGS),
-    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:ListInferenceExperiments"),
-    allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
-    allow("application-autoscaling:DescribeScalableTargets"),
-    allow("application-autoscaling:DescribeScalingPolicies"),
-    allow("application-autoscaling:DescribeScheduledActions"),
-    allow("application-autoscaling:ListTagsForResource", on=TARGETS),
-    allow("application-autoscaling:DeregisterScalableTarget", on=TARGETS),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
-)
-
-UNDOES: tuple[Grant, ...] = (
-    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
-    allow("sagemaker:DescribeEndpointConfig", on=CONFIGS),
-    allow("sagemaker:CreateEndpointConfig", on=CONFIGS),
-    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
-    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
-    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
-    allow("sagemaker:UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
-    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:CreateInferenceComponent", on=COMPONENTS),
-    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    allow("application-autoscaling:RegisterScalableTarget", on=TARGETS),
-    allow("application-autoscaling:TagResource", on=TARGETS),
-    allow("application-autoscaling:PutScalingPolicy", on=TARGETS),
-    allow("application-autoscaling:PutScheduledAction", on=TARGETS),
-    implied("sagemaker:AddTags", on=CONFIGS, source=AUTHORIZATION),
-    implied("sagemaker:AddTags", on=ENDPOINTS, source=AUTHORIZATION),
-    implied("sagemaker:AddTags", on=COMPONENTS, source=AUTHORIZATION),
-    implied(
-        "kms:CreateGrant",
-        on="key/*",
-        source=KEYS,
-        when=(Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),),
-    ),
-    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
-    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
-    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
-)
-"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +55,7 @@ class IdleEndpoints(Detector[Endpoint]):
         ),
     )
     reads = (
-        allow("sagemaker:ListEndpoints"),
-        allow("sagemaker:ListInferenceComponents"),
-        allow("sagemaker:ListMonitoringSchedules"),
+        *allow_each("sagemaker", "ListEndpoints", "ListInferenceComponents", "ListMonitoringSchedules"),
         allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
         allow("sagemaker:DescribeEndpointConfig", on="endpoint-config/*"),
         allow("sagemaker:ListTags", on="endpoint/*"),
@@ -126,11 +64,10 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("sagemaker:ListMonitoringExecutions"),
         allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
         allow(ACTIVITIES),
-        allow("cloudwatch:ListMetrics"),
-        allow("cloudwatch:GetMetricData"),
+        *allow_each("cloudwatch", "ListMetrics", "GetMetricData"),
         allow("pricing:GetProducts"),
     )
-    acts = ACTS
+    acts = deletion.ACTS
 
     min_age: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=7)
@@ -142,7 +79,7 @@ class IdleEndpoints(Detector[Endpoint]):
         Creating it again. A role is handed over only where the configuration has one and is gone as well, so
         that is no reason to have everything undone by hand.
         """
-        return (*UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
+        return (*undo.UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
         """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""
@@ -154,7 +91,6 @@ class IdleEndpoints(Detector[Endpoint]):
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
-        """One endpoint, read the same way."""
         return self._look(aws, target, now, None)
 
     def look_unfinished(
@@ -164,16 +100,13 @@ class IdleEndpoints(Detector[Endpoint]):
         return self._look(aws, target, now, deletion.half_done(record))
 
     def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
-        match endpoints.describe(aws, target.name):
-            case Value(described):
-                account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
-                listed = account.endpoint(aws, described.summary, own_tags, half_done)
-                (read,) = self._survey(aws, [listed], account, now, exactly=True)
-                return replace(read, alone=True)
-            case Unreadable(error):
-                raise ReadError(error)
-            case _:
-                return None
+        described = needed(endpoints.describe(aws, target.name))
+        if described is None:
+            return None
+        account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
+        listed = account.endpoint(aws, described.summary, own_tags, half_done)
+        (read,) = self._survey(aws, [listed], account, now, exactly=True)
+        return replace(read, alone=True)
 
     def _survey(
         self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool
@@ -233,11 +166,8 @@ class IdleEndpoints(Detector[Endpoint]):
             spared=spared(candidate),
         )
 
-    def prepare(
-        self, aws: Aws, candidate: Endpoint, finding: Finding, memo: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Endpoint, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """The endpoint as it can be created again, with all that hangs on it."""
-        del finding, memo
         return deletion.read_record(
             aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
         )
@@ -247,8 +177,6 @@ class IdleEndpoints(Detector[Endpoint]):
         deletion.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        """Whether it is gone, or going."""
-        del record
         return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:

@@ -6,13 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ml_janitor.aws.endpoints import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
+from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, rented
 from ml_janitor.aws.metrics import LIST_METRICS, Series
 from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT
@@ -116,7 +110,6 @@ class Endpoint(Candidate):
 
     @property
     def status(self) -> str:
-        """Its status when it was last looked at."""
         return self._newest.status
 
     @property
@@ -125,7 +118,6 @@ class Endpoint(Candidate):
 
     @property
     def decisive(self) -> tuple[RequestMeter, ...]:
-        """The meters that have to be judged."""
         return tuple(meter for meter in self.meters if meter.decisive)
 
     @property

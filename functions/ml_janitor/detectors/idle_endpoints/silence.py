@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.signals import Absent, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY
-
-if TYPE_CHECKING:
-    from ml_janitor.detectors.idle_endpoints.signals import Endpoint
-    from ml_janitor.detectors.idle_endpoints.traffic import RequestMeter
+from ml_janitor.detectors.idle_endpoints.signals import Endpoint
+from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY, RequestMeter
 
 MEASURED = 0.9
 """

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import endpoints, metrics, tags
-from ml_janitor.aws.answers import attempt
-from ml_janitor.aws.endpoints import (
-    Description,
-    InferenceComponent,
-    Summary,
-    rented,
-)
+from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.endpoints import InferenceComponent, Summary, rented
+from ml_janitor.aws.prices import together
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -40,9 +39,6 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     listed,
     meters,
 )
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""
@@ -79,18 +75,17 @@ class Account:
             *others,
         ]
         invoked, done, found, watching, *rest = aws.map(lambda read: read(aws), reads)
-        components: dict[str, list[InferenceComponent]] = {}
+        components, schedules = defaultdict(list), defaultdict(list)
         for component in found.items:
-            components.setdefault(component.endpoint, []).append(component)
-        schedules: dict[str, list[str]] = {}
+            components[component.endpoint].append(component)
         for endpoint, schedule in watching.items:
-            schedules.setdefault(endpoint, []).append(schedule)
+            schedules[endpoint].append(schedule)
         hints = Hints.of(invoked, done)
         account = cls(
             hints=hints,
             components=components,
             schedules=schedules,
-            strays=tuple(hints.of_nobody(found.items)),
+            strays=tuple(hints.orphaned(found.items)),
             error=found.error,
             schedules_error=watching.error,
         )
@@ -105,27 +100,14 @@ class Account:
             half_done = half_done.without(one.name for one in on_it if not one.deleting)
             removed = {one.name for one in half_done.removed}
             on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
-        components: Signal[tuple[InferenceComponent, ...]] = Value(on_it, COMPONENT.lists)
-        if self.error is not None:
-            components = Unreadable(self.error, COMPONENT.lists)
-        watched = tuple(self.schedules.get(summary.name, ()))
-        schedules: Signal[tuple[str, ...]] = Value(watched, MONITORING_SCHEDULE.lists)
-        if self.schedules_error is not None and not watched:
-            schedules = Unreadable(self.schedules_error, MONITORING_SCHEDULE.lists)
+        watched = Listing(tuple(self.schedules.get(summary.name, ())), self.schedules_error)
+        watched = replace(watched, error=None) if watched.items else watched
         return Endpoint(
-            target=Target(
-                arn=summary.arn,
-                name=summary.name,
-                kind=ENDPOINT.type,
-                account=aws.account,
-                region=aws.region,
-                created=summary.created,
-                tags=own_tags,
-            ),
+            target=target_in(aws, summary.arn, summary.name, ENDPOINT.type, summary.created, tags=own_tags),
             summary=summary,
             meters=tuple(self.hints.meters(summary.name, on_it)),
-            components=components,
-            schedules=schedules,
+            components=Listing(on_it, self.error).signal(COMPONENT.lists),
+            schedules=watched.signal(MONITORING_SCHEDULE.lists),
             hints_error=self.hints.error,
             half_done=half_done,
         )
@@ -145,9 +127,9 @@ def survey(
     Read on wherever the question is still open; the order of *candidates* is kept.
 
     *decided* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
-    keeps it. With *exactly*, the tags of inference
-    components are read one by one as they are now, else in bulk. After the first metrics, nothing
-    more is asked of an endpoint with an unreadable signal either: it is unknown, and stays so.
+    keeps it. With *exactly*, the tags of inference components are read one by one as they are now, else in
+    bulk. After the first metrics, nothing more is asked of an endpoint with an unreadable signal either: it
+    is unknown, and stays so.
     """
 
     def readable(endpoint: Endpoint) -> bool:
@@ -209,15 +191,10 @@ def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datet
         meters=(*decisive.values(), *(meter for meter in one.meters if meter.metric not in decisive)),
     )
     if young(placed.deployed):
-        placed = replace(placed, scaled=_scaled(aws, placed, description.value))
+        variants = [variant.name for variant in description.value.variants]
+        asking = partial(attached.explains, aws, one.summary.name, variants, placed.modified)
+        placed = replace(placed, scaled=attempt(asking, source=attached.ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed
-
-
-def _scaled(aws: Aws, one: Endpoint, description: Description) -> Signal[bool]:
-    names = [variant.name for variant in description.variants]
-    return attempt(
-        lambda: attached.explains(aws, one.summary.name, names, one.modified), source=attached.ACTIVITIES
-    )
 
 
 def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:
@@ -229,17 +206,11 @@ def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpo
         book = tags.of_many(aws, asked)
         known = {arn: book.of(arn) for arn in asked}
 
-    def along(one: Endpoint, component: InferenceComponent) -> Target:
-        return replace(
-            one.target,
-            arn=component.arn,
-            name=component.name,
-            kind=COMPONENT.type,
-            created=component.created,
-            tags=known.get(component.arn, component.tags),
-        )
+    def along(one: InferenceComponent) -> Target:
+        own_tags = known.get(one.arn, one.tags)
+        return target_in(aws, one.arn, one.name, COMPONENT.type, one.created, tags=own_tags)
 
-    return [replace(one, takes_along=tuple(along(one, component) for component in one.on_it)) for one in todo]
+    return [replace(one, takes_along=tuple(map(along, one.on_it))) for one in todo]
 
 
 def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
@@ -274,23 +245,18 @@ def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | 
             None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
         )
     counts = rented([one for one in description.variants if not one.reserved], config)
+    hourly, region, busy = aws.prices.hourly, aws.region, monitoring.value
     priced = [
-        *((count, aws.prices.hourly(aws.region, "Hosting", kind)) for kind, count in counts.items()),
-        *(
-            (count, aws.prices.hourly(aws.region, "Processing", kind))
-            for kind, count in monitoring.value.items()
-        ),
+        *((count, hourly(region, "Hosting", kind)) for kind, count in counts.items()),
+        *((count, hourly(region, "Processing", kind)) for kind, count in busy.items()),
     ]
-    hourly: Decimal | None = Decimal(0)
-    for count, price in priced:
-        known = price.hourly_usd
-        hourly = None if hourly is None or known is None else hourly + Decimal(str(count)) * known
-    sources = dict.fromkeys(price.source for _, price in priced)
-    if any(variant.reserved for variant in description.variants):
-        sources["without reserved capacity"] = None
-    if monitoring.value:
-        sources["with its monitoring"] = None
-    return Cost.standing(hourly, ", ".join(sources))
+    price = together(priced)
+    sources = [
+        *([price.source] if priced else []),
+        *(["without reserved capacity"] if any(one.reserved for one in description.variants) else []),
+        *(["with its monitoring"] if monitoring.value else []),
+    ]
+    return Cost.standing(price.hourly_usd, ", ".join(sources))
 
 
 def _monitoring(

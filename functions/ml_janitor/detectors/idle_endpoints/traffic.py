@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import metrics
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Variant
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 SAGEMAKER = "AWS/SageMaker"
 INSTANCES = "/aws/sagemaker/Endpoints"
@@ -160,7 +157,7 @@ class Hints:
             for metric in self.by_component.get(component.name, ()):
                 yield _hint(f"inference component {component.name}", metric)
 
-    def of_nobody(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
+    def orphaned(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
         """The series of inference components that exist no more: nobody can tell where they ran."""
         known = {component.name for component in components}
         return [

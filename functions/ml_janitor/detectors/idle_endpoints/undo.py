@@ -4,23 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.attached import tagged
-from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, configuration, desired
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.undo_roles import handing_over
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.detectors.idle_endpoints.deletion import (
+    AUTHORIZATION,
+    COMPONENTS,
+    CONFIGS,
+    DELETING,
+    ENDPOINTS,
+    MOVING,
+    SCALING,
+    TARGETS,
+    configuration,
+    desired,
+)
+from ml_janitor.engine.detector import (
+    CannotActError,
+    Grant,
+    NotFinishedError,
+    Steps,
+    allow,
+    allow_each,
+    implied,
+)
+from ml_janitor.engine.undo_roles import handing_over, using_key
 
 CREATE = "create the endpoint"
 """The step by which an endpoint of the same name is known for the undo's own."""
+
+
+UNDOES: tuple[Grant, ...] = (
+    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
+    *allow_each("sagemaker", "DescribeEndpointConfig", "CreateEndpointConfig", on=CONFIGS),
+    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
+    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
+    *allow_each("sagemaker", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
+    *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=COMPONENTS),
+    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    *allow_each(attached.SERVICE, "RegisterScalableTarget", "TagResource", on=TARGETS),
+    *allow_each(attached.SERVICE, "PutScalingPolicy", "PutScheduledAction", on=TARGETS),
+    *(implied("sagemaker:AddTags", on=one, source=AUTHORIZATION) for one in (CONFIGS, ENDPOINTS, COMPONENTS)),
+    using_key(
+        "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
+    ),
+    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
+    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
+    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
 
 
 def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
@@ -39,17 +78,15 @@ def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) ->
     _check(aws, target, record, found, steps)
     anew = found["CreationTime"] != target.created
     if anew and (wanted := rescaling(record["desired"], found)):
-        steps.do("bring back weights and instance counts", lambda: _rescale(aws, target, wanted))
+        rescale: Any = aws.sagemaker.update_endpoint_weights_and_capacities
+        asked = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
+        steps.do("bring back weights and instance counts", partial(rescale, **asked))
         _check(aws, target, record, _endpoint(aws, target.name) or found, steps)
     _put_on(aws, record, steps)
     for scaled in record["scaling"]:
-        if anew or not of_variant(scaled):  # half an act leaves the variants alone
+        of_variant = str(scaled["target"]["ResourceId"]).startswith("endpoint/")
+        if anew or not of_variant:  # half an act leaves the variants alone
             attached.restore_scaling(aws, scaled, steps)
-
-
-def of_variant(scaled: Mapping[str, Any]) -> bool:
-    """Whether a record of scaling is about a variant of the endpoint; else it is about a component on it."""
-    return str(scaled["target"]["ResourceId"]).startswith("endpoint/")
 
 
 def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
@@ -120,7 +157,7 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), GONE)
     if found is None:
         create = partial(
-            aws.sagemaker.create_endpoint_config, **given, **tagged(record["configuration_tags"])
+            aws.sagemaker.create_endpoint_config, **given, **tags.given(record["configuration_tags"])
         )
         handing_over(create, given.get("ExecutionRoleArn", ""))
         return
@@ -135,9 +172,9 @@ def _create(aws: Aws, record: Mapping[str, Any]) -> None:
         found = _endpoint(aws, name)
         return found is not None and found["EndpointConfigName"] == config
 
-    tags = tagged(record["tags"])
+    own = tags.given(record["tags"])
     ensure(
-        lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **tags), created
+        lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **own), created
     )
 
 
@@ -145,11 +182,6 @@ def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -
     """What has to be asked for so that the variants of *found* are desired as they were *recorded*."""
     now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
     return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]
-
-
-def _rescale(aws: Aws, target: Target, wanted: list[Mapping[str, Any]]) -> None:
-    arguments: Any = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
-    aws.sagemaker.update_endpoint_weights_and_capacities(**arguments)
 
 
 def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:

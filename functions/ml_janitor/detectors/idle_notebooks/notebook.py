@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ml_janitor.aws import logs, metrics, trail
-from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.answers import Listing, attempt, needed
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, listing
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 IN_SERVICE = "InService"
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"
@@ -73,7 +71,6 @@ class Notebook(Candidate):
         return f"{self.target.name}/jupyter.log"
 
     def tagged(self, signal: Signal[Tags]) -> Notebook:
-        """The same notebook with these tags."""
         return replace(self, target=replace(self.target, tags=signal))
 
     def among(self, written: Mapping[str, datetime]) -> Notebook:
@@ -103,16 +100,11 @@ def described(aws: Aws, target: Target) -> Notebook | None:
         source=DESCRIBE,
         absent=("ValidationException",),
     )
-    match answer:
-        case Value(notebook):
-            return notebook
-        case Unreadable(error):
-            raise ReadError(error)
-        case _:
-            every = listed(aws)
-            every.check()
-            arn = target.arn.lower()
-            return next((one for one in every.items if one.target.arn.lower() == arn), None)
+    if (notebook := needed(answer)) is not None:
+        return notebook
+    every = listed(aws)
+    every.check()
+    return next((one for one in every.items if one.target.arn.lower() == target.arn.lower()), None)
 
 
 def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ensure
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 REFUSED = "ValidationException"
 """What AWS answers to a start or stop that the status does not allow, and for a notebook that is gone."""

@@ -11,7 +11,7 @@ from ml_janitor.aws import logs, tags
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours, ago
-from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Value
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks import outside_hours, power
@@ -195,22 +195,16 @@ class IdleNotebooks(Detector[Notebook]):
             schedule=plan,
         )
 
-    def prepare(
-        self,
-        aws: Aws,  # noqa: ARG002 - looking again has just read everything
-        candidate: Notebook,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Notebook, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return power.prepared(candidate)
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         steps.do("stop", lambda: power.stop(aws, target))
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return power.is_off(aws, target)
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         power.started(aws, target, steps)
 
     def allowance(self, now: datetime) -> Allowance:

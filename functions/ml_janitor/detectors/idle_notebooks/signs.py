@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, evidence
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 
 STALE = timedelta(minutes=30)
@@ -107,24 +107,18 @@ def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Eviden
     yield Evidence("status", notebook.status, source=notebook.source)
     yield Evidence("instance type", notebook.instance_type, source=notebook.source)
     yield Evidence("rule", rule)
-    yield evidence("last line in the Jupyter log", notebook.log, _shown(notebook.log))
+    yield evidence("last line in the Jupyter log", notebook.log, _iso)
     yield Evidence(
         "last start or change", _iso(notebook.modified), source=notebook.source, at=notebook.modified
     )
-    opened = notebook.opened
-    by = f"{_iso(opened.value.at)} by {opened.value.user}" if isinstance(opened, Value) else None
-    yield evidence("last opening", opened, by)
-    yield evidence("last processor use", notebook.busy, _shown(notebook.busy))
+    yield evidence("last opening", notebook.opened, lambda event: f"{_iso(event.at)} by {event.user}")
+    yield evidence("last processor use", notebook.busy, _iso)
     idle = notebook.idle
     shown = None
     if isinstance(idle, Value) and idle.at is not None:
         stale = "" if fresh_idle(notebook, now) else ", too long ago to count"
         shown = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
     yield evidence("idle time it published", idle, shown)
-
-
-def _shown(signal: Signal[datetime]) -> str | None:
-    return _iso(signal.value) if isinstance(signal, Value) else None
 
 
 def _iso(at: datetime) -> str:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.answers import ensure, needed, unless_gone
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import DELETED, IN_SERVICE, NOT_FOUND, App
-from ml_janitor.aws.tags import RESERVED
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Target
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
 
 KEY = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
 SETTINGS = ("ResourceSpec", "RecoveryMode")
@@ -40,17 +36,10 @@ def prepared(aws: Aws, app: App) -> dict[str, Any]:
     answer = aws.sagemaker.describe_app(**app.key)  # type: ignore[arg-type]
     if answer["Status"] != IN_SERVICE:
         raise CannotActError(f"its status is {answer['Status']} now")
-    own = tags.of_one(aws, answer["AppArn"])
-    if not isinstance(own, Value):
-        raise ReadError(own.error if isinstance(own, Unreadable) else "its tags could not be read")
-    told: Mapping[str, Any] = answer
-    request = {member: told[member] for member in (*KEY, *SETTINGS) if told.get(member)}
-    kept = [
-        {"Key": key, "Value": value}
-        for key, value in own.value.items()
-        if not key.lower().startswith(RESERVED)  # AWS sets them itself, and refuses them from anybody else
-    ]
-    return request | ({"Tags": kept} if kept else {})
+    own = needed(tags.of_one(aws, answer["AppArn"])) or {}
+    given: Mapping[str, Any] = answer
+    request = {member: given[member] for member in (*KEY, *SETTINGS) if given.get(member)}
+    return request | tags.given(tags.settable(own))
 
 
 def delete(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:

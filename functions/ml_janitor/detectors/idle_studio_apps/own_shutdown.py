@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import (
     DESCRIBE_DOMAIN,
     DESCRIBE_PROFILE,
@@ -21,9 +21,6 @@ from ml_janitor.aws.idle_shutdown import (
 )
 from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.signals import Signal, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 
 def read(aws: Aws, apps: Sequence[App]) -> list[App]:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from ml_janitor.aws import logs, studio_tags, trail
+from ml_janitor.aws import logs, metrics, studio_tags, trail
 from ml_janitor.aws import studio_apps as studio
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
+from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
-from ml_janitor.aws.studio_apps import (
-    CANVAS,
-    IN_SERVICE,
-    KERNEL_GATEWAY,
-    SYSTEM,
-    App,
-)
+from ml_janitor.aws.studio_apps import CANVAS, IN_SERVICE, KERNEL_GATEWAY, SYSTEM, App
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Effect, Finding, Rule, Target, Verdict
-from ml_janitor.core.signals import Evidence, Value
-from ml_janitor.detectors.idle_studio_apps import idle_times, own_shutdown, remote_sessions, signs
+from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Evidence, Signal, Value
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
-from ml_janitor.engine.detector import Cleanup, Detector, allow, implied
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.detectors.idle_studio_apps import own_shutdown, remote_sessions, signs
+from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied
 
 ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
@@ -48,6 +40,19 @@ PATIENCE = timedelta(hours=4)
 
 TIMES = 2
 """Studio's own idle shutdown gets so many of its timeouts before it counts as not working."""
+
+
+CANVAS_NAMESPACE, CANVAS_METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
+"""In seconds, by DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
+
+NAMESPACE, METRIC = "MLJanitor/Notebooks", "IdleSeconds"
+"""In seconds, by DomainId and SpaceName (docs/notebook-activity)."""
+
+WINDOW = timedelta(hours=3)
+"""How far back it is looked for: long enough to say that it stopped being published."""
+
+LONGEST = timedelta(days=3650)
+"""A larger value than this must still fit into the calendar."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +74,21 @@ class IdleStudioApps(Detector[App]):
         lost="what the app held in memory, its running terminals and kernels",
     )
     reads = (
-        allow("sagemaker:ListApps"),
-        allow("sagemaker:ListSpaces"),
+        *allow_each("sagemaker", "ListApps", "ListSpaces"),
         allow("sagemaker:DescribeApp", on="app/*"),
         allow("sagemaker:DescribeDomain", on="domain/*"),
         allow("sagemaker:DescribeUserProfile", on="user-profile/*"),
         allow("sagemaker:DescribeSpace", on="space/*"),
-        allow("sagemaker:ListTags", on="app/*"),
-        allow("sagemaker:ListTags", on="space/*"),
-        allow("sagemaker:ListTags", on="user-profile/*"),
+        *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in ("app", "space", "user-profile")),
         allow("tag:GetResources"),
-        allow("logs:DescribeLogStreams", on=f"log-group:{studio.LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
+        *allow_each("logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
         allow("cloudwatch:GetMetricData"),
         allow("cloudtrail:LookupEvents"),
         allow("pricing:GetProducts"),
     )
     acts = (allow("sagemaker:DeleteApp", on="app/*"),)
     undoes = (
-        allow("sagemaker:DescribeApp", on="app/*"),
-        allow("sagemaker:CreateApp", on="app/*"),
+        *allow_each("sagemaker", "DescribeApp", "CreateApp", on="app/*"),
         implied(
             "sagemaker:AddTags",
             on="app/*",
@@ -135,7 +135,7 @@ class IdleStudioApps(Detector[App]):
         lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
-        with_idle = idle_times.read(aws, [*self._open(logged, now), *canvas], now)
+        with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)
         apps = studio.merged(apps, [*logged, *with_idle])
         quiet = own_shutdown.read(aws, self._open(with_idle, now))
         since = now - max((self._given(app) for app in quiet if app.remote), default=PATIENCE)
@@ -181,22 +181,16 @@ class IdleStudioApps(Detector[App]):
             to_prove=to_prove,
         )
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: App,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: App, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return studio_apps.prepared(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         steps.do("delete", lambda: studio_apps.delete(aws, target, record))
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return studio_apps.is_off(aws, target)
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         steps.do("create", lambda: studio_apps.create(aws, record))
 
     def _given(self, app: App) -> timedelta:
@@ -236,3 +230,32 @@ def _never_stopped(app: App) -> str | None:
     if app.reserved:
         return "it runs on the reserved capacity of a training plan, which is paid for without it too"
     return None
+
+
+def _with_idle_times(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+    """*apps* with the newest idle time that was published of each."""
+    asked = {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}
+    answers = metrics.read(aws, asked.values(), now - WINDOW, now)
+    return [
+        replace(app, idle=_newest(answers[metric]) if (metric := asked.get(app.target.key)) else Absent())
+        for app in apps
+    ]
+
+
+def _metric(app: App) -> Metric | None:
+    """Where the idle time of *app* is published, if it may be."""
+    if app.type == CANVAS and app.profile:
+        of_user = {"DomainId": app.domain, "UserProfileName": app.profile}
+        return Metric.of(CANVAS_NAMESPACE, CANVAS_METRIC, stat="Minimum", period=60, **of_user)
+    if app.type != CANVAS and app.space:
+        of_space = {"DomainId": app.domain, "SpaceName": app.space}
+        return Metric.of(NAMESPACE, METRIC, stat="Minimum", period=60, **of_space)
+    return None
+
+
+def _newest(signal: Signal[Series]) -> Signal[timedelta]:
+    if not isinstance(signal, Value):
+        return signal
+    at, seconds = max(signal.value.points)
+    idle = timedelta(seconds=min(max(seconds, 0.0), LONGEST.total_seconds()))
+    return Value(idle, signal.source, at.astimezone(UTC))

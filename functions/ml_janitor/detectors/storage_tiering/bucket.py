@@ -10,32 +10,24 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, references, s3, storage_prices, tags
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.lifecycle_configurations import Configuration
 from ml_janitor.aws.metrics import Metric
-from ml_janitor.aws.s3 import (
-    GET_LIFECYCLE,
-    GET_LOCK,
-    GET_OBJECT_TAGGING,
-    LARGEST_PAGE,
-    LIST_BUCKETS,
-    NO_LIFECYCLE,
-    NO_LOCK,
-)
+from ml_janitor.aws.references import References
+from ml_janitor.aws.s3 import GET_LIFECYCLE, NO_LIFECYCLE
+from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.core.model import Candidate, Target
-from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Value
+from ml_janitor.core.signals import NotRead, Signal, Tags, Value
+from ml_janitor.core.tiering import RateTable
 from ml_janitor.detectors.storage_tiering import reads
 from ml_janitor.detectors.storage_tiering.folders import Folder, Version, in_sequence, tree
 from ml_janitor.detectors.storage_tiering.reads import Counted, Input
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.references import References
-    from ml_janitor.core.lifecycles import LifecycleRule
-    from ml_janitor.core.tiering import RateTable
 
 KIND = "bucket"
 LIST_VERSIONS = "s3:ListObjectVersions"
@@ -82,43 +74,35 @@ class Bucket(Candidate):
         return self.target.name
 
     @property
+    def rules(self) -> Sequence[Mapping[str, Any]]:
+        """Its lifecycle rules; none if it has none, or they were not read."""
+        return self.lifecycle.value["Rules"] if isinstance(self.lifecycle, Value) else ()
+
+    @property
     def configuration(self) -> Configuration:
-        """Its lifecycle configuration as it is written; none if it has none, or it was not read."""
+        """The same as they are written."""
         found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
         return Configuration(found.get(LIFECYCLE_TEXT, b""), found.get(MINIMUM))
 
 
 def measured(aws: Aws, now: datetime, only: str | None = None) -> Listing[Bucket]:
     """Every bucket of the account in its region, or *only* that one, by what CloudWatch knows of it."""
-    pages = aws.s3.get_paginator("list_buckets").paginate(
-        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
-    )
-    listing = everything(
-        pages,
-        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
-        source=LIST_BUCKETS,
-    )
+    listing = s3.owned(aws)
     names = {name: created for name, created in listing.items if only in {None, name}}
     sizes = {name: _metric("BucketSizeBytes", name, "StandardStorage") for name in names}
     numbers = {name: _metric("NumberOfObjects", name, "AllStorageTypes") for name in names}
     series = metrics.read(aws, (*sizes.values(), *numbers.values()), now - RECENT, now)
     book = tags.in_bulk(aws, "s3") if only is None else None
+
+    def own(name: str) -> Target:
+        arn = f"arn:{aws.partition}:s3:::{name}"
+        tagged = tags.of_bucket(aws, name) if book is None else book.of(arn)
+        return target_in(aws, arn, name, KIND, names[name], tags=tagged)
+
     return Listing(
         tuple(
-            Bucket(
-                target=Target(
-                    arn=(arn := f"arn:{aws.partition}:s3:::{name}"),
-                    name=name,
-                    kind=KIND,
-                    account=aws.account,
-                    region=aws.region,
-                    created=created,
-                    tags=tags.of_bucket(aws, name) if book is None else book.of(arn),
-                ),
-                stored=_last(series[sizes[name]]),
-                objects=_last(series[numbers[name]]),
-            )
-            for name, created in names.items()
+            Bucket(target=own(name), stored=_last(series[sizes[name]]), objects=_last(series[numbers[name]]))
+            for name in names
         ),
         listing.error,
     )
@@ -155,7 +139,7 @@ def read(aws: Aws, found: Sequence[Bucket], now: datetime) -> list[Bucket]:
         return replace(
             bucket,
             lifecycle=attempt(partial(_lifecycle, aws, name), source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
-            lock=_lock(aws, name),
+            lock=s3.object_lock(aws, name),
             uploads=attempt(partial(_uploads, aws, name), source=LIST_UPLOADS),
             root=attempt(lambda: tree(_versions(aws, name), now, _Users(known, name)), source=LIST_VERSIONS),
             counted=counted[name],
@@ -184,15 +168,6 @@ class _Users:
 def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
     answer: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)
     return {name: answer[name] for name in ("Rules", MINIMUM, LIFECYCLE_TEXT) if name in answer}
-
-
-def _lock(aws: Aws, bucket: str) -> Signal[str]:
-    def lock() -> str:
-        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
-        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled", "")
-
-    found = attempt(lock, source=GET_LOCK, absent=NO_LOCK)
-    return Absent(GET_LOCK) if isinstance(found, Value) and not found.value else found
 
 
 def _uploads(aws: Aws, bucket: str) -> tuple[datetime, ...]:
@@ -228,10 +203,4 @@ def _entries(page: ListObjectVersionsOutputTypeDef) -> Iterator[Version]:
 
 def tagged(aws: Aws, bucket: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
     """The tags of objects, one call each."""
-
-    def read(key: str) -> Tags:
-        answer = aws.s3.get_object_tagging(Bucket=bucket, Key=key)
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
-
-    answers = aws.map(lambda key: attempt(partial(read, key), source=GET_OBJECT_TAGGING), keys)
-    return dict(zip(keys, answers, strict=True))
+    return dict(zip(keys, aws.map(partial(s3.object_tags, aws, bucket), keys), strict=True))

@@ -11,13 +11,15 @@ bytes, and do not count.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from ml_janitor.core.lifecycles import CLASSES, INFREQUENT, INFREQUENT_DAYS, INTELLIGENT_TIERING
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.lifecycle_configurations import Configuration, Element
-    from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.aws.lifecycle_configurations import Configuration, Element
+from ml_janitor.core.lifecycles import (
+    CLASSES,
+    INFREQUENT,
+    INFREQUENT_DAYS,
+    INTELLIGENT_TIERING,
+    LifecycleRule,
+)
 
 OLD_FORM = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
 ABOVE_GLACIER = frozenset(CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}

@@ -49,7 +49,6 @@ class Folder:
     inside: dict[str, Folder] = field(default_factory=dict)
 
     def all(self) -> Iterator[Folder]:
-        """It and every folder in it."""
         yield self
         for one in self.inside.values():
             yield from one.all()
@@ -93,7 +92,8 @@ def tree(versions: Iterable[Version], now: datetime, users: Callable[[str], Iter
         if one.marker:
             continue
         folder = root
-        for end in _slashes(one.key):
+        slashes = [at for at, letter in enumerate(one.key) if letter == "/"]
+        for end in slashes[:DEPTH]:
             path = one.key[: end + 1]
             folder = folder.inside.setdefault(path, Folder(path))
         small = one.size < SMALL
@@ -104,10 +104,6 @@ def tree(versions: Iterable[Version], now: datetime, users: Callable[[str], Iter
         elif one.replaced is not None:
             _add(folder.replaced, ((now - one.replaced).days, small, one.held), 1, one.size)
     return root
-
-
-def _slashes(key: str) -> list[int]:
-    return [at for at, letter in enumerate(key) if letter == "/"][:DEPTH]
 
 
 def in_sequence(versions: Iterable[Version]) -> Iterator[Version]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.core.tiering import ARCHIVES, STANDARD, Saving, saving, worth
+from ml_janitor.detectors.storage_tiering.bucket import Bucket
+from ml_janitor.detectors.storage_tiering.folders import Folder
 from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
-
-if TYPE_CHECKING:
-    from ml_janitor.detectors.storage_tiering.bucket import Bucket
-    from ml_janitor.detectors.storage_tiering.folders import Folder
+from ml_janitor.detectors.storage_tiering.reads import job_that_read, share_read
 
 OURS = "ml-janitor-"
 """How the IDs of rules begin that are proposed."""
@@ -28,9 +27,6 @@ MOST = 20
 
 RARELY = Decimal("0.01")
 """Up to which part is read in a month of what may go where a restore takes hours."""
-
-LATELY = timedelta(days=30)
-"""In which a job reads what is not deleted then, and what Intelligent-Tiering would leave where it is."""
 
 ACTS_ON_OBJECTS = (
     "Transitions",
@@ -71,15 +67,12 @@ class Plan:
     reads_known: bool = True
 
 
-type Steps = tuple[tuple[int, str], ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Transitions:
     """The *steps* of a rule, *why* it is those, and how much was read of what they are about."""
 
-    steps: Steps
-    why: str
+    steps: tuple[tuple[int, str], ...] = ()
+    why: str = ""
     reads: Decimal = Decimal(0)
     reads_known: bool = True
 
@@ -107,20 +100,6 @@ def keys_of(found: Iterable[Plan]) -> list[str]:
     return [key for plan in found if plan.folder for one in plan.folder.all() for key in one.keys]
 
 
-def as_json(rule: LifecycleRule) -> dict[str, Any]:
-    """*rule* as S3's API has it."""
-    found: dict[str, Any] = {"ID": rule.id, "Status": "Enabled", "Filter": {"Prefix": rule.prefix}}
-    if rule.transitions:
-        found["Transitions"] = [{"Days": day, "StorageClass": to} for day, to in rule.transitions]
-    if rule.expire_after is not None:
-        found["Expiration"] = {"Days": rule.expire_after}
-    if rule.noncurrent_expire_after is not None:
-        found["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule.noncurrent_expire_after}
-    if rule.abort_uploads_after is not None:
-        found["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": rule.abort_uploads_after}
-    return found
-
-
 @dataclass(slots=True)
 class _Planner:
     """Goes through the folders of one bucket."""
@@ -144,21 +123,23 @@ class _Planner:
             if why is None:
                 self.plan(folder, policy)
                 return
-            if not any(said.endswith(f": {why}") for said in self.kept):
-                self.kept.append(f"{_named(folder)}: {why}")
+            if not any(kept.endswith(f": {why}") for kept in self.kept):
+                self.keep(folder, why)
         for one in folder.inside.values():
             self.visit(one, policy)
+
+    def keep(self, folder: Folder, why: str | None) -> None:
+        self.kept.append(f"{folder.path or 'the whole bucket'}: {why}")
 
     def policy(self, folder: Folder) -> Policy | None:
         return self.limits.policies.of(f"{self.bucket.name}/{folder.path}")
 
     def standing(self, folder: Folder) -> str | None:
         """Why no rule may be about *folder* as a whole, or None: a filter cannot exempt a part of it."""
-        for rule in _rules(self.bucket):
-            if _moves_or_deletes(rule):
-                prefix = _prefix(rule)
-                if prefix.startswith(folder.path) or folder.path.startswith(prefix):
-                    return f"lifecycle rule {rule.get('ID', 'without a name')} applies already"
+        for rule in filter(_moves_or_deletes, self.bucket.rules):
+            prefix = _prefix(rule)
+            if prefix.startswith(folder.path) or folder.path.startswith(prefix):
+                return f"lifecycle rule {rule.get('ID', 'without a name')} applies already"
         users = list(dict.fromkeys(user for one in folder.all() for user in one.users))
         if users:
             more = f" and {len(users) - 1} more" if len(users) > 1 else ""
@@ -185,18 +166,16 @@ class _Planner:
         versions = sum(one.size for one in noncurrent)
         if old < self.limits.least and versions < self.limits.least:
             size = data_size(sum(one.size for one in standard))
-            self.kept.append(
-                f"{_named(folder)}: of {size} in STANDARD, {data_size(old)} are {policy.first} days old"
-            )
+            self.keep(folder, f"of {size} in STANDARD, {data_size(old)} are {policy.first} days old")
             return
         enough = old >= self.limits.least
-        moved = self.transitions(folder, policy) if enough else Transitions((), "")
-        read = self.lately_read(folder)
+        moved = self.transitions(folder, policy) if enough else Transitions()
+        read = job_that_read(self.bucket.inputs, folder.path, self.now)
         expire = policy.expire if enough and read is None else None
         rule_id = OURS + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
         ends = self.limits.noncurrent_days if versions >= self.limits.least else None
         if not moved.steps and expire is None and ends is None:
-            self.kept.append(f"{_named(folder)}: {moved.why or read}")
+            self.keep(folder, moved.why or read)
             return
         rule = LifecycleRule(
             id=rule_id,
@@ -207,12 +186,9 @@ class _Planner:
         )
         saved = saving(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
         if ends is not None:
-            gone = LifecycleRule(id=rule_id, expire_after=ends)
-            saved += saving(noncurrent, gone, self.bucket.rates)
+            saved += saving(noncurrent, LifecycleRule(id=rule_id, expire_after=ends), self.bucket.rates)
         if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
-            self.kept.append(
-                f"{_named(folder)}: what is old in it is in small objects, or cheap enough where it is"
-            )
+            self.keep(folder, "what is old in it is in small objects, or cheap enough where it is")
             return
         self.found.append(
             Plan(
@@ -224,39 +200,16 @@ class _Planner:
             )
         )
 
-    def lately_read(self, folder: Folder) -> str | None:
-        """Which job read something in *folder* lately, or None: that is not deleted."""
-        recent = [
-            one.job for one in self.bucket.inputs if one.of(folder.path) and self.now - one.at <= LATELY
-        ]
-        if not recent:
-            return None
-        more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
-        return f"{recent[0]}{more} read it within {LATELY.days} days"
-
     def rarely_read(self, folder: Folder) -> bool:
         """Whether request metrics tell that hardly anything in *folder* is read."""
-        reads, _ = self.reads(folder)
+        reads, _ = share_read(self.bucket.counted, folder.path, folder.size())
         return reads is not None and reads <= RARELY
-
-    def reads(self, folder: Folder) -> tuple[Decimal | None, bool]:
-        """
-        How often all of *folder* is read in a month at most, and whether it is so often; None if unknown.
-
-        Request metrics are of one filter, whose prefix *folder* begins with; the longest tells most.
-        """
-        counted = self.bucket.counted.value if isinstance(self.bucket.counted, Value) else ()
-        about = [one for one in counted if folder.path.startswith(one.prefix)]
-        if not about:
-            return None, False
-        best = max(about, key=lambda one: len(one.prefix))
-        return Decimal(str(best.monthly)) / max(1, folder.size()), best.prefix == folder.path
 
     def transitions(self, folder: Folder, policy: Policy) -> Transitions:
         """The transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
         if not policy.transitions:
-            return Transitions((), "")
-        reads, exactly = self.reads(folder)
+            return Transitions()
+        reads, exactly = share_read(self.bucket.counted, folder.path, folder.size())
         if reads is not None:
             rare = self.rarely_read(folder)
             steps = tuple((day, to) for day, to in policy.transitions if rare or to not in ARCHIVES)
@@ -264,55 +217,43 @@ class _Planner:
             found = self.paying(folder, steps, reads, read)
             if found.steps or exactly:
                 return found
-        if (lately := self.lately_read(folder)) is not None:
-            return Transitions((), lately)
+        if (lately := job_that_read(self.bucket.inputs, folder.path, self.now)) is not None:
+            return Transitions(why=lately)
         number = sum(one.of(folder.path) for one in self.bucket.inputs) or "no"
         unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 
-    def paying(self, folder: Folder, steps: Steps, reads: Decimal, why: str) -> Transitions:
+    def paying(
+        self, folder: Folder, steps: tuple[tuple[int, str], ...], reads: Decimal, why: str
+    ) -> Transitions:
         """Those of *steps* that pay back if *folder* is read so often."""
-        days = self.limits.payback_days
-        paid: Steps = ()
+        days, paid = self.limits.payback_days, steps
         if steps:
-            rule, small_too = LifecycleRule(id="x", transitions=steps), self.small_too
-            rates = self.bucket.rates
-            paid = worth(folder.cohorts(reads), rule, rates, payback_days=days, small_too=small_too)
+            rule, cohorts = LifecycleRule(id="x", transitions=steps), folder.cohorts(reads)
+            paid = worth(cohorts, rule, self.bucket.rates, payback_days=days, small_too=self.small_too)
         if not paid:
             why = f"{why}; no move to another class pays back in {days} days"
         return Transitions(paid, why, reads=reads)
 
     @property
     def small_too(self) -> bool:
-        found = self.bucket.lifecycle.value if isinstance(self.bucket.lifecycle, Value) else {}
-        return found.get("TransitionDefaultMinimumObjectSize") == ALL_SIZES
+        return self.bucket.configuration.minimum == ALL_SIZES
 
     def uploads(self) -> Iterator[Plan]:
         """A rule that ends uploads that were never completed, where there are any and no rule does it."""
         days = self.limits.upload_days
         begun = self.bucket.uploads.value if isinstance(self.bucket.uploads, Value) else ()
         old = [at for at in begun if self.now - at >= timedelta(days=days)]
-        for rule in _rules(self.bucket):
-            if (
-                "AbortIncompleteMultipartUpload" in rule
-                and rule.get("Status") == "Enabled"
-                and not _prefix(rule)
-            ):
-                return
-        if old:
+        ends = any(
+            "AbortIncompleteMultipartUpload" in rule and rule.get("Status") == "Enabled" and not _prefix(rule)
+            for rule in self.bucket.rules
+        )
+        if old and not ends:
             yield Plan(
                 rule=LifecycleRule(id=f"{OURS}uploads", abort_uploads_after=days),
                 words=f"{len(old)} uploads begun {days} days ago or earlier were never completed",
             )
-
-
-def _named(folder: Folder) -> str:
-    return folder.path or "the whole bucket"
-
-
-def _rules(bucket: Bucket) -> Sequence[Mapping[str, Any]]:
-    return bucket.lifecycle.value["Rules"] if isinstance(bucket.lifecycle, Value) else ()
 
 
 def _moves_or_deletes(rule: Mapping[str, Any]) -> bool:

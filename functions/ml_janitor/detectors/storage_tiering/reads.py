@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import mentioned
 from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.sagemaker_kinds import (
@@ -23,15 +25,14 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-
 LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 
 WINDOW = timedelta(days=90)
 """How far back reading is looked at."""
 ENOUGH = timedelta(days=30)
 """Of how many days request metrics must be there to tell how often something is read."""
+LATELY = timedelta(days=30)
+"""In which a job reads what is not deleted then, and what Intelligent-Tiering would leave where it is."""
 DAY = 86_400
 
 READ_BY: Mapping[Kind, tuple[str, ...]] = {
@@ -67,6 +68,29 @@ class Input:
     def of(self, folder: str) -> bool:
         """Whether it may have read something in *folder*."""
         return self.path.startswith(folder) or folder.startswith(self.path)
+
+
+def job_that_read(inputs: Sequence[Input], folder: str, now: datetime) -> str | None:
+    """Which job read something in *folder* within `LATELY`, in words; None if none did."""
+    recent = [one.job for one in inputs if one.of(folder) and now - one.at <= LATELY]
+    if not recent:
+        return None
+    more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
+    return f"{recent[0]}{more} read it within {LATELY.days} days"
+
+
+def share_read(signal: Signal[tuple[Counted, ...]], folder: str, size: int) -> tuple[Decimal | None, bool]:
+    """
+    How often all of *folder* is read in a month at most, and whether it is so often; None if unknown.
+
+    Request metrics are of one filter, whose prefix *folder* begins with; the longest tells most.
+    """
+    found = signal.value if isinstance(signal, Value) else ()
+    about = [one for one in found if folder.startswith(one.prefix)]
+    if not about:
+        return None, False
+    best = max(about, key=lambda one: len(one.prefix))
+    return Decimal(str(best.monthly)) / max(1, size), best.prefix == folder
 
 
 def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal[tuple[Counted, ...]]]:

@@ -7,17 +7,20 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from ml_janitor.aws import metrics, tags
+from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.referrers import LISTED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target
+from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Evidence, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import data_size
@@ -25,22 +28,9 @@ from ml_janitor.core.tiering import GB, Saving
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import KIND, LIST_VERSIONS, Bucket
-from ml_janitor.detectors.storage_tiering.plans import (
-    Considered,
-    Limits,
-    Plan,
-    as_json,
-    keys_of,
-    plans,
-)
+from ml_janitor.detectors.storage_tiering.plans import Considered, Limits, Plan, keys_of, plans
 from ml_janitor.detectors.storage_tiering.policies import FOLDERS, POLICIES, parse
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.lifecycles import LifecycleRule
-    from ml_janitor.core.model import Finding, Verdict
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
 
 BUCKETS = "arn:aws:s3:::*"
 
@@ -69,17 +59,9 @@ class StorageTiering(Detector[Bucket]):
     )
     reads = (
         allow("s3:ListAllMyBuckets"),
-        *(
-            allow(f"s3:{action}", on=BUCKETS)
-            for action in (
-                "ListBucketVersions",
-                "ListBucketMultipartUploads",
-                "GetBucketTagging",
-                "GetLifecycleConfiguration",
-                "GetBucketObjectLockConfiguration",
-                "GetMetricsConfiguration",
-            )
-        ),
+        *allow_each("s3", "ListBucketVersions", "ListBucketMultipartUploads", "GetBucketTagging", on=BUCKETS),
+        *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=BUCKETS),
+        allow("s3:GetMetricsConfiguration", on=BUCKETS),
         allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
         allow(metrics.GET_METRIC_DATA),
         allow(tags.GET_RESOURCES),
@@ -126,7 +108,7 @@ class StorageTiering(Detector[Bucket]):
     def _undo_buckets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.act_on_buckets, *self.undo_buckets)))
 
-    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """The bucket whose rules the undo function would have to write, if none of those set is it."""
         if target.name in self._undo_buckets:
             return ""
@@ -134,6 +116,11 @@ class StorageTiering(Detector[Bucket]):
 
     def never_acts(self) -> str | None:
         return None if self.act_on_buckets else "act_on_buckets is empty, so no bucket may be given rules"
+
+    @property
+    def least(self) -> int:
+        """Bytes."""
+        return int(self.min_gb * GB)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Bucket]:
         """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
@@ -163,21 +150,14 @@ class StorageTiering(Detector[Bucket]):
         for key in keys_of(self.plans(bucket, now).found):
             signal = bucket.tagged.get(key)
             if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
-                yield Target(
-                    arn=f"{bucket.target.arn}/{key}",
-                    name=f"s3://{bucket.name}/{key}",
-                    kind="object",
-                    account=aws.account,
-                    region=aws.region,
-                    created=None,
-                    tags=signal,
-                )
+                arn = f"{bucket.target.arn}/{key}"
+                yield target_in(aws, arn, f"s3://{bucket.name}/{key}", "object", None, tags=signal)
 
     @property
     def _limits(self) -> Limits:
         return Limits(
             policies=parse(self.policies, self.folders),
-            least=int(self.min_gb * GB),
+            least=self.least,
             payback_days=self.payback.days,
             noncurrent_days=self.noncurrent.days,
             upload_days=self.uploads.days,
@@ -195,17 +175,16 @@ class StorageTiering(Detector[Bucket]):
     def decide(self, candidate: Bucket, now: datetime) -> Verdict:
         rule = Rule()
         rule.saw(
-            shown("bytes in STANDARD", candidate.stored, _sized(candidate.stored)),
-            shown("objects", candidate.objects, _number(candidate.objects)),
+            shown("bytes in STANDARD", candidate.stored, lambda stored: data_size(int(stored))),
+            shown("objects", candidate.objects, int),
         )
         if isinstance(candidate.stored, Unreadable):
             return rule.unknown(f"how much it holds is unknown ({candidate.stored.error})")
         stored = int(candidate.stored.value) if isinstance(candidate.stored, Value) else 0
-        least = int(self.min_gb * GB)
-        if stored < least:
+        if stored < self.least:
             return rule.kept(
                 f"it holds {data_size(stored)} in STANDARD as CloudWatch measured it; judged from"
-                f" {data_size(least)} on"
+                f" {data_size(self.least)} on"
             )
         rule.passed(f"it holds {data_size(stored)} in STANDARD")
         if (why := _unread(candidate)) is not None:
@@ -263,34 +242,20 @@ class StorageTiering(Detector[Bucket]):
             else "",
         )
 
-    def prepare(
-        self,
-        aws: Aws,
-        candidate: Bucket,
-        finding: Finding,  # noqa: ARG002 - the rules are in the candidate
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: Bucket, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return writing.prepared(aws, candidate.name, candidate.proposed)
 
-    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:  # noqa: ARG002
+    def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         writing.act(aws, record, steps)
 
-    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return writing.is_done(aws, record)
 
-    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:  # noqa: ARG002
+    def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         return writing.revert(aws, record, steps)
 
-    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:  # noqa: ARG002
+    def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return writing.effect(record)
-
-
-def _sized(stored: object) -> str | None:
-    return data_size(int(stored.value)) if isinstance(stored, Value) else None
-
-
-def _number(objects: object) -> int | None:
-    return int(objects.value) if isinstance(objects, Value) else None
 
 
 def _unread(candidate: Bucket) -> str | None:
@@ -311,13 +276,11 @@ def _unread(candidate: Bucket) -> str | None:
 
 def _command(candidate: Bucket, added: Sequence[LifecycleRule]) -> str:
     """What adds the rules, with those that are there as they are."""
-    given: Mapping[str, Any] = candidate.lifecycle.value if isinstance(candidate.lifecycle, Value) else {}
-    there = list(given.get("Rules", ()))
-    new = [as_json(rule) for rule in added]
+    there, least = candidate.rules, candidate.configuration.minimum
+    new = [rule.as_json() for rule in added]
     if len(there) + len(new) > LONGEST_COMMAND:
         return f"add to the {len(there)} lifecycle rules of {candidate.name}, which stay: {json.dumps(new)}"
     whole = json.dumps({"Rules": [*there, *new]}, default=str)
-    least = given.get("TransitionDefaultMinimumObjectSize")
     return (
         f"aws s3api put-bucket-lifecycle-configuration --bucket {candidate.name}"
         f"{f' --transition-default-minimum-object-size {least}' if least else ''}"

@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import lifecycle_configurations as configurations
 from ml_janitor.aws.answers import unless_gone
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.lifecycle_configurations import Configuration, UnchangeableError
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering.conflicts import conflict
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError, Steps, allow
 
 LOST = "what the rules deleted or moved to another class by then; fees are not returned"
 

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import trail
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.trail import Event
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.trail import Event
-    from ml_janitor.detectors.untagged_resources.inventory import Resource
+from ml_janitor.detectors.untagged_resources.inventory import Resource
 
 SOON = timedelta(minutes=10)
 """
@@ -38,38 +36,12 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 FIRST_DOT_LAST = re.compile(r"[^\W\d_]{2,}\.[^\W\d_]{2,}")
 
 MACHINES = frozenset(
-    (
-        "actions",
-        "admin",
-        "airflow",
-        "automation",
-        "bot",
-        "build",
-        "builder",
-        "cd",
-        "ci",
-        "codebuild",
-        "cron",
-        "deploy",
-        "deployer",
-        "deployment",
-        "github",
-        "gitlab",
-        "jenkins",
-        "lambda",
-        "noreply",
-        "pipeline",
-        "pipelines",
-        "robot",
-        "runner",
-        "sagemaker",
-        "scheduler",
-        "service",
-        "services",
-        "svc",
-        "system",
-        "terraform",
-    )
+    {
+        *("actions", "admin", "airflow", "automation", "bot", "build", "builder", "cd", "ci", "codebuild"),
+        *("cron", "deploy", "deployer", "deployment", "github", "gitlab", "jenkins", "lambda", "noreply"),
+        *("pipeline", "pipelines", "robot", "runner", "sagemaker", "scheduler", "service", "services"),
+        *("svc", "system", "terraform"),
+    }
 )
 """Words that mark the name of a user or session as a program's."""
 

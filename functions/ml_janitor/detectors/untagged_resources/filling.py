@@ -9,6 +9,7 @@ from dataclasses import replace
 from ml_janitor.aws.tags import RESERVED
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Absent, Signal, Tags, Value
+from ml_janitor.core.text import listed
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, written
@@ -105,8 +106,7 @@ def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -
 
 def described(adding: Mapping[str, str]) -> str:
     """The action in words: "add owner = anna@example.com and environment = unknown"."""
-    words = [f"{key} = {value}" for key, value in adding.items()]
-    return "add " + " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return f"add {listed([f'{key} = {value}' for key, value in adding.items()])}"
 
 
 def undo_words(name: str, added: Mapping[str, str], verb: str) -> str:

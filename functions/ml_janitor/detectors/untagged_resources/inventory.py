@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     AUTOML_JOB,
     CLUSTER,
@@ -32,10 +33,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     listing,
 )
 from ml_janitor.aws.training_jobs import lately
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
+from ml_janitor.core.model import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

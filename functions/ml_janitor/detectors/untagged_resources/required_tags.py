@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.aws.tags import RESERVED
+from ml_janitor.aws.tags import settable
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Tags
+from ml_janitor.core.text import listed
 
 
 class Fault(StrEnum):
@@ -48,7 +49,7 @@ class Lack:
 
 def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
     """What *tags* lack of *required*, in the order of *required*."""
-    own = {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+    own = settable(tags)
     return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
 
 
@@ -70,9 +71,7 @@ def reason(found: Sequence[Lack], required: int) -> str:
     keys: dict[str, list[str]] = {}
     for lack in found:
         keys.setdefault(lack.words, []).append(lack.key)
-    faults = (
-        f"{_listed(those)} {'is' if len(those) == 1 else 'are'} {fault}" for fault, those in keys.items()
-    )
+    faults = (f"{listed(one)} {'is' if len(one) == 1 else 'are'} {fault}" for fault, one in keys.items())
     return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
 
 
@@ -80,7 +79,3 @@ def remedy(found: Sequence[Lack]) -> str:
     """The proposed action. An empty tag exists already, and only a person knows its value."""
     empty = all(lack.fault is Fault.EMPTY for lack in found)
     return "fill in the empty tags" if empty else "add the missing tags"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -6,24 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
-from ml_janitor.core.model import Change, Confidence, Effect, Finding, Rule, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.ownership import plain
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
-from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged, tagging
+from ml_janitor.core.text import listed
+from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import OWNER
 from ml_janitor.detectors.untagged_resources.inventory import Resource
 from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, reason, remedy
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, Steps, allow
 
 
 @dataclass(frozen=True)
@@ -120,12 +118,12 @@ class UntaggedResources(Detector[TaggedResource]):
         (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
         return candidate
 
-    def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:  # noqa: ARG002 - a tag has no age
+    def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:
         """Proven by the resource's own list of tags; the tagging API alone proves only that all are there."""
         rule = Rule()
         confirmed = not isinstance(candidate.exact, NotRead)
         read = candidate.exact if confirmed else candidate.bulk
-        rule.saw(_shown(read))
+        rule.saw(evidence("tags", read, lambda own: ", ".join(sorted(own)) or "none"))  # values stay out
         if candidate.outside is not None:
             return rule.kept(candidate.outside)
         if not isinstance(read, Value):
@@ -148,35 +146,29 @@ class UntaggedResources(Detector[TaggedResource]):
             spared=None if adding else self._spared(candidate, found),
         )
 
-    def prepare(
-        self,
-        aws: Aws,  # noqa: ARG002 - looking again has just read everything
-        candidate: TaggedResource,
-        finding: Finding,  # noqa: ARG002
-        memo: Mapping[str, Any],  # noqa: ARG002
-    ) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: TaggedResource, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(candidate.exact, Value):
             raise CannotActError("its own list of tags was not read")
         own = candidate.exact.value
         adding = self._additions(candidate, lacks(self.required, own))
-        if len(own) + len(adding) > tagging.MOST:
-            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagging.MOST}")
+        if len(own) + len(adding) > tagged.MOST:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagged.MOST}")
         return {"tags": dict(own), "add": adding}
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         for key, value in record["add"].items():
-            steps.do(f"add {key}", partial(tagging.add, aws, target.arn, key, value))
+            steps.do(f"add {key}", partial(tagged.add, aws, target.arn, key, value))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         if not tagged.same(aws, target):
             return True
-        return filling.filled(record["add"], tagging.read(aws, target.arn))
+        return filling.filled(record["add"], tagged.read(aws, target.arn))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         if not tagged.same(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in record["add"].items():
-            steps.do(f"remove {key}", partial(tagging.remove, aws, target.arn, key, value))
+            steps.do(f"remove {key}", partial(tagged.remove, aws, target.arn, key, value))
         return filling.undo_words(target.name, record["add"], "was")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
@@ -193,8 +185,7 @@ class UntaggedResources(Detector[TaggedResource]):
             return "no tag is absent: only a person knows what belongs into those that are there"
         if isinstance(candidate.creator, Unreadable) and any(map(self._from_creator, missing)):
             return f"who created it could not be read ({candidate.creator.error})"
-        named = ", ".join(missing[:-1]) + " and " * (len(missing) > 1) + missing[-1]
-        return f"fill_tags has nothing for {named}"
+        return f"fill_tags has nothing for {listed(missing)}"
 
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
@@ -221,12 +212,6 @@ class UntaggedResources(Detector[TaggedResource]):
 
     def _complete(self, read: Signal[Tags]) -> bool:
         return isinstance(read, Value) and not lacks(self.required, read.value)
-
-
-def _shown(read: Signal[Tags]) -> Evidence:
-    """The keys only; the values stay out of reports."""
-    keys = ", ".join(sorted(read.value)) or "none" if isinstance(read, Value) else None
-    return evidence("tags", read, keys)
 
 
 def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Iterator[Evidence]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws import images, s3
 from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
-
-if TYPE_CHECKING:
-    from types_boto3_s3.type_defs import BucketTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
@@ -21,9 +18,6 @@ The records of these name the buckets and images they use, 100 to a call: descri
 and job would cost a call each. SageMaker has no such records for processing and transform jobs, but
 that of a model holds its last transform job ("ModelDashboardModel", API reference).
 """
-
-LARGEST_PAGE = 1000
-"""Of S3's and ECR's listings."""
 
 UNUSED = "no model, endpoint or recent training job of this account and region names it"
 
@@ -79,12 +73,9 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
 def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     """The account's own buckets in its region; the one that SageMaker makes by default counts as used."""
     default = f"sagemaker-{aws.region}-{aws.account}"
-    pages = aws.s3.get_paginator("list_buckets").paginate(
-        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
-    )
+    listing = s3.owned(aws)
 
-    def resource(entry: BucketTypeDef) -> Resource:
-        name = entry["Name"]
+    def resource(name: str, created: datetime) -> Resource:
         return Resource(
             service="s3",
             type="bucket",
@@ -92,20 +83,17 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
             named="BucketName",
             arn=f"arn:{aws.partition}:s3:::{name}",
             name=name,
-            created=entry["CreationDate"],
+            created=created,
             outside=None if name == default or f"s3://{name}" in used else UNUSED,
         )
 
-    return everything(pages, lambda page: map(resource, page["Buckets"]), source="s3:ListBuckets")
+    return Listing(tuple(resource(*one) for one in listing.items), listing.error)
 
 
 def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     """The account's own image repositories in its region."""
-    pages = (
-        aws.client("ecr")
-        .get_paginator("describe_repositories")
-        .paginate(PaginationConfig={"PageSize": LARGEST_PAGE})
-    )
+    pages = aws.client("ecr").get_paginator("describe_repositories")
+    size = {"PageSize": images.LARGEST_PAGE}
 
     def resource(entry: dict[str, Any]) -> Resource:
         return Resource(
@@ -120,7 +108,9 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
         )
 
     return everything(
-        pages, lambda page: map(resource, page["repositories"]), source="ecr:DescribeRepositories"
+        pages.paginate(PaginationConfig=size),
+        lambda page: map(resource, page["repositories"]),
+        source=images.DESCRIBE_REPOSITORIES,
     )
 
 

@@ -1,21 +1,20 @@
-"""Finds a judged resource again by its ARN, and distinguishes it from another of the same name."""
+"""A judged resource by its ARN: found again, told from another of its name, and given or rid of one tag."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws import tags
+from ml_janitor.aws.answers import ReadError, needed
+from ml_janitor.aws.arns import Arn, target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import NotRead, Signal, Tags
 from ml_janitor.detectors.untagged_resources import inventory, storage
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.inventory import Resource
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
+from ml_janitor.detectors.untagged_resources.required_tags import written
 
 UNDO_READS = frozenset(
     {
@@ -28,6 +27,9 @@ UNDO_READS = frozenset(
     }
 )
 """The part of the reads that `undo` needs."""
+
+MOST = 50
+"""Tags that a resource of SageMaker, S3 or ECR can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +80,43 @@ def same(aws: Aws, target: Target) -> bool:
 
 def target_of(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
     """*resource* as a target, with the tags that were *read*."""
-    return Target(
-        arn=resource.arn,
-        name=resource.name,
-        kind=resource.type,
-        account=aws.account,
-        region=aws.region,
-        created=resource.created,
-        tags=read,
-    )
+    return target_in(aws, resource.arn, resource.name, resource.type, resource.created, tags=read)
+
+
+def add(aws: Aws, arn: str, key: str, value: str) -> None:
+    """
+    Add the tag *key*, unless it is there already, in whatever spelling and with whatever value.
+
+    Buckets get it from S3 Control's TagResource: PutBucketTagging replaces the whole set, and would
+    lose a tag that is added at the same moment. It works whether a bucket's tags also control
+    access or not; PutBucketTagging does not (S3 User Guide, Enabling ABAC in general purpose buckets).
+    """
+    if written(key, read(aws, arn)):
+        return
+    match Arn.parse(arn).service:
+        case "s3":
+            aws.s3control.tag_resource(
+                AccountId=aws.account, ResourceArn=arn, Tags=[{"Key": key, "Value": value}]
+            )
+        case "ecr":
+            aws.client("ecr").tag_resource(resourceArn=arn, tags=[{"Key": key, "Value": value}])
+        case _:
+            aws.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value}])
+
+
+def remove(aws: Aws, arn: str, key: str, value: str) -> None:
+    """Remove the tag *key*, unless it is gone or has another value than *value* now."""
+    if read(aws, arn).get(key) != value:
+        return
+    match Arn.parse(arn).service:
+        case "s3":
+            aws.s3control.untag_resource(AccountId=aws.account, ResourceArn=arn, TagKeys=[key])
+        case "ecr":
+            aws.client("ecr").untag_resource(resourceArn=arn, tagKeys=[key])
+        case _:
+            aws.sagemaker.delete_tags(ResourceArn=arn, TagKeys=[key])
+
+
+def read(aws: Aws, arn: str) -> Tags:
+    """The tags of *arn* as they are now. Raises ReadError."""
+    return needed(tags.exactly(aws, arn)) or {}

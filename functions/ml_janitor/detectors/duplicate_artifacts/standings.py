@@ -1,0 +1,106 @@
+"""How artifacts of one shape stand to each other: by what S3 knows of them, else by reading their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.locations import within
+from ml_janitor.aws.references import References, Uses
+from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    Contents,
+    Likeness,
+    Match,
+    connected,
+    head,
+    units_alike,
+)
+from ml_janitor.detectors.duplicate_artifacts.copies import Member, Standing, settle
+from ml_janitor.detectors.duplicate_artifacts.duplicates import archived
+
+
+@dataclass(slots=True)
+class Standings:
+    """
+    What is *known* of each file, or why it is *unreadable*, and what follows from that.
+
+    *contents_in* are the prefixes under which contents may be read; *references* reads what refers to them.
+    """
+
+    aws: Aws
+    contents_in: Sequence[str]
+    compare_up_to: int
+    references: Callable[[], References]
+    known: dict[Stored, Contents] = field(default_factory=dict)
+    unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
+
+    def of(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Uses]]:
+        """How each of *units* that has another of its shape stands to them, and what refers to it."""
+        shapes: dict[object, list[Unit]] = {}
+        for unit in units:
+            shapes.setdefault(unit.shape, []).append(unit)
+        groups = [group for group in shapes.values() if len(group) > 1]
+        self._heads([unit for group in groups for unit in group])
+        open_ones = [
+            [self._member(unit) for unit in group if not archived(unit, self.known)] for group in groups
+        ]
+        cells = [cell for group in open_ones for cell in self._cells(group)]
+        if cells and not self.references().errors:
+            self._compare([cell for cell in cells if not all(member.needed for member in cell)])
+        found: dict[Unit, tuple[Standing, Uses]] = {}
+        for cell in cells:
+            for member, standing in settle(cell, self._alike).items():
+                others = len(shapes[member.unit.shape]) - 1
+                found[member.unit] = replace(standing, others=others), member.uses
+        return found
+
+    def _heads(self, units: Iterable[Unit]) -> None:
+        """Learn what S3 knows of every file of *units*; only the listing, where contents may not be read."""
+        files = {one: unit.region for unit in units for one in unit.files}
+        readable = {one: at for one, at in files.items() if within(self.contents_in, one.uri)}
+        for one in files.keys() - readable.keys():
+            self.known[one] = Contents(size=one.size, etag=one.etag, allowed=False)
+        todo = list(readable.items())
+        for (one, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
+            if isinstance(answer, Value):
+                self.known[one] = answer.value
+            else:
+                why = answer.error if isinstance(answer, Unreadable) else "it is gone"
+                self.unreadable[one] = Unreadable(why)
+                self.known[one] = Contents(
+                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({why})"
+                )
+
+    def _member(self, unit: Unit) -> Member:
+        contents = [self.known[one] for one in unit.files]
+        return Member(
+            unit=unit,
+            uses=self.references().to(unit.bucket, [one.key for one in unit.files]),
+            lasting=not any(known.expires or known.replica for known in contents),
+        )
+
+    def _alike(self, a: Member, b: Member) -> Match:
+        return units_alike(a.unit, b.unit, self.known)
+
+    def _cells(self, members: Sequence[Member]) -> list[list[Member]]:
+        """*members* of one shape in the smallest sets outside which nothing is like anything within."""
+        return connected(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
+
+    def _compare(self, cells: list[list[Member]]) -> None:
+        """Read the bytes of *cells*, of every model its smallest files first: they differ soonest."""
+        comparison = Comparison(self.aws, self.known, self.compare_up_to)
+        cells = [[m for m in cell if m.unit.region == self.aws.region] for cell in cells]
+        step = 0
+        while cells := [cell for cell in cells if len(cell) > 1 and step < len(cell[0].unit.files)]:
+            comparison.settle([[by_size(member.unit)[step] for member in cell] for cell in cells])
+            cells = [part for cell in cells for part in self._cells(cell)]
+            step += 1
+
+
+def by_size(unit: Unit) -> list[Stored]:
+    """The files of *unit*, the smallest first; the same order in every unit of its shape."""
+    return [unit.files[n] for n in sorted(range(len(unit.files)), key=lambda n: unit.files[n].size)]

@@ -1,0 +1,152 @@
+"""What the role of each function may do: at home, on what detectors look at, and through other roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aws_cdk import ArnFormat, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+
+from infra.permissions import Allowed, acting_in, denials, places, undoing_in
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.scratch import folder
+from ml_janitor.bill.archive import FOLDER
+from ml_janitor.bill.resources import BilledResources
+from ml_janitor.config.member_roles import Kind, Reader, role_of, takes_on
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.statements import sparing
+from ml_janitor.core.model import Mode
+from ml_janitor.engine.detector import Detector, Grant, allow, implied
+from ml_janitor.ledger import uses
+from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.scheduled.accounts import listing_reads
+from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What functions may do under *settings*; in an organization they see accounts through roles alone."""
+
+    stack: Stack
+    settings: Settings
+    ledger: dynamodb.Table
+    reports: s3.Bucket
+    undo_key: kms.Key
+
+    def of_sweep(self, detector: Detector[Any]) -> list[Allowed]:
+        """To sweep with *detector*: read, keep reports, and where it is armed act and sign undo records."""
+        armed, organization = self._armed(detector), self.settings.organization.used
+        own = self.own(uses.of_sweep(detector, armed=armed, organization=organization))
+        where = self._through_roles(detector) if organization else self._here(detector)
+        lists = [self._lists(f"{detector.name}/*")] if organization else []
+        return [own, *where, *lists, *([self.macs("GenerateMac")] if armed else [])]
+
+    def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[Allowed]:
+        """To undo what the detectors did."""
+        return [self.own(uses.of_undo()), self.macs("VerifyMac"), *map(self._undoes, undoable)]
+
+    def of_digest(self) -> list[Allowed]:
+        """To read what the sweeps left, and the picture of the bill, which a digest may say."""
+        organization, bill = self.settings.organization.used, self.settings.bill.enabled
+        advice = bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice)
+        return [
+            self.own(uses.of_digest(bill=bill, advice=advice, organization=organization)),
+            *([Allowed(self._objects(f"{FOLDER}/*.png", "Get"))] if bill else []),
+            *([self._lists("*")] if organization else []),
+        ]
+
+    def of_bill(self) -> list[Allowed]:
+        """To read the bill, and keep it."""
+        organization, kept = self.settings.organization.used, self._objects(f"{FOLDER}/*", "Get", "Put")
+        own = self.own(uses.of_bill(organization=organization))
+        if organization:
+            costs = Allowed([*cost_reads(self.settings.bill), *kept])
+            return [own, costs, self._lists("*"), self._taking_on(BilledResources(), Kind.READ)]
+        everywhere = places(self.stack, self.settings.janitor.regions)
+        return [own, Allowed([*bill_reads(self.settings.bill), *kept], everywhere)]
+
+    def of_accounts(self) -> list[Allowed]:
+        """To list the accounts of the organization, and keep that list."""
+        lists = self._objects(f"{ORGANIZATION}/*", "Get", "Put")
+        return [
+            Allowed(uses.grants(uses.of_accounts(), self.ledger.table_arn)),
+            Allowed([*lists, *listing_reads(self.settings.organization)]),
+        ]
+
+    def own(self, used: uses.Uses) -> Allowed:
+        """What is *used* of the ledger, and the one secret with Slack's token, where Slack is used at all."""
+        secret = self.settings.janitor.slack_secret
+        slack = [self.secret(secret)] if secret else []
+        return Allowed([*uses.grants(used, self.ledger.table_arn), *slack])
+
+    def secret(self, name: str) -> Grant:
+        """Reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
+        arn = self.stack.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{name}-??????",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return allow("secretsmanager:GetSecretValue", on=arn)
+
+    def macs(self, action: str) -> Allowed:
+        """To do *action* with the key that signs undo records."""
+        return Allowed([allow(f"kms:{action}", on=self.undo_key.key_arn)])
+
+    def _armed(self, detector: Detector[Any]) -> bool:
+        return self.settings.mode(detector.name) is Mode.ACT
+
+    def _lists(self, of: str) -> Allowed:
+        """Reading the lists of runs over the organization."""
+        return Allowed(self._objects(f"{ORGANIZATION}/{of}", "Get"))
+
+    def _objects(self, under: str, *verbs: str) -> list[Grant]:
+        """Getting or putting objects of the report bucket."""
+        return [allow(f"s3:{verb}Object", on=self.reports.arn_for_objects(under)) for verb in verbs]
+
+    def _here(self, detector: Detector[Any]) -> list[Allowed]:
+        """What it may read here and keep, and change where `act_in` says, but for the keep tags."""
+        section = self.settings.janitor
+        reads = Allowed([*detector.reads, *self._keeps(detector)], places(self.stack, section.regions))
+        if not self._armed(detector):
+            return [reads]
+        where = acting_in(self.stack, self.settings.arming(type(detector)), section.regions)
+        return [reads, Allowed(detector.acts, where, denials(sparing(detector.acts, section.keep_tags)))]
+
+    def _through_roles(self, detector: Detector[Any]) -> list[Allowed]:
+        """To keep reports, ask for prices, and take on its roles."""
+        kinds = [Kind.READ, *([Kind.ACT] if self._armed(detector) else [])]
+        prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
+        keeps = Allowed([*self._keeps(detector), *prices])
+        return [keeps, *(self._taking_on(detector, kind) for kind in kinds)]
+
+    def _undoes(self, detector: Detector[Any]) -> Allowed:
+        if self.settings.organization.used:
+            return self._taking_on(detector, Kind.UNDO)
+        where = undoing_in(self.stack, self.settings.arming(type(detector)), self.settings.janitor.regions)
+        return Allowed(detector.undoes, where)
+
+    def _taking_on(self, reader: Reader, kind: Kind) -> Allowed:
+        """To take on the role of that *kind* for *reader* in the accounts that have it."""
+        arns = takes_on(self.settings, role_of(reader, kind), partition="aws")
+        return Allowed([allow("sts:AssumeRole", on=arn) for arn in arns])
+
+    def _keeps(self, detector: Detector[Any]) -> list[Grant]:
+        """Writing into its folder of the report bucket, and reading what a run left there to the next one."""
+        keeps = self._objects(f"{detector.name}/*", "Put")
+        if detector.keeps_files:
+            keeps += self._objects(f"{folder(detector.name)}*", "Get")
+        if detector.keeps_files and self.settings.organization.used:  # elsewhere, its reads allow it
+            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+            keeps.append(implied("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
+        return keeps
+
+
+def invokes(*functions: lambda_.IFunction) -> Allowed:
+    """To invoke *functions*."""
+    return Allowed([allow("lambda:InvokeFunction", on=each.function_arn) for each in functions])

@@ -1,0 +1,139 @@
+"""The ledger's table in memory: for tests that write much, and are about other things than DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from operator import contains, eq, ge, gt, le, lt, ne
+from threading import Lock
+from typing import Any, cast
+
+from boto3.dynamodb.conditions import AttributeBase, ConditionBase, Size
+
+from ml_janitor.ledger.table import NOTHING, ConditionFailedError, Table, _mark, key
+
+LOGIC: Mapping[str, Callable[[Iterator[bool]], bool]] = {
+    "AND": all,
+    "OR": any,
+    "NOT": lambda each: not next(each),
+}
+PRESENT: Mapping[str, Callable[..., bool]] = {
+    "=": eq,
+    "<>": ne,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+    "contains": contains,
+    "begins_with": str.startswith,
+    "attribute_exists": lambda _: True,
+    "attribute_not_exists": lambda _: False,
+}
+MISSING = object()
+
+
+class MemoryTable(Table):
+    """
+    `Table` without DynamoDB: the same items, and the same writes are refused.
+
+    It cannot lose an answer, has no pages and no limits of size, and scans in the order of the keys.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(cast("Any", None), "memory")
+        self._items: dict[tuple[str, str], dict[str, Any]] = {}
+        self._lock = Lock()
+
+    def get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        return deepcopy(self._items.get(self._where(pk, sk)))
+
+    def get_many(
+        self,
+        keys: Sequence[tuple[str, str]],
+        *,
+        sleep: Callable[[float], None],  # noqa: ARG002 - DynamoDB's
+    ) -> dict[tuple[str, str], dict[str, Any]]:
+        found = {self._where(*each): self.get(*each) for each in keys}
+        return {where: item for where, item in found.items() if item is not None}
+
+    def query(self, pk: str) -> Iterator[dict[str, Any]]:
+        return (item for item in self.scan(pk) if item["pk"] == pk)
+
+    def scan(self, start: str) -> Iterator[dict[str, Any]]:
+        return iter(
+            [deepcopy(item) for where, item in sorted(self._items.items()) if where[0].startswith(start)]
+        )
+
+    def put(
+        self,
+        pk: str,
+        sk: str,
+        attributes: Mapping[str, Any],
+        *,
+        only_if: ConditionBase | None = None,
+        signed: bool = False,
+    ) -> None:
+        with self._lock:
+            self._check(pk, sk, only_if, signed=signed)
+            self._items[self._where(pk, sk)] = self._kept(
+                {**key(pk, sk), **attributes, **(_mark() if signed else {})}
+            )
+
+    def change(
+        self,
+        pk: str,
+        sk: str,
+        *,
+        set_to: Mapping[str, Any] = NOTHING,
+        at_first: Mapping[str, Any] = NOTHING,
+        add: Mapping[str, set[str]] = NOTHING,
+        remove: Sequence[str] = (),
+        only_if: ConditionBase | None = None,
+        signed: bool = False,
+    ) -> dict[str, Any]:
+        named = [*set_to, *at_first, *add, *remove]
+        assert len(named) == len(set(named)), f"one expression names an attribute twice: {named}"
+        with self._lock:
+            before = self._check(pk, sk, only_if, signed=signed)
+            sets = {name: before.get(name, set()) | members for name, members in add.items()}
+            wanted = {**key(pk, sk), **set_to, **(_mark() if signed else {}), **sets}
+            after = self._kept(dict(at_first)) | before | self._kept(wanted)
+            self._items[self._where(pk, sk)] = {name: after[name] for name in after if name not in remove}
+            return deepcopy(self._items[self._where(pk, sk)])
+
+    def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
+        with self._lock:
+            self._check(pk, sk, only_if, signed=False)
+            self._items.pop(self._where(pk, sk), None)
+
+    def _check(self, pk: str, sk: str, only_if: ConditionBase | None, *, signed: bool) -> dict[str, Any]:
+        """The item as it is. Raises ConditionFailedError."""
+        item = self._items.get(self._where(pk, sk), {})
+        if only_if is not None and not self._holds(only_if, item):
+            raise ConditionFailedError(deepcopy(item) if signed else NOTHING)
+        return item
+
+    def _holds(self, condition: ConditionBase, item: Mapping[str, Any]) -> bool:
+        about: Any = condition.get_expression()
+        operator, of = about["operator"], about["values"]
+        if operator in LOGIC:
+            return LOGIC[operator](self._holds(each, item) for each in of)
+        values = [self._value(each, item) for each in of]
+        if values[0] is MISSING:
+            return operator in {"attribute_not_exists", "<>"}
+        return PRESENT[operator](*values)
+
+    def _value(self, given: Any, item: Mapping[str, Any]) -> Any:
+        if isinstance(given, Size):
+            value = self._value(given.get_expression()["values"][0], item)
+            return value if value is MISSING else len(value)
+        if isinstance(given, AttributeBase):
+            return item.get(given.name, MISSING)
+        return self._kept({"value": given})["value"]
+
+    def _kept(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """*attributes* as DynamoDB gives them back."""
+        return self._plain(self._dynamo(attributes))
+
+    def _where(self, pk: str, sk: str) -> tuple[str, str]:
+        return cast("tuple[str, str]", tuple(key(pk, sk).values()))

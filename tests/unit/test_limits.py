@@ -1,0 +1,110 @@
+"""How many places a sweep and a night have, and who takes them. Law 6."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from memory_table import MemoryTable
+from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Sweep
+from ml_janitor.ledger.limits import LIMIT, FullError, Limits, Places
+
+PER_SWEEP, PER_NIGHT = cause(Why.MAX_ACTIONS, 2), cause(Why.MAX_ACTIONS_PER_NIGHT, 3)
+
+
+@pytest.fixture
+def table() -> MemoryTable:
+    return MemoryTable()
+
+
+def taken(places: Places, *actions: str) -> list[Cause | None]:
+    """What each of *actions* is held back by."""
+
+    def take(action: str) -> Cause | None:
+        try:
+            places.check()
+            places.take(action, NOW)
+        except FullError as full:
+            return full.cause
+        return None
+
+    return [take(action) for action in actions]
+
+
+def places(
+    table: MemoryTable, now: datetime = NOW, *, account: str = ACCOUNT, together: bool = False
+) -> Places:
+    sweep = Sweep(detector="cellar", account=account, region=REGION, mode=Mode.ACT)
+    return Places(Limits(table, "UTC"), sweep, now, per_sweep=2, per_night=3, together=together)
+
+
+def test_an_action_takes_one_place_however_often_it_asks(table: MemoryTable) -> None:
+    limits = Limits(table, "UTC")
+
+    def ask(action: str, at_most: int) -> bool:
+        return limits.in_sweep("one", action, at_most=at_most, now=NOW)
+
+    asked = [
+        ask("a", 0),
+        ask("a", 2),
+        ask("a", 2),
+        ask("b", 2),
+        ask("c", 2),
+        ask("a", 1),
+        ask("a", 0),
+        ask("c", 3),
+    ]
+
+    assert asked == [False, True, True, True, False, True, False, True]
+    assert not limits.in_night("one", "a", at_most=0, now=NOW)
+
+
+def test_a_counter_goes_after_a_week_and_holds_short_digests(table: MemoryTable) -> None:
+    Limits(table, "UTC").in_sweep("one", "a", at_most=2, now=NOW)
+
+    (counter,) = table.query(LIMIT)
+
+    assert counter["expires"] == int((NOW + timedelta(days=7)).timestamp())
+    assert counter["taken"] == {"ca978112ca1bbdca"}
+
+
+@pytest.mark.parametrize(
+    ("hour", "night"), [(3, "2026-10-05"), (9, "2026-10-05"), (10, "2026-10-06"), (23, "2026-10-06")]
+)
+def test_a_night_is_from_noon_to_noon_where_the_operator_is(
+    table: MemoryTable, hour: int, night: str
+) -> None:
+    assert Limits(table, "Europe/Berlin").night(datetime(2026, 10, 6, hour, tzinfo=UTC)) == night
+
+
+def test_a_sweep_has_its_places_and_counts_what_each_limit_holds_back(table: MemoryTable) -> None:
+    one = places(table)
+
+    assert taken(one, "a", "b", "c", "d") == [None, None, PER_SWEEP, PER_SWEEP]
+    assert one.held == {PER_SWEEP: 2}
+    later = places(table, NOW + timedelta(hours=1))
+    assert taken(later, "c", "d", "e") == [None, PER_NIGHT, PER_NIGHT]
+    assert later.held == {PER_NIGHT: 2}
+
+
+def test_a_sweep_that_is_closed_has_no_place(table: MemoryTable) -> None:
+    one = places(table)
+    one.close(PER_NIGHT)
+
+    assert taken(one, "a") == [PER_NIGHT]
+    assert list(table.query(LIMIT)) == []
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_night_is_an_accounts_or_that_of_all_together(table: MemoryTable, *, together: bool) -> None:
+    mine = [places(table, NOW + timedelta(minutes=number), together=together) for number in range(2)]
+    for one, names in zip(mine, ("ab", "c"), strict=True):
+        assert taken(one, *names) == [None] * len(names)
+
+    other = places(table, account="210987654321", together=together)
+
+    assert taken(other, "d") == [PER_NIGHT if together else None]

@@ -1,0 +1,495 @@
+"""Taking back an action: what is found, verified, held and waited for, and what a run answers. Law 7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from armed import Cellar, KilledError, raising
+from conftest import ACCOUNT, REGION
+from ml_janitor.acting.undoing import (
+    CannotUndoError,
+    NotBackYetError,
+    NothingDoneError,
+    RecordRefusedError,
+    UndoRun,
+)
+from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.events import UndoEvent
+from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
+from ml_janitor.engine.holds import Hold, How, anew
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.macs import NoKeyError, UnverifiedError
+from ml_janitor.report.causes import words
+from nights import DAY, HOUR, Nights, in_memory
+
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """A lamp that was removed."""
+    with in_memory() as nights:
+        nights.warned("lamp")
+        nights.after(4 * DAY)
+        yield nights
+
+
+def undone(nights: Nights, **how: Any) -> Action:
+    return nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), by="maria", **how)
+
+
+def cannot(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: BaseException) -> None:
+    """From now on, calling *name* of *owner* raises *error*."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(owner, name, fails)
+
+
+def tampered(nights: Nights, **changes: str) -> None:
+    action = nights.of("lamp")
+    nights.table.change(action.pk, action.sk, set_to=changes)
+
+
+# --- what can be taken back ----------------------------------------------------------------------------
+
+
+def test_what_nobody_did_is_not_found(nights: Nights) -> None:
+    with pytest.raises(
+        CannotUndoError, match=f"nothing was done to finding 0123456789 by cellar in {REGION}"
+    ):
+        nights.undoing.find("cellar", ACCOUNT, REGION, "0123456789")
+
+
+def test_it_can_be_undone_for_thirty_days_and_not_a_second_longer(nights: Nights) -> None:
+    lamp = nights.of("lamp")
+    nights.clock = lamp.began + 30 * DAY
+    assert nights.undoing.find("cellar", ACCOUNT, REGION, lamp.id) == lamp
+
+    nights.clock += SECOND
+
+    with pytest.raises(CannotUndoError, match="lamp was cleaned up 30 days ago; undo_days is 30"):
+        nights.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
+
+
+def test_what_is_half_brought_back_is_never_too_old(nights: Nights) -> None:
+    nights.actions.begin_undo(nights.of("lamp"), "maria", nights.clock)
+    nights.clock += 90 * DAY
+
+    assert nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id) == nights.of("lamp")
+
+
+def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(nights: Nights) -> None:
+    """It is the one that can still be asked back, so that it is not resumed."""
+    old = nights.of("lamp")
+    nights.clock += 31 * DAY
+    nights.world.add("lamp")
+    result = nights.after(HOUR)["lamp"]
+    newer = nights.actions.begin(result, {"name": "lamp"}, warned=nights.clock, now=nights.clock)
+
+    assert old.id == newer.id
+    assert nights.undoing.find("cellar", ACCOUNT, REGION, old.id) == newer
+
+
+@pytest.mark.parametrize(
+    ("became", "said"),
+    [
+        ("", "lamp was brought back before, by maria"),
+        ("it was made anew as lamp-2", "done before, by maria: it was made anew as lamp-2"),
+    ],
+)
+def test_what_was_undone_says_by_whom_and_what_became_of_it(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
+) -> None:
+    monkeypatch.setattr(Cellar, "revert", lambda *_: became or None)
+    assert undone(nights).became == became
+
+    with pytest.raises(CannotUndoError, match=f"^{said}$"):
+        nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+
+
+# --- from which record ---------------------------------------------------------------------------------
+
+
+def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "arn:aws:sagemaker:us-east-1:123456789012:thing/lamp-2"
+    monkeypatch.setattr(Cellar, "reverted_arn", lambda *_: other)
+    target = nights.of("lamp").target
+
+    done = undone(nights)
+
+    assert done.steps == {"act: unplug": "done", "act: remove": "done"}
+    assert (done.stage, done.undone, nights.of("lamp").undone) == (Stage.UNDONE, nights.clock, nights.clock)
+    rests: dict[str, Any] = {
+        "how": How.SNOOZED,
+        "by": "maria",
+        "said": nights.clock,
+        "until": nights.clock + 7 * DAY,
+    }
+    keys = [target.key, anew(target.arn), anew(other)]
+    assert {key: held for key, (held,) in nights.holds.all(ACCOUNT, REGION).items()} == {
+        key: Hold(key=key, why="it was brought back", **rests) for key in keys
+    }
+
+
+def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
+    tampered(nights, undo='{"name": "prey"}')
+
+    with pytest.raises(RecordRefusedError, match=f"lamp: {words(Cause(Why.MAC_INVALID))}"):
+        undone(nights)
+
+    lamp = nights.of("lamp")
+    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.ACTED, True, words(Cause(Why.MAC_INVALID)))
+    assert nights.holds.all(ACCOUNT, REGION) == {}
+    assert nights.world.done == ["unplug lamp", "remove lamp"]
+
+
+@pytest.mark.parametrize(
+    ("unsigned", "mac", "since", "refused"),
+    [
+        (False, "", DAY, Why.MAC_MISSING),
+        (True, "", DAY, None),
+        (True, "", -DAY, Why.MAC_EXPECTED),
+        (True, "wrong", DAY, Why.MAC_INVALID),
+    ],
+    ids=["signed only", "older", "begun when all were signed", "wrong"],
+)
+def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatures(
+    nights: Nights,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    unsigned: bool,
+    mac: str,
+    since: timedelta,
+    refused: Why | None,
+) -> None:
+    tampered(nights, mac=mac)
+    monkeypatch.setattr(nights.actions._macs, "made", nights.of("lamp").began + since)
+    nights.undoing = replace(nights.undoing, unsigned=unsigned)
+
+    if refused is None:
+        assert undone(nights).stage is Stage.UNDONE
+        return
+    with pytest.raises(RecordRefusedError) as error:
+        undone(nights)
+    assert isinstance(error.value.__cause__, UnverifiedError)
+    assert error.value.__cause__.cause.why is refused
+
+
+def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        cannot(patch, nights.actions._macs, "verify", ConnectionError("reset"))
+        with pytest.raises(
+            CannotUndoError, match="record of lamp could not be verified: ConnectionError: reset"
+        ):
+            undone(nights)
+    assert nights.of("lamp").error == "the record of lamp could not be verified: ConnectionError: reset"
+    with monkeypatch.context() as patch:
+        cannot(patch, nights.actions._macs, "verify", NoKeyError())
+        with pytest.raises(NoKeyError):
+            undone(nights)
+
+    assert undone(nights).stage is Stage.UNDONE
+
+
+# --- what goes wrong, or takes its time ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(CannotActError("its volume is gone"), "its volume is gone"), (OSError("reset"), "OSError: reset")],
+)
+def test_what_goes_wrong_is_remembered_and_told(nights: Nights, error: Exception, why: str) -> None:
+    nights.world.before = raising(error, at="plug in lamp")
+
+    with pytest.raises(CannotUndoError, match=f"lamp could not be brought back: {why}"):
+        undone(nights)
+
+    lamp = nights.of("lamp")
+    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, True, why)
+
+
+@pytest.mark.parametrize(
+    ("waits", "minutes", "rounds"),
+    [(False, 1000, 1), (True, 0, 1), (True, 2, 3), (True, 1000, 80)],
+    ids=["none", "no time", "some time", "at most"],
+)
+def test_aws_is_waited_for_while_there_is_time(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, *, waits: bool, minutes: int, rounds: int
+) -> None:
+    tries, waited = list[str](), list[str]()
+
+    def revert(*_: object) -> str:
+        tries.append("again")
+        raise NotFinishedError("it is being wired")
+
+    monkeypatch.setattr(Cellar, "revert", revert)
+    monkeypatch.setattr(nights.aws, "_has_time", lambda: len(waited) < minutes)
+    nights.undoing = replace(nights.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
+
+    with pytest.raises(NotBackYetError, match="undoing it again goes on with it: it is being wired"):
+        undone(nights)
+
+    lamp = nights.of("lamp")
+    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, False, "it is being wired")
+    assert (len(tries), len(waited)) == (rounds, rounds if rounds == 80 else rounds - 1)
+
+
+def test_a_call_without_time_goes_on_with_the_next_one(nights: Nights) -> None:
+    nights.world.before = raising(OutOfTimeError("late"), at="plug in lamp")
+    with pytest.raises(NotBackYetError, match="this call had no time left"):
+        undone(nights)
+    assert (nights.of("lamp").broke, nights.of("lamp").error) == (False, "this call had no time left")
+    nights.world.before = lambda _: None
+    asked_at = nights.of("lamp").asked_at
+    nights.clock += MINUTE
+
+    assert undone(nights, again=True).asked_at == asked_at
+
+
+# --- one invocation ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Office:
+    """What a run of the undo function gets from outside, and what it did."""
+
+    nights: Nights
+    organization: bool = False
+    left: timedelta = 9 * MINUTE
+    armed: bool = True
+    by_hand: Cause | None = None
+    closed: Exception | None = None
+    told: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    entered: list[tuple[str, str, str]] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+    logged: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.leases = Leases(self.nights.table)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.left -= timedelta(seconds=seconds)
+        self.nights.clock += timedelta(seconds=seconds)
+
+    @contextmanager
+    def opened(self, detector: str, account: str, region: str) -> Iterator[list[Aws]]:
+        self.entered.append((detector, account, region))
+        if self.closed is not None:
+            raise self.closed
+        yield [self.nights.aws]
+
+    def run(self, **about: Any) -> dict[str, Any]:
+        settings: Any = SimpleNamespace(
+            undoable=lambda day: [Cellar()] if self.armed and day == self.nights.clock.date() else [],
+            organization=SimpleNamespace(used=self.organization),
+            janitor=SimpleNamespace(undo_days=30),
+        )
+        logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
+        run = UndoRun(
+            settings=settings,
+            home=ACCOUNT,
+            undoing=self.nights.undoing,
+            leases=self.leases,
+            clock=lambda: self.nights.clock,
+            left=lambda: self.left,
+            sleep=self.sleep,
+            opened=self.opened,
+            tell=lambda action: self.told.append(action.target.name),
+            count_refused=self.refused.append,
+            by_hand=lambda _, __: self.by_hand,
+            logger=logger,
+        )
+        asked = {"detector": "cellar", "region": REGION, "finding": self.nights.of("lamp").id, "by": "maria"}
+        return run(UndoEvent(**{**asked, **about}), holder="undo-1")
+
+
+def test_a_run_brings_back_what_is_named_and_says_so(nights: Nights) -> None:
+    office = Office(nights)
+
+    answer = office.run()
+
+    finding = nights.of("lamp").id
+    assert answer == {"done": True, "detector": "cellar", "finding": finding, "why": ""}
+    assert office.logged == [
+        ("undone", {"detector": "cellar", "region": REGION, "finding": finding, "why": ""})
+    ]
+    assert (office.told, office.entered, office.refused) == (["lamp"], [("cellar", ACCOUNT, REGION)], [])
+    assert nights.of("lamp").stage is Stage.UNDONE
+    office.leases.take("cellar", ACCOUNT, REGION, holder="next", now=nights.clock, until=nights.clock)
+
+
+OTHER = "210987654321"
+UNARMED = "cellar is not armed, nor was it in the last 30 days"
+
+
+@pytest.mark.parametrize(
+    ("about", "asked", "why"),
+    [
+        ({}, {"account": OTHER}, f"account {OTHER} is not this one"),
+        ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
+        ({"armed": False}, {}, UNARMED),
+        ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
+        ({}, {"finding": "0123456789"}, "nothing was done to finding"),
+        ({}, {"again": True}, "lamp is not half brought back any more"),
+    ],
+    ids=["another account", "of the organization", "unarmed", "unarmed there", "unknown", "again"],
+)
+def test_a_run_that_has_nothing_to_do_says_why(
+    nights: Nights, about: dict[str, Any], asked: dict[str, Any], why: str
+) -> None:
+    office = Office(nights, **about)
+
+    answer = office.run(**asked)
+
+    assert (answer["done"], why in answer["why"]) == (False, True)
+    assert office.logged[0][0] == "nothing to undo"
+    assert (office.told, office.entered, nights.of("lamp").stage) == ([], [], Stage.ACTED)
+
+
+def test_the_own_account_may_be_named(nights: Nights) -> None:
+    assert Office(nights).run(account=ACCOUNT)["done"]
+
+
+def _refused_record(nights: Nights, office: Office, _: pytest.MonkeyPatch) -> None:
+    del office
+    tampered(nights, undo='{"name": "prey"}')
+
+
+def _by_hand(_: Nights, office: Office, __: pytest.MonkeyPatch) -> None:
+    office.by_hand = cause(Why.NO_UNDO, "only a person does")
+
+
+def _nothing_done(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot(monkeypatch, nights.undoing.__class__, "undo", NothingDoneError("nothing was done"))
+
+
+def _at_work(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot(monkeypatch, nights.actions, "begin_undo", BegunBeforeError("another run"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "counted"),
+    [(_refused_record, ["cellar"]), (_by_hand, []), (_nothing_done, []), (_at_work, [])],
+)
+def test_a_run_that_may_not_answers_once_and_updates_the_message(
+    nights: Nights,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[Nights, Office, pytest.MonkeyPatch], None],
+    counted: list[str],
+) -> None:
+    office = Office(nights)
+    prepare(nights, office, monkeypatch)
+
+    answer = office.run()
+
+    assert (answer["done"], office.refused, office.told) == (False, counted, ["lamp"])
+    assert nights.world.done == ["unplug lamp", "remove lamp"]
+    if office.by_hand is not None:
+        assert (nights.of("lamp").error, answer["why"]) == (words(office.by_hand),) * 2
+        assert office.entered == []
+
+
+def test_a_region_that_cannot_be_entered_is_remembered_and_raised(nights: Nights) -> None:
+    office = Office(nights, closed=PermissionError("no powers"))
+
+    with pytest.raises(
+        CannotUndoError, match="lamp could not be brought back: account 123456789012 could not"
+    ):
+        office.run()
+
+    assert (nights.of("lamp").broke, office.told) == (True, ["lamp"])
+    assert nights.of("lamp").error.startswith(f"account {ACCOUNT} could not be read: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"), [({}, 0), ({"request": "press-1"}, 1), ({"request": "press-1", "again": True}, 0)]
+)
+def test_a_press_is_stored_before_anything_is_entered(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], stored: int
+) -> None:
+    if asked.get("again"):
+        nights.actions.request_undo(nights.of("lamp"), "maria", nights.clock)
+    requests, real = list[str](), nights.actions.request_undo
+
+    def request(action: Action, by: str, now: Any) -> Action:
+        requests.append(by)
+        return real(action, by, now)
+
+    monkeypatch.setattr(nights.actions, "request_undo", request)
+
+    assert Office(nights).run(**asked)["done"]
+
+    assert requests == ["maria"] * stored
+
+
+@pytest.mark.parametrize(
+    ("left", "busy", "slept"),
+    [
+        (9 * MINUTE, MINUTE, 12),
+        (9 * MINUTE, HOUR, 72),
+        (3 * MINUTE, HOUR, 24),
+        (9 * MINUTE, timedelta(), 0),
+    ],
+    ids=["a minute", "too long", "little time", "free"],
+)
+def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
+    nights: Nights, left: timedelta, busy: timedelta, slept: int
+) -> None:
+    office = Office(nights, left=left)
+    office.leases.take(
+        "cellar", ACCOUNT, REGION, holder="sweep", now=nights.clock - SECOND, until=nights.clock + busy
+    )
+
+    if busy == HOUR:
+        with pytest.raises(LeaseTakenError):
+            office.run()
+    else:
+        assert office.run()["done"]
+
+    assert office.slept == [5.0] * slept
+    assert (nights.of("lamp").stage is Stage.UNDONE) is (busy != HOUR)
+
+
+def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(nights: Nights) -> None:
+    office = Office(nights)
+    held = list[bool]()
+
+    def taken() -> bool:
+        try:
+            office.leases.take("cellar", ACCOUNT, REGION, holder="x", now=nights.clock, until=nights.clock)
+        except LeaseTakenError:
+            return True
+        office.leases.release("cellar", ACCOUNT, REGION, holder="x")
+        return False
+
+    def at_work(step: str) -> None:
+        if step == "plug in lamp":
+            held.append(taken())
+            nights.clock += 9 * MINUTE
+            held.append(taken())
+            raise KilledError
+
+    nights.world.before = at_work
+    with pytest.raises(KilledError):
+        office.run()
+
+    assert held == [True, False]
