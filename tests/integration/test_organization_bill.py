@@ -246,11 +246,8 @@ def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
     answer = handlers.bill({"time": "2026-10-06T02:50:00Z"}, Context())
 
     assert answer["charges"] == 0
-    assert (
-        said(deployed)
-        .splitlines()[1]
-        .startswith("*Bill of the organization:* The bill could not be read. This is not the whole bill")
-    )
+    unread = "*Bill of the organization:* The bill could not be read. This is not the whole bill"
+    assert any(unread in said(deployed, number) for number in (0, 1))
 
 
 @pytest.mark.parametrize("named", ["accounts", "units"])
