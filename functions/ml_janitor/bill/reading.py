@@ -171,21 +171,20 @@ def read(
     tagged: dict[str, list[Row] | None] = {}
     by_account, moved = None, None
     checked = False
-    if by_service is not None:  # without it, nothing else can be placed
-        if wanted.accounts is not None:
-            older = kept.by_account if kept is not None else ()
-            account_first = first if older else whole_first
-            by_account = reader.rows(Reading.ACCOUNTS, "", by_dimension(LINKED_ACCOUNT), first=account_first)
-            named = most_moved(by_account or (), older, until, wanted.span)
-            if named:
-                moved = reader.rows(
-                    Reading.MOVED,
-                    ", ".join(named),
-                    usage,
-                    by_dimension(LINKED_ACCOUNT),
-                    first=whole_first,
-                    where=(of_accounts(named),),
-                )
+    if by_service is not None and wanted.accounts is not None:
+        older = kept.by_account if kept is not None else ()
+        since_then = first if older else whole_first
+        by_account = reader.rows(Reading.ACCOUNTS, "", by_dimension(LINKED_ACCOUNT), first=since_then)
+        if named := most_moved(by_account or (), older, until, wanted.span):
+            moved = reader.rows(
+                Reading.MOVED,
+                ", ".join(named),
+                usage,
+                by_dimension(LINKED_ACCOUNT),
+                first=whole_first,
+                where=(of_accounts(named),),
+            )
+    if by_service is not None and by_account != []:  # without either, nothing else can be placed
         for name, key in fine:
             tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key), first=since(name))
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
