@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -40,6 +41,9 @@ SOURCE = "functions/ml_janitor"
 SECONDS = 300
 """After which a mutant counts as noticed: it may not end. A loaded machine gets as much of its own time."""
 
+SLOWER = 5
+"""How many times the processor time of its tests a mutant may take, besides half a minute."""
+
 WORKERS = 2
 """Mutants that run at the same time."""
 
@@ -51,7 +55,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 
 TARGETS = {
     "slack/press_request.py": ("unit/test_press_request.py",),
-    "slack/press_worker.py": ("integration/test_presses.py",),
+    "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
         "unit/test_action_machine.py",
         "integration/test_acting.py",
@@ -63,14 +67,19 @@ TARGETS = {
         "integration/test_holds.py",
     ),
     "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
+    "acting/undo_run.py": ("unit/test_undoing.py",),
     "acting/undoing.py": (
         "unit/test_undoing.py",
         "integration/test_finding_the_undo.py",
         "integration/test_acting.py",
     ),
     "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("integration/test_ledger.py", "integration/test_acting.py"),
-    "detectors/idle_notebooks/rule.py": ("unit/test_idle_notebooks.py", "integration/test_idle_notebooks.py"),
+    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
+    "detectors/idle_notebooks/rule.py": (
+        "unit/test_idle_notebooks.py",
+        "integration/test_idle_notebooks.py",
+        "integration/test_stopping_notebooks.py",
+    ),
     "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),
     "detectors/idle_studio_apps/remote_sessions.py": (
         "unit/test_idle_studio_apps.py",
@@ -78,8 +87,15 @@ TARGETS = {
     ),
     "detectors/idle_studio_apps/signs.py": ("unit/test_idle_studio_apps.py",),
     "detectors/duplicate_artifacts/copies.py": ("unit/test_copies.py", "unit/test_duplicate_artifacts.py"),
-    "detectors/duplicate_artifacts/object_records.py": ("unit/test_object_records.py",),
-    "detectors/duplicate_artifacts/copy_return.py": ("integration/test_putting_back.py",),
+    "detectors/duplicate_artifacts/object_records.py": (
+        "unit/test_object_records.py",
+        "integration/test_deleting_copies.py",
+    ),
+    "detectors/duplicate_artifacts/copy_return.py": (
+        "unit/test_object_records.py",
+        "integration/test_deleting_copies.py",
+        "integration/test_proving_copies.py",
+    ),
     "config/arming_warnings.py": ("unit/test_arming_warnings.py", "unit/test_undo_roles.py"),
     "config/schedules.py": ("unit/test_schedules.py", "unit/test_arming_warnings.py"),
 }
@@ -311,7 +327,10 @@ class Loaded:
             def passes(mutant: Mutant, name: str = name, functions: Any = functions) -> bool:
                 _replace(ROOT / SOURCE / name, mutant.tree)
                 swap(functions, compile(mutant.tree, str(ROOT / SOURCE / name), "exec", dont_inherit=True))
-                return _pass([items[test] for test in self.tests(name, mutant.place.lines)])
+                tests = self.tests(name, mutant.place.lines)
+                most = 30 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
+                resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+                return _pass([items[test] for test in tests])
 
             for mutant in surviving([one for one in self.found[name] if not one.place.imported], passes):
                 self.survived(name, mutant)

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from armed import KilledError
 from conftest import NOW
@@ -379,8 +380,7 @@ def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..
 def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
-    if large:
-        monkeypatch.setattr(copy_return, "ATOMIC", 0)
+    monkeypatch.setattr(copy_return, "ATOMIC", 0 if large else MIB)  # which is its size
     bucket, undo = filled(make())
     bucket.act(undo)
     operation = "CompleteMultipartUpload" if large else "CopyObject"
@@ -457,6 +457,17 @@ def test_a_version_that_has_expired_comes_back_from_the_keeper(make: Callable[..
     assert bucket.whole() == before
 
 
+def test_its_own_version_comes_back_though_the_keeper_is_gone(make: Callable[..., Bucket]) -> None:
+    bucket, undo = filled(make(), versioned=True)
+    before = bucket.whole()
+    bucket.act(undo)
+    bucket.s3.delete_object(Bucket=bucket.name, Key=KEEPER, VersionId=bucket.versions_of(KEEPER)[0][0])
+
+    bucket.undo(undo)
+
+    assert bucket.whole() == before
+
+
 @pytest.mark.parametrize("how", ["deleted", "overwritten"])
 def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Bucket], how: str) -> None:
     bucket, undo = filled(make())
@@ -490,7 +501,10 @@ def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
     else:
         bucket.archived(KEEPER)
 
-    with pytest.raises(CannotActError, match=r"archived \(GLACIER\).*: restore that object first"):
+    which = r" \(version \S+\)" if versioned else ""
+    with pytest.raises(
+        CannotActError, match=rf"archived \(GLACIER\) in \S+gz{which}: restore that object first"
+    ):
         bucket.undo(undo)
     bucket.s3.restore_object(Bucket=bucket.name, Key=KEEPER, RestoreRequest={"Days": 2})
     bucket.undo(undo)
@@ -509,6 +523,15 @@ def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_co
         bucket.undo(undo)
 
     assert not bucket.there()
+
+
+def test_a_copy_that_may_not_be_written_is_no_change(box: Control, session: boto3.Session, aws: Aws) -> None:
+    bucket, undo = filled(Bucket(session.client("s3"), aws))
+    bucket.act(undo)
+    box.fault("s3", "CopyObject", "deny", times=0)
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        bucket.undo(undo)
 
 
 def test_a_key_that_others_begin_with_has_its_own_marker(make: Callable[..., Bucket]) -> None:

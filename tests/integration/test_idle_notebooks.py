@@ -121,8 +121,9 @@ def test_another_stream_of_the_same_beginning_is_not_its_own(account: Account, a
     assert isinstance(verdicts["churn-2"], Kept)
 
 
-def test_without_a_stream_or_a_group_it_is_unknown(account: Account, aws: Aws) -> None:
-    account.notebook("churn", wrote=None)
+@pytest.mark.parametrize("made", [30 * DAY, 2 * HOUR])
+def test_without_a_stream_or_a_group_it_is_unknown(account: Account, aws: Aws, made: timedelta) -> None:
+    account.notebook("churn", wrote=None, made=made)
     assert "it has no Jupyter log" in only(swept(aws)).verdict.reason
 
     account.box.logs(GROUP, "churn/jupyter.log")
@@ -207,6 +208,11 @@ def test_an_active_account_costs_three_calls_and_an_idle_notebook_one_more(
 ) -> None:
     for n in range(40):
         account.notebook(f"active-{n}", wrote=20 * MINUTE)
+    account.notebook("new", made=HOUR, wrote=None)
+    account.notebook("off")
+    account.box.set_clock(NOW - 20 * DAY)
+    account.sagemaker.stop_notebook_instance(NotebookInstanceName="off")
+    account.box.set_clock(NOW)
     account.box.clear_calls()
     swept(aws)
     assert account.box.calls() == {
@@ -230,6 +236,26 @@ def test_an_active_account_costs_three_calls_and_an_idle_notebook_one_more(
         "pricing:GetProducts": 2,
         "logs:GetLogEvents": 20,
     }
+
+
+def test_what_the_clock_stops_is_priced_while_it_is_used(account: Account, aws: Aws) -> None:
+    for name in ("used", "off", "other"):
+        account.notebook(name, wrote=MINUTE)
+    account.sagemaker.stop_notebook_instance(NotebookInstanceName="off")
+
+    found = IdleNotebooks(stop_outside_hours=("used", "off")).find(aws, NOW)
+
+    assert {one.target.name: one.price.hourly_usd is not None for one in found} == {
+        "used": True,
+        "off": False,
+        "other": False,
+    }
+
+
+def test_a_listing_that_breaks_off_makes_the_sweep_an_error(account: Account, aws: Aws) -> None:
+    account.box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)
+
+    assert "AccessDenied" in str(swept(aws).error)
 
 
 # --- looking at one again ---------------------------------------------------------------------

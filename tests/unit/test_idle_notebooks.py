@@ -133,10 +133,18 @@ def test_nights_and_holidays_are_those_of_the_time_zone(
 
 
 def test_the_outside_rule_never_allows_more_than_the_other() -> None:
-    longer = {"patience": HOUR, "patience_outside_hours": 5 * HOUR}
-    verdict = judged(notebook(NIGHT, quiet=HOUR), NIGHT, **longer)
-    assert outcome(verdict) == "likely"
-    assert shown(verdict)["rule"] == "patience"
+    for outside in (HOUR, 5 * HOUR):
+        longer = {"patience": HOUR, "patience_outside_hours": outside}
+        verdict = judged(notebook(NIGHT, quiet=HOUR), NIGHT, **longer)
+        assert outcome(verdict) == "likely"
+        assert shown(verdict)["rule"] == "patience"
+
+
+def test_the_outside_rule_gives_less_time_to_answer() -> None:
+    by_night, by_day = judged(notebook(NIGHT), NIGHT), judged(notebook(NOON), NOON)
+    assert isinstance(by_night, Finding)
+    assert isinstance(by_day, Finding)
+    assert (by_night.grace, by_day.grace, IdleNotebooks.cleanup.grace) == (HOUR, None, DAY)
 
 
 @pytest.mark.parametrize("status", ["Pending", "Stopping", "Stopped", "Failed", "Updating", "InMaintenance"])
@@ -370,6 +378,34 @@ def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any]
 
     assert isinstance(verdict, Finding)
     assert verdict.schedule == Schedule(CLOSING, due, CLOSING + DAY)
+
+
+def test_at_closing_it_is_due_as_after_it() -> None:
+    verdict = scheduled(notebook(CLOSING, quiet=20 * MINUTE), CLOSING)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.schedule == Schedule(CLOSING, CLOSING + 100 * MINUTE, CLOSING + DAY)
+
+
+@pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
+def test_it_has_cost_something_since_it_was_quiet_and_not_while_it_works(
+    quiet: timedelta, since: datetime | None
+) -> None:
+    verdict = scheduled(notebook(LATE, quiet=quiet), LATE)
+
+    assert isinstance(verdict, Finding)
+    assert verdict.since == since
+
+
+def test_the_steps_say_how_it_was_judged() -> None:
+    found, by_the_clock = judged(notebook(NIGHT), NIGHT), scheduled(notebook(LATE, quiet=HOUR), LATE)
+
+    assert found.steps[:-1] == (
+        "it is InService",
+        "the last sign of work was a line in its Jupyter log 30 days ago",
+        "nothing shows use, but a kernel may compute without output",
+    )
+    assert by_the_clock.steps[:-1] == ("it is InService", "stop_outside_hours names it")
 
 
 def test_what_its_own_idle_time_proves_needs_no_schedule() -> None:

@@ -459,6 +459,9 @@ def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> N
     seen = replace(broken, items=(session(1, f"{SPACE}/desk"),))
 
     assert isinstance(remote_sessions.newest(broken, app(remote=True)), Unreadable)
+    assert remote_sessions.newest(replace(broken, error=None), app(remote=True)) == Absent(
+        "cloudtrail:LookupEvents"
+    )
     assert remote_sessions.newest(seen, app(remote=True)) == Value(
         NOW - HOUR, "cloudtrail:LookupEvents", NOW - HOUR
     )

@@ -95,6 +95,10 @@ def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: s
     assert seen_in("models", "b.tar.gz", head).odd == odd
 
 
+def test_what_one_copy_and_one_upload_may_hold_is_as_s3_has_it() -> None:
+    assert (copy_return.ATOMIC, copy_return.MOST_PARTS) == (5 * 1000**3, 10_000)
+
+
 @pytest.mark.parametrize("size", [1, copy_return.PART, copy_return.PART + 1, 6 * 1000**3, 5 * 1024**4])
 def test_parts_cover_every_byte_once_and_are_no_more_than_s3_takes(size: int) -> None:
     parts = copy_return.ranges(size)

@@ -104,7 +104,14 @@ class AccountsRun:
             everything = self._accounts()
             listed = self._without_empty(detector, everything, time)
             key = self.lists.keep(detector, time, listed=listed, accounts=everything)
-            run = LastRun(detector=detector, time=time, key=key, accounts=len(listed), begun=self.clock())
+            run = LastRun(
+                detector=detector,
+                time=time,
+                key=key,
+                accounts=len(listed),
+                begun=self.clock(),
+                regions=tuple(dict.fromkeys(region for one in everything for region in one.regions)),
+            )
             self.runs.begun(run)
             self.logger.info(
                 "accounts listed",
