@@ -9,7 +9,7 @@ from typing import Any
 from ml_janitor.aws import images, s3
 from ml_janitor.aws.answers import Listing, everything
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, created_since, search, texts_in
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
@@ -57,8 +57,10 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
     """
     query: dict[str, Any] = {}
     if record == "TrainingJob":
+        at = f"{since:%Y-%m-%dT%H:%M:%S}"
+        recent = {"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": at}
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
-        query["SearchExpression"] = {"Filters": [created_since(since), running], "Operator": "Or"}
+        query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
     found = search(
         aws, record, lambda one: [place for text in texts_in(one) if (place := located(text))], **query
     )
