@@ -7,6 +7,7 @@ from hashlib import shake_128
 from typing import Any
 
 from bench.box import ACCOUNT, NOW, Box
+from ml_janitor_sandbox.control import Control
 
 SIZES = {
     # how many there are, and every how many-th of them is waste
@@ -110,8 +111,7 @@ def _notebooks(box: Box) -> None:
         sagemaker.create_notebook_instance(
             NotebookInstanceName=name, InstanceType="ml.t3.xlarge", RoleArn=ROLE, Tags=tags()
         )
-        last = NOW - (50 * HOUR if waste else HOUR / 4)
-        box.control.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(last, "saved")])
+        saved(box.control, "/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", idle=waste)
 
 
 def _jobs(box: Box) -> None:
@@ -139,14 +139,19 @@ def _jobs(box: Box) -> None:
 
 
 def _apps(box: Box) -> None:
-    sagemaker = box.session.client("sagemaker")
-    settings: Any = {"ExecutionRole": ROLE}
-    domain = sagemaker.create_domain(
-        DomainName="studio", AuthMode="IAM", DefaultUserSettings=settings, SubnetIds=["subnet-1"],
-        VpcId="vpc-1", Tags=tags(),
-    )["DomainId"]  # fmt: skip
+    domain = studio(box.session.client("sagemaker"), SIZES["Studio apps"][0])
     for number, waste in numbered("Studio apps"):
-        user, space = f"user-{number:03}", f"space-{number:03}"
+        saved(box.control, "/aws/sagemaker/studio", app_log(domain, number), idle=waste)
+
+
+def studio(sagemaker: Any, apps: int) -> str:
+    """A domain with so many *apps*, each in a space of a user of its own; the answer is its id."""
+    domain: str = sagemaker.create_domain(
+        DomainName="studio", AuthMode="IAM", DefaultUserSettings={"ExecutionRole": ROLE},
+        SubnetIds=["subnet-1"], VpcId="vpc-1", Tags=tags(),
+    )["DomainId"]  # fmt: skip
+    for number in range(apps):
+        user, space = f"user-{number:04}", f"space-{number:04}"
         sagemaker.create_user_profile(DomainId=domain, UserProfileName=user, Tags=tags())
         sagemaker.create_space(
             DomainId=domain,
@@ -164,6 +169,14 @@ def _apps(box: Box) -> None:
             ResourceSpec={"InstanceType": "ml.t3.medium"},
             Tags=tags(),
         )
-        last = NOW - (50 * HOUR if waste else HOUR / 4)
-        path = f"{domain}/{space}/JupyterLab/default"
-        box.control.logs("/aws/sagemaker/studio", path, [(last, "saved")])
+    return domain
+
+
+def app_log(domain: str, number: int) -> str:
+    """Where the app of that *number* writes."""
+    return f"{domain}/space-{number:04}/JupyterLab/default"
+
+
+def saved(control: Control, group: str, stream: str, *, idle: bool) -> None:
+    """Somebody saved a notebook, days ago where it is *idle*."""
+    control.logs(group, stream, [(NOW - (50 * HOUR if idle else HOUR / 4), "saved")])

@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 from moto.s3.models import s3_backends
 
-from bench.account import HOUR, REQUIRED, ROLE, series, tags
+from bench.account import HOUR, REQUIRED, ROLE, app_log, saved, series, studio, tags
 from bench.box import ACCOUNT, NOW, REGION
 from ml_janitor_sandbox import listing, paging, state
 from ml_janitor_sandbox.control import Control
@@ -34,11 +34,6 @@ SIZE = 1024 * 1024
 """Bytes of the smallest: no two have the same size, so nothing has to be compared."""
 BUCKET = "weights"
 MONTH = timedelta(days=30)
-MEMBERS = {
-    "training_jobs": "TrainingJob",
-    "processing_jobs": "ProcessingJob",
-    "transform_jobs": "TransformJob",
-}
 IDLE_EVERY = 20
 """Every so many-th endpoint, notebook and app is idle, and lacks a tag."""
 
@@ -49,13 +44,14 @@ def seed(session: boto3.Session, box: Control) -> None:
     sagemaker: Any = session.client("sagemaker")
     with box.at_once():
         patterns(sagemaker)
-        _studio(sagemaker)
+        domain = studio(sagemaker, APPS)
         _objects(session)
     store = state.at(SageMakerStore, ACCOUNT, REGION)
     box.set_clock(NOW)
     _endpoints(store, box)
     _notebooks(store, box)
-    _apps(store, box)
+    for number in range(APPS):
+        saved(box, "/aws/sagemaker/studio", app_log(domain, number), idle=number % IDLE_EVERY == 0)
     _jobs(store)
 
 
@@ -100,32 +96,6 @@ def patterns(sagemaker: Any) -> None:
         TransformResources=instance,
         Tags=tags(),
     )
-
-
-def _studio(sagemaker: Any) -> None:
-    domain = sagemaker.create_domain(
-        DomainName="studio", AuthMode="IAM", DefaultUserSettings={"ExecutionRole": ROLE},
-        SubnetIds=["subnet-1"], VpcId="vpc-1", Tags=tags(),
-    )["DomainId"]  # fmt: skip
-    for number in range(APPS):
-        user, space = f"user-{number:04}", f"space-{number:04}"
-        sagemaker.create_user_profile(DomainId=domain, UserProfileName=user, Tags=tags())
-        sagemaker.create_space(
-            DomainId=domain,
-            SpaceName=space,
-            OwnershipSettings={"OwnerUserProfileName": user},
-            SpaceSharingSettings={"SharingType": "Private"},
-            SpaceSettings={"AppType": "JupyterLab"},
-            Tags=tags(),
-        )
-        sagemaker.create_app(
-            DomainId=domain,
-            SpaceName=space,
-            AppType="JupyterLab",
-            AppName="default",
-            ResourceSpec={"InstanceType": "ml.t3.medium"},
-            Tags=tags(),
-        )
 
 
 def copies(
@@ -179,45 +149,25 @@ def event(call: str, at: datetime, **request: str) -> dict[str, Any]:
 
 
 def _notebooks(store: SageMakerStore, box: Control) -> None:
-    for number, one in copies(
-        store, "notebook_instances", (f"notebook-{one:03}" for one in range(NOTEBOOKS))
-    ):
-        last = NOW - (50 * HOUR if number % IDLE_EVERY == 0 else HOUR / 4)
-        box.logs("/aws/sagemaker/NotebookInstances", f"{one.name}/jupyter.log", [(last, "saved")])
-
-
-def _apps(store: SageMakerStore, box: Control) -> None:
-    (domain,) = (one.members["DomainId"] for one in store.of(KINDS["domains"]).values())
-    for number in range(APPS):
-        last = NOW - (50 * HOUR if number % IDLE_EVERY == 0 else HOUR / 4)
-        box.logs("/aws/sagemaker/studio", f"{domain}/space-{number:04}/JupyterLab/default", [(last, "saved")])
+    names = (f"notebook-{one:03}" for one in range(NOTEBOOKS))
+    for number, one in copies(store, "notebook_instances", names):
+        idle = number % IDLE_EVERY == 0
+        saved(box, "/aws/sagemaker/NotebookInstances", f"{one.name}/jupyter.log", idle=idle)
 
 
 def _jobs(store: SageMakerStore) -> None:
     """Jobs that ended, spread over a month."""
-    for plural, number in (
-        ("training_jobs", TRAINING),
-        ("processing_jobs", PROCESSING),
-        ("transform_jobs", TRANSFORM),
-    ):
-        noun = MEMBERS[plural]
-        ended = {f"{noun}Status": "Completed"} | (
-            {"SecondaryStatus": "Completed"} if noun == "TrainingJob" else {}
+    for kind, number in (("Training", TRAINING), ("Processing", PROCESSING), ("Transform", TRANSFORM)):
+        status = dict.fromkeys(
+            [f"{kind}JobStatus", *(["SecondaryStatus"] if kind == "Training" else [])], "Completed"
         )
-        for at, one in copies(store, plural, (f"job-{one}" for one in range(number)), **ended):
+        names = (f"job-{one}" for one in range(number))
+        for at, one in copies(store, f"{kind.lower()}_jobs", names, **status):
             began = NOW - MONTH + at * (MONTH / number)
-            start, end = (
-                ("TransformStartTime", "TransformEndTime")
-                if noun == "TransformJob"
-                else (f"{noun.removesuffix('Job')}StartTime", f"{noun.removesuffix('Job')}EndTime")
-            )
+            ended = began + timedelta(minutes=5)
+            times = {f"{kind}StartTime": began, f"{kind}EndTime": ended}
             one.coming = None
-            one.members |= {
-                "CreationTime": began,
-                start: began,
-                end: began + timedelta(minutes=5),
-                "LastModifiedTime": began + timedelta(minutes=5),
-            }
+            one.members |= times | {"CreationTime": began, "LastModifiedTime": ended}
 
 
 def _objects(session: boto3.Session) -> None:

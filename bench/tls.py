@@ -34,16 +34,12 @@ def encrypted(url: str, folder: Path) -> Iterator[tuple[str, Path]]:
     own = folder / "server.pem"
     own.write_bytes(key + certificate)
     trusted = folder / "authorities.pem"
-    trusted.write_bytes(_authorities().read_bytes() + b"\n" + certificate)
+    trusted.write_bytes((Path(botocore.__file__).parent / "cacert.pem").read_bytes() + b"\n" + certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(own)
     with socket.create_server((HOST, 0)) as door:
         threading.Thread(target=_open, args=(door, context, url), daemon=True).start()
         yield f"https://{HOST}:{door.getsockname()[1]}", trusted
-
-
-def _authorities() -> Path:
-    return Path(botocore.__file__).parent / "cacert.pem"
 
 
 def _certificate() -> tuple[bytes, bytes]:

@@ -96,9 +96,13 @@ def main() -> int:
 def pages() -> list[tuple[Path, str]]:
     """Every page with its generated parts as they should be."""
     docs = ROOT / "docs"
-    cut = shortened(session(SHORT_SESSION))
+    paragraphs = session(SHORT_SESSION).split("\n\n")[:PARAGRAPHS]
     parts = {
-        ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short(), "session": cut},
+        ROOT / "README.md": {
+            "detectors": detector_table(),
+            "cost": cost_in_short(),
+            "session": "\n\n".join([*paragraphs, "  ...\n```"]),
+        },
         docs / "cost.md": {"cost": cost()},
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
@@ -169,7 +173,8 @@ def fill(text: str, parts: Mapping[str, str]) -> str:
         pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
         if not pattern.search(text):
             raise SystemExit(f"the markers <!-- {name} --> and <!-- /{name} --> are missing")
-        text = pattern.sub(f"<!-- {name} -->\n{literal(part)}\n<!-- /{name} -->", text)
+        escaped = part.rstrip().replace("\\", r"\\")
+        text = pattern.sub(f"<!-- {name} -->\n{escaped}\n<!-- /{name} -->", text)
     return text
 
 
@@ -181,11 +186,6 @@ def nights(told: str) -> tuple[Path, str]:
     """
     page = ROOT / "docs" / "night.md"
     return page, fill(page.read_text(), {"night": f"```console\n$ make night\n{told}\n```"})
-
-
-def literal(part: str) -> str:
-    """*part* so that `re.sub` takes it as it stands."""
-    return part.rstrip().replace("\\", r"\\")
 
 
 def detector_table() -> str:
@@ -334,7 +334,7 @@ def case_study() -> dict[str, str]:
     command = ("audit", "--plan")
     with TemporaryDirectory() as folder:
         audit = Path(folder) / "audit.json"
-        said = printed(str(JANITOR), *command, "--json-file", str(audit))
+        said = printed(str(JANITOR), *command, "--json-file", str(audit)).replace(f"Written: {audit}\n", "")
         table = printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study", str(audit))
     shown = f"```console\n$ janitor {' '.join(command)}\n...\n\n{said[said.index(PLAN) :]}\n```"
     return {"table": table, "answer": session(BILL), "plan": shown}
@@ -345,11 +345,6 @@ def policies() -> str:
     with TemporaryDirectory() as empty:
         said = printed(str(JANITOR), *POLICIES[1:], where=Path(empty), account=False)
     return f"```console\n$ {' '.join(POLICIES)}\n{said}\n```"
-
-
-def shortened(session: str) -> str:
-    """The first paragraphs of a session."""
-    return "\n\n".join([*session.split("\n\n")[:PARAGRAPHS], "  ...\n```"])
 
 
 def printed(*command: str, where: Path = ROOT, account: bool = True) -> str:

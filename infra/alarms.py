@@ -11,7 +11,6 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -67,33 +66,6 @@ def alarm(
     )
     made.add_alarm_action(actions.SnsAction(topic))
     return made
-
-
-def watch_errors(scope: Construct, function: lambda_.IFunction, *, name: str, topic: sns.ITopic) -> None:
-    """An alarm on runs of *function* that failed."""
-    alarm(
-        scope,
-        "Errors",
-        metric=function.metric_errors(period=Duration.minutes(15)),
-        says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
-        topic=topic,
-    )
-
-
-def watch_url(scope: Construct, function: lambda_.IFunction, *, name: str, topic: sns.ITopic) -> None:
-    """
-    An alarm on requests to *function*'s URL that it could not take, which it answers like all others.
-
-    Lambda counts those as 5xx, by the function's name (developer guide, "Monitoring Lambda function URLs").
-    What it refuses is a 4xx, of which anybody may cause as many as they like.
-    """
-    alarm(
-        scope,
-        "NotTaken",
-        metric=function.metric("Url5xxCount", period=Duration.minutes(15), statistic="Sum"),
-        says=f"{name}: a press in Slack could not be taken. Its log group says why.",
-        topic=topic,
-    )
 
 
 def runs_begun(detector: str, *, period: Duration) -> cloudwatch.Metric:

@@ -23,7 +23,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import alarm, runs_begun, watch_errors, watch_schedule
+from infra.alarms import alarm, runs_begun, watch_schedule
 from infra.bundle import SOURCE, Architecture, build, digest
 from infra.organization import Network, through_queues
 from infra.permissions import Allowed, acknowledgements, statements
@@ -124,7 +124,13 @@ class JanitorFunction(Construct):
         group.grant_write(self.role)
         if shared.network is not None:
             shared.network.attach(self.function, self.role)
-        watch_errors(self, self.function, name=name, topic=shared.topic)
+        alarm(
+            self,
+            "Errors",
+            metric=self.function.metric_errors(period=Duration.minutes(15)),
+            says=f"{name}: a run failed. Its log group says why; the report says what was still read.",
+            topic=shared.topic,
+        )
         if not answers:
             failed = self._queue("Failed", self.role, f"{name}: a run failed {RUN_RETRIES + 1} times")
             self.function.configure_async_invoke(

@@ -10,11 +10,17 @@ from typing import Any
 
 from infra.member_terraform import terraform
 from infra.member_variants import Variant, description, variants
-from ml_janitor.config.member_roles import Kind, MemberRole, boundary, changing_roles, role_of, trust
+from ml_janitor.config.member_roles import (
+    CHANGING,
+    READING,
+    Kind,
+    MemberRole,
+    boundary,
+    changing_roles,
+    role_of,
+    trust,
+)
 from ml_janitor.config.settings import Settings
-
-READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
-"""The stacks that accounts have, and what their files are called: CHANGING is where something is armed."""
 
 DESCRIPTIONS = {
     READING: "ML Janitor: the roles that let it read this account, one per detector",

@@ -10,7 +10,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.alarms import watch_url
+from infra.alarms import alarm
 from infra.function import JanitorFunction, Shared
 from infra.permissions import Allowed
 from infra.rights import invokes
@@ -71,7 +71,15 @@ class SlackButtons(Construct):
             answers=True,
             concurrency=concurrency or None,  # anybody may call it: no more of the account's than this
         )
-        watch_url(receiver, receiver.function, name="slack-receiver", topic=shared.topic)
+        # Lambda counts what the receiver could not take as 5xx (developer guide, "Monitoring Lambda function
+        # URLs"). What it refuses is a 4xx, of which anybody may cause as many as they like.
+        alarm(
+            receiver,
+            "NotTaken",
+            metric=receiver.function.metric("Url5xxCount", period=Duration.minutes(15), statistic="Sum"),
+            says="slack-receiver: a press in Slack could not be taken. Its log group says why.",
+            topic=shared.topic,
+        )
         url = receiver.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.NONE)
         cdk.CfnOutput(
             cdk.Stack.of(self), "SlackRequestUrl", value=url.url, description="For Slack's interactivity"

@@ -37,6 +37,7 @@ from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger import uses
+from ml_janitor.scheduled.turns import slow_runs
 
 ROOT = Path(__file__).parent.parent
 
@@ -153,6 +154,7 @@ class JanitorStack(Stack):
             "never-acts": arming_warnings(settings, home=home),
             "no-notice": notice_warnings(settings),
             "undo-roles": undo_role_warnings(settings, account=account),
+            "at-once": slow_runs(settings, len(set(settings.organization.accounts))),
             "routes": [
                 f"[slack.routes]: {said}"
                 for said in (idle_routes(settings.slack.routes, account) if routed else ())

@@ -157,7 +157,8 @@ class Executed:
     functions: set[tuple[str, str, int]] = field(default_factory=set)
 
     def __str__(self) -> str:
-        return f"{len(self.files)} files, {len(self.functions)} functions"
+        named = sum(not name.endswith(">") and "<generic" not in name for _, name, _ in self.functions)
+        return f"{len(self.files)} files, {len(self.functions)} functions, {named} of them with a name"
 
     def __enter__(self) -> None:
         sys.monitoring.restart_events()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -79,6 +80,17 @@ def test_every_module_lies_in_a_layer() -> None:
     assert {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name != "__pycache__"} == {
         *LAYERS
     }
+
+
+def test_the_page_names_every_package_in_its_order_and_nothing_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"^\| `([\w/]+/|\w+\.py)`", page, re.MULTILINE)
+
+    assert [one.rstrip("/") for one in named if (SOURCE / one).is_dir()] == LAYERS
+    assert [one for one in named if not (SOURCE / one).exists() and not (ROOT / one).exists()] == []
+    outside = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("[!.]*"))}
+    known = {one.partition("/")[0] for one in named} | {"functions", "cdk.out", "dist", "node_modules"}
+    assert {one for one in outside if not one.startswith(".")} <= known
 
 
 def test_data_flows_one_way() -> None:

@@ -29,7 +29,7 @@ from ml_janitor.engine.run import run, unopened
 from ml_janitor.report import json as document
 from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
-from ml_janitor_cli import aws_opinions, bill_view, edge, plan_view, terminal
+from ml_janitor_cli import aws_opinions, bill_view, edge, terminal
 from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
@@ -152,7 +152,7 @@ def audit(
             sys.stdout.write("\n")
         terminal.show(screen, report, every=every, problems=audited.price_problems)
         if plan:
-            write(screen, ["", *plan_view.drawing(report)])
+            write(screen, ["", *terminal.plan(report)])
         if slack:
             write(screen, ["", *preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
         written = [str(path) for path, why in problems.items() if not why]

@@ -113,14 +113,11 @@ def table(report: BillReport, by: str) -> Iterator[RenderableType]:
     for title, total in zip(("before", "now", "change", ""), totals, strict=True):
         drawn.add_column(title, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
     for one in shown:
-        drawn.add_row(Text(_name(by, one.name)), *_cells(one))
+        name = plain(one.name) or ("no service" if by in OWN else f"no {plain(by)}")
+        drawn.add_row(Text(name), *_cells(one))
     if rest:
         drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(_together("", rest)))
     yield drawn
-
-
-def _name(by: str, name: str) -> str:
-    return plain(name) or ("no service" if by in OWN else f"no {plain(by)}")
 
 
 def _together(name: str, every: Sequence[Line]) -> Line:

@@ -15,8 +15,7 @@ from ml_janitor_cli.slack_checks import slack_checks
 from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
 from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
 from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
-from ml_janitor_cli.stack_undo import undo_checks
-from ml_janitor_cli.stack_undo_key import undo_key_checks
+from ml_janitor_cli.stack_undo import undo_checks, undo_key_checks
 
 if TYPE_CHECKING:
     import boto3

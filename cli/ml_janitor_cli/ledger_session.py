@@ -1,4 +1,4 @@
-"""An opened account with its ledger, for commands: clients, the clock, the lease, and who calls."""
+"""An opened account with its ledger, for commands: the clock, the lease, what it remembers, and who calls."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ml_janitor.acting.undoing import Undoing
-from ml_janitor.aws.account import opened
-from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.organization import member_session, not_read
-from ml_janitor.config.member_roles import role_arn, role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
@@ -27,14 +22,9 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey
+from ml_janitor.ledger.macs import Macs
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import known_caller
-from ml_janitor_cli.failures import FailedError
-
-if TYPE_CHECKING:
-    import boto3
 
 TABLE, UNDO_KEY = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
@@ -155,88 +145,6 @@ class LedgerSession:
                 "functions alone with that"
             )
         return next(aws for aws in self.opened if aws.region == region)
-
-
-@contextmanager
-def ledger_session(
-    settings: Settings,
-    *,
-    table: str | None,
-    region: Sequence[str] | None,
-    profile: str | None,
-    now: str | None,
-    account: str | None = None,
-    account_profile: str | None = None,
-    undo_key: str | None = None,
-) -> Iterator[LedgerSession]:
-    """
-    The opened ledger for one command, and *account*, else that of *account_profile*, else the ledger's own.
-
-    Raises Refused, and FailedError without credentials.
-    """
-    name = table or os.environ.get(TABLE)
-    if not name:
-        raise edge.Refused(
-            f"no ledger: give --table NAME or set {TABLE}; the deployment's output LedgerTable names it"
-        )
-    at, watch = edge.now_from(now), Watch(clock=edge.clock_from(now))
-    attempts = edge.attempts_from_environment()
-    session = edge.session_from(profile)
-    regions = edge.regions_from(
-        region or (settings.organization.regions if account else None), settings, session
-    )
-    home = session.region_name or regions[0]
-    caller = known_caller(session, home, attempts)
-    client = make_client(session, "dynamodb", home, attempts)
-    inside = session
-    if account_profile:
-        inside = edge.session_from(account_profile)
-        theirs = known_caller(inside, home, attempts).account
-        if account not in {None, theirs}:
-            raise edge.Refused(
-                f"--account-profile {account_profile} is of account {theirs}, not of {account}"
-            )
-        account = theirs
-    whose = account or caller.account
-    if whose != caller.account and not settings.organization.used:
-        raise edge.Refused(f"--account {whose}: [organization] in the settings names no accounts")
-    with ExitStack() as stack:
-
-        def within(own: boto3.Session) -> Sequence[Aws]:
-            opening = opened(
-                own,
-                account=whose,
-                regions=regions,
-                attempts=attempts,
-                pace=edge.pace(),
-                has_time=watch.has_time,
-                prices_from=None if own is session else session,
-            )
-            return stack.enter_context(opening)
-
-        @cache
-        def through_role(detector: str) -> Sequence[Aws]:
-            partition = session.get_partition_for_region(home)
-            role = role_arn(settings, role_name(detector), account=whose, partition=partition)
-            sts = make_client(session, "sts", home, attempts)
-            try:
-                return within(member_session(sts, session, role, settings.organization.external_id))
-            except Exception as error:  # in one line, with what mends it
-                raise FailedError(f"account {whose} {not_read(error)}") from error
-
-        own = whose == caller.account or account_profile
-        yield LedgerSession(
-            settings=settings,
-            account=whose,
-            regions=regions,
-            opened=within(inside) if own else (),
-            through_role=through_role,
-            table=Table(client, name),
-            who=person(caller.arn),
-            now=at,
-            watch=watch,
-            macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoKey(),
-        )
 
 
 def undo_key_from(flag: str | None) -> str:

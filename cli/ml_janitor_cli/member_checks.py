@@ -15,6 +15,8 @@ from rich.text import Text
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
 from ml_janitor.config.member_roles import (
+    CHANGING,
+    READING,
     Kind,
     MemberRole,
     allowed,
@@ -34,9 +36,6 @@ from ml_janitor_cli.policy_differences import differences
 from ml_janitor_cli.screen import progress
 from ml_janitor_cli.terminal import block, listed
 from ml_janitor_cli.totals import counted
-
-READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
-"""The stacks that accounts have, and their StackSets: roles that read, and those that act and undo."""
 
 
 class State(Enum):
@@ -150,11 +149,9 @@ def compared(
             one["PolicyArn"]
             for one in paged(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
         ]
-        own = (
-            iam.get_role_policy(RoleName=role.name, PolicyName=policy)["PolicyDocument"]
-            if policy in inline
-            else {}
-        )
+        own: dict[str, Any] = {}
+        if policy in inline:
+            own = iam.get_role_policy(RoleName=role.name, PolicyName=policy)["PolicyDocument"]
     except Exception as error:  # one role that cannot be read hides no other
         if refused_as(error, ("NoSuchEntity", *(["AccessDenied"] if readable else []))):
             state, why = (State.FINE, "") if wanted is None else (State.MISSING, "it is not there")
@@ -243,8 +240,10 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     """
     The commands that mend the roles that are not fine, each once.
 
-    A StackSet reaches the accounts of an organization but the one that manages it (CloudFormation user guide,
-    "Considerations when creating a stack set with service-managed permissions"); every other account deploys
+    An update changes only what the template changed: what was changed by hand needs the stack made again
+    (CloudFormation user guide, "Detect unmanaged configuration changes to stacks and resources with drift
+    detection"). A StackSet reaches the accounts of an organization but the one that manages it
+    ("Considerations when creating a stack set with service-managed permissions"); every other account deploys
     the template itself.
     """
     for stack in (READING, CHANGING):
@@ -255,13 +254,6 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
 
 
 def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], manager: str) -> Iterator[str]:
-    """
-    Those of the accounts' *stack*.
-
-    An update changes only what the template changed: what was changed by hand needs the stack made again
-    (CloudFormation user guide, "Detect unmanaged configuration changes to stacks and resources with drift
-    detection").
-    """
     to_mend = [one for one in roles if one.state in {State.MISSING, State.OLD, State.WIDE} and not one.itself]
     accounts = list(dict.fromkeys(one.account for one in to_mend))
     there = {one.account for one in roles if one.there}

@@ -164,7 +164,7 @@ def account_sweeps(
     regions = tuple(wanted)
     if sessions:
         enabled = first_answer(janitor, sessions.values())
-        sagemaker = known_regions(setup.session, janitor.partition)
+        sagemaker = setup.session.get_available_regions("sagemaker", janitor.partition)
         regions = tuple(one for one in wanted or sagemaker if one in enabled)
         if off := [one for one in wanted if one not in enabled]:
             note(f"account {account} has not enabled {', '.join(off)}: nothing is there")
@@ -217,8 +217,3 @@ def unread(
         for detector in detectors
         for region in regions or (UNKNOWN,)
     ]
-
-
-def known_regions(session: boto3.Session, partition: str) -> list[str]:
-    """Where SageMaker is, as far as this version knows."""
-    return session.get_available_regions("sagemaker", partition)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -112,7 +112,7 @@ def sandbox(
 
             with progress("filling the demo account"):
                 seed(box.url)
-        now = moment(Control(box.url).clock())
+        now = Control(box.url).clock().astimezone(UTC).isoformat().replace("+00:00", "Z")
         deployed = deploy(box.url)
         if command:
             status = run_in(command, environment(os.environ, box.url, now) | deployed)
@@ -163,11 +163,6 @@ def check_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise edge.Refused(f"--port {port} cannot be used: {error.strerror}") from error
-
-
-def moment(at: datetime) -> str:
-    """A time in UTC with Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def environment(inherited: Mapping[str, str], url: str, now: str) -> dict[str, str]:

@@ -124,8 +124,4 @@ def text(mrkdwn: str, style: str = "") -> Text:
 
 
 def _shown(mrkdwn: str) -> str:
-    return plain(_unescaped(mrkdwn), WHOLE)
-
-
-def _unescaped(mrkdwn: str) -> str:
-    return mrkdwn.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return plain(mrkdwn.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"), WHOLE)

@@ -1,10 +1,12 @@
-"""Whether the undo function of a deployed stack has the powers to bring back what is remembered as done."""
+"""Whether what is remembered as done can be brought back: the powers of the undo function, and the key."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
 
 from ml_janitor.acting.undos import undoable
 from ml_janitor.config.settings import Settings
@@ -12,6 +14,7 @@ from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.macs import ALGORITHM
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_checks import FUNCTION, TABLE
@@ -124,3 +127,56 @@ def missing(
     if account not in {each for each, _ in granted}:
         return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
+
+
+KEY = "AWS::KMS::Key"
+OF_KEY = "undo key"
+CODE_BYTES = 32
+
+NEEDED_FOR: Mapping[str, str] = {
+    "GenerateMac": "janitor sweep --act",
+    "VerifyMac": "janitor undo",
+    "DescribeKey": "janitor undo --unsigned",
+}
+"""What a person needs each call for. A detector's role and the undo function's have them from the stack."""
+
+FINE = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
+"""How KMS answers a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
+
+
+def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
+    """One check of the key; another for what whoever asks may not do with it, which no function needs."""
+    key = stack.one("UndoRecordKey", "", KEY)
+    if key is None:
+        said = "the stack has no key for undo records, so nothing can be acted on or undone"
+        yield Check(what=OF_KEY, outcome=Outcome.WRONG, seen=said, to_do="make deploy adds it")
+        return
+    refused = []
+    for operation, command in NEEDED_FOR.items():
+        match read(partial(tried, here, operation, key), gone=FINE):
+            case Trouble(outcome=Outcome.REFUSED):
+                refused.append(f"kms:{operation} ({command})")
+            case Trouble() as trouble:
+                to_do = f"{DEPLOY_AGAIN} if it was deleted; else enable it in KMS, or cancel its deletion"
+                yield Check(what=OF_KEY, outcome=Outcome.WRONG, seen=trouble.why, to_do=to_do)
+                return
+            case _:
+                pass
+    if refused:
+        said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
+        yield Check(
+            what=OF_KEY, outcome=Outcome.NOT_PROBED, seen=said, to_do="ask for it, to do that by hand"
+        )
+    else:
+        yield Check(what=OF_KEY, outcome=Outcome.FINE, seen="your credentials can sign and verify with it")
+
+
+def tried(here: Deployment, operation: str, key: str) -> Any:
+    """A dry run of *operation* with *key*: KMS answers with an error, whether it would be allowed or not."""
+    if operation == "DescribeKey":  # reads, and has none
+        return here.client("kms").describe_key(KeyId=key)
+    about = {"KeyId": key, "MacAlgorithm": ALGORITHM, "Message": b"-", "DryRun": True}
+    client = here.client("kms")
+    if operation == "GenerateMac":
+        return client.generate_mac(**about)
+    return client.verify_mac(**about, Mac=bytes(CODE_BYTES))

@@ -15,7 +15,8 @@ from rich.text import Text
 from ml_janitor.core.model import Kept
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import plain, usd
+from ml_janitor.report import plan as six_weeks
 from ml_janitor.report.finding_words import whose, work
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
 from ml_janitor_cli.screen import GAP, Grid, write
@@ -221,3 +222,30 @@ def listed(names: Sequence[str]) -> str:
     """Some names and how many more there are."""
     more = len(names) - NAMES_SHOWN
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:NAMES_SHOWN])} and {more:,} more"
+
+
+def plan(report: Report) -> Iterator[RenderableType]:
+    """The plan, week by week."""
+    planned = six_weeks.weeks(report)
+    yield Group(
+        Text.assemble(("What to do in six weeks  ", "bold cyan"), (six_weeks.headline(planned), "bold")),
+        Text(
+            "first what saves most a month for an hour of work; how long work takes is a guess", style="dim"
+        ),
+    )
+    for week in planned:
+        yield Group(*_week(week))
+
+
+def _week(week: six_weeks.Week) -> Iterator[RenderableType]:
+    yield Text.assemble((f"week {week.number}  {week.title}", "bold cyan"), f"  {six_weeks.summary(week)}")
+    table = Grid()
+    table.add_column(justify="right", max_width=30)
+    table.add_column()
+    for money, name, how in six_weeks.lines(week):
+        table.add_row(Text(money, style="bold"), Group(Text(name), Text(how, style="dim")))
+    body: list[RenderableType] = [table] if week.changes else []
+    body += [Text(said) for said in six_weeks.below(week)]
+    if week.changes:
+        body.append(Text(f"{usd(week.by_then)} a month saved by then", style="bold"))
+    yield Padding(Group(*body), (0, 0, 0, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,18 +53,11 @@ def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
     was done. Lambda tries each of them again.
     """
     from ml_janitor.config import events
-    from ml_janitor.ledger.idempotency import once
 
     asked = events.read(event, events.SweepEvent, clock())
     own = invoked(context)
     name, identity = own.detector.name, asked.identity(context.aws_request_id)
-    return once(
-        lambda: answer(ran(asked, own, holder=identity)),
-        name=name,
-        event=identity,
-        table=own.table,
-        context=context,
-    )
+    return done_once(own, name, identity, lambda: answer(ran(asked, own, holder=identity)))
 
 
 def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -87,12 +80,10 @@ def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     Raises MalformedEventError, InProgressError, and RunFailedError if Slack did not take it.
     """
     from ml_janitor.config import events
-    from ml_janitor.ledger.idempotency import once
 
     asked = events.read(event, events.DigestEvent, clock())
     own = invoked(context)
-    identity = asked.identity(context.aws_request_id)
-    return once(lambda: digested(asked, own), name=DIGEST, event=identity, table=own.table, context=context)
+    return done_once(own, DIGEST, asked.identity(context.aws_request_id), lambda: digested(asked, own))
 
 
 def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -103,18 +94,11 @@ def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor import deployment
     from ml_janitor.config import events
-    from ml_janitor.ledger.idempotency import once
 
     asked = events.read(event, events.DigestEvent, clock())
     own = invoked(context)
     identity, now = asked.identity(context.aws_request_id), asked.time or clock()
-    return once(
-        lambda: deployment.bill_run(own, logger()).run(now),
-        name=BILL,
-        event=identity,
-        table=own.table,
-        context=context,
-    )
+    return done_once(own, BILL, identity, lambda: deployment.bill_run(own, logger()).run(now))
 
 
 def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
@@ -143,7 +127,7 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     own = invoked(context)
     ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:
-        return presser(own, context, ephemeral_reply)(asked)
+        return presser(own, ephemeral_reply)(asked)
     except InProgressError:
         raise
     except Exception:  # raised again: Lambda tries once more, and then an alarm says so
@@ -160,26 +144,18 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor import deployment
     from ml_janitor.config import events
-    from ml_janitor.ledger.idempotency import once
 
     asked = events.checked(event, events.UndoEvent)
     own = invoked(context)
     identity = asked.identity(context.aws_request_id)
-    return once(
-        lambda: deployment.undo_run(own, logger())(asked, holder=identity),
-        name=UNDO,
-        event=identity,
-        table=own.table,
-        context=context,
-    )
+    return done_once(own, UNDO, identity, lambda: deployment.undo_run(own, logger())(asked, holder=identity))
 
 
-def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
+def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
     """What does what was pressed, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.ledger.idempotency import once
     from ml_janitor.ledger.requests import Requests
     from ml_janitor.slack.bot import Slack
     from ml_janitor.slack.membership import Directory
@@ -203,7 +179,7 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
-        once=lambda event, work: once(work, name=PRESS, event=event, table=own.table, context=context),
+        once=partial(done_once, own, PRESS),
         hand_over=own.hand_over,
         ephemeral_reply=ephemeral_reply,
         clock=clock,
@@ -211,12 +187,21 @@ def presser(own: Invocation, context: Context, ephemeral_reply: Callable[[str, s
     )
 
 
+def done_once(
+    own: Invocation, name: str, identity: str, work: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The answer of *work*, which is done once for each event *identity* of the function *name*."""
+    from ml_janitor.ledger.idempotency import once
+
+    return once(work, name=name, event=identity, table=own.table, context=own.context)
+
+
 def invoked(context: Context) -> Invocation:
     """The invocation of *context*, with the environment and the clocks of this process."""
     from ml_janitor.scheduled.invocation import Environment, Invocation
 
     logger().append_keys(request_id=context.aws_request_id)
-    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds)
+    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds())
 
 
 def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:

@@ -38,7 +38,7 @@ DEFAULT_REGION = "us-east-1"
 
 
 class Admin:
-    """Answers /sandbox/…; every body is a JSON object, and so is every answer but one."""
+    """Answers /sandbox/…; a body is a JSON object, and so is the answer of what has nothing to say."""
 
     def __init__(self, ledger: Ledger, gate: Gate) -> None:
         self._ledger = ledger
@@ -56,11 +56,11 @@ class Admin:
             ("POST", "reset"): self._reset,
             ("POST", "snapshots"): self._keep,
             ("POST", "restore"): self._restore,
-            ("POST", "faults"): self._fault,
+            ("POST", "faults"): lambda given: ledger.add(Fault.of(given)),
             ("GET", "faults"): lambda _: ledger.listed(),
-            ("DELETE", "faults"): self._clear_faults,
+            ("DELETE", "faults"): lambda _: ledger.clear_faults(),
             ("GET", "calls"): lambda _: dict(ledger.calls),
-            ("DELETE", "calls"): self._clear_calls,
+            ("DELETE", "calls"): lambda _: ledger.clear_calls(),
             ("GET", "requests"): lambda _: list(ledger.requests),
             ("PATCH", "state"): _patch,
             ("POST", "cloudtrail"): _cloudtrail,
@@ -70,16 +70,16 @@ class Admin:
                 *_where(given), given["repository"], given["digest"], given["at"]
             ),
             ("POST", "metrics"): _metrics,
-            ("POST", "iam"): self._roles,
-            ("DELETE", "iam"): self._open,
+            ("POST", "iam"): lambda given: gate.install(given["roles"], enforce=bool(given["enforce"])),
+            ("DELETE", "iam"): lambda _: gate.clear(),
             ("POST", "iam/credentials"): lambda given: gate.credentials(
                 given["role"], given.get("service"), given.get("via") or ""
             ),
             ("GET", "iam/record"): lambda _: gate.record(),
-            ("DELETE", "iam/record"): self._forget,
+            ("DELETE", "iam/record"): lambda _: gate.forget(),
             ("POST", "stacks"): _stacks,
             ("POST", "objects"): _objects,
-            ("GET", "charges"): _charges,
+            ("GET", "charges"): lambda _: [one.members() for one in meters.charges(ACCOUNT)],
             ("POST", "charges"): _charge,
             ("PUT", "bill"): _set_bill,
             ("PUT", "recommendations"): _recommend,
@@ -95,7 +95,8 @@ class Admin:
             given = json.loads(body or b"{}")
             if not isinstance(given, dict):
                 return _bad("the body must be a JSON object")
-            return _json(HTTPStatus.OK, handler(given))
+            answer = handler(given)
+            return _json(HTTPStatus.OK, {} if answer is None else answer)
         except KeyError as missing:
             return _bad(f"missing: {missing}")
         except (ValueError, LookupError, TypeError, AttributeError) as problem:
@@ -108,15 +109,13 @@ class Admin:
         clock.set_now(clock.parse(given["now"]))
         return self._clock(given)
 
-    def _reset(self, _: dict[str, Any]) -> dict[str, Any]:
+    def _reset(self, _: dict[str, Any]) -> None:
         reset()
         self._ledger.clear()
         self._gate.clear()
-        return {}
 
-    def _keep(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _keep(self, given: dict[str, Any]) -> None:
         self._snapshots[given["name"]] = Snapshot.take(), given["about"]
-        return {}
 
     def _restore(self, given: dict[str, Any]) -> dict[str, Any]:
         if given["name"] not in self._snapshots:
@@ -125,30 +124,6 @@ class Admin:
         self._reset({})
         snapshot.restore()
         return {"about": about}
-
-    def _roles(self, given: dict[str, Any]) -> dict[str, Any]:
-        self._gate.install(given["roles"], enforce=bool(given["enforce"]))
-        return {}
-
-    def _open(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._gate.clear()
-        return {}
-
-    def _forget(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._gate.forget()
-        return {}
-
-    def _fault(self, given: dict[str, Any]) -> dict[str, Any]:
-        self._ledger.add(Fault.of(given))
-        return {}
-
-    def _clear_faults(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._ledger.clear_faults()
-        return {}
-
-    def _clear_calls(self, _: dict[str, Any]) -> dict[str, Any]:
-        self._ledger.clear_calls()
-        return {}
 
 
 def reset() -> None:
@@ -166,16 +141,14 @@ def _where(given: dict[str, Any]) -> tuple[str, str]:
     return given.get("account") or ACCOUNT, given.get("region") or DEFAULT_REGION
 
 
-def _revive(_: dict[str, Any]) -> dict[str, Any]:
+def _revive(_: dict[str, Any]) -> None:
     caller().killed = False
-    return {}
 
 
-def _interrupt(given: dict[str, Any]) -> dict[str, Any]:
+def _interrupt(given: dict[str, Any]) -> None:
     if training.runner is None:
         raise ValueError("no job runs for real here: janitor sandbox --run-jobs")
     training.runner.interrupt(given["job"])
-    return {}
 
 
 def _set_durations(given: dict[str, Any]) -> dict[str, float]:
@@ -184,15 +157,13 @@ def _set_durations(given: dict[str, Any]) -> dict[str, float]:
         return dict(durations().seconds)
 
 
-def _host(given: dict[str, Any]) -> dict[str, Any]:
+def _host(given: dict[str, Any]) -> None:
     RUNNING[str(given["name"])] = on_url(str(given["url"]))
-    return {}
 
 
-def _patch(given: dict[str, Any]) -> dict[str, Any]:
+def _patch(given: dict[str, Any]) -> None:
     with state.LOCK:
         override(*_where(given), given["service"], list(given["path"]), dict(given["set"]))
-    return {}
 
 
 def _cloudtrail(given: dict[str, Any]) -> dict[str, Any]:
@@ -218,19 +189,14 @@ def _metrics(given: dict[str, Any]) -> dict[str, Any]:
     return {"published": published}
 
 
-def _stacks(given: dict[str, Any]) -> dict[str, Any]:
+def _stacks(given: dict[str, Any]) -> None:
     cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
-    return {}
 
 
 def _objects(given: dict[str, Any]) -> dict[str, Any]:
     for one in given["objects"]:
         declared_objects.declare(one["bucket"], one["key"], int(one["size"]), one.get("seed") or one["key"])
     return {"declared": len(given["objects"])}
-
-
-def _charges(_: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one.members() for one in meters.charges(ACCOUNT)]
 
 
 def _charge(given: dict[str, Any]) -> dict[str, Any]:
@@ -241,17 +207,15 @@ def _charge(given: dict[str, Any]) -> dict[str, Any]:
     return {"charged": len(charges)}
 
 
-def _set_bill(given: dict[str, Any]) -> dict[str, Any]:
+def _set_bill(given: dict[str, Any]) -> None:
     with state.LOCK:
         bill(given.pop("account", None) or ACCOUNT).set(given)
-    return {}
 
 
-def _recommend(given: dict[str, Any]) -> dict[str, Any]:
+def _recommend(given: dict[str, Any]) -> None:
     with state.LOCK:
         own = hub(given.get("account") or ACCOUNT)
         own.enrolled, own.deduped, own.items = True, float(given["deduped"]), list(given["items"])
-    return {}
 
 
 def _bad(problem: str) -> Reply:

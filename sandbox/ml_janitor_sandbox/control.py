@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 REGION = "us-east-1"
 
@@ -34,8 +34,7 @@ class Control:
                 self.clock()
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > deadline:
-                    message = f"no sandbox at {self.url}"
-                    raise TimeoutError(message) from None
+                    raise TimeoutError(f"no sandbox at {self.url}") from None
                 time.sleep(0.05)
             else:
                 return
@@ -50,8 +49,7 @@ class Control:
 
     def durations(self) -> dict[str, float]:
         """How many seconds of its clock each change takes, such as endpoint.create or notebook.stop."""
-        answer: dict[str, float] = self._ask("GET", "durations")
-        return answer
+        return dict(self._ask("GET", "durations"))
 
     def set_durations(self, seconds: Mapping[str, float]) -> None:
         """Change some of them for what begins from now on; `{"*": 0}` makes everything happen at once."""
@@ -81,8 +79,7 @@ class Control:
 
         What was said *about* it then, or None if none was kept: then nothing happens.
         """
-        about: dict[str, Any] | None = self._ask("POST", "restore", {"name": name}).get("about")
-        return about
+        return cast("dict[str, Any] | None", self._ask("POST", "restore", {"name": name}).get("about"))
 
     def fault(self, service: str, operation: str, kind: str, **rule: Any) -> None:
         """Make matching requests fail or wait; see `ml_janitor_sandbox.faults.Fault` for its fields."""
@@ -115,8 +112,7 @@ class Control:
 
     def calls(self) -> dict[str, int]:
         """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
-        answer: dict[str, int] = self._ask("GET", "calls")
-        return answer
+        return dict(self._ask("GET", "calls"))
 
     def clear_calls(self) -> None:
         """Start counting anew."""
@@ -124,8 +120,7 @@ class Control:
 
     def requests(self) -> list[dict[str, str]]:
         """The latest requests, oldest first: service, operation, region, account, principal."""
-        answer: list[dict[str, str]] = self._ask("GET", "requests")
-        return answer
+        return list(self._ask("GET", "requests"))
 
     def patch(
         self, service: str, path: Sequence[str | int], *, region: str = REGION, **attributes: Any
@@ -222,10 +217,8 @@ class Control:
 def _text(value: Any) -> str:
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
-            message = f"{value} has no time zone"
-            raise ValueError(message)
+            raise ValueError(f"{value} has no time zone")
         return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, Decimal):
         return str(value)
-    message = f"{value!r} is not JSON"
-    raise TypeError(message)
+    raise TypeError(f"{value!r} is not JSON")

@@ -101,13 +101,11 @@ class Metrics:
 
     def alive(self, start: float, end: float) -> Iterator[Identity]:
         """The metrics with data in [start, end), in a stable order."""
-        for identity in sorted(self.series, key=_listed_order):
+        for identity in sorted(
+            self.series, key=lambda one: (one.namespace, one.name, sorted(one.dimensions))
+        ):
             if self.series[identity].between(start, end):
                 yield identity
-
-
-def _listed_order(identity: Identity) -> tuple[str, str, list[tuple[str, str]]]:
-    return identity.namespace, identity.name, sorted(identity.dimensions)
 
 
 def window(start: float, end: float, period: int, now: float) -> tuple[float, float] | None:

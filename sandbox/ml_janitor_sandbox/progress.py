@@ -61,15 +61,15 @@ class Durations:
         """Change some, or with `*` all; ValueError for a name that there is not, or a time below zero."""
         if unknown := set(given) - set(DEFAULTS) - {ALL}:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(DEFAULTS)}, {ALL}")
-        if wrong := [name for name, seconds in given.items() if not _seconds(seconds)]:
+        if wrong := [
+            name
+            for name, seconds in given.items()
+            if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf")
+        ]:
             raise ValueError(f"not a number of seconds: {', '.join(wrong)}")
         if ALL in given:
             self.seconds = dict.fromkeys(DEFAULTS, given[ALL])
         self.seconds |= {name: seconds for name, seconds in given.items() if name != ALL}
-
-
-def _seconds(given: Any) -> bool:
-    return isinstance(given, int | float) and 0 <= given < float("inf")
 
 
 def durations() -> Durations:

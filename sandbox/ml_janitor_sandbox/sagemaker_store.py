@@ -35,6 +35,8 @@ class Kind:
     """What AWS says when there is none of that name; may use {arn}."""
     duplicate: tuple[str, str] = ("ResourceInUse", "Resource {arn} already exists.")
     """Error code and message when the name is taken."""
+    members: tuple[str, str, str] | None = None
+    """The members with its name, its ARN and its status, where they are not called after the noun."""
 
     def __deepcopy__(self, _: object) -> Kind:
         """There is one of each; it is compared by identity."""
@@ -42,15 +44,15 @@ class Kind:
 
     @property
     def name_member(self) -> str:
-        return f"{self.noun}Name"
+        return self.members[0] if self.members else f"{self.noun}Name"
 
     @property
     def arn_member(self) -> str:
-        return f"{self.noun}Arn"
+        return self.members[1] if self.members else f"{self.noun}Arn"
 
     @property
     def status_member(self) -> str:
-        return f"{self.noun}Status"
+        return self.members[2] if self.members else f"{self.noun}Status"
 
     def arn_of(self, call: Call, name: str) -> str:
         return f"arn:{call.partition}:sagemaker:{call.region}:{call.account}:{self.arn}/{name}"

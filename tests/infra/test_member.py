@@ -16,7 +16,9 @@ from infra.member_terraform import terraform
 from infra.member_variants import LONGEST
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
+    CHANGING,
     OF_ITSELF,
+    READING,
     UNDO_FUNCTION_ROLE,
     Kind,
     role_for,
@@ -57,7 +59,7 @@ def settings(
 
 def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
     """The roles through which detectors read, by detector."""
-    made = template(given, member.READING)["Resources"].values()
+    made = template(given, READING)["Resources"].values()
     return {detector.name: role["Properties"] for detector, role in zip(given.enabled(), made, strict=True)}
 
 
@@ -138,11 +140,11 @@ def armed(detectors: dict[str, Any] = ARMED, **organization: Any) -> Settings:
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        (settings(), member.READING),
-        (settings(DEMANDED, **TWO), member.READING),
-        (settings(id="", all_accounts=False, accounts=FEW), member.READING),
-        (armed(), member.CHANGING),
-        (armed(regions=[]), member.CHANGING),
+        (settings(), READING),
+        (settings(DEMANDED, **TWO), READING),
+        (settings(id="", all_accounts=False, accounts=FEW), READING),
+        (armed(), CHANGING),
+        (armed(regions=[]), CHANGING),
     ],
 )
 def test_the_template_and_terraform_grant_the_same(given: Settings, name: str) -> None:
@@ -337,7 +339,7 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
                 "janitor": {"time_zone": "UTC"},
             }
         )
-        made = json.loads(json.dumps(template(given, member.CHANGING)))["Resources"]
+        made = json.loads(json.dumps(template(given, CHANGING)))["Resources"]
         names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
         written = member.write(given, tmp_path / str(number), TODAY)
         assert len(written) == (4 if made else 2)

@@ -18,8 +18,10 @@ from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.deployment import PACE, WAIT
 from ml_janitor.engine.detector import ChangedError
+from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.runs import LastRun, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import waiting
@@ -99,6 +101,32 @@ def test_findings_says_what_waits_for_whom(desk: Desk) -> None:
         "2026-10-09T03:10:00+00:00",
     )
     assert line["id"] in said
+
+
+def test_without_regions_of_its_organization_another_account_is_listed_where_runs_look(
+    desk: Desk, tmp_path: Path
+) -> None:
+    other, far, now = "210987654321", "eu-central-1", desk.nights.clock
+    (tmp_path / "janitor.toml").write_text(
+        f"""{ARMED}
+[organization]
+accounts = ["{other}"]
+janitor_account = "{ACCOUNT}"
+external_id = "ml-janitor-7f3a"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+"""
+    )
+    lamp = arn("lamp").replace(ACCOUNT, other).replace(REGION, far)
+    hold = Hold(key=f"{lamp}@x", how=How.KEPT, by="maria", said=now, why="the fair")
+    desk.nights.holds.put(other, far, hold)
+    assert lamp not in desk("findings", "--account", other)[1]
+
+    run = LastRun(detector="cellar", time=now, key="", accounts=1, begun=now, regions=("ap-northeast-1", far))
+    Runs(desk.nights.table).begun(run)
+
+    assert lamp in desk("findings", "--account", other, "--json")[1]
+    assert lamp not in desk("findings", "--account", other, "--region", REGION, "--json")[1]
+    assert lamp not in desk("findings", "--json")[1]
 
 
 def test_what_is_kept_by_hand_stays(desk: Desk) -> None:

@@ -41,6 +41,7 @@ RUN = LastRun(
     key="organization/idle-endpoints/2026-10-06T03-00-00Z.json",
     accounts=2,
     begun=NOW + MINUTE,
+    regions=("eu-west-1", "us-east-1"),
 )
 
 

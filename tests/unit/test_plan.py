@@ -14,8 +14,8 @@ from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.report.html import html
 from ml_janitor.report.json import document
 from ml_janitor.report.plan import below, headline, lines, weeks
-from ml_janitor_cli.plan_view import drawing
 from ml_janitor_cli.screen import console, write
+from ml_janitor_cli.terminal import plan
 from reports import ACCOUNT, NOW, finding, result, sweep
 
 
@@ -94,7 +94,7 @@ def test_the_last_week_says_what_keeps_it_small() -> None:
 def test_every_report_has_the_plan_if_it_is_asked_for() -> None:
     whole = report(*ALL)
     stream = io.StringIO()
-    write(console(stream), drawing(whole))
+    write(console(stream), plan(whole))
 
     assert "week 3  spot  $10.00 a month, 1 change, 1 hour of work" in stream.getvalue()
     assert "$90.00 a month saved by then" in stream.getvalue()

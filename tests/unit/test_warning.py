@@ -198,9 +198,10 @@ def test_what_somebody_pressed_meanwhile_stands(*, void: bool) -> None:
     desk = Desk(result("lamp"), slack=slack)
     slack.desk, slack.void = desk, void
 
-    (lamp,) = desk.warned().sweep.results
+    warned = desk.warned()
 
-    entry = desk.entry()
+    (lamp,), entry = warned.sweep.results, desk.entry()
+    assert warned.error is None
     assert (entry.due, entry.hurried, entry.voided) == ((None, "", True) if void else (NOW, "maria", False))
     assert entry.direct_message == ""
     assert lamp.due == SOON + 6 * DAY

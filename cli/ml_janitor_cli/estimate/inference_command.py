@@ -25,9 +25,8 @@ from ml_janitor.detectors.serverless_candidates import (
 )
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import costs
-from ml_janitor_cli.estimate.account import Account, account
 from ml_janitor_cli.estimate.costs import Estimate
-from ml_janitor_cli.estimate.view import Instance, Price, Region, answer, hourly, numbers
+from ml_janitor_cli.estimate.view import Account, Instance, Price, Region, account, answer, hourly, numbers
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
 

@@ -19,9 +19,8 @@ from ml_janitor.detectors.storage_tiering.policies import parse
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import storage_costs
-from ml_janitor_cli.estimate.account import Account, account
 from ml_janitor_cli.estimate.costs import Estimate, ImpossibleError
-from ml_janitor_cli.estimate.view import Region, answer, text_of
+from ml_janitor_cli.estimate.view import Account, Region, account, answer, text_of
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
 

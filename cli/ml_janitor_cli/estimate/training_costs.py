@@ -184,15 +184,11 @@ def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) 
 def _elsewhere(offer: Offer, gpus: int, job: Job) -> Row:
     """The same job on whole machines of *offer*; a GPU-hour is of those that the job needs."""
     count = offer.machines(gpus)
-    data = _data(offer, job)
+    data = 0.0 if offer.cloud == "AWS" else job.data_usd
     spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
     where = f"{EC2 if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
     name = f"{count} x {offer.machine}"
     return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, None)
-
-
-def _data(offer: Offer, job: Job) -> float:
-    return 0.0 if offer.cloud == "AWS" else job.data_usd
 
 
 def _of_spot(even: float, assumed: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -66,7 +66,7 @@ def required_tags(wanted: Wanted) -> list[Statement]:
         deny(
             wanted,
             f"{name}{suffix}",
-            actions_of(those),
+            sorted(action for kind in those for action in kind["actions"]),
             {"StringNotLike": {f"aws:RequestTag/{key}": "?*"}} | when,
         )
         for key, name in zip(wanted.tags, sids(wanted.tags), strict=True)
@@ -138,11 +138,6 @@ def data() -> dict[str, Any]:
 def kinds() -> list[dict[str, Any]]:
     """The kinds whose Create actions an SCP may refuse."""
     return [kind for kind in data()["kinds"] if kind["kind"] not in TAGGED_BY_NOBODY]
-
-
-def actions_of(those: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What makes *those* kinds, of what knows aws:RequestTag."""
-    return sorted(action for kind in those for action in kind["actions"])
 
 
 def knowing(key: str, names: Iterable[str]) -> list[str]:

@@ -1,14 +1,20 @@
-"""Settings before they are checked: TOML files and `--set` texts, laid over each other key by key."""
+"""Settings before they are checked, laid over each other; what looks like a secret is not shown."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.config.secret_names import redacted
+SLACK_CREDENTIAL = re.compile(
+    r"xox[a-z][.-]|xapp-|hooks\.slack|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.IGNORECASE
+)
+"""Slack's tokens, a webhook's address, and the 32 hexadecimal digits of a signing secret (docs.slack.dev)."""
+
+REDACTED = "(not shown: it looks like a secret)"
 
 
 class SettingsError(ValueError):
@@ -89,6 +95,11 @@ def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, 
         if key not in known:
             raise SettingsError(f"unknown setting {prefix}{key}{nearest(key, known)}")
     return table
+
+
+def redacted(text: str) -> str:
+    """*text*, or what stands for it where it looks like a credential of Slack."""
+    return REDACTED if SLACK_CREDENTIAL.search(text) else text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -16,6 +16,9 @@ from ml_janitor.engine.detector import Condition, Detector, Grant, allow
 
 PREFIX = "ml-janitor-member-"
 
+READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
+"""The stacks that accounts have, their StackSets and files: CHANGING is where something is armed."""
+
 UNDO_FUNCTION_ROLE = "ml-janitor-undo"
 ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
 """Roles of functions, in the janitor's account. Their names are fixed: other accounts name them."""

@@ -9,8 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from ml_janitor.config.layers import SettingsError, nearest
-from ml_janitor.config.secret_names import SLACK_CREDENTIAL
+from ml_janitor.config.layers import SLACK_CREDENTIAL, SettingsError, nearest
 from ml_janitor.core.model import Target
 from ml_janitor.core.ownership import plain, team
 

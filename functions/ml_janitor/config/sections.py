@@ -17,7 +17,6 @@ from pydantic_core import ErrorDetails
 from ml_janitor.config import values
 from ml_janitor.config.layers import SettingsError, check_keys, written_as
 from ml_janitor.config.routes import RoutedChannel
-from ml_janitor.config.secret_names import Channel, SecretName
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.engine.detector import Detector
 
@@ -41,9 +40,9 @@ class JanitorSection(BaseModel):
     time_zone: values.TimeZone = "UTC"
     working_hours: values.Hours = "Mon-Fri 08-20"
     holidays: list[values.Day] = []
-    slack_channel: Channel = ""
-    slack_secret: SecretName = ""
-    slack_signing_secret: SecretName = ""
+    slack_channel: values.Channel = ""
+    slack_secret: values.SecretName = ""
+    slack_signing_secret: values.SecretName = ""
     slack_group: values.Group = ""
     slack_concurrency: values.Count = 5
     max_actions_per_night: values.Count = 50

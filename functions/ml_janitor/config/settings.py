@@ -129,9 +129,10 @@ class Settings:
             "keep_until_tag": self.janitor.keep_until_tag,
         }
         values = {
-            field.name: shared[field.name] if field.name in SHARED else _plain(getattr(section, field.name))
+            field.name: shared[field.name] if field.name in SHARED else getattr(section, field.name)
             for field in fields(detector)
         }
+        values = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
         try:
             return detector(**values)
         except ValueError as error:
@@ -273,7 +274,3 @@ def check_accounts(section: OrganizationSection) -> None:
         wrong = f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
     if wrong:
         raise SettingsError(f"organization.{wrong}")
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ml_janitor.aws.arns import REGION
-from ml_janitor.config.layers import nearest
+from ml_janitor.config.layers import SLACK_CREDENTIAL, nearest
 from ml_janitor.config.schedules import unusable
 from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
 from ml_janitor.core.model import Confidence, Mode
@@ -33,7 +33,7 @@ NAMES = r"[\w+=,.@/*?-]{1,512}"
 """A path and a name in IAM, or a glob of them."""
 
 
-def accepted(right: Callable[[Any], bool], expected: str) -> AfterValidator:
+def accepted(right: Callable[[Any], object], expected: str) -> AfterValidator:
     """Takes the values that are *right*; any other is refused as not *expected*."""
 
     def check(value: Any) -> Any:
@@ -46,7 +46,7 @@ def accepted(right: Callable[[Any], bool], expected: str) -> AfterValidator:
 
 def matching(pattern: str, expected: str) -> AfterValidator:
     """Takes the texts that *pattern* matches as a whole; `|` at its end lets it be empty."""
-    return accepted(lambda value: re.fullmatch(pattern, value, re.ASCII) is not None, expected)
+    return accepted(lambda value: re.fullmatch(pattern, value, re.ASCII), expected)
 
 
 def one_of(values: Collection[str], expected: str) -> AfterValidator:
@@ -227,6 +227,21 @@ KeyArn = Annotated[
         "the ARN of a key (not of an alias), such as "
         '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
     ),
+]
+
+SecretName = Annotated[
+    str,
+    accepted(
+        lambda value: (
+            not SLACK_CREDENTIAL.search(value) and re.fullmatch(r"[\w/+=.@-]{0,512}", value, re.ASCII)
+        ),
+        'the name of a secret in Secrets Manager, such as "ml-janitor/slack"',
+    ),
+]
+"""As Secrets Manager takes it (API reference, CreateSecret); what is refused is never repeated."""
+
+Channel = Annotated[
+    str, accepted(lambda value: not SLACK_CREDENTIAL.search(value), 'a channel such as "#ml-costs"')
 ]
 
 EXPECTED = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -92,11 +92,11 @@ class Ledger:
 
     def entries(self, detector: str, account: str | None, region: str) -> list[Entry]:
         """Everything that is remembered of a detector's findings in an account and region."""
-        return [entry_of(item) for item in self._table.query(partition(FINDING, detector, account, region))]
+        return _entries(self._table.query(partition(FINDING, detector, account, region)))
 
     def everywhere(self) -> list[Entry]:
         """Every finding in every account and region, by reading the whole table."""
-        return [entry_of(item) for item in self._table.scan(f"{FINDING}#") if "detector" in item]
+        return _entries(self._table.scan(f"{FINDING}#"))
 
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
@@ -235,6 +235,11 @@ class Ledger:
     def _change(self, entry: Entry, **changes: Any) -> None:
         where = partition(FINDING, entry.detector, entry.account, entry.region)
         self._table.change(where, entry.key, **changes)
+
+
+def _entries(items: Iterable[Mapping[str, Any]]) -> list[Entry]:
+    """Those of *items* that are whole: a late write may outlive what ran out."""
+    return [entry_of(item) for item in items if "detector" in item]
 
 
 def _warned(entry: Entry) -> ConditionBase:

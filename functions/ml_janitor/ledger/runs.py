@@ -43,7 +43,8 @@ class LastRun:
     The latest run of a detector over the organization, of the schedule's *time*.
 
     Its list is under *key* in the report bucket and has so many *accounts*. It is at work until it has
-    *ended*; *unread* counts the pairs of account and region that left no result by then.
+    *ended*; *unread* counts the pairs of account and region that left no result by then. *regions* are all
+    those of its accounts, empty ones too.
     """
 
     detector: str
@@ -53,6 +54,7 @@ class LastRun:
     begun: datetime
     ended: datetime | None = None
     unread: int = 0
+    regions: tuple[str, ...] = ()
 
 
 RUN_ITEM = TypeAdapter(LastRun)

@@ -19,6 +19,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import LastSweep, Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.report.telemetry import measure_accounts
+from ml_janitor.scheduled.turns import slow_runs
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -104,12 +105,21 @@ class AccountsRun:
             everything = self._accounts()
             listed = self._without_empty(detector, everything, time)
             key = self.lists.keep(detector, time, listed=listed, accounts=everything)
-            run = LastRun(detector=detector, time=time, key=key, accounts=len(listed), begun=self.clock())
+            run = LastRun(
+                detector=detector,
+                time=time,
+                key=key,
+                accounts=len(listed),
+                begun=self.clock(),
+                regions=tuple(dict.fromkeys(region for one in everything for region in one.regions)),
+            )
             self.runs.begun(run)
             self.logger.info(
                 "accounts listed",
                 extra={"detector": detector, "accounts": len(everything), "looked_at": len(listed)},
             )
+            for why in slow_runs(self.settings, run.accounts):
+                self.logger.warning("too many for an hour", extra={"detector": detector, "why": why})
         measure_accounts(detector, run.accounts)
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 

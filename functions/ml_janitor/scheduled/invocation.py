@@ -33,7 +33,7 @@ from ml_janitor.report.archive import Archive
 from ml_janitor.scheduled.places import Place, place_here, place_listed
 from ml_janitor.scheduled.turns import BILL, shares
 from ml_janitor.slack.announcements import Announcer
-from ml_janitor.slack.sender import Sender, Time
+from ml_janitor.slack.sender import API, Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """
@@ -73,6 +73,7 @@ class Environment:
     def read(cls, variables: Mapping[str, str]) -> Environment:
         """From environment variables. Raises SettingsError with the name of one that is missing."""
         try:
+            functions = json.loads(variables.get("JANITOR_FUNCTIONS", "{}")).items()
             return cls(
                 table=variables["JANITOR_TABLE"],
                 bucket=variables["JANITOR_BUCKET"],
@@ -80,13 +81,15 @@ class Environment:
                 detector=variables.get("JANITOR_DETECTOR", ""),
                 slack_url=variables.get("JANITOR_SLACK_URL", ""),
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
-                functions=_names(variables.get("JANITOR_FUNCTIONS", "{}")),
+                functions={str(name): str(function) for name, function in functions},
                 undo=variables.get("JANITOR_UNDO", ""),
                 undo_key=variables.get("JANITOR_UNDO_KEY", ""),
                 still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
             raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
+        except (ValueError, AttributeError):
+            raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
 
 
 class Entered(NamedTuple):
@@ -110,12 +113,12 @@ class Invocation:
         context: Context,
         *,
         clock: Callable[[], datetime],
-        seconds: Callable[[], Time],
+        seconds: Time,
     ) -> None:
         self.environment = environment
         self.context = context
         self.clock = clock
-        self._seconds = seconds
+        self.seconds = seconds
         self._session = boto3.Session()
         files = [path for path in [environment.root / FILE] if path.exists()]
         self.settings = Settings.load(files=files)
@@ -186,11 +189,6 @@ class Invocation:
         """The tag that exempts, as messages name it."""
         return next(iter(self.settings.janitor.keep_tags), "")
 
-    @cached_property
-    def seconds(self) -> Time:
-        """The seconds that Slack is waited for."""
-        return self._seconds()
-
     @property
     def slack_deadline(self) -> float:
         """Until when Slack is waited for, in those seconds."""
@@ -217,8 +215,6 @@ class Invocation:
     @property
     def slack_url(self) -> str:
         """Where Slack's Web API is."""
-        from ml_janitor.slack.sender import API
-
         return self.environment.slack_url or API
 
     def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
@@ -255,37 +251,36 @@ class Invocation:
         """
         section = self.settings.organization
         if not section.used:
-            return self._here(place)
+            return Entered(self._session, place, place._replace(regions=()))
         arn = role_arn(self.settings, role, account=place.account, partition=self._partition)
         session = member_session(self.client("sts"), self._session, arn, section.external_id)
-        ec2 = make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS)
-        enabled = enabled_regions(ec2)
-        return Entered(
-            session,
-            place._replace(regions=tuple(one for one in place.regions if one in enabled)),
-            place._replace(regions=tuple(one for one in place.regions if one not in enabled)),
-        )
+        enabled = enabled_regions(make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS))
+        on = tuple(one for one in place.regions if one in enabled)
+        off = tuple(one for one in place.regions if one not in enabled)
+        return Entered(session, place._replace(regions=on), place._replace(regions=off))
 
     def opened(self, inside: Entered) -> AbstractContextManager[list[Aws]]:
         """The regions of a place, read only as long as enough time is kept for what comes after."""
         reserve = min(RESERVE, self.left / 4)
+        pace = None
+        if not self.environment.still:
+            turns = shares(self.settings, self.environment.detector or BILL)
+            pace = Pace(clock=lambda: self.clock().timestamp(), sleep=self.seconds.sleep, shares=turns)
         return opened(
             inside.session,
             account=inside.place.account,
             regions=inside.place.regions,
             attempts=DEFAULT_ATTEMPTS,
             has_time=lambda: self.left > reserve,
-            pace=None if self.environment.still else self._pace(),
+            pace=pace,
             prices_from=None if inside.session is self._session else self._session,
             scratch=self._scratch,
         )
 
     def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
         """The function's own account in *regions*, with its own credentials."""
-        return self.opened(self._here(Place(self.home, regions)))
-
-    def _here(self, place: Place) -> Entered:
-        return Entered(self._session, place, place._replace(regions=()))
+        place = Place(self.home, regions)
+        return self.opened(Entered(self._session, place, place._replace(regions=())))
 
     @property
     def _scratch(self) -> BucketScratch | None:
@@ -295,18 +290,6 @@ class Invocation:
             return None
         return BucketScratch(self.client("s3"), self.environment.bucket, folder(name))
 
-    def _pace(self) -> Pace:
-        turns = shares(self.settings, self.environment.detector or BILL)
-        return Pace(clock=lambda: self.clock().timestamp(), sleep=self.seconds.sleep, shares=turns)
-
     def client(self, service: ServiceName, region: str = "") -> Any:
         """A client for *service*, in the function's own region if no other is given."""
         return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
-
-
-def _names(text: str) -> Mapping[str, str]:
-    """Functions' names by what they are for. Raises SettingsError."""
-    try:
-        return {str(name): str(function) for name, function in json.loads(text).items()}
-    except (ValueError, AttributeError):
-        raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None

@@ -317,16 +317,6 @@ def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
     return {"Errors": errors}
 
 
-def get_savings_plans_coverage(call: Call) -> dict[str, Any]:
-    """How much of what plans can cover they covered."""
-    return savings_plans.coverage(call, *_times(_open(call), call.params))
-
-
-def get_savings_plans_utilization(call: Call) -> dict[str, Any]:
-    """How much of what is owned was used."""
-    return savings_plans.utilization(call, *_times(_open(call), call.params))
-
-
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
     """Answer for a cent; what is refused costs nothing."""
 
@@ -343,8 +333,12 @@ OPERATIONS = {
     "GetCostAndUsage": _charged(get_cost_and_usage),
     "GetCostForecast": _charged(get_cost_forecast),
     "GetDimensionValues": _charged(get_dimension_values),
-    "GetSavingsPlansCoverage": _charged(get_savings_plans_coverage),
-    "GetSavingsPlansUtilization": _charged(get_savings_plans_utilization),
+    "GetSavingsPlansCoverage": _charged(
+        lambda call: savings_plans.coverage(call, *_times(_open(call), call.params))
+    ),
+    "GetSavingsPlansUtilization": _charged(
+        lambda call: savings_plans.utilization(call, *_times(_open(call), call.params))
+    ),
     "GetTags": _charged(get_tags),
     "ListCostAllocationTags": _charged(list_cost_allocation_tags),
     "UpdateCostAllocationTagsStatus": _charged(update_cost_allocation_tags_status),

@@ -254,9 +254,7 @@ def describe_policies(call: Call) -> dict[str, Any]:
 @serves("application-autoscaling", "DeleteScalingPolicy")
 def delete_policy(call: Call) -> dict[str, Any]:
     """Another than none is not deleted twice."""
-    if target_of(call).policies.pop(call.params["PolicyName"], None) is None:
-        raise none_of(f"scaling policy found with name {call.params['PolicyName']}", where_of(call))
-    return {}
+    return _deleted(call, target_of(call).policies, "scaling policy", call.params["PolicyName"])
 
 
 @serves("application-autoscaling", "PutScheduledAction")
@@ -290,10 +288,12 @@ def describe_actions(call: Call) -> dict[str, Any]:
 @serves("application-autoscaling", "DeleteScheduledAction")
 def delete_action(call: Call) -> dict[str, Any]:
     """Another than none is not deleted twice."""
-    if target_of(call).actions.pop(call.params["ScheduledActionName"], None) is None:
-        raise none_of(
-            f"scheduled action found with name {call.params['ScheduledActionName']}", where_of(call)
-        )
+    return _deleted(call, target_of(call).actions, "scheduled action", call.params["ScheduledActionName"])
+
+
+def _deleted(call: Call, hanging: dict[str, Any], what: str, name: str) -> dict[str, Any]:
+    if hanging.pop(name, None) is None:
+        raise none_of(f"{what} found with name {name}", where_of(call))
     return {}
 
 

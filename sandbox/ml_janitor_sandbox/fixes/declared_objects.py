@@ -126,7 +126,9 @@ PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))
 def declare(bucket: str, key: str, size: int, seed: str) -> None:
     """Give the current version of an object that is there a *size*; the same *seed* makes the same bytes."""
     with state.LOCK:
-        found = _bucket(bucket).keys[key]
+        found = next(
+            one for account in list(s3_backends) for one in buckets(account) if one.name == bucket
+        ).keys[key]
         become(found, Made(size, seed))
         if found.encryption is None or found.encryption == "AES256":
             found._etag = hashlib.md5(f"{seed}/{size}".encode(), usedforsecurity=False).hexdigest()
@@ -207,7 +209,3 @@ def _publish(account: str, bucket: Any, midnight: dt.datetime, until: dt.datetim
             points.append(Point.single(at.timestamp(), float(amount), "Bytes"))
             at += DAY
         metrics.publish(Identity("AWS/S3", metric, frozenset(dimensions.items())), points)
-
-
-def _bucket(name: str) -> Any:
-    return next(bucket for account in list(s3_backends) for bucket in buckets(account) if bucket.name == name)

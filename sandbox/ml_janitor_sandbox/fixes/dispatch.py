@@ -110,9 +110,9 @@ def _as_written(value: Any) -> bool:
     if kind in PLAIN:
         return type(held) is PLAIN[kind]
     if type(held) is list:
-        return all(map(_as_written, held)) if kind == "L" else kind in ("SS", "NS") and _strings(held)
+        return (
+            all(map(_as_written, held))
+            if kind == "L"
+            else kind in ("SS", "NS") and all(type(one) is str for one in held)
+        )
     return kind == "M" and type(held) is dict and all(map(_as_written, held.values()))
-
-
-def _strings(held: list[Any]) -> bool:
-    return all(type(one) is str for one in held)

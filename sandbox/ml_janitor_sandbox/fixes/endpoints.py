@@ -195,7 +195,10 @@ def delete_endpoint(call: Call) -> None:
     """
     endpoint = _changeable(call)
     on_it = {"EndpointName": endpoint.name}.items()
-    if any(one.kind.noun == "InferenceComponent" and on_it <= one.members.items() for one in _all(call)):
+    if any(
+        one.kind.noun == "InferenceComponent" and on_it <= one.members.items()
+        for one in state.of(SageMakerStore, call)
+    ):
         raise rejected(
             "Cannot delete endpoint with inference component associated. "
             "Please delete inference component and try it again."
@@ -203,10 +206,6 @@ def delete_endpoint(call: Call) -> None:
     scaling.deregister_endpoint(call, endpoint.name)
     endpoint.touch(EndpointStatus="Deleting")
     progress.vanishes(call, endpoint, "endpoint.delete")
-
-
-def _all(call: Call) -> SageMakerStore:
-    return state.of(SageMakerStore, call)
 
 
 def _changeable(call: Call) -> Resource:

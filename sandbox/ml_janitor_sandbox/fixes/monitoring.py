@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ml_janitor_sandbox import progress
@@ -10,7 +9,7 @@ from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
 from ml_janitor_sandbox.fixes.jobs import PROCESSING
 from ml_janitor_sandbox.listing import Row, answer, listing, serve_describe, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
-from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, create, get, kind, resources
+from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind, resources
 
 SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
 serve_describe(SCHEDULE)
@@ -148,25 +147,9 @@ def list_executions(call: Call) -> dict[str, Any]:
 # --- inference experiments -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Experiments(Kind):
-    """Its members are plain `Name`, `Arn` and `Status`."""
-
-    @property
-    def name_member(self) -> str:
-        return "Name"
-
-    @property
-    def arn_member(self) -> str:
-        return "Arn"
-
-    @property
-    def status_member(self) -> str:
-        return "Status"
-
-
-EXPERIMENT = _Experiments("InferenceExperiment", "inference_experiments", "inference-experiment")
-KINDS[EXPERIMENT.plural] = EXPERIMENT
+EXPERIMENT = kind(
+    "InferenceExperiment", "inference_experiments", "inference-experiment", members=("Name", "Arn", "Status")
+)
 serve_describe(EXPERIMENT)
 serve_list(EXPERIMENT)
 

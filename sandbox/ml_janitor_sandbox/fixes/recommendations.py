@@ -7,29 +7,14 @@ from typing import Any
 from ml_janitor_sandbox import progress
 from ml_janitor_sandbox.listing import equals, listing, serve_describe
 from ml_janitor_sandbox.patches import Call, serves
-from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, create
+from ml_janitor_sandbox.sagemaker_store import create, kind
 
-
-class JobKind(Kind):
-    """Its members are named without the noun: JobName, JobArn, Status."""
-
-    @property
-    def name_member(self) -> str:
-        return "JobName"
-
-    @property
-    def arn_member(self) -> str:
-        return "JobArn"
-
-    @property
-    def status_member(self) -> str:
-        return "Status"
-
-
-RECOMMENDATION = JobKind(
-    "InferenceRecommendationsJob", "inference_recommendations_jobs", "inference-recommendations-job"
+RECOMMENDATION = kind(
+    "InferenceRecommendationsJob",
+    "inference_recommendations_jobs",
+    "inference-recommendations-job",
+    members=("JobName", "JobArn", "Status"),
 )
-KINDS[RECOMMENDATION.plural] = RECOMMENDATION
 serve_describe(RECOMMENDATION)
 
 

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.listing import listing, serve_list
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
-from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, checked_name, resources
+from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, checked_name, kind, resources
 
 ID_LENGTH = 12
 APPS = "apps"
 """The plural of what `studio_apps` keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class StudioKind(Kind):
+def studio_kind(noun: str, plural: str, arn: str) -> Kind:
     """
-    A kind of Studio's: its status member is `Status`, and it is stored by the rest of its ARN.
+    Declare a kind of Studio's: its status member is `Status`, and it is stored by the rest of its ARN.
 
     So `/sandbox/state` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
     one name are two resources, as on AWS.
     """
-
-    @property
-    def status_member(self) -> str:
-        return "Status"
-
-
-def studio_kind(noun: str, plural: str, arn: str) -> StudioKind:
-    """Declare a kind, so that `/sandbox/state` finds it."""
-    KINDS[plural] = resource = StudioKind(noun, plural, arn)
-    return resource
+    return kind(noun, plural, arn, members=(f"{noun}Name", f"{noun}Arn", "Status"))
 
 
 DOMAIN = studio_kind("Domain", "domains", "domain")
@@ -127,7 +116,7 @@ def delete_domain(call: Call) -> None:
 # --- user profiles and spaces -----------------------------------------------------------------
 
 
-def _serve(of: StudioKind, contains: str) -> None:
+def _serve(of: Kind, contains: str) -> None:
     """Both stand in a domain and work alike; *contains* is the filter of the listing."""
 
     @serves("sagemaker", f"Create{of.noun}")

@@ -6,10 +6,10 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, StudioKind, create_studio, found
+from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, create_studio, found, studio_kind
 from ml_janitor_sandbox.listing import equals, listing
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
-from ml_janitor_sandbox.sagemaker_store import KINDS, Resource, check_instance_type, checked_name, resources
+from ml_janitor_sandbox.sagemaker_store import Resource, check_instance_type, checked_name, resources
 
 LISTED_FOR = dt.timedelta(hours=24)
 """How long the metadata of a deleted app is kept (API reference of DeleteApp and ListApps)."""
@@ -25,8 +25,7 @@ DEFAULT_INSTANCE = "ml.t3.medium"
 SPELLED = {"CodeEditor": "codeeditor"}
 """In ARNs, AWS writes some types as in AppType (recorded: JupyterServer) and others in lower case."""
 
-APP = StudioKind("App", APPS, "app")
-KINDS[APPS] = APP
+APP = studio_kind("App", APPS, "app")
 
 
 def _owner(call: Call) -> Resource:

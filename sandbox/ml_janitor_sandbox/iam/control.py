@@ -50,8 +50,7 @@ class IamControl:
 
         *by* are the numbers of the statements that decided, counted over all policies of the role.
         """
-        answer: list[dict[str, Any]] = self._control._ask("GET", "iam/record")
-        return answer
+        return list(self._control._ask("GET", "iam/record"))
 
     def forget(self) -> None:
         """Begin a new record."""

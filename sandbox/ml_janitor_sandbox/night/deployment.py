@@ -154,7 +154,7 @@ class Deployment:
                 ephemeral_reply = ephemeral_replier(
                     own.seconds, deadline=own.slack_deadline, url=own.slack_url
                 )
-                presser = handlers.presser(own, self._context(), ephemeral_reply)
+                presser = handlers.presser(own, ephemeral_reply)
                 yield presser(events.checked(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.checked(event, events.UndoEvent)
@@ -189,7 +189,7 @@ class Deployment:
     def _invocation(self, detector: str = "") -> Invocation:
         environment = Environment.read({**os.environ, "JANITOR_DETECTOR": detector})
         seconds = Time(clock=lambda: self.now.timestamp(), sleep=self._sleep)  # noqa: PLW0108 - now moves
-        return Invocation(environment, self._context(), clock=lambda: self.now, seconds=lambda: seconds)
+        return Invocation(environment, self._context(), clock=lambda: self.now, seconds=seconds)
 
     def _context(self) -> Context:
         self.requests += 1

@@ -1,0 +1,308 @@
+"""What the ledger remembers of findings: seen, closed, warned about, refused, void; and when it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, USED, thing, waste
+from memory_table import MemoryTable
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Finding, Kept, Mode, Verdict
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.ledger.entries import Entry, Recorded
+from ml_janitor.ledger.findings import GONE, Ledger
+from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.ledger.table import WRITTEN, ConditionFailedError
+
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
+CHANNEL, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
+
+
+def found(name: str, verdict: Verdict | None = None) -> Result:
+    seen = verdict or waste()
+    outcome = Outcome.WAITING if isinstance(seen, Finding) else Outcome.KEPT
+    return Result(detector="shelf", target=thing(name, USED).target, verdict=seen, outcome=outcome)
+
+
+class Desk:
+    """A ledger in memory, and the sweeps that it remembers."""
+
+    def __init__(self) -> None:
+        self.table = MemoryTable()
+        self.ledger = Ledger(self.table)
+
+    def swept(self, *results: Result, at: datetime = NOW, error: str | None = None, **how: Any) -> Recorded:
+        sweep = Sweep(
+            detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results, error=error
+        )
+        return self.ledger.record(POOL, sweep, at, **how)
+
+    def entry(self, name: str = "lamp") -> Entry:
+        (entry,) = (one for one in self.ledger.entries("shelf", ACCOUNT, REGION) if one.name == name)
+        return entry
+
+    def item(self) -> dict[str, Any]:
+        (item,) = (one for one in self.table.scan("finding#") if one["name"] == "lamp")
+        return item
+
+    def warned(self, *, messaged: bool = True) -> Entry:
+        """A lamp that was warned about."""
+        self.swept(found("lamp"))
+        self.ledger.warned(
+            self.entry(), now=NOW, due=NOW + 6 * DAY, message=CHANNEL, said="lasts", unmessaged="not yet"
+        )
+        if messaged:
+            self.ledger.messaged(self.entry(), DIRECT, late=NOW + 6 * DAY, due=NOW + 3 * DAY)
+        return self.entry()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+# --- found, and no longer found ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("later", "at", "error", "why"),
+    [
+        ([], NOW + DAY, None, GONE),
+        ([], NOW, None, GONE),
+        ([], NOW - SECOND, None, None),
+        ([], NOW + DAY, "broke off", None),
+        ([found("lamp", USED)], NOW + DAY, None, "it is used"),
+        ([found("lamp", UNTELLABLE)], NOW + DAY, None, None),
+        ([found("lamp")], NOW + DAY, None, None),
+    ],
+    ids=["gone", "at once", "late event", "broke off", "kept", "unknown", "found"],
+)
+def test_what_a_complete_sweep_no_longer_finds_is_closed(
+    desk: Desk, later: list[Result], at: datetime, error: str | None, why: str | None
+) -> None:
+    desk.swept(found("lamp"))
+    before = desk.entry()
+
+    recorded = desk.swept(*later, at=at, error=error)
+
+    assert recorded.closed == ((before, why),) * (why is not None)
+    assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, ""))
+    left = () if why else ((desk.entry(), GONE),)
+    assert desk.swept(at=NOW + 9 * DAY).closed == left
+
+
+def test_what_is_found_again_begins_anew_and_what_stays_keeps_its_time(desk: Desk) -> None:
+    desk.swept(found("lamp"), found("chair"))
+    desk.swept(found("chair"), at=NOW + DAY)
+
+    desk.swept(found("lamp"), found("chair"), at=NOW + 2 * DAY)
+
+    assert (desk.entry("lamp").first_seen, desk.entry("chair").first_seen) == (NOW + 2 * DAY, NOW)
+    assert "expires" not in desk.item()
+
+
+def test_a_sweep_says_what_is_new_and_when_the_one_before_was(desk: Desk) -> None:
+    first = desk.swept(found("lamp"), found("chair"), found("sofa", USED))
+    sweep = Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT)
+    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW)
+
+    second = desk.swept(found("lamp"), found("chair"), at=NOW + DAY)
+
+    assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
+    assert (first.previous, second.previous) == (None, NOW)
+    assert desk.entry().announced == NOW
+
+
+def test_a_finding_is_found_by_its_id_and_what_is_no_whole_item_is_passed_over(desk: Desk) -> None:
+    desk.swept(found("lamp"), found("chair"))
+    chair = desk.entry("chair")
+    desk.table.change(f"finding#shelf#{ACCOUNT}#{REGION}", "remains", set_to={"memo": "{}"})
+
+    assert desk.ledger.find("shelf", ACCOUNT, REGION, chair.id) == chair
+    assert {one.name for one in desk.ledger.everywhere()} == {"lamp", "chair"}
+
+
+def test_what_it_would_save_is_remembered_of_the_thousand_dearest(desk: Desk) -> None:
+    shares = {f"arn:{number:04}": Decimal(number // 2) for number in range(1002)}
+    cost = Cost(monthly_usd=Decimal("10.006"), once_usd=Decimal("0.001"), shares=shares)
+    desk.swept(found("lamp", replace(waste(), cost=cost, since=NOW - DAY)))
+
+    entry = desk.entry()
+
+    assert (entry.monthly_usd, entry.once_usd) == (Decimal("10.01"), Decimal("0.001"))
+    assert sorted(set(shares) - set(entry.shares)) == ["arn:0000", "arn:0001"]
+    assert entry.shares["arn:1001"] == 500
+    assert (entry.action, entry.since) == (waste().action, NOW - DAY)
+
+
+def test_of_equal_shares_the_first_by_name_are_remembered(desk: Desk) -> None:
+    shares = {f"arn:{number:04}": Decimal(1) for number in reversed(range(1001))}
+    desk.swept(found("lamp", replace(waste(), cost=Cost(shares=shares))))
+
+    assert set(shares) - set(desk.entry().shares) == {"arn:1000"}
+
+
+def test_what_has_no_price_and_what_an_undo_lacks(desk: Desk) -> None:
+    desk.swept(found("lamp", replace(waste(), cost=None, missing_for_undo="a role")))
+    assert (desk.entry().once_usd, desk.entry().shares) == (None, {})
+    assert desk.entry().missing_for_undo == "a role"
+
+    desk.swept(found("lamp"), at=NOW + DAY)
+
+    assert "missing_for_undo" not in desk.item()
+
+
+# --- warnings ------------------------------------------------------------------------------------------
+
+
+def test_a_warning_is_remembered_as_it_was_first_taken(desk: Desk) -> None:
+    desk.warned(messaged=False)
+    desk.ledger.warned(desk.entry(), now=NOW + DAY, due=NOW, message=DIRECT, said="lasts longer")
+
+    entry = desk.entry()
+
+    assert (entry.warned, entry.announced, entry.due) == (NOW, NOW, NOW + 6 * DAY)
+    assert (entry.messages, entry.said, entry.unmessaged) == ([CHANNEL], "lasts longer", "not yet")
+
+
+def test_a_direct_message_brings_the_date_forward_in_a_signed_write(desk: Desk) -> None:
+    entry = desk.warned()
+
+    assert (entry.due, entry.messages, entry.unmessaged) == (NOW + 3 * DAY, [CHANNEL, DIRECT], "")
+    assert WRITTEN in desk.item()
+    with pytest.raises(ConditionFailedError):
+        desk.ledger.messaged(entry, DIRECT, late=NOW + 6 * DAY, due=NOW)
+    assert desk.entry().due == NOW + 3 * DAY
+
+
+def test_a_warning_that_nothing_confirmed_for_too_long_is_void(desk: Desk) -> None:
+    desk.warned()
+    desk.swept(found("lamp"), found("chair"), at=NOW)
+    in_time = desk.swept(found("lamp"), found("chair"), at=NOW + 5 * DAY, lasts=5 * DAY)
+    assert (in_time.closed, desk.entry().warned, desk.entry().voided) == ((), NOW, False)
+    before = desk.entry()
+
+    late = desk.swept(found("lamp"), found("chair"), at=NOW + 10 * DAY + SECOND, lasts=5 * DAY)
+
+    why = "it was not found for 5 days: this warning is void"
+    assert late.closed == ((before, why),)
+    entry = desk.entry()
+    assert (entry.voided, entry.warned, entry.due, entry.messages) == (True, None, None, [])
+    assert (entry.untold, entry.untold_why, entry.closed) == ("C1 1.0 D1 2.0", why, None)
+    assert (desk.entry("chair").voided, desk.entry("chair").untold) == (False, "")
+    untold = desk.swept(found("lamp"), found("chair"), at=NOW + 11 * DAY).untold
+    assert [one.name for one in untold] == ["lamp"]
+
+
+def test_what_lapsed_and_is_gone_is_closed_once(desk: Desk) -> None:
+    desk.warned()
+    before = desk.entry()
+
+    assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE),)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda led, one: led.make_due(one, by="maria", now=NOW), {"due": NOW, "hurried": "maria"}),
+        (lambda led, one: led.approve(one, by="maria"), {"approved": "maria"}),
+        (lambda led, one: led.unmessaged(one, "unknown"), {"unmessaged": "unknown"}),
+        (
+            lambda led, one: led.record_not_done(one, "limits", NOW),
+            {"not_done": "limits", "not_done_at": NOW},
+        ),
+    ],
+    ids=["now", "approved", "unmessaged", "not done"],
+)
+def test_what_concerns_a_warning_is_remembered_while_it_stands(
+    desk: Desk, change: Callable[[Ledger, Entry], None], expected: dict[str, Any]
+) -> None:
+    entry = desk.warned()
+
+    change(desk.ledger, entry)
+
+    assert desk.entry() == replace(entry, **expected)
+    desk.ledger.void_warning(entry, "disarmed")
+    void = desk.entry()
+    try:
+        change(desk.ledger, entry)
+    except ConditionFailedError:
+        assert "not_done" not in expected
+    else:
+        assert "not_done" in expected
+    assert desk.entry() == void
+
+
+def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Desk) -> None:
+    entry = desk.warned()
+    desk.ledger.approve(entry, by="maria")
+    desk.ledger.save_memo(entry, {"read": 1})
+    assert desk.entry().memo == {"read": 1}
+
+    desk.ledger.void_warning(entry, "disarmed")
+
+    seen: dict[str, Any] = {
+        "key": entry.key,
+        "first_seen": NOW,
+        "last_seen": NOW,
+        "announced": NOW,
+        "said": "lasts",
+    }
+    void = desk.entry()
+    assert replace(found_entry(void), **seen) == replace(void, voided=False, untold="", untold_why="")
+    assert (void.voided, void.untold, void.untold_why) == (True, "C1 1.0 D1 2.0", "disarmed")
+    desk.ledger.void_shown(void, "C1 0.5")
+    assert desk.entry().untold == "C1 1.0 D1 2.0"
+    desk.ledger.void_shown(void, "C1 1.0 D1 2.0")
+    assert (desk.entry().untold, desk.entry().untold_why) == ("", "")
+    desk.ledger.warned(desk.entry(), now=NOW, due=NOW + DAY)
+    assert not desk.entry().voided
+
+
+def found_entry(entry: Entry) -> Entry:
+    """What is known of a lamp from its sweep alone."""
+    desk = Desk()
+    desk.swept(found(entry.name))
+    return desk.entry(entry.name)
+
+
+def test_a_closing_voids_the_warning_and_goes_after_ninety_days(desk: Desk) -> None:
+    entry = desk.warned()
+    desk.ledger.record_refusal(entry, "it is watched", NOW)
+    entry = desk.warned()
+
+    desk.ledger.close(entry, "cleaned up", NOW + DAY)
+
+    closed = desk.entry()
+    assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, "cleaned up", None)
+    assert (closed.warned, closed.due, closed.refused, closed.refused_at) == (None, None, "", None)
+    assert (closed.untold, closed.untold_why) == ("C1 1.0 D1 2.0", "cleaned up")
+    assert desk.item()["expires"] == int((NOW + 91 * DAY).timestamp())
+
+
+def test_what_was_refused_is_void_until_it_can_be_prepared(desk: Desk) -> None:
+    entry = desk.warned()
+    desk.ledger.save_memo(entry, {"read": 1})
+
+    desk.ledger.record_refusal(desk.entry(), "it is watched", NOW + DAY)
+
+    refused = desk.entry()
+    assert (refused.refused, refused.refused_at, refused.voided) == ("it is watched", NOW + DAY, True)
+    assert (refused.warned, refused.untold_why, refused.memo) == (None, "it is watched", {})
+    desk.ledger.save_memo(refused, {"read": 2})
+    desk.ledger.clear_refusal(refused)
+    assert (desk.entry().refused, desk.entry().refused_at, desk.entry().memo) == ("", None, {})
+
+
+def test_kept_is_no_finding_and_is_not_remembered(desk: Desk) -> None:
+    recorded = desk.swept(found("lamp", Kept(reason="tagged")))
+
+    assert (recorded.new, recorded.entries, list(desk.table.scan("finding#"))) == ((), {}, [])
