@@ -509,6 +509,15 @@ def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> No
     assert known.notices == [f"{BUCKET} is in eu-west-1, and its inventory is asked there, not here"]
 
 
+def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> None:
+    table = Table(name='"s3"."models"', bucket="it's", day="2026-10-06-00-00")
+
+    asked = groups(table, Names(min_size=128), by_size=False)
+
+    assert " AND size >= 128 AND " in asked
+    assert "bucket = 'it''s'" in asked
+
+
 @pytest.mark.parametrize(("most", "taken", "left"), [(5, 2, 0), (4, 1, 2), (2, 0, 5)])
 def test_of_too_many_artifacts_the_largest_groups_are_taken_whole(most: int, taken: int, left: int) -> None:
     wanted = [Group(9, "a", 3), Group(8, "b", 2)]
