@@ -132,7 +132,11 @@ def doctor(
     attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
-        "endpoint": ", ".join(endpoints(os.environ)),
+        "endpoint": ", ".join(
+            f"{url} ({name})"
+            for name, url in sorted(os.environ.items())
+            if name.startswith("AWS_ENDPOINT_URL") and url
+        ),
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
     }
 
@@ -252,15 +256,6 @@ def credentials(session: boto3.Session) -> str:
             return f"{ORIGINS.get(found.method, found.method)}{named}"
         case _:
             return "none"
-
-
-def endpoints(environment: os._Environ[str]) -> list[str]:
-    """The addresses that calls go to instead of AWS's own."""
-    return [
-        f"{url} ({name})"
-        for name, url in sorted(environment.items())
-        if name.startswith("AWS_ENDPOINT_URL") and url
-    ]
 
 
 def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
