@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import boto3
 import typer
+from botocore.exceptions import UnknownRegionError
 from pydantic import BaseModel
 
 from ml_janitor.aws.account import opened
@@ -37,9 +39,6 @@ from ml_janitor_cli.member_checks import check_organization
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.stack import STACK
-
-if TYPE_CHECKING:
-    import boto3
 
 MOST_ATTEMPTS = 3
 """A probe that is throttled is asked again, but one that nobody answers should not take minutes."""
@@ -232,8 +231,6 @@ def print_policy(
 
 def partition_of(region: str, session: boto3.Session) -> str:
     """The partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
-    from botocore.exceptions import UnknownRegionError
-
     try:
         return str(session.get_partition_for_region(region))
     except UnknownRegionError:
