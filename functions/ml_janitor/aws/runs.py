@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.answers import Listing, describe
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.event_history import EVENTS, History, member
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
@@ -35,9 +36,6 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 LONGEST_JOB = timedelta(days=28)
 """The longest that a training job may run; others at most five days (SageMaker's quotas)."""

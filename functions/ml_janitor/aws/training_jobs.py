@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     OLDEST_FIRST,
@@ -24,9 +25,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     search,
 )
 from ml_janitor.core.model import Target
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 RECORD = "TrainingJob"
 
