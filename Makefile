@@ -66,9 +66,9 @@ soak: dev ## Run the long tests, NIGHTS=2000 random nights and a fourth as many 
 KIT_PYTHON ?= python3.11
 KIT_TORCH ?=
 
-kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py
+kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py | .venv/.bootstrap
 	$(KIT_PYTHON) -m venv --clear kit/.venv 2>/dev/null || $(PYTHON) -m venv --clear kit/.venv
-	kit/.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kit.txt
+	$(BIN)/uv pip install --quiet --python kit/.venv/bin/python --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@
 

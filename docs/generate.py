@@ -334,7 +334,7 @@ def case_study() -> dict[str, str]:
     command = ("audit", "--plan")
     with TemporaryDirectory() as folder:
         audit = Path(folder) / "audit.json"
-        said = printed(str(JANITOR), *command, "--json-file", str(audit))
+        said = printed(str(JANITOR), *command, "--json-file", str(audit)).replace(f"Written: {audit}\n", "")
         table = printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study", str(audit))
     shown = f"```console\n$ janitor {' '.join(command)}\n...\n\n{said[said.index(PLAN) :]}\n```"
     return {"table": table, "answer": session(BILL), "plan": shown}

@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -39,6 +40,9 @@ LISTED = ROOT / "tests" / "mutants.md"
 SOURCE = "functions/ml_janitor"
 SECONDS = 300
 """After which a mutant counts as noticed: it may not end. A loaded machine gets as much of its own time."""
+
+SLOWER = 5
+"""How many times the processor time of its tests a mutant may take, besides half a minute."""
 
 WORKERS = 2
 """Mutants that run at the same time."""
@@ -63,6 +67,7 @@ TARGETS = {
         "integration/test_holds.py",
     ),
     "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
+    "acting/undo_run.py": ("unit/test_undoing.py",),
     "acting/undoing.py": (
         "unit/test_undoing.py",
         "integration/test_finding_the_undo.py",
@@ -322,7 +327,10 @@ class Loaded:
             def passes(mutant: Mutant, name: str = name, functions: Any = functions) -> bool:
                 _replace(ROOT / SOURCE / name, mutant.tree)
                 swap(functions, compile(mutant.tree, str(ROOT / SOURCE / name), "exec", dont_inherit=True))
-                return _pass([items[test] for test in self.tests(name, mutant.place.lines)])
+                tests = self.tests(name, mutant.place.lines)
+                most = 30 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
+                resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+                return _pass([items[test] for test in tests])
 
             for mutant in surviving([one for one in self.found[name] if not one.place.imported], passes):
                 self.survived(name, mutant)

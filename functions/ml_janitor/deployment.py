@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun
+from ml_janitor.acting.undo_run import UndoRun
+from ml_janitor.acting.undoing import CannotUndoError, Undoing
 from ml_janitor.acting.undos import undone_by_hand, way
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.answers import ReadError

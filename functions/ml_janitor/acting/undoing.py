@@ -1,49 +1,34 @@
-"""Takes back what the janitor did, in one invocation of the undo function or from a terminal. Law 7."""
+"""Takes back what the janitor did: finds the action, verifies its record, and reverts it. Law 7."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import describe
-from ml_janitor.aws.organization import not_read
 from ml_janitor.core.cause import Why
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import named
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.holds import Hold, How, anew
 from ml_janitor.ledger.action import UNDOABLE, Action, Stage
-from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor.ledger.macs import NoKeyError, UnverifiedError
 from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
-
     from ml_janitor.aws.client import Aws
-    from ml_janitor.config.events import UndoEvent
-    from ml_janitor.config.settings import Settings
     from ml_janitor.core.cause import Cause
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.ledger.leases import Leases
 
 REST = timedelta(days=7)
 """How long a resource that was brought back is left alone: its owner needs time to use it."""
 
 ROUNDS = 80
 """How often one call goes back to an undo that waits for AWS, where its time does not end it before."""
-
-POLL_SECONDS = 5.0
-"""Between two attempts to get the lease of a sweep that may be over by then."""
-
-RESERVE = timedelta(minutes=3)
-"""What is left of the invocation's time for the undo itself when it begins; a third, if that is less."""
 
 
 class CannotUndoError(Exception):
@@ -204,115 +189,6 @@ class Undoing:
         raise NotBackYetError(
             f"{action.target.name} is on its way back, and undoing it again goes on with it: {action.error}"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndoRun:
-    """
-    One invocation of the undo function, and what it needs from outside.
-
-    *left* is how long it may still take, *opened* opens a detector's region of an account: *home*, where the
-    function is, or one of its organization. *tell* updates the message of an action, *count_refused* counts a
-    refused record of a detector, and *by_hand* says of an action if it is undone by a person only.
-    """
-
-    settings: Settings
-    home: str
-    undoing: Undoing
-    leases: Leases
-    clock: Callable[[], datetime]
-    left: Callable[[], timedelta]
-    sleep: Callable[[float], None]
-    opened: Callable[[str, str, str], AbstractContextManager[list[Aws]]]
-    tell: Callable[[Action], None]
-    count_refused: Callable[[str], None]
-    by_hand: Callable[[Detector[Any], Action], Cause | None]
-    logger: Logger
-
-    def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
-        """
-        Bring back what *asked* names. The answer says whether, and if not, why there is nothing to do.
-
-        Raises CannotUndoError for what went wrong, once its message is updated, and LeaseTakenError if the
-        sweep that may work on it does not end in time: both can be tried again.
-        """
-        undoable = {one.name: one for one in self.settings.undoable(self.clock().date())}
-        account = asked.account or self.home
-        if account != self.home and not self.settings.organization.used:
-            return self._answer(asked, why=f"account {account} is not this one")
-        if asked.detector not in undoable:
-            days = self.settings.janitor.undo_days
-            return self._answer(
-                asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
-            )
-        with self.leased(asked, holder=holder):
-            try:
-                action = self.undoing.find(asked.detector, account, asked.region, asked.finding)
-            except CannotUndoError as nothing:
-                return self._answer(asked, why=str(nothing))
-            if asked.again and action.stage is not Stage.UNDOING:
-                return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
-            detector = undoable[asked.detector]
-            try:
-                self._check_allowed(detector, action)
-                if asked.request and not asked.again:  # a press, which may not write this itself
-                    action = self.undoing.actions.request_undo(action, asked.by, self.clock())
-                with self._entered(action, account, asked.region) as aws:
-                    self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
-            except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:
-                if isinstance(nothing, RecordRefusedError):
-                    self.count_refused(asked.detector)
-                return self._answer(asked, why=str(nothing))
-            finally:
-                self.tell(action)
-        return self._answer(asked)
-
-    @contextmanager
-    def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
-        """*region* of *account*. Raises CannotUndoError if it cannot be entered, which is then remembered."""
-        with ExitStack() as stack:
-            try:
-                (aws,) = stack.enter_context(self.opened(action.detector, account, region))
-            except Exception as error:
-                why = f"account {account} {not_read(error)}"
-                self.undoing.actions.refused(action, why)
-                raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
-            yield aws
-
-    def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
-        """Raise ByHandError if this function may not undo *action*, which is then remembered."""
-        if (cause := self.by_hand(detector, action)) is not None:
-            why = self.undoing.words(cause)
-            self.undoing.actions.refused(action, why)
-            raise ByHandError(why)
-
-    @contextmanager
-    def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:
-        """
-        Hold the sweep's lease: a sweep would finish a half-done action.
-
-        A sweep in progress is waited for, as long as enough time is left for the undo.
-        """
-        where = (asked.detector, asked.account or self.home, asked.region)
-        reserve = min(RESERVE, self.left() / 3)
-        while True:
-            now = self.clock()
-            try:
-                self.leases.take(*where, holder=holder, now=now, until=now + self.left())
-                break
-            except LeaseTakenError:
-                if self.left() <= reserve:
-                    raise
-                self.sleep(POLL_SECONDS)
-        try:
-            yield
-        finally:
-            self.leases.release(*where, holder=holder)
-
-    def _answer(self, asked: UndoEvent, *, why: str = "") -> dict[str, Any]:
-        about = {"detector": asked.detector, "region": asked.region, "finding": asked.finding, "why": why}
-        self.logger.info("undone" if not why else "nothing to undo", extra=about)
-        return {"done": not why, "detector": asked.detector, "finding": asked.finding, "why": why}
 
 
 def _undone_before(action: Action) -> str:
