@@ -26,6 +26,7 @@ from infra.slack import SlackButtons
 from infra.state_machine import Organization, price
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.model import PRICE_PER_REQUEST
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
@@ -38,6 +39,7 @@ from ml_janitor.config.routes import idle_routes
 from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger import uses
+from ml_janitor.scheduled.turns import slow_runs
 
 ROOT = Path(__file__).parent.parent
 
@@ -154,6 +156,7 @@ class JanitorStack(Stack):
             "never-acts": arming_warnings(settings, home=home),
             "no-notice": notice_warnings(settings),
             "undo-roles": undo_role_warnings(settings, account=account),
+            "at-once": slow_runs(settings, len(set(settings.organization.accounts))),
             "routes": [
                 f"[slack.routes]: {said}"
                 for said in (idle_routes(settings.slack.routes, account) if routed else ())
@@ -239,6 +242,7 @@ class JanitorStack(Stack):
             allowed=self.rights.of_bill(),
             shared=self.shared,
             memory=1024,
+            role_name=sweep_role_name(BilledResources.name) if self.settings.organization.used else None,
         ).run_on(bill.schedule)
         most = bill.max_requests * PRICE_PER_REQUEST
         cdk.Annotations.of(self).add_info(

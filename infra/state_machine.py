@@ -28,6 +28,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import allow
 from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.scheduled.turns import AN_HOUR, in_time
 
 type Definition = dict[str, Any]
 
@@ -184,10 +185,12 @@ def price(settings: Settings) -> str:
     runs = [MONTH / schedules.period(settings.schedule(type(one))) for one in settings.enabled()]
     dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * PRICE
     each = "" if section.accounts else ", for every 100 accounts"
+    held = f" A run looks at about {in_time(settings)} large accounts in an hour: at_once times {AN_HOUR}."
+    more = "" if section.accounts else held
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
         f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
-        f"{usd(dollars)}{each}; accounts without anything are looked at less often, and cost less."
+        f"{usd(dollars)}{each}; accounts without anything are looked at less often, and cost less.{more}"
     )
 
 

@@ -178,10 +178,12 @@ def test_the_price_of_transitions_is_that_of_the_definition() -> None:
     hourly = Settings.parse({**one, "organization": TABLE})
     dollars = 720 * (3 + 100 * 2) * Decimal("0.025") / 1000
     assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in price(hourly)
+    assert f"about {8 * hourly.organization.at_once} large accounts in an hour" in price(hourly)
     named = Settings.parse(
         {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
     )
     assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in price(named)
+    assert "large accounts" not in price(named)
 
 
 def test_its_definition_is_one_of_amazon_s_states_language(deployed: Deployed, tmp_path: Path) -> None:

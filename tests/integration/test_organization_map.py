@@ -285,6 +285,7 @@ def test_a_template_that_the_sandbox_deployed_is_run_by_its_schedule(
 def test_ten_thousand_accounts_fit_into_every_state() -> None:
     """The answer of List, an item of its list, and the map's output, which is a number for each account."""
     kept: list[Listed] = []
+    warned: list[dict[str, Any]] = []
 
     def keep(*_: Any, listed: Sequence[Listed], **__: Any) -> str:
         kept.extend(listed)
@@ -296,6 +297,7 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
         begun=lambda _: None,
         sweeps=lambda *_, **__: {},
         info=lambda *_, **__: None,
+        warning=lambda *_, **about: warned.append(about),
     )
     run = AccountsRun(
         settings=settings([f"{n:012d}" for n in range(10_000)]),
@@ -313,6 +315,7 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
     answer = run.run(AccountsEvent(step="list", detector=DETECTOR, time=NOW))
 
     assert (answer["accounts"], len(kept)) == (10_000, 10_000)
+    assert "at_once = 20 looks at about 160 large accounts" in warned[0]["extra"]["why"]
     assert len(json.dumps(answer)) < 200
     assert len(LISTED.dump_json((kept[-1],))) < 200
     states = definition("accounts", at_once=20)["States"]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bench import monthly, scale
-from ml_janitor.scheduled.turns import shares
+from ml_janitor.config.settings import Settings
+from ml_janitor.scheduled.turns import AN_HOUR, in_time, shares, slow_runs
 
 GIVEN = monthly.counted()
 DESCRIBE = "sagemaker:DescribeEndpoint"
@@ -44,6 +45,19 @@ def test_empty_regions_are_looked_at_once_a_day_or_every_four_hours_of_an_hourly
     assert hourly == (24_000, 6 * 16_000)
     assert daily == (1_000, 16_000)
     assert weekly == pytest.approx((1_000 / 7, 16_000 / 7))
+
+
+def test_so_many_large_accounts_are_looked_at_within_an_hour_as_is_said() -> None:
+    slowest = max(one.child_seconds for one in scale.nights(GIVEN))
+    assert 3600 // slowest == AN_HOUR
+
+
+def test_who_names_more_accounts_than_an_hour_has_time_for_hears_how_many_at_once_it_takes() -> None:
+    few = Settings.parse({"organization": {"at_once": 3}})
+    assert (in_time(few), slow_runs(few, 24)) == (24, [])
+    (warned,) = slow_runs(few, 25)
+    assert "about 24 large accounts in an hour, and there are 25: " in warned
+    assert warned.endswith("with at_once = 4 they do not")
 
 
 def test_empty_regions_pay_nothing_for_what_is_of_no_region() -> None:

@@ -120,6 +120,17 @@ def test_what_was_undone_says_by_whom_and_what_became_of_it(
         nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
 
 
+def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(nights: Nights) -> None:
+    """The act's own attempts are none of the undo's; a request changes no attempts, but the stage."""
+    lamp = nights.of("lamp")
+
+    asked = nights.actions.request_undo(lamp, "maria", nights.clock)
+
+    assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
+    with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
+        nights.actions.failed(lamp, "too late")
+
+
 # --- from which record ---------------------------------------------------------------------------------
 
 
@@ -179,7 +190,8 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
 ) -> None:
     tampered(nights, mac=mac)
     monkeypatch.setattr(nights.actions._macs, "made", nights.of("lamp").began + since)
-    nights.undoing = replace(nights.undoing, unsigned=unsigned)
+    if unsigned:
+        nights.undoing = replace(nights.undoing, unsigned=True)
 
     if refused is None:
         assert undone(nights).stage is Stage.UNDONE
@@ -445,7 +457,7 @@ def test_a_press_is_stored_before_anything_is_entered(
     ("left", "busy", "slept"),
     [
         (9 * MINUTE, MINUTE, 12),
-        (9 * MINUTE, HOUR, 72),
+        (15 * MINUTE, HOUR, 144),
         (3 * MINUTE, HOUR, 24),
         (9 * MINUTE, timedelta(), 0),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from sys import intern
 from typing import Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
@@ -104,10 +105,9 @@ class Kind:
         return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
-        """The resource in an *entry* of its listing. Raises KeyError."""
-        return target_in(
-            aws, self.arn_of(aws, entry), self.name_of(entry), self.type, entry["CreationTime"], tags=tags
-        )
+        """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
+        arn, name = intern(self.arn_of(aws, entry)), intern(self.name_of(entry))
+        return target_in(aws, arn, name, self.type, entry["CreationTime"], tags=tags)
 
 
 APP = Kind("app", "App", "Apps")
@@ -158,6 +158,13 @@ DEFINITIONS = tuple(
     )
 )  # fmt: skip
 """What a monitoring schedule runs."""
+
+TAGGED = (
+    ENDPOINT, ENDPOINT_CONFIG, MODEL, COMPONENT, NOTEBOOK, TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB,
+    TUNING_JOB, AUTOML_JOB, COMPILATION_JOB, DOMAIN, USER_PROFILE, SPACE, MODEL_PACKAGE_GROUP, PIPELINE,
+    MONITORING_SCHEDULE, *DEFINITIONS, CLUSTER,
+)  # fmt: skip
+"""What is made by people and carries tags."""
 
 
 type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]

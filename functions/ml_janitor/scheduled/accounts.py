@@ -19,6 +19,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import LastSweep, Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.report.telemetry import measure_accounts
+from ml_janitor.scheduled.turns import slow_runs
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -117,6 +118,8 @@ class AccountsRun:
                 "accounts listed",
                 extra={"detector": detector, "accounts": len(everything), "looked_at": len(listed)},
             )
+            for why in slow_runs(self.settings, run.accounts):
+                self.logger.warning("too many for an hour", extra={"detector": detector, "why": why})
         measure_accounts(detector, run.accounts)
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 

@@ -15,7 +15,30 @@ LONGEST_RUN = timedelta(minutes=15)
 """Lambda's longest time for one invocation."""
 
 MAP_RUN = timedelta(hours=1) + LONGEST_RUN
-"""From a detector's schedule until the last account was looked at, with the `at_once` of docs/scale.md."""
+"""From a detector's schedule until the last account was looked at: of no more accounts than `in_time`."""
+
+AN_HOUR = 8
+"""Accounts as large as that of docs/scale.md that one of `at_once` looks at in an hour, one by one."""
+
+
+def in_time(settings: Settings) -> int:
+    """How many accounts a run looks at before detectors that share no turns with its own may begin."""
+    return AN_HOUR * settings.organization.at_once
+
+
+def slow_runs(settings: Settings, accounts: int) -> list[str]:
+    """What an operator has to know where a run over so many *accounts* outlasts `MAP_RUN`."""
+    held = in_time(settings)
+    if accounts <= held:
+        return []
+    wanted = -(-accounts // AN_HOUR)
+    slow = (
+        f"organization.at_once = {settings.organization.at_once} looks at about {held} large accounts in an "
+        f"hour, and there are {accounts}: runs of several detectors may then look at an account together, "
+        "which calls AWS more often than half of its rates there, and takes longer where AWS refuses; with "
+        f"at_once = {wanted} they do not"
+    )
+    return [slow]
 
 
 def shares(settings: Settings, name: str) -> dict[str, Share]:
