@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.member_terraform import terraform
 from infra.member_variants import Variant, description, variants
+from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.member_roles import (
     CHANGING,
     READING,
@@ -54,7 +55,10 @@ def write(settings: Settings, folder: Path, today: date) -> list[Path]:
 def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
     """The roles of each stack: those that read, and those that change something."""
     return {
-        READING: [role_of(detector, Kind.READ) for detector in settings.enabled()],
+        READING: [
+            *(role_of(detector, Kind.READ) for detector in settings.enabled()),
+            *(role_of(reader, Kind.READ) for reader in bill_readers(settings.bill)),
+        ],
         CHANGING: changing_roles(settings, today),
     }
 
@@ -137,7 +141,7 @@ def _named(test: Any, conditions: dict[str, Any]) -> str:
 
 def _logical_id(role: MemberRole) -> str:
     what = {Kind.READ: "", Kind.ACT: "Act", Kind.UNDO: "Undo"}[role.kind]
-    return f"{what}{type(role.detector).__name__}"
+    return f"{what}{type(role.reader).__name__}"
 
 
 def _filled_in(value: Any) -> Any:

@@ -58,4 +58,4 @@ def _length(document: Document, shown: str, partition: str) -> int:
 def description(role: MemberRole) -> str:
     """IAM takes a thousand signs, and few beside letters (API reference, CreateRole)."""
     what = {Kind.READ: "reads for", Kind.ACT: "acts for", Kind.UNDO: "undoes what was done for"}[role.kind]
-    return f"ML Janitor, {what} {role.detector.name}: {role.detector.summary()}"[:1000]
+    return f"ML Janitor, {what} {role.reader.name}: {role.reader.summary()}"[:1000]

@@ -16,7 +16,8 @@ from infra.permissions import Allowed, acting_in, denials, places, undoing_in
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
-from ml_janitor.config.member_roles import Kind, role_of, takes_on
+from ml_janitor.bill.resources import BilledResources
+from ml_janitor.config.member_roles import Kind, Reader, role_of, takes_on
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import sparing
 from ml_janitor.core.model import Mode
@@ -24,7 +25,7 @@ from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.accounts import listing_reads
-from ml_janitor.scheduled.bill_run import bill_reads
+from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +62,13 @@ class Rights:
 
     def of_bill(self) -> list[Allowed]:
         """To read the bill, and keep it."""
+        organization, kept = self.settings.organization.used, self._objects(f"{FOLDER}/*", "Get", "Put")
+        own = self.own(uses.of_bill(organization=organization))
+        if organization:
+            costs = Allowed([*cost_reads(self.settings.bill), *kept])
+            return [own, costs, self._lists("*"), self._taking_on(BilledResources(), Kind.READ)]
         everywhere = places(self.stack, self.settings.janitor.regions)
-        kept = self._objects(f"{FOLDER}/*", "Get", "Put")
-        return [
-            self.own(uses.of_bill()),
-            Allowed([*bill_reads(self.settings.bill), *kept], everywhere),
-        ]
+        return [own, Allowed([*bill_reads(self.settings.bill), *kept], everywhere)]
 
     def of_accounts(self) -> list[Allowed]:
         """To list the accounts of the organization, and keep that list."""
@@ -132,9 +134,9 @@ class Rights:
             where = list(dict.fromkeys([*where, *places(self.stack, swept)]))
         return Allowed(detector.undoes, where)
 
-    def _taking_on(self, detector: Detector[Any], kind: Kind) -> Allowed:
-        """To take on the detector's role of that *kind* in the accounts that have it."""
-        arns = takes_on(self.settings, role_of(detector, kind), partition="aws")
+    def _taking_on(self, reader: Reader, kind: Kind) -> Allowed:
+        """To take on the role of that *kind* for *reader* in the accounts that have it."""
+        arns = takes_on(self.settings, role_of(reader, kind), partition="aws")
         return Allowed([allow("sts:AssumeRole", on=arn) for arn in arns])
 
     def _keeps(self, detector: Detector[Any]) -> list[Grant]:

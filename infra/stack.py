@@ -25,6 +25,7 @@ from infra.slack import SlackButtons
 from infra.state_machine import Organization, price
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.model import PRICE_PER_REQUEST
+from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
@@ -240,6 +241,7 @@ class JanitorStack(Stack):
             allowed=self.rights.of_bill(),
             shared=self.shared,
             memory=1024,
+            role_name=sweep_role_name(BilledResources.name) if self.settings.organization.used else None,
         ).run_on(bill.schedule)
         most = bill.max_requests * PRICE_PER_REQUEST
         cdk.Annotations.of(self).add_info(

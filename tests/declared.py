@@ -12,7 +12,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.accounts import listing_reads
-from ml_janitor.scheduled.bill_run import bill_reads
+from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 
@@ -87,6 +87,14 @@ class Declared:
             kept = f"{self.deployed.one('AWS::S3::Bucket')}/organization/*"
             yield from (Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject"))
             yield from self._everywhere(listing_reads(self.settings.organization), ())
+        kept = self.deployed.one("AWS::S3::Bucket")
+        if function.name == "digest" and self.settings.bill.enabled:
+            yield Permission("s3:GetObject", f"{kept}/bill/*.png")
+        if function.name == "bill":
+            yield from (Permission(f"s3:{action}", f"{kept}/bill/*") for action in ("GetObject", "PutObject"))
+            yield Permission("s3:GetObject", f"{kept}/organization/*")
+            yield from self._everywhere(cost_reads(self.settings.bill), ())
+            named.append(("*", "bill"))
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
                 accounts = {account for account, _ in self._act_in(each)} or {"*"}
@@ -208,7 +216,7 @@ class Declared:
                     organization=self.settings.organization.used,
                 ),
                 "accounts": uses.of_accounts(),
-                "bill": uses.of_bill(),
+                "bill": uses.of_bill(organization=self.settings.organization.used),
                 "undo": uses.of_undo(),
                 "pressed": uses.of_presses(),
             }.get(function.name, {})

@@ -68,13 +68,9 @@ TARGETS = {
     ),
     "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
     "acting/undo_run.py": ("unit/test_undoing.py",),
-    "acting/undoing.py": (
-        "unit/test_undoing.py",
-        "integration/test_finding_the_undo.py",
-        "integration/test_acting.py",
-    ),
+    "acting/undoing.py": ("unit/test_undoing.py", "integration/test_finding_the_undo.py"),
     "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
+    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "detectors/idle_notebooks/rule.py": (
         "unit/test_idle_notebooks.py",
         "integration/test_idle_notebooks.py",

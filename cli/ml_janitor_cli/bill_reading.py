@@ -77,7 +77,7 @@ def read_report(
         resources=found.resources,
         savings=saved(setup, bill, actions),
         gaps=(*found.gaps, *broken),
-        regions=regions,
+        looked_at=regions,
     )
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ml_janitor.bill.movements import Movement, breakdown
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import OWN, Line, lines
+from ml_janitor.bill.tables import OWN, Line, lines, readable
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
@@ -98,7 +98,7 @@ def _grid(movement: Movement, most: int) -> RenderableType:
 
 def table(report: BillReport, by: str) -> Iterator[RenderableType]:
     """The bill *by* something; nothing where its tag could not be read, which is among what is missing."""
-    if by not in OWN and by not in report.bill.by_tag:
+    if not readable(report.bill, by):
         return
     before = report.main.comparison.before if report.main else None
     every = lines(report.bill, by, report.span, before)

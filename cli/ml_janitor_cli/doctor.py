@@ -17,6 +17,7 @@ from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
     arming_warnings,
@@ -120,7 +121,7 @@ def doctor(
             if given:
                 raise edge.Refused(f"--organization and {option} exclude each other: it checks roles alone")
         with ending_at_once():
-            checked = check_organization(setup, detectors)
+            checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
         write(console(sys.stdout), checked.blocks)
         if checked.commands:  # in lines that can be copied
             sys.stdout.write("\n".join(["", "What mends it, after `make synth`:", *checked.commands, ""]))

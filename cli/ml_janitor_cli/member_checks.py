@@ -19,6 +19,7 @@ from ml_janitor.config.member_roles import (
     READING,
     Kind,
     MemberRole,
+    Reader,
     allowed,
     boundary,
     changing_roles,
@@ -28,7 +29,6 @@ from ml_janitor.config.member_roles import (
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.signals import Value
 from ml_janitor.core.text import plain
-from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.organization import AT_ONCE, Janitor
@@ -76,9 +76,9 @@ class Role:
     wanted: bool = True
 
 
-def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) -> Checked:
+def check_organization(setup: edge.Setup, readers: Sequence[Reader]) -> Checked:
     """
-    Whether all roles of *detectors* are fine in all accounts. Nothing is changed.
+    Whether all roles of *readers*, detectors and the bill, are fine in all accounts. Nothing is changed.
 
     Raises Refused, and FailedError where the accounts could not be listed.
     """
@@ -87,7 +87,7 @@ def check_organization(setup: edge.Setup, detectors: Sequence[Detector[Any]]) ->
         accounts = janitor.accounts()
         manager = management_account(janitor)
         say(f"reading the roles of {counted(len(accounts), 'account')}")
-        pairs = [(account, detector) for account in accounts for detector in detectors]
+        pairs = [(account, reader) for account in accounts for reader in readers]
         with ThreadPoolExecutor(4 * AT_ONCE) as side_by_side:
             found = side_by_side.map(lambda pair: [*checked(janitor, *pair)], pairs)
             roles = [role for each in found for role in each]
@@ -105,24 +105,24 @@ def management_account(janitor: Janitor) -> str:
     return str(answer.value["Organization"]["MasterAccountId"]) if isinstance(answer, Value) else ""
 
 
-def checked(janitor: Janitor, account: str, detector: Detector[Any]) -> Iterator[Role]:
+def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
     """
-    The roles of *detector* in *account*, by what the one that reads says of itself and of the others.
+    The roles of *reader* in *account*, by what the one that reads says of itself and of the others.
 
     The others are the functions' alone to take on; they are asked for where nothing is armed too.
     """
     try:
-        iam = janitor.client(janitor.session(account, detector.name), "iam")
+        iam = janitor.client(janitor.session(account, reader.name), "iam")
     except Exception as error:  # the answer of this role, and of no other
         closed = refused_as(error, ("AccessDenied",))
         state, why = (State.MISSING, NOT_TAKEN_ON) if closed else (State.UNREAD, describe(error))
-        yield Role(account=account, detector=detector.name, state=state, why=why, there=False)
+        yield Role(account=account, detector=reader.name, state=state, why=why, there=False)
         return
-    own = compared(janitor, iam, account, role_of(detector, Kind.READ), detector.name)
+    own = compared(janitor, iam, account, role_of(reader, Kind.READ), reader.name)
     yield own
-    others = {"acting": Kind.ACT, "undo": Kind.UNDO} if detector.cleanup else {}
+    others = {"acting": Kind.ACT, "undo": Kind.UNDO} if reader.cleanup else {}
     for name, kind in others.items():
-        role, shown = role_of(detector, kind), f"{detector.name} ({name})"
+        role, shown = role_of(reader, kind), f"{reader.name} ({name})"
         one = compared(janitor, iam, account, role, shown, readable=own.state is State.FINE)
         yield replace(one, stack=CHANGING)
 

@@ -267,7 +267,11 @@ def bill_archive(own: Invocation) -> BillArchive:
 def bill_run(own: Invocation, logger: Logger) -> BillRun:
     """What the bill's function does with one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
+    from ml_janitor.bill.resources import BilledResources
     from ml_janitor.scheduled.bill_run import BillRun
+
+    def opened(place: Place) -> AbstractContextManager[list[Aws]]:
+        return own.opened(own.entered(place, role_name(BilledResources.name)))
 
     explorer = cost_explorer.CostExplorer(
         own.client("ce", cost_explorer.REGION), max_requests=own.settings.bill.max_requests
@@ -282,7 +286,8 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         logger=logger,
         account=own.home,
         regions=own.regions,
-        opened=own.opened_here,
+        opened=opened,
+        organization=organization_reader(own),
     )
 
 

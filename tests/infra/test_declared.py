@@ -33,7 +33,7 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
                 name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in ACTORS
             },
         },
-        {"janitor": SLACK["janitor"], "organization": ORGANIZATION},
+        {"janitor": SLACK["janitor"], "organization": ORGANIZATION, "bill": {"enabled": True}},
         {
             "janitor": {**BUTTONS, "role_path": "/ml/", "time_zone": "UTC"},
             "organization": ORGANIZATION,

@@ -8,9 +8,11 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import training_jobs
+from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.shared_answers import SharedAnswers, reused
 from ml_janitor.aws.training_jobs import billed, recorded
 from ml_janitor_sandbox.control import Control
 
@@ -117,9 +119,39 @@ def test_a_long_history_is_searched_in_parts_and_every_job_is_read_once(
     assert len(lately.items) == 5
 
 
+def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
+    box: Control, session: boto3.Session
+) -> None:
+    """Each gets the jobs of its own time, and none is sent twice."""
+    sent = list[str]()
+
+    def note(parsed: Any, **_: Any) -> None:
+        if not reused(parsed):
+            sent.extend(one["TrainingJob"]["TrainingJobName"] for one in parsed["Results"])
+
+    ages = {name: int(name) * DAY for name in ("1", "7", "20", "59", "89", "399", "500")}
+    for name, age in ages.items():
+        job(box, session, name, age=age)
+    session.events.register("after-call.sagemaker.Search", note)
+
+    def read(wanted: dict[str, Any]) -> str | None:
+        return None if wanted["TrainingJobName"] == "20" else str(wanted["TrainingJobName"])
+
+    with opened(
+        session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None, shared=SharedAnswers()
+    ) as (aws,):
+        since = {days: recorded(aws, read, NOW, since=NOW - days * DAY) for days in (7, 60, 90, 400)}
+        every = recorded(aws, read, NOW)
+
+    assert [len(one.items) for one in since.values()] == [2, 3, 4, 5]
+    assert sorted(every.items) == sorted(ages.keys() - {"20"})
+    assert every.error is None
+    assert sorted(sent) == sorted(ages)
+
+
 @pytest.mark.parametrize(("counted", "said"), [(3, None), (4, "ended after 3 of 4")])
 def test_a_search_that_ends_early_is_an_error(aws: Aws, counted: int, said: str | None) -> None:
-    jobs = [{"TrainingJob": {"TrainingJobName": f"job-{one}"}} for one in range(3)]
+    jobs = [{"TrainingJob": {"TrainingJobName": f"job-{one}", "CreationTime": NOW}} for one in range(3)]
     answer = {"Results": jobs, "TotalHits": {"Value": counted, "Relation": "GreaterThanOrEqualTo"}}
     answered: Any = lambda **_: (Answered(), answer)  # noqa: E731
     aws.sagemaker.meta.events.register("before-call.sagemaker.Search", answered)

@@ -439,7 +439,7 @@ def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_b
     warned.armed.settings(armed)
 
     with pytest.raises(
-        RunFailedError, match="1 thing that it did in us-east-1 can be undone until .* not by"
+        RunFailedError, match=r"1 thing that it did in us-east-1 can be undone until .* not by"
     ):
         warned.child(warned.first, time=night.isoformat())
     warned.child(warned.second, time=night.isoformat())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -16,6 +17,7 @@ type Clients = Callable[..., Any]
 SPAN = {"Start": "2026-10-06", "End": "2026-10-11"}
 BEFORE = {"Start": "2026-09-01", "End": "2026-10-01"}
 HOUR = dt.timedelta(hours=1)
+ACCOUNT = "123456789012"
 NOT_UTC = dt.timezone(dt.timedelta(hours=5, minutes=30))
 TAGS = [{"Key": "project", "Value": "churn"}, {"Key": "note", "Value": "not activated"}]
 CREDIT = {
@@ -265,6 +267,47 @@ def test_an_account_that_has_no_cost_explorer_or_pays_for_others(aws: Clients, c
     control.set_bill(enabled=False)
     with pytest.raises(ClientError, match="not enabled for cost explorer"):
         asked(ce)
+
+
+def test_a_management_account_sees_its_members_and_a_member_itself(aws: Clients, control: Control) -> None:
+    organizations, ce = aws("organizations"), aws("ce")
+    organizations.create_organization(FeatureSet="ALL")
+    made = organizations.create_account(AccountName="research", Email="r@example.com")
+    member = made["CreateAccountStatus"]["AccountId"]
+    line = CREDIT | {"usd": 3, "record_type": "Usage"}
+    control.charge([line | {"tags": {"project": "churn"}}], account=member)
+    control.charge([line], account=ACCOUNT)
+    control.set_clock(dt.datetime(2026, 10, 12, tzinfo=dt.UTC))
+
+    assert cells(ce, "LINKED_ACCOUNT") == {("2026-10-07", ACCOUNT): 3, ("2026-10-07", member): 3}
+    answer = asked(ce, GroupBy=grouped("LINKED_ACCOUNT"))["DimensionValueAttributes"]
+    assert {one["Value"]: one["Attributes"]["description"] for one in answer}[member] == "research"
+    assert cells(ce, "SERVICE", Filter=only("LINKED_ACCOUNT", member)) == {
+        ("2026-10-07", CREDIT["service"]): 3
+    }
+    with pytest.raises(ClientError, match="at most 2"):
+        asked(ce, GroupBy=grouped("LINKED_ACCOUNT", "SERVICE", "project"))
+
+    control.set_bill(tags=["project"])
+    given = aws("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{member}:role/OrganizationAccountAccessRole", RoleSessionName="member"
+    )["Credentials"]
+    inside = boto3.client(
+        "ce",
+        region_name="us-east-1",
+        endpoint_url=control.url,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    assert cells(inside, "LINKED_ACCOUNT") == {("2026-10-07", member): 3}
+    assert cells(inside, "LINKED_ACCOUNT", Filter=only("LINKED_ACCOUNT", ACCOUNT)) == {}
+    assert cells(inside, "project") == {("2026-10-07", "project$churn"): 3}, "its payer activated it"
+    with pytest.raises(ClientError, match="Failed to list Cost Allocation Tags: Linked account doesn't have"):
+        inside.list_cost_allocation_tags()
+    update = [{"TagKey": "project", "Status": "Active"}]
+    with pytest.raises(ClientError, match="Failed to update Cost Allocation Tag: Linked account"):
+        inside.update_cost_allocation_tags_status(CostAllocationTagsStatus=update)
 
 
 def test_one_monitor_of_all_services_and_its_subscription(aws: Clients) -> None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from bills import full_report
+from bills import BEFORE, LAST, full_report
+from ml_janitor.bill.accounts import most_moved, others
 from ml_janitor.bill.asking import wanted
 from ml_janitor.bill.budgets import BudgetState, budget_states
-from ml_janitor.bill.model import Gap, GapCause, Reading
+from ml_janitor.bill.model import OTHERS, Charge, Gap, GapCause, Reading
 from ml_janitor.bill.report import BillReport
 from ml_janitor.config.settings import Settings
 from ml_janitor.report.bill_message import bill_message, bill_post
@@ -131,3 +132,51 @@ def test_a_tag_that_has_a_budget_is_read_before_others_and_never_left_out_for_a_
     section = Settings.parse({"bill": {"budgets": {"team=nlp": 5000}}}).bill
 
     assert wanted(section, first=["environment"]).first == ("environment", "team")
+
+
+def of_account(account: str, before: int, after: int) -> list[Charge]:
+    """So many dollars in each of two spans."""
+    return [
+        Charge(day=span.first, tag=account, usd=Decimal(usd))
+        for span, usd in ((BEFORE, before), (LAST, after))
+    ]
+
+
+RISEN = {
+    "a": (10, 900),
+    "b": (500, 600),
+    "c": (70, 90),
+    "d": (60, 70),
+    "e": (5, 10),
+    "f": (9, 9),
+    "g": (20, 4),
+}
+
+
+def test_the_accounts_that_rose_most_are_first_and_the_others_a_line() -> None:
+    full = full_report()
+    rows = [charge for account, usd in RISEN.items() for charge in of_account(account, *usd)]
+    bill = replace(full.bill, accounts={"a": "fraud-prod"}, by_account=tuple(rows))
+    saved = {"b": Decimal(12), "g": Decimal(3)}
+    text = said(replace(full, bill=bill, month=None, saved_by_account=saved))
+
+    assert "*Bill of 7 accounts:*" in text
+    assert text.split("*By account, 09-06 to 10-05:*\n")[1].splitlines()[:6] == [
+        "\u2022 fraud-prod (a): $900 (+$890, +8900 %)",
+        "\u2022 b: $600 (+$100, +20 %); $12.00 saved",
+        "\u2022 c: $90.00 (+$20.00, +29 %)",
+        "\u2022 d: $70.00 (+$10.00, +17 %)",
+        "\u2022 e: $10.00 (+$5.00, +100 %)",
+        "\u2022 2 others: $13.00 (-$16.00, -55 %); $3.00 saved",
+    ]
+    assert "account" not in said(full)
+
+
+def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others() -> None:
+    rows = [charge for account, usd in RISEN.items() for charge in of_account(account, *usd)]
+
+    assert most_moved((), rows, LAST.until, LAST.days) == ["a", "b", "c"]
+    whole = [Charge(day=LAST.first, usage_type="Host", usd=Decimal(10), quantity=Decimal(5), unit="Hrs")]
+    named = [replace(whole[0], tag="a", usd=Decimal(7), quantity=Decimal(2))]
+    assert list(others(whole, named)) == [replace(whole[0], tag=OTHERS, usd=Decimal(3), quantity=Decimal(3))]
+    assert not list(others(whole, [replace(whole[0], tag="a")]))

@@ -227,14 +227,14 @@ def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None
         by_tag={"project": (*read.by_tag["project"], *abroad.by_tag["project"])},
     )
 
-    (gap,) = bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+    (gap,) = bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
     assert (gap.cause, gap.subject, gap.usd) == (GapCause.NOT_LOOKED_AT, "eu-west-1", Decimal(1440))
     assert sentence(gap) == (
         "Nothing was looked at in eu-west-1, where +$1,440 of the change is. "
         "Add --region eu-west-1, or add it to regions in [janitor]."
     )
-    assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1", "eu-west-1"]).bill.gaps
-    assert not bill_report(read, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+    assert not bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1", "eu-west-1"]).bill.gaps
+    assert not bill_report(read, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 
 
 def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) -> None:
@@ -245,7 +245,7 @@ def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) ->
         by_tag={"project": (*read.by_tag["project"], *bytes_abroad.by_tag["project"])},
     )
 
-    assert not bill_report(both, ASKED, resources=KNOWN, regions=["us-east-1"]).bill.gaps
+    assert not bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 
 
 # --- what the janitor ended -------------------------------------------------------------------

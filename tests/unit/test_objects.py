@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ml_janitor.aws import s3 as objects
+from ml_janitor.aws.boto_client import in_utc, make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.s3 import Newest, newest
@@ -140,3 +144,61 @@ def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytes
 @pytest.mark.parametrize("uri", ["https://s3.amazonaws.com/bucket/a/", "s3:///a/", "bucket/a/"])
 def test_another_address_is_unreadable(account: Aws, uri: str) -> None:
     assert found(account, uri) == Unreadable(f"{uri}: {uri!r} is no s3:// address", LIST)
+
+
+class Body(BytesIO):
+    def stream(self) -> Iterator[bytes]:
+        yield self.read()
+
+
+def page(client: Any, xml: str) -> dict[str, Any]:
+    """What *client* makes of an answer to ListObjectsV2."""
+    headers: Any = {}
+    answer = AWSResponse("https://s3", 200, headers, Body(xml.encode()))
+    client.meta.events.register("before-send.s3.ListObjectsV2", lambda **_: answer)
+    found: dict[str, Any] = client.list_objects_v2(Bucket="b")
+    return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+
+HEAD = "<KeyCount>2</KeyCount><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
+TIME, ETAG = "<LastModified>2026-01-01T00:00:00.123Z</LastModified>", "<ETag>&quot;abc&quot;</ETag>"
+SIZE = "<Size>7</Size>"
+WHOLE = f"{TIME}{ETAG}{SIZE}<StorageClass>GLACIER</StorageClass>"
+FIRST, SECOND = f"<Contents><Key>a%0Ab+%25/ü&amp;</Key>{WHOLE}</Contents>", "<Contents><Key></Key></Contents>"
+
+
+@pytest.mark.parametrize("space", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'])
+@pytest.mark.parametrize("contents", ["", FIRST, FIRST + SECOND, f"{SECOND}<Name>b</Name>{FIRST}"])
+def test_a_page_of_objects_reads_as_botocore_reads_it(space: str, contents: str) -> None:
+    session = boto3.Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    xml = f"<ListBucketResult{space}>{HEAD}{contents}<Prefix>x</Prefix></ListBucketResult>"
+
+    ours = page(make_client(session, "s3", "us-east-1", 1), xml)
+
+    assert ours == page(session.client("s3"), xml)
+
+
+def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_error() -> None:
+    session = boto3.Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    xml = f"<R>{HEAD}<Contents><Key>a</Key><Owner><ID>me</ID></Owner>{SIZE}</Contents></R>"
+
+    assert page(make_client(session, "s3", "us-east-1", 1), xml)["Contents"] == [{"Key": "a", "Size": 7}]
+    with pytest.raises(ClientError, match="Internal Server Error"):  # which is retried
+        page(make_client(session, "s3", "us-east-1", 1), xml[:-5])
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-10-06T05:00:00.5+02:00",
+        "2026-10-06T03:00:00.500Z",
+        "20261006T030000.5Z",
+        "1791255600.5",
+        1791255600.5,
+    ],
+)
+def test_times_are_in_utc_however_they_are_written(written: str | float) -> None:
+    read = in_utc(written)
+
+    assert (read, read.tzinfo) == (NOW + timedelta(seconds=0.5), UTC)
+    assert in_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW

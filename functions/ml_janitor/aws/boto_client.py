@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from sys import intern
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
+from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
     import boto3
@@ -73,6 +76,7 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
         client.meta.events.register("request-created", _without_account)
     if service == "s3":
         _keep_lifecycle_texts(client.meta.events)
+        client.meta.events.register("before-parse.s3.ListObjectsV2", _read_objects)
     return client
 
 
@@ -112,11 +116,53 @@ def _keep_lifecycle_texts(events: Any) -> None:
     events.register_last("before-call.s3.PutBucketLifecycleConfiguration", send)  # botocore escapes line ends
 
 
+def _read_objects(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """
+    Read the objects on a page of a listing, and leave the rest to botocore, whose parser takes seven times
+    as long. Their checksums' names, owners and restores are left out: nobody here reads these.
+    """
+    if response_dict["status_code"] != HTTPStatus.OK:
+        return
+    try:
+        page = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore does
+    except ET.ParseError:  # cut off, as botocore will say
+        return
+    space = page.tag[: page.tag.find("}") + 1]
+    objects, rest, skip = [], [], len(space)
+    for one in page:
+        if one.tag == f"{space}Contents":
+            texts = {member.tag[skip:]: member.text or "" for member in one}
+            objects.append({name: read(texts[name]) for name, read in OBJECT.items() if name in texts})
+        else:
+            rest.append(one)
+    if objects:
+        page[:] = rest
+        response_dict["body"] = ET.tostring(page)
+        customized_response_dict["Contents"] = objects
+
+
 def in_utc(timestamp: str | float) -> datetime:
     """A time in an answer, in UTC. botocore's parser returns local times, and is slow on thousands."""
     from botocore.utils import parse_timestamp
 
     if isinstance(timestamp, int | float):
         return datetime.fromtimestamp(timestamp, UTC)
-    parsed: datetime = parse_timestamp(timestamp)
-    return parsed.astimezone(UTC)
+    try:
+        read = datetime.fromisoformat(timestamp)
+    except ValueError:  # a header's "Wed, 21 Oct 2026 07:28:00 GMT", or seconds
+        read = parse_timestamp(timestamp)
+    if read.tzinfo is None:
+        read = parse_timestamp(timestamp)
+    return read.astimezone(UTC)
+
+
+OBJECT: Mapping[str, Callable[[str], Any]] = {
+    "Key": str,
+    "LastModified": in_utc,
+    "ETag": str,
+    "Size": int,
+    "StorageClass": intern,
+}
+"""What is read of an object on a page of a listing, and how."""

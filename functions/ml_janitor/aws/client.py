@@ -71,8 +71,7 @@ class Aws:
     the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
     caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
     that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
-    *scratch* keeps, for the next run, what this one could not read to its end, if there is a place.
-    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given. Where
+    *scratch* keeps, for the next run, what this one could not read to its end, if there is a place. Where
     there are *shared* answers, nothing is asked twice of their services, but by one that may write.
     """
 
@@ -188,9 +187,14 @@ class Aws:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
 
+    @property
+    def shares(self) -> bool:
+        """Whether the run shares all its answers, so that it is worth asking as others do."""
+        return self._shared is not None and self._shared.services >= SHARED
+
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
         """What *read* answers; in a run with shared answers, read once for all who ask for *key*."""
-        if self._shared is None or not self._shared.services >= SHARED:
+        if not self.shares:
             return read()
         with self._once_lock:
             if key not in self.lasting:

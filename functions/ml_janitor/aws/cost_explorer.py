@@ -9,7 +9,7 @@ followed by hand, and counted: beyond its limit a reader asks no more. What it t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -21,6 +21,12 @@ from ml_janitor.aws.shared_answers import reused
 
 REGION = "us-east-1"
 
+LINKED_ACCOUNT = "LINKED_ACCOUNT"
+"""
+The account that was charged. The management account of an organization sees all of it, a member only itself
+(API reference, GetCostAndUsage).
+"""
+
 GET_COST_AND_USAGE = "ce:GetCostAndUsage"
 GET_COST_FORECAST = "ce:GetCostForecast"
 GET_DIMENSION_VALUES = "ce:GetDimensionValues"
@@ -28,6 +34,9 @@ GET_COVERAGE = "ce:GetSavingsPlansCoverage"
 GET_UTILIZATION = "ce:GetSavingsPlansUtilization"
 GET_TAGS = "ce:GetTags"
 LIST_COST_ALLOCATION_TAGS = "ce:ListCostAllocationTags"
+
+type Where = Mapping[str, Any]
+"""A part of a filter."""
 
 UNBLENDED, AMORTIZED, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantity"
 
@@ -84,13 +93,24 @@ def by_tag(key: str) -> Mapping[str, str]:
     return {"Type": "TAG", "Key": key}
 
 
+def of_accounts(accounts: Collection[str], *, but: bool = False) -> Where:
+    """What *accounts* were charged, or all *but* these: those that Cost Explorer shows whoever asks."""
+    named = {"Dimensions": {"Key": LINKED_ACCOUNT, "Values": sorted(accounts)}}
+    return {"Not": named} if but else named
+
+
 class CostExplorer:
-    """Cost Explorer through *client*, for *max_requests* pages at most; *requests* counts those answered."""
+    """
+    Cost Explorer through *client*, for *max_requests* pages at most; *requests* counts those answered.
+
+    *account_names* are what it calls the accounts that an answer was by.
+    """
 
     def __init__(self, client: Any, *, max_requests: int) -> None:
         self._client = client
         self._max_requests = max_requests
         self.requests = 0
+        self.account_names: dict[str, str] = {}
 
     def daily(
         self,
@@ -99,14 +119,15 @@ class CostExplorer:
         *groups: Mapping[str, str],
         without: Sequence[str] = (),
         services: Sequence[str] = (),
+        where: Sequence[Where] = (),
     ) -> list[Row]:
         """
         What each day from *first* until *until* (exclusive) was charged, by *groups*.
 
-        *without* are record types that are left out, *services* those that alone count. A listing is whole or
-        not at all. Raises RefusedError.
+        *without* are record types that are left out, *services* those that alone count, and *where* says more
+        of what counts. A listing is whole or not at all. Raises RefusedError.
         """
-        return self._costs("DAILY", first, until, groups, _filtered(without, services))
+        return self._costs("DAILY", first, until, groups, _filtered(without, services, where))
 
     def monthly(
         self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
@@ -129,12 +150,11 @@ class CostExplorer:
             "GroupBy": list(groups),
             **filtered,
         }
-        return [
-            row
-            for page in self.pages(self._client.get_cost_and_usage, asked)
-            for period in page["ResultsByTime"]
-            for row in _rows(period)
-        ]
+        pages = self.pages(self._client.get_cost_and_usage, asked)
+        if by_dimension(LINKED_ACCOUNT) in groups:
+            for one in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
+                self.account_names[one["Value"]] = one.get("Attributes", {}).get("description", "")
+        return [row for page in pages for period in page["ResultsByTime"] for row in _rows(period)]
 
     def services(self, first: date, until: date) -> frozenset[str]:
         """The names of all services that were charged. Raises RefusedError."""
@@ -160,7 +180,13 @@ class CostExplorer:
         }
 
     def forecast(
-        self, first: date, until: date, *, without: Sequence[str] = (), services: Sequence[str] = ()
+        self,
+        first: date,
+        until: date,
+        *,
+        without: Sequence[str] = (),
+        services: Sequence[str] = (),
+        where: Sequence[Where] = (),
     ) -> Prediction:
         """What the days from *first* until *until* will cost. Raises RefusedError."""
         answer = self.ask(
@@ -170,7 +196,7 @@ class CostExplorer:
                 "Metric": "UNBLENDED_COST",
                 "Granularity": "MONTHLY",
                 "PredictionIntervalLevel": 80,
-                **_filtered(without, services),
+                **_filtered(without, services, where),
             },
         )
         by_month = answer["ForecastResultsByTime"]
@@ -205,13 +231,14 @@ class CostExplorer:
         return answer
 
 
-def _filtered(without: Sequence[str], services: Sequence[str]) -> dict[str, Any]:
+def _filtered(without: Sequence[str], services: Sequence[str], where: Sequence[Where] = ()) -> dict[str, Any]:
     """The filter of a request, which has exactly one root."""
     parts: list[dict[str, Any]] = []
     if without:
         parts.append({"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": list(without)}}})
     if services:
         parts.append({"Dimensions": {"Key": "SERVICE", "Values": list(services)}})
+    parts += map(dict, where)
     if not parts:
         return {}
     return {"Filter": parts[0] if len(parts) == 1 else {"And": parts}}

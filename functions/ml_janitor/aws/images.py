@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
 from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
+from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.signals import Unreadable, Value
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Ma
     return found
 
 
-def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
+def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, str]]:
     """
     Every image of this account that something of SageMaker here names: its repository, and a tag or digest.
 
@@ -122,16 +123,6 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
     That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
     training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
     """
-    created = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
-    }
-    queries: Mapping[str, Any] = {
-        "Model": {},
-        "Endpoint": {},
-        "TrainingJob": {"SearchExpression": {"Filters": [created]}},
-    }
 
     def named(one: object) -> list[tuple[str, str]]:
         return [
@@ -141,7 +132,12 @@ def references(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
             if match["account"] == aws.account
         ]
 
-    found = aws.map(lambda record: search(aws, record, named, **queries[record]), list(queries))
+    readings: tuple[Callable[[], Listing[list[tuple[str, str]]]], ...] = (
+        lambda: search(aws, "Model", named),
+        lambda: search(aws, "Endpoint", named),
+        lambda: recorded(aws, named, now, since=since),
+    )
+    found = aws.map(lambda read: read(), readings)
     pipelines = described(aws, PIPELINE)
     images = [image for listing in found for record in listing.items for image in record]
     images += [image for _, one in pipelines.items if isinstance(one, Value) for image in named(one.value)]

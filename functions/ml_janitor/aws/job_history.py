@@ -10,8 +10,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.arns import target_in
-from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB, search
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.aws.tags import of_list
+from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Value
@@ -74,21 +75,14 @@ class JobFamily(Candidate):
         return self.jobs[0]
 
 
-def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
+def families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
     """
     Every family of training jobs created *since* then that completed, with the tags of its newest job.
 
     Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
     """
-    done = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": COMPLETED}
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    query: dict[str, Any] = {"SearchExpression": {"Filters": [done, new]}}
     found: Listing[PastJob] = aws.once(
-        ("past jobs", new["Value"]), lambda: search(aws, "TrainingJob", partial(_job, aws), **query)
+        ("past jobs", since), lambda: recorded(aws, partial(_job, aws), now, since=since)
     )
     spot = [job for job in found.items if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
@@ -103,8 +97,10 @@ def families(aws: Aws, since: datetime) -> Iterator[JobFamily]:
     found.check()
 
 
-def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
-    """One job as Search answers it. Raises KeyError where the answer was cut off."""
+def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | None:
+    """One job as Search answers it, if it completed. Raises KeyError where the answer was cut off."""
+    if job["TrainingJobStatus"] != COMPLETED:
+        return None
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
     tags = of_list(job.get("Tags", ()))  # of a record that is whole otherwise
     groups = resources.get("InstanceGroups") or [resources]

@@ -80,6 +80,8 @@ OUTPUTS = frozenset(
 WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 """Names within a pipeline's definition, and ARNs."""
 
+NO_WORDS = frozenset[str]()
+
 OVERLAP = timedelta(hours=1)
 """By which looking again lists training jobs that an earlier reading may have listed: clocks differ."""
 
@@ -172,10 +174,15 @@ def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) ->
 
 @dataclass(slots=True)
 class Jobs:
-    """The training jobs of a run at *at*: what those refer to that had *ended*, and the *open* others."""
+    """
+    The training jobs of a run at *at*: what those *ended* refer to, if to anything, and the *open* others.
+
+    *lately* are the keys of those that had ended and that the next listing may name again.
+    """
 
     at: datetime
-    ended: dict[str, Referrer]
+    ended: list[Referrer]
+    lately: set[str]
     open: dict[str, Listed]
 
 
@@ -191,32 +198,34 @@ def _training_jobs(aws: Aws, now: datetime) -> Described:
     jobs: Jobs | None = aws.lasting.get(TRAINING_JOB)
     since = now - NEW if jobs is None else jobs.at - OVERLAP
     if jobs is None:
-        records = recorded(aws, partial(_record, aws), now)
+        jobs = Jobs(now, [], set(), {})
+        records = recorded(aws, partial(_record, aws, jobs), now)
         if records.error is not None:
             errors.append(records.error)
-        jobs = Jobs(now, {}, {})
-        for one, ended in records.items:
-            if ended is None:
-                jobs.open[one.target.key] = one
-            else:
-                jobs.ended[one.target.key] = ended
+        jobs.ended += records.items
     new = listing(
         aws, TRAINING_JOB, partial(_listed, aws, TRAINING_JOB), CreationTimeAfter=since, **OLDEST_FIRST
     )
     if new.error is not None:
         errors.append(new.error)
-    jobs.open |= {one.target.key: one for one in new.items if one.target.key not in jobs.ended}
+    jobs.open |= {one.target.key: one for one in new.items if one.target.key not in jobs.lately}
     if not errors:
         jobs.at = now
         aws.lasting[TRAINING_JOB] = jobs
     still_open = _described(aws, TRAINING_JOB, jobs.open.values())
-    return Described([*jobs.ended.values(), *still_open.referrers], errors + still_open.errors)
+    return Described([*jobs.ended, *still_open.referrers], errors + still_open.errors)
 
 
-def _record(aws: Aws, record: dict[str, Any]) -> tuple[Listed, Referrer | None]:
-    """A training job in Search, and what it refers to if it has ended."""
+def _record(aws: Aws, jobs: Jobs, record: dict[str, Any]) -> Referrer | None:
+    """What a training job in Search refers to, if it has ended and refers to anything; note it in *jobs*."""
     one = _listed(aws, TRAINING_JOB, record)
-    return one, _referrer(aws, TRAINING_JOB, one.target, record) if one.status in ENDED else None
+    if one.status not in ENDED:
+        jobs.open[one.target.key] = one
+        return None
+    if record["CreationTime"] >= jobs.at - NEW:
+        jobs.lately.add(one.target.key)
+    found = _referrer(aws, TRAINING_JOB, one.target, record)
+    return found if found.places or found.manifests else None
 
 
 class Listed(NamedTuple):
@@ -281,7 +290,7 @@ def _describe(aws: Aws, kind: Kind, one: Listed) -> Signal[Referrer]:
 
 
 def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) -> Referrer:
-    live, places, words = kind not in {MODEL, ENDPOINT_CONFIG}, [], frozenset[str]()
+    live, places, words = kind not in {MODEL, ENDPOINT_CONFIG}, [], NO_WORDS
     if kind not in {ENDPOINT, ENDPOINT_CONFIG}:  # what one loads its configuration and its models say
         places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
     if kind is ENDPOINT:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
@@ -32,6 +33,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
 )
+from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Unreadable, Value
@@ -92,7 +94,7 @@ def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
     """Everything that ran in the account and region at any time from *since* to *now*, as far as is known."""
     history = _history(aws, now)
     readings: Sequence[Callable[[], Listing[Used]]] = (
-        lambda: _training_jobs(aws, since),
+        lambda: _training_jobs(aws, since, now),
         *(partial(_jobs, aws, batch, since) for batch in BATCHES),
         lambda: _endpoints(aws, history, now),
         lambda: _notebooks(aws, history, since),
@@ -120,19 +122,13 @@ def _history(aws: Aws, now: datetime) -> History:
 
 
 def _usage(aws: Aws, what: str) -> str:
-    return f"{usage_prefix(aws.region)}-{what}"
+    return intern(f"{usage_prefix(aws.region)}-{what}")
 
 
 # --- jobs -------------------------------------------------------------------------------------
 
 
-def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since - LONGEST_JOB:%Y-%m-%dT%H:%M:%SZ}",
-    }
-
+def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
     def read(job: Mapping[str, Any]) -> Used:
         own = Value(tags.of_list(job.get("Tags", ())), SEARCH)
         resources = job["ResourceConfig"]
@@ -149,7 +145,7 @@ def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
                     usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{group['InstanceType']}"),
                     start=start,
                     end=end,
-                    hourly=group["InstanceCount"] * share,
+                    hourly=_hourly(group["InstanceCount"], share),
                     reserved="TrainingPlanArn" in resources,
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
@@ -157,7 +153,13 @@ def _training_jobs(aws: Aws, since: datetime) -> Listing[Used]:
             ),
         )
 
-    return sagemaker_kinds.search(aws, "TrainingJob", read, SearchExpression={"Filters": [new]})
+    return recorded(aws, read, now, since=since - LONGEST_JOB)
+
+
+@lru_cache(maxsize=1024)
+def _hourly(instances: int, share: Decimal) -> Decimal:
+    """Kept once: most of thousands of jobs have the same."""
+    return instances * share
 
 
 @dataclass(frozen=True, slots=True)

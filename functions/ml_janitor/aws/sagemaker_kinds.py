@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
@@ -106,10 +107,9 @@ class Kind:
         return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
-        """The resource in an *entry* of its listing. Raises KeyError."""
-        return target_in(
-            aws, self.arn_of(aws, entry), self.name_of(entry), self.type, entry["CreationTime"], tags=tags
-        )
+        """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
+        arn, name = intern(self.arn_of(aws, entry)), intern(self.name_of(entry))
+        return target_in(aws, arn, name, self.type, entry["CreationTime"], tags=tags)
 
 
 APP = Kind("app", "App", "Apps")

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.cost_explorer import (
@@ -209,9 +210,10 @@ def uses(
             if price and covered is not None and covered.hourly_usd < price:
                 hourly = Usage(price * float(run.hourly), 1 - covered.hourly_usd / price)
                 spans[run.usage_type].append(Span(run.start, run.end or until, hourly))
-        names = [one.target.arn.lower()]
+        names = [intern(one.target.arn.lower())]
         if one.target.kind.endswith("-job"):
-            names.append(f"{one.target.arn.removesuffix(one.target.name)}{family(one.target.name)}-*".lower())
+            whole = f"{one.target.arn.removesuffix(one.target.name)}{family(one.target.name)}-*"
+            names.append(intern(whole.lower()))  # the same for thousands of jobs
         for usage_type, found in spans.items():
             yield Use(names=tuple(names), kind=usage_type, spans=tuple(found))
 

@@ -31,8 +31,8 @@ PAUSE: Final = 1.0
 
 
 @dataclass(slots=True)
-class Answer:
-    """What was *asked*, and its answer once it is *done*; *kept* is None if it failed."""
+class Asked:
+    """What is *asked* for just now, and its answer once it is *done*; *kept* is None if it failed."""
 
     asked: Hashable
     done: threading.Event = field(default_factory=threading.Event)
@@ -53,7 +53,7 @@ class SharedAnswers:
     """
 
     services: frozenset[str] = SHARED
-    _answers: dict[Hashable, Answer] = field(default_factory=dict)
+    _answers: dict[Hashable, Asked | bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def register(self, events: BaseEventHooks, region: str, has_time: Callable[[], bool]) -> None:
@@ -76,16 +76,17 @@ class SharedAnswers:
         while True:
             with self._lock:
                 if (found := self._answers.get(asked)) is None:
-                    self._answers[asked] = context[OF_THIS] = Answer(asked)
+                    self._answers[asked] = context[OF_THIS] = Asked(asked)
                     return None
-            while not found.done.wait(PAUSE) and has_time():
-                pass
-            if found.kept is not None:
-                answer = pickle.loads(zlib.decompress(found.kept))  # noqa: S301 - made below
+            if isinstance(found, Asked):
+                while not found.done.wait(PAUSE) and has_time():
+                    pass
+                if not found.done.is_set():
+                    return None
+            if (kept := found.kept if isinstance(found, Asked) else found) is not None:
+                answer = pickle.loads(zlib.decompress(kept))  # noqa: S301 - made below
                 answer["ResponseMetadata"] = {**answer.get("ResponseMetadata", {}), REUSED: True}
                 return Answered(), answer
-            if not found.done.is_set():
-                return None
 
     def _keep(
         self, http_response: Any, parsed: Mapping[str, Any], context: dict[str, Any], **_: object
@@ -100,10 +101,12 @@ class SharedAnswers:
         if (own := context.pop(OF_THIS, None)) is not None:
             self._end(own)
 
-    def _end(self, own: Answer) -> None:
-        if own.kept is None:
-            with self._lock:
+    def _end(self, own: Asked) -> None:
+        with self._lock:
+            if own.kept is None:
                 self._answers.pop(own.asked, None)
+            else:
+                self._answers[own.asked] = own.kept
         own.done.set()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import batched
 from sys import intern
 from typing import TYPE_CHECKING, Any
@@ -92,9 +93,14 @@ def by_arn(entries: Iterable[ResourceTagMappingTypeDef]) -> Mapping[str, Tags]:
     return tags
 
 
-def of_list(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The tags in an answer. Equal words are kept once: they repeat from one resource to the next."""
-    return {intern(tag["Key"]): intern(tag["Value"]) for tag in listed}
+def of_list(listed: Iterable[Mapping[str, Any]]) -> Tags:
+    """The tags in an answer. Equal ones are kept once: they repeat from one resource to the next."""
+    return _shared(tuple((tag["Key"], tag["Value"]) for tag in listed))
+
+
+@lru_cache(maxsize=4096)
+def _shared(pairs: tuple[tuple[str, str], ...]) -> Tags:
+    return {intern(key): intern(value) for key, value in pairs}
 
 
 def settable(tags: Tags) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
+from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Unreadable, Value
 
@@ -61,31 +62,32 @@ class Program:
     texts: tuple[str, ...]
 
 
-def programs(aws: Aws, since: datetime) -> tuple[Program, ...]:
+def programs(aws: Aws, since: datetime, now: datetime) -> tuple[Program, ...]:
     """The models in use, and the jobs created after *since*, of a region. Raises ReadError."""
-    created = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{since:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    jobs = search(aws, "TrainingJob", dict, SearchExpression={"Filters": [created]})
-    models, processing = search(aws, "Model", dict), described(aws, PROCESSING_JOB, CreationTimeAfter=since)
+
+    def model(record: dict[str, Any]) -> Program | None:
+        last = record.get("LastBatchTransformJob", {}).get("CreationTime", since)
+        used = record.get("Endpoints") or last > since
+        return _program(f"model {record['Model']['ModelName']}", record["Model"]) if used else None
+
+    def job(record: dict[str, Any]) -> Program:
+        return _program(f"training job {family(record['TrainingJobName'])}", record)
+
+    jobs, models = recorded(aws, job, now, since=since), search(aws, "Model", model)
+    processing = described(aws, PROCESSING_JOB, CreationTimeAfter=since)
     for each in (jobs, models, processing):
         each.check()
-    found: list[tuple[str, Any]] = [
-        (f"training job {family(one['TrainingJobName'])}", one) for one in jobs.items
-    ]
-    found += [
-        (f"model {one['Model']['ModelName']}", one["Model"])
-        for one in models.items
-        if one.get("Endpoints") or one.get("LastBatchTransformJob", {}).get("CreationTime", since) > since
-    ]
+    found = [*jobs.items, *(one for one in models.items if one is not None)]
     for target, description in processing.items:
         if isinstance(description, Unreadable):
             raise ReadError(description.error)
         if isinstance(description, Value):
-            found.append((f"processing job {family(target.name)}", description.value))
-    return tuple(Program(name, tuple(texts_in(one, *GIVEN)), tuple(texts_in(one))) for name, one in found)
+            found.append(_program(f"processing job {family(target.name)}", description.value))
+    return tuple(found)
+
+
+def _program(name: str, description: dict[str, Any]) -> Program:
+    return Program(name, tuple(texts_in(description, *GIVEN)), tuple(texts_in(description)))
 
 
 def buckets(aws: Aws, to: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, everything
@@ -49,6 +50,13 @@ a call each time.
 
 SHORTEST = timedelta(minutes=1)
 """A time that is not split any more."""
+
+CUTS = tuple(timedelta(days=days) for days in (401, 93, 62, 32, 8))
+"""
+Where a run that shares its answers cuts the past: each reader looks back a little less far than one of them.
+
+It so reads few records that it does not want, and none that another reader of the run has not read.
+"""
 
 AVAILABLE = "Available"
 """The status of a warm pool that waits for its next job: unused, and billed."""
@@ -92,28 +100,52 @@ class _TooManyError(Exception):
 
 
 def recorded[T](
-    aws: Aws, read: Callable[[dict[str, Any]], T], until: datetime, *, since: datetime = BEGINNING
+    aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime, *, since: datetime = BEGINNING
 ) -> Listing[T]:
     """
-    Every training job created from *since* until *until* that Search knows, as *read* makes its record.
+    Every training job created *since* then that Search knows, as *read* makes its record; None leaves it out.
 
     A hundred come with each call. A record holds what a description does, but for the profiler's rules and a
-    few members without addresses. Fewer records than AWS counted are an error.
+    few members without addresses. Fewer records than AWS counted are an error. In a run with shared answers
+    all readers ask for the same parts of the past, so that each record is sent and kept once.
     """
+    begin = since.replace(microsecond=0)
+
+    def wanted(job: dict[str, Any]) -> T | None:
+        return read(job) if job["CreationTime"] >= begin else None
+
+    cuts = [BEGINNING, *(now - age for age in CUTS), None]
+    spans = [one for one in pairwise(cuts) if one[1] is None or one[1] > begin]
+    if not aws.shares:
+        spans = [(begin, None)]
+    found = [_spanned(aws, wanted, first, until, now) for first, until in spans if first is not None]
+    errors = dict.fromkeys(one.error for one in found if one.error is not None)
+    return Listing(tuple(chain.from_iterable(one.items for one in found)), "; ".join(errors) or None)
+
+
+def _spanned[T](
+    aws: Aws,
+    read: Callable[[dict[str, Any]], T | None],
+    since: datetime,
+    until: datetime | None,
+    now: datetime,
+) -> Listing[T]:
+    """The jobs created from *since* until *until*; None has no end, and *now* is about where the last are."""
     pages: Any = aws.sagemaker.get_paginator("search")
-    counted = 0
+    counted = seen = 0
+    middle = (since + ((until or now) - since) / 2).replace(microsecond=0)
 
     def records(page: dict[str, Any]) -> Iterable[T]:
-        nonlocal counted
+        nonlocal counted, seen
         counted = page.get("TotalHits", {}).get("Value", 0)
-        if counted > MOST and until - since > SHORTEST:
+        if counted > MOST and (until or now) - since > SHORTEST:
             raise _TooManyError
-        return [read(found[RECORD]) for found in page["Results"]]
+        seen += len(page["Results"])
+        return [one for found in page["Results"] if (one := read(found[RECORD])) is not None]
 
-    spanned = [
-        {"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": _stamp(since)},
-        {"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)},
-    ]
+    spanned = [{"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": _stamp(since)}]
+    if until is not None:
+        spanned.append({"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)})
     try:
         found = everything(
             pages.paginate(
@@ -126,12 +158,11 @@ def recorded[T](
             source=f"{SEARCH} of {RECORD}",
         )
     except _TooManyError:
-        middle = (since + (until - since) / 2).replace(microsecond=0)
-        halves = recorded(aws, read, middle, since=since), recorded(aws, read, until, since=middle)
+        halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
         errors = [half.error for half in halves if half.error is not None]
-        return Listing(tuple(one for half in halves for one in half.items), "; ".join(errors) or None)
-    if found.error is None and len(found.items) < counted:
-        return Listing(found.items, f"{SEARCH} of {RECORD} ended after {len(found.items)} of {counted}")
+        return Listing(tuple(chain.from_iterable(half.items for half in halves)), "; ".join(errors) or None)
+    if found.error is None and seen < counted:
+        return Listing(found.items, f"{SEARCH} of {RECORD} ended after {seen} of {counted}")
     return found
 
 

@@ -24,11 +24,16 @@ FOLDER = "bill"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A report with the *tags* and *services* that it was read for: under others, it cannot be continued."""
+    """
+    A report with the *tags* and *services* that it was read for, and *where*, the filter of its accounts.
+
+    Under others, it cannot be continued.
+    """
 
     report: BillReport
     tags: Mapping[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
+    where: tuple[Mapping[str, Any], ...] = ()
 
 
 DOCUMENT = TypeAdapter(Document)
@@ -44,7 +49,9 @@ class BillArchive:
     def keep(self, report: BillReport, wanted: Wanted) -> str:
         """Put *report* by its time, in place of the same run's before; the answer is its key."""
         key = f"{_stem(report)}.json"
-        document = Document(report=report, tags=wanted.tags, services=tuple(wanted.services))
+        document = Document(
+            report=report, tags=wanted.tags, services=tuple(wanted.services), where=wanted.where
+        )
         self._client.put_object(
             Bucket=self._bucket, Key=key, Body=DOCUMENT.dump_json(document), ContentType="application/json"
         )
@@ -74,7 +81,8 @@ class BillArchive:
             document = DOCUMENT.validate_json(body)
         except (ClientError, BotoCoreError, ValidationError):
             return None
-        same = document.tags == wanted.tags and document.services == tuple(wanted.services)
+        read_for = document.tags, document.services, document.where
+        same = read_for == (wanted.tags, tuple(wanted.services), wanted.where)
         return document.report.bill if same else None
 
     def where(self, key: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ml_janitor.bill.accounts import Accounts
 from ml_janitor.bill.model import Metric, Span
 from ml_janitor.bill.reading import DAYS, Wanted
 from ml_janitor.bill.report import Question
 
 if TYPE_CHECKING:
-    from ml_janitor.config.sections import BillSection
+    from ml_janitor.config.sections import BillSection, OrganizationSection
 
 METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto": None}
 
@@ -26,13 +27,31 @@ def chosen(section: BillSection) -> frozenset[str]:
     return frozenset(key for name, key in tags(section).items() if default.get(name) != key)
 
 
+def accounts(section: OrganizationSection, names: Mapping[str, str]) -> Accounts | None:
+    """
+    The accounts of an organization whose bill is read, of which *names* says those that are known.
+
+    None if they are not: those of units are known once they were listed.
+    """
+    named = {**dict.fromkeys(section.accounts, ""), **names}
+    if not named and not section.all_accounts:
+        return None
+    return Accounts(names=named, everything=section.all_accounts, without=tuple(section.without))
+
+
 def wanted(
-    section: BillSection, *, days: int = 0, first: Sequence[str] = (), check_tags: bool = False
+    section: BillSection,
+    *,
+    days: int = 0,
+    first: Sequence[str] = (),
+    check_tags: bool = False,
+    accounts: Accounts | None = None,
 ) -> Wanted:
     """
     What to read to compare the last *days* with those before.
 
-    *first* are tags that are shown; so are those that have a budget. *check_tags* is as in `Wanted`.
+    *first* are tags that are shown; so are those that have a budget. *check_tags* and *accounts* are as in
+    `Wanted`.
     """
     return Wanted(
         days=max(DAYS, 2 * (days or section.days)),
@@ -42,6 +61,8 @@ def wanted(
         chosen=chosen(section),
         first=(*first, *(part.partition("=")[0] for part in section.budgets)),
         metric=METRICS[section.metric],
+        accounts=accounts,
+        span=days or section.days,
     )
 
 

@@ -19,6 +19,9 @@ ZERO = Decimal(0)
 UNTAGGED = ""
 """The tag's value of what has none."""
 
+ACCOUNT, OTHERS = "account", "others"
+"""What a bill of several accounts is divided by, as by a tag, and its value for all that are not named."""
+
 
 class Metric(StrEnum):
     """How cost is counted: as charged, or with commitments spread over the days that they pay for."""
@@ -67,6 +70,8 @@ class Reading(StrEnum):
     """What is asked of Cost Explorer, by its worth."""
 
     SERVICES = "services"
+    ACCOUNTS = "accounts"
+    MOVED = "accounts that moved"
     TAG = "tag"
     RECORD_TYPES = "record types"
     FORECAST = "forecast"
@@ -82,6 +87,7 @@ class GapCause(StrEnum):
     DENIED = "denied"
     NOT_ENABLED = "not enabled"
     MEMBER_ACCOUNT = "member account"
+    NOT_CHARGED = "not charged"
     YOUNG_ACCOUNT = "young account"
     THROTTLED = "throttled"
     OVER_LIMIT = "over max_requests"
@@ -135,6 +141,10 @@ class Bill:
     cost-center), under the tag's name in the settings. A tag that was not read is not in it, and *gaps* says
     why. *estimated* are the days that AWS still calls so. *forecast* is None where *gaps* says why.
     *requests* is how many pages were asked for.
+
+    A bill of several accounts is one that *account* was shown: *accounts* are their names by their ids, where
+    they are known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
+    usage type and account, in which those that did not move most are together `OTHERS`.
     """
 
     account: str
@@ -149,6 +159,14 @@ class Bill:
     forecast: Forecast | None = None
     gaps: tuple[Gap, ...] = ()
     requests: int = 0
+    accounts: Mapping[str, str] | None = None
+    by_account: tuple[Charge, ...] = ()
+    moved: tuple[Charge, ...] = ()
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The accounts of several that were charged something."""
+        return tuple(sorted({one.tag or "" for one in self.by_account}))
 
     @property
     def read_usd(self) -> Decimal:

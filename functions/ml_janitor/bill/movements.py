@@ -110,6 +110,11 @@ class Culprit:
     used: bool = False
     members: int = 1
 
+    @property
+    def account(self) -> str:
+        """The account that it is in; "" where its ARN does not say."""
+        return self.arn.split(":")[4] if self.arn.count(":") >= 5 else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mover:

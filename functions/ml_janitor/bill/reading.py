@@ -13,14 +13,18 @@ from ml_janitor.aws.cost_explorer import (
     GET_COST_FORECAST,
     GET_DIMENSION_VALUES,
     GET_TAGS,
+    LINKED_ACCOUNT,
     LIST_COST_ALLOCATION_TAGS,
     CostExplorer,
     RefusalCause,
     RefusedError,
     Row,
+    Where,
     by_dimension,
     by_tag,
+    of_accounts,
 )
+from ml_janitor.bill.accounts import Accounts, most_moved, others, unseen
 from ml_janitor.bill.model import (
     DAY,
     OUTSIDE,
@@ -74,7 +78,7 @@ class Wanted:
     those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
     and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
     takes for used. The tags *first* are read before others that are by service. *metric* is None where the
-    bill itself decides.
+    bill itself decides. *accounts* are those of a bill of several; they moved by the last *span* days.
     """
 
     days: int = DAYS
@@ -84,6 +88,13 @@ class Wanted:
     chosen: frozenset[str] = frozenset()
     first: Sequence[str] = ()
     metric: Metric | None = None
+    accounts: Accounts | None = None
+    span: int = 30
+
+    @property
+    def where(self) -> tuple[Where, ...]:
+        """What of the bill counts."""
+        return self.accounts.where if self.accounts else ()
 
 
 @dataclass(slots=True)
@@ -97,10 +108,15 @@ class _Reader:
     gaps: list[Gap] = field(default_factory=list)
 
     def rows(
-        self, reading: Reading, subject: str, *groups: Mapping[str, str], first: date | None = None
+        self,
+        reading: Reading,
+        subject: str,
+        *groups: Mapping[str, str],
+        first: date | None = None,
+        where: Sequence[Where] | None = None,
     ) -> list[Row] | None:
         """
-        By *groups*, from *first* on; None, and a gap, if it was refused.
+        By *groups*, from *first* on, of what is wanted or *where* says; None, and a gap, if it was refused.
 
         `OUTSIDE` counts only by record type.
         """
@@ -109,7 +125,12 @@ class _Reader:
             reading,
             subject,
             lambda: self.explorer.daily(
-                first or self.first, self.until, *groups, without=without, services=self.wanted.services
+                first or self.first,
+                self.until,
+                *groups,
+                without=without,
+                services=self.wanted.services,
+                where=self.wanted.where if where is None else where,
             ),
         )
 
@@ -134,7 +155,7 @@ def read(
     """
     until = now.date()
     whole_first = first = until - wanted.days * DAY
-    if kept is not None and _continued(kept, account, first):
+    if kept is not None and _continued(kept, account, wanted, first):
         first = max(first, min(kept.until, until - AGAIN * DAY))
     else:
         kept = None
@@ -148,8 +169,22 @@ def read(
     keys = list(wanted.tags.items())
     fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] not in wanted.first)
     tagged: dict[str, list[Row] | None] = {}
+    by_account, moved = None, None
     checked = False
-    if by_service is not None:  # without it, nothing else can be placed
+    if by_service is not None and wanted.accounts is not None:
+        older = kept.by_account if kept is not None else ()
+        since_then = first if older else whole_first
+        by_account = reader.rows(Reading.ACCOUNTS, "", by_dimension(LINKED_ACCOUNT), first=since_then)
+        if named := most_moved(by_account or (), older, until, wanted.span):
+            moved = reader.rows(
+                Reading.MOVED,
+                ", ".join(named),
+                usage,
+                by_dimension(LINKED_ACCOUNT),
+                first=whole_first,
+                where=(of_accounts(named),),
+            )
+    if by_service is not None and by_account != []:  # without either, nothing else can be placed
         for name, key in fine:
             tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key), first=since(name))
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
@@ -185,9 +220,18 @@ def read(
         estimated=frozenset(one.day for one in by_service or () if one.estimated),
         forecast=forecast,
         requests=explorer.requests,
+        accounts={**explorer.account_names, **_known(wanted.accounts.names)} if wanted.accounts else None,
+        by_account=_charges(by_account or (), metric, ("tag",)),
     )
     whole = fresh if kept is None or by_service is None else _laid_over(kept, fresh, whole_first)
-    return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, checked=checked)))
+    if moved is not None:
+        rows = _charges(moved, metric, ("usage_type", "tag"))
+        whole = replace(whole, moved=(*rows, *others(whole.charges, rows)))
+    return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, reader.gaps, checked=checked)))
+
+
+def _known(names: Mapping[str, str]) -> dict[str, str]:
+    return {account: name for account, name in names.items() if name}
 
 
 def _forecast(reader: _Reader) -> Forecast | None:
@@ -262,12 +306,15 @@ def tag_gaps(
             yield Gap(reading=Reading.ACTIVE_TAGS, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
 
 
-def _seen_gaps(bill: Bill, wanted: Wanted, *, checked: bool) -> Iterable[Gap]:
+def _seen_gaps(bill: Bill, wanted: Wanted, gaps: Sequence[Gap], *, checked: bool) -> Iterable[Gap]:
     """What the bill itself shows to be missing: tags without a value, and days before the account's first."""
     for name, key in wanted.tags.items():
         rows = bill.by_tag.get(name, ())
         if rows and not checked and not any(one.tag for one in rows):
             yield Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
+    unread = {gap.reading for gap in gaps}
+    if wanted.accounts is not None and not unread & {Reading.SERVICES, Reading.ACCOUNTS}:
+        yield from unseen(bill, wanted.accounts)
     begun = min((one.day for one in bill.charges if one.usd), default=None)
     if begun is not None and begun > bill.first:
         yield Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
@@ -284,9 +331,9 @@ def _usd(row: Row, metric: Metric) -> Decimal:
 
 
 def _charges(
-    rows: Iterable[Row], metric: Metric, names: tuple[str, str], key: str = ""
+    rows: Iterable[Row], metric: Metric, names: tuple[str, ...], key: str = ""
 ) -> tuple[Charge, ...]:
-    """*rows* whose two keys are the members *names* of a charge; a tag's value comes after its *key*."""
+    """*rows* whose keys are the members *names* of a charge; a tag's value comes after its *key*."""
     return tuple(
         Charge(
             day=row.day,
@@ -302,8 +349,10 @@ def _charges(
     )
 
 
-def _continued(kept: Bill, account: str, first: date) -> bool:
+def _continued(kept: Bill, account: str, wanted: Wanted, first: date) -> bool:
     """Whether *kept* has all days from *first* on, but for those that are read again."""
+    if (kept.accounts is None) != (wanted.accounts is None):
+        return False
     records = all(gap.reading is not Reading.RECORD_TYPES for gap in kept.gaps)
     return kept.account == account and bool(kept.charges) and records and kept.first <= first <= kept.until
 
@@ -325,5 +374,6 @@ def _laid_over(kept: Bill, fresh: Bill, first: date) -> Bill:
             for name, rows in fresh.by_tag.items()
         },
         records=days(kept.records, fresh.records),
+        by_account=days(kept.by_account, fresh.by_account) if fresh.by_account else (),
         estimated=frozenset(day for day in kept.estimated if first <= day < fresh.first) | fresh.estimated,
     )

@@ -9,11 +9,12 @@ from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
 from ml_janitor.bill import spans
+from ml_janitor.bill.accounts import some
 from ml_janitor.bill.attribution import EXACT, Key, Line, lines, parts
 from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.joining import Resource, movers
-from ml_janitor.bill.model import ZERO, Bill, Gap, GapCause, Reading, Span
-from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover
+from ml_janitor.bill.model import ACCOUNT, OTHERS, ZERO, Bill, Gap, GapCause, Reading, Span
+from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover, Part
 from ml_janitor.bill.phases import Phase, main_services
 from ml_janitor.bill.unit_costs import UnitCost, unit_costs
 
@@ -31,6 +32,9 @@ LOOKED_AT = {
     Phase.STUDIO,
 }
 """The phases whose resources are looked at, region by region."""
+
+MOST_PLACES = 12
+"""How many pairs of account and region are looked at for what moved the bill of several accounts."""
 
 OWNER = "owner"
 """What the tag of owners is called in the settings."""
@@ -84,7 +88,7 @@ class BillReport:
     *span* is what the tables are of, and *main* why it moved. *yesterday* is of the last settled day and
     *month* of the month to date; None where the bill does not reach back. *shares* are in the order of the
     settings. *saved* is what actions saved, by day: only hours that they really ended. *saved_this_month* is
-    of the calendar month of *bill.time*.
+    of the calendar month of *bill.time*, and *saved_by_account* that of each account, of a bill of several.
     """
 
     bill: Bill
@@ -97,14 +101,16 @@ class BillReport:
     unit_costs: tuple[UnitCost, ...] = ()
     saved: Mapping[date, Decimal] = field(default_factory=dict)
     saved_this_month: Decimal = ZERO
+    saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Savings:
-    """What actions saved, by UTC day, and in the calendar month."""
+    """What actions saved, by UTC day, and in the calendar month, in all and by account."""
 
     by_day: Mapping[date, Decimal] = field(default_factory=dict)
     this_month: Decimal = ZERO
+    by_account: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 def bill_report(
@@ -114,22 +120,22 @@ def bill_report(
     resources: Sequence[Resource] = (),
     savings: Savings | None = None,
     gaps: Sequence[Gap] = (),
-    regions: Collection[str] = (),
+    looked_at: Collection[str] = (),
 ) -> BillReport:
     """
     Everything that is shown of *bill*.
 
-    *gaps* are what could not be read besides it, and *resources* are those of *regions*. Where they cannot be
-    joined with it, it is shown without them, and says so.
+    *gaps* are what could not be read besides it, and *resources* are those of the places *looked_at*, as
+    `place` calls them. Where they cannot be joined with it, it is shown without them, and says so.
     """
     saved = savings or Savings()
     try:
-        return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, regions=regions)
+        return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at)
     except Exception as error:  # a fault of ours, or an answer that nobody foresaw
         if not resources:
             raise
         gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
-        return _joined(bill, question, (), saved=saved, gaps=(*gaps, gap), regions=())
+        return _joined(bill, question, (), saved=saved, gaps=(*gaps, gap), looked_at=())
 
 
 def _joined(
@@ -139,9 +145,9 @@ def _joined(
     *,
     saved: Savings,
     gaps: Sequence[Gap],
-    regions: Collection[str],
+    looked_at: Collection[str],
 ) -> BillReport:
-    comparison = question.comparison(bill)
+    comparison, *others = compared(bill, question)
     if comparison is not None:
         span = comparison.after
     else:
@@ -149,15 +155,10 @@ def _joined(
         span = Span(first, (bill.until - first).days)
     divided = division(bill, question.tags)
     main, yesterday, month = (
-        None if compared is None else movement(bill, compared, divided, resources)
-        for compared in (
-            comparison,
-            spans.settled_day(bill, question.settling_days),
-            spans.month_to_date(bill, question.settling_days),
-        )
+        None if one is None else movement(bill, one, divided, resources) for one in (comparison, *others)
     )
     return BillReport(
-        bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, regions))),
+        bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, looked_at))),
         span=span,
         main=main,
         yesterday=yesterday,
@@ -166,7 +167,31 @@ def _joined(
         unit_costs=unit_costs(bill.charges, span, resources),
         saved=saved.by_day,
         saved_this_month=saved.this_month,
+        saved_by_account=saved.by_account,
     )
+
+
+def compared(
+    bill: Bill, question: Question
+) -> tuple[Comparison | None, Comparison | None, Comparison | None]:
+    """What *question* compares, the last settled day and the month to date; None beyond the bill's days."""
+    return (
+        question.comparison(bill),
+        spans.settled_day(bill, question.settling_days),
+        spans.month_to_date(bill, question.settling_days),
+    )
+
+
+def moved_places(bill: Bill, question: Question) -> list[tuple[str, str]]:
+    """The accounts and regions whose resources can have moved a bill of several, the most moved first."""
+    usd: dict[tuple[str, str], Decimal] = {}
+    divided = division(bill, ())
+    for one in filter(None, compared(bill, question)) if bill.moved else ():
+        for part in parts(divided.lines, one, divided.services):
+            if part.phase in LOOKED_AT and part.tag not in {None, OTHERS} and abs(part.change) >= 1:
+                where = part.tag or "", part.region
+                usd[where] = max(usd.get(where, ZERO), abs(part.change))
+    return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_PLACES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +204,9 @@ class Division:
 
 
 def division(bill: Bill, tags: Sequence[str]) -> Division:
-    """*bill* by the first of *tags* that was read by usage type."""
+    """*bill* by account, if it is of several; else by the first of *tags* that was read by usage type."""
+    if bill.moved:
+        return Division(tag=ACCOUNT, lines=lines(bill.moved), services=main_services(bill.charges))
     tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
     rows = bill.by_tag[tag] if tag else bill.charges
     return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
@@ -191,7 +218,15 @@ def movement(
     """Why the bill moved between the two spans."""
     tag = divided.tag
     found = parts(divided.lines, comparison, divided.services)
-    known = resources if tag else [replace(one, tag=None) for one in resources]
+    match tag:
+        case "":
+            known: Sequence[Resource] = [replace(one, tag=None) for one in resources]
+        case "account" if bill.moved:
+            named = {one.tag for one in bill.moved}
+            owned = [(one, one.culprit.account) for one in resources]
+            known = [replace(one, tag=own if own in named else OTHERS) for one, own in owned]
+        case _:
+            known = resources
     return Movement(
         comparison=comparison,
         usd_before=bill.total(comparison.before),
@@ -202,15 +237,31 @@ def movement(
     )
 
 
-def elsewhere(movement: Movement | None, regions: Collection[str]) -> Iterator[Gap]:
-    """What instances elsewhere than in *regions* changed, which no resource can explain."""
+def place(part: Part, tag: str) -> str:
+    """Where the resources behind *part* are: a region, or of several accounts, an account and a region."""
+    return f"{part.tag}/{part.region}" if tag == ACCOUNT else part.region
+
+
+def elsewhere(movement: Movement | None, looked_at: Collection[str]) -> Iterator[Gap]:
+    """What instances changed that no resource can explain, because nobody looked where they are."""
     usd: dict[str, Decimal] = {}
+    tag = movement.tag if movement else ""
     for one in movement.movers if movement else ():
-        part = one.part
-        if one.cause is Cause.UNEXPLAINED and part.phase in LOOKED_AT and part.region not in regions:
-            usd[part.region] = usd.get(part.region, ZERO) + one.usd
-    for region, change in sorted(usd.items(), key=lambda item: -abs(item[1])):
-        if regions and abs(change) >= 1:
+        where = place(one.part, tag)
+        if one.cause is Cause.UNEXPLAINED and one.part.phase in LOOKED_AT and where not in looked_at:
+            usd[where] = usd.get(where, ZERO) + one.usd
+    changed = [item for item in usd.items() if abs(item[1]) >= 1]
+    changed.sort(key=lambda item: -abs(item[1]))
+    if tag == ACCOUNT and changed:
+        yield Gap(
+            reading=Reading.RESOURCES,
+            cause=GapCause.NOT_LOOKED_AT,
+            subject=some([where for where, _ in changed]),
+            detail=ACCOUNT,
+            usd=sum((change for _, change in changed), ZERO),
+        )
+    elif looked_at:
+        for region, change in changed:
             yield Gap(reading=Reading.RESOURCES, cause=GapCause.NOT_LOOKED_AT, subject=region, usd=change)
 
 
@@ -227,7 +278,8 @@ def merged(found: Iterable[Mover]) -> tuple[Mover, ...]:
     """*found* with one mover for each resource and cause, whatever it uses: instances, and their disks."""
     together: dict[object, list[Mover]] = {}
     for number, one in enumerate(found):
-        key = (one.cause, one.culprit.kind, one.culprit.name, one.part.tag) if one.culprit else number
+        own = one.culprit
+        key = (one.cause, own.kind, own.name, own.account, one.part.tag) if own else number
         together.setdefault(key, []).append(one)
     movers = [_merged(own) for own in together.values()]
     return tuple(sorted(movers, key=lambda one: -abs(one.usd)))

@@ -23,7 +23,8 @@ from ml_janitor.ledger.action import Stage
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.runs import Used
-    from ml_janitor.engine.detector import Detector
+    from ml_janitor.config.sections import BillSection
+    from ml_janitor.engine.detector import Detector, Grant
     from ml_janitor.engine.policy import Policy
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.entries import Entry
@@ -33,8 +34,24 @@ BILLED = frozenset(
 )
 """Kinds of resources whose runs are known."""
 
-READS = (*(allow(*call) for call in runs.CALLS), *requests.READS)
+READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.CALLS), *requests.READS)
 """What reading them calls in each region."""
+
+
+class BilledResources:
+    """Reads what ran and how often endpoints were called, to explain what moved the bill."""
+
+    name, reads, cleanup = "bill", READS, None
+
+    @classmethod
+    def summary(cls) -> str:
+        """One line, for the description of its role."""
+        return (cls.__doc__ or "").strip()
+
+
+def bill_readers(section: BillSection) -> list[BilledResources]:
+    """What the accounts of an organization grant a role for, where its bill is read."""
+    return [BilledResources()] if section.enabled else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.bill.model import ZERO, Bill, Span
+from ml_janitor.bill.model import ACCOUNT, ZERO, Bill, Span
 from ml_janitor.bill.phases import main_services, phase
 
 PHASE, SERVICE, USAGE = "phase", "service", "usage"
@@ -62,7 +62,7 @@ def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
             for one in bill.charges:
                 yield one.day, one.usage_type, one.usd
         case tag:
-            for one in bill.by_tag[tag]:
+            for one in bill.by_account if tag == ACCOUNT and bill.by_account else bill.by_tag[tag]:
                 yield one.day, one.tag or "", one.usd
 
 
@@ -77,6 +77,11 @@ def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[D
 
 
 # --- what is charged back ---------------------------------------------------------------------
+
+
+def readable(bill: Bill, by: str) -> bool:
+    """Whether there is a table *by* something: not where it is by a tag that was not read."""
+    return by in OWN or by in bill.by_tag or bool(by == ACCOUNT and bill.by_account)
 
 
 def charged_back(bill: Bill, tag: str, span: Span) -> Iterator[tuple[str, str, Decimal]]:

@@ -50,6 +50,7 @@ class UnitCost:
     unit: str
     resource: str = ""
     region: str = ""
+    account: str = ""
     notes: tuple[UnitNote, ...] = ()
 
     @property
@@ -75,8 +76,8 @@ class _Sum:
         self.units = None if units is None or self.units is None else self.units + units
 
 
-type _Key = tuple[str, str, str, str]
-"""Kind of unit, region, kind of resource, name."""
+type _Key = tuple[str, str, str, str, str]
+"""Kind of unit, region, kind of resource, name, account."""
 
 
 def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resource]) -> tuple[UnitCost, ...]:
@@ -126,14 +127,14 @@ def _endpoint(
 ) -> None:
     """Its requests are those to production variants; a model's also those that a shadow variant copies."""
     where = region(one.runs[0].usage_type) if one.runs else ""
-    whole = sums["endpoint", where, one.culprit.kind, one.culprit.name]
+    whole = sums["endpoint", where, one.culprit.kind, one.culprit.name, one.culprit.account]
     whole.usd += sum((usd for _, usd in shares), ZERO)
     models = {run.model for run in one.runs}
     if "" in models:
         whole.notes.add(UnitNote.COMPONENTS)
     if any(meter.many_models for meter in one.requests):
         whole.notes.add(UnitNote.MANY_MODELS)
-    of_model = {model: sums["model", where, "model", model] for model in models if model}
+    of_model = {model: sums["model", where, "model", model, one.culprit.account] for model in models if model}
     for run, usd in shares:
         if run.model:
             of_model[run.model].usd += usd
@@ -168,7 +169,7 @@ def _job(one: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
     where = region(one.runs[0].usage_type)
     named = {"family": one.family or one.culprit.name, "job": one.culprit.name}
     for kind, name in named.items():
-        own = sums[kind, where, one.culprit.kind, name]
+        own = sums[kind, where, one.culprit.kind, name, one.culprit.account]
         own.usd += usd
         own.count(1)
 
@@ -177,7 +178,7 @@ def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
     """A family of one is just that job, and no family."""
     jobs = 0
     for key, one in sorted(sums.items(), key=lambda item: (ORDER.index(item[0][0]), -item[1].usd, item[0])):
-        kind, where, resource, name = key
+        kind, where, resource, name, account = key
         jobs += kind == "job"
         if not one.usd or (kind == "family" and one.units == 1) or (kind == "job" and jobs > MOST_JOBS):
             continue
@@ -186,6 +187,7 @@ def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
             name=name,
             resource=resource,
             region=where,
+            account=account,
             usd=one.usd,
             units=one.units,
             unit="jobs" if kind in {"family", "job"} else "requests",

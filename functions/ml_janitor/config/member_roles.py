@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Condition, Detector, Grant, allow
+from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
 
 PREFIX = "ml-janitor-member-"
 
@@ -43,13 +43,29 @@ PREFIXES = {Kind.READ: "", Kind.ACT: "act-", Kind.UNDO: "undo-"}
 """Of a role's name, before the detector's."""
 
 
+class Reader(Protocol):
+    """What a role reads for: a detector, or the bill."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads(self) -> Sequence[Grant]: ...
+
+    @property
+    def cleanup(self) -> Cleanup | None: ...
+
+    @classmethod
+    def summary(cls) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRole:
-    """A role called *name* in every account that has it, for *detector*: the role *function* takes it on."""
+    """A role called *name* in every account that has it, for *reader*: the role *function* takes it on."""
 
     kind: Kind
     name: str
-    detector: Detector[Any]
+    reader: Reader
     function: str
 
     @property
@@ -59,7 +75,7 @@ class MemberRole:
 
 
 def sweep_role_name(detector: str) -> str:
-    """What the role of *detector*'s function is called, in the janitor's account."""
+    """What the role of the function of *detector* (or the bill) is called, in the janitor's account."""
     return f"ml-janitor-sweep-{detector}"
 
 
@@ -68,10 +84,10 @@ def role_name(detector: str, kind: Kind = Kind.READ) -> str:
     return f"{PREFIX}{PREFIXES[kind]}{detector}"
 
 
-def role_of(detector: Detector[Any], kind: Kind) -> MemberRole:
-    """The role through which *detector* reads, or acts, or the undo function brings back what it did."""
-    function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(detector.name)
-    return MemberRole(kind=kind, name=role_name(detector.name, kind), detector=detector, function=function)
+def role_of(reader: Reader, kind: Kind) -> MemberRole:
+    """The role through which *reader* reads, or acts, or the undo function brings back what it did."""
+    function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(reader.name)
+    return MemberRole(kind=kind, name=role_name(reader.name, kind), reader=reader, function=function)
 
 
 def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
@@ -108,10 +124,15 @@ def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> 
 
 def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
     """The ARNs under which the function of *role* takes it on: that of every account that has one."""
+<<<<<<< HEAD
     name = role.detector.name
     accounts = sorted({place.partition("/")[0] for place in settings.sections[name].act_in})
     if role.kind is Kind.READ or (role.kind is Kind.UNDO and settings.undoes_elsewhere(name)):
         accounts = []
+=======
+    places = settings.sections[role.reader.name].act_in if role.kind is not Kind.READ else []
+    accounts = sorted({place.partition("/")[0] for place in places})
+>>>>>>> main
     return [
         role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
     ]
@@ -167,16 +188,17 @@ def allowed(
     """
     What *role* allows in *account*, which a template writes as *shown*; None where it grants no such role.
 
-    A reading role allows what its detector declares to read, in the settings' regions, and to read which are
+    A reading role allows what its reader declares to read, in the settings' regions, and to read which are
     enabled. It may also read itself, and the roles that act and undo: a check sees what they have become.
     An acting one allows besides what its detector declares to change, in the regions that `act_in` names
     of the account; an undoing one, what its detectors declare to undo there.
     """
-    detector, swept = role.detector, settings.organization.regions
+    swept = settings.organization.regions
     here = Here(account, shown or account, partition)
-    reads = _statements([*detector.reads, ENABLED], here, swept)
+    reads = _statements([*role.reader.reads, ENABLED], here, swept)
     if role.kind is Kind.READ:
-        return _document([*reads, *_statements(_of_roles(settings, detector, here), here, swept)])
+        return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
+    detector = settings.detector(next(one for one in settings.registry if one.name == role.reader.name))
     if (regions := _changed_in(settings, role.kind, detector, account)) is None:
         return None
     if role.kind is Kind.ACT:
@@ -199,10 +221,10 @@ def _changed_in(
     return None if not regions else [] if "" in regions else sorted(regions)
 
 
-def _of_roles(settings: Settings, detector: Detector[Any], here: Here) -> Iterator[Grant]:
-    """Reading what the roles of *detector* have become, those too that there should not be."""
-    for kind in Kind if detector.cleanup is not None else [Kind.READ]:
-        arn = role_arn(settings, role_name(detector.name, kind), account=here.account, partition="aws")
+def _of_roles(settings: Settings, reader: Reader, here: Here) -> Iterator[Grant]:
+    """Reading what the roles of *reader* have become, those too that there should not be."""
+    for kind in Kind if reader.cleanup is not None else [Kind.READ]:
+        arn = role_arn(settings, role_name(reader.name, kind), account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in OF_ITSELF)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -37,18 +37,29 @@ class Result:
 
 
 def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usage]]:
-    """The usage in each of *hours* after *since*; what began or ended within an hour counts for its part."""
-    found: list[list[Usage]] = [[] for _ in range(hours)]
+    """
+    The usage in each of *hours* after *since*; what began or ended within an hour counts for its part.
+
+    What has the same discount in an hour is one usage: thousands of instances run side by side.
+    """
+    found: list[dict[float, float]] = [{} for _ in range(hours)]
     for span in spans:
-        first, last = max((span.start - since) // HOUR, 0), min((span.end - since) / HOUR, hours)
-        for hour in range(first, hours):
-            begin = since + HOUR * hour
-            part = (min(span.end, begin + HOUR) - max(span.start, begin)) / HOUR
-            if hour >= last:
-                break
-            if part > 0:
-                found[hour].append(Usage(span.hourly.usd * part, span.hourly.discount))
-    return found
+        discount = span.hourly.discount
+        for hour, usd in _each_hour(span, since, hours):
+            found[hour][discount] = found[hour].get(discount, 0.0) + usd
+    return [[Usage(usd, discount) for discount, usd in one.items()] for one in found]
+
+
+def _each_hour(span: Span, since: datetime, hours: int) -> Iterator[tuple[int, float]]:
+    """Which of *hours* after *since* *span* is in, and what it costs in each."""
+    first, last = max((span.start - since) // HOUR, 0), min((span.end - since) / HOUR, hours)
+    for hour in range(first, hours):
+        begin = since + HOUR * hour
+        part = (min(span.end, begin + HOUR) - max(span.start, begin)) / HOUR
+        if hour >= last:
+            break
+        if part > 0:
+            yield hour, span.hourly.usd * part
 
 
 def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
@@ -169,8 +180,9 @@ class Hours:
         """
         weights = defaultdict[tuple[str, str], float](float)
         for use in self.uses:
-            for hour in by_hour(use.spans, self.since, self.count):
-                weights[use.names[-1], use.kind] += sum(one.usd * one.discount for one in hour)
+            for span in use.spans:
+                for _, usd in _each_hour(span, self.since, self.count):
+                    weights[use.names[-1], use.kind] += usd * span.hourly.discount
         by_kind = defaultdict[str, float](float)
         for (_, kind), weight in weights.items():
             by_kind[kind] += weight

@@ -106,7 +106,7 @@ class CrossRegionTraffic(Detector[Line]):
             if line.to not in REGIONS.values():
                 raise ReadError(f"{line.to} is no region that is known here")
             for one in {aws.region, line.to} - programs.keys():
-                programs[one] = traffic.programs(aws.at(one), now - self.window)
+                programs[one] = traffic.programs(aws.at(one), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))
 
         for line in self.charged(aws, now):

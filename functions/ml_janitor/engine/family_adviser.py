@@ -25,4 +25,4 @@ class FamilyAdviser(Detector[JobFamily]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
-        return families(aws, now - self.window)
+        return families(aws, now - self.window, now)

@@ -78,10 +78,11 @@ def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
     }
 
 
-def of_bill() -> Uses:
-    """The bill, which says what was found and done of what it lists."""
+def of_bill(*, organization: bool = False) -> Uses:
+    """The bill, which says what was found and done of what it lists; which accounts an *organization* has."""
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION)}
-    return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **once("bill")}
+    runs = {ORGANIZATION: (GET,)} if organization else {}
+    return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **runs, **once("bill")}
 
 
 def of_undo() -> Uses:

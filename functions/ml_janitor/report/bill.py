@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.bill.model import Metric, Reading, Span
+from ml_janitor.bill.accounts import titled
+from ml_janitor.bill.model import ACCOUNT, OTHERS, Bill, Metric, Reading, Span
 from ml_janitor.bill.movements import (
     Breakdown,
     Cause,
@@ -53,6 +54,16 @@ def day(at: date | datetime, until: date) -> str:
     """A day, without its year if that is the one of *until*."""
     at = at.date() if isinstance(at, datetime) else at
     return f"{at:%m-%d}" if at.year == until.year else at.isoformat()
+
+
+def whose(bill: Bill) -> str:
+    """The account of *bill*, or how many it is of: no more than Cost Explorer shows."""
+    if bill.accounts is None:
+        return f"account {plain(bill.account)}"
+    seen = bill.seen
+    if len(seen) == 1:
+        return f"account {plain(titled(seen[0], bill.accounts), 80)} alone"
+    return f"{len(seen)} accounts" if seen else "the organization"
 
 
 def spoken(span: Span) -> str:
@@ -123,7 +134,8 @@ def described(one: Mover, movement: Movement) -> tuple[str, str, str]:
             )
     if one.culprit is None:
         return plain(one.part.usage_type), "", owner
-    return _named(one.culprit), _because(one, one.culprit, movement), owner
+    where = f" in account {plain(one.culprit.account)}" if movement.tag == ACCOUNT else ""
+    return f"{_named(one.culprit)}{where}", _because(one, one.culprit, movement), owner
 
 
 def _named(culprit: Culprit) -> str:
@@ -173,6 +185,8 @@ def _price(one: Mover) -> str:
 
 
 def _value(tag: str, value: str | None) -> str:
+    if (tag, value) == (ACCOUNT, OTHERS):
+        return "other accounts"
     return f"{plain(tag)} {plain(value)}" if value else f"no {plain(tag)}"
 
 
@@ -186,7 +200,7 @@ def _of_tag(tag: str, value: str | None) -> str:
 def headline(report: BillReport) -> str:
     """What came out, in one sentence."""
     if not report.bill.charges:
-        unread = any(gap.reading is Reading.SERVICES for gap in report.bill.gaps)
+        unread = any(gap.reading in {Reading.SERVICES, Reading.ACCOUNTS} for gap in report.bill.gaps)
         return "The bill could not be read." if unread else "AWS charged nothing."
     total = usd(report.bill.total(report.span))
     if report.main is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ml_janitor.bill.model import ZERO, Gap, GapCause, Reading
+from ml_janitor.bill.model import ACCOUNT, ZERO, Gap, GapCause, Reading
 from ml_janitor.core.text import plain
 from ml_janitor.report.bill import signed
 
 PERMISSIONS = {
     Reading.SERVICES: "ce:GetCostAndUsage",
+    Reading.ACCOUNTS: "ce:GetCostAndUsage",
+    Reading.MOVED: "ce:GetCostAndUsage",
     Reading.TAG: "ce:GetCostAndUsage",
     Reading.RECORD_TYPES: "ce:GetCostAndUsage",
     Reading.FORECAST: "ce:GetCostForecast",
@@ -18,11 +20,16 @@ PERMISSIONS = {
 }
 WHAT = {
     Reading.SERVICES: "the bill",
+    Reading.ACCOUNTS: "the bill by account",
+    Reading.MOVED: "what moved in each account",
     Reading.RECORD_TYPES: "credits, refunds and taxes",
     Reading.FORECAST: "the forecast",
     Reading.SERVICE_NAMES: "the names of services",
     Reading.ACTIVE_TAGS: "which tags are active",
 }
+
+SEE_ALL = "Deploy the janitor in the management account."
+OF_RESOURCES = {Reading.RESOURCES, Reading.REQUESTS}
 
 NOT_ENABLED = (
     "Cost Explorer is not enabled in this account. Open it once in the console (Billing and Cost Management, "
@@ -57,8 +64,8 @@ def _what(gap: Gap) -> str:
 def sentence(gap: Gap) -> str:
     """What *gap* leaves out, why, and what to do about it."""
     subject = plain(gap.subject)
-    if gap.reading in {Reading.RESOURCES, Reading.REQUESTS}:
-        return _resources(gap, subject)
+    if (unseen := gap.reading is Reading.ACCOUNTS and bool(subject)) or gap.reading in OF_RESOURCES:
+        return _accounts(gap) if unseen else _resources(gap, subject)
     match gap.cause:
         case GapCause.YOUNG_ACCOUNT if gap.reading is Reading.FORECAST:
             return "No forecast: AWS has too little history of this account to make one."
@@ -90,9 +97,25 @@ def _tag(gap: Gap, key: str) -> str:
     )
 
 
+def _accounts(gap: Gap) -> str:
+    """That accounts are not in the bill."""
+    accounts = plain(gap.subject, 500)
+    if gap.cause is GapCause.NOT_CHARGED:
+        return (
+            f"No charge is seen of {accounts}: AWS charged nothing there, or another management account pays."
+        )
+    return (
+        f"This is not the whole bill: Cost Explorer shows account {plain(gap.detail)} no charge of "
+        f"{accounts}. "
+        f"A management account sees all accounts of its organization, a member itself alone. {SEE_ALL}"
+    )
+
+
 def _resources(gap: Gap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
         moved = f"Nothing was looked at in {region}, where {signed(gap.usd or ZERO)} of the change is."
+        if gap.detail == ACCOUNT:
+            return moved
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
     where = f" in {region}" if region else ""
     if gap.reading is Reading.REQUESTS:

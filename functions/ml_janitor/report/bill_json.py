@@ -9,7 +9,7 @@ from datetime import date
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.tables import OWN, charged_back, lines
+from ml_janitor.bill.tables import charged_back, lines, readable
 from ml_janitor.report.bill import mover as spoken
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.json import moment, money
@@ -89,7 +89,7 @@ def document(report: BillReport, *, by: str) -> dict[str, Any]:
 
 def _table(report: BillReport, by: str) -> dict[str, Any] | None:
     """None where the tag that it is by could not be read."""
-    if by not in OWN and by not in report.bill.by_tag:
+    if not readable(report.bill, by):
         return None
     before = report.main.comparison.before if report.main else None
     return {

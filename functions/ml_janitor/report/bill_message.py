@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
+from ml_janitor.bill.accounts import titled
 from ml_janitor.bill.budgets import BudgetState
-from ml_janitor.bill.model import GapCause, Span
+from ml_janitor.bill.model import ACCOUNT, GapCause, Span
 from ml_janitor.bill.movements import Cause, Movement, Mover
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import Line, lines
+from ml_janitor.bill.tables import Line, lines, readable
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
@@ -19,6 +20,7 @@ from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Picture, Post, fi
 
 MOVERS = 3
 MOST_LINES = 10
+MOST_ACCOUNTS = 5
 LONGEST_LINE = 300
 
 LASTING = {
@@ -26,6 +28,7 @@ LASTING = {
     GapCause.TAG_NOT_ACTIVE,
     GapCause.SHORT_HISTORY,
     GapCause.YOUNG_ACCOUNT,
+    GapCause.NOT_CHARGED,
 }
 """Causes that stay from day to day: they are named with the weekly table only."""
 
@@ -46,9 +49,12 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
         gaps = " ".join(
             prose(gap, LONGEST_SECTION // 2) for gap in _missing(report, max_requests, weekly=weekly)
         )
-        return BillMessage(text=text, paragraphs=(f"*Bill:* {text} {gaps}".strip()[:LONGEST_SECTION],))
+        return BillMessage(
+            text=text, paragraphs=(f"{_title(report)} {text} {gaps}".strip()[:LONGEST_SECTION],)
+        )
     parts = [
         _spans(report),
+        *_by_account(report),
         *(_budget(one, report.bill.until - timedelta(days=1)) for one in report.budgets),
         _why(report),
         *_untagged(report),
@@ -84,7 +90,8 @@ def _notification(report: BillReport) -> str:
     month = _month(report)
     spent = usd(report.bill.total(month))
     moved = f", {words.change(report.month)}" if report.month else ""
-    return f"The bill: {spent} in {month.last:%B} to date{moved}."
+    whose = f" of {words.whose(report.bill)}" if report.bill.accounts is not None else ""
+    return f"The bill{whose}: {spent} in {month.last:%B} to date{moved}."
 
 
 def _month(report: BillReport) -> Span:
@@ -107,7 +114,32 @@ def _spans(report: BillReport) -> str:
         shorter = compared.after.days < month.days  # the month before has fewer days
         spent += f" ({_days(compared.after)}: {moved})" if shorter else f", {moved}"
     said.append(spent)
-    return f"*Bill:* {'; '.join(said)}."
+    return f"{_title(report)} {'; '.join(said)}."
+
+
+def _title(report: BillReport) -> str:
+    """Whose bill it is, where it may be that of several accounts."""
+    several = report.bill.accounts is not None
+    return f"*Bill of {prose(words.whose(report.bill), 120)}:*" if several else "*Bill:*"
+
+
+def _by_account(report: BillReport) -> Iterator[str]:
+    """The accounts of several, what rose most first, with what was saved there; the others together."""
+    moved, names = report.month or report.main, report.bill.accounts or {}
+    if len(report.bill.seen) < 2:
+        return
+    span = moved.comparison.after if moved else report.span
+    every = lines(report.bill, ACCOUNT, span, moved.comparison.before if moved else None)
+    ranked = sorted(every, key=lambda one: -(one.usd if one.change is None else one.change))
+    saved = report.saved_by_account
+    said = [
+        _line(one, prose(titled(one.name, names), 80), saved.get(one.name)) for one in ranked[:MOST_ACCOUNTS]
+    ]
+    if rest := ranked[MOST_ACCOUNTS:]:
+        usd_saved = sum((saved.get(one.name, Decimal(0)) for one in rest), Decimal(0))
+        said.append(_line(_together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
+    days = _days(span) if moved else f"{span.days} days"
+    yield "\n".join([f"*By account, {days}:*", *said])
 
 
 def _days(span: Span) -> str:
@@ -170,28 +202,31 @@ def _untagged(report: BillReport) -> Iterator[str]:
 
 
 def _table(report: BillReport, by: str) -> Iterator[str]:
-    if by not in report.bill.by_tag:
+    if not readable(report.bill, by):
         return
     before = report.main.comparison.before if report.main else None
     every = lines(report.bill, by, report.span, before)
     said = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
     if rest := every[MOST_LINES:]:
-        compared = all(one.usd_before is not None for one in rest)
-        others = Line(
-            name="",
-            usd=sum((one.usd for one in rest), Decimal(0)),
-            usd_before=sum((one.usd_before or Decimal(0) for one in rest), Decimal(0)) if compared else None,
-        )
-        said.append(_line(others, f"{len(rest)} others"))
+        said.append(_line(_together(rest), f"{len(rest)} others"))
     yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *said])
 
 
-def _line(one: Line, name: str) -> str:
+def _together(rest: Sequence[Line]) -> Line:
+    compared = all(one.usd_before is not None for one in rest)
+    return Line(
+        name="",
+        usd=sum((one.usd for one in rest), Decimal(0)),
+        usd_before=sum((one.usd_before or Decimal(0) for one in rest), Decimal(0)) if compared else None,
+    )
+
+
+def _line(one: Line, name: str, saved: Decimal | None = None) -> str:
     moved = ""
     if one.change is not None and round(one.change, 2):
         share = words.percent(one.change / one.usd_before, sign=True) if one.usd_before else "new"
         moved = f" ({words.signed(one.change)}, {share})"
-    return f"• {name}: {usd(one.usd)}{moved}"
+    return f"• {name}: {usd(one.usd)}{moved}{f'; {usd(saved)} saved' if saved else ''}"
 
 
 # --- what is missing --------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.movements import breakdown
-from ml_janitor.bill.tables import OWN, PHASE, Line, by_day, lines
+from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report import charts
@@ -141,7 +141,7 @@ def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
     tag = report.main.tag if report.main else ""
     before = report.main.comparison.before if report.main else None
     for name in dict.fromkeys([PHASE, tag, by]):
-        if name and (name in OWN or name in report.bill.by_tag):
+        if name and readable(report.bill, name):
             yield {
                 "by": name,
                 "compared": before is not None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import PHASE, by_day
+from ml_janitor.bill.tables import PHASE, by_day, readable
 from ml_janitor.report.charts import PICTURE, columns
 from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.report.png import png
@@ -14,7 +14,7 @@ NAME = "bill.png"
 
 def daily_costs(report: BillReport, tag: str) -> Series:
     """The days of the report's span by the values of *tag*; by phase, where that could not be read."""
-    by = tag if tag in report.bill.by_tag else PHASE
+    by = tag if readable(report.bill, tag) else PHASE
     days = list(report.span)
     groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
     unsettled = report.main.comparison.unsettled if report.main else ()

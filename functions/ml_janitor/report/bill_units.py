@@ -33,20 +33,22 @@ def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[UnitRow]:
     A model that alone serves one endpoint, and has the same dollars and requests, is not said twice.
     """
     endpoints = {(one.usd, one.units) for one in costs if one.kind == "endpoint"}
+    several = len({one.account for one in costs}) > 1
     told = [one for one in costs if one.kind != "model" or (one.usd, one.units) not in endpoints]
     for kind in dict.fromkeys(one.kind for one in told):
         own = [one for one in told if one.kind == kind]
-        yield from (_row(one) for one in own[:most])
+        yield from (_row(one, several=several) for one in own[:most])
         if kind in MORE and (more := own[most:]):
             yield UnitRow(
                 f"{len(more)} more {MORE[kind]}", usd(sum((one.usd for one in more), Decimal(0))), "", ""
             )
 
 
-def _row(one: UnitCost) -> UnitRow:
+def _row(one: UnitCost, *, several: bool) -> UnitRow:
     kind = one.resource.replace("-", " ") or one.kind
     notes = "".join(f" ({NOTES[note]})" for note in one.notes)
-    what = f"{kind}{'s' if one.kind == 'family' else ''} {plain(one.name, 120)}{notes}"
+    where = f" in account {plain(one.account)}" if several else ""
+    what = f"{kind}{'s' if one.kind == 'family' else ''} {plain(one.name, 120)}{where}{notes}"
     if one.per_unit is None:
         each = ""
     elif one.unit == "requests":

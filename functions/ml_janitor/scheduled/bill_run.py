@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
@@ -14,28 +14,34 @@ from ml_janitor.acting import savings
 from ml_janitor.aws.answers import describe
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
+from ml_janitor.aws.organization import not_read
 from ml_janitor.bill import asking
+from ml_janitor.bill.accounts import Accounts, some
 from ml_janitor.bill.archive import BillArchive
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
 from ml_janitor.bill.reading import EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted, read
-from ml_janitor.bill.report import BillReport, Savings, bill_report
+from ml_janitor.bill.report import BillReport, Question, Savings, bill_report, moved_places
 from ml_janitor.bill.resources import READS, Judged, Known, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.sections import BillSection
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import WEEKDAYS
+from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Grant
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.bill_message import bill_message, bill_post
 from ml_janitor.report.bill_picture import bill_picture
 from ml_janitor.report.mrkdwn import Picture
+from ml_janitor.scheduled.places import Place
 from ml_janitor.slack.announcements import Announcer
+from ml_janitor.slack.organization_overview import OrganizationReader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -43,16 +49,23 @@ if TYPE_CHECKING:
 SAME_MORNING = timedelta(hours=6)
 """How long the bill waits for a digest to be said in."""
 
+NOT_LISTED = "no run has listed the accounts of [organization] yet; it is there once a detector has run"
+
 
 def bill_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What the function calls: of what checks names, only what the settings need."""
+    """What the function calls in one account."""
+    return (*cost_reads(section), *READS)
+
+
+def cost_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What it calls of Cost Explorer: of what checks names, only what the settings need."""
     weekly = bool(section.weekly_table)
     checks = [
         (bool(section.services), OF_SERVICES),
         (weekly, OF_TAGS),
         (weekly and bool(asking.chosen(section)), OF_CHOSEN_TAGS),
     ]
-    return (*EVERY_TIME, *(grant for needed, grant in checks if needed), *READS)
+    return (*EVERY_TIME, *(grant for needed, grant in checks if needed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +73,8 @@ class BillRun:
     """
     What a reading is made of. Without *announcer* it is only kept.
 
-    *opened* gives the account in some regions, read only.
+    It is the bill of *account*, of which *regions* are looked at; with *organization*, that of all of its
+    accounts, as far as Cost Explorer shows them to *account*. *opened* gives a place, read only.
     """
 
     settings: Settings
@@ -72,7 +86,8 @@ class BillRun:
     logger: Logger
     account: str
     regions: Sequence[str]
-    opened: Callable[[tuple[str, ...]], AbstractContextManager[list[Aws]]]
+    opened: Callable[[Place], AbstractContextManager[list[Aws]]]
+    organization: OrganizationReader | None = None
 
     def run(self, now: datetime) -> dict[str, Any]:
         """
@@ -82,7 +97,8 @@ class BillRun:
         """
         failures = Failures(self.logger)
         section, last = self.settings.bill, self.ledger.latest.bill(self.account)
-        wanted = asking.wanted(section, check_tags=self._table_day(now))
+        accounts = self._accounts()
+        wanted = asking.wanted(section, check_tags=self._table_day(now), accounts=accounts)
         kept = self.archive.bill(last.kept, wanted) if last is not None and last.kept else None
         report = self._report(wanted, kept, now)
         key = self.archive.keep(report, wanted)
@@ -124,13 +140,23 @@ class BillRun:
     def _report(self, wanted: Wanted, kept: Bill | None, now: datetime) -> BillReport:
         section = self.settings.bill
         question = asking.question(section)
-        bill = read(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
+        if self.organization is not None and wanted.accounts is None:
+            bill = self._unlisted(now.astimezone(UTC))
+        else:
+            bill = read(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
         if not bill.charges:
             return bill_report(bill, question)
+        places = [Place(self.account, tuple(self.regions))]
+        if self.organization is not None:
+            places = self._moved(bill, question)
         actions: list[Action] = []
         try:
             actions = self._actions()
-            found = self._what_ran(bill, wanted, now, actions)
+            verdicts = acted(actions, self.settings.registry)
+            found = Known()
+            for place in places:
+                there = self._what_ran(place, bill, wanted, now, verdicts)
+                found = Known((*found.resources, *there.resources), (*found.gaps, *there.gaps))
         except Exception as error:  # what was charged needs none of it
             self.logger.exception("the bill could not be joined with what ran")
             gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
@@ -139,6 +165,13 @@ class BillRun:
         saved = Savings(
             by_day=savings.by_day(actions, bill.first, now),
             this_month=savings.saved(actions, now=now, time_zone=zone).usd,
+            by_account={
+                account: savings.saved(
+                    [one for one in actions if one.target.account == account], now=now, time_zone=zone
+                ).usd
+                for account in sorted({one.target.account for one in actions})
+                if self.organization is not None
+            },
         )
         report = bill_report(
             bill,
@@ -146,7 +179,7 @@ class BillRun:
             resources=found.resources,
             savings=saved,
             gaps=found.gaps,
-            regions=self.regions,
+            looked_at=self.regions if self.organization is None else _named(places),
         )
         budgets = budget_states(bill, section.monthly_budget, section.budgets)
         return replace(report, budgets=tuple(budgets))
@@ -161,34 +194,72 @@ class BillRun:
             self.logger.exception("the picture could not be drawn")
             return None
 
-    def _what_ran(self, bill: Bill, wanted: Wanted, now: datetime, actions: Sequence[Action]) -> Known:
+    def _accounts(self) -> Accounts | None:
+        """Whose bill it is, if not the function's own account's alone; None also where nobody can say."""
+        if self.organization is None:
+            return None
+        names = {one.account: one.name for one in self.organization.listed()}
+        return asking.accounts(self.settings.organization, names)
+
+    def _unlisted(self, now: datetime) -> Bill:
+        """Nothing of the bill of units whose accounts no run has listed yet: it costs nothing."""
+        gap = Gap(reading=Reading.ACCOUNTS, cause=GapCause.FAILED, detail=NOT_LISTED)
+        return Bill(
+            account=self.account, time=now, first=now.date(), until=now.date(), gaps=(gap,), accounts={}
+        )
+
+    def _moved(self, bill: Bill, question: Question) -> list[Place]:
+        """Where resources can have moved the bill of the organization, in the regions of its roles."""
+        allowed, regions = self.settings.organization.regions, dict[str, list[str]]()
+        for account, region in moved_places(bill, question):
+            if not allowed or region in allowed:
+                regions.setdefault(account, []).append(region)
+        return [Place(account, tuple(some)) for account, some in regions.items()]
+
+    def _what_ran(
+        self, place: Place, bill: Bill, wanted: Wanted, now: datetime, done: Mapping[str, Judged]
+    ) -> Known:
         """What ran in the days of *bill*, with what the ledger says of it: no detector judges it again."""
         entries = [
             entry
             for detector in judging(self.settings.enabled())
-            for region in self.regions
-            for entry in self.ledger.entries(detector.name, self.account, region)
+            for region in place.regions
+            for entry in self.ledger.entries(detector.name, place.account, region)
         ]
-        verdicts: Mapping[str, Judged] = {
-            **remembered(entries),
-            **acted(actions, self.settings.registry),
-        }
-        with self.opened(tuple(self.regions)) as accounts:
-            return known(
-                accounts,
-                since=datetime.combine(bill.first, time(), UTC),
-                now=now,
-                tag=next(iter(wanted.tags.values()), ""),
-                policy=self.settings.policy,
-                verdicts=verdicts,
-            )
+        verdicts = {**remembered(entries), **done}
+        try:
+            with self.opened(place) as accounts:
+                found = known(
+                    accounts,
+                    since=datetime.combine(bill.first, time(), UTC),
+                    now=now,
+                    tag=next(iter(wanted.tags.values()), ""),
+                    policy=self.settings.policy,
+                    verdicts=verdicts,
+                )
+        except Exception as error:
+            if self.organization is None:
+                raise
+            self.logger.exception("an account could not be looked at", extra={"account": place.account})
+            why = f"{not_read(error)}{_of_ledger(entries)}"
+            gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, subject=place.account, detail=why)
+            return Known(gaps=(gap,))
+        if self.organization is None:
+            return found
+        gaps = [replace(one, subject=f"{place.account}/{one.subject}") for one in found.gaps]
+        return Known(found.resources, tuple(gaps))
 
     def _actions(self) -> list[Action]:
+        every = self.organization
         return [
             action
             for detector in self.settings.registry
-            for region in self.regions
-            for action in self.actions.all(detector.name, self.account, region)
+            for account, region in (
+                every.acted_in(detector.name)
+                if every
+                else [(self.account, region) for region in self.regions]
+            )
+            for action in self.actions.all(detector.name, account, region)
         ]
 
     # --- when ---------------------------------------------------------------------------------
@@ -213,6 +284,21 @@ class BillRun:
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.settings.janitor.time_zone))
+
+
+def _named(places: Iterable[Place]) -> list[str]:
+    """As `ml_janitor.bill.report.place` calls them."""
+    return [f"{place.account}/{region}" for place in places for region in place.regions]
+
+
+def _of_ledger(entries: Iterable[Entry]) -> str:
+    """What the ledger has of a place that could not be looked at: its open findings, the dearest first."""
+    found = sorted((one for one in entries if one.open), key=lambda one: -(one.monthly_usd or 0))
+    if not found:
+        return ""
+    monthly = sum((one.monthly_usd or Decimal(0) for one in found), Decimal(0))
+    count = f"{len(found)} open finding{'s' * (len(found) > 1)}"
+    return f"; the ledger has {count} there, {usd(monthly)} a month: {some([one.name for one in found])}"
 
 
 def _refused(report: BillReport) -> list[Gap]:

@@ -277,11 +277,6 @@ class Invocation:
             scratch=self._scratch,
         )
 
-    def opened_here(self, regions: tuple[str, ...]) -> AbstractContextManager[list[Aws]]:
-        """The function's own account in *regions*, with its own credentials."""
-        place = Place(self.home, regions)
-        return self.opened(Entered(self._session, place, place._replace(regions=())))
-
     @property
     def _scratch(self) -> BucketScratch | None:
         """Where the reading of the detector goes on, if it is one that may not end in one run."""

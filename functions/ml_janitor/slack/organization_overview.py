@@ -76,6 +76,11 @@ class OrganizationReader:
         seen = Overview(runs=runs, rows=counted, accounts=accounts, names=names)
         return seen, [entry for entries in found for entry in entries]
 
+    def listed(self) -> Sequence[Listed]:
+        """Every account of the newest run of a detector; none where there was none, or it cannot be read."""
+        runs = [run for one in self.settings.enabled() if (run := self.runs.last(one.name)) is not None]
+        return self._all(max(runs, key=lambda run: run.time, default=None))
+
     def acted_in(self, detector: str) -> list[tuple[str, str]]:
         """
         The accounts and regions in which `act_in` of *detector* lets it act, armed now or before.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from typing import Any
 
+from moto.organizations.models import organizations_backends
+
 from ml_janitor_sandbox import clock, state
 
 HOUR = dt.timedelta(hours=1)
@@ -166,6 +168,26 @@ class Bill:
                 self.charges.append(replace(charge, end=at))
         if used:
             self.running[resource] = used, list(charges)
+
+
+def payer(account: str) -> str:
+    """Who pays for *account*: the management account of its organization, or itself."""
+    if managed := organizations_backends.master_accounts.get(account):
+        return str(managed[0])
+    return next((one for one, _, own in state.every(Bill) if account in own.members), account)
+
+
+def paid_for(account: str) -> dict[str, str]:
+    """The accounts that *account* pays for, itself among them, and what they are called."""
+    organization = organizations_backends[account]["aws"]
+    members = {one.id: one.name for one in organization.accounts} if organization.org else {}
+    return {account: "demo", **dict.fromkeys(bill(account).members, ""), **members}
+
+
+def shown(account: str) -> Bill:
+    """The bill of *account* as its Cost Explorer has it: cost allocation tags are its payer's to activate."""
+    own, paying = bill(account), payer(account)
+    return own if paying == account else replace(own, active=bill(paying).active)
 
 
 def bill(account: str) -> Bill:

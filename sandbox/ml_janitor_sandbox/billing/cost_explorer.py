@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, paging
 from ml_janitor_sandbox.billing import anomalies, expressions, meters, savings_plans
-from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, whole
+from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, paid_for, payer, shown, whole
 from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 DAY = dt.timedelta(days=1)
@@ -95,16 +95,43 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
             | _result(some, metrics, grouped=bool(asked))
             for at, some in cells.items()
         ],
-        "DimensionValueAttributes": [],
+        "DimensionValueAttributes": _attributes(call, asked, [one for _, one in page]),
     }
     return answer | ({"GroupDefinitions": asked} if asked else {}) | more
 
 
+def _attributes(
+    call: Call, asked: Sequence[Mapping[str, str]], cells: Sequence[Cell]
+) -> list[dict[str, Any]]:
+    """What linked accounts are called, where the answer is by them."""
+    names, found = paid_for(call.account), dict[str, dict[str, str]]()
+    for number, one in enumerate(asked):
+        if one["Key"] == "LINKED_ACCOUNT":
+            values = {cell.group[number] for cell in cells if cell.group is not None}
+            found = {value: {"description": names.get(value, "")} for value in sorted(values)}
+    return [{"Value": value, "Attributes": attributes} for value, attributes in found.items()]
+
+
 def _open(call: Call) -> Bill:
-    own = bill(call.account)
+    own = shown(call.account)
     if not own.enabled:
         raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
     return own
+
+
+def _open_to_payers(call: Call, wanted: str) -> Bill:
+    """
+    The same for what a management account alone may do; a member is refused.
+
+    With these words: https://github.com/aws/aws-parallelcluster-ui/issues/242, and
+    https://github.com/2i2c-org/infrastructure/pull/4932 for a change.
+    """
+    if payer(call.account) != call.account:
+        raise AwsError(
+            "AccessDeniedException",
+            f"Failed to {wanted}: Linked account doesn't have access to cost allocation tags.",
+        )
+    return _open(call)
 
 
 def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
@@ -215,8 +242,12 @@ def get_dimension_values(call: Call) -> dict[str, Any]:
     own, charges = _used(call)
     read = expressions.dimension(call.params.get("Dimension", ""))
     page, more = _listed(call, {read(one) for one in charges}, own.page)
-    attributes = {"description": "demo"} if call.params["Dimension"] == "LINKED_ACCOUNT" else {}
-    return {"DimensionValues": [{"Value": value, "Attributes": attributes} for value in page]} | more
+    names = paid_for(call.account) if call.params["Dimension"] == "LINKED_ACCOUNT" else {}
+    values = [
+        {"Value": value, "Attributes": {"description": names.get(value, "")} if names else {}}
+        for value in page
+    ]
+    return {"DimensionValues": values} | more
 
 
 def get_tags(call: Call) -> dict[str, Any]:
@@ -274,7 +305,7 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
 
 def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
     """Every key that a charge has ever had, active or not."""
-    own, used = _open(call), dict[str, dt.datetime]()
+    own, used = _open_to_payers(call, "list Cost Allocation Tags"), dict[str, dt.datetime]()
     for charge in meters.charges(call.account):
         last = min(charge.end or clock.now(), clock.now())
         used |= {key: max(last, used.get(key, last)) for key in charge.tags}
@@ -299,7 +330,8 @@ def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
 
 def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
     """Activate tags from a day later on, or deactivate them; at most twenty."""
-    own, asked = _open(call), call.params["CostAllocationTagsStatus"]
+    own = _open_to_payers(call, "update Cost Allocation Tag")
+    asked = call.params["CostAllocationTagsStatus"]
     if len(asked) > 20:
         raise rejected("At most 20 tags can be updated at once.")
     known = {key for charge in meters.charges(call.account) for key in charge.tags}

@@ -18,7 +18,7 @@ from typing import Any
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill
+from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill, paid_for, shown
 from ml_janitor_sandbox.fixes import declared_objects, pricing
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 
@@ -128,8 +128,7 @@ def charges(account: str) -> Iterator[Charge]:
     """The whole bill of an account and of those it pays for, as of now."""
     with state.LOCK:
         observe()
-        own = bill(account)
-        paid = (account, *own.members)
+        own, paid = shown(account), paid_for(account)
         found = [charge for one in paid for charge in bill(one).all(one)]
         for owner, _, store in list(state.every(SageMakerStore)):
             if owner in paid:

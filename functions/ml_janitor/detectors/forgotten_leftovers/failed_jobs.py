@@ -108,7 +108,7 @@ def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[Output]:
     """Every job that failed or was stopped more than *patience* ago, and what refers to what it left."""
     named = _Named()
     records = recorded(aws, partial(_record, aws, named), now, since=now - LOOKS_BACK)
-    ended = [job for job in records.items if job is not None and job.ended < now - patience]
+    ended = [job for job in records.items if job.ended < now - patience]
     jobs = sorted(ended, key=lambda job: job.ended, reverse=True)[:MOST]
     if jobs:
         _read_others(aws, named)

@@ -61,7 +61,7 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
         lambda page: page["repositories"],
         source=images.DESCRIBE_REPOSITORIES,
     )
-    found = images.references(aws, now - patience)
+    found = images.references(aws, now - patience, now)
     named: dict[str, set[str]] = {}
     for repository, name in found.items:
         named.setdefault(repository, set()).add(name)

@@ -20,9 +20,9 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     Kind,
     describe,
-    search,
     targets,
 )
+from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
@@ -160,13 +160,7 @@ def inputs(aws: Aws, now: datetime) -> Listing[Input]:
     Search has the records of training jobs, 100 to a call. Each of the others takes a call.
     """
     begin = now - WINDOW
-    new = {
-        "Name": "CreationTime",
-        "Operator": "GreaterThanOrEqualTo",
-        "Value": f"{begin:%Y-%m-%dT%H:%M:%SZ}",
-    }
-    query = {"SearchExpression": {"Filters": [new]}}
-    found = [search(aws, "TrainingJob", lambda job: list(_inputs(TRAINING_JOB, job)), **query)]
+    found = [recorded(aws, lambda job: list(_inputs(TRAINING_JOB, job)), now, since=begin)]
     for kind in DESCRIBED:
         jobs = targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
         newest = [one.name for one in jobs.items[:MOST_DESCRIBED]]

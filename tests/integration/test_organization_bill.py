@@ -1,0 +1,316 @@
+"""The bill of an organization over HTTP: whose it is, which account jumped, and what is behind it there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import waste
+from lambdas import WITH_SLACK, Context, event
+from ml_janitor import handlers
+from ml_janitor.aws.client import Aws
+from ml_janitor.bill.archive import DOCUMENT
+from ml_janitor.bill.report import BillReport
+from ml_janitor.config.member_roles import role_name, sweep_role_name
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Sweep
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET
+from ml_janitor_sandbox.iam import IamControl
+from ml_janitor_sandbox.slack import SlackControl
+from organization import Organization, Roles, acting_as
+from reports import result
+
+pytestmark = pytest.mark.usefixtures("log")
+
+DAY = timedelta(days=1)
+TODAY = datetime(2026, 10, 6, tzinfo=UTC)
+TAGS = ("project", "owner")
+ALONE = 'digest_schedule = "cron(0 20 * * ? *)"\n'
+BILL = "[bill]\nenabled = true\n"
+OFF = "".join(
+    f"[detectors.{one.name}]\nenabled = false\n" for one in DETECTORS if one.name != "idle-endpoints"
+)
+HOME = ("ce:*", "dynamodb:*", "s3:*", "secretsmanager:*", "sts:AssumeRole")
+
+type Write = Callable[..., Settings]
+
+
+def charge(box: Control, account: str, *, days: int, usd: float, **more: Any) -> None:
+    """So many dollars over the last *days* of *account*."""
+    line = {
+        "service": "Amazon Simple Storage Service",
+        "usage_type": "TimedStorage-ByteHrs",
+        "unit": "GB-Mo",
+        "start": f"{TODAY - days * DAY:%Y-%m-%dT%H:%M:%SZ}",
+        "end": f"{TODAY:%Y-%m-%dT%H:%M:%SZ}",
+        "usd": usd,
+        "quantity": days * 10,
+    }
+    box.charge([line | more], account=account)
+
+
+def serve(session: boto3.Session, project: str) -> None:
+    """An endpoint `ranker`, as there is one in more than one account."""
+    sagemaker: Any = session.client("sagemaker")
+    role = "arn:aws:iam::123456789012:role/ml"
+    sagemaker.create_model(ModelName="ranker", ExecutionRoleArn=role)
+    variant = {"VariantName": "blue", "ModelName": "ranker", "InstanceType": "ml.m5.xlarge"}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="ranker", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+    )
+    sagemaker.create_endpoint(
+        EndpointName="ranker", EndpointConfigName="ranker", Tags=[{"Key": "project", "Value": project}]
+    )
+
+
+@pytest.fixture
+def made(box: Control, deployed: SlackControl) -> Organization:  # noqa: ARG001 - it makes the deployment
+    """
+    Three accounts of 70 days: each pays for storage, two have an endpoint `ranker`.
+
+    That of research is as old as the account, that of serving four days.
+    """
+    organization = Organization.made(box.url, ["research", "serving", "archive"])
+    box.set_clock(NOW - 70 * DAY)
+    serve(organization.within(organization.members[0]), "churn")
+    box.set_clock(NOW - 4 * DAY)
+    serve(organization.within(organization.members[1]), "fraud")
+    box.set_clock(NOW)
+    for account, usd in zip(organization.members, (70, 140, 210), strict=True):
+        charge(box, account, days=70, usd=usd)
+    charge(box, ACCOUNT, days=70, usd=7000)
+    box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
+    return organization
+
+
+@pytest.fixture
+def settings(made: Organization, tmp_path: Path) -> Write:
+    """Write janitor.toml: `[organization]`, *changed*."""
+
+    def write(bill: str = BILL, **changed: Any) -> Settings:
+        table = "".join(f"{key} = {json.dumps(one)}\n" for key, one in made.table(**changed).items())
+        file = tmp_path / "janitor.toml"
+        file.write_text(f"{WITH_SLACK}{ALONE}{bill}{OFF}[organization]\n{table}")
+        return Settings.load(files=[file])
+
+    write()
+    return write
+
+
+@pytest.fixture
+def listed(made: Organization, table: Table) -> None:
+    """A detector's run has listed the accounts."""
+    found = tuple(
+        Listed(account, (REGION,), name)
+        for account, name in zip(made.members, ("research", "serving", "archive"), strict=True)
+    )
+    key = RunLists(boto3.client("s3", region_name=REGION), BUCKET).keep(
+        "idle-endpoints", NOW - DAY, listed=found, accounts=found
+    )
+    Runs(table).begun(
+        LastRun(detector="idle-endpoints", time=NOW - DAY, key=key, accounts=3, begun=NOW - DAY)
+    )
+
+
+@pytest.fixture
+def enforced(
+    made: Organization, settings: Write, box: Control, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., IamControl]]:
+    """The function runs under its role, and accounts grant what the real template does, but for some."""
+
+    def enforce(*, without: tuple[str, ...] = ()) -> IamControl:
+        iam, own = IamControl(box.url), f"arn:aws:iam::{ACCOUNT}:role/{sweep_role_name('bill')}"
+        may = [{"Effect": "Allow", "Action": list(HOME), "Resource": "*"}]
+        roles: Roles = {own: {"policies": [{"Version": "2012-10-17", "Statement": may}], "trust": None}}
+        for account in made.members:
+            roles |= made.granted(settings(), account) if account not in without else {}
+        iam.enforce(roles)
+        acting_as(monkeypatch, iam.credentials(own))
+        return iam
+
+    yield enforce
+    IamControl(box.url).open()
+
+
+def said(deployed: SlackControl, number: int = 0) -> str:
+    message = deployed.messages()[number]
+    return "\n".join(block["text"]["text"] for block in message["blocks"] if "text" in block)
+
+
+def kept(answer: dict[str, Any]) -> BillReport:
+    body = boto3.client("s3", region_name=REGION).get_object(
+        Bucket=BUCKET, Key=answer["report"].removeprefix(f"s3://{BUCKET}/")
+    )["Body"]
+    return DOCUMENT.validate_json(body.read()).report
+
+
+@pytest.mark.usefixtures("listed")
+def test_the_account_that_jumped_is_first_and_says_what_ran_there(
+    made: Organization, enforced: Callable[..., IamControl], deployed: SlackControl
+) -> None:
+    iam = enforced()
+    answer = handlers.bill(event("scheduled"), Context())
+
+    research, serving, archive = made.members
+    text = said(deployed)
+    assert text.splitlines()[1:8] == [
+        (
+            "*Bill of 3 accounts:* $17.04 on Sunday 10-04, +$5.52 (+48 %) against 09-27; October to date "
+            "$78.99, +$21.39 (+37 %) against 09-01 to 09-05."
+        ),
+        "*By account, 10-01 to 10-05:*",
+        f"\u2022 serving ({serving}): $31.39 (+$21.39, +214 %)",
+        f"\u2022 research ({research}): $32.60",
+        f"\u2022 archive ({archive}): $15.00",
+        "*What moved it this month:*",
+        f"\u2022 +$21.39 endpoint ranker in account {serving}, new since 10-02",
+    ]
+    assert "not the whole bill" not in text
+    report = kept(answer)
+    assert report.main is not None
+    assert sum(one.usd for one in report.main.movers) == report.main.change
+    assert report.bill.total(report.bill.whole) == sum(one.usd for one in report.bill.by_account)
+    assert answer["requests"] == 8
+    record = iam.record()
+    assert all(one["allowed"] for one in record)
+    role = f"arn:aws:iam::{serving}:role/{role_name('bill')}"
+    assert [one["resource"] for one in record if one["action"] == "sts:AssumeRole"] == [role]
+    assert {one["role"] for one in record if one["action"].startswith("sagemaker:")} == {role}
+
+
+@pytest.mark.usefixtures("listed")
+def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
+    made: Organization, enforced: Callable[..., IamControl], deployed: SlackControl, aws: Aws, table: Table
+) -> None:
+    serving = made.members[1]
+    found = result("idle-endpoints", "ranker", waste("170"))
+    arn = found.target.arn.replace(found.target.account, serving)
+    found = replace(found, target=replace(found.target, arn=arn, account=serving))
+    swept = Sweep(
+        detector="idle-endpoints", account=serving, region=REGION, mode=Mode.DRY_RUN, results=(found,)
+    )
+    Ledger(table).record(aws, swept, NOW - DAY)
+    enforced(without=(serving,))
+
+    handlers.bill(event("scheduled"), Context())
+
+    text = said(deployed)
+    assert f"+$21.39 USE1-Host:ml.m5.xlarge of account {serving}, not explained" in text
+    assert (
+        f"What ran in {serving} is not all known, so less is explained: could not be read: its role cannot "
+        "be taken on"
+    ) in text
+    assert "'janitor doctor --organization' says what mends it" in text
+    assert "the ledger has 1 open finding there, $170 a month: ranker" in text
+
+
+def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
+    box: Control, deployed: SlackControl, tmp_path: Path
+) -> None:
+    """Its payer is another account: Cost Explorer shows it no charge of the third one."""
+    payer, other = "210987654321", "333333333333"
+    box.set_bill(account=payer, members=[ACCOUNT, other], tags=["project"])
+    for account in (ACCOUNT, other):
+        charge(box, account, days=70, usd=70)
+    table = Organization(url=box.url, id="o-a1b2c3d4e5", members=(), units={}).table(
+        all_accounts=False, without=[], accounts=[ACCOUNT, other]
+    )
+    section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+    file = tmp_path / "janitor.toml"
+    file.write_text(f"{WITH_SLACK}{ALONE}{BILL}[organization]\n{section}")
+    handlers.bill(event("scheduled"), Context())
+
+    text = said(deployed)
+    assert f"*Bill of account demo ({ACCOUNT}) alone:* $1.00 on Sunday 10-04" in text
+    assert (
+        f"This is not the whole bill: Cost Explorer shows account {ACCOUNT} no charge of {other}. A "
+        "management account sees all accounts of its organization, a member itself alone. Deploy the janitor "
+        "in the management account."
+    ) in text
+    file.write_text(file.read_text().replace(f'["{ACCOUNT}", "{other}"]', f'["{other}"]'))
+    answer = handlers.bill({"time": "2026-10-06T02:50:00Z"}, Context())
+
+    assert (answer["charges"], answer["requests"]) == (0, 2)
+    unread = "*Bill of the organization:* The bill could not be read. This is not the whole bill"
+    assert any(unread in said(deployed, number) for number in (0, 1))
+
+
+@pytest.mark.parametrize("named", ["accounts", "units"])
+def test_before_any_run_named_accounts_have_a_bill_and_those_of_units_none(
+    named: str, made: Organization, settings: Write, deployed: SlackControl
+) -> None:
+    chosen: dict[str, Any] = {"units": ["ou-ab12-c3d4e5f6"]}
+    if named == "accounts":
+        chosen = {"accounts": list(made.members[:2])}
+    settings(all_accounts=False, without=[], **chosen)
+
+    answer = handlers.bill(event("scheduled"), Context())
+
+    text = said(deployed)
+    if named == "accounts":
+        assert "*Bill of 2 accounts:*" in text
+        assert f"serving ({made.members[1]})" in text, "as Cost Explorer calls it"
+        assert made.members[2] not in text
+    else:
+        assert (answer["requests"], answer["charges"]) == (0, 0)
+        assert "no run has listed the accounts of [organization] yet" in text
+
+
+@pytest.mark.usefixtures("listed")
+def test_the_next_night_goes_on_and_other_accounts_begin_anew(
+    made: Organization, settings: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bills = []
+    for night, without in ((6, [ACCOUNT]), (7, [ACCOUNT]), (8, [ACCOUNT, made.members[2]])):
+        settings(without=without)
+        monkeypatch.setenv("JANITOR_NOW", f"2026-10-0{night}T03:00:00Z")
+        given = {"time": f"2026-10-0{night}T03:00:00Z"}
+        bills.append(kept(handlers.bill(given, Context(aws_request_id=f"{night}"))).bill)
+
+    for bill in bills:
+        assert bill.whole.days == 65
+        for rows in (bill.by_account, bill.moved):
+            assert abs(bill.total(bill.whole) - sum(one.usd for one in rows)) < Decimal("1e-6")
+    assert [len(bill.seen) for bill in bills] == [3, 3, 2]
+
+
+@pytest.mark.usefixtures("listed")
+def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
+    settings: Write, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings(bill=f"{BILL}max_requests = 4\n")
+    monkeypatch.setattr("ml_janitor.bill.accounts.MOST_MOVED", 0)
+    monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:00Z")
+    handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
+
+    text = said(deployed)
+    assert "USE1-Host:ml.m5.xlarge of project fraud, not explained" in text
+    assert "\u2022 serving" in text
+
+
+def test_one_account_is_asked_about_as_ever(box: Control, deployed: SlackControl, tmp_path: Path) -> None:
+    """No request and no word of a deployment for one account knows of others."""
+    (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{ALONE}{BILL}")
+    box.set_bill(tags=["project"], members=["210987654321"])
+    charge(box, ACCOUNT, days=70, usd=70)
+    charge(box, "210987654321", days=70, usd=70)
+    handlers.bill(event("scheduled"), Context())
+
+    text = said(deployed)
+    assert "*Bill:* $2.00 on Sunday 10-04" in text
+    assert "account" not in text
