@@ -124,15 +124,10 @@ def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> 
 
 def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
     """The ARNs under which the function of *role* takes it on: that of every account that has one."""
-<<<<<<< HEAD
-    name = role.detector.name
-    accounts = sorted({place.partition("/")[0] for place in settings.sections[name].act_in})
-    if role.kind is Kind.READ or (role.kind is Kind.UNDO and settings.undoes_elsewhere(name)):
-        accounts = []
-=======
-    places = settings.sections[role.reader.name].act_in if role.kind is not Kind.READ else []
+    name, kind = role.reader.name, role.kind
+    everywhere = kind is Kind.READ or (kind is Kind.UNDO and settings.undoes_elsewhere(name))
+    places = [] if everywhere else settings.sections[name].act_in
     accounts = sorted({place.partition("/")[0] for place in places})
->>>>>>> main
     return [
         role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
     ]
