@@ -13,6 +13,7 @@ with its reason.
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import functools
 import gc
@@ -259,6 +260,8 @@ def surviving(found: Iterable[Mutant], passes: Callable[[Mutant], bool]) -> Iter
         child, status = os.wait()
         if (ended := running.pop(child, None)) is None:
             continue
+        with contextlib.suppress(ProcessLookupError):  # servers that its tests started
+            os.killpg(child, signal.SIGKILL)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == BROKEN:
             raise RuntimeError(f"{ended.name} could not be tried")
         if status == 0:

@@ -28,7 +28,6 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     Format,
     Group,
     Table,
-    create,
     groups,
     keys,
     portions,
@@ -70,7 +69,7 @@ class Account:
     def table(self, kind: Format = Format.PARQUET, columns: tuple[str, ...] = COLUMNS) -> None:
         """Make it by the statement that the page shows."""
         self.athena.start_query_execution(
-            QueryString=create("s3.models", columns, kind, LOCATION, "2026-01-01-00-00"),
+            QueryString=inventory_files.create("s3.models", columns, kind, LOCATION, "2026-01-01-00-00"),
             ResultConfiguration={"OutputLocation": "s3://answers/"},
         )
 
@@ -495,4 +494,6 @@ def test_the_page_has_the_statement_for_each_format() -> None:
 
     for kind in Format:
         location = "s3://acme-inventories/acme-models/all/"
-        assert create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
+        assert (
+            inventory_files.create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
+        )

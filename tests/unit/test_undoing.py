@@ -120,6 +120,17 @@ def test_what_was_undone_says_by_whom_and_what_became_of_it(
         nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
 
 
+def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(nights: Nights) -> None:
+    """The act's own attempts are none of the undo's; a request changes no attempts, but the stage."""
+    lamp = nights.of("lamp")
+
+    asked = nights.actions.request_undo(lamp, "maria", nights.clock)
+
+    assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
+    with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
+        nights.actions.failed(lamp, "too late")
+
+
 # --- from which record ---------------------------------------------------------------------------------
 
 

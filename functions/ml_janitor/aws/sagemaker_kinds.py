@@ -161,6 +161,13 @@ DEFINITIONS = tuple(
 )  # fmt: skip
 """What a monitoring schedule runs."""
 
+TAGGED = (
+    ENDPOINT, ENDPOINT_CONFIG, MODEL, COMPONENT, NOTEBOOK, TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB,
+    TUNING_JOB, AUTOML_JOB, COMPILATION_JOB, DOMAIN, USER_PROFILE, SPACE, MODEL_PACKAGE_GROUP, PIPELINE,
+    MONITORING_SCHEDULE, *DEFINITIONS, CLUSTER,
+)  # fmt: skip
+"""What is made by people and carries tags."""
+
 
 type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
 """Resources, each with its description."""

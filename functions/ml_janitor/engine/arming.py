@@ -112,11 +112,9 @@ class Arming:
 
     def protects(self, target: Target, along: Sequence[Target] = ()) -> Cause | None:
         """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
-        if (why := self._protects(target)) is not None:
-            return why
-        for other in along:
-            if (why := self._protects(other)) is not None:
-                return replace(why, along=other.name)
+        for one in (target, *along):
+            if (why := self._protects(one)) is not None:
+                return why if one is target else replace(why, along=one.name)
         return None
 
     def _protects(self, target: Target) -> Cause | None:

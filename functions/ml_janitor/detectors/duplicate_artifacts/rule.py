@@ -44,8 +44,6 @@ OBJECTS = "arn:aws:s3:::*/*"
 BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
 """S3 user guide, "Enforce conditional deletes": a delete that names no ETag is refused."""
 
-REFERENCE = "S3 API reference"
-
 LISTING = (
     allow("s3:ListAllMyBuckets"),
     allow("s3:ListBucket", on=BUCKETS),

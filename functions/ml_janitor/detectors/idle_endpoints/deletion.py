@@ -88,7 +88,7 @@ def read_record(
         "modified": deployed.isoformat(),
         "tags": tags.settable(target.tags.value),
         "desired": [desired(variant) for variant in variants],
-        "configuration": configuration(aws, config),
+        "configuration": fitted(aws, "sagemaker", "CreateEndpointConfig", config),
         "configured": config["CreationTime"].isoformat(),
         "configuration_tags": attached.own_tags(aws, config["EndpointConfigArn"]),
         "components": on_it,
@@ -136,11 +136,6 @@ def half_done(record: Mapping[str, Any]) -> HalfDone | None:
 def component_id(name: str) -> str:
     """What Application Auto Scaling calls the inference component *name*."""
     return f"inference-component/{name}"
-
-
-def configuration(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any]:
-    """What CreateEndpointConfig takes to make another like the one *described*."""
-    return fitted(aws, "sagemaker", "CreateEndpointConfig", described)
 
 
 def desired(variant: Mapping[str, Any]) -> dict[str, Any]:

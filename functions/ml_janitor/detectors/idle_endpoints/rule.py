@@ -14,19 +14,10 @@ from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints import deletion, undo
+from ml_janitor.detectors.idle_endpoints import deletion, silence, undo
 from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.deletion import AUTHORIZATION, MOVING
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
-from ml_janitor.detectors.idle_endpoints.silence import (
-    monitored,
-    nothing_queued,
-    pauses,
-    redeployed,
-    standby,
-    unmeasured,
-    unproven,
-)
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
@@ -90,16 +81,15 @@ class IdleEndpoints(Detector[Endpoint]):
         yield from self._survey(aws, listed, account, now, exactly=False)
         listing.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Endpoint | None:
-        return self._look(aws, target, now, None)
-
     def look_unfinished(
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
         """The same, with the requests to the components that were deleted already."""
-        return self._look(aws, target, now, deletion.half_done(record))
+        return self.look(aws, target, now, deletion.half_done(record))
 
-    def _look(self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None) -> Endpoint | None:
+    def look(
+        self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None = None
+    ) -> Endpoint | None:
         described = needed(endpoints.describe(aws, target.name))
         if described is None:
             return None
@@ -135,8 +125,8 @@ class IdleEndpoints(Detector[Endpoint]):
             )
         rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
         start = max(now - self.window, candidate.changed)
-        queue_empty = nothing_queued(candidate, start, now)
-        if (why := candidate.unreadable or unproven(candidate, queue_empty=queue_empty)) is not None:
+        queue_empty = silence.nothing_queued(candidate, start, now)
+        if (why := candidate.unreadable or silence.unproven(candidate, queue_empty=queue_empty)) is not None:
             return rule.unknown(why)
         rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
         reason, since = self._quiet(candidate, now)
@@ -147,13 +137,13 @@ class IdleEndpoints(Detector[Endpoint]):
         zeros = queue_empty or all(isinstance(meter.requests, Value) for meter in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
-        sparse = None if queue_empty else unmeasured(candidate.decisive, start, now)
+        sparse = None if queue_empty else silence.unmeasured(candidate.decisive, start, now)
         doubts = (
-            redeployed(candidate),
+            silence.redeployed(candidate),
             sparse,
-            pauses(candidate, now),
-            standby(candidate),
-            monitored(candidate),
+            silence.pauses(candidate, now),
+            silence.standby(candidate),
+            silence.monitored(candidate),
         )
         reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
         certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None

@@ -10,6 +10,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
+from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.deletion import (
@@ -21,7 +22,6 @@ from ml_janitor.detectors.idle_endpoints.deletion import (
     MOVING,
     SCALING,
     TARGETS,
-    configuration,
     desired,
 )
 from ml_janitor.engine.detector import (
@@ -161,7 +161,8 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
         )
         handing_over(create, given.get("ExecutionRoleArn", ""))
         return
-    if found["CreationTime"].isoformat() != record.get("configured") and configuration(aws, found) != given:
+    same = found["CreationTime"].isoformat() == record.get("configured")
+    if not same and fitted(aws, "sagemaker", "CreateEndpointConfig", found) != given:
         raise CannotActError(f"its configuration {name} was replaced by another of the same name")
 
 

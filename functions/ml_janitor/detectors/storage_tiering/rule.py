@@ -122,14 +122,11 @@ class StorageTiering(Detector[Bucket]):
         """Bytes."""
         return int(self.min_gb * GB)
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Bucket]:
-        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
-        yield from self._read(aws, now)
-
     def look(self, aws: Aws, target: Target, now: datetime) -> Bucket | None:
-        return next(self._read(aws, now, target.name), None)
+        return next(self.find(aws, now, target.name), None)
 
-    def _read(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
+    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
+        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
         listing = buckets.measured(aws, now, only)
         large = [one for one in listing.items if self._large(one)]
         yield from (one for one in listing.items if not self._large(one))
