@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
 from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 PAGE_SIZE = 100
 """The largest page of SageMaker's listings; the default is 10."""
