@@ -14,7 +14,6 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IConstruct
 
 from infra.acknowledge import acknowledge
-from ml_janitor.config.sections import JanitorSection
 
 IN_A_VPC = (
     "ec2:AssignPrivateIpAddresses",
@@ -60,16 +59,6 @@ class Network:
                 conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
             )
         )
-
-
-def network_of(section: JanitorSection) -> Network | None:
-    """The network of the settings, if there is one."""
-    return Network(section.subnets, section.security_groups) if section.subnets else None
-
-
-def key_of(scope: Construct, section: JanitorSection) -> kms.IKey | None:
-    """The customer's key of the settings, if there is one; its policy is the customer's too."""
-    return kms.Key.from_key_arn(scope, "Key", section.kms_key) if section.kms_key else None
 
 
 def through_queues(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:

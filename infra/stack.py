@@ -9,6 +9,7 @@ from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import Duration, Stack
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -18,7 +19,7 @@ from infra.budgets import Budgets
 from infra.dashboard import dashboard
 from infra.function import JanitorFunction, Shared, code
 from infra.ledger import Ledger, UndoKey
-from infra.organization import key_of, network_of, shape_roles
+from infra.organization import Network, shape_roles
 from infra.reports import Reports
 from infra.rights import Rights, invokes
 from infra.slack import SlackButtons
@@ -72,7 +73,7 @@ class JanitorStack(Stack):
         self._warn()
         section, in_organization = settings.janitor, settings.organization.used
         shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
-        key = key_of(self, section)
+        key = kms.Key.from_key_arn(self, "Key", section.kms_key) if section.kms_key else None
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
@@ -88,7 +89,7 @@ class JanitorStack(Stack):
                 "JANITOR_TABLE": self.ledger.table_name,
                 "JANITOR_BUCKET": self.reports.bucket_name,
             },
-            network=network_of(section),
+            network=Network(section.subnets, section.security_groups) if section.subnets else None,
             key=key,
         )
         self.rights = Rights(

@@ -13,6 +13,7 @@ with its reason.
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import functools
 import gc
@@ -42,7 +43,7 @@ SECONDS = 300
 """After which a mutant counts as noticed: it may not end. A loaded machine gets as much of its own time."""
 
 SLOWER = 5
-"""How many times the processor time of its tests a mutant may take, besides half a minute."""
+"""How many times the processor time of its tests a mutant may take, besides ten seconds."""
 
 WORKERS = 2
 """Mutants that run at the same time."""
@@ -259,6 +260,8 @@ def surviving(found: Iterable[Mutant], passes: Callable[[Mutant], bool]) -> Iter
         child, status = os.wait()
         if (ended := running.pop(child, None)) is None:
             continue
+        with contextlib.suppress(ProcessLookupError):  # servers that its tests started
+            os.killpg(child, signal.SIGKILL)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == BROKEN:
             raise RuntimeError(f"{ended.name} could not be tried")
         if status == 0:
@@ -324,7 +327,7 @@ class Loaded:
                 _replace(ROOT / SOURCE / name, mutant.tree)
                 swap(functions, compile(mutant.tree, str(ROOT / SOURCE / name), "exec", dont_inherit=True))
                 tests = self.tests(name, mutant.place.lines)
-                most = 30 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
+                most = 10 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
                 resource.setrlimit(resource.RLIMIT_CPU, (most, most))
                 return _pass([items[test] for test in tests])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import boto3
 
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer, RefusedError, by_dimension
@@ -14,9 +15,6 @@ from ml_janitor.bill.reading import CAUSES, DAYS, tag_gaps
 from ml_janitor.config.sections import BillSection
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_cli.stack import Check, Outcome
-
-if TYPE_CHECKING:
-    import boto3
 
 MOST_REQUESTS = 10
 """Two, unless an account has hundreds of tags."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+import boto3
+from botocore import exceptions as failed
 
 from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
 from ml_janitor.aws.answers import failure, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor_cli.failures import FailedError
-
-if TYPE_CHECKING:
-    import boto3
 
 MOST_ATTEMPTS = 5
 """Someone who mistyped an endpoint learns it in seconds; a service under load still gets several tries."""
@@ -53,8 +52,6 @@ def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
 
 def next_step(error: Exception, session: boto3.Session, region: str) -> str | None:
     """What is wrong, and what a person does about it; None where AWS's own words have to do."""
-    from botocore import exceptions as failed
-
     if isinstance(error, (failed.SSOError, failed.TokenRetrievalError)):
         return f"you are not signed in: aws sso login --profile {sso_profile(session)}"
     if isinstance(error, (failed.ConnectionError, failed.HTTPClientError)):

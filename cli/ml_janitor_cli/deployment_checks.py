@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import boto3
 
 from ml_janitor.config.settings import Settings
 from ml_janitor_cli.bill_checks import bill_checks
@@ -16,9 +18,6 @@ from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
 from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
 from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
 from ml_janitor_cli.stack_undo import undo_checks, undo_key_checks
-
-if TYPE_CHECKING:
-    import boto3
 
 THREADS = 8
 RECEIVER = "Slack's receiver"

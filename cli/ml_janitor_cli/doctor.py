@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import boto3
 import typer
+from botocore.exceptions import UnknownRegionError
 from pydantic import BaseModel
 
 from ml_janitor.aws.account import opened
@@ -38,9 +40,6 @@ from ml_janitor_cli.member_checks import check_organization
 from ml_janitor_cli.probes import probe_all
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.stack import STACK
-
-if TYPE_CHECKING:
-    import boto3
 
 MOST_ATTEMPTS = 3
 """A probe that is throttled is asked again, but one that nobody answers should not take minutes."""
@@ -133,7 +132,11 @@ def doctor(
     attempts = min(setup.attempts, MOST_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
-        "endpoint": ", ".join(endpoints(os.environ)),
+        "endpoint": ", ".join(
+            f"{url} ({name})"
+            for name, url in sorted(os.environ.items())
+            if name.startswith("AWS_ENDPOINT_URL") and url
+        ),
         "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
     }
 
@@ -229,8 +232,6 @@ def print_policy(
 
 def partition_of(region: str, session: boto3.Session) -> str:
     """The partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
-    from botocore.exceptions import UnknownRegionError
-
     try:
         return str(session.get_partition_for_region(region))
     except UnknownRegionError:
@@ -253,15 +254,6 @@ def credentials(session: boto3.Session) -> str:
             return f"{ORIGINS.get(found.method, found.method)}{named}"
         case _:
             return "none"
-
-
-def endpoints(environment: os._Environ[str]) -> list[str]:
-    """The addresses that calls go to instead of AWS's own."""
-    return [
-        f"{url} ({name})"
-        for name, url in sorted(environment.items())
-        if name.startswith("AWS_ENDPOINT_URL") and url
-    ]
 
 
 def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:

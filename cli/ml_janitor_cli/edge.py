@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import boto3
+import botocore.session
 import typer
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 from typer.exceptions import TyperException
 
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
@@ -19,9 +22,6 @@ from ml_janitor.aws.pace import Pace
 from ml_janitor.config.layers import nearest
 from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
-
-if TYPE_CHECKING:
-    import boto3
 
 Overrides = Annotated[
     list[str] | None,
@@ -179,9 +179,6 @@ def sleep(seconds: float) -> None:
 
 def session_from(profile: str | None) -> boto3.Session:
     """The session of *profile*, else of whatever the environment says."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ProfileNotFound
-
     try:
         session = boto3.Session(profile_name=profile or None)
     except ProfileNotFound as error:
@@ -195,8 +192,6 @@ def session_from(profile: str | None) -> boto3.Session:
 
 
 def _profiles() -> list[str]:
-    import botocore.session
-
     return botocore.session.Session(profile="default").available_profiles
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import boto3
 import typer
 
 from ml_janitor.aws.account import opened
@@ -34,9 +35,6 @@ from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.ledger_session import TABLE
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.totals import counted
-
-if TYPE_CHECKING:
-    import boto3
 
 NO_LEDGER = f"No ledger is named (--table or {TABLE}): what people kept or snoozed is not looked at."
 

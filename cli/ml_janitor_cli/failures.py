@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.exceptions import ClientError
+
 from ml_janitor.aws.answers import failure
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import console
@@ -41,8 +43,6 @@ def one_line_about(what: str) -> Iterator[None]:
 
 def _no_table(error: Exception) -> bool:
     """Whether it was the ledger that is not there: nothing else is called by these names."""
-    from botocore.exceptions import ClientError
-
     if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
         return False
     return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")

@@ -41,12 +41,12 @@ class Line:
     region: str
     name: str
     arn: str
-    owner: str | None
     stands: str
-    first_seen: datetime | None
-    due: datetime | None
-    usd: Decimal | None
-    per_month: bool
+    owner: str | None = None
+    first_seen: datetime | None = None
+    due: datetime | None = None
+    usd: Decimal | None = None
+    per_month: bool = False
 
 
 @ledger_command
@@ -144,12 +144,7 @@ def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Line]:
             region=region,
             name=parsed.name,
             arn=arn,
-            owner=None,
             stands=f"no open finding; {why}",
-            first_seen=None,
-            due=None,
-            usd=None,
-            per_month=False,
         )
 
 
@@ -171,12 +166,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
         region=action.target.region,
         name=action.target.name,
         arn=action.target.arn,
-        owner=None,
         stands=standings[action.stage],
-        first_seen=None,
-        due=None,
-        usd=None,
-        per_month=False,
     )
 
 

@@ -9,8 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from inspect import Parameter, Signature, signature
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate
+from typing import Annotated, Any, Concatenate
 
+import boto3
 import typer
 
 from ml_janitor.aws.account import opened
@@ -26,9 +27,6 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.ledger_session import TABLE, LedgerSession, Watch, person
-
-if TYPE_CHECKING:
-    import boto3
 
 AccountId = Annotated[
     str | None,

@@ -38,19 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=HELP,
 )
-app.command(context_settings=HELP)(audit)
-app.command(context_settings=HELP)(bill)
-app.command(context_settings=HELP)(explain)
-app.command(context_settings=HELP)(findings)
-app.command(context_settings=HELP)(keep)
-app.command(context_settings=HELP)(snooze)
-app.command(context_settings=HELP)(approve)
-app.command(context_settings=HELP)(sweep)
-app.command(context_settings=HELP)(undo)
-app.command(context_settings=HELP)(restart)
-app.command(context_settings=HELP)(replay)
-app.command(context_settings=HELP)(detectors)
-app.command(context_settings=HELP)(doctor)
+ON_THE_LEDGER = (findings, keep, snooze, approve, sweep, undo, restart)
+for _one in (audit, bill, explain, *ON_THE_LEDGER, replay, detectors, doctor):
+    app.command(context_settings=HELP)(_one)
 app.add_typer(estimate, name="estimate", context_settings=HELP)
 app.add_typer(policies, name="policies", context_settings=HELP)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import boto3
 
 from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
@@ -28,9 +30,6 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.screen import progress
-
-if TYPE_CHECKING:
-    import boto3
 
 AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from botocore import xform_name
+from botocore.exceptions import ClientError, UnknownServiceError
+from botocore.model import OperationModel, OperationNotFoundError, Shape
 
 from ml_janitor.aws.answers import failure
 from ml_janitor.aws.client import Aws
 from ml_janitor.engine.detector import Grant
-
-if TYPE_CHECKING:
-    from botocore.model import OperationModel, Shape
 
 DENIED = frozenset(
     {
@@ -158,8 +159,6 @@ def probe(aws: Aws, grant: Grant, around: Surroundings) -> Probed:
 
 def called(aws: Aws, one: Probe) -> Exception | None:
     """The error that the call answers with, or None."""
-    from botocore import xform_name
-
     call: Callable[..., Any] = getattr(aws.client(one.service), xform_name(one.operation))  # type: ignore[arg-type]
     try:
         call(**one.parameters)
@@ -175,8 +174,6 @@ def asked(grant: Grant, error: Exception | None) -> Probed:
 
 def classified(error: Exception) -> tuple[Answer, str]:
     """What a failed call says of whether it is allowed, and in AWS's words; raises what is no failed call."""
-    from botocore.exceptions import ClientError
-
     words = failure(error)
     if words is None:
         raise error
@@ -217,9 +214,6 @@ def bucket_of(grant: Grant) -> str:
 
 def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
     """The call to try *grant* with, or why there is none."""
-    from botocore.exceptions import UnknownServiceError
-    from botocore.model import OperationNotFoundError
-
     prefix, _, name = grant.action.partition(":")
     if grant.implied:
         return f"no call has this name; it is demanded beside others ({grant.source})"

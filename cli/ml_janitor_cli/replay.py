@@ -37,13 +37,9 @@ class Handler(StrEnum):
     UNDO = "undo"
 
 
-NEEDED = {
+NEEDED = dict.fromkeys(Handler, (TABLE, BUCKET)) | {
     Handler.SWEEP: (TABLE, BUCKET, DETECTOR),
-    Handler.DIGEST: (TABLE, BUCKET),
-    Handler.BILL: (TABLE, BUCKET),
     Handler.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
-    Handler.PRESSED: (TABLE, BUCKET),
-    Handler.UNDO: (TABLE, BUCKET),
 }
 """What the environment of each has to say."""
 
@@ -116,7 +112,8 @@ def replay(
         arn = f"arn:aws:lambda:{session.region_name}:{caller.account}:function:janitor-replay"
         answer = handled(event, LocalContext(invoked_function_arn=arn), handler)
     if isinstance(answer, str):
-        return failed(answer)
+        typer.echo(f"janitor: the function failed: {plain(answer, 4000)}", err=True)
+        return 1
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     return 0
 
@@ -148,12 +145,6 @@ def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, An
     except Exception as error:  # whatever a function raises, Lambda calls it a failed run
         return describe(error)
     return answer
-
-
-def failed(error: str) -> int:
-    """Say why the function failed."""
-    typer.echo(f"janitor: the function failed: {plain(error, 4000)}", err=True)
-    return 1
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import boto3
+from botocore.exceptions import ClientError
 
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor_cli.probes import Answer, classified
-
-if TYPE_CHECKING:
-    import boto3
 
 STACK = "MlJanitor"
 """What app.py calls the stack."""
@@ -159,8 +159,6 @@ class Deployment:
 
 def read[T](call: Callable[[], T], *, gone: frozenset[str] = GONE) -> T | Gone | Trouble:
     """The answer of *call*, or why there is none. Raises what is no failed AWS call."""
-    from botocore.exceptions import ClientError
-
     try:
         return call()
     except Exception as error:  # `classified` raises what is no failed AWS call

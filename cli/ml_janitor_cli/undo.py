@@ -18,6 +18,9 @@ from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession, undo_key_from
 
+FindingId = Annotated[
+    str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
+]
 Unsigned = Annotated[
     bool,
     typer.Option("--unsigned", help="Also a record without a signature: one of a version that did not sign."),
@@ -27,9 +30,7 @@ Unsigned = Annotated[
 @ledger_command
 def undo(
     access: LedgerAccess,
-    finding: Annotated[
-        str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
-    ],
+    finding: FindingId,
     *,
     unsigned: Unsigned = False,
     undo_key: edge.UndoKey = None,
@@ -48,9 +49,7 @@ def undo(
 @ledger_command
 def restart(
     access: LedgerAccess,
-    finding: Annotated[
-        str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
-    ],
+    finding: FindingId,
     *,
     unsigned: Unsigned = False,
     undo_key: edge.UndoKey = None,

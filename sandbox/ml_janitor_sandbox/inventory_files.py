@@ -8,12 +8,13 @@ import gzip
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote_plus
 
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import Format
 from ml_janitor_sandbox.athena import LIVE_BUCKET
 
 type Row = Mapping[str, Any]
@@ -34,6 +35,20 @@ OF_VERSIONS = ("version_id", "is_latest", "is_delete_marker")
 """Columns that an inventory of current versions alone does not have."""
 
 CSV_NAMES = {"e_tag": "ETag"}
+
+TYPES = {
+    "size": "bigint",
+    "last_modified_date": "timestamp",
+    "is_latest": "boolean",
+    "is_delete_marker": "boolean",
+}
+"""Of an inventory's columns; all others are text, and in a CSV all but the two flags."""
+
+SERDES = {
+    Format.CSV: "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+    Format.ORC: "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
+    Format.PARQUET: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+}
 
 
 def versions(s3: Any, bucket: str) -> list[Row]:
@@ -152,3 +167,34 @@ def _schema(kind: str, columns: Mapping[str, str]) -> str:
     return (
         f"message s3.inventory {{ {' '.join(f'optional {of[t]} {name};' for name, t in columns.items())} }}"
     )
+
+
+def create(name: str, columns: Sequence[str], kind: Format, location: str, first_day: str) -> str:
+    """
+    The statement that makes the table *name* over the inventory at *location*, to be run once by a person.
+
+    As in the S3 user guide, "Querying Amazon S3 Inventory with Amazon Athena". Its partitions are projected:
+    each delivery is there as soon as S3 writes it.
+    """
+
+    def typed(column: str) -> str:
+        kind_of = TYPES.get(column, "string")
+        return "string" if kind is Format.CSV and kind_of != "boolean" else kind_of
+
+    listed = ",\n".join(f"  `{column}` {typed(column)}" for column in columns)
+    return f"""CREATE EXTERNAL TABLE {name} (
+{listed}
+)
+PARTITIONED BY (dt string)
+ROW FORMAT SERDE '{SERDES[kind]}'
+STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat'
+OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.IgnoreKeyTextOutputFormat'
+LOCATION '{location}hive/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.dt.type' = 'date',
+  'projection.dt.format' = 'yyyy-MM-dd-HH-mm',
+  'projection.dt.range' = '{first_day},NOW',
+  'projection.dt.interval' = '1',
+  'projection.dt.interval.unit' = 'HOURS'
+)"""

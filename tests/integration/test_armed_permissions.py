@@ -455,7 +455,7 @@ def test_every_detector_that_acts_is_regretted() -> None:
     assert {one.detector for one in REGRETS.values()} == {one.name for one in DETECTORS if one.cleanup}
 
 
-@pytest.mark.parametrize("name", share(PLAYS, 3, always={IN_EVERY_RUN}))
+@pytest.mark.parametrize("name", share(PLAYS, 5, always={IN_EVERY_RUN}))
 def test_functions_ask_for_all_that_is_declared_and_for_nothing_else(
     theatre: Theatre, staged: Callable[[Play], Host], recordings: dict[str, Recording], name: str
 ) -> None:

@@ -40,7 +40,7 @@ def smallest_with(action: str) -> type[Detector[Any]]:
     return min(having, key=lambda one: len(one().reads))
 
 
-@pytest.mark.parametrize("detector", share(DETECTORS, 3, ids=lambda detector: detector.name))
+@pytest.mark.parametrize("detector", share(DETECTORS, 5, ids=lambda detector: detector.name))
 def test_each_action_that_is_denied_is_refused_and_no_other(
     account: Control, aws: Aws, detector: type[Detector[Any]]
 ) -> None:

@@ -435,7 +435,7 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
 SECRET_WORD = "hunter2-never-to-be-seen"
 
 
-@pytest.fixture(params=share([one.name for one in DETECTORS], 3))
+@pytest.fixture(params=share([one.name for one in DETECTORS], 5))
 def detector(request: pytest.FixtureRequest, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every function in turn."""
     assert deployed

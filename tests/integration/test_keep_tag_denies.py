@@ -48,7 +48,7 @@ def about(statement: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("tag", KEEP_TAGS)
-@pytest.mark.parametrize("name", share(ARMS, 3))
+@pytest.mark.parametrize("name", share(ARMS, 5))
 def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
     theatre: Theatre, box: Control, session: boto3.Session, name: str, tag: str
 ) -> None:

@@ -130,7 +130,7 @@ def aws(session: boto3.Session, seconds: Seconds, request: pytest.FixtureRequest
         )
 
 
-@pytest.mark.parametrize("detector", share(DETECTORS, 3, ids=lambda detector: detector.name))
+@pytest.mark.parametrize("detector", share(DETECTORS, 5, ids=lambda detector: detector.name))
 @pytest.mark.parametrize("number", [600, pytest.param(50_000, marks=pytest.mark.long)])
 def test_a_sweep_ends_in_lambdas_time(
     box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]

@@ -109,7 +109,7 @@ def only_waste_is_found(world: World, box: Control, session: boto3.Session) -> N
 
 @pytest.mark.parametrize(
     "near_misses",
-    [share_of_near_misses(SEED, 3), pytest.param(NEAR_MISSES, marks=pytest.mark.long)],
+    [share_of_near_misses(SEED, 5), pytest.param(NEAR_MISSES, marks=pytest.mark.long)],
     ids=["a share", "all"],
 )
 def test_near_misses_are_kept(near_misses: World, box: Control, session: boto3.Session) -> None:
@@ -154,7 +154,7 @@ def claims_of(detector: str, claims: Claims) -> Claims:
     return {where: claim for where, claim in claims.items() if claim.detector == detector}
 
 
-@pytest.mark.parametrize("advised", samples.share(ADVISED, 2, ids=lambda world: world.DETECTOR))
+@pytest.mark.parametrize("advised", samples.share(ADVISED, 3, ids=lambda world: world.DETECTOR))
 def test_advice_is_about_nothing_else(advised: Any, box: Control, session: boto3.Session) -> None:
     """Each adviser in an account of its own: others' leftovers would hide all from some."""
     things = [thing for kind in advised.KINDS for thing in kind.near_misses()]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
-from ml_janitor.core.tiering import GB, Cohort, Saving, bill, moves, saving, worth
+from ml_janitor.core.tiering import GB, Cohort, Saving, moves, saving, worth
+from ml_janitor_cli.estimate.storage_costs import bill
 
 RATES = StoragePrices("us-east-1", None).rates()
 MONTH = 730 / 24

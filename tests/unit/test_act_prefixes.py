@@ -66,6 +66,7 @@ def test_none_means_none() -> None:
     assert DuplicateArtifacts().never_acts() == "act_on_prefixes is empty, so no object may be deleted"
     armed = DuplicateArtifacts(act_on_prefixes=("s3://models/",), buckets=("models",))
     assert armed.never_acts() is None
+    assert replace(armed, act_on_prefixes=("s3://models",)).acts == armed.acts
     assert replace(armed, buckets=(), read_contents_in=("models/a/",)).never_acts() is None
     assert "name its bucket in read_contents_in" in str(replace(armed, buckets=("model",)).never_acts())
 

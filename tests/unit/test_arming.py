@@ -57,6 +57,28 @@ def test_what_the_operator_excepts_may_go_along() -> None:
     assert excepting.spares(target("gateway", {}), WASTE, along) is None
 
 
+@pytest.mark.parametrize(("place", "within"), [("us-east-1", True), ("eu-west-1", False)])
+def test_a_region_of_an_account_is_no_other_region(place: str, *, within: bool) -> None:
+    armed = replace(ARMED, act_in=(f"123456789012/{place}",))
+
+    assert (armed.spares(target("gateway", {}), WASTE) is None) is within
+
+
+def test_what_has_no_creation_time_is_only_reported() -> None:
+    nameless = replace(target("gateway", {}), created=None)
+
+    assert ARMED.spares(nameless, WASTE) == Cause(Why.NO_CREATION_TIME)
+
+
+@pytest.mark.parametrize(
+    ("waste", "looked_at", "many"), [(4, 20, False), (4, 19, True), (3, 3, False), (21, 100, True)]
+)
+def test_more_than_the_share_is_too_many_and_more_than_three(
+    waste: int, looked_at: int, *, many: bool
+) -> None:
+    assert ARMED.too_many(waste, looked_at) is many
+
+
 # --- when a finding is due -----------------------------------------------------------------------------
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -97,6 +119,7 @@ def test_what_is_likely_is_due_two_hours_into_a_working_day(warned: str, due: st
 def test_what_is_proven_is_due_when_its_grace_is_over(warned: str) -> None:
     assert berlin().due(utc(warned), WASTE) == utc(warned) + HOUR
     assert berlin().due(utc(warned), replace(WASTE, grace=2 * HOUR)) == utc(warned) + 2 * HOUR
+    assert berlin().due(utc(warned), WASTE, messaged=False) == utc(warned) + 2 * HOUR
 
 
 def test_what_is_likely_is_due_no_sooner_than_grace_likely_nor_than_any_other_grace() -> None:

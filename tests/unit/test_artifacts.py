@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, stored
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit, stored
 from ml_janitor.detectors.duplicate_artifacts.sources import candidates, order
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
 MIB = 1024**2
 
 
@@ -123,6 +125,19 @@ def test_an_empty_page_is_not_a_cut_off_one() -> None:
     assert Shelf(bucket="b", region="r").put(empty, Names()) == []
     with pytest.raises(KeyError):
         Shelf(bucket="b", region="r").put(cut_off, Names())
+
+
+def test_copies_have_sizes_in_common_and_in_a_folder_the_names_below_it() -> None:
+    def unit(*keys: str, root: str | None = None) -> Unit:
+        files = tuple(replace(stored("b", entry(key)), modified=AT + n * DAY) for n, key in enumerate(keys))
+        return Unit(bucket="b", region="r", files=files, root=root)
+
+    model = unit("a/vae/w.pt", "a/unet/w.pt", root="a/")
+
+    assert unit("a/model.pt").shape == unit("old/backup.pt").shape
+    assert model.shape == unit("c/d/vae/w.pt", "c/d/unet/w.pt", root="c/d/").shape
+    assert model.shape != unit("c/text/w.pt", "c/unet/w.pt", root="c/").shape
+    assert model.modified == AT + DAY  # when the last of its files was written
 
 
 def test_an_object_without_a_class_is_a_standard_one() -> None:

@@ -148,7 +148,11 @@ def world(dice: random.Random) -> tuple[list[Used], set[str]]:
 
 
 def cheapest(resources: Iterable[Used], others: set[str]) -> tuple[float, float]:
-    """The least that a week can cost under any commitment, by trying 200, and what it costs without any."""
+    """
+    The least that a week can cost under any commitment, and what it costs without any.
+
+    Between commitments that cover all of an hour, or all of what is cheapest in it, costs are linear.
+    """
     on_demand: list[dict[str, float]] = [{HOST: 0.0, TRAIN: 0.0} for _ in range(COUNT)]
     for one in resources:
         for each in one.runs:
@@ -167,16 +171,16 @@ def cheapest(resources: Iterable[Used], others: set[str]) -> tuple[float, float]
                 usd += hour[usage] - reached
         return usd + commitment * COUNT
 
-    most = max(sum(hour.values()) for hour in on_demand)
-    return min(bill(most * step / 200) for step in range(201)), bill(0.0)
+    tried = {0.7 * hour[TRAIN] + 0.8 * host for hour in on_demand for host in (0.0, hour[HOST])}
+    return min(map(bill, tried | {0.0})), bill(0.0)
 
 
-@pytest.mark.parametrize("part", share(range(4), 4))
+@pytest.mark.parametrize("part", share(range(8), 4))
 def test_its_advice_is_within_a_percent_of_brute_force_over_what_others_leave(part: int) -> None:
     """A thousand weeks, each read by starts and ends, and billed by the hour: the same advice twice."""
     dice = random.Random(part)  # noqa: S311 - no secret
     found = 0
-    for _ in range(250):
+    for _ in range(125):
         resources, others = world(dice)
         least, without = cheapest(resources, others)
         taken = named([claim(arn) for arn in others])
@@ -193,7 +197,7 @@ def test_its_advice_is_within_a_percent_of_brute_force_over_what_others_leave(pa
                 found += 1
             assert without - saved <= least * 1.01 + 0.01
             assert without - saved >= least * 0.99 - 0.01
-    assert found > 100
+    assert found > 50
 
 
 def by_hour(resources: Iterable[Used]) -> list[Line]:

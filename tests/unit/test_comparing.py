@@ -117,6 +117,16 @@ def test_what_is_known_to_differ_or_to_be_equal_is_not_read(store: Bytes) -> Non
     assert store.read == {}
 
 
+def test_what_may_not_be_read_is_not_read(store: Bytes) -> None:
+    a, b, c = (store.put(key, b"x" * 50) for key in "abc")
+    listed = Contents(size=50, etag="e", allowed=False)
+
+    done = settled(store, [a, b, c], a=listed, b=listed, c=Contents(size=50, etag="e"))
+
+    assert store.read == {}
+    assert alike(done, a, b) is alike(done, a, c) is Likeness.LIKELY
+
+
 @pytest.mark.parametrize(
     ("budget", "expected", "read"),
     [

@@ -120,6 +120,17 @@ def test_what_was_undone_says_by_whom_and_what_became_of_it(
         nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
 
 
+def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(nights: Nights) -> None:
+    """The act's own attempts are none of the undo's; a request changes no attempts, but the stage."""
+    lamp = nights.of("lamp")
+
+    asked = nights.actions.request_undo(lamp, "maria", nights.clock)
+
+    assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
+    with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
+        nights.actions.failed(lamp, "too late")
+
+
 # --- from which record ---------------------------------------------------------------------------------
 
 
@@ -134,6 +145,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
 
     assert done.steps == {"act: unplug": "done", "act: remove": "done"}
     assert (done.stage, done.undone, nights.of("lamp").undone) == (Stage.UNDONE, nights.clock, nights.clock)
+    assert (done.asked, done.asked_at, done.undone_by) == (1, nights.clock, "maria")
     rests: dict[str, Any] = {
         "how": How.SNOOZED,
         "by": "maria",

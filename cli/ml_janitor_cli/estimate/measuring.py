@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from botocore.config import Config
+
 from ml_janitor.aws.answers import failure, refused_as
 from ml_janitor.aws.boto_client import AGENT, make_client
 from ml_janitor.config.layers import nearest
@@ -203,8 +205,6 @@ def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callab
 
     Raises FailedError at the first request that fails; none is tried again, because a retry is no latency.
     """
-    from botocore.config import Config
-
     config = Config(
         user_agent_extra=AGENT,
         retries={"mode": "standard", "total_max_attempts": 1},

@@ -19,7 +19,6 @@ from ml_janitor.core.tiering import (
     Move,
     RateTable,
     Saving,
-    bill,
     fee,
     monthly,
     moves,
@@ -219,3 +218,29 @@ def _payback(found: Saving) -> str:
     if (days := _days(found)) < 1:
         return "The fees are back within a day."
     return f"The fees are back after {days:,.0f} days; until then, leaving it costs less."
+
+
+def bill(cohort: Cohort, found: Sequence[Move], rates: RateTable, days: int) -> Decimal:
+    """What *cohort* costs within *days* if it is moved as *found* says, with fees and reading."""
+    total, since = Decimal(0), 0
+    for at, to in found:
+        if at >= days:
+            break
+        total += _kept(cohort, rates, at - since) + fee(cohort, to, rates, at - since)
+        if to is None:
+            return total
+        cohort, since = replace(cohort, held=to), at
+    return total + _kept(cohort, rates, days - since)
+
+
+def _kept(cohort: Cohort, rates: RateTable, days: int) -> Decimal:
+    """What *cohort* costs in its first *days* where it is held."""
+    stages = rates[cohort.held].stages
+    ends = [*(day for day, _ in stages[1:]), days]
+    return sum(
+        (
+            monthly(cohort, rates, usd) * max(0, min(end, days) - begin) / MONTH
+            for (begin, usd), end in zip(stages, ends, strict=True)
+        ),
+        Decimal(0),
+    )

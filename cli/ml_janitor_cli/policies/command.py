@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import botocore.session
 import typer
 
 from ml_janitor.config.layers import nearest
@@ -92,8 +93,6 @@ def check_types(section: PoliciesSection) -> None:
 
 def instance_types() -> list[str]:
     """What training and processing jobs may run on, by AWS's model of SageMaker."""
-    import botocore.session
-
     model = botocore.session.get_session().get_service_model("sagemaker")
     shapes = (model.shape_for(f"{job}InstanceType") for job in ("Training", "Processing"))
     return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]

@@ -11,12 +11,11 @@ from ml_janitor.aws.boto_client import THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.scratch import Scratch
 from ml_janitor.aws.shared_answers import GLOBAL, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
-
-    from ml_janitor.aws.scratch import Scratch
 
 GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 

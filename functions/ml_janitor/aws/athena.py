@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws
 
 type Row = tuple[str | None, ...]
 """The values of one row as text, as Athena answers all of them; None is SQL's NULL."""

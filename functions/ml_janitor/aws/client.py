@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.pace import THROTTLED, Pace
+from ml_janitor.aws.prices import Prices
+from ml_janitor.aws.scratch import Scratch
 from ml_janitor.aws.shared_answers import SHARED, SharedAnswers
 
 if TYPE_CHECKING:
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from types_boto3_s3control import S3ControlClient
     from types_boto3_sagemaker import SageMakerClient
     from types_boto3_sts import STSClient
-
-    from ml_janitor.aws.prices import Prices
-    from ml_janitor.aws.scratch import Scratch
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.answers import Listing, everything
 from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
     SERVING,
     Config,
@@ -29,9 +30,6 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Kept, Rule, Target
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.sizing import Load
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 TARGETS = "application-autoscaling:DescribeScalableTargets"

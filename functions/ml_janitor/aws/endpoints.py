@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MONITORING_SCHEDULE, listing
 from ml_janitor.core.signals import NotRead, Signal, Tags
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
         DescribeEndpointOutputTypeDef,
         ProductionVariantSummaryTypeDef,
     )
-
-    from ml_janitor.aws.client import Aws
 
 IN_SERVICE = "InService"
 SERVING = frozenset({IN_SERVICE, "UpdateRollbackFailed"})

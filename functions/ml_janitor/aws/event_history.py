@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import trail
 from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, Kind
+from ml_janitor.aws.trail import Event
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.trail import Event
 
 EVENTS = (
     *("CreateEndpoint", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpoint"),

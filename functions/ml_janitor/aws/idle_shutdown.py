@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 JUPYTER_LAB, CODE_EDITOR = "JupyterLab", "CodeEditor"
 TYPES = (JUPYTER_LAB, CODE_EDITOR)

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
 from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.signals import Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
 DESCRIBE_IMAGES = "ecr:DescribeImages"

@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.aws.tags import of_list
 from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.answers import Listing
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.prices import Price
 
 COMPLETED = "Completed"
 HOUR = timedelta(hours=1)

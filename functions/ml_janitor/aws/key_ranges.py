@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import OutOfTimeError, failure
+from ml_janitor.aws.client import Aws
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 AT_ONCE = 8
 """Pages asked for at once. More only wait for one another: one processor takes the answers apart."""

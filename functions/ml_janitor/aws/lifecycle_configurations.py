@@ -11,16 +11,14 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from ml_janitor.aws.answers import ReadError, unless_gone
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.aws.client import Aws
+from ml_janitor.core.lifecycles import LifecycleRule
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ROOT = "LifecycleConfiguration"

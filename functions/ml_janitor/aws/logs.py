@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 DESCRIBE_LOG_GROUPS = "logs:DescribeLogGroups"
 DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"

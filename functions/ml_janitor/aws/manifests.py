@@ -6,14 +6,12 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import Address, mentioned, parse, within
 from ml_janitor.core.signals import Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 GET_OBJECT = "s3:GetObject"
 NOT_THERE = ("404", "NoSuchKey", "NoSuchBucket")

@@ -9,12 +9,11 @@ from itertools import batched
 from typing import TYPE_CHECKING, Literal
 
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricOutputTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 type Stat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import RECOMMENDATION, describe, listing
 from ml_janitor.core.signals import Signal, Value
 from ml_janitor.core.text import usd
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 
 class Recommendations:

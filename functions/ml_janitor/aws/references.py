@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ml_janitor.aws import manifests
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import Address
 from ml_janitor.aws.manifests import Manifest, Unopened
 from ml_janitor.aws.referrers import (
@@ -21,9 +22,6 @@ from ml_janitor.aws.referrers import (
 )
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, MODEL_PACKAGE
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 
 class Uses(NamedTuple):

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import Address, mentioned, parse
 from ml_janitor.aws.manifests import Manifest, manifests_in
 from ml_janitor.aws.sagemaker_kinds import (
@@ -32,11 +33,8 @@ from ml_janitor.aws.sagemaker_kinds import (
     texts_in,
 )
 from ml_janitor.aws.training_jobs import NEW, recorded
+from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target
 
 SOURCE = "sagemaker:Describe*"
 """What is referred to is known from the descriptions of all these resources together."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ml_janitor.aws.boto_client import ServiceName
-    from ml_janitor.aws.client import Aws
+from ml_janitor.aws.boto_client import ServiceName
+from ml_janitor.aws.client import Aws
 
 
 def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.answers import Listing, describe
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.event_history import EVENTS, History, member
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
@@ -37,9 +38,6 @@ from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.aws.usage_types import usage_prefix
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 LONGEST_JOB = timedelta(days=28)
 """The longest that a training job may run; others at most five days (SageMaker's quotas)."""

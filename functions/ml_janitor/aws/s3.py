@@ -9,13 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import of_list
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ObjectTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 LIST_BUCKETS = "s3:ListBuckets"
 LIST_OBJECTS = "s3:ListObjectsV2"

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ml_janitor.aws.answers import Listing, everything, failure, refused_as
 from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 PAGE_SIZE = 100
 """The largest page of SageMaker's listings; the default is 10."""
@@ -160,6 +158,13 @@ DEFINITIONS = tuple(
     )
 )  # fmt: skip
 """What a monitoring schedule runs."""
+
+TAGGED = (
+    ENDPOINT, ENDPOINT_CONFIG, MODEL, COMPONENT, NOTEBOOK, TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB,
+    TUNING_JOB, AUTOML_JOB, COMPILATION_JOB, DOMAIN, USER_PROFILE, SPACE, MODEL_PACKAGE_GROUP, PIPELINE,
+    MONITORING_SCHEDULE, *DEFINITIONS, CLUSTER,
+)  # fmt: skip
+"""What is made by people and carries tags."""
 
 
 type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import (
     GET_COST_AND_USAGE,
     GET_COVERAGE,
@@ -23,13 +24,10 @@ from ml_janitor.aws.cost_explorer import (
     by_dimension,
 )
 from ml_janitor.aws.prices import rented
+from ml_janitor.aws.runs import Used
 from ml_janitor.core.commitment import HOUR, Span, Total, Usage, Use
 from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.runs import Used
 
 DESCRIBE_PLANS = "savingsplans:DescribeSavingsPlans"
 DESCRIBE_RATES = "savingsplans:DescribeSavingsPlansOfferingRates"

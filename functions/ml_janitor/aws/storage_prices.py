@@ -11,17 +11,14 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
-from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.tiering import RateTable
+from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates, RateTable
 
 TABLE = "data/storage-prices-us-east-1.csv"
 DATED = f"{FROM_TABLE} of mid-2025"

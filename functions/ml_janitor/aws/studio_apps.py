@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import logs
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.arns import Arn, target_in
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import APP, listing
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 IN_SERVICE, DELETED = "InService", "Deleted"
 SYSTEM = "system"

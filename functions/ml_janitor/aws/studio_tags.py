@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import sagemaker_kinds, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.ownership import MANAGERS, NO, managed, plain
 from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 SPACE, PROFILE = "space", "user profile"
 

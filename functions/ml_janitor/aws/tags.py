@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import attempt, everything
 from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_resourcegroupstaggingapi.type_defs import ResourceTagMappingTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 RESERVED = "aws:"
 """The prefix of tags that only AWS can set; they never count as an owner's."""

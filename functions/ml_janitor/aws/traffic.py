@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
 from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 GIVEN = ("Environment", "HyperParameters", "ContainerArguments", "ContainerEntrypoint")
 """Where a program may be given an address in any region. Inputs, outputs and images are in its own."""

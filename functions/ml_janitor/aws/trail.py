@@ -9,11 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
+from ml_janitor.aws.client import Aws
 
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsResponseTypeDef
-
-    from ml_janitor.aws.client import Aws
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 

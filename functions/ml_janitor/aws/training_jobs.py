@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     OLDEST_FIRST,
@@ -25,9 +26,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     search,
 )
 from ml_janitor.core.model import Target
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 RECORD = "TrainingJob"
 

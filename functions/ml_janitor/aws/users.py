@@ -7,17 +7,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml_janitor.aws import sagemaker_kinds, trail
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.boto_client import AGENT
-from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.sagemaker_kinds import Described, Kind, texts_in
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.answers import Listing
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.sagemaker_kinds import Described
 
 CONFIG_NAME, MODEL_NAME, DEFINITION = "EndpointConfigName", "ModelName", "PipelineDefinition"
 """Members that name what is used. A pipeline's definition is a text: every word in it counts as a name."""

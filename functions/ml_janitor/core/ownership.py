@@ -179,17 +179,13 @@ def protects(key: str, value: str) -> bool:
 def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
     """What a reader should know before anything is done to *target*, and so to what goes *along*."""
     others = (replace(mark, signal=f"{mark.signal}, {one.name}") for one in along for mark in marks(one))
-    return (*_marks(target), *others)
-
-
-def _marks(target: Target) -> tuple[Evidence, ...]:
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (manager := Managers().of(target)) is not None:
         found.append(Evidence("managed by", manager.name, source=source))
     if (named := environment(target)) is not None:
         found.append(Evidence("environment", named, source=source))
-    return tuple(found)
+    return (*found, *others)
 
 
 def _tags(target: Target) -> Iterator[tuple[str, str]]:

@@ -126,32 +126,6 @@ def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Deci
     return early + (Decimal(0) if to is None else rates[to].move * cohort.objects / 1000)
 
 
-def bill(cohort: Cohort, found: Sequence[Move], rates: RateTable, days: int) -> Decimal:
-    """What *cohort* costs within *days* if it is moved as *found* says, with fees and reading."""
-    total, since = Decimal(0), 0
-    for at, to in found:
-        if at >= days:
-            break
-        total += _kept(cohort, rates, at - since) + fee(cohort, to, rates, at - since)
-        if to is None:
-            return total
-        cohort, since = replace(cohort, held=to), at
-    return total + _kept(cohort, rates, days - since)
-
-
-def _kept(cohort: Cohort, rates: RateTable, days: int) -> Decimal:
-    """What *cohort* costs in its first *days* where it is held."""
-    stages = rates[cohort.held].stages
-    ends = [*(day for day, _ in stages[1:]), days]
-    return sum(
-        (
-            monthly(cohort, rates, usd) * max(0, min(end, days) - begin) / MONTH
-            for (begin, usd), end in zip(stages, ends, strict=True)
-        ),
-        Decimal(0),
-    )
-
-
 def saving(
     cohorts: Iterable[Cohort], rule: LifecycleRule, rates: RateTable, *, small_too: bool = False
 ) -> Saving:

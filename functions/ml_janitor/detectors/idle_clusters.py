@@ -160,10 +160,7 @@ class IdleClusters(Detector[Cluster]):
             return f"it worked in the hour from {worked[-1]:%Y-%m-%d %H:%M} UTC", False
         hours = len({at for at, _ in one.idle.value.points})
         if hours < self.idle_for // HOUR:
-            return (
-                f"IsIdle was published in {hours} of {self.idle_for // HOUR} hours",
-                True,
-            )
+            return f"IsIdle was published in {hours} of {self.idle_for // HOUR} hours", True
         return None
 
     def pod(self, one: Cluster, rule: Rule) -> Verdict:

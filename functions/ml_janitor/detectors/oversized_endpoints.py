@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoint_load import WINDOW, Served
 from ml_janitor.aws.endpoints import Summary
 from ml_janitor.aws.instances import machine
@@ -21,16 +22,12 @@ from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG,
 from ml_janitor.core import sizing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Kept, Rule
+from ml_janitor.core.model import Candidate, Change, Confidence, Kept, Rule, Verdict
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.sizing import Fleet, Load, Size
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 WEEK = 168
 QUIET = 40

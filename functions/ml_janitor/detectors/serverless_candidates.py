@@ -74,16 +74,13 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[QuietEndpoint]:
-        """The load of every endpoint; models are described only where everything else speaks for it."""
-        yield from self._read(aws, now)
-
     def look(self, aws: Aws, target: Target, now: datetime) -> QuietEndpoint | None:
-        for one in self._read(aws, now, target.name):
+        for one in self.find(aws, now, target.name):
             return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
         return None
 
-    def _read(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
+    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
+        """The load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_GB + 1))
         measured = _longest_start(aws, now)
         for one in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum"), only=only):

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import s3, sagemaker_kinds, tags, trail
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL
 from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LISTED, LOADS, MAY_USE, MODEL_NAME, Users, names_in
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Confidence, Finding, Kept, Rule
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Candidate, Confidence, Finding, Kept, Rule, Target, Verdict
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import data_size
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Target, Verdict
-    from ml_janitor.core.signals import Signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

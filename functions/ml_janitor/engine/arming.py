@@ -69,6 +69,10 @@ class Arming:
     def within(self, account: str | None, region: str) -> bool:
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
+    def anywhere_in(self, account: str | None) -> bool:
+        """Whether it may act in any region of *account*."""
+        return any(place.partition("/")[0] == account for place in self.act_in)
+
     def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
         """The accounts and regions in which it may act; an account alone is all *regions* of it."""
         found = []
@@ -108,11 +112,9 @@ class Arming:
 
     def protects(self, target: Target, along: Sequence[Target] = ()) -> Cause | None:
         """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
-        if (why := self._protects(target)) is not None:
-            return why
-        for other in along:
-            if (why := self._protects(other)) is not None:
-                return replace(why, along=other.name)
+        for one in (target, *along):
+            if (why := self._protects(one)) is not None:
+                return why if one is target else replace(why, along=one.name)
         return None
 
     def _protects(self, target: Target) -> Cause | None:

@@ -13,21 +13,8 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import moment
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report import causes
-from ml_janitor.report.finding_words import (
-    action,
-    amounts,
-    by_owner,
-    facts,
-    kinds,
-    left_out,
-    noun,
-    owned_by,
-    owner_name,
-    priced_name,
-    reason,
-    share,
-    shares,
-)
+from ml_janitor.report import finding_words as words
+from ml_janitor.report.finding_words import noun, reason
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
@@ -100,14 +87,14 @@ def owners(new: Iterable[Result]) -> tuple[str, ...]:
 def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
     where = f"account {prose(sweep.account or 'unknown', 40)}, {prose(sweep.region, 40)}"
     title, sums = headline(sweep.detector, new), Totals.of(new)
-    unpriced = sums.unpriced if amounts(sums) else 0
-    must = [header(title), section(f"In {where}, as of {moment(now)}.{left_out(unpriced)}")]
+    unpriced = sums.unpriced if words.amounts(sums) else 0
+    must = [header(title), section(f"In {where}, as of {moment(now)}.{words.left_out(unpriced)}")]
     must += [section(text) for text in (_not_complete(sweep), _unjudged(sweep)) if text]
     must += [section(text) for text in _would_happen(sweep, new)]
     last = [context(small_print)] if small_print else []
     examples = _dearest(new, now, [*must, *last])
     dearest = ""
-    if len(new) > 1 and amounts(Totals.of(new[:1])):
+    if len(new) > 1 and words.amounts(Totals.of(new[:1])):
         dearest = f" The dearest is {prose(new[0].target.name, 150)}."
     text = f"{title} in {where}.{dearest}"
     return Message(text=text, blocks=(*must[:2], *examples, *must[2:], *last))
@@ -118,7 +105,7 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
     shown = [section("\n".join(described(result, now))) for result in new[:SHOWN_AT_ONCE]]
     while True:
         title = _dearest_title(new, len(shown))
-        heads = [section(f"{shares(new)}\n{title}")] if len(new) > len(shown) else []
+        heads = [section(f"{words.shares(new)}\n{title}")] if len(new) > len(shown) else []
         if len(shown) <= 1 or fits([*others, *heads, *shown]):
             return [*heads, *shown]
         shown.pop()
@@ -126,16 +113,16 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
 
 def _dearest_title(new: Sequence[Result], shown: int) -> str:
     """What stands above those that are *shown*; what has no price is not dear."""
-    if not amounts(Totals.of(new)):
+    if not words.amounts(Totals.of(new)):
         return f"*{shown} of them:*"
     return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
 
 
 def headline(detector: str, new: Sequence[Result]) -> str:
     """The money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = kinds(detector, new).replace(" ", " new ", 1)
+    found = words.kinds(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
-    if money := amounts(sums):
+    if money := words.amounts(sums):
         return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
 
@@ -166,7 +153,7 @@ def _not_complete(sweep: Sweep) -> str:
 def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: str) -> str:
     sentences = []
     if known:
-        sums = amounts(Totals.of(known))
+        sums = words.amounts(Totals.of(known))
         what = f"{len(known):,} {noun(detector, len(known))} known from before"
         sentences.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
     if keep_tag:
@@ -185,10 +172,10 @@ def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
     others = [result for result in new if not only_reported(result)]
     dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
     if others:
-        yield f"*What would happen:* {_ranked(map(action, others), 'other action')}{dry}"
+        yield f"*What would happen:* {_ranked(map(words.action, others), 'other action')}{dry}"
     if spared:
         why = _ranked((causes.reason(one.cause) for one in spared if one.cause), "other reason")
-        proposed = _ranked(map(action, spared), "other action")
+        proposed = _ranked(map(words.action, spared), "other action")
         yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
 
 
@@ -236,10 +223,10 @@ def _reply(parts: Sequence[_Part]) -> Message:
 
 
 def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> Iterator[_Part]:
-    actions = {result.target.key: action(result) for result in new}
+    actions = {result.target.key: words.action(result) for result in new}
     differ = len(set(actions.values())) > 1
-    for owner, results in by_owner(new[:SHOWN]):
-        name = owner_name(owner)
+    for owner, results in words.by_owner(new[:SHOWN]):
+        name = words.owner_name(owner)
         above = [section(_heading(name, people.get(owner or ""), results))]
         for result in results:
             below = _described_below(result, now, actions[result.target.key] if differ else "")
@@ -251,22 +238,22 @@ def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> I
 
 def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
     if user is None:
-        return f"*{name}*: {share(results)}"
+        return f"*{name}*: {words.share(results)}"
     yours = "this one is yours" if len(results) == 1 else "these are yours"
-    money = amounts(Totals.of(results))
+    money = words.amounts(Totals.of(results))
     return f"<@{user}>, {yours}{f': {money}' if money else ''}"
 
 
 def described(result: Result, now: datetime) -> list[str]:
     """One finding in a few lines: what it costs, whose it is, since when, why."""
-    return [priced_name(result), facts(result, now, owned_by(result)), reason(result)]
+    return [words.priced_name(result), words.facts(result, now, words.owned_by(result)), reason(result)]
 
 
 def _described_below(result: Result, now: datetime, own: str) -> list[str]:
     """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
-        *(priced_name(result), facts(result, now), reason(result)),
+        *(words.priced_name(result), words.facts(result, now), reason(result)),
         *([f"{'Proposed' if only_reported(result) else 'Would happen'}: {prose(own, 200)}"] if own else []),
         *(
             f"Could not be read: {prose(seen.signal, 60)} ({prose(seen.error or '', 200)})"

@@ -18,34 +18,22 @@ from ml_janitor.core.text import plain, usd
 from ml_janitor.report.series import MOST_GROUPS, Series
 from ml_janitor.report.templating import environment
 
-LIGHT = {
-    "ink": "#1b1f24",
-    "soft": "#5b6470",
-    "line": "#dfe3e8",
-    "card": "#ffffff",
-    "others": "#8a929c",
-    "group-1": "#424fc9",
-    "group-2": "#e2811d",
-    "group-3": "#0a3824",
-    "group-4": "#48aff2",
-    "group-5": "#8c3f07",
-    "group-6": "#c39271",
-    "group-7": "#532b75",
+COLOURS = {
+    "ink": ("#1b1f24", "#e6e9ed"),
+    "soft": ("#5b6470", "#9aa4b1"),
+    "line": ("#dfe3e8", "#313842"),
+    "card": ("#ffffff", "#1c2026"),
+    "others": ("#8a929c", "#7d8794"),
+    "group-1": ("#424fc9", "#6eb0f2"),
+    "group-2": ("#e2811d", "#f2ae25"),
+    "group-3": ("#0a3824", "#0e7646"),
+    "group-4": ("#48aff2", "#f2d5f1"),
+    "group-5": ("#8c3f07", "#957000"),
+    "group-6": ("#c39271", "#c2f299"),
+    "group-7": ("#532b75", "#6045f2"),
 }
-DARK = {
-    "ink": "#e6e9ed",
-    "soft": "#9aa4b1",
-    "line": "#313842",
-    "card": "#1c2026",
-    "others": "#7d8794",
-    "group-1": "#6eb0f2",
-    "group-2": "#f2ae25",
-    "group-3": "#0e7646",
-    "group-4": "#f2d5f1",
-    "group-5": "#957000",
-    "group-6": "#c2f299",
-    "group-7": "#6045f2",
-}
+LIGHT = {name: light for name, (light, _) in COLOURS.items()}
+DARK = {name: dark for name, (_, dark) in COLOURS.items()}
 """
 Fixed colours. Those of the groups can be told apart by people who see no red, no green or no blue: a test
 computes it.

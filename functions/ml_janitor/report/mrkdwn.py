@@ -21,9 +21,6 @@ LONGEST_SECTION = 3000
 
 LONGEST_ALT = 2000
 
-LONGEST_TEXT = 3000
-"""Slack takes 40,000 characters of fallback text, but splits a message at about 4,000."""
-
 MOST_BLOCKS = 45
 """Slack takes 50."""
 

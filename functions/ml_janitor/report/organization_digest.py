@@ -9,19 +9,8 @@ from decimal import Decimal
 
 from ml_janitor.core.durations import ago
 from ml_janitor.core.text import moment
-from ml_janitor.report.digest import (
-    NOTHING,
-    DigestActions,
-    Row,
-    counts_of,
-    found_in_all,
-    last_time,
-    of_actions,
-    paragraphs,
-    quiet,
-    sums_of,
-    unjudged,
-)
+from ml_janitor.report import digest
+from ml_janitor.report.digest import NOTHING, DigestActions, Row
 from ml_janitor.report.finding_words import amounts, left_out, noun
 from ml_janitor.report.mrkdwn import (
     Block,
@@ -59,7 +48,7 @@ def organization_digest(
     if seen.fine and not seen.new and not actions.any:
         who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
         looked = f"{who} looked at {counted(seen.accounts, 'account')}."
-        return Post(main=quiet(seen.last, looked, actions.saved, bill, where=_where(seen)))
+        return Post(main=digest.quiet(seen.last, looked, actions.saved, bill, where=_where(seen)))
     title = _headline(seen)
     for most in SHOWN:
         blocks = [header(title), *_blocks(seen, now, actions, bill, most)]
@@ -72,7 +61,7 @@ def organization_digest(
     unread = f" {counted(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
     return Post(
         main=Message(
-            text=f"Daily digest. {title}.{counts_of(actions)}{late}{unread}",
+            text=f"Daily digest. {title}.{digest.counts_of(actions)}{late}{unread}",
             blocks=tuple(blocks),
         )
     )
@@ -85,16 +74,18 @@ def _blocks(
     looked = f"{counted(seen.accounts, 'account')} and {counted(len(seen.runs), 'detector')}"
     more = " Not everything could be read, so there may be more." if seen.partial else ""
     yield section(f"{looked}, as of {moment(now)}.{more}{unpriced}")
-    yield from paragraphs(
+    yield from digest.paragraphs(
         "Did not run", _some([_silence(run, now) for run in seen.runs if not run.ran], most)
     )
-    yield from paragraphs("Not ended", _some(list(_at_work(seen, now)), most))
-    yield from paragraphs("Without a result", _some([*_unlisted(seen), *_troubles(seen.unread, seen)], most))
-    yield from paragraphs("Not complete", _some(list(_troubles(seen.incomplete, seen)), most))
-    yield from of_actions(actions, lambda parts: _some(parts, most))
+    yield from digest.paragraphs("Not ended", _some(list(_at_work(seen, now)), most))
+    yield from digest.paragraphs(
+        "Without a result", _some([*_unlisted(seen), *_troubles(seen.unread, seen)], most)
+    )
+    yield from digest.paragraphs("Not complete", _some(list(_troubles(seen.incomplete, seen)), most))
+    yield from digest.of_actions(actions, lambda parts: _some(parts, most))
     yield from map(section, bill)
     yield from map(section, _accounts(seen, most))
-    yield from unjudged(seen.last)
+    yield from digest.unjudged(seen.last)
 
 
 def _cut(blocks: Sequence[Block]) -> list[Block]:
@@ -116,7 +107,7 @@ def _some(parts: Sequence[str], most: int) -> list[str]:
 
 
 def _headline(seen: Overview) -> str:
-    if (found := found_in_all(seen.last, seen.new, _where(seen))) is not None:
+    if (found := digest.found_in_all(seen.last, seen.new, _where(seen))) is not None:
         return f"{'At least ' if seen.partial else ''}{found}"
     if all(run.time is None for run in seen.runs):
         return "No detector has run"
@@ -134,7 +125,7 @@ def _where(seen: Overview) -> str:
 
 
 def _silence(run: DetectorRun, now: datetime) -> str:
-    return f"{noun(run.detector, 2)}: {last_time(run.time, now)}"
+    return f"{noun(run.detector, 2)}: {digest.last_time(run.time, now)}"
 
 
 def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
@@ -242,7 +233,7 @@ def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
 def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
     """Sort key: dollars a month, then dollars spent, then findings, the most first."""
     known = [row for row in rows if row.last is not None]
-    sums = sums_of(row.last for row in known if row.last)
+    sums = digest.sums_of(row.last for row in known if row.last)
     found = sum(row.last.found for row in known if row.last)
     return -sums.monthly_usd, -sums.accrued_usd, -found, known[0].account if known else ""
 
@@ -255,7 +246,7 @@ def _grouped(rows: Iterable[Row], by: Callable[[Row], str]) -> Mapping[str, list
 
 
 def _sums(rows: Iterable[Row]) -> str:
-    return amounts(sums_of(row.last for row in rows if row.last))
+    return amounts(digest.sums_of(row.last for row in rows if row.last))
 
 
 def _summed(rows: Iterable[Row]) -> str:

@@ -12,19 +12,8 @@ from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
+from ml_janitor.report import finding_words as words
 from ml_janitor.report.buttons import LABELS, Button, Subject
-from ml_janitor.report.finding_words import (
-    amounts,
-    facts,
-    finding,
-    kinds,
-    left_out,
-    noun_of,
-    owned_by,
-    priced_name,
-    reason,
-    shares,
-)
 from ml_janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
@@ -75,16 +64,16 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
 
     This part of the message stays; only what became of it changes. *user* is the owner's Slack id.
     """
-    verdict = finding(result)
-    owner = f"<@{user}>, this one is yours" if user else owned_by(result)
+    verdict = words.finding(result)
+    owner = f"<@{user}>, this one is yours" if user else words.owned_by(result)
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
     lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
-    what = prose(noun_of(result.detector, result), 60)
+    what = prose(words.noun_of(result.detector, result), 60)
     lines = [
-        f"{what[:1].upper()}{what[1:]} {priced_name(result)}",
-        f"{facts(result, now, owner, _spent(verdict, now))} {where}",
-        reason(result),
+        f"{what[:1].upper()}{what[1:]} {words.priced_name(result)}",
+        f"{words.facts(result, now, owner, _spent(verdict, now))} {where}",
+        words.reason(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
     if verdict.missing_for_undo:
@@ -108,7 +97,7 @@ def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Sta
     """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
-    return terms.wording.due(result.due, unmessaged, scheduled=finding(result).schedule is not None)
+    return terms.wording.due(result.due, unmessaged, scheduled=words.finding(result).schedule is not None)
 
 
 def subject_of(result: Result) -> Subject:
@@ -166,7 +155,7 @@ def _keep_command(arn: str) -> str:
 def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
     """The message above the warnings of one sweep, or above those of one owner, who reads it: *owned*."""
     sums = Totals.of(results)
-    title, money = _event(results, terms), amounts(sums)
+    title, money = _event(results, terms), words.amounts(sums)
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
     if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
@@ -174,8 +163,8 @@ def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False)
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(results, terms)}, and says there what became of it."
-    owners = "Their tags name you as the owner" if owned else shares(sorted(results, key=dearest_first))
-    whose = f"{owners}.{left_out(sums.unpriced if money else 0)}"
+    owners = "Their tags name you as the owner" if owned else words.shares(sorted(results, key=dearest_first))
+    whose = f"{owners}.{words.left_out(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
     )
@@ -183,7 +172,7 @@ def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False)
 
 def headline(results: Sequence[Result], terms: WarningTerms) -> str:
     """After when how many of what go, and what they cost."""
-    event, money = _event(results, terms), amounts(Totals.of(results))
+    event, money = _event(results, terms), words.amounts(Totals.of(results))
     return f"{event}: {money}" if money else event
 
 
@@ -195,7 +184,7 @@ def _event(results: Sequence[Result], terms: WarningTerms) -> str:
         if dues[0] == dues[-1]
         else f"from {terms.wording.at(dues[0])} on"
     )
-    what = kinds(results[0].detector, results)
+    what = words.kinds(results[0].detector, results)
     them = "it" if len(results) == 1 else "them"
     return f"{what} will be {terms.wording.done} {when} unless somebody keeps {them}"
 

@@ -190,14 +190,8 @@ class PressWorker:
             said = Hold(key=key, how=how, by=str(person), said=at, until=until, why=why)
             self.holds.put(entry.account, entry.region, said)
             place = MessageRef(press.channel, press.message)
-            shown = [True]
-
-            def show() -> None:
-                shown[0] = self.advice.show(place, self.clock())
-
-            untold = self._change_message(show)
-            newer = "" if shown[0] else "there is a newer message of advice"
-            return {"done": True, "word": LABELS[word], "untold": untold or newer}
+            untold = self._change_message(lambda: self.advice.show(place, self.clock()))
+            return {"done": True, "word": LABELS[word], "untold": untold}
 
         return self.once(press.identity, hold)
 
@@ -261,11 +255,15 @@ class PressWorker:
         untold = self._change_message(lambda: self.messages.entry(entry, status))
         return {"done": True, "word": LABELS[word], "untold": untold}
 
-    def _change_message(self, change: Callable[[], None]) -> str:
-        """Change a message, and return why that failed, or nothing: the press counts either way."""
+    def _change_message(self, change: Callable[[], bool | None]) -> str:
+        """
+        Change a message, and return why that failed, or nothing: the press counts either way.
+
+        *change* answers False where it is no longer the newest one.
+        """
         try:
-            change()
+            newest = change()
         except SlackError as failed:
             self.logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
             return str(failed)
-        return ""
+        return "there is a newer message of advice" if newest is False else ""

@@ -42,24 +42,18 @@ def _transacted(params: dict[str, Any]) -> Iterator[Asked]:
             yield action, one["TableName"], [one[member]]
 
 
-def _read_in_bulk(params: dict[str, Any]) -> Iterator[Asked]:
-    for table, asked in params["RequestItems"].items():
-        yield "BatchGetItem", table, asked["Keys"]
-
-
-def _written_in_bulk(params: dict[str, Any]) -> Iterator[Asked]:
-    for table, requests in params["RequestItems"].items():
-        yield "BatchWriteItem", table, [_written(request) for request in requests]
-
-
 def _written(request: dict[str, Any]) -> Item:
     item: Item = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
     return item
 
 
+def _in_bulk(action: str, items: Callable[[Any], list[Item]]) -> Callable[[dict[str, Any]], Iterator[Asked]]:
+    return lambda params: ((action, table, items(asked)) for table, asked in params["RequestItems"].items())
+
+
 SEVERAL: Mapping[str, Callable[[dict[str, Any]], Iterator[Asked]]] = {
-    "BatchGetItem": _read_in_bulk,
-    "BatchWriteItem": _written_in_bulk,
+    "BatchGetItem": _in_bulk("BatchGetItem", lambda asked: asked["Keys"]),
+    "BatchWriteItem": _in_bulk("BatchWriteItem", lambda asked: list(map(_written, asked))),
     "TransactGetItems": _transacted,
     "TransactWriteItems": _transacted,
 }

@@ -133,7 +133,7 @@ class Shelf:
                     found.append(stored(self.bucket, entry))
             elif belongs(file := key[start:]):
                 self.mixed.add(folder := key[:start])
-                if index(file):
+                if INDEX.fullmatch(file):
                     self.models.add(folder)
         return found
 
@@ -172,7 +172,7 @@ class Shelf:
         for above in (one.key[:end] for end in steps):
             if above in self.models:
                 return above
-        alone = one.folder not in self.mixed and not shard(one.file)
+        alone = one.folder not in self.mixed and not SHARD.search(one.file)
         return None if alone else one.folder
 
     def crowded(self, one: Stored) -> bool:
@@ -247,16 +247,6 @@ def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
 def archive(key: str) -> bool:
     """Whether *key* is the name of a file that is a whole model by itself."""
     return key.lower().endswith(ARCHIVES)
-
-
-def shard(file: str) -> bool:
-    """Whether *file* is one piece of a model."""
-    return SHARD.search(file) is not None
-
-
-def index(file: str) -> bool:
-    """Whether *file* says that its folder, with all folders in it, is one model."""
-    return INDEX.fullmatch(file) is not None
 
 
 def belongs(file: str) -> bool:

@@ -6,17 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import needed, refused_as
+from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.duplicate_artifacts.comparing import equal
 from ml_janitor.detectors.duplicate_artifacts.duplicates import ARCHIVE_CLASSES
 from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, Seen, see
 from ml_janitor.detectors.duplicate_artifacts.object_records import ObjectVersion, Record
-from ml_janitor.engine.detector import CannotActError
+from ml_janitor.engine.detector import CannotActError, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
 
 
 ATOMIC = 5 * 1000**3

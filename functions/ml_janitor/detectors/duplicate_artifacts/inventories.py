@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_janitor.aws.athena import Place
-from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET, THROUGH_S3
-from ml_janitor.engine.detector import Condition, Grant, allow, implied
+from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET, through_s3
+from ml_janitor.engine.detector import Grant, allow, implied
 
 LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
 """Where S3 keeps live inventory tables (S3 user guide, "Querying metadata tables")."""
@@ -130,10 +130,7 @@ def _files(one: Inventory) -> tuple[Grant, ...]:
             "kms:Decrypt",
             on="key/*",
             source="S3 user guide, Configuring Amazon S3 Inventory: lists may be encrypted with a KMS key",
-            when=(
-                Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
-                Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (objects, f"arn:aws:s3:::{bucket}")),
-            ),
+            when=through_s3(objects, f"arn:aws:s3:::{bucket}"),
         ),
     )
 
@@ -142,29 +139,19 @@ def _live_table(one: Inventory) -> tuple[Grant, ...]:
     _, database, table = one.parts
     query = "S3 user guide, Permissions for querying metadata tables"
     federated = f"catalog/{LIVE_CATALOG}"
+    named = f"{LIVE_CATALOG}/{database}"
+    glue = {
+        "GetCatalog": ("catalog", "catalog/s3tablescatalog", federated),
+        "GetDatabase": ("catalog", federated, f"database/{named}"),
+        "GetTable": ("catalog", federated, f"database/{named}", f"table/{named}/{table}"),
+    }
     return (
         allow("s3:GetBucketMetadataTableConfiguration", on=f"arn:aws:s3:::{one.bucket}"),
         *(
             implied(f"s3tables:{call}", on=f"bucket/{LIVE_BUCKET}/table/*", source=query)
             for call in ("GetTable", "GetTableData", "GetTableMetadataLocation")
         ),
-        *(
-            implied(f"glue:{call}", on=on, source=GLUE)
-            for call, places in (
-                ("GetCatalog", ("catalog", "catalog/s3tablescatalog", federated)),
-                ("GetDatabase", ("catalog", federated, f"database/{LIVE_CATALOG}/{database}")),
-                (
-                    "GetTable",
-                    (
-                        "catalog",
-                        federated,
-                        f"database/{LIVE_CATALOG}/{database}",
-                        f"table/{LIVE_CATALOG}/{database}/{table}",
-                    ),
-                ),
-            )
-            for on in places
-        ),
+        *(implied(f"glue:{call}", on=on, source=GLUE) for call, places in glue.items() for on in places),
     )
 
 

@@ -170,7 +170,7 @@ def inventoried(
     *,
     by_size: bool,
     sizes: AbstractSet[int] | None,
-    elsewhere: AbstractSet[int] = frozenset(),
+    elsewhere: AbstractSet[int],
 ) -> Inventoried:
     """
     What *inventory* says of its bucket, as far as S3 still says so.

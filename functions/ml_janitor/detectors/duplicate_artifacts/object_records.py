@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED
-from ml_janitor.detectors.duplicate_artifacts.object_heads import spelled_out
-
-if TYPE_CHECKING:
-    from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
+from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, spelled_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,14 @@ THROUGH_S3 = "s3.*.amazonaws.com*"
 """A key is used in its own region only, and the grant names the region of the key; China's end in .cn."""
 
 
+def through_s3(*arns: str) -> tuple[Condition, ...]:
+    """That S3 uses a key, for what lies at one of *arns*."""
+    return (
+        Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
+        Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", arns),
+    )
+
+
 def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
     """The prefixes under which contents may be read. Raises ValueError for what names no bucket or folder."""
     for bucket in buckets:
@@ -71,10 +79,7 @@ def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
             on="key/*",
             source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
             "bytes, are only given to callers that may decrypt with it",
-            when=(
-                Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
-                Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (*objects, *buckets)),
-            ),
+            when=through_s3(*objects, *buckets),
         ),
     )
 
@@ -85,10 +90,7 @@ def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     if not buckets:
         return ()
     objects = [f"{bucket}/*" for bucket in buckets]
-    through_s3 = (
-        Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
-        Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", (*objects, *buckets)),
-    )
+    when = through_s3(*objects, *buckets)
     reference = "S3 API reference"
     version = f"{reference}, HeadObject and CopyObject: what reads a version by its id needs it"
     missing = f"{reference}, HeadObject: without it, what is not there is answered by 403 instead of 404"
@@ -100,13 +102,13 @@ def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
             "kms:Decrypt",
             on="key/*",
             source=f"{reference}, UploadPartCopy: source and parts are decrypted",
-            when=through_s3,
+            when=when,
         ),
         implied(
             "kms:GenerateDataKey",
             on="key/*",
             source=f"{reference}, CreateMultipartUpload: what is written under a KMS key needs it",
-            when=through_s3,
+            when=when,
         ),
     )
 

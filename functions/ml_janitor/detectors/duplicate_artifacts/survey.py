@@ -13,22 +13,13 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.references import References, Uses
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
-from ml_janitor.detectors.duplicate_artifacts import buckets, inventory_source
+from ml_janitor.detectors.duplicate_artifacts import buckets, duplicates, inventory_source
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
 from ml_janitor.detectors.duplicate_artifacts.comparing import OVER_BUDGET
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-from ml_janitor.detectors.duplicate_artifacts.duplicates import (
-    Copy,
-    archived,
-    files_of,
-    strictest,
-    surplus,
-    target_of,
-    together,
-)
 from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
 from ml_janitor.detectors.duplicate_artifacts.sources import Source, candidates, folders_of
 from ml_janitor.detectors.duplicate_artifacts.standings import Standings
@@ -67,7 +58,9 @@ class Survey:
         where = self.where
         self.standings = Standings(self.aws, where.contents_in, where.compare_up_to, self.references)
 
-    def read(self, *, also: str | None = None, sizes: AbstractSet[int] | None = None) -> Listing[Copy]:
+    def read(
+        self, *, also: str | None = None, sizes: AbstractSet[int] | None = None
+    ) -> Listing[duplicates.Copy]:
         """
         Every artifact of the region that has the size of another one.
 
@@ -199,10 +192,10 @@ class Survey:
         one: Stored,
         unit: Signal[Unit],
         standings: Mapping[Unit, tuple[Standing, Uses]],
-    ) -> Copy:
+    ) -> duplicates.Copy:
         """*one* as a candidate, with what the cheap signals say."""
-        copy = Copy(
-            target=target_of(self.aws, one),
+        copy = duplicates.Copy(
+            target=duplicates.target_of(self.aws, one),
             stored=one,
             unit=unit,
             listing_error=shelf.error,
@@ -222,7 +215,7 @@ class Survey:
                 (self.standings.unreadable[file] for file in files if file in self.standings.unreadable),
                 contents,
             ),
-            archived=archived(unit.value, self.standings.known),
+            archived=duplicates.archived(unit.value, self.standings.known),
             gaps=tuple(self._references.gaps) if self._references else (),
             notices=self._notices,
             replica=any(self.standings.known[file].replica for file in files if file in self.standings.known),
@@ -231,15 +224,15 @@ class Survey:
             standing=standing,
         )
 
-    def _open_ones_read(self, copies: Sequence[Copy]) -> list[Copy]:
+    def _open_ones_read(self, copies: Sequence[duplicates.Copy]) -> list[duplicates.Copy]:
         """*copies*, with what is read only for those that are surplus as far as is known."""
-        todo = [copy for copy in copies if surplus(copy)]
+        todo = [copy for copy in copies if duplicates.surplus(copy)]
         if not todo:
             return list(copies)
         prices = storage_prices.read(self.aws)
         names = list(dict.fromkeys(copy.stored.bucket for copy in todo))
         habits = by(names, self.aws.map(lambda name: buckets.habits(self.aws, name), names))
-        files = list(dict.fromkeys(file for copy in todo for file in files_of(copy)))
+        files = list(dict.fromkeys(file for copy in todo for file in duplicates.files_of(copy)))
         tagged = by(files, self.aws.map(lambda one: s3.object_tags(self.aws, one.bucket, one.key), files))
         locks = by(
             files, self.aws.map(lambda one: buckets.locked(self.aws, one, habits[one.bucket].lock), files)
@@ -247,13 +240,13 @@ class Survey:
         read = {}
         for copy in todo:
             one, bucket = copy.stored, habits[copy.stored.bucket]
-            siblings = [tagged[file] for file in files_of(copy) if file != one]
+            siblings = [tagged[file] for file in duplicates.files_of(copy) if file != one]
             read[one] = replace(
                 copy,
-                target=replace(copy.target, tags=together(bucket.tags, *siblings, tagged[one])),
+                target=replace(copy.target, tags=duplicates.together(bucket.tags, *siblings, tagged[one])),
                 cost=prices.cost(one.storage_class, one.size),
                 habits=bucket,
-                lock=strictest([locks[file] for file in files_of(copy)]),
+                lock=duplicates.strictest([locks[file] for file in duplicates.files_of(copy)]),
             )
         return [read.get(copy.stored, copy) for copy in copies]
 

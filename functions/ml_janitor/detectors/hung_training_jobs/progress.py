@@ -15,15 +15,6 @@ from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, M
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One of a job's own limits, by the name that its request gave it."""
-
-    name: str
-    since: datetime | None
-    allowed: timedelta | None
-
-
 def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> Still | None:
     """
     Whether SageMaker should have ended *job* itself; it may take until *overrun* to do so.
@@ -32,24 +23,24 @@ def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> S
     counts.
     """
     limits = (
-        Limit("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
-        Limit("MaxWaitTimeInSeconds", job.created, job.max_wait),
+        ("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
+        ("MaxWaitTimeInSeconds", job.created, job.max_wait),
     )
-    if all(limit.allowed is None for limit in limits):
+    if job.max_runtime is None and job.max_wait is None:
         rule.passed("it has no limit of its own")
         return None
-    for limit in limits:
-        if limit.since is None or limit.allowed is None:
+    for name, since, allowed in limits:
+        if since is None or allowed is None:
             continue
-        late = now - limit.since - limit.allowed
-        rule.saw(Evidence(f"time against {limit.name}", f"{ago(now - limit.since)} of {ago(limit.allowed)}"))
+        late = now - since - allowed
+        rule.saw(Evidence(f"time against {name}", f"{ago(now - since)} of {ago(allowed)}"))
         if late > overrun:
             return Still(
                 reason=f"this {job.kind.noun} is {job.kind.at_work} {ago(late)} after the end of its own"
-                f" limit of {ago(limit.allowed)} ({limit.name})"
+                f" limit of {ago(allowed)} ({name})"
                 + (", unless that began only when its inputs had been downloaded" if job.downloads else ""),
                 confidence=Confidence.LIKELY if job.downloads else Confidence.PROVEN,
-                since=limit.since + limit.allowed,
+                since=since + allowed,
             )
     rule.passed(f"not more than {ago(overrun)} past its own limit")
     return None

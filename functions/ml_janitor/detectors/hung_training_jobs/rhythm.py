@@ -8,17 +8,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 
+from ml_janitor.aws import logs
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.logs import (
-    DESCRIBE_LOG_STREAMS,
-    FAR_FUTURE,
-    GET_LOG_EVENTS,
-    NO_SUCH,
-    event_pages,
-    last_event,
-    moment,
-)
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 PAGES = 30
@@ -54,14 +46,14 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
     An event after *fresh* settles the question, and the history is left alone. `Absent` means that
     there is no stream or no event.
     """
-    match attempt(lambda: _listed(aws, group, prefix), source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH):
+    match attempt(lambda: _listed(aws, group, prefix), source=logs.DESCRIBE_LOG_STREAMS, absent=logs.NO_SUCH):
         case Value(streams):
             pass
         case (Absent() | Unreadable() | NotRead()) as none:
             return none
     hint = max((at for at in streams.values() if at is not None), default=None)
     if hint is not None and hint > fresh:
-        return Value(Rhythm(last=hint, longest_pause=NotRead()), DESCRIBE_LOG_STREAMS, hint)
+        return Value(Rhythm(last=hint, longest_pause=NotRead()), logs.DESCRIBE_LOG_STREAMS, hint)
     match _last(aws, group, streams, fresh):
         case Value(exact):
             last = exact if hint is None else max(exact, hint)
@@ -70,9 +62,9 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
         case (Absent() | Unreadable() | NotRead()) as none:
             return none
     if last > fresh:
-        return Value(Rhythm(last=last, longest_pause=NotRead()), GET_LOG_EVENTS, last)
+        return Value(Rhythm(last=last, longest_pause=NotRead()), logs.GET_LOG_EVENTS, last)
     pause = longest_pause(aws, group, sorted(streams), started=started, last=last)
-    return Value(Rhythm(last=last, longest_pause=pause), GET_LOG_EVENTS, last)
+    return Value(Rhythm(last=last, longest_pause=pause), logs.GET_LOG_EVENTS, last)
 
 
 def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
@@ -86,7 +78,7 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
         logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
     )
     return {
-        stream["logStreamName"]: moment(stream["lastEventTimestamp"])
+        stream["logStreamName"]: logs.moment(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
         for page in listed
@@ -96,10 +88,10 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
 
 def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Signal[datetime]:
     """The newest event of all *streams*; the first fresh one is enough. One unreadable hides a newer one."""
-    newest: Signal[datetime] = Absent(GET_LOG_EVENTS)
+    newest: Signal[datetime] = Absent(logs.GET_LOG_EVENTS)
     unreadable: Unreadable | None = None
     for stream in streams:
-        match last_event(aws, group, stream):
+        match logs.last_event(aws, group, stream):
             case Value(at) as heard:
                 if at > fresh:
                     return heard
@@ -127,7 +119,7 @@ def longest_pause(
         whole = False
         pages_left = PAGES
         for stream in streams:
-            for page in event_pages(aws, group, stream):
+            for page in logs.event_pages(aws, group, stream):
                 events.update(page)
                 pages_left -= 1
                 if not pages_left and not whole:
@@ -137,13 +129,13 @@ def longest_pause(
             whole = True
         return _longest_gap(started, last, *events)
 
-    match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
+    match attempt(read, source=logs.GET_LOG_EVENTS, absent=logs.NO_SUCH):
         case Value(pause) if pause is not None:
-            return Value(pause, GET_LOG_EVENTS)
+            return Value(pause, logs.GET_LOG_EVENTS)
         case Unreadable() as failed:
             return failed
         case _:
-            return Absent(GET_LOG_EVENTS)
+            return Absent(logs.GET_LOG_EVENTS)
 
 
 def _longest_gap(*events: datetime) -> timedelta:
@@ -174,8 +166,8 @@ class Probe:
 
     def _ask(self, stream: str, since: datetime) -> bool:
         """Look for the first event of *stream* since then; False if there are no calls left for that."""
-        self.following[stream] = FAR_FUTURE
-        for page in event_pages(self.aws, self.group, stream, since=since, limit=1):
+        self.following[stream] = logs.FAR_FUTURE
+        for page in logs.event_pages(self.aws, self.group, stream, since=since, limit=1):
             self.calls += 1
             if page:
                 self.following[stream] = min(page)

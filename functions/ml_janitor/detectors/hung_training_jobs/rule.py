@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TUNING_JOB
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Value, evidence
@@ -22,23 +22,17 @@ from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, a
 
 AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 KEYS = "Amazon SageMaker API Permissions Reference: Create...Job, where the job's volumes have a key"
-JOBS = {
-    "TrainingJob": "training-job/*",
-    "ProcessingJob": "processing-job/*",
-    "TransformJob": "transform-job/*",
-}
+JOBS = tuple(kind.of for kind in KINDS.values())
 
 ACTS: tuple[Grant, ...] = (
-    *(allow(f"sagemaker:Stop{noun}", on=jobs) for noun, jobs in JOBS.items()),
-    allow("sagemaker:StopHyperParameterTuningJob", on=f"{TUNER}/*"),
-    allow("sagemaker:UpdateTrainingJob", on=JOBS["TrainingJob"]),
+    *(allow(f"sagemaker:Stop{kind.noun}", on=kind.every) for kind in (*JOBS, TUNING_JOB)),
+    allow("sagemaker:UpdateTrainingJob", on=TRAINING_JOB.every),
 )
 
 UNDOES: tuple[Grant, ...] = (
-    *(allow(f"sagemaker:Describe{noun}", on=jobs) for noun, jobs in JOBS.items()),
-    allow("sagemaker:DescribeHyperParameterTuningJob", on=f"{TUNER}/*"),
-    *(allow(f"sagemaker:Create{noun}", on=jobs) for noun, jobs in JOBS.items()),
-    *(implied("sagemaker:AddTags", on=jobs, source=AUTHORIZATION) for jobs in JOBS.values()),
+    *(allow(kind.describes, on=kind.every) for kind in (*JOBS, TUNING_JOB)),
+    *(allow(f"sagemaker:Create{kind.noun}", on=kind.every) for kind in JOBS),
+    *(implied("sagemaker:AddTags", on=kind.every, source=AUTHORIZATION) for kind in JOBS),
     undo_roles.using_key(KEYS),
 )
 """A tuning job is looked at, since one whose stop broke off has nothing to be brought back."""
@@ -71,14 +65,13 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         undo="restart",
     )
     reads = (
-        *allow_each("sagemaker", "Search", "ListTrainingJobs"),
-        allow("sagemaker:DescribeTrainingJob", on="training-job/*"),
-        allow("sagemaker:ListProcessingJobs"),
-        allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
-        allow("sagemaker:ListTransformJobs"),
-        allow("sagemaker:DescribeTransformJob", on="transform-job/*"),
-        allow("sagemaker:ListHyperParameterTuningJobs"),
-        *(allow(action, on=f"{TUNER}/*") for action in (TUNING_JOB.describes, tuning.CHILD.lists)),
+        allow(SEARCH),
+        *(
+            grant
+            for kind in (*JOBS, TUNING_JOB)
+            for grant in (allow(kind.lists), allow(kind.describes, on=kind.every))
+        ),
+        allow(tuning.CHILD.lists, on=TUNING_JOB.every),
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *STARTERS)),
         *(allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),
         *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in KINDS.values()),

@@ -60,8 +60,7 @@ def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Target]) -> 
     found += [_starter(aws, arn) for arn in job.started_by]
     if job.watches is not None:
         watched = candidate.watched.value if isinstance(candidate.watched, Value) else None
-        target = _named(aws, job.watches, watched.created if watched else None)
-        found.append(replace(target, tags=tags.of_one(aws, job.watches)))
+        found.append(_named(aws, job.watches, created=watched.created if watched else None))
     return tuple(found)
 
 
@@ -72,24 +71,24 @@ def _tuner(aws: Aws, arn: str, tuners: Listing[Target]) -> Target:
     One that *tuners* does not list has ended. If their listing broke off, its tags are unreadable.
     """
     known = next((one for one in tuners.items if one.arn.lower() == arn.lower()), None)
-    target = _named(aws, arn, known.created if known else None, known.name if known else None)
-    if known is None and tuners.error is not None:
-        return replace(target, tags=Unreadable(tuners.error))
-    return replace(target, tags=tags.of_one(aws, arn))
+    if known is not None:
+        return _named(aws, arn, created=known.created, name=known.name)
+    return _named(aws, arn, unread=tuners.error)
 
 
 def _starter(aws: Aws, arn: str) -> Target:
     """The other SageMaker resource that started a job. Tags of kinds without a permission are unreadable."""
-    target = _named(aws, arn, None)
-    if target.kind not in STARTERS:
-        return replace(target, tags=Unreadable(f"those of {target.kind or arn} are not read"))
-    return replace(target, tags=tags.of_one(aws, arn))
+    kind = arn.rpartition(":")[2].partition("/")[0]
+    return _named(aws, arn, unread=None if kind in STARTERS else f"those of {kind or arn} are not read")
 
 
-def _named(aws: Aws, arn: str, created: datetime | None, name: str | None = None) -> Target:
-    """The resource that *arn* names, as far as the ARN shows it."""
+def _named(
+    aws: Aws, arn: str, *, created: datetime | None = None, name: str = "", unread: str | None = None
+) -> Target:
+    """The resource that *arn* names, as far as the ARN shows it; *unread* is why its tags are not known."""
     kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
-    return target_in(aws, arn, name or last, kind, created)
+    own_tags = tags.of_one(aws, arn) if unread is None else Unreadable(unread)
+    return target_in(aws, arn, name or last, kind, created, tags=own_tags)
 
 
 def with_children(

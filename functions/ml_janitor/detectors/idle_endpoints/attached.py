@@ -32,10 +32,13 @@ def read_components(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
 
     Raises CannotActError for one that is not in service: what became of it would not come back.
     """
-    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
-    names = [found["InferenceComponentName"] for page in pages for found in page["InferenceComponents"]]
-    records = aws.map(lambda name: _component(aws, name), names)
+    records = aws.map(lambda name: _component(aws, name), list(_listed(aws, endpoint)))
     return sorted(records, key=lambda record: (base_of(record) is not None, record["name"]))
+
+
+def _listed(aws: Aws, endpoint: str) -> Iterator[str]:
+    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    return (found["InferenceComponentName"] for page in pages for found in page["InferenceComponents"])
 
 
 def _component(aws: Aws, name: str) -> dict[str, Any]:
@@ -128,13 +131,10 @@ def same_component(aws: Aws, record: Mapping[str, Any]) -> Mapping[str, Any] | N
 def other_component(aws: Aws, endpoint: str, records: Sequence[Mapping[str, Any]]) -> str | None:
     """The name of a component on *endpoint* that is none of *records*; None if there is none."""
     created = {record["name"]: record["created"] for record in records}
-    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
-    for page in pages:
-        for listed in page["InferenceComponents"]:
-            name = listed["InferenceComponentName"]
-            found = component_status(aws, name)  # a listing may still name what is gone
-            if found is not None and found["CreationTime"].isoformat() != created.get(name):
-                return name
+    for name in _listed(aws, endpoint):
+        found = component_status(aws, name)  # a listing may still name what is gone
+        if found is not None and found["CreationTime"].isoformat() != created.get(name):
+            return name
     return None
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ml_janitor.aws import logs, tags
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours, ago
@@ -26,11 +27,7 @@ from ml_janitor.detectors.idle_notebooks.signs import (
     unseen_work,
     when,
 )
-from ml_janitor.engine.detector import Cleanup, Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.engine.detector import Steps
+from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
 
 ACTION = "stop the notebook instance (its volume and files stay)"
 

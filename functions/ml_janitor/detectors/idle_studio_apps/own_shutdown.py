@@ -6,19 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.idle_shutdown import (
-    DESCRIBE_DOMAIN,
-    DESCRIBE_PROFILE,
-    DESCRIBE_SPACE,
-    ENABLED,
-    SHARED,
-    TYPES,
-    Place,
-    Settings,
-    described,
-    timeout,
-)
 from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.signals import Signal, Value
 
@@ -31,30 +20,32 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
     profile, and where that says nothing its domain; a shared one follows the domain's settings for
     spaces. A space may have a time of its own.
     """
-    asked = [app for app in apps if app.type in TYPES]
-    spaces = described(aws, ((app.domain, app.space) for app in asked if app.space), DESCRIBE_SPACE)
+    asked = [app for app in apps if app.type in idle_shutdown.TYPES]
+    spaces = idle_shutdown.described(
+        aws, ((app.domain, app.space) for app in asked if app.space), idle_shutdown.DESCRIBE_SPACE
+    )
     owner = {_id(app): _profile(app, spaces) for app in asked}
     owners = ((app.domain, name) for app in asked if (name := owner[_id(app)]))
-    profiles = described(aws, owners, DESCRIBE_PROFILE)
-    domains = described(aws, ((app.domain, "") for app in asked), DESCRIBE_DOMAIN)
+    profiles = idle_shutdown.described(aws, owners, idle_shutdown.DESCRIBE_PROFILE)
+    domains = idle_shutdown.described(aws, ((app.domain, "") for app in asked), idle_shutdown.DESCRIBE_DOMAIN)
 
     def timeout_of(app: App) -> Signal[timedelta]:
         name = owner[_id(app)]
         above = [domains[app.domain, ""]]
         above += [profiles[app.domain, name]] if name else []
         above += [spaces[app.domain, app.space]] if app.space else []
-        return timeout(app.type, above, shared=name is None)
+        return idle_shutdown.timeout(app.type, above, shared=name is None)
 
     def remote(app: App) -> bool:
         match spaces.get((app.domain, app.space or "")):
             case Value(space):
                 access: str | None = space["SpaceSettings"].get("RemoteAccess")
-                return access == ENABLED
+                return access == idle_shutdown.ENABLED
             case _:
                 return False
 
     return [
-        replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in TYPES else app
+        replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in idle_shutdown.TYPES else app
         for app in apps
     ]
 
@@ -63,12 +54,12 @@ def _id(app: App) -> str:
     return app.target.key
 
 
-def _profile(app: App, spaces: Mapping[Place, Signal[Settings]]) -> str | None:
+def _profile(app: App, spaces: Mapping[idle_shutdown.Place, Signal[idle_shutdown.Settings]]) -> str | None:
     """The user profile whose settings hold for *app*, by its space's description where it has one."""
     if app.space is None:
         return app.profile
     match spaces[app.domain, app.space]:
-        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != SHARED:
+        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != idle_shutdown.SHARED:
             name: str | None = space["OwnershipSettings"].get("OwnerUserProfileName")
             return name
         case _:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ml_janitor.aws import trail
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import App
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
 
 STARTS = "StartSession"
 SAGEMAKER = "sagemaker.amazonaws.com"

@@ -97,12 +97,13 @@ class StorageTiering(Detector[Bucket]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """Writing the lifecycle configurations of the buckets that `act_on_buckets` names."""
-        return tuple(writing.may_write(self.act_on_buckets))
+        return tuple(allow(writing.WRITE, on=f"arn:aws:s3:::{name}") for name in self.act_on_buckets)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """Reading and writing them, and those that `act_on_buckets` named before (`undo_buckets`)."""
-        return tuple(writing.may_undo(self._undo_buckets))
+        both, names = (writing.READ, writing.WRITE), self._undo_buckets
+        return tuple(allow(action, on=f"arn:aws:s3:::{name}") for action in both for name in names)
 
     @property
     def _undo_buckets(self) -> tuple[str, ...]:
@@ -122,14 +123,11 @@ class StorageTiering(Detector[Bucket]):
         """Bytes."""
         return int(self.min_gb * GB)
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Bucket]:
-        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
-        yield from self._read(aws, now)
-
     def look(self, aws: Aws, target: Target, now: datetime) -> Bucket | None:
-        return next(self._read(aws, now, target.name), None)
+        return next(self.find(aws, now, target.name), None)
 
-    def _read(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
+    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
+        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
         listing = buckets.measured(aws, now, only)
         large = [one for one in listing.items if self._large(one)]
         yield from (one for one in listing.items if not self._large(one))

@@ -9,29 +9,7 @@ from typing import Any
 
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import (
-    AUTOML_JOB,
-    CLUSTER,
-    COMPILATION_JOB,
-    COMPONENT,
-    DEFINITIONS,
-    DOMAIN,
-    ENDPOINT,
-    ENDPOINT_CONFIG,
-    MODEL,
-    MODEL_PACKAGE_GROUP,
-    MONITORING_SCHEDULE,
-    NOTEBOOK,
-    PIPELINE,
-    PROCESSING_JOB,
-    SPACE,
-    TRAINING_JOB,
-    TRANSFORM_JOB,
-    TUNING_JOB,
-    USER_PROFILE,
-    Kind,
-    listing,
-)
+from ml_janitor.aws.sagemaker_kinds import TAGGED, TRAINING_JOB, Kind, listing
 from ml_janitor.aws.training_jobs import lately
 from ml_janitor.core.model import Target
 
@@ -55,27 +33,7 @@ class Resource:
     outside: str | None = None
 
 
-KINDS = (
-    ENDPOINT,
-    ENDPOINT_CONFIG,
-    MODEL,
-    COMPONENT,
-    NOTEBOOK,
-    TRAINING_JOB,
-    PROCESSING_JOB,
-    TRANSFORM_JOB,
-    TUNING_JOB,
-    AUTOML_JOB,
-    COMPILATION_JOB,
-    DOMAIN,
-    USER_PROFILE,
-    SPACE,
-    MODEL_PACKAGE_GROUP,
-    PIPELINE,
-    MONITORING_SCHEDULE,
-    *DEFINITIONS,
-    CLUSTER,
-)
+KINDS = TAGGED
 """Those whose tags are judged."""
 
 

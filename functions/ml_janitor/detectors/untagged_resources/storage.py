@@ -57,11 +57,8 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
     """
     query: dict[str, Any] = {}
     if record == "TrainingJob":
-        recent = {
-            "Name": "CreationTime",
-            "Operator": "GreaterThanOrEqualTo",
-            "Value": f"{since:%Y-%m-%dT%H:%M:%S}",
-        }
+        at = f"{since:%Y-%m-%dT%H:%M:%S}"
+        recent = {"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": at}
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
         query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
     found = search(
