@@ -128,7 +128,10 @@ class Rights:
     def _undoes(self, detector: Detector[Any]) -> Allowed:
         if self.settings.organization.used:
             return self._taking_on(detector, Kind.UNDO)
-        where = undoing_in(self.stack, self.settings.arming(type(detector)), self.settings.janitor.regions)
+        swept = self.settings.janitor.regions
+        where = undoing_in(self.stack, self.settings.arming(type(detector)), swept)
+        if self.settings.undoes_elsewhere(detector.name):
+            where = list(dict.fromkeys([*where, *places(self.stack, swept)]))
         return Allowed(detector.undoes, where)
 
     def _taking_on(self, reader: Reader, kind: Kind) -> Allowed:

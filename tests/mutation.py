@@ -43,7 +43,7 @@ SECONDS = 300
 """After which a mutant counts as noticed: it may not end. A loaded machine gets as much of its own time."""
 
 SLOWER = 5
-"""How many times the processor time of its tests a mutant may take, besides half a minute."""
+"""How many times the processor time of its tests a mutant may take, besides ten seconds."""
 
 WORKERS = 2
 """Mutants that run at the same time."""
@@ -327,7 +327,7 @@ class Loaded:
                 _replace(ROOT / SOURCE / name, mutant.tree)
                 swap(functions, compile(mutant.tree, str(ROOT / SOURCE / name), "exec", dont_inherit=True))
                 tests = self.tests(name, mutant.place.lines)
-                most = 30 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
+                most = 10 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
                 resource.setrlimit(resource.RLIMIT_CPU, (most, most))
                 return _pass([items[test] for test in tests])
 

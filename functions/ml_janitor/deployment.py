@@ -82,7 +82,7 @@ def acting(
         max_actions_per_night=section.max_actions_per_night,
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
-        undoable=lambda name: name in {one.name for one in settings.undoable(clock().date())},
+        undoable=lambda name, account: settings.undo_reaches(name, account, clock().date()),
         actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],
     )
 

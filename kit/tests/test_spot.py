@@ -198,11 +198,13 @@ def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path) -> None:
 def test_a_worker_that_outlives_its_killed_parent_does_not_keep_the_folder(tmp_path: Path) -> None:
     holder = Checkpoints(tmp_path)
     holder.hold()
-    gate, open_gate = os.pipe()
+    (gate, open_gate), (begun, begin) = os.pipe(), os.pipe()
     if not (child := os.fork()):
+        os.write(begin, b"x")
         os.read(gate, 1)  # lives on, with what it inherited
         os._exit(0)
     try:
+        os.read(begun, 1)  # until it runs, it holds what its parent holds
         os.close(holder._held.pop())  # as the end of its parent does, without a word
         Checkpoints(tmp_path).hold()
     finally:

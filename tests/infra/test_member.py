@@ -23,7 +23,9 @@ from ml_janitor.config.member_roles import (
     Kind,
     role_for,
     role_name,
+    role_of,
     sweep_role_name,
+    takes_on,
 )
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.config.statements import sparing
@@ -346,6 +348,32 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
 
     acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
     assert names == [[acts, undoes], [undoes], []]
+
+
+def test_an_account_that_was_disarmed_keeps_the_role_that_undoes_until_armed_until_is_gone() -> None:
+    """The undo function may take it on wherever it is; what acts is in the accounts of `act_in` alone."""
+    section = {"mode": "act", "act_in": [HOME]}
+    names, taken_on = [], []
+    for change in ({}, {"armed_until": "2026-10-01"}):
+        given = Settings.parse(
+            {
+                "organization": ORGANIZATION,
+                "detectors": {"idle-notebooks": section | change},
+                "janitor": {"time_zone": "UTC"},
+            }
+        )
+        made = granted_by(given, "210987654321")
+        names.append({one["Properties"]["RoleName"] for one in made if "idle-notebooks" in str(one)})
+        (detector,) = (one for one in given.armed() if one.name == "idle-notebooks")
+        for kind in (Kind.ACT, Kind.UNDO):
+            taken_on += takes_on(given, role_of(detector, kind), partition="aws")
+
+    read, undoes = "ml-janitor-member-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
+    assert [one & {read, undoes, "ml-janitor-member-act-idle-notebooks"} for one in names] == [
+        {read},
+        {read, undoes},
+    ]
+    assert [arn.split(":")[4] for arn in taken_on] == [HOME, HOME, HOME, "*"]
 
 
 def changing(given: Settings, account: str, name: str) -> dict[str, Any]:

@@ -525,13 +525,17 @@ def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_co
     assert not bucket.there()
 
 
-def test_a_copy_that_may_not_be_written_is_no_change(box: Control, session: boto3.Session, aws: Aws) -> None:
+@pytest.mark.parametrize("operation", ["DeleteObject", "CopyObject"])
+def test_a_call_that_is_denied_is_a_failure_and_no_change_of_somebody_else(
+    box: Control, session: boto3.Session, aws: Aws, operation: str
+) -> None:
     bucket, undo = filled(Bucket(session.client("s3"), aws))
-    bucket.act(undo)
-    box.fault("s3", "CopyObject", "deny", times=0)
+    if operation == "CopyObject":
+        bucket.act(undo)
+    box.fault("s3", operation, "deny", times=0)
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        bucket.undo(undo)
+        (bucket.undo if operation == "CopyObject" else bucket.act)(undo)
 
 
 def test_a_key_that_others_begin_with_has_its_own_marker(make: Callable[..., Bucket]) -> None:

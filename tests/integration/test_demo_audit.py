@@ -19,9 +19,10 @@ from ml_janitor.core.results import Report, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run
+from ml_janitor.report.json import document
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.demo import Known
+from ml_janitor_sandbox.demo import Known, case_study
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.server import Sandbox
 
@@ -44,6 +45,12 @@ def report(_sandbox: Sandbox) -> Report:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
         with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             return run(settings.enabled(), accounts, now=NOW, policy=settings.policy)
+
+
+@pytest.fixture(scope="module")
+def charges(report: Report, _sandbox: Sandbox) -> list[Any]:  # noqa: ARG001 - it seeds the account
+    """What the demo account is charged for."""
+    return list(Control(_sandbox.url).charges())
 
 
 def of(detector: type[Detector[Any]], facts: Iterable[Known]) -> dict[str, str | None]:
@@ -195,3 +202,31 @@ def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:
         ("endpoint-config", "account-risk"),
         ("model", "account-risk"),
     }
+
+
+def test_the_account_is_charged_what_the_table_says_and_the_findings_leave_what_it_ends_at(
+    report: Report, charges: list[Any]
+) -> None:
+    rows = case_study.recounted(charges)
+    for number, column in enumerate(("before", "last")):
+        counted = {name: float(spans[number]) for name, spans in rows.items()}
+        said = {name: getattr(row, column) for name, row in case_study.TABLE.items()}
+        wrong = {name: usd for name, usd in counted.items() if usd != pytest.approx(said[name], rel=0.05)}
+        assert wrong == {}, column
+        assert sum(counted.values()) == pytest.approx(sum(said.values()), rel=0.01), column
+    saved = case_study.saved(charges, document(report))
+    left = {name: float(rows[name][1] - sum(saved[name].values())) for name in rows}
+    assert min(left.values()) > -0.01
+    cured = {
+        name
+        for name, row in case_study.TABLE.items()
+        if left[name] == pytest.approx(row.cured, rel=0.05, abs=0.01)
+    }
+    assert cured == case_study.TABLE.keys()
+    assert sum(left.values()) == pytest.approx(31_000, rel=0.01)
+    assert float(rows["the hung job"][1]) == pytest.approx(261 * 4 * 14.688, rel=0.0001)
+
+
+def test_the_columns_of_the_case_studys_table_add_up() -> None:
+    columns = [(row.before, row.last, row.cured) for row in case_study.TABLE.values()]
+    assert [sum(column) for column in zip(*columns, strict=True)] == [57_000, 80_000, 31_000]

@@ -21,7 +21,9 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.inventories import named
 from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import columns_of
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking, read_all, within
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
@@ -497,3 +499,28 @@ def test_the_page_has_the_statement_for_each_format() -> None:
         assert (
             inventory_files.create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
         )
+
+
+def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> None:
+    asking, places = Asking(inventories=named({BUCKET: SETTING})), {BUCKET: "eu-west-1"}
+
+    known = read_all(aws, asking, places, Names(), NOW, readable=(), sizes=None, elsewhere=frozenset())
+
+    assert (known.sources, known.errors) == ([], [])
+    assert known.notices == [f"{BUCKET} is in eu-west-1, and its inventory is asked there, not here"]
+
+
+def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> None:
+    table = Table(name='"s3"."models"', bucket="it's", day="2026-10-06-00-00")
+
+    asked = groups(table, Names(min_size=128), by_size=False)
+
+    assert " AND size >= 128 AND " in asked
+    assert "bucket = 'it''s'" in asked
+
+
+@pytest.mark.parametrize(("most", "taken", "left"), [(5, 2, 0), (4, 1, 2), (2, 0, 5)])
+def test_of_too_many_artifacts_the_largest_groups_are_taken_whole(most: int, taken: int, left: int) -> None:
+    wanted = [Group(9, "a", 3), Group(8, "b", 2)]
+
+    assert within(wanted, most) == (wanted[:taken], left)

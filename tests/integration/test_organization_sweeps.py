@@ -426,6 +426,35 @@ def test_what_is_no_longer_looked_at_is_neither_acted_on_nor_undone(warned: Acco
     assert warned.asked() == asked
 
 
+def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_be_undone(
+    warned: Accounts,
+) -> None:
+    """The detector stays armed in the other account, and acts there."""
+    press(warned, "now", warned.first)
+    night = warned.armed.now.replace(second=0) + timedelta(hours=36)
+    warned.armed.later(timedelta(hours=36))
+    warned.listed(time=night)
+    path = warned.armed.folder / "janitor.toml"
+    armed = path.read_text().replace(f'"{warned.first}", "{warned.second}"', f'"{warned.second}"')
+    warned.armed.settings(armed)
+
+    with pytest.raises(
+        RunFailedError, match=r"1 thing that it did in us-east-1 can be undone until .* not by"
+    ):
+        warned.child(warned.first, time=night.isoformat())
+    warned.child(warned.second, time=night.isoformat())
+    assert warned.status(warned.second) == "Stopped"
+
+    act_in = f'act_in = ["{warned.second}"]\n'
+    warned.armed.settings(armed.replace(act_in, f"{act_in}armed_until = 2026-10-06\n"))
+    night += timedelta(hours=1)
+    warned.armed.later(timedelta(hours=1))
+    warned.listed(time=night)
+    warned.child(warned.first, time=night.isoformat())
+    press(warned, "undo", warned.first)
+    assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "Stopped")
+
+
 def test_an_undo_without_its_role_says_so_in_its_message(
     warned: Accounts, enforced: Callable[..., IamControl]
 ) -> None:

@@ -14,7 +14,8 @@ from conftest import NOW
 from ml_janitor.aws.answers import needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.core.signals import Signal, Value
+from ml_janitor.detectors.duplicate_artifacts import comparing, copy_cleanup
 from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, see
@@ -210,17 +211,39 @@ def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: di
         pair.prepared({})
 
 
-@pytest.mark.parametrize("letter", [b"n", b"m"], ids=["other bytes", "the same bytes"])
+@pytest.mark.parametrize(
+    ("letter", "hour"),
+    [(b"n", 4), (b"m", 4), (b"n", NOW.hour)],
+    ids=["other bytes", "the same bytes", "other bytes in the same second"],
+)
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
-def test_what_changes_after_it_was_looked_at_is_only_reported(pair: Pair, key: str, letter: bytes) -> None:
+def test_what_changes_after_it_was_looked_at_is_only_reported(
+    pair: Pair, key: str, letter: bytes, hour: int
+) -> None:
     copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
-    pair.box.set_clock(NOW.replace(hour=4))
+    pair.box.set_clock(NOW.replace(hour=hour))
     pair.put(key, letter * SIZE)
 
     with pytest.raises(CannotActError, match=f"{key} changed while it was looked at"):
         pair.detector.prepare(pair.aws, copy, {})
+
+
+def test_what_could_not_be_written_again_is_only_reported(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sandbox's S3 has no metadata that it cannot send."""
+
+    def odd(*where: Any, **which: Any) -> Signal[Seen]:
+        seen = needed(see(*where, **which))
+        assert seen is not None
+        return Value(replace(seen, odd="metadata that S3 does not tell"))
+
+    monkeypatch.setattr(copy_cleanup, "see", odd)
+
+    with pytest.raises(CannotActError, match="it has metadata that S3 does not tell"):
+        pair.prepared({})
 
 
 def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
+from ml_janitor.core.signals import Value
+from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Contents,
     Likeness,
     connected,
     contents,
+    head,
     likeness,
+    units_alike,
 )
 
 
@@ -102,6 +106,16 @@ PARTS = '"0123456789abcdef0123456789abcdef-3"'
             {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}},
         ),
         (PARTS, {"ChecksumSHA256": "x"}, {"parts_etag": PARTS, "parts": {"SHA-256": "x"}}),
+        (
+            PARTS,
+            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
+            {"parts_etag": PARTS, "whole": {"SHA-256": "x"}},
+        ),
+        (
+            PLAIN,
+            {"ChecksumCRC32": "x", "ChecksumType": "COMPOSITE"},
+            {"md5": PLAIN, "parts": {"CRC32": "x"}},
+        ),
         (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
         (
             PARTS,
@@ -133,6 +147,30 @@ def test_where_nothing_may_be_read_the_listing_makes_likely_at_most(
     a, b = Contents(**{"size": 9, **one}), Contents(**{"size": 9, **other})
 
     assert (likeness(a, b).likeness, likeness(b, a).likeness) == (expected, expected)
+
+
+@pytest.mark.parametrize(("length", "etag", "same"), [(9, PLAIN, True), (8, PLAIN, False), (9, PARTS, False)])
+def test_what_is_looked_at_has_to_be_what_was_listed(length: int, etag: str, *, same: bool) -> None:
+    """S3 is asked for that ETag alone; a server may not know If-Match."""
+    asked: dict[str, Any] = {}
+
+    def head_object(**given: Any) -> dict[str, Any]:
+        asked.update(given)
+        return {"ContentLength": length, "ETag": etag}
+
+    aws: Any = SimpleNamespace(client=lambda *_: SimpleNamespace(head_object=head_object))
+    looked_at = head(aws, stored(PLAIN), "us-east-1")
+
+    assert isinstance(looked_at, Value) is same
+    assert asked == {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
+
+
+def test_a_folder_is_as_alike_as_its_least_alike_file() -> None:
+    files = [replace(stored(PLAIN), key=key) for key in "abcd"]
+    told = dict(zip(files, (sha("x"), sha("x"), sha("x"), known(whole={"CRC32": "x"})), strict=True))
+    one, other = (Unit(bucket="b", region="r", files=tuple(two)) for two in (files[:2], files[2:]))
+
+    assert units_alike(one, other, told).likeness is Likeness.UNKNOWN
 
 
 def test_nothing_is_left_to_read_of_an_empty_file() -> None:

@@ -249,3 +249,7 @@ def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> 
         (account(1), "us-east-1"),
         (account(3), "eu-west-1"),
     ]
+    armed = {"mode": "act", "act_in": places, "armed_until": f"{TIME:%Y-%m-%d}"}
+    some = Settings.parse({"detectors": {"idle-endpoints": armed}})
+    everywhere = [(one.account, region) for one in listed for region in one.regions]
+    assert replace(reader, settings=some).acted_in("idle-endpoints") == everywhere

@@ -145,6 +145,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
 
     assert done.steps == {"act: unplug": "done", "act: remove": "done"}
     assert (done.stage, done.undone, nights.of("lamp").undone) == (Stage.UNDONE, nights.clock, nights.clock)
+    assert (done.asked, done.asked_at, done.undone_by) == (1, nights.clock, "maria")
     rests: dict[str, Any] = {
         "how": How.SNOOZED,
         "by": "maria",

@@ -51,8 +51,8 @@ class Acting:
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
     and the messages made from it. *wait* lets some time pass for what waits for AWS; without it the next run
-    resumes that. *within* is `undo_days`, and *undoable* says of a
-    detector whether the deployment may still undo its actions. *actors* are all detectors that can act.
+    resumes that. *within* is `undo_days`, and *undoable* says of a detector whether the deployment may still
+    undo its actions in an account. *actors* are all detectors that can act.
     *together* is whether one night's limit holds over all accounts of an organization.
     """
 
@@ -69,7 +69,7 @@ class Acting:
     together: bool = False
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
-    undoable: Callable[[str], bool] = lambda _: True
+    undoable: Callable[[str, str], bool] = lambda *_: True
     actors: Sequence[Detector[Any]] = ()
 
     def act(
@@ -105,7 +105,7 @@ class Acting:
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
-        *sweep* of a detector that is not armed, once the undos of its earlier actions are resumed.
+        *sweep* of a detector that is not armed there, once the undos of its earlier actions are resumed.
 
         A half-done action is reported until somebody reverts it, and one that no function may undo any more
         as long as it could be undone.
@@ -114,7 +114,7 @@ class Acting:
         reverts = resume_reverts(detector, self._known(sweep), self._revert, at)
         known = self._known(sweep)
         reported = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
-        if self.undoable(detector.name):
+        if self.undoable(detector.name, str(sweep.account)):
             return reported
         return replace(reported, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
 

@@ -122,7 +122,8 @@ class Cleaning:
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
             savings.remember(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
-        if not self.policy.armed(self.detector.name).armed:
+        arming = self.policy.armed(self.detector.name)
+        if not (arming.armed and arming.anywhere_in(known.aws.account)):
             return self._disarmed(acting, known)
         sweep = only_reported(sweep, entries)
         with self.failures.survived("acting broke off"):
@@ -145,7 +146,7 @@ class Cleaning:
 
     def _disarmed(self, acting: Acting, known: Known) -> Known:
         """
-        Resume half-done undos of a disarmed detector, and void its warnings.
+        Resume half-done undos of a detector that is disarmed, everywhere or here, and void its warnings.
 
         Actions that no deployed function may undo fail the run, so that an alarm tells the operator in time.
         """

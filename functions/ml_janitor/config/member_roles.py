@@ -124,7 +124,9 @@ def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> 
 
 def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
     """The ARNs under which the function of *role* takes it on: that of every account that has one."""
-    places = settings.sections[role.reader.name].act_in if role.kind is not Kind.READ else []
+    name, kind = role.reader.name, role.kind
+    everywhere = kind is Kind.READ or (kind is Kind.UNDO and settings.undoes_elsewhere(name))
+    places = [] if everywhere else settings.sections[name].act_in
     accounts = sorted({place.partition("/")[0] for place in places})
     return [
         role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
@@ -206,8 +208,9 @@ def _changed_in(
 ) -> Sequence[str] | None:
     """The regions of *account* in which *detector* acts or is undone: all if that is empty; None for none."""
     arming, swept = settings.arming(type(detector)), settings.organization.regions
-    if kind is Kind.UNDO and not arming.act_in:  # disarmed, and nobody remembers where it was armed
-        return swept
+    here = arming.anywhere_in(account)
+    if kind is Kind.UNDO and not here and (not arming.act_in or settings.undoes_elsewhere(detector.name)):
+        return swept  # disarmed, and nobody remembers where it was armed
     places = (arming.places if kind is Kind.ACT else arming.undo_places)(swept or [""])
     regions = {region for each, region in places if each == account}
     return None if not regions else [] if "" in regions else sorted(regions)

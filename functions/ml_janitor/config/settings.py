@@ -227,6 +227,20 @@ class Settings:
 
         return [self.detector(each) for each in self.registry if was_armed(each)]
 
+    def undoes_elsewhere(self, detector: str) -> bool:
+        """
+        Whether what *detector*, which is armed, did can be undone where `act_in` does not name the account.
+
+        `armed_until` is the day on which such an account was disarmed: nobody remembers which one it was.
+        """
+        return self.mode(detector) is Mode.ACT and self.sections[detector].armed_until is not None
+
+    def undo_reaches(self, detector: str, account: str, today: date) -> bool:
+        """Whether the undo function may take back on *today* what *detector* did in *account*."""
+        named = {place.partition("/")[0] for place in self.sections[detector].act_in}
+        within = not named or account in named or self.undoes_elsewhere(detector)
+        return within and detector in {one.name for one in self.undoable(today)}
+
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """When *detector* runs: its own schedule, unless the operator set another."""
         return self.sections[detector.name].schedule or detector.schedule

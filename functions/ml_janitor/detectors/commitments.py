@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Interval
 
 from ml_janitor.aws import runs
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, GET_COVERAGE, GET_UTILIZATION
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.savings_plans import (
@@ -25,14 +26,10 @@ from ml_janitor.aws.savings_plans import (
 from ml_janitor.core.commitment import HOUR, Hours, best, paid
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 UNSETTLED = timedelta(days=2)
 """What Cost Explorer may still change much: hours are judged until then."""

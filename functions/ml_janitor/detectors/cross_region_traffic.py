@@ -7,26 +7,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from annotated_types import Interval
 
 from ml_janitor.aws import cost_explorer, s3, storage_prices, traffic
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, by_dimension
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
 from ml_janitor.aws.traffic import Cause, Program, Way
 from ml_janitor.aws.usage_types import REGIONS, between, region, word
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.engine.detector import Detector, allow
-
-if TYPE_CHECKING:
-    from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
 
 USAGE_TYPE, NAT_BYTES = "usage-type", "NatGateway-Bytes"
 OUTSIDE = ("Credit", "Refund", "Tax")

@@ -69,6 +69,10 @@ class Arming:
     def within(self, account: str | None, region: str) -> bool:
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
+    def anywhere_in(self, account: str | None) -> bool:
+        """Whether it may act in any region of *account*."""
+        return any(place.partition("/")[0] == account for place in self.act_in)
+
     def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
         """The accounts and regions in which it may act; an account alone is all *regions* of it."""
         found = []

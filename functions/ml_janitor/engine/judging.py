@@ -29,17 +29,13 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     for relation, other in bound:
         if (why := policy.keeps(other, now)) is not None:
             return kept(verdict, f"{relation}, which is {why}")
-    if (why := policy.unreadable(candidate.target) or unsure(detector, candidate, policy)) is not None:
+    needed = detector.may_be_needed(candidate) if policy.needed is None else None  # only a ledger tells
+    if (why := policy.unreadable(candidate.target) or needed) is not None:
         return kept(verdict, why, unknown=True)
     for relation, other in bound:
         if (why := policy.unreadable(other)) is not None:
             return kept(verdict, f"{relation}, and {why}", unknown=True)
     return replace(verdict, evidence=(*verdict.evidence, *marks(candidate.target, candidate.takes_along)))
-
-
-def unsure(detector: Detector[Any], candidate: Candidate, policy: Policy) -> str | None:
-    """Why an undo may need *candidate*, where no ledger was read that would tell; None if none may."""
-    return detector.may_be_needed(candidate) if policy.needed is None else None
 
 
 def related(candidate: Candidate) -> list[tuple[str, Target]]:

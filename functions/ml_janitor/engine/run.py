@@ -183,7 +183,10 @@ def judged(
         notices |= dict.fromkeys(candidate.notices)
         parts, wholes = candidate.takes_along, candidate.belongs_to
         results.append(result(detector, candidate.target, verdict, policy, along=parts, within=wholes))
-    errors = [*broken, *(rule_failed(error, arns) for error, arns in failures.items())]
+    errors = list(broken)
+    for failure, arns in failures.items():  # one line for each, however many candidates it happened to
+        others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
+        errors.append(f"the rule failed on {arns[0]}{others}: {failure}")
     return Sweep(
         detector=detector.name,
         account=aws.account,
@@ -230,9 +233,3 @@ def result(
         parts=tuple(other.arn for other in along),
         wholes=tuple(other.arn for other in within),
     )
-
-
-def rule_failed(error: str, arns: Sequence[str]) -> str:
-    """One rule failure in a sweep's error, however many candidates it happened to."""
-    others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
-    return f"the rule failed on {arns[0]}{others}: {error}"

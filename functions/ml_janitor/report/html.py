@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Finding, Kept, Mode
+from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, dollars, first_to_do
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import moment, plain, usd
@@ -65,8 +65,10 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
     template = environment().get_template("finding.html.j2")
     drawn = [Markup(template.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
     troubles = [result for result in report.results if needs_a_look(result)]
-    begun = [what_became(result, accounts=accounts) for result in report.results if is_begun(result)]
-    unread = [result for result in report.results if is_unknown(result)]
+    kept = [(one, one.verdict) for one in report.results if isinstance(one.verdict, Kept)]
+    over = [one for one, _ in kept if one.outcome is not Outcome.KEPT and not needs_a_look(one)]
+    begun = [what_became(result, accounts=accounts) for result in over]
+    unread = [one for one, verdict in kept if verdict.unknown]
     errors, sweeps = not_complete(report), report.sweeps
     held = [line("{}: {}", one.detector, commands(held_back(w))) for one in sweeps for w in one.held_back]
     undos = [(one.detector, one.unreachable) for one in sweeps if one.unreachable is not None]
@@ -118,7 +120,7 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             ],
             nothing_read=nothing_read(report),
             charts=charts(left, accounts=accounts),
-            sources=sorted(price_sources(findings)),
+            sources=sorted({one.cost.source for one in findings if one.cost is not None and one.cost.known}),
         )
     )
 
@@ -226,17 +228,6 @@ def _named(result: Result, accounts: bool) -> tuple[Markup, str, str]:  # noqa: 
     return breakable(plain(result.target.name)), result.detector, place(result.target, accounts=accounts)
 
 
-def is_begun(result: Result) -> bool:
-    """Whether an action was begun on *result* when it was a finding still, and nothing is wrong with it."""
-    ended = isinstance(result.verdict, Kept) and result.outcome is not Outcome.KEPT
-    return ended and not needs_a_look(result)
-
-
-def is_unknown(result: Result) -> bool:
-    """Whether nobody could tell if *result* is waste."""
-    return isinstance(result.verdict, Kept) and result.verdict.unknown
-
-
 def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) -> list[Bar]:
     """Dollars summed by name, longest first; past *limit* names the rest become one bar."""
     sums: dict[str, tuple[Decimal, int]] = {}
@@ -270,14 +261,3 @@ def unpriced(names: Iterable[str]) -> Counts:
         rest = counts[BARS - 1 :]
         counts = [*counts[: BARS - 1], (f"{len(rest)} others", sum(count for _, count in rest))]
     return counts
-
-
-def price_sources(findings: Iterable[Result]) -> set[str]:
-    """Where the prices in the report came from."""
-    return {
-        result.verdict.cost.source
-        for result in findings
-        if isinstance(result.verdict, Finding)
-        and result.verdict.cost is not None
-        and result.verdict.cost.known
-    }

@@ -82,15 +82,20 @@ class OrganizationReader:
         return self._all(max(runs, key=lambda run: run.time, default=None))
 
     def acted_in(self, detector: str) -> list[tuple[str, str]]:
-        """The accounts and regions in which `act_in` of *detector* lets it act, armed now or before."""
+        """
+        The accounts and regions in which `act_in` of *detector* lets it act, armed now or before.
+
+        These are all, where it did not name some of them to the end (`Settings.undoes_elsewhere`).
+        """
         places, last = set(self.settings.sections[detector].act_in), None
+        elsewhere = self.settings.undoes_elsewhere(detector)
         if places:
             last = self.runs.last(detector)
         return [
             (one.account, region)
             for one in self._all(last)
             for region in one.regions
-            if one.account in places or f"{one.account}/{region}" in places
+            if elsewhere or one.account in places or f"{one.account}/{region}" in places
         ]
 
     def _of(

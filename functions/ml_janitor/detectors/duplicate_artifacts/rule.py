@@ -16,15 +16,9 @@ from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Value
 from ml_janitor.core.text import data_size
-from ml_janitor.detectors.duplicate_artifacts import (
-    artifact,
-    copy_cleanup,
-    copy_return,
-    inventories,
-    prefixes,
-)
+from ml_janitor.detectors.duplicate_artifacts import copy_cleanup, copy_return, inventories, prefixes
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Unit
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Unit, listed
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
@@ -148,9 +142,7 @@ class DuplicateArtifacts(Detector[Copy]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        one = needed(
-            attempt(lambda: artifact.listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET)
-        )
+        one = needed(attempt(lambda: listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET))
         if one is None:
             return None
         if not self._names.fit(one.key, one.size):

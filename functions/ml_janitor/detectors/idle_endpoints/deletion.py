@@ -17,16 +17,7 @@ from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.signals import HalfDone
-from ml_janitor.engine.detector import (
-    CannotActError,
-    ChangedError,
-    Grant,
-    NotFinishedError,
-    Steps,
-    allow,
-    allow_each,
-    implied,
-)
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
 
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
@@ -35,28 +26,6 @@ DELETING = "Deleting"
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 """What an endpoint is while AWS refuses to delete it, and soon is no longer."""
 
-
-AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
-SCALING = (
-    "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
-)
-TARGETS, COMPONENTS = "scalable-target/*", "inference-component/*"
-CONFIGS, ENDPOINTS = "endpoint-config/*", "endpoint/*"
-
-ACTS: tuple[Grant, ...] = (
-    allow("sagemaker:ListTags", on=CONFIGS),
-    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:ListInferenceExperiments"),
-    allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
-    *allow_each(
-        attached.SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"
-    ),
-    *allow_each(attached.SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=TARGETS),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
-)
-"""What IAM has to grant for deleting an endpoint, beyond what finding it reads."""
 
 # --- what is recorded before ------------------------------------------------------------------------
 

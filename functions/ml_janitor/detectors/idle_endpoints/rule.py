@@ -15,13 +15,55 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, silence, undo
-from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
-from ml_janitor.detectors.idle_endpoints.deletion import AUTHORIZATION, MOVING
+from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES, SERVICE
+from ml_janitor.detectors.idle_endpoints.deletion import MOVING
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
-from ml_janitor.engine.undo_roles import passing
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied
+from ml_janitor.engine.undo_roles import passing, using_key
+
+AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
+SCALING = (
+    "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
+)
+TARGETS, COMPONENTS = "scalable-target/*", "inference-component/*"
+CONFIGS, ENDPOINTS = "endpoint-config/*", "endpoint/*"
+
+ACTS: tuple[Grant, ...] = (
+    allow("sagemaker:ListTags", on=CONFIGS),
+    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:ListInferenceExperiments"),
+    allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
+    *allow_each(SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"),
+    *allow_each(SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=TARGETS),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+"""What IAM has to grant for deleting an endpoint, beyond what finding it reads."""
+
+UNDOES: tuple[Grant, ...] = (
+    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
+    *allow_each("sagemaker", "DescribeEndpointConfig", "CreateEndpointConfig", on=CONFIGS),
+    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
+    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
+    *allow_each("sagemaker", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
+    *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=COMPONENTS),
+    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
+    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
+    *allow_each(SERVICE, "RegisterScalableTarget", "TagResource", on=TARGETS),
+    *allow_each(SERVICE, "PutScalingPolicy", "PutScheduledAction", on=TARGETS),
+    *(implied("sagemaker:AddTags", on=one, source=AUTHORIZATION) for one in (CONFIGS, ENDPOINTS, COMPONENTS)),
+    using_key(
+        "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
+    ),
+    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
+    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
+    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
+    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+)
+"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +100,7 @@ class IdleEndpoints(Detector[Endpoint]):
         *allow_each("cloudwatch", "ListMetrics", "GetMetricData"),
         allow("pricing:GetProducts"),
     )
-    acts = deletion.ACTS
+    acts = ACTS
 
     min_age: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=7)
@@ -70,7 +112,7 @@ class IdleEndpoints(Detector[Endpoint]):
         Creating it again. A role is handed over only where the configuration has one and is gone as well, so
         that is no reason to have everything undone by hand.
         """
-        return (*undo.UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
+        return (*UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
         """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""

@@ -13,53 +13,12 @@ from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.deletion import (
-    AUTHORIZATION,
-    COMPONENTS,
-    CONFIGS,
-    DELETING,
-    ENDPOINTS,
-    MOVING,
-    SCALING,
-    TARGETS,
-    desired,
-)
-from ml_janitor.engine.detector import (
-    CannotActError,
-    Grant,
-    NotFinishedError,
-    Steps,
-    allow,
-    allow_each,
-    implied,
-)
-from ml_janitor.engine.undo_roles import handing_over, using_key
+from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, desired
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
+from ml_janitor.engine.undo_roles import handing_over
 
 CREATE = "create the endpoint"
 """The step by which an endpoint of the same name is known for the undo's own."""
-
-
-UNDOES: tuple[Grant, ...] = (
-    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
-    *allow_each("sagemaker", "DescribeEndpointConfig", "CreateEndpointConfig", on=CONFIGS),
-    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
-    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
-    *allow_each("sagemaker", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
-    *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=COMPONENTS),
-    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    *allow_each(attached.SERVICE, "RegisterScalableTarget", "TagResource", on=TARGETS),
-    *allow_each(attached.SERVICE, "PutScalingPolicy", "PutScheduledAction", on=TARGETS),
-    *(implied("sagemaker:AddTags", on=one, source=AUTHORIZATION) for one in (CONFIGS, ENDPOINTS, COMPONENTS)),
-    using_key(
-        "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
-    ),
-    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
-    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
-    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
-)
-"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
 
 
 def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:

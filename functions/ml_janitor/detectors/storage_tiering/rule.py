@@ -97,12 +97,13 @@ class StorageTiering(Detector[Bucket]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """Writing the lifecycle configurations of the buckets that `act_on_buckets` names."""
-        return tuple(writing.may_write(self.act_on_buckets))
+        return tuple(allow(writing.WRITE, on=f"arn:aws:s3:::{name}") for name in self.act_on_buckets)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """Reading and writing them, and those that `act_on_buckets` named before (`undo_buckets`)."""
-        return tuple(writing.may_undo(self._undo_buckets))
+        both, names = (writing.READ, writing.WRITE), self._undo_buckets
+        return tuple(allow(action, on=f"arn:aws:s3:::{name}") for action in both for name in names)
 
     @property
     def _undo_buckets(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.lifecycle_configurations import Configuration, UnchangeableError
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering.conflicts import conflict
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, NotFinishedError, Steps, allow
+from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
 
 LOST = "what the rules deleted or moved to another class by then; fees are not returned"
 
@@ -28,16 +28,6 @@ OF_SERVICES = re.compile(
     r"(amplify|aws|cdk|cf-templates|codepipeline|config-bucket|do-not-delete|elasticbeanstalk|stackset)-.*"
 )
 """How services of AWS name the buckets that they make for themselves, such as "aws-cloudtrail-logs-..."."""
-
-
-def may_write(buckets: Sequence[str]) -> Iterator[Grant]:
-    """Permission to write the lifecycle configurations of *buckets*, which is all of one or nothing."""
-    return (allow(WRITE, on=f"arn:aws:s3:::{name}") for name in buckets)
-
-
-def may_undo(buckets: Sequence[str]) -> Iterator[Grant]:
-    """Permission to read and write them."""
-    return (allow(action, on=f"arn:aws:s3:::{name}") for action in (READ, WRITE) for name in buckets)
 
 
 def check(buckets: Sequence[str], *, setting: str) -> None:
