@@ -305,7 +305,7 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done: Nights) -> N
     ("arming", "why"),
     [
         ({"max_actions": 0}, cause(Why.MAX_ACTIONS, 0)),
-        ({"act_in": ("000000000000",)}, half_done_cause(Why.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
+        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(Why.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
     ],
     ids=["limits", "act_in"],
 )

@@ -126,10 +126,11 @@ def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     assert caught.value.status == 413
 
 
-def test_what_is_too_large_is_not_even_decoded() -> None:
+@pytest.mark.parametrize(("size", "why"), [(87_385, (400, "not base64")), (87_386, (413, "too large"))])
+def test_what_is_too_large_is_not_even_decoded(size: int, why: tuple[int, str]) -> None:
     signed = sign(form(PAYLOAD), NOW)
-    made = event(signed.headers, signed.body, at=NOW) | {"body": "!" * 2 * LARGEST}
-    assert refused(made) == (413, "too large")
+    made = event(signed.headers, signed.body, at=NOW) | {"body": "!" * size, "isBase64Encoded": True}
+    assert refused(made) == why
 
 
 def test_the_largest_is_read() -> None:

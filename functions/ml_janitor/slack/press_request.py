@@ -90,11 +90,11 @@ def _headers(event: Mapping[str, Any]) -> Mapping[str, str]:
     return {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
 
 
-def _method(event: Mapping[str, Any]) -> str:
+def _method(event: Mapping[str, Any]) -> object:
     try:
-        return str(event["requestContext"]["http"]["method"])
+        return event["requestContext"]["http"]["method"]
     except (KeyError, TypeError):
-        return ""
+        return None
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
