@@ -129,13 +129,13 @@ def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
         if not reused(parsed):
             sent.extend(one["TrainingJob"]["TrainingJobName"] for one in parsed["Results"])
 
-    ages = {name: int(name) * DAY for name in ("1", "7", "20", "59", "89", "399", "500")}
+    ages = {name: int(name) * DAY / 2 for name in ("2", "14", "15", "40", "118", "122", "178", "798", "999")}
     for name, age in ages.items():
         job(box, session, name, age=age)
     session.events.register("after-call.sagemaker.Search", note)
 
     def read(wanted: dict[str, Any]) -> str | None:
-        return None if wanted["TrainingJobName"] == "20" else str(wanted["TrainingJobName"])
+        return None if wanted["TrainingJobName"] == "40" else str(wanted["TrainingJobName"])
 
     with opened(
         session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None, shared=SharedAnswers()
@@ -143,8 +143,8 @@ def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
         since = {days: recorded(aws, read, NOW, since=NOW - days * DAY) for days in (7, 60, 90, 400)}
         every = recorded(aws, read, NOW)
 
-    assert [len(one.items) for one in since.values()] == [2, 3, 4, 5]
-    assert sorted(every.items) == sorted(ages.keys() - {"20"})
+    assert [len(one.items) for one in since.values()] == [2, 4, 6, 7]
+    assert sorted(every.items) == sorted(ages.keys() - {"40"})
     assert every.error is None
     assert sorted(sent) == sorted(ages)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -180,7 +181,7 @@ def test_a_page_of_objects_reads_as_botocore_reads_it(space: str, contents: str)
 
 def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_error() -> None:
     session = boto3.Session(region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-    xml = f"<R>{HEAD}<Contents><Key>a</Key><Owner><ID>me</ID></Owner>{SIZE}</Contents></R>"
+    xml = f"<R xmlns='s3'>{HEAD}<Contents><Key>a</Key><Owner><ID>me</ID></Owner>{SIZE}</Contents></R>"
 
     assert page(make_client(session, "s3", "us-east-1", 1), xml)["Contents"] == [{"Key": "a", "Size": 7}]
     with pytest.raises(ClientError, match="Internal Server Error"):  # which is retried
@@ -192,13 +193,24 @@ def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_er
     [
         "2026-10-06T05:00:00.5+02:00",
         "2026-10-06T03:00:00.500Z",
+        "2026-10-06T03:00:00.5",
         "20261006T030000.5Z",
         "1791255600.5",
         1791255600.5,
     ],
 )
-def test_times_are_in_utc_however_they_are_written(written: str | float) -> None:
-    read = in_utc(written)
+def test_times_are_in_utc_however_they_are_written(
+    written: str | float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the zone of the machine is."""
+    with monkeypatch.context() as far:
+        far.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        read = in_utc(written)
+    time.tzset()
 
     assert (read, read.tzinfo) == (NOW + timedelta(seconds=0.5), UTC)
+
+
+def test_a_header_tells_a_time_in_words() -> None:
     assert in_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW

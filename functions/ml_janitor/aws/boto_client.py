@@ -153,9 +153,7 @@ def in_utc(timestamp: str | float) -> datetime:
         read = datetime.fromisoformat(timestamp)
     except ValueError:  # a header's "Wed, 21 Oct 2026 07:28:00 GMT", or seconds
         read = parse_timestamp(timestamp)
-    if read.tzinfo is None:
-        read = parse_timestamp(timestamp)
-    return read.astimezone(UTC)
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 OBJECT: Mapping[str, Callable[[str], Any]] = {
