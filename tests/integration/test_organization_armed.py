@@ -18,6 +18,7 @@ from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.config.statements import changes
 from ml_janitor.core.model import finding_id
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
 from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN, SlackControl
@@ -43,6 +44,9 @@ act_on = "likely"
 grace = "10m"
 grace_likely = "10m"
 """
+
+
+BILL = "\n[bill]\nenabled = true\n"
 
 
 class Stage:
@@ -80,6 +84,18 @@ class Stage:
         return self.host.invoke(
             self.host.function("undo"), {**asked, "finding": finding_id(NOTEBOOKS, entry.key)}
         )
+
+    def run_on(self, name: str) -> tuple[Ran, str]:
+        """The function *name* for all accounts, two hours after a run listed them; what it posted."""
+        bucket = self.host.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
+        listed, time = [Listed(account, (REGION,)) for account in self.inside], self.host.now
+        key = RunLists(self.host.root("s3"), bucket).keep(NOTEBOOKS, time, listed=listed, accounts=listed)
+        run = LastRun(detector=NOTEBOOKS, time=time, key=key, accounts=len(listed), begun=time)
+        Runs(self.host.table).begun(run)
+        self.host.later(timedelta(hours=2))
+        ran = self.host.invoke(self.host.function(name), {"time": f"{self.host.now:%Y-%m-%dT%H:%M:%SZ}"})
+        assert (ran.error, ran.denied) == (None, frozenset())
+        return ran, repr(SlackControl(self.box.url).messages()[-1]["blocks"])
 
     def status(self) -> dict[str, str]:
         """That of each account's notebook."""
@@ -125,7 +141,7 @@ def taken_on(rans: Iterable[Ran]) -> set[str]:
 def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_back(
     box: Control, session: boto3.Session, tmp_path: Path
 ) -> None:
-    stage = Stage(box, session, tmp_path, TOML + ACT + ORGANIZATION)
+    stage = Stage(box, session, tmp_path, TOML + BILL + ACT + ORGANIZATION)
     warned = [stage.sweep(account) for account in stage.inside]
     texts = [one["text"] for one in SlackControl(box.url).messages()]
     assert taken_on(warned) == {
@@ -149,6 +165,23 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
         assert {arn.split(":")[4] for arn in ran.elsewhere} == {account}
         services = {use.action.partition(":")[0] for use in ran.uses}
         assert services <= {"dynamodb", "kms", "logs", "pricing", "s3", "secretsmanager", "sts"}
+
+    _, text = stage.run_on("digest")
+    assert f"*Done:*\\nidle notebook `churn` ($146 a month) stopped, in {FIRST}, {REGION}'" in text
+    for days, usage in ((70, "TimedStorage-ByteHrs"), (4, "USE1-Notebk:ml.t3.xlarge")):
+        span = {
+            "start": f"{NOW - timedelta(days=days):%Y-%m-%dT00:00:00Z}",
+            "end": f"{NOW:%Y-%m-%dT00:00:00Z}",
+        }
+        line = {"service": "Amazon SageMaker", "usage_type": usage, "usd": 80, "quantity": 400}
+        box.charge([line | span], account=FIRST)
+    box.set_bill(members=[FIRST, SECOND, THIRD])
+    bill, text = stage.run_on("bill")
+    assert taken_on([bill]) == {stage.arn(role_name("bill"), one) for one in stage.inside}
+    assert {arn.split(":")[4] for arn in bill.elsewhere} == set(stage.inside)
+    assert "*Bill of 3 accounts:*" in text
+    assert f"{FIRST}: " in text
+    assert "saved" in text.partition(FIRST)[2].partition(SECOND)[0]
 
     asked = stage.undo(FIRST)
     assert (asked.error, asked.denied, asked.answer and asked.answer["done"]) == (None, frozenset(), True)
