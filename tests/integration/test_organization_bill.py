@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -310,9 +310,12 @@ def test_one_account_is_asked_about_as_ever(
     """No request and no word of a deployment for one account knows of others."""
     asked: list[Any] = []
     ask = CostExplorer.ask
-    monkeypatch.setattr(
-        CostExplorer, "ask", lambda self, call, given: (asked.append(given), ask(self, call, given))[1]
-    )
+
+    def recorded(self: CostExplorer, call: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+        asked.append(given)
+        return ask(self, call, given)
+
+    monkeypatch.setattr(CostExplorer, "ask", recorded)
     (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{ALONE}{BILL}")
     box.set_bill(tags=["project"], members=["210987654321"])
     charge(box, ACCOUNT, days=70, usd=70)
