@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ from fakes import waste
 from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.bill.report import BillReport
 from ml_janitor.config.member_roles import role_name, sweep_role_name
@@ -303,14 +304,36 @@ def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
     assert "\u2022 serving" in text
 
 
-def test_one_account_is_asked_about_as_ever(box: Control, deployed: SlackControl, tmp_path: Path) -> None:
+def test_one_account_is_asked_about_as_ever(
+    box: Control, deployed: SlackControl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No request and no word of a deployment for one account knows of others."""
+    asked: list[Any] = []
+    ask = CostExplorer.ask
+
+    def recorded(self: CostExplorer, call: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+        asked.append(given)
+        return ask(self, call, given)
+
+    monkeypatch.setattr(CostExplorer, "ask", recorded)
     (tmp_path / "janitor.toml").write_text(f"{WITH_SLACK}{ALONE}{BILL}")
     box.set_bill(tags=["project"], members=["210987654321"])
     charge(box, ACCOUNT, days=70, usd=70)
     charge(box, "210987654321", days=70, usd=70)
     handlers.bill(event("scheduled"), Context())
 
+    outside = {"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": ["Credit", "Refund", "Tax"]}}}
+    assert [[one["Key"] for one in given.get("GroupBy", ())] for given in asked] == [
+        ["SERVICE", "USAGE_TYPE"],
+        ["USAGE_TYPE", "project"],
+        ["USAGE_TYPE", "owner"],
+        ["RECORD_TYPE"],
+        [],
+        ["SERVICE", "environment"],
+        ["SERVICE", "team"],
+        ["SERVICE", "cost-center"],
+    ]
+    assert [given.get("Filter") for given in asked] == [outside, outside, outside, None, *[outside] * 4]
     text = said(deployed)
     assert "*Bill:* $2.00 on Sunday 10-04" in text
     assert "account" not in text

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, notice_warnings
+from ml_janitor.config.arming_warnings import (
+    arming_refusals,
+    arming_warnings,
+    home_refusals,
+    notice_warnings,
+)
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 
@@ -81,6 +86,32 @@ def test_of_an_organization_accounts_are_judged_too_by_its_regions(
     }
     assert arming_warnings(Settings.parse(given)) == said
     assert arming_refusals(Settings.parse(given)) == []
+
+
+@pytest.mark.parametrize(
+    ("organization", "account", "refused"),
+    [
+        (True, "333333333333", False),
+        (True, "", False),  # not known yet
+        (True, ACCOUNT, True),
+        (False, ACCOUNT, False),
+    ],
+)
+def test_a_deployment_outside_the_janitors_account_is_refused(
+    *, organization: bool, account: str, refused: bool
+) -> None:
+    section = {
+        "janitor_account": "333333333333",
+        "accounts": [ACCOUNT],
+        "external_id": "ml-janitor",
+        "callers": ["arn:aws:iam::333333333333:role/platform"],
+    }
+    settings = Settings.parse({"organization": section} if organization else {})
+
+    said = home_refusals(settings, account)
+
+    assert isinstance(said, list)
+    assert [f"and this deployment is in {ACCOUNT}" in one for one in said] == [True] * refused
 
 
 def test_without_regions_a_deployment_sweeps_its_own() -> None:

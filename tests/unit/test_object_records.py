@@ -95,6 +95,11 @@ def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: s
     assert seen_in("models", "b.tar.gz", head).odd == odd
 
 
+def test_what_is_being_restored_cannot_be_read_yet() -> None:
+    assert not seen(Restore='ongoing-request="true"').restored
+    assert seen(Restore='ongoing-request="false", expiry-date="Fri, 09 Oct 2026 00:00:00 GMT"').restored
+
+
 def test_what_one_copy_and_one_upload_may_hold_is_as_s3_has_it() -> None:
     assert (copy_return.ATOMIC, copy_return.MOST_PARTS) == (5 * 1000**3, 10_000)
 
