@@ -138,6 +138,10 @@ def test_different_ones_are_alone() -> None:
     }
 
 
+def test_how_many_others_there_are_is_not_counted_here() -> None:
+    assert settled(member("a"))["a"] == Standing(role=Role.ALONE, others=0)
+
+
 def test_the_keeper_of_a_proven_copy_is_never_a_likely_one() -> None:
     old, keeper, copied = member("old"), member("keeper", 1), member("copied", 2)
 
