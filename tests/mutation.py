@@ -254,7 +254,7 @@ def surviving(found: Iterable[Mutant], passes: Callable[[Mutant], bool]) -> Iter
     waiting, running = iter(found), dict[int, Mutant]()
     while True:
         while len(running) < WORKERS and (mutant := next(waiting, None)) is not None:
-            running[_forked(functools.partial(passes, mutant))] = mutant
+            running[_forked(functools.partial(_in_its_group, passes, mutant))] = mutant
         if not running:
             return
         child, status = os.wait()
@@ -266,6 +266,12 @@ def surviving(found: Iterable[Mutant], passes: Callable[[Mutant], bool]) -> Iter
             raise RuntimeError(f"{ended.name} could not be tried")
         if status == 0:
             yield ended
+
+
+def _in_its_group(passes: Callable[[Mutant], bool], mutant: Mutant) -> bool:
+    """Whether all tests pass with *mutant*; what they start belongs to the group of this process."""
+    os.setpgid(0, 0)
+    return passes(mutant)
 
 
 def _forked(run: Callable[[], bool]) -> int:
