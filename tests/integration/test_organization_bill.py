@@ -199,11 +199,16 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
     made: Organization, enforced: Callable[..., IamControl], deployed: SlackControl, aws: Aws, table: Table
 ) -> None:
     serving = made.members[1]
-    found = result("idle-endpoints", "ranker", waste("170"))
-    arn = found.target.arn.replace(found.target.account, serving)
-    found = replace(found, target=replace(found.target, arn=arn, account=serving))
+    found = [
+        replace(one, target=replace(one.target, arn=one.target.arn.replace(home, serving), account=serving))
+        for one in (
+            result("idle-endpoints", "ranker", waste("170")),
+            result("idle-endpoints", "pod", waste(None)),
+        )
+        for home in (one.target.account,)
+    ]
     swept = Sweep(
-        detector="idle-endpoints", account=serving, region=REGION, mode=Mode.DRY_RUN, results=(found,)
+        detector="idle-endpoints", account=serving, region=REGION, mode=Mode.DRY_RUN, results=tuple(found)
     )
     Ledger(table).record(aws, swept, NOW - DAY)
     enforced(without=(serving,))
@@ -217,7 +222,7 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
         "be taken on"
     ) in text
     assert "'janitor doctor --organization' says what mends it" in text
-    assert "the ledger has 1 open finding there, $170 a month: ranker" in text
+    assert "the ledger has 2 open findings there, at least $170 a month: ranker, pod" in text
 
 
 def test_the_bill_of_a_member_is_called_that_and_never_the_whole(

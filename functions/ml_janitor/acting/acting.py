@@ -127,10 +127,10 @@ class Acting:
         """The actions in the account and region of *sweep*."""
         return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
 
-    def disarmed(self, entries: Mapping[str, Entry]) -> None:
+    def disarmed(self, entries: Mapping[str, Entry], why: str) -> None:
         """Void the warnings of *entries*, whose detector is disarmed: armed again, it has to warn again."""
         for entry in entries.values():
-            self.ledger.void_warning(entry, f"{entry.detector} is not armed any more")
+            self.ledger.void_warning(entry, why)
 
 
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import only_reported
 from ml_janitor.acting.undos import undoable
-from ml_janitor.core.cause import Why
+from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.results import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Follow(Protocol):
     def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
         """Update them after *sweep*. The answer is what did not arrive, one line each."""
 
-    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
+    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
         """Let the messages of *entries* say that their warnings are void."""
 
 
@@ -159,8 +159,11 @@ class Cleaning:
         self._update_messages(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             warned = self._with_warnings(known.aws)
-            acting.disarmed(warned)
-            self._update_messages(lambda follow: follow.disarmed(warned))
+            why = f"{self.detector.name} is not armed any more"
+            if self.policy.armed(self.detector.name).armed:
+                why = acting.words(cause(Why.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
+            acting.disarmed(warned, why)
+            self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
 
     def _warned(self, sweep: Sweep, entries: Mapping[str, Entry], policy: Policy, now: datetime) -> Sweep:

@@ -296,9 +296,11 @@ def _of_ledger(entries: Iterable[Entry]) -> str:
     found = sorted((one for one in entries if one.open), key=lambda one: -(one.monthly_usd or 0))
     if not found:
         return ""
-    monthly = sum((one.monthly_usd or Decimal(0) for one in found), Decimal(0))
+    known = [one.monthly_usd for one in found if one.monthly_usd is not None]
+    least = "at least " * (len(known) < len(found))
+    monthly = f", {least}{usd(sum(known, Decimal(0)))} a month" if known else ""
     count = f"{len(found)} open finding{'s' * (len(found) > 1)}"
-    return f"; the ledger has {count} there, {usd(monthly)} a month: {some([one.name for one in found])}"
+    return f"; the ledger has {count} there{monthly}: {some([one.name for one in found])}"
 
 
 def _refused(report: BillReport) -> list[Gap]:

@@ -85,8 +85,8 @@ class MessageUpdates:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
 
-    def disarmed(self, entries: Mapping[str, Entry]) -> Sequence[str]:
-        """Update the messages of disarmed detectors: their warnings are void, or an action is half done."""
+    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
+        """Update the messages of disarmed detectors: *why* warnings are void, or an action is half done."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for each in sorted(where) for action in self.actions.all(*each)]
         half_done = {action.target.key: action for action in actions if undos.half_done(action)}
@@ -96,7 +96,7 @@ class MessageUpdates:
                 if (action := half_done.get(entry.key)) is not None:
                     self._show(action, wording.left(action, self.clock()))
                 elif entry.warned is not None and entry.message:
-                    self.entry(entry, wording.void(f"{entry.detector} is not armed any more", self.clock()))
+                    self.entry(entry, wording.void(why, self.clock()))
                     self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
             return [f"a warning's message does not say that it is void: {failed}"]
