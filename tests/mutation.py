@@ -5,9 +5,9 @@ Breaks one operator, number, condition or statement of a module after the other;
 All tests of the targets run once, and note which lines they execute and how long they take. Then each mutant
 runs in a process of its own, forked with everything loaded, in which functions get the broken code: of the
 tests that reach the broken statement the quickest first, until one fails. What runs while the module is
-imported (constants, defaults) needs a process that has not imported it yet, and all tests that reach the
-module. No file is touched, and texts are not changed. A survivor is missed unless tests/mutants.md names it
-with its reason.
+imported (constants, defaults) needs a process that has not imported it yet, and all tests of the target.
+No file is touched, and texts are not changed. A survivor is missed unless tests/mutants.md names it with its
+reason.
 """
 
 from __future__ import annotations
@@ -342,7 +342,7 @@ class Loaded:
         return True
 
     def tests(self, name: str, lines: range | None = None) -> list[str]:
-        """The tests that execute any of *lines*, or anything, of the target *name*; the quickest first."""
+        """The tests of the target *name*, or those that execute any of *lines* of it; the quickest first."""
         reached = self.reaching[name].items()
         chosen = [(took, test) for test, (there, took) in reached if lines is None or there & {*lines}]
         return [test for _, test in sorted(chosen)]
@@ -369,7 +369,7 @@ class Loaded:
                 ERRORS.write(f"{item.nodeid} fails\n")
                 return
             took = time.process_time() - began
-            for name in {name for name, _ in executed}:
+            for name in self.found:
                 if any(item.path == ROOT / "tests" / test for test in TARGETS[name]):
                     lines = {line for one, line in executed if one == name}
                     reaching[name][item.nodeid] = lines, took
