@@ -243,6 +243,17 @@ def test_a_function_that_no_account_trusts_lists_none(
         lists.listed(DETECTOR, NOW)
 
 
+@pytest.mark.parametrize(("accounts", "warned"), [(8, 0), (9, 1)])
+def test_more_accounts_than_an_hour_has_room_for_are_logged(
+    settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, accounts: int, warned: int
+) -> None:
+    deploy(tmp_path, settings | {"accounts": [f"{n:012}" for n in range(accounts)], "at_once": 1})
+
+    ask("list")
+
+    assert [one.levelname for one in caplog.records if "for an hour" in one.message] == ["WARNING"] * warned
+
+
 def test_accounts_of_the_organization_are_listed_or_nothing_is(
     settings: dict[str, Any], tmp_path: Path, table: Table, lists: RunLists, box: Control
 ) -> None:

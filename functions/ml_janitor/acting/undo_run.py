@@ -99,7 +99,7 @@ class UndoRun:
         with ExitStack() as stack:
             try:
                 (aws,) = stack.enter_context(self.opened(action.detector, account, region))
-            except Exception as error:
+            except Exception as error:  # remembered, and said to who asked
                 why = f"account {account} {not_read(error)}"
                 self.undoing.actions.refused(action, why)
                 raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error

@@ -143,11 +143,10 @@ class StatusWording:
             f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if effect else (Button.KEEP,), effect
         )
 
-    def left(self, action: Action, at: datetime) -> Status:
-        """It was half done when its detector was disarmed."""
+    def left(self, action: Action, why: str, at: datetime) -> Status:
+        """It was half done when its detector was disarmed, everywhere or there, as *why* says."""
         text = (
-            f"*Half done*, and since {self.at(at)} nobody goes on with it, because "
-            f"{action.detector} is not armed any more: a person has to look."
+            f"*Half done*, and since {self.at(at)} nobody goes on with it, because {why}: a person has to look."
         )
         effect = self._offered(action)
         return self._status(text, (Button.UNDO,) if effect else (), effect)

@@ -94,7 +94,7 @@ class MessageUpdates:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
                 if (action := half_done.get(entry.key)) is not None:
-                    self._show(action, wording.left(action, self.clock()))
+                    self._show(action, wording.left(action, why, self.clock()))
                 elif entry.warned is not None and entry.message:
                     self.entry(entry, wording.void(why, self.clock()))
                     self.ledger.void_shown(entry, entry.place)
