@@ -94,6 +94,20 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
+def test_more_accounts_than_at_once_has_looked_at_in_an_hour_are_warned_about_at_synth() -> None:
+    organization = {
+        "accounts": [f"{n:012}" for n in range(9)],
+        "at_once": 1,
+        "external_id": "ml-janitor-7f3a",
+        "janitor_account": "111111111111",
+        "callers": ["arn:aws:iam::111111111111:role/platform"],
+    }
+    settings = Settings.parse({"organization": organization})
+    stack = JanitorStack(cdk.App(), "Many", today=TODAY, settings=settings)
+
+    assert ["and there are 9: " in str(one.data) for one in stack.node.metadata].count(True) == 1
+
+
 def test_every_role_has_the_boundary_and_the_path(tmp_path: Path) -> None:
     only = {key: DEMANDED[key] for key in ("permissions_boundary", "role_path")}
     settings = Settings.parse({"janitor": {**SLACK["janitor"], **BUTTONS, **only}, "detectors": ARMED})

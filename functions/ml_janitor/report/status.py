@@ -145,11 +145,9 @@ class StatusWording:
 
     def left(self, action: Action, why: str, at: datetime) -> Status:
         """It was half done when its detector was disarmed, everywhere or there, as *why* says."""
-        text = (
-            f"*Half done*, and since {self.at(at)} nobody goes on with it, because {why}: a person has to look."
-        )
+        since = f"*Half done*, and since {self.at(at)} nobody goes on with it, because"
         effect = self._offered(action)
-        return self._status(text, (Button.UNDO,) if effect else (), effect)
+        return self._status(f"{since} {why}: a person has to look.", (Button.UNDO,) if effect else (), effect)
 
     def stays(self, why: str, at: datetime) -> Status:
         """It is no longer waste, or no longer there; nothing is done to it."""
