@@ -72,10 +72,24 @@ TARGETS = {
     "acting/undoing.py": ("unit/test_undoing.py", "integration/test_finding_the_undo.py"),
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
-    "detectors/idle_endpoints/rule.py": ("unit/test_idle_endpoints.py", "integration/test_idle_endpoints.py"),
-    "detectors/idle_endpoints/silence.py": ("unit/test_idle_endpoints.py",),
-    "detectors/idle_endpoints/traffic.py": ("unit/test_idle_endpoints.py",),
-    "detectors/idle_endpoints/signals.py": ("unit/test_idle_endpoints.py",),
+    "detectors/idle_endpoints/rule.py": (
+        "unit/test_idle_endpoints.py",
+        "unit/test_undo_roles.py",
+        "integration/test_idle_endpoints.py",
+        "integration/test_endpoint_cleanup.py",
+    ),
+    "detectors/idle_endpoints/silence.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
+    "detectors/idle_endpoints/traffic.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
+    "detectors/idle_endpoints/signals.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
     "detectors/hung_training_jobs/rule.py": (
         "unit/test_hung_training_jobs.py",
         "unit/test_hung_other_jobs.py",
@@ -96,7 +110,7 @@ TARGETS = {
     "detectors/untagged_resources/rule.py": ("unit/test_untagged_resources.py", "unit/test_filling.py"),
     "detectors/storage_tiering/rule.py": ("unit/test_storage_tiering.py",),
     "detectors/forgotten_leftovers/rule.py": ("unit/test_forgotten_leftovers.py",),
-    "core/results.py": ("unit/test_counting.py", "unit/test_report_outcomes.py", "unit/test_limits.py"),
+    "core/results.py": ("unit/test_counting.py", "unit/test_money.py", "unit/test_report_json.py"),
     "core/exemptions.py": ("unit/test_exemptions.py",),
     "core/ownership.py": ("unit/test_ownership.py",),
     "core/job_families.py": ("unit/test_spot.py",),
