@@ -120,7 +120,11 @@ TARGETS = {
         "unit/test_duplicate_artifacts.py",
         "unit/test_act_prefixes.py",
     ),
-    "detectors/duplicate_artifacts/comparing.py": ("unit/test_comparing.py",),
+    "detectors/duplicate_artifacts/comparing.py": (
+        "unit/test_comparing.py",
+        "integration/test_proving_copies.py",
+        "integration/test_deleting_copies.py",
+    ),
     "detectors/duplicate_artifacts/contents.py": ("unit/test_contents.py", "unit/test_comparing.py"),
     "detectors/duplicate_artifacts/prefixes.py": (
         "unit/test_act_prefixes.py",
