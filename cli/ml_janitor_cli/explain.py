@@ -51,12 +51,9 @@ class Question:
 def explain(
     ctx: typer.Context,
     *,
-    resources: Annotated[
-        list[str], typer.Argument(metavar="RESOURCE...", help="The ARNs or names of the resources.")
-    ],
+    resources: Annotated[list[str], edge.argument("RESOURCE...", "The ARNs or names of the resources.")],
     region: Annotated[
-        str | None,
-        typer.Option(metavar="REGION", help="Where to look for a name, or an ARN without region (S3)."),
+        str | None, edge.option("REGION", "Where to look for a name, or an ARN without region (S3).")
     ] = None,
     profile: edge.Profile = None,
     table: edge.TableName = None,
