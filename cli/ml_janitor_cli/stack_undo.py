@@ -16,9 +16,9 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.macs import ALGORITHM
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_checks import FUNCTION, TABLE
-from ml_janitor_cli.totals import counted
 
 WHAT = "undo"
 
