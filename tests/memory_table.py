@@ -29,6 +29,9 @@ PRESENT: Mapping[str, Callable[..., bool]] = {
     "attribute_exists": lambda _: True,
     "attribute_not_exists": lambda _: False,
 }
+ORDERED = frozenset({"<", "<=", ">", ">="})
+"""Values of two types have no order, so neither comes first."""
+
 MISSING = object()
 
 
@@ -121,6 +124,8 @@ class MemoryTable(Table):
         values = [self._value(each, item) for each in of]
         if values[0] is MISSING:
             return operator in {"attribute_not_exists", "<>"}
+        if operator in ORDERED and type(values[0]) is not type(values[1]):
+            return False
         return PRESENT[operator](*values)
 
     def _value(self, given: Any, item: Mapping[str, Any]) -> Any:
