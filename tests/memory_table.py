@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from decimal import Decimal
 from operator import contains, eq, ge, gt, le, lt, ne
 from threading import Lock
 from typing import Any, cast
@@ -131,7 +132,7 @@ class MemoryTable(Table):
     def _value(self, given: Any, item: Mapping[str, Any]) -> Any:
         if isinstance(given, Size):
             value = self._value(given.get_expression()["values"][0], item)
-            return value if value is MISSING else len(value)
+            return value if value is MISSING else Decimal(len(value))
         if isinstance(given, AttributeBase):
             return item.get(given.name, MISSING)
         return self._kept({"value": given})["value"]
