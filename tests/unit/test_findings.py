@@ -96,6 +96,7 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
 
     assert recorded.closed == ((before, why),) * (why is not None)
     assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, ""))
+    assert desk.entry().open is (why is None)
     left = () if why else ((desk.entry(), GONE),)
     assert desk.swept(at=NOW + 9 * DAY).closed == left
 

@@ -69,6 +69,10 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     requests.make_due(entry(nights), by="maria", now=nights.clock)
     grant(nights)  # a press on a void warning makes nothing due, and stops nothing
     assert (entry(nights).hurried, entry(nights).due) == ("", None)
+    later = nights.clock + MINUTE
+    nights.ledger.warned(entry(nights), now=later, due=later + DAY)
+    grant(nights)
+    assert (entry(nights).hurried, entry(nights).due) == ("", later + DAY)
 
 
 def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(nights: Nights, requests: Requests) -> None:
