@@ -73,6 +73,12 @@ def test_an_account_is_all_regions_and_what_was_done_may_be_undone_in_those_too(
     assert armed.undo_places(["us-east-1", "eu-west-1"]) == [*acted, ("2", "us-east-1")]
 
 
+def test_it_may_act_somewhere_in_an_account_of_which_one_region_is_named() -> None:
+    armed = replace(ARMED, act_in=("1", "2/eu-west-1"))
+
+    assert [account for account in ("1", "2", "3", "eu-west-1") if armed.anywhere_in(account)] == ["1", "2"]
+
+
 def test_what_the_rule_spares_is_only_reported() -> None:
     spared = replace(WASTE, spared="it is shared")
 

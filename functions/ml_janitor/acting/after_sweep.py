@@ -162,7 +162,8 @@ class Cleaning:
             why = f"{self.detector.name} is not armed any more"
             if self.policy.armed(self.detector.name).armed:
                 why = acting.words(cause(Why.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
-            acting.disarmed(warned, why)
+            for entry in warned.values():  # armed again, it has to warn again
+                self.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
 
