@@ -71,6 +71,7 @@ TARGETS = {
     "acting/undo_run.py": ("unit/test_undoing.py",),
     "acting/undoing.py": ("unit/test_undoing.py", "integration/test_finding_the_undo.py"),
     "acting/acting.py": (
+        "unit/test_armed_sweep.py",
         "unit/test_action_machine.py",
         "integration/test_acting.py",
         "integration/test_breaking_off.py",

@@ -44,6 +44,7 @@ def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: Caus
     assert ARMED.protects(gateway, along) == why
     assert ARMED.spares(gateway, WASTE, along) == why
     assert ARMED.spares(gateway, WASTE) is None
+    assert (ARMED.armed, Arming().armed) == (True, False)
 
 
 def test_what_the_operator_excepts_may_go_along() -> None:

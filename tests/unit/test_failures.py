@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import pytest
@@ -14,10 +15,10 @@ class Log:
     """The errors that were logged."""
 
     def __init__(self) -> None:
-        self.errors: list[tuple[str, Exception]] = []
+        self.errors: list[tuple[str, BaseException | None]] = []
 
-    def error(self, what: str, *, exc_info: Exception) -> None:
-        self.errors.append((what, exc_info))
+    def exception(self, what: str) -> None:
+        self.errors.append((what, sys.exception()))
 
 
 def test_what_fails_is_logged_and_raised_once_the_rest_is_done() -> None:
