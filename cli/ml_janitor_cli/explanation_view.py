@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.arns import Arn
@@ -21,10 +19,10 @@ from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.finding_words import NO_OWNER, paid_once
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
-from ml_janitor_cli.screen import GAP, Grid
-from ml_janitor_cli.totals import counted
+from ml_janitor_cli.screen import GAP, Grid, head, title
 
 INDENT = 2
 ARN_LIMIT = 2_048
@@ -41,14 +39,14 @@ def drawing(
     """The blocks of the explanation: each resource once, with every detector that judges it; then *notes*."""
     facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
     yield Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (headline(explained), "bold")),
+        title("ML Janitor", headline(explained)),
         Text("  ".join(facts), style="dim"),
     )
     for arn, each in groupby(explained, key=lambda one: one.arn):
         judged = list(each)
         yield about(arn, judged, now)
         for one in judged:
-            yield Group(head(one), Padding(body(one, now, width - INDENT), (0, 0, 0, INDENT)))
+            yield Group(judged_by(one), Padding(body(one, now, width - INDENT), (0, 0, 0, INDENT)))
     if notes:
         yield Group(*(Text(plain(note, ERROR_LIMIT), style="dim") for note in notes))
 
@@ -79,15 +77,13 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
     return Group(*lines)
 
 
-def head(one: Explained) -> RenderableType:
+def judged_by(one: Explained) -> RenderableType:
     """The detector, and its verdict in a word or two."""
     text = one.verdict
     if one.result is not None and isinstance(one.result.verdict, Finding):
         text += f", {one.result.verdict.confidence}"
-    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    table.add_column(Text(plain(one.sweep.detector), style="bold cyan"))
-    table.add_column(Text(text, style=STYLES.get(one.verdict, "bold")), justify="right")
-    return table
+    name = Text(plain(one.sweep.detector), style="bold cyan")
+    return head(name, Text(text, style=STYLES.get(one.verdict, "bold")))
 
 
 def body(one: Explained, now: datetime, width: int) -> RenderableType:
