@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.arns import Arn
@@ -21,10 +19,10 @@ from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
 from ml_janitor.report.finding_words import NO_OWNER, paid_once
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.explanation import TAGS, Explained, signals
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
-from ml_janitor_cli.screen import GAP, Grid
-from ml_janitor_cli.totals import counted
+from ml_janitor_cli.screen import GAP, Grid, head, title
 
 INDENT = 2
 ARN_LIMIT = 2_048
@@ -44,7 +42,7 @@ def drawing(
     """The blocks of the explanation: each resource once, with every detector that judges it; then *notes*."""
     facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
     yield Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (headline(explained), "bold")),
+        title("ML Janitor", headline(explained)),
         Text("  ".join(facts), style="dim"),
     )
     for arn, each in groupby(explained, key=lambda one: one.arn):
@@ -61,7 +59,7 @@ def drawing(
 
 def block(alike: Sequence[Explained], now: datetime, width: int) -> RenderableType:
     """What one detector says of a resource, or several that say the same."""
-    return Group(head(alike), Padding(body(alike[0], now, width - INDENT), (0, 0, 0, INDENT)))
+    return Group(judged_by(alike), Padding(body(alike[0], now, width - INDENT), (0, 0, 0, INDENT)))
 
 
 def headline(explained: Sequence[Explained]) -> str:
@@ -91,17 +89,14 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
     return Group(*lines)
 
 
-def head(alike: Sequence[Explained]) -> RenderableType:
+def judged_by(alike: Sequence[Explained]) -> RenderableType:
     """The detectors, and their verdict in a word or two."""
     one = alike[0]
     text = one.verdict
     if one.result is not None and isinstance(one.result.verdict, Finding):
         text += f", {one.result.verdict.confidence}"
-    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    detectors = ", ".join(plain(each.sweep.detector) for each in alike)
-    table.add_column(Text(detectors, style="bold cyan", overflow="fold"))
-    table.add_column(Text(text, style=STYLES.get(one.verdict, "bold")), justify="right", no_wrap=True)
-    return table
+    names = Text(", ".join(plain(each.sweep.detector) for each in alike), style="bold cyan")
+    return head(names, Text(text, style=STYLES.get(one.verdict, "bold")))
 
 
 def body(one: Explained, now: datetime, width: int) -> RenderableType:
