@@ -114,7 +114,8 @@ def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Dete
     known = [detector.name for detector in settings.registry]
     for name in names or ():
         if name not in known:
-            raise Refused(f"no detector is called {name}{nearest(name, known)}")
+            hint = nearest(name, known) or "; janitor detectors lists them all"
+            raise Refused(f"no detector is called {name}{hint}")
     if not names:
         return settings.enabled()
     return [settings.detector(detector) for detector in settings.registry if detector.name in names]

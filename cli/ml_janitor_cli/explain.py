@@ -201,15 +201,23 @@ def answered(
 
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side:
         answers = list(side_by_side.map(one, asked))
+    seen = {each.arn for each in answers if each.result is not None}
     missing: dict[str, list[Question]] = {}
     for each, question in zip(answers, asked, strict=True):
-        if each.missing:
+        if each.missing and each.arn not in seen:
             missing.setdefault(each.arn, []).append(question)
     became = {arn: absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
-    return [
-        replace(each, deleted=became[each.arn][0], near=became[each.arn][1]) if each.missing else each
-        for each in answers
-    ]
+    listed = {arn for arn, (_, near) in became.items() if near is not None and near.lower() == arn.lower()}
+    explained: list[Explained] = []
+    for each in answers:
+        if each.missing and each.arn in seen | listed:
+            explained.append(replace(each, exists=True))
+        elif each.missing:
+            deleted, near = became[each.arn]
+            explained.append(replace(each, deleted=deleted, near=near))
+        else:
+            explained.append(each)
+    return explained
 
 
 def absence(
