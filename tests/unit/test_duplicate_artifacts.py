@@ -321,6 +321,7 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
         (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
+        (copy(habits=replace(HABITS, versioning=NotRead())), {}, "keeps versions was not read"),
         (
             copy(habits=VERSIONED),
             {"buckets": ()},
