@@ -166,7 +166,11 @@ TARGETS = {
         "integration/test_untagged_resources.py",
         "integration/test_filling_tags.py",
     ),
-    "detectors/storage_tiering/rule.py": ("unit/test_storage_tiering.py",),
+    "detectors/storage_tiering/rule.py": (
+        "unit/test_storage_tiering.py",
+        "integration/test_storage_tiering.py",
+        "integration/test_lifecycle_rules_by_night.py",
+    ),
     "detectors/forgotten_leftovers/rule.py": (
         "unit/test_forgotten_leftovers.py",
         "integration/test_forgotten_leftovers.py",
@@ -193,6 +197,7 @@ TARGETS = {
         "unit/test_duplicate_artifacts.py",
     ),
     "detectors/duplicate_artifacts/copy_cleanup.py": (
+        "unit/test_duplicate_artifacts.py",
         "integration/test_deleting_copies.py",
         "integration/test_proving_copies.py",
     ),
