@@ -196,7 +196,9 @@ def test_three_of_many_reasons_and_rules_are_named() -> None:
     assert found.steps[0] == "it holds 7.8 TB in STANDARD"
     assert found.steps[1].count("in STANDARD, 0 bytes are") == 3
     assert finding(bucket()).steps[1] == "nothing in it has to stay as it is"
-    assert "the whole bucket" in {one.signal for one in finding(bucket(held("a", age=90))).evidence}
+    shown = {one.signal: one.value for one in finding(bucket(held("a", age=90))).evidence}
+    assert (shown["bytes in STANDARD"], shown["objects"]) == ("1000.0 GB", 1)
+    assert "the whole bucket" in shown
 
 
 def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
@@ -206,6 +208,9 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
     setting = 'undo_buckets = ["meridian-lab"] in detectors.storage-tiering'
     assert [lacks(one) for one in (RULE, replace(RULE, act_on_buckets=("other",)))] == ["", setting]
     assert lacks(StorageTiering(undo_buckets=("meridian-lab",))) == ""
+    assert {(one.action, one.on) for one in RULE.acts} == {
+        ("s3:PutLifecycleConfiguration", "arn:aws:s3:::meridian-lab")
+    }
     assert RULE.never_acts() is None
     assert StorageTiering().never_acts() == "act_on_buckets is empty, so no bucket may be given rules"
     assert StorageTiering(uploads=DAY).uploads == DAY
