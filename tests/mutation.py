@@ -58,6 +58,7 @@ TARGETS = {
     "slack/ingress.py": ("unit/test_ingress.py",),
     "slack/message_updates.py": ("unit/test_message_updates.py",),
     "slack/membership.py": ("unit/test_membership.py",),
+    "slack/warnings.py": ("unit/test_warning_sender.py",),
     "slack/webhook.py": ("unit/test_webhook.py",),
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("unit/test_press_worker.py",),
