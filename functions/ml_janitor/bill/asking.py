@@ -1,17 +1,23 @@
-"""What the settings ask of a bill: which pages are read, and which spans are compared."""
+"""What is asked of a bill: which pages are read, by which calls, and which days are compared with which."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_janitor.bill.accounts import Accounts
-from ml_janitor.bill.model import Metric, Span
-from ml_janitor.bill.reading import DAYS, Wanted
-from ml_janitor.bill.report import Question
+from ml_janitor.bill.model import DAY, Bill, Metric, Span
+from ml_janitor.bill.movements import Comparison, ComparisonKind
+from ml_janitor.bill.reading import DAYS, EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted
+from ml_janitor.bill.resources import READS
+from ml_janitor.engine.detector import Grant
 
 if TYPE_CHECKING:
     from ml_janitor.config.sections import BillSection, OrganizationSection
+
+WEEK = timedelta(days=7)
 
 METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto": None}
 
@@ -64,6 +70,74 @@ def wanted(
         accounts=accounts,
         span=days or section.days,
     )
+
+
+def bill_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What the function that reads the bill calls in one account."""
+    return (*cost_reads(section), *READS)
+
+
+def cost_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What it calls of Cost Explorer: of what checks names, only what the settings need."""
+    weekly = bool(section.weekly_table)
+    checks = [
+        (bool(section.services), OF_SERVICES),
+        (weekly, OF_TAGS),
+        (weekly and bool(chosen(section)), OF_CHOSEN_TAGS),
+    ]
+    return (*EVERY_TIME, *(grant for needed, grant in checks if needed))
+
+
+# --- what is compared -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    What is asked of a bill: the last *days*, *against* another span or those right before them.
+
+    *tags* are those of the settings, in their order.
+    """
+
+    days: int
+    settling_days: int
+    tags: Sequence[str]
+    against: Span | None = None
+
+    def comparisons(self, bill: Bill) -> tuple[Comparison | None, Comparison | None, Comparison | None]:
+        """What is asked, the last settled day, and the month to date; None beyond the bill's days."""
+        return self.asked(bill), self.settled_day(bill), self.month_to_date(bill)
+
+    def asked(self, bill: Bill) -> Comparison | None:
+        """The last days with the span that somebody chose, else with as many right before them."""
+        after = Span(bill.until - self.days * DAY, self.days)
+        before = self.against or Span(after.first - self.days * DAY, self.days)
+        return self._compared(bill, after, before, ComparisonKind.DAYS)
+
+    def settled_day(self, bill: Bill) -> Comparison | None:
+        """The last day that is *settling_days* old, with the same weekday of the week before."""
+        day = bill.time.date() - self.settling_days * DAY
+        return self._compared(bill, Span(day, 1), Span(day - WEEK, 1), ComparisonKind.DAY)
+
+    def month_to_date(self, bill: Bill) -> Comparison | None:
+        """
+        The month so far with the same days of the month before; on its first day, the whole month before.
+
+        Where the month before is shorter, both are as long as that.
+        """
+        first = (bill.until - DAY).replace(day=1)
+        before = (first - DAY).replace(day=1)
+        days = min((bill.until - first).days, (first - before).days)
+        return self._compared(bill, Span(first, days), Span(before, days), ComparisonKind.MONTH_TO_DATE)
+
+    def _compared(self, bill: Bill, after: Span, before: Span, kind: ComparisonKind) -> Comparison | None:
+        """*after* with *before*; None if the bill lacks days of them, or the account was charged later."""
+        begun = min((one.day for one in bill.charges if one.usd), default=None)
+        if begun is None or max(begun, bill.first) > before.first or after.until > bill.until:
+            return None
+        today = bill.time.date()
+        unsettled = tuple(day for day in after if (today - day).days < self.settling_days)
+        return Comparison(kind=kind, before=before, after=after, unsettled=unsettled)
 
 
 def question(section: BillSection, *, days: int = 0, against: Span | None = None) -> Question:
