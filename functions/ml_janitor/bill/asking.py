@@ -3,23 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ml_janitor.aws.cost_explorer import (
+    GET_COST_AND_USAGE,
+    GET_COST_FORECAST,
+    GET_DIMENSION_VALUES,
+    GET_TAGS,
+    LIST_COST_ALLOCATION_TAGS,
+    Where,
+)
 from ml_janitor.bill.accounts import Accounts
 from ml_janitor.bill.model import DAY, Bill, Metric, Span
 from ml_janitor.bill.movements import Comparison, ComparisonKind
-from ml_janitor.bill.reading import DAYS, EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted
 from ml_janitor.bill.resources import READS
-from ml_janitor.engine.detector import Grant
+from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.config.sections import BillSection, OrganizationSection
 
+DAYS = 65
+"""How far back a bill is read: the month to date, and the whole month before it."""
+
 WEEK = timedelta(days=7)
 
 METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto": None}
+
+EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
+OF_SERVICES, OF_TAGS, OF_CHOSEN_TAGS = map(allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS))
+"""What is called only where the names of services, of tags, and of tags that somebody chose are checked."""
+
+COST_READS = (*EVERY_TIME, OF_SERVICES, OF_CHOSEN_TAGS, OF_TAGS)
+"""What reading a bill needs. None of it can be limited to a part of the bill."""
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """
+    What to read of a bill.
+
+    *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
+    those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
+    and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
+    takes for used. The tags *first* are read before others that are by service. *metric* is None where the
+    bill itself decides. *accounts* are those of a bill of several; they moved by the last *span* days.
+    """
+
+    days: int = DAYS
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = ()
+    check_tags: bool = False
+    chosen: frozenset[str] = frozenset()
+    first: Sequence[str] = ()
+    metric: Metric | None = None
+    accounts: Accounts | None = None
+    span: int = 30
+
+    @property
+    def where(self) -> tuple[Where, ...]:
+        """What of the bill counts."""
+        return self.accounts.where if self.accounts else ()
 
 
 def tags(section: BillSection) -> Mapping[str, str]:

@@ -17,9 +17,10 @@ from ml_janitor.aws.organization import not_read
 from ml_janitor.bill import asking
 from ml_janitor.bill.accounts import SHOWN, Accounts
 from ml_janitor.bill.archive import BillArchive
+from ml_janitor.bill.asking import Wanted
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
-from ml_janitor.bill.reading import Wanted, read
+from ml_janitor.bill.reading import read
 from ml_janitor.bill.report import BillReport, bill_report, moved_places
 from ml_janitor.bill.resources import Judged, Known, Savings, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
