@@ -83,12 +83,7 @@ TARGETS = {
         "integration/test_breaking_off.py",
         "integration/test_unpreparable.py",
     ),
-    "acting/undos.py": (
-        "unit/test_armed_sweep.py",
-        "unit/test_action_machine.py",
-        "unit/test_report_warnings.py",
-        "integration/test_resuming.py",
-    ),
+    "acting/undos.py": ("unit/test_undos.py",),
     "acting/savings.py": ("unit/test_savings.py",),
     "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
     "engine/policy.py": ("unit/test_engine.py",),

@@ -21,10 +21,10 @@ from slackside import MEMBER, OWNER, Deployment, buttons, said
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
 
-WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", said=NOW, until=NOW + 7 * DAY)
-MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", said=NOW, until=NOW + 30 * DAY)
-KEPT = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW)
-FAIR = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW, until=NOW + 9 * DAY, why="the fair")
+WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", given=NOW, until=NOW + 7 * DAY)
+MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", given=NOW, until=NOW + 30 * DAY)
+KEPT = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW)
+FAIR = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW, until=NOW + 9 * DAY, why="the fair")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) 
     action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
     until = nights.clock + 30 * DAY
     key = action.target.key
-    word = Hold(key=key, how=How.SNOOZED, by="tomas", said=nights.clock, until=until)
+    word = Hold(key=key, how=How.SNOOZED, by="tomas", given=nights.clock, until=until)
     nights.holds.put(ACCOUNT, REGION, word)
 
     nights.undoing.undo(Cellar(), nights.aws, action, by="maria")

@@ -46,6 +46,7 @@ class Sparing(Cellar):
 class Adviser(Cellar):
     """Only advises."""
 
+    name = "adviser"
     cleanup = None  # type: ignore[assignment]
 
 

@@ -48,8 +48,16 @@ def test_it_saves_no_hour_after_it_was_brought_back_or_would_have_ended(ends: st
     assert usd(action(**{ends: NOW - 2 * DAY})) == Decimal(0)
 
 
+def test_it_counts_from_its_first_second_on() -> None:
+    counts = [
+        saved([action(ended=NOW - age)], now=NOW, time_zone="UTC").actions for age in (HOUR / 3600, 0 * HOUR)
+    ]
+
+    assert counts == [1, 0]
+
+
 def test_it_saves_nothing_before_aws_said_that_it_was_done() -> None:
-    assert usd(action(ended=None, stage=Stage.FAILED)) == Decimal(0)
+    assert saved([action(ended=None, stage=Stage.FAILED)], now=NOW, time_zone="UTC") == Saved()
 
 
 def test_the_month_is_that_of_the_operators_time_zone() -> None:
