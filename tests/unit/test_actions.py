@@ -11,14 +11,15 @@ from botocore.exceptions import ClientError
 
 from fakes import thing, waste
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey, NoKeyError
+from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey, NoKeyError, content
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 
 
 def action(**more: Any) -> Action:
-    about: dict[str, Any] = {"stage": Stage.FAILED, "warned": NOW, "began": NOW, "undo": {}, **more}
-    return Action(sk="sk", detector="shelf", target=thing("lamp", waste()).target, **about)
+    about: dict[str, Any] = {"stage": Stage.FAILED, "warned": NOW, "began": NOW, "undo": {}}
+    about["target"] = thing("lamp", waste()).target
+    return Action(sk="sk", detector="shelf", **{**about, **more})
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,21 @@ def test_three_attempts_in_a_row_that_did_not_end_well_are_its_last(
 
 
 # --- its code -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("created", [datetime(2026, 7, 1, tzinfo=UTC), None])
+def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> None:
+    """Codes outlive a version: with any other text, what was done before an upgrade could not be undone."""
+    undo = {"tags": {"b": "2", "a": "1"}, "name": "lamp"}
+    one = action(pk="pk", by="maria", undo=undo, target=thing("lamp", waste(), created=created).target)
+    made = b'"2026-07-01T00:00:00+00:00"' if created else b"null"
+    assert content(one, Stage.ACTED) == (
+        b'{"account":"123456789012","arn":"arn:aws:sagemaker:us-east-1:123456789012:thing/lamp",'
+        b'"began":"2026-10-06T00:00:00Z","by":"maria","created":' + made + b',"detector":"shelf",'
+        b'"id":"' + one.id.encode() + b'","kind":"thing","name":"lamp","pk":"pk","region":"us-east-1",'
+        b'"sk":"sk","stage":"acted","undo":{"name":"lamp","tags":{"a":"1","b":"2"}},'
+        b'"warned":"2026-10-06T00:00:00Z"}'
+    )
 
 
 class Kms:
