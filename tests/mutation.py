@@ -55,6 +55,10 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/ingress.py": ("unit/test_ingress.py",),
+    "slack/message_updates.py": ("unit/test_message_updates.py",),
+    "slack/membership.py": ("unit/test_membership.py",),
+    "slack/webhook.py": ("unit/test_webhook.py",),
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
@@ -95,11 +99,7 @@ TARGETS = {
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/action.py": ("unit/test_actions.py", "unit/test_savings.py"),
-    "ledger/actions.py": (
-        "unit/test_actions.py",
-        "unit/test_undoing.py",
-        "unit/test_action_machine.py",
-    ),
+    "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
