@@ -55,6 +55,15 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/ingress.py": ("unit/test_ingress.py",),
+    "slack/message_updates.py": ("unit/test_message_updates.py",),
+    "slack/membership.py": ("unit/test_membership.py",),
+    "slack/refusals.py": ("unit/test_webhook.py",),
+    "slack/retries.py": ("unit/test_retries.py",),
+    "slack/secret.py": ("unit/test_slack_secret.py",),
+    "slack/sender.py": ("unit/test_webhook.py",),
+    "slack/warnings.py": ("unit/test_warning_sender.py",),
+    "slack/webhook.py": ("unit/test_webhook.py",),
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
@@ -79,20 +88,12 @@ TARGETS = {
         "integration/test_unpreparable.py",
     ),
     "acting/after_sweep.py": (
+        "unit/test_after_sweep.py",
         "integration/test_breaking_off.py",
         "integration/test_unpreparable.py",
-        "integration/test_out_of_reach.py",
-        "integration/test_message_updates.py",
-        "integration/test_unused_serving_resources.py",
-        "integration/test_resuming.py",
     ),
-    "acting/undos.py": (
-        "unit/test_report_warnings.py",
-        "unit/test_action_machine.py",
-        "integration/test_resuming.py",
-        "integration/test_out_of_reach.py",
-    ),
-    "acting/savings.py": ("unit/test_savings.py", "integration/test_report_of_an_armed_sweep.py"),
+    "acting/undos.py": ("unit/test_undos.py",),
+    "acting/savings.py": ("unit/test_savings.py",),
     "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
     "engine/policy.py": ("unit/test_engine.py",),
     "engine/judging.py": ("unit/test_engine.py", "unit/test_unused_serving_resources.py"),
@@ -103,11 +104,7 @@ TARGETS = {
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/action.py": ("unit/test_actions.py", "unit/test_savings.py"),
-    "ledger/actions.py": (
-        "unit/test_actions.py",
-        "unit/test_undoing.py",
-        "unit/test_action_machine.py",
-    ),
+    "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
