@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import survey
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf
 from ml_janitor.detectors.duplicate_artifacts.sources import candidates
@@ -22,6 +22,8 @@ MIB = 1024**2
 
 class Listed:
     """S3 as far as listing a folder goes."""
+
+    partition, account, region = "aws", "123456789012", "us-east-1"
 
     def __init__(self, page: dict[str, Any]) -> None:
         self.page = page
@@ -62,6 +64,8 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     )
     read = reading({})
 
+    copy = read._copy(shelf, one, NotRead(), {})
+    assert copy.listing_error == "b broke off after 0"
     assert read._found([source], None) == []
     assert read.errors[0] == "b broke off after 0"
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
