@@ -87,8 +87,8 @@ def _list(call: Call) -> dict[str, Any]:
     if wrong := states - set(known.enum):
         raise AwsError("ValidationException", f"Value {sorted(wrong)} at 'clusterStates' is not valid.")
     found = [one.summary() for one in _all(call).values() if not states or one.state in states]
-    page, more = paging.cut(found[::-1], call.params.get("Marker"), PAGE, invalid="InvalidRequestException")
-    return {"Clusters": list(page)} | ({"Marker": more["NextToken"]} if more else {})
+    page, more = paging.cut(call, found[::-1], PAGE, invalid="InvalidRequestException", member="Marker")
+    return {"Clusters": page, **more}
 
 
 def _describe(call: Call) -> dict[str, Any]:

@@ -190,6 +190,11 @@ def shown(account: str) -> Bill:
     return own if paying == account else replace(own, active=bill(paying).active)
 
 
+def seed(account: str, charges: list[dict[str, Any]]) -> None:
+    """Charge an account by hand: see `Charge.declared`."""
+    bill(account).charges += [Charge.declared({"account": account} | one) for one in charges]
+
+
 def bill(account: str) -> Bill:
     """That of one account, over all regions."""
     return state.at(Bill, account, "")

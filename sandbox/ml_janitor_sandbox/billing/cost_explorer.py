@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, paging
@@ -40,6 +41,7 @@ FORMATS = {
     "HOURLY": r"\d{4}-\d\d-\d\dT\d\d:00:00Z",
 }
 INVALID_TOKEN = "InvalidNextTokenException"
+_page = partial(paging.cut, invalid=INVALID_TOKEN, member="NextPageToken")
 
 type Period = tuple[dt.datetime, dt.datetime]
 
@@ -82,7 +84,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
     wanted = expressions.matching(own, params.get("Filter"))
     charges = [one for one in meters.charges(call.account) if wanted(one)]
     found = [(at, cell) for at in _periods(start, end, granularity) for cell in _cells(charges, keys, at)]
-    page, more = _page(found, params, own.page if asked else len(found))
+    page, more = _page(call, found, own.page if asked else len(found))
     cells: dict[Period, list[Cell]] = {}
     for at, cell in page:
         cells.setdefault(at, []).append(cell)
@@ -198,11 +200,6 @@ def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Perio
     return [found[group] for group in sorted(found)] or [Cell()]
 
 
-def _page(found: Sequence[Any], params: Mapping[str, Any], size: int) -> tuple[Sequence[Any], dict[str, str]]:
-    page, more = paging.cut(found, params.get("NextPageToken"), size, invalid=INVALID_TOKEN)
-    return page, {"NextPageToken": more["NextToken"]} if more else {}
-
-
 def _spelled(at: Period, granularity: str) -> dict[str, str]:
     form = "%Y-%m-%dT%H:%M:%SZ" if granularity == "HOURLY" else "%Y-%m-%d"
     return {"Start": f"{at[0]:{form}}", "End": f"{at[1]:{form}}"}
@@ -230,10 +227,10 @@ def _used(call: Call) -> tuple[Bill, list[Charge]]:
     ]
 
 
-def _listed(call: Call, values: set[str], size: int) -> tuple[Sequence[str], dict[str, Any]]:
+def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[str, Any]]:
     search = call.params.get("SearchString", "").lower()
     found = sorted(value for value in values if search in value.lower())
-    page, more = _page(found, call.params, int(call.params.get("MaxResults") or size))
+    page, more = _page(call, found, int(call.params.get("MaxResults") or size))
     return page, {"ReturnSize": len(page), "TotalSize": len(found)} | more
 
 
@@ -258,7 +255,7 @@ def get_tags(call: Call) -> dict[str, Any]:
     else:
         values = {key for one in charges for key in one.tags if expressions.tag(own, one, key)}
     page, more = _listed(call, values, own.page)
-    return {"Tags": list(page)} | more
+    return {"Tags": page, **more}
 
 
 def get_cost_forecast(call: Call) -> dict[str, Any]:
@@ -324,8 +321,8 @@ def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
         ):
             found.append(about)
     size = int(call.params.get("MaxResults") or 100)
-    page, more = paging.cut(found, call.params.get("NextToken"), size, invalid=INVALID_TOKEN)
-    return {"CostAllocationTags": list(page)} | more
+    page, more = paging.cut(call, found, size, invalid=INVALID_TOKEN)
+    return {"CostAllocationTags": page, **more}
 
 
 def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
-from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.paging import cut, size_of
 from ml_janitor_sandbox.patches import AwsError, Call
 
 DATA = files("ml_janitor.aws") / "data"
@@ -64,6 +64,7 @@ STORED = {
     ),
 }
 PER_PAGE = 100
+wrong = partial(AwsError, "InvalidParameterException")
 
 
 def get_products(call: Call) -> dict[str, Any]:
@@ -74,25 +75,21 @@ def get_products(call: Call) -> dict[str, Any]:
     parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
     service = params.get("ServiceCode", "")
     if service not in PRODUCTS:
-        message = f"The service code {params.get('ServiceCode')} was not found."
-        raise AwsError("NotFoundException", message)
+        raise AwsError("NotFoundException", f"The service code {service} was not found.")
     found = [
         one
         for attributes, one in _described(service)
         if all(attributes.get(name) == value for name, value in wanted.items())
         and all(part in attributes.get(name, "") for name, part in parts)
     ]
-    size = int(params.get("MaxResults") or PER_PAGE)
-    if not 1 <= size <= PER_PAGE:
-        raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
-    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, wrong)
+    page, more = cut(call, found, size, invalid="InvalidNextTokenException")
     return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in page]} | more
 
 
 def _filter(one: dict[str, str]) -> tuple[str, str]:
     if one["Type"] not in ("TERM_MATCH", "EQUALS"):
-        message = f"The sandbox does not evaluate filters of type {one['Type']}."
-        raise AwsError("InvalidParameterException", message)
+        raise wrong(f"The sandbox does not evaluate filters of type {one['Type']}.")
     return one["Field"], one["Value"]
 
 

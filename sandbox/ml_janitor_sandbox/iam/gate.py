@@ -83,7 +83,7 @@ class Gate:
         read = Roles(roles)
         self._roles = read if enforce else None
 
-    def credentials(self, role: str, service: str | None, via: str = "") -> dict[str, str]:
+    def credentials(self, role: str, service: str | None = None, via: str = "") -> dict[str, str]:
         """
         A new session of a role, as *service* would get it; without one, its trust is not asked.
 
