@@ -81,8 +81,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
     asked = params.get("GroupBy") or []
     keys = expressions.groups(own, asked)
     start, end = _times(own, params, granularity)
-    wanted = expressions.matching(own, params.get("Filter"))
-    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    charges = _charges(call, own)
     found = [(at, cell) for at in _periods(start, end, granularity) for cell in _cells(charges, keys, at)]
     page, more = _page(call, found, own.page if asked else len(found))
     cells: dict[Period, list[Cell]] = {}
@@ -119,6 +118,12 @@ def _open(call: Call) -> Bill:
     if not own.enabled:
         raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
     return own
+
+
+def _charges(call: Call, own: Bill) -> list[Charge]:
+    """All that the filter leaves."""
+    wanted = expressions.matching(own, call.params.get("Filter"))
+    return [one for one in meters.charges(call.account) if wanted(one)]
 
 
 def _open_to_payers(call: Call, wanted: str) -> Bill:
@@ -206,12 +211,10 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
 
 
 def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
-    amounts = [
-        {"Keys": list(one.group or ()), "Metrics": one.amounts(metrics)}
-        for one in cells
-        if one.group is not None
-    ]
-    return {"Total": {}, "Groups": amounts} if grouped else {"Total": cells[0].amounts(metrics), "Groups": []}
+    if not grouped:
+        return {"Total": cells[0].amounts(metrics), "Groups": []}
+    used = [(one.group, one.amounts(metrics)) for one in cells if one.group is not None]
+    return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
 # --- what there is to ask for --------------------------------------------------------------------
@@ -221,10 +224,7 @@ def _used(call: Call) -> tuple[Bill, list[Charge]]:
     """The bill, and its charges in the period that is asked about."""
     own = _open(call)
     at = _times(own, call.params)
-    wanted = expressions.matching(own, call.params.get("Filter"))
-    return own, [
-        one for one in meters.charges(call.account) if one.quantity(*at, clock.now()) and wanted(one)
-    ]
+    return own, [one for one in _charges(call, own) if one.quantity(*at, clock.now())]
 
 
 def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[str, Any]]:
@@ -271,8 +271,7 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     start, end = _read_times(params, "DAILY")
     if start < today:
         raise rejected("Start date must not be in the past.")
-    wanted = expressions.matching(own, params.get("Filter"))
-    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
     costs = [
         sum((one.price * one.quantity(*day, clock.now()) for one in charges), Decimal(0)) for day in days
@@ -314,12 +313,10 @@ def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
             about["LastUpdatedDate"] = clock.text(own.active[key])
         if key in used:
             about["LastUsedDate"] = clock.text(whole(used[key]))
-        if (
-            call.params.get("Status") in (None, about["Status"])
-            and call.params.get("Type") in (None, about["Type"])
-            and (not call.params.get("TagKeys") or key in call.params["TagKeys"])
-        ):
-            found.append(about)
+        found.append(about)
+    kept = {name: call.params[name] for name in ("Status", "Type") if name in call.params}.items()
+    keys = call.params.get("TagKeys") or ()
+    found = [one for one in found if kept <= one.items() and (not keys or one["TagKey"] in keys)]
     size = int(call.params.get("MaxResults") or 100)
     page, more = paging.cut(call, found, size, invalid=INVALID_TOKEN)
     return {"CostAllocationTags": page, **more}
@@ -336,9 +333,8 @@ def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
     for one in asked:
         key = one["TagKey"]
         if key not in known:
-            errors.append(
-                {"TagKey": key, "Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
-            )
+            problem = {"Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
+            errors.append({"TagKey": key} | problem)
         elif one["Status"] == "Active":
             own.active.setdefault(key, clock.now() + DAY)
         else:
@@ -358,17 +354,16 @@ def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[
     return answered
 
 
-OPERATIONS = {
-    "GetCostAndUsage": _charged(get_cost_and_usage),
-    "GetCostForecast": _charged(get_cost_forecast),
-    "GetDimensionValues": _charged(get_dimension_values),
-    "GetSavingsPlansCoverage": _charged(
-        lambda call: savings_plans.coverage(call, *_times(_open(call), call.params))
+CHARGED: dict[str, Callable[[Call], dict[str, Any]]] = {
+    "GetCostAndUsage": get_cost_and_usage,
+    "GetCostForecast": get_cost_forecast,
+    "GetDimensionValues": get_dimension_values,
+    "GetSavingsPlansCoverage": lambda call: savings_plans.coverage(call, *_times(_open(call), call.params)),
+    "GetSavingsPlansUtilization": lambda call: savings_plans.utilization(
+        call, *_times(_open(call), call.params)
     ),
-    "GetSavingsPlansUtilization": _charged(
-        lambda call: savings_plans.utilization(call, *_times(_open(call), call.params))
-    ),
-    "GetTags": _charged(get_tags),
-    "ListCostAllocationTags": _charged(list_cost_allocation_tags),
-    "UpdateCostAllocationTagsStatus": _charged(update_cost_allocation_tags_status),
-} | anomalies.OPERATIONS
+    "GetTags": get_tags,
+    "ListCostAllocationTags": list_cost_allocation_tags,
+    "UpdateCostAllocationTagsStatus": update_cost_allocation_tags_status,
+}
+OPERATIONS = {name: _charged(answer) for name, answer in CHARGED.items()} | anomalies.OPERATIONS
