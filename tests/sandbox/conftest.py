@@ -103,11 +103,7 @@ def training(sagemaker: Any) -> Callable[..., str]:
             "RoleArn": ROLE,
             "AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "image"},
             "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-            "ResourceConfig": {
-                "InstanceType": "ml.p3.8xlarge",
-                "InstanceCount": 4,
-                "VolumeSizeInGB": 50,
-            },
+            "ResourceConfig": {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "VolumeSizeInGB": 50},
             "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
         }
         arn: str = sagemaker.create_training_job(**asked | more)["TrainingJobArn"]

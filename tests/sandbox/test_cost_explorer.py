@@ -361,10 +361,7 @@ def test_plans_cover_by_the_hour_what_is_visible(aws: Clients, control: Control)
 
     def covered() -> tuple[float, float]:
         (one,) = aws("ce").get_savings_plans_coverage(TimePeriod=SPAN)["SavingsPlansCoverages"]
-        return (
-            float(one["Coverage"]["SpendCoveredBySavingsPlans"]),
-            float(one["Coverage"]["OnDemandCost"]),
-        )
+        return (float(one["Coverage"]["SpendCoveredBySavingsPlans"]), float(one["Coverage"]["OnDemandCost"]))
 
     shown = 2 * (28.75 + 69 * 3 + 2 * 5)
     assert covered() == (0, shown)

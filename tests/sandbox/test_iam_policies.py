@@ -67,10 +67,7 @@ def test_an_explicit_deny_wins_and_silence_is_no(
 
 def test_everything_but_some_resources() -> None:
     other = Policy.of(
-        {
-            "Version": "2012-10-17",
-            "Statement": {"Effect": "Deny", "Action": "*", "NotResource": [ENDPOINT]},
-        }
+        {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "NotResource": [ENDPOINT]}}
     )
     assert decide([other], "s3:GetObject", ENDPOINT, {})[0] is Decision.SILENT
     assert decide([other], "s3:GetObject", ENDPOINT + "-2", {})[0] is Decision.DENIED

@@ -132,10 +132,7 @@ def test_what_moto_still_keeps_is_listed_in_pages(sagemaker: Any) -> None:
     for number in range(12):
         sagemaker.create_model_package_group(ModelPackageGroupName=f"g{number:02}")
         sagemaker.create_pipeline(
-            PipelineName=f"p{number:02}",
-            PipelineDefinition="{}",
-            RoleArn=ROLE,
-            ClientRequestToken="t" * 32,
+            PipelineName=f"p{number:02}", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="t" * 32
         )
     groups = sagemaker.list_model_package_groups()
     assert len(groups["ModelPackageGroupSummaryList"]) == 10

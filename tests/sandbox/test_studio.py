@@ -152,8 +152,7 @@ def test_times_and_status_of_an_app_can_be_set(sagemaker: Any, control: Control,
 
 
 @pytest.mark.parametrize(
-    ("kind", "instance"),
-    [("JupyterServer", "system"), ("KernelGateway", "ml.t3.medium"), ("Canvas", None)],
+    ("kind", "instance"), [("JupyterServer", "system"), ("KernelGateway", "ml.t3.medium"), ("Canvas", None)]
 )
 def test_what_an_app_runs_on_unless_asked(
     sagemaker: Any, domain: str, kind: str, instance: str | None

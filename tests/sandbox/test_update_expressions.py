@@ -47,13 +47,7 @@ def test_clauses_of_every_kind_work_together(update: Any) -> None:
     assert update(
         "SET b = if_not_exists(b, :text), #l = list_append(#l, :list), m = m + :one ADD n :one REMOVE a, z",
         l="list",
-    ) == {
-        **KEY,
-        "b": {"S": "x"},
-        "list": {"L": [{"S": "y"}, {"S": "y"}]},
-        "m": {"N": "2"},
-        "n": {"N": "2"},
-    }
+    ) == {**KEY, "b": {"S": "x"}, "list": {"L": [{"S": "y"}, {"S": "y"}]}, "m": {"N": "2"}, "n": {"N": "2"}}
     assert update("REMOVE #l[0], m", l="list")["list"] == {"L": [{"S": "y"}]}
 
 
