@@ -72,7 +72,7 @@ def _one(call: Call) -> Cluster:
 def _run(call: Call) -> dict[str, Any]:
     number, now = len(_all(call)) + 1, clock.now()
     identity = f"j-{number:013X}"
-    arn = f"arn:{call.partition}:elasticmapreduce:{call.region}:{call.account}:cluster/{identity}"
+    arn = call.arn("elasticmapreduce", f"cluster/{identity}")
     lasting = call.params.get("Instances", {}).get("KeepJobFlowAliveWhenNoSteps", False)
     made = Cluster(identity, arn, call.params, now, None if lasting else now)
     made.timeout = (call.params.get("AutoTerminationPolicy") or {}).get("IdleTimeout")

@@ -8,7 +8,6 @@ tells its SortBy but not its SortOrder. Whoever needs an order should ask for it
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from botocore.model import ListShape
 
 from ml_janitor_sandbox import model
+from ml_janitor_sandbox.clock import aware
 from ml_janitor_sandbox.paging import read, write
 from ml_janitor_sandbox.patches import Answer, Call, serves
 from ml_janitor_sandbox.sagemaker_store import Kind, Resource, constraint, get, resources
@@ -156,7 +156,7 @@ def _order(call: Call) -> Callable[[Row], Key]:
     if by == "STATUS":
         return lambda row: (row.status or "", row.sequence)
     member = "LastModifiedTime" if by == "LASTMODIFIEDTIME" else "CreationTime"
-    return lambda row: (_time(row.members[member]).timestamp(), row.sequence)
+    return lambda row: (aware(row.members[member]).timestamp(), row.sequence)
 
 
 def _wanted(row: Row, params: dict[str, Any], *, status: bool) -> bool:
@@ -165,17 +165,12 @@ def _wanted(row: Row, params: dict[str, Any], *, status: bool) -> bool:
         return False
     for member in ("CreationTime", "LastModifiedTime"):
         before, after = params.get(f"{member}Before"), params.get(f"{member}After")
-        if before and not _time(row.members[member]) < _time(before):
+        if before and not aware(row.members[member]) < aware(before):
             return False
-        if after and not _time(row.members[member]) > _time(after):
+        if after and not aware(row.members[member]) > aware(after):
             return False
     return not status or _in_status(row, params)
 
 
 def _in_status(row: Row, params: dict[str, Any]) -> bool:
     return not params.get("StatusEquals") or row.status == params["StatusEquals"]
-
-
-def _time(value: dt.datetime) -> dt.datetime:
-    """Requests are parsed into times without a zone, which are UTC."""
-    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)

@@ -63,7 +63,7 @@ class Kind:
         return self.members[2] if self.members else f"{self.noun}Status"
 
     def arn_of(self, call: Call, name: str) -> str:
-        return f"arn:{call.partition}:sagemaker:{call.region}:{call.account}:{self.arn}/{name}"
+        return call.arn("sagemaker", f"{self.arn}/{name}")
 
 
 @dataclass(slots=True)

@@ -106,11 +106,6 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
     return {member: cut, **more}
 
 
-def arn_of(call: Call, service: str, rest: str) -> str:
-    """An ARN where the call was made."""
-    return f"arn:{call.partition}:{service}:{call.region}:{call.account}:{rest}"
-
-
 def uuid_of(about: tuple[str, ...]) -> str:
     """Something that looks like the UUIDs of AWS and is the same every time."""
     digest = hashlib.sha256("/".join(about).encode()).hexdigest()

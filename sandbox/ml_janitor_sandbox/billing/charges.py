@@ -162,12 +162,17 @@ class Bill:
         yield charge
 
     def meter(self, resource: str, used: tuple[Any, ...], charges: Iterable[Charge], at: dt.datetime) -> None:
-        """A *resource* uses something else from now on: end its charges, begin others."""
-        for charge in self.running.pop(resource, ((), []))[1]:
-            if charge.start < at:
-                self.charges.append(replace(charge, end=at))
-        if used:
+        """Where a *resource* uses something else from now on, end its charges and begin others."""
+        if resource not in self.running or self.running[resource][0] != used:
+            self.stop([resource], at)
             self.running[resource] = used, list(charges)
+
+    def stop(self, resources: Iterable[str], at: dt.datetime) -> None:
+        """End the charges for *resources*, which use nothing from now on."""
+        for resource in resources:
+            for charge in self.running.pop(resource, ((), []))[1]:
+                if charge.start < at:
+                    self.charges.append(replace(charge, end=at))
 
 
 def payer(account: str) -> str:

@@ -18,7 +18,6 @@ from ml_janitor_sandbox.sagemaker_store import KINDS, resources
 from ml_janitor_sandbox.scaling import (
     Target,
     Where,
-    arn_of,
     none_of,
     page,
     target_of,
@@ -60,9 +59,7 @@ def register(call: Call) -> dict[str, Any]:
         target = Target(
             names
             | {
-                "ScalableTargetARN": arn_of(
-                    call, "application-autoscaling", f"scalable-target/{uuid_of(where)}"
-                ),
+                "ScalableTargetARN": call.arn("application-autoscaling", f"scalable-target/{uuid_of(where)}"),
                 "RoleARN": f"arn:{call.partition}:iam::{call.account}:role/aws-service-role/{role}",
                 "SuspendedState": dict(NOT_SUSPENDED),
                 "CreationTime": clock.now(),
@@ -228,10 +225,10 @@ def put_policy(call: Call) -> dict[str, Any]:
     ]
     policy = params | {
         "PolicyType": kind,
-        "PolicyARN": old.get("PolicyARN") or arn_of(call, "autoscaling", f"scalingPolicy:{about}"),
+        "PolicyARN": old.get("PolicyARN") or call.arn("autoscaling", f"scalingPolicy:{about}"),
         "CreationTime": old.get("CreationTime") or clock.now(),
         "Alarms": [
-            {"AlarmName": alarm, "AlarmARN": arn_of(call, "cloudwatch", f"alarm:{alarm}")} for alarm in alarms
+            {"AlarmName": alarm, "AlarmARN": call.arn("cloudwatch", f"alarm:{alarm}")} for alarm in alarms
         ]
         if kind == "TargetTrackingScaling"
         else [],
@@ -257,7 +254,7 @@ def put_action(call: Call) -> None:
         {"Timezone": "UTC", "CreationTime": clock.now()}
         | old
         | {key: value for key, value in params.items() if value is not None}
-        | {"ScheduledActionARN": arn_of(call, "autoscaling", f"scheduledAction:{about}")}
+        | {"ScheduledActionARN": call.arn("autoscaling", f"scheduledAction:{about}")}
     )
 
 

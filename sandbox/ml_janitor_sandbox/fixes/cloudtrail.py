@@ -35,7 +35,7 @@ def lookup_events(call: Call) -> dict[str, Any]:
     """Newest first, fifty to a page, by one attribute and a span of time."""
     params = call.params
     size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, partial(AwsError, "InvalidMaxResultsException"))
-    start, end = _aware(params.get("StartTime")), _aware(params.get("EndTime"))
+    start, end = (at and clock.aware(at) for at in map(params.get, ("StartTime", "EndTime")))
     if start and end and start > end:
         raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
     found = [
@@ -55,10 +55,6 @@ def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
     if key in ("ResourceName", "ResourceType"):
         return any(one.get(key) == value for one in event["Resources"])
     return str(event.get(key)) == value
-
-
-def _aware(moment: Any) -> Any:
-    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or clock.DEFAULT.tzinfo)
 
 
 def seed(account: str, region: str, events: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped."""
+"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped, and load tests."""
 
 from __future__ import annotations
 
@@ -67,3 +67,20 @@ def list_children(call: Call) -> dict[str, Any]:
     """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
     tuning = get(call, TUNING)
     return listing(call, TRAINING, only=lambda one: one.members.get("TuningJobArn") == tuning.arn)
+
+
+# --- Inference Recommender's load tests, of which one found what is put there with `/sandbox/state` ---
+
+RECOMMENDATION = kind("InferenceRecommendationsJob", members=("JobName", "JobArn", "Status"))
+ABOUT = ("ModelName", "ModelPackageVersionArn")
+serve(RECOMMENDATION, "Describe", "List", by=ABOUT)
+
+
+@serves("sagemaker", "CreateInferenceRecommendationsJob")
+def create_job(call: Call) -> dict[str, Any]:
+    """In progress for three quarters of an hour, which a default job takes at most; then completed."""
+    asked = call.params["InputConfig"]
+    names = {name: asked[name] for name in ABOUT if name in asked}
+    job = create(call, RECOMMENDATION, "IN_PROGRESS", **names)
+    progress.becomes(call, job, "recommendation.create", "COMPLETED")
+    return {"JobArn": job.arn}

@@ -8,7 +8,7 @@ from ml_janitor_sandbox import athena
 from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.fixes import accounts
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
-from ml_janitor_sandbox.iam.needs import EVERYTHING, Need, Needs, Reader, arn
+from ml_janitor_sandbox.iam.needs import EVERYTHING, Need, Needs, Reader
 from ml_janitor_sandbox.patches import Call, backend
 
 WITHOUT_RESOURCE: Mapping[str, set[str]] = {
@@ -83,7 +83,7 @@ _on("sts", "GetCallerIdentity")(lambda _: [])
 def _alarms(call: Call) -> list[str]:
     name = call.params.get("AlarmName")
     names = [name] if name else call.params.get("AlarmNames") or ["*"]
-    return [arn(call, "cloudwatch", f"alarm:{one}") for one in names]
+    return [call.arn("cloudwatch", f"alarm:{one}") for one in names]
 
 
 @_on("logs", *GROUP, *STREAM)
@@ -98,27 +98,27 @@ def _logs(call: Call) -> list[str]:
     if identifier := call.params.get("logGroupIdentifier"):
         group = identifier.split(":log-group:")[-1].removesuffix(":*")
     stream = call.params["logStreamName"] if call.operation in STREAM else ""
-    return [arn(call, "logs", f"log-group:{group}:log-stream:{stream}")]
+    return [call.arn("logs", f"log-group:{group}:log-stream:{stream}")]
 
 
 @_on("ecr", "BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages")
 def _repositories(call: Call) -> list[str]:
     """Listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
     names = call.params.get("repositoryNames") or [call.params.get("repositoryName") or "*"]
-    return [arn(call, "ecr", f"repository/{name}") for name in names]
+    return [call.arn("ecr", f"repository/{name}") for name in names]
 
 
 @_on("athena", *athena.OPERATIONS, "GetWorkGroup")
 def _queries(call: Call) -> list[str]:
     """By the work group, which a query remembers (Service Authorization Reference)."""
     group = call.params.get("WorkGroup") or athena.work_group(call)
-    return [arn(call, "athena", f"workgroup/{group}")]
+    return [call.arn("athena", f"workgroup/{group}")]
 
 
 @_on("elasticmapreduce", "DescribeCluster", "GetAutoTerminationPolicy", "ListInstances")
 def _clusters(call: Call) -> list[str]:
     """What reads one cluster. Making one takes more than is known here."""
-    return [arn(call, "elasticmapreduce", f"cluster/{call.params['ClusterId']}")]
+    return [call.arn("elasticmapreduce", f"cluster/{call.params['ClusterId']}")]
 
 
 @_on("secretsmanager", "DescribeSecret", "GetSecretValue", "PutSecretValue")
@@ -126,7 +126,7 @@ def _secrets(call: Call) -> list[str]:
     """By the whole ARN, whose end is random; a secret that is not there has no such end."""
     name = call.params["SecretId"]
     kept = backend("secretsmanager", call.account, call.region).secrets.get(name)
-    named = name if name.startswith("arn:") else arn(call, "secretsmanager", f"secret:{name}")
+    named = name if name.startswith("arn:") else call.arn("secretsmanager", f"secret:{name}")
     return [kept.arn if kept else named]
 
 
@@ -135,7 +135,7 @@ def _secrets(call: Call) -> list[str]:
 )
 def _queues(call: Call) -> list[str]:
     url = call.params.get("QueueUrl") or call.params["QueueName"]
-    return [arn(call, "sqs", url.rpartition("/")[2])]
+    return [call.arn("sqs", url.rpartition("/")[2])]
 
 
 @_on("kms", "DescribeKey", "GenerateMac", "VerifyMac")
@@ -184,7 +184,7 @@ def _functions(call: Call) -> Needs:
     if call.operation != "Invoke" or "Qualifier" in call.params:
         raise NotImplementedError
     name = call.params["FunctionName"]
-    where = name if name.startswith("arn:") else arn(call, "lambda", f"function:{name}")
+    where = name if name.startswith("arn:") else call.arn("lambda", f"function:{name}")
     return [Need("lambda:InvokeFunction", where)]
 
 
