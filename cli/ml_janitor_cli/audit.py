@@ -50,43 +50,35 @@ def audit(
     ctx: typer.Context,
     *,
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="The detectors to run; all that are enabled without one."),
+        list[str] | None, edge.argument("DETECTOR", "The detectors to run; all that are enabled without one.")
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
     json: edge.Json = False,
     json_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl.",
+        edge.option(
+            "FILE", "Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl."
         ),
     ] = None,
     html_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
+        Path | None, edge.option("FILE", "Write the report as one HTML page to FILE.", "--html")
     ] = None,
     slack: Annotated[
-        bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
+        bool, edge.flag("--slack", "Draw the message that Slack would get below the report.")
     ] = False,
     bill: Annotated[
-        bool,
-        typer.Option(
-            "--bill", help="Say above the findings why the bill moved; asking AWS costs about $0.08."
-        ),
+        bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
     ] = False,
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Write what to do in six weeks below the report, and into its files."),
+        bool, edge.flag("--plan", "Write what to do in six weeks below the report, and into its files.")
     ] = False,
     organization: Annotated[
         bool,
-        typer.Option(
-            "--organization", help="Look at every account of [organization], through the roles they grant."
-        ),
+        edge.flag("--organization", "Look at every account of [organization], through the roles they grant."),
     ] = False,
-    arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
+    arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
+    every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
     now: edge.AsOf = None,

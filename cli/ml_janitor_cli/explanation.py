@@ -25,13 +25,15 @@ class Explained:
     """
     One resource as one detector judges it: the sweep of nothing but *arn*.
 
-    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead.
+    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead. It
+    *exists* if anything else in the account shows it, though the detector does not judge it.
     """
 
     arn: str
     sweep: Sweep
     deleted: Signal[datetime] = field(default_factory=NotRead)
     near: str | None = None
+    exists: bool = False
 
     @property
     def result(self) -> Result | None:
@@ -40,7 +42,7 @@ class Explained:
 
     @property
     def missing(self) -> bool:
-        """Whether it was looked for, and is not there."""
+        """Whether the detector looked for it, and judges nothing of that ARN."""
         return not self.sweep.results and self.sweep.error is None
 
     @property
@@ -50,6 +52,8 @@ class Explained:
             case None:
                 if not self.missing:
                     return "not looked at"
+                if self.exists:
+                    return "not judged"
                 return "deleted" if isinstance(self.deleted, Value) else "not found"
             case Result(verdict=Finding()):
                 return "found"
