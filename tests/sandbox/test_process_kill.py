@@ -10,18 +10,18 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 from slack_sdk import WebClient
 
+import plain_requests
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
 NOTEBOOK = {"NotebookInstanceName": "nb"}
 
 
 @pytest.fixture
 def notebook(sagemaker: Any, control: Control) -> None:
     with control.at_once():
-        sagemaker.create_notebook_instance(**NOTEBOOK, InstanceType="ml.t3.medium", RoleArn=ROLE)
+        plain_requests.notebook(sagemaker, "nb")
 
 
 @pytest.fixture
@@ -38,8 +38,7 @@ def client(session: boto3.Session, control: Control, name: Any) -> Any:
 
 
 def status(sagemaker: Any) -> str:
-    found: str = sagemaker.describe_notebook_instance(**NOTEBOOK)["NotebookInstanceStatus"]
-    return found
+    return str(sagemaker.describe_notebook_instance(**NOTEBOOK)["NotebookInstanceStatus"])
 
 
 @pytest.mark.usefixtures("notebook")

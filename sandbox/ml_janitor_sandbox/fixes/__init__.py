@@ -37,7 +37,6 @@ AREAS = (
     "studio_apps",
     "tags",
     "training",
-    "update_expressions",
 )
 _installed: list[str] = []
 
