@@ -9,9 +9,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from slack_sdk import WebClient
 
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
+from ml_janitor_sandbox.slack import TOKEN, SlackControl
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 type Clients = Callable[..., Any]
@@ -59,6 +61,16 @@ def aws(control: Control, _clients: Clients) -> Clients:
     """Makes clients of the emptied sandbox; with `attempts=1`, the default, they do not retry."""
     assert control.calls() == {}
     return _clients
+
+
+@pytest.fixture
+def slack(control: Control) -> SlackControl:
+    return SlackControl(control.url)
+
+
+@pytest.fixture
+def client(slack: SlackControl) -> WebClient:
+    return WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
 
 
 @pytest.fixture

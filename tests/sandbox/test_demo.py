@@ -17,8 +17,7 @@ import pytest
 
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.demo import rows
-from ml_janitor_sandbox.demo.history import history
+from ml_janitor_sandbox.demo import history, rows
 from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.server import Sandbox
 

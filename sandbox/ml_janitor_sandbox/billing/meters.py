@@ -20,6 +20,7 @@ from moto.s3.models import s3_backends
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill, paid_for, shown
 from ml_janitor_sandbox.fixes import declared_objects, pricing
+from ml_janitor_sandbox.fixes.endpoints import SERVING
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 
 HOURS_PER_MONTH = 730
@@ -40,7 +41,6 @@ STORED = {
 """By storage class: its usage type, and dollars a month for a GB (S3 pricing, us-east-1)."""
 
 METERED = ("App", "Endpoint", "NotebookInstance")
-SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
 RUNNING = {"InService", "Stopping"}
 JOBS = {
     "ProcessingJob": ("Processing", "Processing", "ProcessingResources.ClusterConfig"),

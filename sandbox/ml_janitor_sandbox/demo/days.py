@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor_sandbox.control import Control, SandboxError
-from ml_janitor_sandbox.demo import jobs, notebooks, studio
-from ml_janitor_sandbox.demo.history import TABLES, history
+from ml_janitor_sandbox.demo import TABLES, history, jobs, notebooks, studio
 from ml_janitor_sandbox.demo.jobs import Job, ProcessingJob, TransformJob, TuningJob
 from ml_janitor_sandbox.demo.notebooks import IDLE, LOG_GROUP, Notebook
 from ml_janitor_sandbox.demo.plan import Actor

@@ -29,6 +29,8 @@ UNTOUCHABLE = "SystemUpdating"
 # The words that AWS's own Kubernetes operator waits for: aws/amazon-sagemaker-operator-for-k8s, where
 # DeleteEndpointInProgressMessagePrefix is this with the code ValidationException.
 IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
+SERVING = ("InService", "RollingBack", "SystemUpdating", "UpdateRollbackFailed", "Updating")
+"""What answers requests and is billed; after a failed rollback it is "in service with a mix" of variants."""
 
 # Five of seven recorded answers about endpoints in these statuses name no variant.
 WITHOUT_VARIANTS = ("Creating", "Failed")
