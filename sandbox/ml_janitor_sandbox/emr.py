@@ -61,12 +61,10 @@ def _all(call: Call) -> dict[str, Cluster]:
 
 
 def _one(call: Call) -> Cluster:
-    found = _all(call).get(call.params.get("ClusterId", ""))
-    if found is None:
-        raise AwsError(
-            "InvalidRequestException", f"Cluster id '{call.params.get('ClusterId')}' is not valid."
-        )
-    return found
+    asked = call.params.get("ClusterId", "")
+    if asked not in _all(call):
+        raise AwsError("InvalidRequestException", f"Cluster id '{asked}' is not valid.")
+    return _all(call)[asked]
 
 
 def _run(call: Call) -> dict[str, Any]:
@@ -104,18 +102,11 @@ def _instances(call: Call) -> dict[str, Any]:
     status = "RUNNING" if one.ended is None else "TERMINATED"
     groups = one.request.get("Instances", {}).get("InstanceGroups", ())
     types = [each["InstanceType"] for each in groups for _ in range(each["InstanceCount"])]
-    return {
-        "Instances": [
-            {
-                "Id": f"ci-{number:013X}",
-                "InstanceType": kind,
-                "Market": "ON_DEMAND",
-                "Status": {"State": status},
-            }
-            for number, kind in enumerate(types)
-            if status in asked
-        ]
-    }
+    found = [
+        {"Id": f"ci-{number:013X}", "InstanceType": kind, "Market": "ON_DEMAND", "Status": {"State": status}}
+        for number, kind in enumerate(types)
+    ]
+    return {"Instances": found if status in asked else []}
 
 
 def _policy(call: Call) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from moto.organizations.models import organizations_backends
 
 from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.patches import AwsError, Call
 
 HOUR = dt.timedelta(hours=1)
 LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -193,6 +194,14 @@ def shown(account: str) -> Bill:
     """The bill of *account* as its Cost Explorer has it: cost allocation tags are its payer's to activate."""
     own, paying = bill(account), payer(account)
     return own if paying == account else replace(own, active=bill(paying).active)
+
+
+def opened(call: Call) -> Bill:
+    """The same, if the account has a Cost Explorer."""
+    own = shown(call.account)
+    if not own.enabled:
+        raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
+    return own
 
 
 def seed(account: str, charges: list[dict[str, Any]]) -> None:

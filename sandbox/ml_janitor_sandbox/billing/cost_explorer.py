@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, paging
-from ml_janitor_sandbox.billing import anomalies, expressions, meters, savings_plans
-from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, paid_for, payer, shown, whole
+from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
+from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, opened, paid_for, whole
 from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 DAY = dt.timedelta(days=1)
@@ -70,7 +70,7 @@ def _amount(value: Decimal, unit: str) -> dict[str, str]:
 
 def get_cost_and_usage(call: Call) -> dict[str, Any]:
     """Sums of metrics by period, in total or by group; `Total` is empty with groups."""
-    params, own = call.params, _open(call)
+    params, own = call.params, opened(call)
     granularity, metrics = params.get("Granularity", ""), params.get("Metrics") or []
     if granularity not in FORMATS:
         raise rejected(f"Granularity {granularity!r} is not valid.")
@@ -113,32 +113,10 @@ def _attributes(
     return [{"Value": value, "Attributes": attributes} for value, attributes in found.items()]
 
 
-def _open(call: Call) -> Bill:
-    own = shown(call.account)
-    if not own.enabled:
-        raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
-    return own
-
-
 def _charges(call: Call, own: Bill) -> list[Charge]:
     """All that the filter leaves."""
     wanted = expressions.matching(own, call.params.get("Filter"))
     return [one for one in meters.charges(call.account) if wanted(one)]
-
-
-def _open_to_payers(call: Call, wanted: str) -> Bill:
-    """
-    The same for what a management account alone may do; a member is refused.
-
-    With these words: https://github.com/aws/aws-parallelcluster-ui/issues/242, and
-    https://github.com/2i2c-org/infrastructure/pull/4932 for a change.
-    """
-    if payer(call.account) != call.account:
-        raise AwsError(
-            "AccessDeniedException",
-            f"Failed to {wanted}: Linked account doesn't have access to cost allocation tags.",
-        )
-    return _open(call)
 
 
 def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
@@ -222,7 +200,7 @@ def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> 
 
 def _used(call: Call) -> tuple[Bill, list[Charge]]:
     """The bill, and its charges in the period that is asked about."""
-    own = _open(call)
+    own = opened(call)
     at = _times(own, call.params)
     return own, [one for one in _charges(call, own) if one.quantity(*at, clock.now())]
 
@@ -260,7 +238,7 @@ def get_tags(call: Call) -> dict[str, Any]:
 
 def get_cost_forecast(call: Call) -> dict[str, Any]:
     """The mean of the last thirty days, and how far it may be off; none for an account that is younger."""
-    own, params = _open(call), call.params
+    own, params = opened(call), call.params
     granularity = params.get("Granularity", "")
     if granularity not in {"DAILY", "MONTHLY"} or not str(params.get("Metric")).endswith("_COST"):
         raise rejected("The metric or the granularity is not valid for a forecast.")
@@ -299,49 +277,6 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     return {"Total": {"Amount": f"{total:.10f}", "Unit": "USD"}, "ForecastResultsByTime": results}
 
 
-def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
-    """Every key that a charge has ever had, active or not."""
-    own, used = _open_to_payers(call, "list Cost Allocation Tags"), dict[str, dt.datetime]()
-    for charge in meters.charges(call.account):
-        last = min(charge.end or clock.now(), clock.now())
-        used |= {key: max(last, used.get(key, last)) for key in charge.tags}
-    found = []
-    for key in sorted({*used, *own.active}):
-        about = {"TagKey": key, "Type": "AWSGenerated" if key.startswith("aws:") else "UserDefined"}
-        about["Status"] = "Active" if key in own.active else "Inactive"
-        if key in own.active:
-            about["LastUpdatedDate"] = clock.text(own.active[key])
-        if key in used:
-            about["LastUsedDate"] = clock.text(whole(used[key]))
-        found.append(about)
-    kept = {name: call.params[name] for name in ("Status", "Type") if name in call.params}.items()
-    keys = call.params.get("TagKeys") or ()
-    found = [one for one in found if kept <= one.items() and (not keys or one["TagKey"] in keys)]
-    size = int(call.params.get("MaxResults") or 100)
-    page, more = paging.cut(call, found, size, invalid=INVALID_TOKEN)
-    return {"CostAllocationTags": page, **more}
-
-
-def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
-    """Activate tags from a day later on, or deactivate them; at most twenty."""
-    own = _open_to_payers(call, "update Cost Allocation Tag")
-    asked = call.params["CostAllocationTagsStatus"]
-    if len(asked) > 20:
-        raise rejected("At most 20 tags can be updated at once.")
-    known = {key for charge in meters.charges(call.account) for key in charge.tags}
-    errors = []
-    for one in asked:
-        key = one["TagKey"]
-        if key not in known:
-            problem = {"Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
-            errors.append({"TagKey": key} | problem)
-        elif one["Status"] == "Active":
-            own.active.setdefault(key, clock.now() + DAY)
-        else:
-            own.active.pop(key, None)
-    return {"Errors": errors}
-
-
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
     """Answer for a cent; what is refused costs nothing."""
 
@@ -358,12 +293,11 @@ CHARGED: dict[str, Callable[[Call], dict[str, Any]]] = {
     "GetCostAndUsage": get_cost_and_usage,
     "GetCostForecast": get_cost_forecast,
     "GetDimensionValues": get_dimension_values,
-    "GetSavingsPlansCoverage": lambda call: savings_plans.coverage(call, *_times(_open(call), call.params)),
+    "GetSavingsPlansCoverage": lambda call: savings_plans.coverage(call, *_times(opened(call), call.params)),
     "GetSavingsPlansUtilization": lambda call: savings_plans.utilization(
-        call, *_times(_open(call), call.params)
+        call, *_times(opened(call), call.params)
     ),
     "GetTags": get_tags,
-    "ListCostAllocationTags": list_cost_allocation_tags,
-    "UpdateCostAllocationTagsStatus": update_cost_allocation_tags_status,
+    **cost_tags.OPERATIONS,
 }
 OPERATIONS = {name: _charged(answer) for name, answer in CHARGED.items()} | anomalies.OPERATIONS
