@@ -55,6 +55,10 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/ingress.py": ("unit/test_ingress.py",),
+    "slack/message_updates.py": ("unit/test_message_updates.py",),
+    "slack/membership.py": ("unit/test_membership.py",),
+    "slack/webhook.py": ("unit/test_webhook.py",),
     "slack/press_request.py": ("unit/test_press_request.py",),
     "slack/press_worker.py": ("unit/test_press_worker.py",),
     "acting/machine.py": (
@@ -103,24 +107,82 @@ TARGETS = {
     "ledger/limits.py": ("unit/test_limits.py",),
     "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/action.py": ("unit/test_actions.py", "unit/test_savings.py"),
-    "ledger/actions.py": (
-        "unit/test_undoing.py",
-        "unit/test_action_machine.py",
-        "integration/test_forged_actions.py",
-        "integration/test_ledger.py",
-    ),
-    "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py", "integration/test_ledger.py"),
-    "ledger/holds.py": ("integration/test_holds.py",),
-    "ledger/leases.py": ("integration/test_ledger.py",),
-    "ledger/macs.py": (
-        "unit/test_actions.py",
-        "unit/test_undoing.py",
-        "integration/test_forged_actions.py",
-    ),
+    "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
+    "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
+    "ledger/holds.py": ("unit/test_stored_holds.py",),
+    "ledger/leases.py": ("unit/test_leases.py",),
+    "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
     "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
-    "ledger/requests.py": ("unit/test_press_worker.py", "integration/test_ledger.py"),
+    "ledger/requests.py": ("unit/test_requests.py", "unit/test_press_worker.py"),
     "ledger/steps.py": ("unit/test_not_done.py", "unit/test_undoing.py"),
     "ledger/table.py": ("integration/test_ledger.py", "integration/test_memory_table.py"),
+    "detectors/idle_endpoints/rule.py": (
+        "unit/test_idle_endpoints.py",
+        "unit/test_undo_roles.py",
+        "integration/test_idle_endpoints.py",
+        "integration/test_endpoint_cleanup.py",
+    ),
+    "detectors/idle_endpoints/silence.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
+    "detectors/idle_endpoints/traffic.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
+    "detectors/idle_endpoints/signals.py": (
+        "unit/test_idle_endpoints.py",
+        "integration/test_idle_endpoints.py",
+    ),
+    "detectors/hung_training_jobs/rule.py": (
+        "unit/test_hung_training_jobs.py",
+        "unit/test_hung_other_jobs.py",
+        "integration/test_hung_training_jobs.py",
+    ),
+    "detectors/hung_training_jobs/progress.py": (
+        "unit/test_hung_training_jobs.py",
+        "unit/test_hung_other_jobs.py",
+    ),
+    "detectors/hung_training_jobs/training.py": ("unit/test_training.py", "unit/test_hung_training_jobs.py"),
+    "detectors/hung_training_jobs/tuning.py": ("unit/test_hung_other_jobs.py",),
+    "detectors/hung_training_jobs/load.py": ("unit/test_load.py", "unit/test_hung_training_jobs.py"),
+    "detectors/hung_training_jobs/rhythm.py": ("unit/test_rhythm.py",),
+    "detectors/idle_studio_apps/rule.py": (
+        "unit/test_idle_studio_apps.py",
+        "integration/test_idle_studio_apps.py",
+    ),
+    "detectors/untagged_resources/rule.py": ("unit/test_untagged_resources.py", "unit/test_filling.py"),
+    "detectors/storage_tiering/rule.py": ("unit/test_storage_tiering.py",),
+    "detectors/forgotten_leftovers/rule.py": ("unit/test_forgotten_leftovers.py",),
+    "core/results.py": ("unit/test_counting.py", "unit/test_money.py", "unit/test_report_json.py"),
+    "core/exemptions.py": ("unit/test_exemptions.py",),
+    "core/ownership.py": ("unit/test_ownership.py",),
+    "core/job_families.py": ("unit/test_spot.py",),
+    "core/signals.py": ("unit/test_explanation.py", "unit/test_exemptions.py"),
+    "core/cause.py": ("unit/test_report_outcomes.py", "unit/test_arming.py"),
+    "detectors/duplicate_artifacts/rule.py": (
+        "unit/test_duplicate_artifacts.py",
+        "unit/test_act_prefixes.py",
+    ),
+    "detectors/duplicate_artifacts/comparing.py": (
+        "unit/test_comparing.py",
+        "integration/test_proving_copies.py",
+        "integration/test_deleting_copies.py",
+    ),
+    "detectors/duplicate_artifacts/contents.py": ("unit/test_contents.py", "unit/test_comparing.py"),
+    "detectors/duplicate_artifacts/prefixes.py": (
+        "unit/test_act_prefixes.py",
+        "unit/test_duplicate_artifacts.py",
+    ),
+    "detectors/duplicate_artifacts/copy_cleanup.py": (
+        "integration/test_deleting_copies.py",
+        "integration/test_proving_copies.py",
+    ),
+    "detectors/duplicate_artifacts/sources.py": ("unit/test_artifacts.py", "unit/test_bucket_listing.py"),
+    "detectors/duplicate_artifacts/artifact.py": (
+        "unit/test_artifacts.py",
+        "unit/test_duplicate_artifacts.py",
+    ),
     "detectors/idle_notebooks/rule.py": (
         "unit/test_idle_notebooks.py",
         "integration/test_idle_notebooks.py",

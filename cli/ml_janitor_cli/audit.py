@@ -25,7 +25,7 @@ from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.run import run, unopened
+from ml_janitor.engine.run import run
 from ml_janitor.report import json as document
 from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
@@ -34,7 +34,7 @@ from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
 from ml_janitor_cli.failures import FailedError, ending_at_once
-from ml_janitor_cli.organization import organization_regions, organization_sweeps
+from ml_janitor_cli.organization import organization_regions, organization_sweeps, unread
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
 
@@ -208,7 +208,7 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
             sweep
             for region, who in zip(regions, callers, strict=True)
             if isinstance(who, Unreadable)
-            for sweep in unopened(detectors, [region], now=now, error=who.error).sweeps
+            for sweep in unread(None, detectors, [region], error=who.error)
         ]
         if not known:
             return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))

@@ -18,10 +18,10 @@ from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.finding_words import NO_OWNER, paid_once
+from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.explanation import TAGS, Explained, signals
-from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
+from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, paid_once, price, since
 from ml_janitor_cli.screen import GAP, Grid, head, title
 
 INDENT = 2

@@ -21,7 +21,7 @@ from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run, sweep, sweep_one, unopened
+from ml_janitor.engine.run import run, sweep, sweep_one
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
@@ -301,19 +301,6 @@ def test_a_detector_that_reads_nothing_makes_an_empty_sweep(aws: Aws) -> None:
     done = swept(Shelf(), aws)
 
     assert (done.looked_at, done.error) == (0, None)
-
-
-def test_a_run_without_an_account_has_an_error_in_every_sweep() -> None:
-    report = unopened([Shelf(), Cupboard()], ["us-east-1", "eu-west-1"], now=NOW, error="no network")
-
-    assert report.account is None
-    assert [(s.detector, s.region, s.account, s.error) for s in report.sweeps] == [
-        ("shelf", "us-east-1", None, "no network"),
-        ("shelf", "eu-west-1", None, "no network"),
-        ("cupboard", "us-east-1", None, "no network"),
-        ("cupboard", "eu-west-1", None, "no network"),
-    ]
-    assert not report.results
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.counting import claim_of, counted_once, named
-from ml_janitor.core.model import Candidate, Change, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Finding, Kept, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.detector import Detector
@@ -73,18 +73,6 @@ def run_pairs(
     sweeps = tuple(one if isinstance(one, Sweep) else one(policy) for one in each)
     account = todo[0][1].account if todo else None
     return counted_once(Report(time=now, account=account, sweeps=sweeps))
-
-
-def unopened(
-    detectors: Sequence[Detector[Any]], regions: Sequence[str], *, now: datetime, error: str
-) -> Report:
-    """The report of a run that could not even learn whose account it is: every sweep has *error*."""
-    sweeps = tuple(
-        Sweep(detector=detector.name, account=None, region=region, mode=Mode.DRY_RUN, error=error)
-        for detector in detectors
-        for region in regions
-    )
-    return Report(time=now, account=None, sweeps=sweeps)
 
 
 def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:

@@ -36,8 +36,7 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill_gaps import sentence
-from ml_janitor.report.bill_message import bill_message, bill_post
-from ml_janitor.report.bill_picture import bill_picture
+from ml_janitor.report.bill_message import bill_message, bill_picture, bill_post
 from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.scheduled.places import Place
 from ml_janitor.slack.announcements import Announcer
