@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from condemned import BUCKET, ROLE
 from conftest import ACCOUNT, REGION
-from declared import Declared
-from deployed import Deployed
+from declared import Permission, granted
 from hosted import LAMBDA, Host
 from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor.config.settings import Settings
 from ml_janitor_sandbox.control import Control
-from synthesis import SLACK, Synthesised, synthesise
+from ml_janitor_sandbox.deployment import SIGNING
+from recorder import IN_LAMBDAS_HANDS
+from theatre import ARMS, Theatre
 
-ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
-ARMED = Settings.parse(
-    {
-        "janitor": {**SLACK["janitor"], "undo_roles": [ROLE]},
-        "detectors": {
-            "hung-training-jobs": ARMS,
-            "idle-notebooks": ARMS,
-            "idle-studio-apps": ARMS,
-            "untagged-resources": {**ARMS, "fill_tags": {"team": "ml-platform"}},
-        },
-    }
-)
+RECEIVER, WORKER, UNDO = "interact", "pressed", "undo"
 
 type As = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesise(tmp_path_factory.mktemp("stack"), ARMED)
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
+    return Theatre(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
-def under(armed: Synthesised, box: Control, tmp_path: Path) -> As:
-    """SageMaker, or another service, as one of the stack's functions sees it."""
-    host = Host(Declared(Deployed(armed, ACCOUNT, REGION), ARMED), box.url, tmp_path)
+def host(theatre: Theatre, box: Control) -> Host:
+    host = Host(theatre.declared, box.url, theatre.files)
     host.enforce()
+    return host
+
+
+@pytest.fixture
+def under(host: Host) -> As:
+    """SageMaker, or another service, as one of the stack's functions sees it."""
 
     def client(name: str, service: ServiceName = "sagemaker", *, region: str = REGION) -> Any:
         return make_client(host.session(host.function(name).role, LAMBDA), service, region, 2)
@@ -206,3 +200,141 @@ def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
     refused(own.delete_training_job, TrainingJobName="job")
     refused(undo.create_training_job, **elsewhere)
     undo.create_training_job(**again)
+
+
+# --- what those that hear presses cannot do --------------------------------------------------------
+
+every_end = pytest.mark.parametrize("name", [RECEIVER, WORKER])
+
+
+def held(theatre: Theatre, name: str) -> set[Permission]:
+    """What the role of a function allows, but for its own log and queue, which Lambda writes to."""
+    deployed = theatre.declared.deployed
+    (function,) = (one for one in deployed.functions() if one.name == name)
+    allowed = granted(deployed.roles()[function.role])
+    return {one for one in allowed if one.action not in IN_LAMBDAS_HANDS}
+
+
+def test_the_worker_holds_and_asks_and_writes_nothing_else(theatre: Theatre) -> None:
+    functions = {one.name: one.arn for one in theatre.declared.deployed.functions()}
+    own = held(theatre, WORKER)
+    invokes = {one for one in own if one.action == "lambda:InvokeFunction"}
+    of_ledger = {
+        (one.action, keys)
+        for one in own
+        for _, key, values in one.when
+        if key == "dynamodb:LeadingKeys"
+        for keys in values
+    }
+
+    assert {one.resource for one in invokes} == {functions[name] for name in (*ARMS, UNDO)}
+    assert {keys for action, keys in of_ledger if action != "dynamodb:Query"} == {
+        "hold#*",
+        "request#*",
+        "idempotency#press",
+    }
+    left = {one.action for one in own - invokes if not one.when}
+    assert left == {"secretsmanager:GetSecretValue"}
+
+
+# --- each function turned against the items of others ----------------------------------------------
+
+OTHERS = [
+    f"{kind}#{name}#{ACCOUNT}#{REGION}"
+    for kind in ("action", "finding", "lease", "request", "sweep")
+    for name in ("idle-endpoints", "idle-notebooks")
+]
+KEYS = [
+    *OTHERS,
+    *(f"hold#{ACCOUNT}#{REGION}", f"digest#{ACCOUNT}", f"bill#{ACCOUNT}", "limit", "limits", "other"),
+    *(f"idempotency#{name}" for name in ("idle-endpoints", "idle-notebooks", "press", "undo", "digest")),
+]
+WRITES: Mapping[str, set[str]] = {
+    "idle-notebooks": {
+        *(key for key in KEYS if "idle-notebooks" in key and not key.startswith("request")),
+        "limit",
+    },
+    UNDO: {*(key for key in KEYS if key.startswith(("action", "lease", "hold"))), "idempotency#undo"},
+    WORKER: {*(key for key in KEYS if key.startswith(("request", "hold"))), "idempotency#press"},
+    "digest": {f"digest#{ACCOUNT}", "idempotency#digest"},
+    RECEIVER: set(),
+}
+
+
+def test_no_function_writes_the_items_of_another_or_reads_the_whole_table(
+    host: Host, session: boto3.Session
+) -> None:
+    host.deployed.create(session)
+    table = host.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2]
+
+    def allowed(operation: str, **asked: Any) -> bool:
+        with suppress(ClientError):
+            getattr(client, operation)(TableName=table, **asked)
+            return True
+        return False
+
+    for name, own in WRITES.items():
+        client = host.session(host.function(name).role, LAMBDA).client("dynamodb", endpoint_url=host.url)
+        written = set()
+        for pk in KEYS:
+            key: Any = {"pk": {"S": pk}, "sk": {"S": "forged"}}
+            put = allowed("put_item", Item=key)
+            changed = allowed(
+                "update_item",
+                Key=key,
+                UpdateExpression="SET x = :x",
+                ExpressionAttributeValues={":x": {"S": "x"}},
+            )
+            deleted = allowed("delete_item", Key=key)
+            written |= {pk} if put or changed or deleted else set()
+        assert written == own, name
+        assert not allowed("scan"), name
+        assert not allowed(
+            "query", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "other"}}
+        )
+
+
+def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(theatre: Theatre) -> None:
+    functions = {one.name: one.arn for one in theatre.declared.deployed.functions()}
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SIGNING}-??????"
+
+    assert held(theatre, RECEIVER) == {
+        Permission("lambda:InvokeFunction", functions[WORKER]),
+        Permission("secretsmanager:GetSecretValue", secret),
+    }
+
+
+@every_end
+def test_neither_can_change_anything_that_is_not_the_janitors_own(theatre: Theatre, name: str) -> None:
+    deployed = theatre.declared.deployed
+    changing = {one for one in held(theatre, name) if one.action != "secretsmanager:GetSecretValue"}
+    table, functions = deployed.one("AWS::DynamoDB::Table"), {one.arn for one in deployed.functions()}
+
+    assert {one.resource for one in changing} <= {table, *functions}
+    for detector in theatre.declared.settings.armed():
+        deeds = {grant.action for grant in (*detector.acts, *detector.undoes)}
+        assert deeds
+        assert not deeds & {one.action for one in held(theatre, name)}
+
+
+def test_the_undo_function_can_have_nothing_run_under_a_role_that_is_not_listed(under: As) -> None:
+    for role in (f"{ROLE}-2", "arn:aws:iam::210987654321:role/ml"):
+        with pytest.raises(ClientError, match=f"iam:PassRole on resource: {role}"):
+            under(UNDO).create_training_job(
+                TrainingJobName="mine",
+                RoleArn=role,
+                AlgorithmSpecification={"TrainingImage": "mine", "TrainingInputMode": "File"},
+                OutputDataConfig={"S3OutputPath": "s3://mine/"},
+                ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+                StoppingCondition={"MaxRuntimeInSeconds": 60},
+            )
+
+
+@every_end
+def test_what_detectors_do_is_refused_to_either(under: As, name: str) -> None:
+    sagemaker, s3 = under(name), under(name, "s3")
+    refused(sagemaker.delete_endpoint, EndpointName="spared")
+    refused(sagemaker.stop_notebook_instance, NotebookInstanceName="spared")
+    refused(sagemaker.describe_notebook_instance, NotebookInstanceName="spared")
+    refused(s3.delete_object, Bucket=BUCKET, Key="spared.tar.gz")
+    refused(s3.get_object, Bucket=BUCKET, Key="spared.tar.gz")

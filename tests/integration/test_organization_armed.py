@@ -23,8 +23,8 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
 from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN, SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
-from recorder import TOML, declared
 from slackside import EMAILS, GROUP, MEMBER, NAMES
+from theatre import TOML, declared
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
 NOTEBOOKS = "idle-notebooks"
