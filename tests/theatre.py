@@ -83,6 +83,15 @@ max_share = 100
     for name, tunables in ARMS.items()
 )
 
+IN_ORGANIZATION = f"""{ARMED}
+[organization]
+accounts = ["{ACCOUNT}"]
+janitor_account = "{ACCOUNT}"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+external_id = "ml-janitor-7f3a"
+regions = ["{REGION}"]
+"""
+
 type Call = tuple[str, str, str | None]
 """Service, operation, and what stands in the request, if only some are meant."""
 
@@ -90,12 +99,10 @@ type Call = tuple[str, str, str | None]
 class Theatre:
     """One deployment, armed where its settings say so."""
 
-    toml, kind = ARMED, Host
-
-    def __init__(self, folder: Path) -> None:
-        (folder / FILE).write_text(self.toml)
-        self.files = folder
-        self.declared = declared(folder / "stack", self.toml)
+    def __init__(self, folder: Path, toml: str = ARMED, kind: type[Host] = Host) -> None:
+        (folder / FILE).write_text(toml)
+        self.files, self.toml, self.kind = folder, toml, kind
+        self.declared = declared(folder / "stack", toml)
 
     @cached_property
     def dry(self) -> Declared:
@@ -125,7 +132,7 @@ class Theatre:
             self._account(box, session)
             host.deployed.create(session, **{SECRET: TOKEN, SIGNING: SIGNING_SECRET})
 
-        once(box, type(self).__name__, make)
+        once(box, self.toml, make)
         return host
 
     def _account(self, box: Control, session: boto3.Session) -> None:
@@ -135,15 +142,8 @@ class Theatre:
 class OfOrganization(Theatre):
     """The same for an organization of which the janitor's own account is a member, looked at as all are."""
 
-    kind = OrganizationHost
-    toml = f"""{ARMED}
-[organization]
-accounts = ["{ACCOUNT}"]
-janitor_account = "{ACCOUNT}"
-callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
-external_id = "ml-janitor-7f3a"
-regions = ["{REGION}"]
-"""
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, IN_ORGANIZATION, OrganizationHost)
 
     def host(self, box: Control, session: boto3.Session, aws: Aws, *waste: str) -> Host:
         """... and the roles of its account."""
@@ -156,7 +156,8 @@ regions = ["{REGION}"]
 class Unarmed(Theatre):
     """The default deployment with Slack and a bill, in the demo account with its rarities."""
 
-    toml = WITH_BILL
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, WITH_BILL)
 
     def host(self, box: Control, session: boto3.Session, _: Aws, *__: str) -> Host:
         """... which nothing that is played in it changes."""

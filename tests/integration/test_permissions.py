@@ -201,11 +201,7 @@ def test_a_schedule_may_invoke_its_function_and_leave_word_and_misses_either(una
 
 def hosted(host: Host, folder: Path, settings: str) -> Host:
     """Another deployment in the account, which owns what that of *host* has made."""
-
-    class Other(Unarmed):
-        toml = settings
-
-    other = Host(Other(folder).declared, host.url, folder)
+    other = Host(Theatre(folder, settings).declared, host.url, folder)
     other.enforce()
     return other
 
