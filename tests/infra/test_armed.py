@@ -1,4 +1,4 @@
-"""Laws of a template in which detectors are armed: who gets which power, and who does not."""
+"""What a template has in which detectors are armed; what its roles hold, `test_declared.py` compares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from bench.receiver import MEMORY
-from declared import KEEP_TAGS
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import changes, spellings
 from ml_janitor.detectors import DETECTORS
@@ -64,50 +63,6 @@ def construct(name: str) -> str:
 def roles(stack: Synthesised) -> dict[str, Any]:
     """The policies of every role, by logical id."""
     return {name: policy["PolicyDocument"] for name, policy in stack.of_type("AWS::IAM::Policy").items()}
-
-
-def test_arming_changes_the_roles_that_act_and_adds_what_undoes(
-    armed: Synthesised, unarmed: Synthesised
-) -> None:
-    """That it is only their own which others arm, `test_declared.py` shows."""
-    before, after = roles(unarmed), roles(armed)
-
-    changed = {role.partition("Role")[0] for role in before if before[role] != after.get(role)}
-    added = {role.partition("Role")[0] for role in after if role not in before}
-    assert changed == {*map(construct, ACTORS), "SlackWorker"}, "the buttons' function may invoke theirs then"
-    assert added == {"Undo"}
-
-
-def test_acts_are_allowed_where_act_in_says_to_who_does_them(armed: Synthesised) -> None:
-    rules = [Settings.parse({"detectors": ACTING}).detector(one) for one in DETECTORS if one.cleanup]
-    reads = {grant.action for each in DETECTORS for grant in each().reads}
-    acts = {construct(rule.name): {grant.action for grant in rule.acts} - reads for rule in rules}
-    assert all(acts.values())
-
-    found: dict[str, set[str]] = {name: set() for name in acts}
-    for role, statement in armed.statements():
-        powers = {*_listed(statement["Action"])} & set().union(*acts.values())
-        owner = role.partition("Role")[0]
-        if statement["Effect"] != "Allow" or not powers or owner == "Undo":
-            continue
-        assert powers <= acts[owner], role
-        found[owner] |= powers
-        for resource in map(json.dumps, _listed(statement["Resource"])):
-            assert "eu-west-1" in resource or ":s3:::" in resource or resource == '"*"', resource
-            assert "AWS::AccountId" not in resource, resource
-    assert found == acts
-
-
-def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(armed: Synthesised) -> None:
-    for name in ACTORS:
-        statements = armed.role_statements(f"{construct(name)}Role")
-        denied = [statement for statement in statements if statement["Effect"] == "Deny"]
-        for statement in denied:
-            assert all(changes(action) for action in _listed(statement["Action"]))
-        said_no = [statement["Condition"]["StringNotEqualsIgnoreCase"] for statement in denied]
-        assert said_no == [{f"aws:ResourceTag/{tag}": ["0", "false", "no", "off"]} for tag in KEEP_TAGS]
-        there = [statement["Condition"]["Null"] for statement in denied]
-        assert there == [{f"aws:ResourceTag/{tag}": "false"} for tag in KEEP_TAGS]
 
 
 def test_only_who_acts_can_sign_records_and_who_undoes_can_verify(armed: Synthesised) -> None:

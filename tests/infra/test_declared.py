@@ -71,6 +71,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_every_function_is_allowed_what_is_declared_for_it(stack: Declared) -> None:
+    """Acts where `act_in` says, to who does them, and denied to them on what has a keep tag."""
     roles = stack.deployed.roles()
 
     for function in stack.deployed.functions():
@@ -84,6 +85,7 @@ def test_every_schedule_is_allowed_to_invoke_and_to_leave_word(stack: Declared) 
     for function in stack.deployed.functions():
         if function.schedule is not None:
             assert granted(roles[function.schedule.role]) == stack.of_schedule(function), function.name
+            assert granted(roles[function.schedule.role], "Deny") == set(), function.name
 
 
 def test_there_are_no_other_roles(stack: Declared) -> None:

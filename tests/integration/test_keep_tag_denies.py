@@ -83,19 +83,3 @@ def test_a_keep_tag_that_says_no_keeps_nothing(
 
     for act in acts:
         act.by(lambda service: make_client(under, service, REGION, 1))
-
-
-def test_these_are_all_denies_of_the_stack(theatre: Theatre, box: Control) -> None:
-    """The undo function has none: what was cleaned up is brought back also if it is tagged to be kept."""
-    host = Host(theatre.declared, box.url, theatre.files)
-    roles = host.deployed.roles()
-
-    found = {
-        function.name: tuple(sorted(about(one) for one in denies(roles[function.role])))
-        for function in host.deployed.functions()
-    }
-
-    assert found == {name: tuple(sorted(KEEP_TAGS)) if name in ARMS else () for name in found}
-    assert set(ARMS) < set(found)
-    schedules = {function.schedule.role for function in host.deployed.functions() if function.schedule}
-    assert [one for role in schedules for one in denies(roles[role])] == []
