@@ -33,7 +33,7 @@ IN_EVERY_RUN = "idle-notebooks"
 """Of this each statement is removed in every run of the tests, of the others by `make mutants`."""
 
 THEATRES = {"dry": Unarmed, "armed": Theatre, "organization": OfOrganization}
-ALL, ALL_CONTENTS, COPIES = "everything", "everything, contents", "duplicate-artifacts"
+ALL, CONTENTS, COPIES, UNVERSIONED = "everything", "contents", "duplicate-artifacts", "unversioned"
 PLAYS: dict[str, dict[str, Play[Any]]] = {
     "dry": {name: Invocations(name) for name in FUNCTIONS},
     "armed": {**REGRETS, "presses": Presses()},
@@ -42,9 +42,9 @@ PLAYS: dict[str, dict[str, Play[Any]]] = {
         IN_EVERY_RUN: Audit(names=(IN_EVERY_RUN,), allowed=(IN_EVERY_RUN,)),
         ALL: Audit(),
         COPIES: Audit(names=(COPIES,), allowed=(COPIES,)),
-        "contents": Audit(names=(COPIES,), options=WITH_CONTENTS, actions=frozenset(OPENS)),
+        CONTENTS: Audit(names=(COPIES,), options=WITH_CONTENTS, actions=frozenset(OPENS)),
         f"{COPIES}, contents": Audit(names=(COPIES,), options=WITH_CONTENTS, allowed=(COPIES,)),
-        ALL_CONTENTS: Audit(options=WITH_CONTENTS),
+        f"{ALL}, contents": Audit(options=WITH_CONTENTS),
     },
 }
 """By mode: a function, a detector with its undo, or a person."""
@@ -60,24 +60,20 @@ def rows(mode: str, params: Iterable[Any]) -> list[Any]:
     ]
 
 
-def marked(
-    names: Iterable[str], mark: pytest.MarkDecorator, but: Iterable[str] = (IN_EVERY_RUN,)
-) -> list[Any]:
-    return [pytest.param(name, marks=() if name in but else mark) for name in names]
+def marked(names: Iterable[str], mark: pytest.MarkDecorator) -> list[Any]:
+    return [pytest.param(name, marks=() if name == IN_EVERY_RUN else mark) for name in names]
 
 
 RECORDED = [
     *rows("dry", share(PLAYS["dry"], 5, always={IN_EVERY_RUN, DIGEST})),
     *rows("armed", share(PLAYS["armed"], 5, always={IN_EVERY_RUN})),
     *rows("organization", marked(PLAYS["organization"], pytest.mark.long)),
-    *rows("by hand", marked(PLAYS["by hand"], pytest.mark.long, but=(IN_EVERY_RUN, ALL, "contents"))),
+    *rows("by hand", map(pytest.param, (IN_EVERY_RUN, ALL, CONTENTS))),
 ]
 MUTANTS = [
     *rows("dry", marked(PLAYS["dry"], pytest.mark.mutants)),
-    *rows(
-        "armed", marked((name for name, one in PLAYS["armed"].items() if not one.idle), pytest.mark.mutants)
-    ),
-    *rows("by hand", marked((name for name in PLAYS["by hand"] if name != "contents"), pytest.mark.mutants)),
+    *rows("armed", marked([name for name in PLAYS["armed"] if name != UNVERSIONED], pytest.mark.mutants)),
+    *rows("by hand", marked([name for name in PLAYS["by hand"] if name != CONTENTS], pytest.mark.mutants)),
 ]
 
 
