@@ -10,7 +10,7 @@ import pytest
 
 from ml_janitor.core.model import Confidence, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources import tagged
+from ml_janitor.detectors.untagged_resources import filling, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
@@ -196,6 +196,8 @@ def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
 
     assert listings == set(tagged.UNDO_READS)
+    words = DETECTOR.revert_effect(exact({}).target, {"add": {"owner": "anna"}})
+    assert words == filling.undo_words("churn", {"owner": "anna"}, "is")
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 
