@@ -226,6 +226,35 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     assert found.cost.monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
     assert found.action == DELETE
+    assert found.steps[:-1] == (
+        "everything about it could be read",
+        "another artifact of its size may be the same",
+        "it is like s3://models/live/model.tar.gz: equal SHA-256",
+        "nothing in use refers to it",
+        "it is not locked, nor billed for a minimum time that has yet to pass",
+    )
+
+
+def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
+    folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
+    found = judged(folder, act_on_prefixes=BACKUP)
+
+    assert isinstance(found, Finding)
+    assert found.spared == (
+        "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
+        " proves it a copy"
+    )
+
+
+def test_what_is_asked_and_done_without_a_setting() -> None:
+    plain = DuplicateArtifacts()
+    looks = {"s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration"}
+
+    assert looks.isdisjoint(grant.action for grant in plain.reads)
+    assert looks <= {grant.action for grant in DuplicateArtifacts(inventory_from=1).reads}
+    assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
+    with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
+        DuplicateArtifacts(inventories={"models": {}})
 
 
 def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -192,12 +193,20 @@ def test_what_is_added_has_to_have_room() -> None:
         FILLING.prepare(None, candidate(bulk=Value({}), exact=NotRead()), {})  # type: ignore[arg-type]
 
 
+def test_an_undo_says_what_it_does_and_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagged, "same", lambda *_: True)
+    aws: Any = None
+    target, record = exact({}).target, {"add": {"owner": "anna"}}
+    steps: Any = SimpleNamespace(do=lambda _name, _call: None)
+
+    assert DETECTOR.revert_effect(target, record) == filling.undo_words("churn", record["add"], "is")
+    assert DETECTOR.revert(aws, target, record, steps) == filling.undo_words("churn", record["add"], "was")
+
+
 def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
 
     assert listings == set(tagged.UNDO_READS)
-    words = DETECTOR.revert_effect(exact({}).target, {"add": {"owner": "anna"}})
-    assert words == filling.undo_words("churn", {"owner": "anna"}, "is")
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 
