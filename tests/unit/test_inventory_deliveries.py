@@ -1,4 +1,4 @@
-"""Which delivery of an inventory is read, and how old it is."""
+"""Which delivery of an inventory is read, how old it is, and which inventory of a bucket is suggested."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FOLDER = "models/all/"
@@ -85,3 +85,49 @@ def test_only_a_manifest_that_is_not_there_is_still_being_written() -> None:
         delivered(["2026-10-05T01-00Z/"], lacks="NoSuchKey")
     with pytest.raises(ClientError):
         delivered(["2026-10-05T01-00Z/"], lacks="AccessDenied")
+
+
+def configured(fields: list[str], *, enabled: bool = True) -> dict[str, Any]:
+    to = {"Bucket": "arn:aws:s3:::inventories", "Prefix": "lists"}
+    return {
+        "Id": "all",
+        "IsEnabled": enabled,
+        "OptionalFields": fields,
+        "Destination": {"S3BucketDestination": to},
+    }
+
+
+@pytest.mark.parametrize(
+    ("live", "lists", "place"),
+    [
+        ("ENABLED", [], 'table = "s3tablescatalog/aws-s3.b_models.inventory"'),
+        ("DISABLED", [], None),
+        (None, [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
+        ("DISABLED", [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
+        (None, [configured(["Size", "ETag"], enabled=False)], None),
+        (None, [configured(["Size"])], None),
+        (None, [], None),
+    ],
+)
+def test_what_a_bucket_has_and_can_be_asked_is_suggested(
+    live: str | None, lists: list[dict[str, Any]], place: str | None
+) -> None:
+    def get_bucket_metadata_configuration(**_: str) -> Any:
+        if live is None:
+            raise ClientError({"Error": {"Code": "MetadataConfigurationNotFound", "Message": ""}}, "Get")
+        table = {"ConfigurationState": live, "TableName": "inventory"}
+        found = {
+            "InventoryTableConfigurationResult": table,
+            "DestinationResult": {"TableNamespace": "b_models"},
+        }
+        return {"GetBucketMetadataConfigurationResult": {"MetadataConfigurationResult": found}}
+
+    s3 = SimpleNamespace(
+        get_bucket_metadata_configuration=get_bucket_metadata_configuration,
+        list_bucket_inventory_configurations=lambda **_: {"InventoryConfigurationList": lists},
+    )
+    aws: Any = SimpleNamespace(s3=s3)
+    setting = suggested(aws, "models")
+
+    assert (setting is None) is (place is None)
+    assert place is None or place in str(setting)
