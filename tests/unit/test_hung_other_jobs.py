@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
@@ -22,6 +23,7 @@ from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
+from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -400,6 +402,26 @@ def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
 
     assert (words(verdict), reason in verdict.reason) == (expected, True)
     assert "status" in {one.signal for one in verdict.evidence}
+
+
+@pytest.mark.parametrize(("what", "unfinished"), [("job", True), ("warm pool", False)])
+def test_only_of_a_stopped_job_a_pool_is_left(
+    monkeypatch: pytest.MonkeyPatch, what: str, *, unfinished: bool
+) -> None:
+    one = pool(HOUR)
+    monkeypatch.setattr(HungTrainingJobs, "look", lambda *_: one)
+
+    found = HungTrainingJobs().look_unfinished(cast("Aws", None), one.target, {"what": what}, NOW)
+
+    assert found == replace(one, unfinished=unfinished)
+
+
+def test_what_is_not_submitted_again_stays_what_it_was() -> None:
+    rule, one = HungTrainingJobs(), pool(HOUR).target
+
+    assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn
+    with pytest.raises(CannotActError):
+        rule.revert_effect(one, {"what": "warm pool"})
 
 
 # --- tuning jobs -------------------------------------------------------------------------------
