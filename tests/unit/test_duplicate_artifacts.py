@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.referrers import User
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
@@ -20,6 +23,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
+from ml_janitor.detectors.duplicate_artifacts.survey import Survey
 from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
@@ -377,6 +381,15 @@ def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
         assert verdict.spared is None
     else:
         assert expected in str(verdict.spared)
+
+
+def test_what_a_broken_listing_does_not_show_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = stored()
+    monkeypatch.setattr(rule, "listed", lambda *_: one)
+    monkeypatch.setattr(Survey, "read", lambda *_, **__: Listing((), "broke off"))
+
+    with pytest.raises(ReadError, match="broke off"):
+        DuplicateArtifacts(buckets=("models",)).look(cast("Aws", None), copy(one).target, NOW)
 
 
 def test_what_has_no_keeper_is_not_deleted() -> None:

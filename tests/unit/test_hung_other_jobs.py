@@ -14,7 +14,7 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import training, tuning
+from ml_janitor.detectors.hung_training_jobs import stops, training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
@@ -416,9 +416,11 @@ def test_only_of_a_stopped_job_a_pool_is_left(
     assert found == replace(one, unfinished=unfinished)
 
 
-def test_what_is_not_submitted_again_stays_what_it_was() -> None:
+def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     rule, one = HungTrainingJobs(), pool(HOUR).target
+    monkeypatch.setattr(stops, "ended_otherwise", lambda *_: "it failed")
 
+    assert rule.ended_otherwise(cast("Aws", None), one, {}) == "it failed"
     assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn
     with pytest.raises(CannotActError):
         rule.revert_effect(one, {"what": "warm pool"})

@@ -18,6 +18,7 @@ from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering import bucket as buckets
+from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import Bucket
 from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence
 from ml_janitor.detectors.storage_tiering.plans import OURS
