@@ -55,6 +55,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/digest_actions.py": ("unit/test_action_history.py",),
     "slack/ingress.py": ("unit/test_ingress.py",),
     "slack/message_updates.py": ("unit/test_message_updates.py",),
     "slack/membership.py": ("unit/test_membership.py",),
