@@ -108,6 +108,8 @@ TARGETS = {
     "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
+    "ledger/latest.py": ("unit/test_latest.py",),
+    "ledger/runs.py": ("unit/test_run_lists.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
     "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
     "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
