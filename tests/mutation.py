@@ -109,6 +109,7 @@ TARGETS = {
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
     "ledger/latest.py": ("unit/test_latest.py",),
+    "ledger/region_queue.py": ("unit/test_region_queue.py",),
     "ledger/runs.py": ("unit/test_run_lists.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
     "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
