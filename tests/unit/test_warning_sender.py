@@ -85,7 +85,7 @@ class Slack:
     def shape(self) -> list[tuple[str, str, str]]:
         """Where each post is, in which thread, and of what it is; "head" is a summary."""
         return [
-            (channel, ts, "head" if ". In account" in text else text.split(":")[0])
+            (channel, ts, "head" if "'header'" in text else text.split(":")[0])
             for channel, ts, text in self.posts
         ]
 
