@@ -116,7 +116,7 @@ TARGETS = {
     "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
     "ledger/requests.py": ("unit/test_requests.py", "unit/test_press_worker.py"),
     "ledger/steps.py": ("unit/test_not_done.py", "unit/test_undoing.py"),
-    "ledger/table.py": ("integration/test_ledger.py", "integration/test_memory_table.py"),
+    "ledger/table.py": ("unit/test_table.py", "integration/test_memory_table.py"),
     "detectors/idle_endpoints/rule.py": (
         "unit/test_idle_endpoints.py",
         "unit/test_undo_roles.py",
