@@ -55,6 +55,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/announcements.py": ("unit/test_announcer.py",),
     "slack/digest_actions.py": ("unit/test_action_history.py",),
     "slack/ingress.py": ("unit/test_ingress.py",),
     "slack/message_updates.py": ("unit/test_message_updates.py",),
@@ -108,6 +109,7 @@ TARGETS = {
     "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
+    "ledger/idempotency.py": ("integration/test_idempotency.py",),
     "ledger/latest.py": ("unit/test_latest.py",),
     "ledger/region_queue.py": ("unit/test_region_queue.py",),
     "ledger/runs.py": ("unit/test_run_lists.py",),
