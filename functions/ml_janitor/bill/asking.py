@@ -140,16 +140,17 @@ def cost_reads(section: BillSection) -> tuple[Grant, ...]:
 def request_warnings(settings: Settings) -> list[str]:
     """What to say where a reading may ask for fewer pages than it has parts: the last tags are never read."""
     section, named = settings.bill, len(tags(settings.bill))
-    besides = (
-        5 if settings.organization.used else 3
-    )  # services, record types, forecast; accounts, those moved
+    besides = 3  # services, record types, forecast
+    if settings.organization.used:
+        besides += 2  # accounts, and what moved in some
     if not section.enabled or section.max_requests >= named + besides:
         return []
-    return [
-        f"bill.max_requests = {section.max_requests}: a reading asks for {named + besides} pages at least, one "
-        f"by each of {named} tags and {besides} besides, so the last tags are never read; set it to "
+    warned = (
+        f"bill.max_requests = {section.max_requests}: a reading asks for {named + besides} pages at least, "
+        f"one by each of {named} tags and {besides} besides, so the last tags are never read; set it to "
         f"{named + besides} or more, as each page that is full has another"
-    ]
+    )
+    return [warned]
 
 
 # --- what is compared -------------------------------------------------------------------------
