@@ -17,13 +17,14 @@ from infra import member
 from infra.alarms import alarm_topic, watch_acts
 from infra.budgets import Budgets
 from infra.dashboard import dashboard
+from infra.definition import price
 from infra.function import JanitorFunction, Shared, code
 from infra.ledger import Ledger, UndoKey
 from infra.organization import Network, shape_roles
 from infra.reports import Reports
 from infra.rights import Rights, invokes
 from infra.slack import SlackButtons
-from infra.state_machine import Organization, price
+from infra.state_machine import Organization
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.asking import request_warnings
 from ml_janitor.bill.model import PRICE_PER_REQUEST
