@@ -98,7 +98,7 @@ def test_settings_that_miss_the_notice_before_closing_or_the_bills_last_tags_are
 
     assert ran.status == int(bool(named))
     assert named in ran.flat
-    assert (" but " in ran.out) is bool(named)
+    assert ("\nbut " in ran.out) is bool(named)
 
 
 def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> None:
