@@ -97,6 +97,7 @@ TARGETS = {
     ),
     "acting/undos.py": ("unit/test_undos.py",),
     "acting/savings.py": ("unit/test_savings.py",),
+    "engine/detector.py": ("unit/test_detector.py",),
     "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
     "engine/policy.py": ("unit/test_engine.py",),
     "engine/judging.py": ("unit/test_engine.py", "unit/test_unused_serving_resources.py"),
