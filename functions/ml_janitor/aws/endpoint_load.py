@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import batched
-from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
@@ -169,13 +168,11 @@ def variants_of(
 
 def scalable(aws: Aws) -> Listing[tuple[str, int, int]]:
     """What application auto scaling scales of SageMaker: resource id, fewest and most instances or copies."""
-    pages: Any = aws.client("application-autoscaling").get_paginator("describe_scalable_targets")
-    return everything(
-        pages.paginate(ServiceNamespace="sagemaker"),
-        lambda page: [
-            (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]) for one in page["ScalableTargets"]
-        ],
-        source=TARGETS,
+    return aws.listing(
+        TARGETS,
+        "ScalableTargets",
+        lambda one: (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]),
+        ServiceNamespace="sagemaker",
     )
 
 

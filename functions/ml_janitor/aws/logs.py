@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -17,6 +17,9 @@ DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
 NO_SUCH = ("ResourceNotFoundException",)
+
+PAGE = 50
+"""The largest page of groups, and of streams."""
 
 EVENTS_PER_PAGE = 10_000
 """GetLogEvents' limit; a page holds no more than 1 MB either."""
@@ -57,11 +60,8 @@ def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
             delivered=entry.get("logGroupClass") == "DELIVERY",
         )
 
-    paginate = partial(
-        aws.logs.get_paginator("describe_log_groups").paginate, PaginationConfig={"PageSize": 50}
-    )
-    pages = paginate(logGroupNamePrefix=prefix) if prefix else paginate()
-    return everything(pages, lambda page: map(listed, page["logGroups"]), source=DESCRIBE_LOG_GROUPS)
+    wanted = {"logGroupNamePrefix": prefix} if prefix else {}
+    return aws.listing(DESCRIBE_LOG_GROUPS, "logGroups", listed, PAGE, **wanted)
 
 
 def group(aws: Aws, name: str) -> LogGroup | None:
@@ -91,10 +91,8 @@ def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[s
 
     def read() -> dict[str, datetime]:
         active: dict[str, datetime] = {}
-        pages = aws.logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=group, orderBy="LastEventTime", descending=True, PaginationConfig={"PageSize": 50}
-        )
-        for page in pages:
+        newest_first = {"orderBy": "LastEventTime", "descending": True}
+        for page in aws.pages(DESCRIBE_LOG_STREAMS, PAGE, logGroupName=group, **newest_first):
             for stream in page["logStreams"]:
                 at = moment(stream.get("lastEventTimestamp", 0))
                 if at < since:

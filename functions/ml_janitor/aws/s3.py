@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import of_list
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
@@ -35,13 +35,12 @@ PAGES = 200
 
 def owned(aws: Aws) -> Listing[tuple[str, datetime]]:
     """Name and creation date of the account's own buckets in the region."""
-    pages = aws.s3.get_paginator("list_buckets").paginate(
-        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
-    )
-    return everything(
-        pages,
-        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
-        source=LIST_BUCKETS,
+    return aws.listing(
+        LIST_BUCKETS,
+        "Buckets",
+        lambda one: (one["Name"], one["CreationDate"]),
+        LARGEST_PAGE,
+        BucketRegion=aws.region,
     )
 
 
@@ -165,7 +164,7 @@ def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[i
 
 def _entries(aws: Aws, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
     """Every object whose key begins with *prefix*. Raises ReadError after too many pages."""
-    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = aws.pages(LIST_OBJECTS, Bucket=bucket, Prefix=prefix)
     for turned, page in enumerate(pages, start=1):
         yield from page["Contents"] if page["KeyCount"] else ()
         if turned == PAGES and page["IsTruncated"]:

@@ -173,14 +173,7 @@ type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
 
 def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """Every resource of *kind* that *query* leaves in its listing, each entry as *read* makes it."""
-    from botocore import xform_name
-
-    pages: Any = aws.client("sagemaker").get_paginator(xform_name(kind.lists.partition(":")[2]))
-    return everything(
-        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
-        lambda page: [read(entry) for entry in page[kind.members]],
-        source=kind.lists,
-    )
+    return aws.listing(kind.lists, kind.members, read, PAGE_SIZE, **query)
 
 
 def running[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], now: datetime) -> Listing[T]:
@@ -207,9 +200,8 @@ def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
 
 def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """Every *record* ("Model") that Search knows and *query* leaves, each as *read* makes it, 100 a call."""
-    pages: Any = aws.client("sagemaker").get_paginator("search")
     return everything(
-        pages.paginate(Resource=record, **query, PaginationConfig={"PageSize": PAGE_SIZE}),
+        aws.pages(SEARCH, PAGE_SIZE, Resource=record, **query),
         lambda page: [read(found[record]) for found in page["Results"]],
         source=f"{SEARCH} of {record}",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import Listing, ReadError, everything
 from ml_janitor.aws.client import Aws
 
 if TYPE_CHECKING:
-    from types_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsResponseTypeDef
+    from types_boto3_cloudtrail.type_defs import EventTypeDef
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 
@@ -45,12 +45,7 @@ class Event:
 
 
 def lookup(
-    aws: Aws,
-    name: str,
-    since: datetime,
-    until: datetime,
-    *,
-    most_pages: int | None = None,
+    aws: Aws, name: str, since: datetime, until: datetime, *, most_pages: int | None = None
 ) -> Listing[Event]:
     """
     Every call named *name* between *since* and *until*, newest first.
@@ -58,26 +53,16 @@ def lookup(
     One reading serves all resources, so a sweep asks once. Events arrive with minutes of delay: their
     absence in the last quarter of an hour means nothing. Beyond *most_pages*, the listing breaks off.
     """
-    pages = aws.cloudtrail.get_paginator("lookup_events").paginate(
-        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}],
-        StartTime=since,
-        EndTime=until,
-        PaginationConfig={"PageSize": PAGE},
-    )
-    return everything(
-        _at_most(most_pages, pages),
-        lambda page: [_event(entry) for entry in page["Events"]],
-        source=LOOKUP_EVENTS,
-    )
+    called = [{"AttributeKey": "EventName", "AttributeValue": name}]
+    pages = aws.pages(LOOKUP_EVENTS, PAGE, LookupAttributes=called, StartTime=since, EndTime=until)
 
+    def some() -> Iterator[Any]:
+        for number, page in enumerate(pages, start=1):
+            yield page
+            if number == most_pages and page.get("NextToken"):
+                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
 
-def _at_most(
-    most: int | None, pages: Iterable[LookupEventsResponseTypeDef]
-) -> Iterator[LookupEventsResponseTypeDef]:
-    for number, page in enumerate(pages, start=1):
-        yield page
-        if number == most and page.get("NextToken"):
-            raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
+    return everything(some(), lambda page: [_event(one) for one in page["Events"]], source=LOOKUP_EVENTS)
 
 
 def _event(entry: EventTypeDef) -> Event:

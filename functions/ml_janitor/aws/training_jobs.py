@@ -129,7 +129,6 @@ def _spanned[T](
     now: datetime,
 ) -> Listing[T]:
     """The jobs created from *since* until *until*; None has no end, and *now* is about where the last are."""
-    pages: Any = aws.sagemaker.get_paginator("search")
     counted = seen = 0
     middle = (since + ((until or now) - since) / 2).replace(microsecond=0)
 
@@ -146,11 +145,8 @@ def _spanned[T](
         spanned.append({"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)})
     try:
         found = everything(
-            pages.paginate(
-                Resource=RECORD,
-                SearchExpression={"Filters": spanned},
-                PaginationConfig={"PageSize": PAGE_SIZE},
-                **OLDEST_FIRST,
+            aws.pages(
+                SEARCH, PAGE_SIZE, Resource=RECORD, SearchExpression={"Filters": spanned}, **OLDEST_FIRST
             ),
             records,
             source=f"{SEARCH} of {RECORD}",

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
@@ -92,8 +93,7 @@ class IdleClusters(Detector[Cluster]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Cluster]:
         """All clusters that are there; of EMR's that only waited, also what they are and when they end."""
-        pages = aws.client("emr").get_paginator("list_clusters").paginate(ClusterStates=[*ALIVE])
-        listed = everything(pages, lambda page: [_emr(aws, one) for one in page["Clusters"]], source=LIST)
+        listed = aws.listing(LIST, "Clusters", partial(_emr, aws), ClusterStates=[*ALIVE])
         end = metrics.period_start(now, 3600)
         waiting = {one.target.arn: _metric(one) for one in listed.items if one.status == WAITING}
         read = metrics.read(aws, waiting.values(), end - self.idle_for, end)
@@ -197,10 +197,8 @@ def _described(aws: Aws, one: Cluster) -> Cluster:
     client, identity = aws.client("emr"), one.target.arn.rpartition("/")[2]
     found = attempt(lambda: client.describe_cluster(ClusterId=identity)["Cluster"], source=DESCRIBE)
     timeout = attempt(lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=POLICY)
-    pages = client.get_paginator("list_instances").paginate(ClusterId=identity, InstanceStates=["RUNNING"])
-    listed = everything(
-        pages, lambda page: [each["InstanceType"] for each in page["Instances"]], source=INSTANCES
-    )
+    wanted = {"ClusterId": identity, "InstanceStates": ["RUNNING"]}
+    listed = aws.listing(INSTANCES, "Instances", lambda each: str(each["InstanceType"]), **wanted)
     running = listed.signal(INSTANCES)
     if not isinstance(found, Value):
         return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))

@@ -74,14 +74,12 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     The index lags behind by an hour or more, so it can show that a stream is alive, never that it
     is silent.
     """
-    listed = aws.logs.get_paginator("describe_log_streams").paginate(
-        logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
-    )
+    named = {"logGroupName": group, "logStreamNamePrefix": prefix}
     return {
         stream["logStreamName"]: logs.moment(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in listed
+        for page in aws.pages(logs.DESCRIBE_LOG_STREAMS, logs.PAGE, **named)
         for stream in page["logStreams"]
     }
 

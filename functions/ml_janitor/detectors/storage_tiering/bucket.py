@@ -171,7 +171,7 @@ def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
 
 
 def _uploads(aws: Aws, bucket: str) -> tuple[datetime, ...]:
-    pages = aws.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+    pages = aws.pages("s3:ListMultipartUploads", Bucket=bucket)
     return tuple(one["Initiated"] for page in pages for one in page.get("Uploads", ()))  # missing if none
 
 
@@ -181,7 +181,7 @@ def _versions(aws: Aws, bucket: str) -> Iterator[Version]:
 
     Of a bucket that never kept versions, these are its objects.
     """
-    pages = aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    pages = aws.pages(LIST_VERSIONS, Bucket=bucket)
 
     def entries() -> Iterator[Version]:
         for turned, page in enumerate(pages, start=1):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 from ml_janitor.aws import images, s3
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
@@ -89,10 +90,8 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
 def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     """The account's own image repositories in its region."""
-    pages = aws.client("ecr").get_paginator("describe_repositories")
-    size = {"PageSize": images.LARGEST_PAGE}
 
-    def resource(entry: dict[str, Any]) -> Resource:
+    def resource(entry: Mapping[str, Any]) -> Resource:
         return Resource(
             service="ecr",
             type="repository",
@@ -104,11 +103,7 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
             outside=None if entry["repositoryUri"] in used else UNUSED,
         )
 
-    return everything(
-        pages.paginate(PaginationConfig=size),
-        lambda page: map(resource, page["repositories"]),
-        source=images.DESCRIBE_REPOSITORIES,
-    )
+    return images.repositories(aws, resource)
 
 
 def located(text: str) -> str | None:
