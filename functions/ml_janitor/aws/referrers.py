@@ -235,7 +235,7 @@ class Listed(NamedTuple):
 
 
 def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
-    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(f"{kind.noun}Status"))
+    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
 
 
 def _keep_searched(aws: Aws) -> None:

@@ -79,6 +79,11 @@ class Kind:
         return self.parameter or f"{self.noun}Name"
 
     @property
+    def status(self) -> str:
+        """The member of an entry or a description that holds the status of a job."""
+        return f"{self.noun}Status"
+
+    @property
     def every(self) -> str:
         """All of them as the resource of a permission."""
         return f"{self.type}/*"
@@ -103,6 +108,12 @@ class Kind:
             return str(entry[self.arn or f"{self.noun}Arn"])
         path = "/".join((self.type, *(entry[member] for member in self.path)))
         return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
+
+    def call(self, aws: Aws, verb: str) -> Any:
+        """The call that does *verb* ("Describe") to one of them, or to a new one."""
+        from botocore import xform_name
+
+        return getattr(aws.sagemaker, xform_name(f"{verb}{self.noun}"))
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
         """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
@@ -209,11 +220,8 @@ def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **quer
 
 def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
     """The description of one resource; `Absent` if it was deleted since it was listed."""
-    from botocore import xform_name
-
-    operation = getattr(aws.client("sagemaker"), xform_name(f"Describe{kind.noun}"))
     try:
-        answer = operation(**{kind.named: name})
+        answer = kind.call(aws, "Describe")(**{kind.named: name})
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if gone(error):
             return Absent(kind.describes)

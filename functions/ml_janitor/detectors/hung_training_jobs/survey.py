@@ -21,7 +21,7 @@ from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
-KINDS = {kind.arn: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
+KINDS = {kind.of.type: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 
 NONE: Listing[Target] = Listing(())
 """No tuning jobs, where none is asked for."""

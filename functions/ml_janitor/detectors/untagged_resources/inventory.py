@@ -49,7 +49,7 @@ def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
 def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
     """An *entry* of a listing; a member that is not there fails the read, as a cut-off answer does."""
     created = entry.get("CreationTime")
-    running = kind.job and entry[f"{kind.noun}Status"] == kind.running
+    running = kind.job and entry[kind.status] == kind.running
     over = kind.job and not running and created is not None and created < since
     return Resource(
         service="sagemaker",
