@@ -23,6 +23,11 @@ class Listing[T]:
     items: tuple[T, ...]
     error: str | None = None
 
+    @classmethod
+    def joined(cls, items: Iterable[T], errors: Iterable[str | None]) -> Listing[T]:
+        """*items*, and what kept others from being read: each of *errors* once."""
+        return cls(tuple(items), "; ".join(dict.fromkeys(one for one in errors if one)) or None)
+
     def check(self) -> None:
         """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
         if self.error is not None:

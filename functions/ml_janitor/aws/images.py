@@ -140,5 +140,5 @@ def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, s
     images = [image for listing in found for record in listing.items for image in record]
     images += [image for _, one in pipelines.items if isinstance(one, Value) for image in named(one.value)]
     errors = [one.error for _, one in pipelines.items if isinstance(one, Unreadable)]
-    errors += [listing.error for listing in (*found, pipelines) if listing.error is not None]
-    return Listing(tuple(dict.fromkeys(images)), "; ".join(errors) or None)
+    unlisted = (listing.error for listing in found)
+    return Listing.joined(dict.fromkeys(images), (*errors, *unlisted, pipelines.error))

@@ -204,9 +204,8 @@ def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
     groups = targets(aws, MODEL_PACKAGE_GROUP)
     queries = [query, *(query | {"ModelPackageGroupName": one.name} for one in groups.items)]
     found = aws.map(lambda asked: targets(aws, MODEL_PACKAGE, **asked), queries)
-    errors = [each.error for each in (groups, *found) if each.error is not None]
     packages = dict.fromkeys(one for each in found for one in each.items)
-    return Listing(tuple(packages), "; ".join(errors) or None)
+    return Listing.joined(packages, (each.error for each in (groups, *found)))
 
 
 def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:

@@ -168,8 +168,9 @@ def inputs(aws: Aws, now: datetime) -> Listing[Input]:
         read = tuple(list(_inputs(kind, one.value)) for one in answers if isinstance(one, Value))
         unread = next((one.error for one in answers if isinstance(one, Unreadable)), None)
         found.append(Listing(read, jobs.error or unread))
-    errors = "; ".join(one.error for one in found if one.error is not None)
-    return Listing(tuple(one for each in found for job in each.items for one in job), errors or None)
+    return Listing.joined(
+        (one for each in found for job in each.items for one in job), (each.error for each in found)
+    )
 
 
 def _inputs(kind: Kind, job: Mapping[str, Any]) -> Iterator[Input]:

@@ -100,5 +100,4 @@ def named(resources: Iterable[Resource], arn: str) -> Resource | None:
 def once(listings: Sequence[Listing[Resource]]) -> Listing[Resource]:
     """All *listings* as one, each resource once: a running job is also one of the last days."""
     unique = {one.arn: one for listing in listings for one in listing.items}
-    errors = dict.fromkeys(listing.error for listing in listings if listing.error is not None)
-    return Listing(tuple(unique.values()), "; ".join(errors) or None)
+    return Listing.joined(unique.values(), (listing.error for listing in listings))

@@ -33,8 +33,8 @@ def read(aws: Aws, since: datetime) -> Listing[Resource]:
     found = aws.map(lambda record: locations(aws, record, since), SEARCHED)
     used = {text for listing in found for text in listing.items}
     owned = aws.map(lambda listing: listing(aws, used), (buckets, repositories))
-    errors = [listing.error for listing in (*found, *owned) if listing.error is not None]
-    return Listing(tuple(one for listing in owned for one in listing.items), "; ".join(errors) or None)
+    errors = [*(one.error for one in found), *(one.error for one in owned)]
+    return Listing.joined((one for listing in owned for one in listing.items), errors)
 
 
 def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
