@@ -275,7 +275,6 @@ def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> S
     if not raw:
         return NotRead()
     hours = [end - WINDOW + HOUR * number for number in range(HOURS)]
-    need = [name for name in raw if name.endswith("Utilization")]
     read: dict[str, dict[datetime, float]] = {}
     for name, signal in raw.items():
         match signal:
@@ -286,7 +285,7 @@ def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> S
             case _:
                 read[name] = {}
         there = sum(hour in read[name] for hour in hours)
-        if name in need and there < HOURS:
+        if name.endswith("Utilization") and there < HOURS:
             return Unreadable(f"{name} has datapoints in {there} of {HOURS} hours", metrics.GET_METRIC_DATA)
     loads = tuple(
         Load(
