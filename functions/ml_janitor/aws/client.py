@@ -203,6 +203,10 @@ class Aws:
         """The ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
         return self._session.get_partition_for_region(self.region)
 
+    def arn(self, service: str, path: str) -> str:
+        """The ARN of what *path* ("endpoint/churn") names of a *service* here."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{path}"
+
     cloudtrail: _Client[CloudTrailClient] = _Client("cloudtrail")
     cloudwatch: _Client[CloudWatchClient] = _Client("cloudwatch")
     logs: _Client[CloudWatchLogsClient] = _Client("logs")

@@ -106,8 +106,7 @@ class Kind:
         """The ARN in an *entry* of its listing, or as it must be where there is none. Raises KeyError."""
         if not self.path:
             return str(entry[self.arn or f"{self.noun}Arn"])
-        path = "/".join((self.type, *(entry[member] for member in self.path)))
-        return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
+        return aws.arn("sagemaker", "/".join((self.type, *(entry[member] for member in self.path))))
 
     def call(self, aws: Aws, verb: str) -> Any:
         """The call that does *verb* ("Describe") to one of them, or to a new one."""
