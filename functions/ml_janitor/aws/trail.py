@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import EventTypeDef
@@ -63,6 +64,15 @@ def lookup(
                 raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
 
     return everything(some(), lambda page: [_event(one) for one in page["Events"]], source=LOOKUP_EVENTS)
+
+
+def newest(events: Listing[Event], counts: Callable[[Event], bool]) -> Signal[Event]:
+    """The newest of *events* that succeeded and *counts*; half a reading never shows that there is none."""
+    found = [one for one in events.items if one.succeeded and counts(one)]
+    if found:
+        latest = max(found, key=lambda one: one.at)
+        return Value(latest, LOOKUP_EVENTS, latest.at)
+    return Absent(LOOKUP_EVENTS) if events.error is None else Unreadable(events.error, LOOKUP_EVENTS)
 
 
 def _event(entry: EventTypeDef) -> Event:
