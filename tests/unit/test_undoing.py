@@ -200,7 +200,7 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     with pytest.raises(RecordRefusedError) as error:
         undone(nights)
     assert isinstance(error.value.__cause__, UnverifiedError)
-    assert error.value.__cause__.cause.why is refused
+    assert (error.value.__cause__.cause.why, str(error.value.__cause__)) == (refused, refused.name)
 
 
 def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
