@@ -100,22 +100,24 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     They are published only for minutes with requests, so that a bucket in which nothing happens at all
     looks like one without them. Counted are all answers with a body: listings, too.
     """
-    asked = aws.map(
-        lambda name: attempt(partial(_filters, aws, name), source=LIST_METRICS_CONFIGURATIONS), buckets
-    )
-    found: dict[str, Signal[tuple[Counted, ...]]] = {}
-    wanted: dict[tuple[str, str], tuple[Metric, Metric]] = {}
-    for name, filters in zip(buckets, asked, strict=True):
-        if isinstance(filters, Value):
-            wanted |= {(name, one): _metrics(name, one) for one in filters.value}
-        else:
-            found[name] = filters if isinstance(filters, Unreadable) else Absent(LIST_METRICS_CONFIGURATIONS)
+    ask = partial(attempt, source=LIST_METRICS_CONFIGURATIONS)
+    asked = aws.map(lambda name: ask(partial(_filters, aws, name)), buckets)
+    filters = dict(zip(buckets, asked, strict=True))
+    wanted = {
+        (name, one): _metrics(name, one)
+        for name, read in filters.items()
+        if isinstance(read, Value)
+        for one in read.value
+    }
     series = metrics.read(aws, (one for pair in wanted.values() for one in pair), now - WINDOW, now)
-    for name, filters in zip(buckets, asked, strict=True):
-        if isinstance(filters, Value):
-            pairs = {prefix: wanted[name, one] for one, prefix in filters.value.items()}
-            found[name] = _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
-    return found
+
+    def of(name: str, read: Signal[dict[str, str]]) -> Signal[tuple[Counted, ...]]:
+        if not isinstance(read, Value):
+            return read
+        pairs = {prefix: wanted[name, one] for one, prefix in read.value.items()}
+        return _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
+
+    return {name: of(name, read) for name, read in filters.items()}
 
 
 def _filters(aws: Aws, bucket: str) -> dict[str, str]:
