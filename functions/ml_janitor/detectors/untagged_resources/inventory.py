@@ -17,16 +17,12 @@ from ml_janitor.core.model import Target
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
-    One resource as its listing shows it.
+    One resource of a *kind* as its listing shows it.
 
-    *noun* is what its Create call makes ("EndpointConfig"), *named* the member of that call that names it.
     *outside* says why a resource that was asked for by name is not judged, such as a job that ended long ago.
     """
 
-    service: str
-    type: str
-    noun: str
-    named: str
+    kind: Kind
     arn: str
     name: str
     created: datetime | None
@@ -52,10 +48,7 @@ def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Re
     running = kind.job and entry[kind.status] == kind.running
     over = kind.job and not running and created is not None and created < since
     return Resource(
-        service="sagemaker",
-        type=kind.type,
-        noun=kind.noun,
-        named=kind.named,
+        kind=kind,
         arn=kind.arn_of(aws, entry),
         name=kind.name_of(entry),
         created=created,

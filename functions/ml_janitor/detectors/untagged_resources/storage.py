@@ -10,8 +10,11 @@ from typing import Any
 from ml_janitor.aws import images, s3
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, Kind, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
+
+BUCKET = Kind("bucket", "Bucket", "Buckets")
+REPOSITORY = Kind("repository", "Repository", "repositories")
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
@@ -75,10 +78,7 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
     def resource(name: str, created: datetime) -> Resource:
         return Resource(
-            service="s3",
-            type="bucket",
-            noun="Bucket",
-            named="BucketName",
+            kind=BUCKET,
             arn=f"arn:{aws.partition}:s3:::{name}",
             name=name,
             created=created,
@@ -93,10 +93,7 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
     def resource(entry: Mapping[str, Any]) -> Resource:
         return Resource(
-            service="ecr",
-            type="repository",
-            noun="Repository",
-            named="RepositoryName",
+            kind=REPOSITORY,
             arn=entry["repositoryArn"],
             name=entry["repositoryName"],
             created=entry["createdAt"],
