@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -139,3 +140,18 @@ def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = 
         if (problem := failure(error)) is None:
             raise
         return Unreadable(problem, source)
+
+
+def attempted[**P, T](
+    source: str, absent: tuple[str, ...] = ()
+) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
+    """Have what a function returns, or raises, be a signal, as by `attempt`."""
+
+    def around(read: Callable[P, T]) -> Callable[P, Signal[T]]:
+        @wraps(read)
+        def attempting(*given: P.args, **named: P.kwargs) -> Signal[T]:
+            return attempt(lambda: read(*given, **named), source=source, absent=absent)
+
+        return attempting
+
+    return around

@@ -28,7 +28,7 @@ from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Kept, Rule, Target
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, given
 from ml_janitor.core.sizing import Load
 
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
@@ -222,9 +222,7 @@ def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Seri
         model=one.config.models.get(variant.name),
         peaks=_peaks(raw, made, one.end),
         totals={
-            name: Value((series.value.total, len(series.value.points)), series.source)
-            if isinstance(series, Value)
-            else series
+            name: given(series, lambda found: (found.total, len(found.points)))
             for name, series in raw.items()
         },
     )

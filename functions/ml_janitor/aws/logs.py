@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.answers import Listing, ReadError, attempt, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -81,26 +81,23 @@ def moment(milliseconds: int) -> datetime:
         return FAR_FUTURE
 
 
-def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[str, datetime]]:
+@attempted(DESCRIBE_LOG_STREAMS, NO_SUCH)
+def streams_active_since(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
     """
     The streams of *group* with an event at or after *since*, and the time of their newest one.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
     more: a stream that is missing here may still be active, which `last_event` shows.
     """
-
-    def read() -> dict[str, datetime]:
-        active: dict[str, datetime] = {}
-        newest_first = {"orderBy": "LastEventTime", "descending": True}
-        for page in aws.pages(DESCRIBE_LOG_STREAMS, PAGE, logGroupName=group, **newest_first):
-            for stream in page["logStreams"]:
-                at = moment(stream.get("lastEventTimestamp", 0))
-                if at < since:
-                    return active
-                active[stream["logStreamName"]] = at
-        return active
-
-    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+    active: dict[str, datetime] = {}
+    newest_first = {"orderBy": "LastEventTime", "descending": True}
+    for page in aws.pages(DESCRIBE_LOG_STREAMS, PAGE, logGroupName=group, **newest_first):
+        for stream in page["logStreams"]:
+            at = moment(stream.get("lastEventTimestamp", 0))
+            if at < since:
+                return active
+            active[stream["logStreamName"]] = at
+    return active
 
 
 def event_pages(

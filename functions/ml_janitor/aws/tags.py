@@ -9,7 +9,7 @@ from itertools import batched
 from sys import intern
 from typing import Any
 
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import attempt, attempted
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
@@ -100,13 +100,10 @@ def given(tags: Tags) -> dict[str, Any]:
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
 
 
-def of_one(aws: Aws, arn: str) -> Signal[Tags]:
+@attempted(LIST_TAGS)
+def of_one(aws: Aws, arn: str) -> Tags:
     """The tags of one SageMaker resource as they are now."""
-
-    def read() -> Tags:
-        return of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
-
-    return attempt(read, source=LIST_TAGS)
+    return of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
 
 
 def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
@@ -116,10 +113,10 @@ def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
     return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
 
 
-def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
+@attempted(LIST_REPOSITORY_TAGS)
+def of_repository(aws: Aws, arn: str) -> Tags:
     """The tags of one ECR repository as they are now."""
-    read = partial(aws.client("ecr").list_tags_for_resource, resourceArn=arn)
-    return attempt(lambda: of_list(read()["tags"]), source=LIST_REPOSITORY_TAGS)
+    return of_list(aws.client("ecr").list_tags_for_resource(resourceArn=arn)["tags"])
 
 
 def exactly(aws: Aws, arn: str) -> Signal[Tags]:

@@ -21,7 +21,7 @@ from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence, given
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -199,14 +199,13 @@ def _described(aws: Aws, one: Cluster) -> Cluster:
     timeout = attempt(lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=POLICY)
     wanted = {"ClusterId": identity, "InstanceStates": ["RUNNING"]}
     listed = aws.listing(INSTANCES, "Instances", lambda each: str(each["InstanceType"]), **wanted)
-    running = listed.signal(INSTANCES)
     if not isinstance(found, Value):
         return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
         one,
         target=replace(one.target, tags=Value(own, DESCRIBE)),
-        instances=Value(Counter(running.value), INSTANCES) if isinstance(running, Value) else running,
+        instances=given(listed.signal(INSTANCES), Counter),
         timeout=timeout,
         applications=frozenset(each["Name"].lower() for each in found.value.get("Applications", ())),
         release=found.value.get("ReleaseLabel", ""),

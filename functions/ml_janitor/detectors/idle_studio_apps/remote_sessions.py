@@ -11,7 +11,7 @@ from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.signals import Signal, Value
+from ml_janitor.core.signals import Signal, given
 
 STARTS = "StartSession"
 SAGEMAKER = "sagemaker.amazonaws.com"
@@ -34,11 +34,8 @@ def read(aws: Aws, apps: Sequence[App], since: datetime, now: datetime) -> list[
 
 def newest(sessions: Listing[trail.Event], app: App) -> Signal[datetime]:
     """When the newest session of *app* began."""
-    match trail.newest(sessions, lambda one: one.source == SAGEMAKER and _for(one, app)):
-        case Value(session, source, at):
-            return Value(session.at, source, at)
-        case none:
-            return none
+    session = trail.newest(sessions, lambda one: one.source == SAGEMAKER and _for(one, app))
+    return given(session, lambda found: found.at)
 
 
 def _for(event: trail.Event, app: App) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import mentioned
 from ml_janitor.aws.metrics import Metric
@@ -100,9 +100,7 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     They are published only for minutes with requests, so that a bucket in which nothing happens at all
     looks like one without them. Counted are all answers with a body: listings, too.
     """
-    ask = partial(attempt, source=LIST_METRICS_CONFIGURATIONS)
-    asked = aws.map(lambda name: ask(partial(_filters, aws, name)), buckets)
-    filters = dict(zip(buckets, asked, strict=True))
+    filters = dict(zip(buckets, aws.map(partial(_filters, aws), buckets), strict=True))
     wanted = {
         (name, one): _metrics(name, one)
         for name, read in filters.items()
@@ -120,6 +118,7 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     return {name: of(name, read) for name, read in filters.items()}
 
 
+@attempted(LIST_METRICS_CONFIGURATIONS)
 def _filters(aws: Aws, bucket: str) -> dict[str, str]:
     """The prefixes of a bucket's metrics by their filters' ids; those by tag or access point are left out."""
     found: dict[str, str] = {}
