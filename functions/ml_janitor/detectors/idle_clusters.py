@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
-from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, together
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
@@ -236,11 +235,7 @@ def _priced(aws: Aws, one: Cluster) -> Cluster:
             return replace(one, instances=unread)
         case _:
             return replace(one, instances=Absent(CLUSTER.describes))
-    prices = {name: aws.prices.hourly(aws.region, "Cluster", name) for name in counts}
-    known = [price.hourly_usd for price in prices.values()]
-    total = sum((price.hourly_usd or Decimal(0)) * counts[name] for name, price in prices.items())
-    source = next((price.source for price in prices.values()), "")
-    hourly = Price(None if None in known else Decimal(total), source)
+    hourly = together((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
     return replace(one, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 
