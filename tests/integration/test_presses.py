@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
@@ -19,7 +19,6 @@ from ml_janitor.config.events import MalformedEventError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack import ingress
 from ml_janitor.slack.membership import Directory
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
@@ -381,48 +380,14 @@ def edited(signed: Signed, change: Callable[[dict[str, Any]], None]) -> Signed:
     return sign(form(payload), NOW)
 
 
-def unsigned(deployment: Deployment) -> Signed:
-    signed = deployment.signed("keep", OWNER)
-    return Signed({k: v for k, v in signed.headers.items() if k != "X-Slack-Signature"}, signed.body)
-
-
-def badly_signed(deployment: Deployment) -> Signed:
-    return sign(deployment.signed("keep", OWNER).body, NOW, "guessed")
-
-
-def stale(deployment: Deployment) -> Signed:
-    return sign(deployment.signed("keep", OWNER).body, NOW - timedelta(minutes=6))
-
-
-def oversized(deployment: Deployment) -> Signed:
-    return sign(deployment.signed("keep", OWNER).body + b"&x=" + b"y" * 70_000, NOW)
-
-
-def malformed(deployment: Deployment) -> Signed:
-    assert deployment
-    return sign(urlencode({"payload": "{"}).encode(), NOW)
-
-
-@pytest.mark.parametrize(
-    ("make", "code"),
-    [(unsigned, 401), (badly_signed, 401), (stale, 401), (oversized, 413), (malformed, 400)],
-)
-def test_what_slack_did_not_send_just_now_goes_no_further(
-    warned: Deployment,
-    make: Callable[[Deployment], Signed],
-    code: int,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    signed = make(warned)
+def test_what_slack_did_not_sign_goes_no_further(warned: Deployment) -> None:
+    forged = sign(warned.signed("keep", OWNER).body, NOW, "guessed")
     before = state(warned)
 
-    assert warned.send(signed) == {"statusCode": code, "body": ""}
+    assert warned.send(forged) == {"statusCode": 401, "body": ""}
 
     assert state(warned) == before
     assert warned.box.invocations() == []
-    said = [record.message for record in caplog.records if record.name == "ml_janitor.slack.ingress"]
-    assert said == ["refused"]
-    assert "janitor:keep" not in caplog.text
 
 
 def closed(deployment: Deployment, table: Table) -> None:
@@ -583,11 +548,8 @@ def test_an_undo_that_never_began_is_asked_for_again_by_the_next_sweep(notebook:
     assert status(notebook) == "InService"
 
 
-@pytest.mark.parametrize("odd", [{"team": "T0OTHER"}, {"confirmed": False}, {"bot": True}])
-def test_an_address_that_the_workspace_does_not_vouch_for_owns_nothing(
-    warned: Deployment, odd: dict[str, Any]
-) -> None:
-    warned.slack.add_user("U0FAKE", EMAILS[OWNER], name="Maria Lopez", **odd)
+def test_an_address_that_the_workspace_does_not_vouch_for_owns_nothing(warned: Deployment) -> None:
+    warned.slack.add_user("U0FAKE", EMAILS[OWNER], name="Maria Lopez", confirmed=False)
     signed = warned.signed("keep", "U0FAKE")
     before = state(warned)
 
@@ -650,19 +612,9 @@ def test_undo_is_refused_where_there_is_nothing_to_undo_or_nobody_to_say_it(note
     assert "was brought back before, by Dina Okafor" in notebook.slack.responses()[-1]["text"]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "http://169.254.169.254/latest/meta-data/",
-        "https://hooks.slack.com.evil.example/x",
-        "https://evil.example/hooks.slack.com/",
-        "https://hooks.slack.com@evil.example/",
-        "file:///etc/passwd",
-    ],
-)
-def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment, url: str) -> None:
-    signed = edited(warned.signed("now", OWNER), lambda payload: payload.update(response_url=url))
+def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment) -> None:
+    elsewhere = "https://hooks.slack.com.evil.example/x"
+    signed = edited(warned.signed("now", OWNER), lambda payload: payload.update(response_url=elsewhere))
     before = state(warned)
 
     assert warned.send(signed)["statusCode"] == 200
@@ -704,35 +656,6 @@ def test_without_the_signing_secret_nothing_is_acknowledged(
     )
     assert warned.press("keep", OWNER)["statusCode"] == 503
     assert "hold" not in warned.table()
-
-
-@pytest.mark.parametrize(
-    ("empty", "guess"),
-    [
-        (" ", ""),
-        ('{"signing_secret": ""}', ""),
-        ('{"signing_secret": " "}', ""),
-        ('{"signing_secret": null}', "None"),
-        ("changeme", "changeme"),
-    ],
-)
-def test_an_empty_signing_secret_signs_nothing(
-    warned: Deployment,
-    session: boto3.Session,
-    caplog: pytest.LogCaptureFixture,
-    *,
-    empty: str,
-    guess: str,
-) -> None:
-    """A placeholder that nobody filled in: whoever knows that could sign anything."""
-    session.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", SecretString=empty)
-    ingress.signing_secret.cache_clear()
-    forged = sign(warned.signed("keep", OWNER).body, NOW, guess)
-
-    assert warned.send(forged)["statusCode"] == 503
-    assert "hold" not in warned.table()
-    (line,) = (one for one in caplog.records if one.name == "ml_janitor.slack.ingress")
-    assert vars(line)["error"] == "the secret ml-janitor/slack-signing holds no signing secret of Slack's"
 
 
 def test_keep_that_is_delivered_twice_changes_its_message_once(warned: Deployment) -> None:

@@ -291,11 +291,13 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     ("gpu", "expected"),
     [
         (Span(0, 24), "likely"),  # all rest
+        (Span(0.5, 24.2), "kept"),
         (Span(97, 100), "likely"),  # a program made for one, or a deadlock of two
         (Span(95, 98), "likely"),
         (Span(94, 97), "kept"),
         (Span(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
         (Span(119, 121), "likely"),  # one, and seven that are not quite at rest
+        (Span(119.5, 121.1), "kept"),
         (Span(120, 122), "kept"),
         (Span(192, 198), "proven"),  # at 96 percent
         (Span(190, 196.1), "kept"),
@@ -357,6 +359,30 @@ def test_a_host_without_metrics_takes_a_day(silent: timedelta, expected: str) ->
 
 def test_a_job_without_known_hosts_is_likely_at_most() -> None:
     assert words(decide(with_signs(hung(), loads=Value(())))) == "likely"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "signal", "value", "error"),
+    [
+        (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
+        (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
+        (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
+        (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
+        (hung(), "newest object", "none in its S3 folders", None),
+        (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
+        (
+            hung(replace(host(1, FULL), memory=Value(Span(60, 61)))),
+            "memory used",
+            "60 to 61 of 100 (algo-1)",
+            None,
+        ),
+        (hung(job=REFUSED), "description", None, REFUSED.error),
+    ],
+)
+def test_each_sign_is_shown(candidate: Suspect, signal: str, value: str | None, error: str | None) -> None:
+    (shown,) = (one for one in decide(candidate).evidence if one.signal == signal)
+
+    assert (shown.value, shown.error) == (value, error)
 
 
 @pytest.mark.parametrize("loads", [NotRead(), REFUSED])
@@ -505,7 +531,13 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
             [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
             "and 8 of 12 GPUs spin at full load without a change while the others rest;",
         ),
+        ([host(1, FULL)], "and the GPUs of its host spin at full load without a change;"),
+        ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
+        (
+            [host(1, Span(99, 100), QUIET), host(2, Absent())],
+            "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
+        ),
     ],
 )
 def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:
