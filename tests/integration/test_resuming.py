@@ -290,13 +290,6 @@ def test_of_two_at_once_one_brings_it_back(broken: Nights) -> None:
     assert broken.world.done[2:] == ["bring back lamp", "plug in lamp"]
 
 
-def test_what_is_half_brought_back_is_not_too_old(broken: Nights) -> None:
-    broken.clock += 31 * DAY
-    broken.world.before = lambda _: None
-
-    assert undone(broken, again=True).stage is Stage.UNDONE
-
-
 # --- in Lambda --------------------------------------------------------------------------------------
 
 
@@ -337,17 +330,6 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
     assert status(stuck) == "InService"
     assert stuck.box.invocations()[-1]["function"] == UNDO
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
-
-
-def test_what_was_brought_back_meanwhile_is_not_brought_back_again(stuck: Deployment) -> None:
-    stuck.sweep("idle-notebooks")
-    (event,) = handed(stuck)
-    stuck.press("undo", MEMBER)
-    stuck.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
-
-    answer = handlers.undo(event | {"request": "late"}, stuck.context())
-
-    assert (answer["done"], status(stuck)) == (False, "Stopped")
 
 
 def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table) -> None:
