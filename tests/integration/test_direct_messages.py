@@ -181,17 +181,6 @@ def test_of_several_the_ones_that_were_taken_are_due_and_the_others_later(armed:
     assert sorted(shown) == ["Fri 9 ", "Mon 12", "Mon 12"]
 
 
-def test_without_the_channels_message_nothing_is_due_and_no_owner_is_messaged(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud")
-    armed.slack.fault("error", method="chat.postMessage", code="account_inactive")
-
-    with pytest.raises(RunFailedError, match="1 warning was not sent, so nothing is due"):
-        armed.sweep()
-
-    assert armed.slack.direct_messages(OWNER) == []
-    assert "warned" not in entry_of(armed)
-
-
 def test_a_run_that_dies_before_the_direct_message_leaves_the_later_date_and_no_second_message(
     armed: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,28 +235,6 @@ def test_a_press_in_the_channel_changes_the_direct_message_too(armed: Deployment
 
     assert said(only(armed, OWNER)) == said(only(armed))
     assert said(only(armed, OWNER)).startswith("*Snoozed until")
-
-
-def test_now_and_undo_in_the_direct_message_are_for_members_only(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud", owner=EMAILS[MEMBER])
-    armed.sweep()
-    with_buttons = only(armed, MEMBER)
-    armed.send(
-        armed.slack.press(with_buttons["ts"], "janitor:now", user=OWNER, channel=with_buttons["channel"])
-    )
-    assert "only members of the janitor's user group" in armed.slack.responses()[-1]["text"]
-
-    press(armed, "now", MEMBER, shown_to=MEMBER)
-
-    assert not exists(armed.session, "fraud")
-    assert said(only(armed, MEMBER)) == said(only(armed))
-    assert buttons(only(armed, MEMBER)) == ["undo"]
-
-    press(armed, "undo", MEMBER, shown_to=MEMBER)
-
-    assert exists(armed.session, "fraud")
-    assert said(only(armed, MEMBER)) == said(only(armed))
-    assert "*Brought back on" in said(only(armed))
 
 
 def test_a_direct_message_of_another_finding_does_not_count(armed: Deployment) -> None:
