@@ -174,12 +174,7 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
     ],
 )
 def test_processor_use_is_work(
-    account: Account,
-    aws: Aws,
-    *,
-    metric: str,
-    values: list[float],
-    busy: bool,
+    account: Account, aws: Aws, *, metric: str, values: list[float], busy: bool
 ) -> None:
     account.notebook("churn")
     more = {"cpu": "cpu3", "host": "ip-10-0-0-7"}

@@ -212,12 +212,7 @@ def test_the_log_of_a_lifecycle_script_or_another_app_is_not_its_own(studio: Stu
     ],
 )
 def test_canvas_goes_by_what_it_publishes(
-    studio: Studio,
-    aws: Aws,
-    *,
-    idle: timedelta,
-    ago: timedelta,
-    expected: str,
+    studio: Studio, aws: Aws, *, idle: timedelta, ago: timedelta, expected: str
 ) -> None:
     studio.app(profile="anna", kind="Canvas", instance=None, active=None, wrote=MINUTE)
     studio.canvas_says("anna", idle, ago=ago)

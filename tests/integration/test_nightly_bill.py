@@ -263,11 +263,7 @@ def test_the_digest_says_that_the_bill_was_not_read(
 
 @pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
 def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
-    deployed: SlackControl,
-    ledger: Ledger,
-    aws: Aws,
-    billed: Control,
-    detector: str,
+    deployed: SlackControl, ledger: Ledger, aws: Aws, billed: Control, detector: str
 ) -> None:
     created = NOW - 5 * DAY
     Seed(billed, aws).endpoint("ranker", age=5 * DAY, tags={"project": "churn"})

@@ -18,13 +18,7 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.config.member_roles import (
-    UNDO_FUNCTION_ROLE,
-    Kind,
-    role_arn,
-    role_name,
-    sweep_role_name,
-)
+from ml_janitor.config.member_roles import UNDO_FUNCTION_ROLE, Kind, role_arn, role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.failures import RunFailedError
@@ -231,9 +225,7 @@ def test_without_an_organization_no_other_account_is_looked_at(accounts: Account
     assert not accounts.asked()
 
 
-def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(
-    accounts: Accounts,
-) -> None:
+def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(accounts: Accounts) -> None:
     accounts.listed(Listed(accounts.first, (REGION, OFF)))
     answer = accounts.child(accounts.first, REGION, OFF)
 

@@ -23,19 +23,7 @@ from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
-from slackside import (
-    ARMED,
-    EMAILS,
-    GROUP,
-    MEMBER,
-    NAMES,
-    OWNER,
-    STRANGER,
-    Deployment,
-    buttons,
-    said,
-    unused,
-)
+from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, STRANGER, Deployment, buttons, said, unused
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
@@ -526,12 +514,7 @@ def test_without_the_signing_secret_nothing_is_acknowledged(
     ],
 )
 def test_an_empty_signing_secret_signs_nothing(
-    warned: Deployment,
-    session: boto3.Session,
-    caplog: pytest.LogCaptureFixture,
-    *,
-    empty: str,
-    guess: str,
+    warned: Deployment, session: boto3.Session, caplog: pytest.LogCaptureFixture, *, empty: str, guess: str
 ) -> None:
     """A placeholder that nobody filled in: whoever knows that could sign anything."""
     session.client("secretsmanager").put_secret_value(SecretId="ml-janitor/slack-signing", SecretString=empty)

@@ -16,16 +16,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from ml_janitor.report import png as fonts
-from ml_janitor.report.charts import (
-    DARK,
-    LIGHT,
-    NARROW_PAGE,
-    PICTURE,
-    VARIABLES,
-    WIDE_PAGE,
-    Form,
-    columns,
-)
+from ml_janitor.report.charts import DARK, LIGHT, NARROW_PAGE, PICTURE, VARIABLES, WIDE_PAGE, Form, columns
 from ml_janitor.report.png import FONTS, png
 from ml_janitor.report.series import MOST_GROUPS, Mark, Series
 

@@ -10,14 +10,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.endpoints import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    Variant,
-    rented,
-)
+from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
