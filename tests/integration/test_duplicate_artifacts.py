@@ -75,7 +75,7 @@ class Account:
         self.model("spare", ModelDataUrl=f"s3://{BUCKET}/{COPY}")
         serve(self, "kept")
 
-    def transform(self, model: str, source: dict[str, Any]) -> None:
+    def transform(self, model: str, source: Any) -> None:
         """A transform job, "batch", that runs."""
         self.sagemaker.create_transform_job(
             TransformJobName="batch",
