@@ -27,6 +27,7 @@ from ml_janitor.engine.run import sweep
 from ml_janitor.report import json as document
 from ml_janitor.report.html import html
 from ml_janitor_sandbox.control import Control
+from verdicts import word
 
 DAY = timedelta(days=1)
 MIB = 1024**2
@@ -142,13 +143,7 @@ def by_key(done: Sweep) -> Mapping[str, Result]:
 
 
 def words(done: Sweep) -> dict[str, str]:
-    return {key: outcome(result) for key, result in by_key(done).items()}
-
-
-def outcome(result: Result) -> str:
-    if isinstance(result.verdict, Finding):
-        return str(result.verdict.confidence)
-    return "unknown" if result.verdict.unknown else "kept"
+    return {key: word(result) for key, result in by_key(done).items()}
 
 
 def test_copies_are_proven_and_priced_and_the_oldest_stays(account: Account) -> None:
@@ -634,7 +629,7 @@ def test_an_endpoint_of_which_something_is_gone_makes_copies_likely_and_is_no_er
     notice = f"endpoint live uses {name}, which exists no more: what it loads is unknown"
     assert (done.error, done.notices) == (None, (notice,))
     found = by_key(done)[COPY]
-    assert outcome(found) == "likely"
+    assert word(found) == "likely"
     assert f"; any copy may be in use, though: {notice}; " in found.verdict.reason
     assert isinstance(found.verdict, Finding)
     assert found.verdict.spared == f"any copy may be in use: {notice}"

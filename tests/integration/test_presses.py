@@ -118,7 +118,7 @@ def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deploym
         notebook.later(hours * HOUR)
         (swept,) = notebook.sweep("idle-notebooks")["sweeps"]
         assert swept["kept"] == 1
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
 
 
 def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment) -> None:
@@ -149,7 +149,7 @@ def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        assert status(notebook) == "InService"
+        assert notebook.notebook_status == "InService"
         if len(slept) == 2:
             Leases(table).release(*where, holder="sweep")
 
@@ -157,7 +157,7 @@ def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
 
     notebook.press("now", MEMBER)
 
-    assert (slept, status(notebook)) == ([15.0, 15.0], "Stopped")
+    assert (slept, notebook.notebook_status) == ([15.0, 15.0], "Stopped")
 
 
 def test_keep_after_now_still_counts(warned: Deployment) -> None:
@@ -178,17 +178,12 @@ def test_keep_after_now_still_counts(warned: Deployment) -> None:
 # --- from warning to undo --------------------------------------------------------------------------
 
 
-def status(deployment: Deployment) -> str:
-    sagemaker = deployment.session.client("sagemaker")
-    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="churn")["NotebookInstanceStatus"])
-
-
 def test_do_it_now_stops_it_at_once_and_undo_starts_it_again(notebook: Deployment) -> None:
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
 
     notebook.press("now", MEMBER)
 
-    assert status(notebook) == "Stopped"
+    assert notebook.notebook_status == "Stopped"
     message = only(notebook)
     assert said(message) == (
         "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
@@ -198,7 +193,7 @@ def test_do_it_now_stops_it_at_once_and_undo_starts_it_again(notebook: Deploymen
 
     notebook.press("undo", MEMBER)
 
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
     message = only(notebook)
     assert said(message) == (
         "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
@@ -215,7 +210,7 @@ def test_what_nobody_keeps_is_done_when_it_is_due_and_its_message_says_so(notebo
     notebook.later(DAY + 8 * HOUR)  # it is only likely to be idle: due in working hours
     notebook.sweep("idle-notebooks")
 
-    assert status(notebook) == "Stopped"
+    assert notebook.notebook_status == "Stopped"
     assert said(only(notebook)) == (
         "*Stopped on Wed 7 Oct 13:00*, because nobody kept it. "
         "It can be undone until Fri 6 Nov 12:00 (Europe/Berlin)."
@@ -230,7 +225,7 @@ def test_a_message_that_could_not_be_changed_is_changed_by_the_next_sweep(notebo
     assert answer["text"].startswith("Done, but the message could not be changed: Slack refused")
     with pytest.raises(Exception, match="a warning's message does not say what became of it"):
         notebook.sweep("idle-notebooks")
-    assert status(notebook) == "Stopped"
+    assert notebook.notebook_status == "Stopped"
     assert buttons(only(notebook)) == ["keep", "snooze", "now"]
 
     notebook.later(HOUR)
@@ -251,7 +246,7 @@ def test_an_undo_that_fails_says_so_and_can_be_pressed_again(notebook: Deploymen
 
     notebook.press("undo", MEMBER)
 
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
 
 
 def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table) -> None:
@@ -273,7 +268,7 @@ def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table
         "*Stopped on Tue 6 Oct 05:00*, because Dina Okafor pressed Do it now. "
         "*Undo*, said Dina Okafor on Tue 6 Oct 05:20 (Europe/Berlin): it is being brought back."
     )
-    assert (status(notebook), said(only(notebook)), buttons(only(notebook))) == ("Stopped", asked, [])
+    assert (notebook.notebook_status, said(only(notebook)), buttons(only(notebook))) == ("Stopped", asked, [])
     Leases(table).release(*where, holder="sweep")
     notebook.later(HOUR)
 
@@ -283,7 +278,7 @@ def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table
     *_, report = reports(notebook.session).values()
     assert "asked back by Dina Okafor, and gone on with now" in report
     notebook.deliver()
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
     assert "*Brought back on Tue 6 Oct 06:20* for Dina Okafor." in said(only(notebook))
 
 
@@ -301,7 +296,7 @@ def test_an_undo_that_could_not_be_handed_on_is_not_lost_either(notebook: Deploy
     notebook.sweep("idle-notebooks")
     notebook.deliver()
 
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"
     (action,) = notebook.table()["action"]
     assert (action["stage"], action["undone_by"]) == ("undone", f"Dina Okafor ({MEMBER})")
 

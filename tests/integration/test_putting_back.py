@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from conftest import ACCOUNT, REGION
@@ -14,13 +12,6 @@ from ml_janitor.deployment import ask_for_revert
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
 from slackside import MEMBER, Deployment
-
-HOUR = timedelta(hours=1)
-
-
-def status(deployment: Deployment) -> str:
-    sagemaker = deployment.session.client("sagemaker")
-    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="churn")["NotebookInstanceStatus"])
 
 
 @pytest.mark.parametrize(
@@ -53,4 +44,4 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
     assert (asked.finding, asked.by) == (action.id, "the janitor")
     assert handlers.undo(handed["event"], notebook.context())["done"] is True
     assert handlers.undo(handed["event"], notebook.context())["done"] is True
-    assert status(notebook) == "InService"
+    assert notebook.notebook_status == "InService"

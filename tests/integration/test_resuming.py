@@ -293,11 +293,6 @@ def test_of_two_at_once_one_brings_it_back(broken: Nights) -> None:
 # --- in Lambda --------------------------------------------------------------------------------------
 
 
-def status(deployment: Deployment) -> str:
-    sagemaker = deployment.session.client("sagemaker")
-    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="churn")["NotebookInstanceStatus"])
-
-
 @pytest.fixture
 def stuck(notebook: Deployment) -> Deployment:
     """A notebook whose undo was refused once."""
@@ -327,7 +322,7 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
     stuck.deliver()
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
     assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
-    assert status(stuck) == "InService"
+    assert stuck.notebook_status == "InService"
     assert stuck.box.invocations()[-1]["function"] == UNDO
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
 
@@ -350,7 +345,7 @@ def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table
     answer = handlers.undo(event | {"request": "late"}, stuck.context())
 
     assert (answer["done"], answer["why"]) == (False, "churn is not half brought back any more")
-    assert status(stuck) == "Stopped"
+    assert stuck.notebook_status == "Stopped"
 
 
 def test_a_sweep_without_an_undo_function_says_so(stuck: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

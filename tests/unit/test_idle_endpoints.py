@@ -27,6 +27,7 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     meters,
     processed,
 )
+from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -100,13 +101,6 @@ def endpoint(**given: Any) -> Endpoint:
         tags=Value({}),
     )
     return Endpoint(target=target, **whole)
-
-
-def word(verdict: Verdict) -> str:
-    """The verdict in a word."""
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
 
 
 def decided(**given: Any) -> Verdict:
