@@ -27,8 +27,8 @@ from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.bill.reading import DAYS, Wanted, read
 from ml_janitor.bill.report import BillReport, Question, bill_report
+from ml_janitor.report.bill_message import bill_picture
 from ml_janitor.report.bill_page import page
-from ml_janitor.report.bill_picture import bill_picture
 
 USAGE_TYPES, PROJECTS, FILLED = 400, 60, 0.05
 PAGE = 5000

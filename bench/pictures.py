@@ -8,8 +8,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.report.charts import PICTURE, columns
-from ml_janitor.report.png import png
+from ml_janitor.report.charts import PICTURE, columns, png
 from ml_janitor.report.series import Series
 
 RUNS = 7

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import HealthCheck, settings
 
 import botocore_once
 import samples
@@ -30,6 +31,9 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
 LOOPBACK = ("127.", "::1", "localhost")
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # both measure the wall clock, which is that of all this machine does
 
 gc.disable()  # until all tests are collected: next to nothing is garbage before
 

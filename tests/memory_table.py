@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from decimal import Decimal
 from operator import contains, eq, ge, gt, le, lt, ne
 from threading import Lock
 from typing import Any, cast
@@ -29,6 +30,9 @@ PRESENT: Mapping[str, Callable[..., bool]] = {
     "attribute_exists": lambda _: True,
     "attribute_not_exists": lambda _: False,
 }
+ORDERED = frozenset({"<", "<=", ">", ">="})
+"""Values of two types have no order, so neither comes first."""
+
 MISSING = object()
 
 
@@ -121,12 +125,14 @@ class MemoryTable(Table):
         values = [self._value(each, item) for each in of]
         if values[0] is MISSING:
             return operator in {"attribute_not_exists", "<>"}
+        if operator in ORDERED and type(values[0]) is not type(values[1]):
+            return False
         return PRESENT[operator](*values)
 
     def _value(self, given: Any, item: Mapping[str, Any]) -> Any:
         if isinstance(given, Size):
             value = self._value(given.get_expression()["values"][0], item)
-            return value if value is MISSING else len(value)
+            return value if value is MISSING else Decimal(len(value))
         if isinstance(given, AttributeBase):
             return item.get(given.name, MISSING)
         return self._kept({"value": given})["value"]

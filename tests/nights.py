@@ -106,6 +106,7 @@ class Nights:
         self.arming = ARMED
         self.postman = Postman()
         self.at_most = 50
+        self.undoable = True
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = archive or Archive(session.client("s3"), BUCKET)
@@ -138,6 +139,7 @@ class Nights:
                 pause=self._pause,
                 revert=self.put_back.append,
                 words=words,
+                undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
                 wait=self.wait,
             ),

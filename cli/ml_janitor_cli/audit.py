@@ -25,7 +25,7 @@ from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.run import run, unopened
+from ml_janitor.engine.run import run
 from ml_janitor.report import json as document
 from ml_janitor.report.bill_page import section
 from ml_janitor.report.html import html
@@ -34,7 +34,7 @@ from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.credentials import caller_of
 from ml_janitor_cli.explanation_view import ARN_LIMIT
 from ml_janitor_cli.failures import FailedError, ending_at_once
-from ml_janitor_cli.organization import organization_regions, organization_sweeps
+from ml_janitor_cli.organization import organization_regions, organization_sweeps, unread
 from ml_janitor_cli.screen import console, progress, write
 from ml_janitor_cli.slack_preview import preview
 
@@ -50,43 +50,35 @@ def audit(
     ctx: typer.Context,
     *,
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="The detectors to run; all that are enabled without one."),
+        list[str] | None, edge.argument("DETECTOR", "The detectors to run; all that are enabled without one.")
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
     json: edge.Json = False,
     json_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl.",
+        edge.option(
+            "FILE", "Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl."
         ),
     ] = None,
     html_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML page to FILE.")
+        Path | None, edge.option("FILE", "Write the report as one HTML page to FILE.", "--html")
     ] = None,
     slack: Annotated[
-        bool, typer.Option("--slack", help="Draw the message that Slack would get below the report.")
+        bool, edge.flag("--slack", "Draw the message that Slack would get below the report.")
     ] = False,
     bill: Annotated[
-        bool,
-        typer.Option(
-            "--bill", help="Say above the findings why the bill moved; asking AWS costs about $0.08."
-        ),
+        bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
     ] = False,
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Write what to do in six weeks below the report, and into its files."),
+        bool, edge.flag("--plan", "Write what to do in six weeks below the report, and into its files.")
     ] = False,
     organization: Annotated[
         bool,
-        typer.Option(
-            "--organization", help="Look at every account of [organization], through the roles they grant."
-        ),
+        edge.flag("--organization", "Look at every account of [organization], through the roles they grant."),
     ] = False,
-    arns: Annotated[bool, typer.Option("--arns", help="List the ARN of each finding below it all.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Report every kept resource too.")] = False,
+    arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
+    every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
     now: edge.AsOf = None,
@@ -216,7 +208,7 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
             sweep
             for region, who in zip(regions, callers, strict=True)
             if isinstance(who, Unreadable)
-            for sweep in unopened(detectors, [region], now=now, error=who.error).sweeps
+            for sweep in unread(None, detectors, [region], error=who.error)
         ]
         if not known:
             return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))

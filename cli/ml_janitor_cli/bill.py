@@ -34,30 +34,24 @@ REACH = timedelta(days=395)
 def bill(
     ctx: typer.Context,
     *,
-    by: Annotated[
-        str,
-        typer.Option(metavar="TAG|phase|service|usage", help="What the table has a line for."),
-    ] = PHASE,
+    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = PHASE,
     days: Annotated[
         int | None,
         typer.Option(min=1, max=LONGEST, help="The span to explain: so many days until yesterday."),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(
-            metavar="SPAN",
-            help="What to compare it with: its first day, or FIRST..LAST; else the days right before.",
+        edge.option(
+            "SPAN", "What to compare it with: its first day, or FIRST..LAST; else the days right before."
         ),
     ] = None,
     json: edge.Json = False,
     html_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the bill as one HTML page to FILE.")
+        Path | None, edge.option("FILE", "Write the bill as one HTML page to FILE.", "--html")
     ] = None,
     csv_file: Annotated[
         Path | None,
-        typer.Option(
-            "--csv", metavar="FILE", help="Write what each cost-center is charged, by service, to FILE."
-        ),
+        edge.option("FILE", "Write what each cost-center is charged, by service, to FILE.", "--csv"),
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,

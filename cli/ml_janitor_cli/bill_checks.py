@@ -14,7 +14,7 @@ from ml_janitor.bill.model import PRICE_PER_REQUEST, Gap, GapCause, Reading
 from ml_janitor.bill.reading import CAUSES, DAYS, tag_gaps
 from ml_janitor.config.sections import BillSection
 from ml_janitor.report.bill_gaps import sentence
-from ml_janitor_cli.stack import Check, Outcome
+from ml_janitor_cli.stack import Check
 
 MOST_REQUESTS = 10
 """Two, unless an account has hundreds of tags."""
@@ -40,11 +40,7 @@ def bill_checks(
         yield _missing("Cost Explorer", Reading.SERVICES, refused)
         return
     night = section.max_requests * PRICE_PER_REQUEST
-    yield Check(
-        what="Cost Explorer",
-        outcome=Outcome.FINE,
-        seen=f"it answers; reading the bill costs up to ${night} a night",
-    )
+    yield Check.fine("Cost Explorer", f"it answers; reading the bill costs up to ${night} a night")
     keys = list(tags(section).values())
     if not keys:
         return
@@ -57,19 +53,18 @@ def bill_checks(
         return
     gaps = list(tag_gaps(keys, chosen(section), active, used))
     if fine := [key for key in keys if active.get(key)]:
-        yield Check(what="cost tags", outcome=Outcome.FINE, seen=f"active: {', '.join(fine)}")
+        yield Check.fine("cost tags", f"active: {', '.join(fine)}")
     if unused := [gap.subject for gap in gaps if gap.cause is GapCause.TAG_NOT_USED]:
-        yield Check(what="cost tags", outcome=Outcome.FINE, seen=f"not used here: {', '.join(unused)}")
+        yield Check.fine("cost tags", f"not used here: {', '.join(unused)}")
     for gap in gaps:
         if gap.cause is not GapCause.TAG_NOT_USED:
-            yield Check(
-                what="cost tags",
-                outcome=Outcome.WRONG,
-                seen=f"{gap.subject} is {SEEN[gap.cause]}",
-                to_do=f'{sentence(gap)} Or leave it out: set it to "" in tags of [bill].',
+            yield Check.wrong(
+                "cost tags",
+                f"{gap.subject} is {SEEN[gap.cause]}",
+                f'{sentence(gap)} Or leave it out: set it to "" in tags of [bill].',
             )
 
 
 def _missing(what: str, reading: Reading, refused: RefusedError) -> Check:
     gap = Gap(reading=reading, cause=CAUSES[refused.cause], detail=str(refused))
-    return Check(what=what, outcome=Outcome.WRONG, seen=sentence(gap), to_do=f"see {PAGE}")
+    return Check.wrong(what, sentence(gap), f"see {PAGE}")

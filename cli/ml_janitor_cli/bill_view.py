@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.bill.movements import Movement, breakdown
@@ -18,7 +16,7 @@ from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
 from ml_janitor.report.bill_units import unit_rows
-from ml_janitor_cli.screen import Grid, write
+from ml_janitor_cli.screen import Grid, facts, head, ruled, title, write
 
 MOST_LINES = 20
 MOST_IN_SHORT = 4
@@ -39,14 +37,14 @@ def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[Rende
             yield from why(report.main)
         yield from table(report, by)
         yield from units(report)
-        yield facts(report)
+        yield facts(words.facts(report))
     if gaps := list(missing(report.bill.gaps, max_requests)):
         yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
 
 
 def in_short(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
     """Above the findings of an audit: the change, its largest movers, and what could not be read."""
-    yield Text.assemble(("The bill  ", "bold cyan"), (words.headline(report), "bold"))
+    yield title("The bill", words.headline(report))
     if report.main is not None:
         yield _grid(report.main, MOST_IN_SHORT)
     elif gaps := list(missing(report.bill.gaps, max_requests)):
@@ -56,29 +54,21 @@ def in_short(report: BillReport, *, max_requests: int) -> Iterator[RenderableTyp
 def headline(report: BillReport) -> RenderableType:
     """What was read, and in one sentence what came out."""
     compared = words.compared_with(report.main) if report.main else words.spoken(report.span)
-    facts = [f"account {plain(report.bill.account)}", moment(report.bill.time)]
+    about = [f"account {plain(report.bill.account)}", moment(report.bill.time)]
     if report.bill.charges:
-        facts += [compared, words.METRICS[report.bill.metric]]
+        about += [compared, words.METRICS[report.bill.metric]]
     return Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (words.headline(report), "bold")),
-        Text("  ".join(facts[:2]), style="dim"),
-        *(Text("; ".join(facts[2:]), style="dim") for _ in facts[2:3]),
+        title("ML Janitor", words.headline(report)),
+        Text("  ".join(about[:2]), style="dim"),
+        *(Text("; ".join(about[2:]), style="dim") for _ in about[2:3]),
     )
-
-
-def head(title: str, said: str) -> RenderableType:
-    """The line above a block."""
-    line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    line.add_column(Text(title, style="bold cyan"))
-    line.add_column(Text(said, style="bold"), justify="right")
-    return line
 
 
 def why(movement: Movement) -> Iterator[RenderableType]:
     """The movers, which add up to the change."""
     said = f"{usd(movement.usd_before)} to {usd(movement.usd_after)}, {words.change(movement)}"
     yield Group(
-        head("why it moved", said),
+        head(Text("why it moved", style="bold cyan"), Text(said, style="bold")),
         _grid(movement, words.MOST_MOVERS),
         *(_noted(aside) for aside in words.asides(movement, breakdown(movement, 0))),
     )
@@ -103,15 +93,12 @@ def table(report: BillReport, by: str) -> Iterator[RenderableType]:
     before = report.main.comparison.before if report.main else None
     every = lines(report.bill, by, report.span, before)
     shown, rest = every[:MOST_LINES], every[MOST_LINES:]
-    drawn = Table(
-        box=box.HORIZONTALS, show_edge=False, show_footer=True, padding=(0, 1), pad_edge=False,
-        expand=True, border_style="dim",
-    )  # fmt: skip
+    drawn = ruled(footer=True)
     drawn.add_column(f"by {plain(by)}", "together", header_style="bold cyan", footer_style="bold", ratio=1,
                      overflow="fold")  # fmt: skip
     totals = _cells(_together("together", every))
-    for title, total in zip(("before", "now", "change", ""), totals, strict=True):
-        drawn.add_column(title, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
+    for name, total in zip(("before", "now", "change", ""), totals, strict=True):
+        drawn.add_column(name, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
     for one in shown:
         name = plain(one.name) or ("no service" if by in OWN else f"no {plain(by)}")
         drawn.add_row(Text(name), *_cells(one))
@@ -153,17 +140,7 @@ def units(report: BillReport) -> Iterator[RenderableType]:
     grid.add_column(no_wrap=True)
     for row in every:
         grid.add_row(Text(row.what), Text(row.usd), Text(row.units), Text(row.each))
-    yield Group(head("what a unit cost", ""), Padding(grid, INDENT))
-
-
-def facts(report: BillReport) -> RenderableType:
-    """What else there is to say, a line each."""
-    grid = Grid()
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    for title, text in words.facts(report):
-        grid.add_row(title, Text(text))
-    return grid
+    yield Group(head(Text("what a unit cost", style="bold cyan"), Text("")), Padding(grid, INDENT))
 
 
 def _noted(text: str) -> RenderableType:

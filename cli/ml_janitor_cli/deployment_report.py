@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.core.text import plain
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
-from ml_janitor_cli.screen import Grid
+from ml_janitor_cli.screen import facts, ruled, title
 from ml_janitor_cli.stack import LIST_RESOURCES, Check, Outcome, Stack, Trouble
 from ml_janitor_cli.terminal import block
-from ml_janitor_cli.totals import counted
 
 COLUMNS = ("schedule", "last run", "queues", "alarms")
 """What is looked at of every function, in the order it is drawn; the function itself has no column."""
@@ -62,18 +60,17 @@ class Deployed:
 def drawing(result: Deployed) -> Iterator[RenderableType]:
     """The blocks about the deployment, from its headline to what could not be told."""
     yield Group(
-        Text.assemble(("Deployment  ", "bold cyan"), (headline(result), "bold")),
+        title("Deployment", headline(result)),
         *([Text(plain(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
     )
     if result.found is None:
         return
     yield table(result.checks)
     if whole := [check for check in result.checks if not check.about and check.outcome is Outcome.FINE]:
-        yield whole_of(whole)
+        yield facts((check.what, plain(check.seen, ERROR_LIMIT)) for check in whole)
     for outcome in (Outcome.WRONG, Outcome.REFUSED, Outcome.FAILED, Outcome.NOT_PROBED):
         if checks := result.having(outcome):
-            title = f"In the deployment, {outcome}: {len(checks)}"
-            yield block(title, rows(checks), style=STYLES[outcome])
+            yield block(f"In the deployment, {outcome}: {len(checks)}", rows(checks), style=STYLES[outcome])
 
 
 def headline(result: Deployed) -> str:
@@ -97,11 +94,9 @@ def headline(result: Deployed) -> str:
 
 def table(checks: Sequence[Check]) -> RenderableType:
     """Function by function, what was found of each thing that is looked at."""
-    drawn = Table(
-        box=box.HORIZONTALS, show_edge=False, padding=(0, 1), pad_edge=False, expand=True, border_style="dim"
-    )
-    for title in ("function", *COLUMNS):
-        drawn.add_column(title, header_style="dim", no_wrap=True)
+    drawn = ruled()
+    for column in ("function", *COLUMNS):
+        drawn.add_column(column, header_style="dim", no_wrap=True)
     by_function: dict[str, dict[str, list[Check]]] = {}
     for check in checks:
         if check.about:
@@ -118,16 +113,6 @@ def cell(checks: Sequence[Check]) -> Text:
         return Text()
     seen = worst.short or SHORT.get(worst.outcome, worst.seen)
     return Text(plain(seen, CELL_LIMIT), style=STYLES.get(worst.outcome, ""))
-
-
-def whole_of(checks: Sequence[Check]) -> RenderableType:
-    """What is well of the whole deployment."""
-    grid = Grid()
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for check in checks:
-        grid.add_row(check.what, Text(plain(check.seen, ERROR_LIMIT)))
-    return grid
 
 
 def rows(checks: Sequence[Check]) -> list[tuple[str, str]]:

@@ -62,23 +62,18 @@ def doctor(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="DETECTOR", help="Which detectors to check; all that are enabled without one."
-        ),
+        edge.argument("DETECTOR", "Which detectors to check; all that are enabled without one."),
     ] = None,
     region: edge.Regions = None,
     profile: edge.Profile = None,
     stack: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help=f"The deployed stack; {STACK} if there is one of that name."),
+        str | None, edge.option("NAME", f"The deployed stack; {STACK} if there is one of that name.")
     ] = None,
     policy: Annotated[
-        bool,
-        typer.Option("--policy", help="Print the IAM policy that `janitor audit` needs, as JSON; no check."),
+        bool, edge.flag("--policy", "Print the IAM policy that `janitor audit` needs, as JSON; no check.")
     ] = False,
     organization: Annotated[
-        bool,
-        typer.Option("--organization", help="Check the roles that the accounts of [organization] grant."),
+        bool, edge.flag("--organization", "Check the roles that the accounts of [organization] grant.")
     ] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,

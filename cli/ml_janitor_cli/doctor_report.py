@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.account import Caller
@@ -16,12 +14,12 @@ from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import plain
 from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.detectors import shown
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.probes import Answer, Probed
-from ml_janitor_cli.screen import Grid
+from ml_janitor_cli.screen import facts, ruled, title
 from ml_janitor_cli.terminal import block
-from ml_janitor_cli.totals import counted
 
 type Answers = Mapping[str, Mapping[Grant, Probed]]
 """By region, the answer to each grant's probe."""
@@ -93,8 +91,8 @@ def actions(probed: Iterable[tuple[str, Probed]]) -> list[str]:
 
 def drawing(result: Checkup) -> Iterator[RenderableType]:
     """The blocks of the answer, from the headline to what could not be told."""
-    yield Text.assemble(("ML Janitor  ", "bold cyan"), (headline(result), "bold"))
-    yield about(result)
+    yield title("ML Janitor", headline(result))
+    yield facts(about(result))
     if result.probed:
         yield table(result)
         yield from details(result)
@@ -112,34 +110,29 @@ def headline(result: Checkup) -> str:
     return f"{'; '.join(parts)}." if parts else "Everything that could be tried is allowed."
 
 
-def about(result: Checkup) -> RenderableType:
+def about(result: Checkup) -> Iterator[tuple[str, str | Text]]:
     """Who asks, where, with which settings."""
-    grid = Grid()
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
     match result.caller:
         case Value(caller):
-            grid.add_row("identity", Text(plain(caller.arn)))
-            grid.add_row("account", Text(plain(caller.account)))
+            yield "identity", plain(caller.arn)
+            yield "account", plain(caller.account)
         case Unreadable(error):
-            grid.add_row("identity", Text(f"unknown: {plain(error, ERROR_LIMIT)}", style="red"))
-    grid.add_row("credentials", Text(plain(result.credentials)))
+            yield "identity", Text(f"unknown: {plain(error, ERROR_LIMIT)}", style="red")
+    yield "credentials", plain(result.credentials)
     for name, fact in result.facts.items():
-        grid.add_row(name, Text(plain(fact, ERROR_LIMIT)))
+        yield name, plain(fact, ERROR_LIMIT)
     for number, change in enumerate(result.changes):
         usual = written(change.default) or "nothing"
         line = Text.assemble(f"{change.name} = {written(change.value)}", (f"  default {usual}", "dim"))
-        grid.add_row("changed" if number == 0 else "", line)
+        yield "changed" if number == 0 else "", line
     for number, (region, answers) in enumerate(result.probed.items()):
         several = f"{region}: " if len(result.probed) > 1 else ""
-        parts = Text(f"{several}{prices(answers[result.prices], region)}")
-        grid.add_row("prices" if number == 0 else "", parts)
+        yield "prices" if number == 0 else "", f"{several}{prices(answers[result.prices], region)}"
     tried_on = {one.bucket for answers in result.probed.values() for one in answers.values() if one.bucket}
     if tried_on:
-        grid.add_row("tried on", Text(f"{', '.join(map(plain, sorted(tried_on)))}, for what needs a bucket"))
+        yield "tried on", f"{', '.join(map(plain, sorted(tried_on)))}, for what needs a bucket"
     if result.off:
-        grid.add_row("switched off", Text(", ".join(result.off)))
-    return grid
+        yield "switched off", ", ".join(result.off)
 
 
 def prices(probed: Probed, region: str) -> str:
@@ -157,9 +150,7 @@ def written(value: object) -> str:
 
 def table(result: Checkup) -> RenderableType:
     """Detector by detector, how many of its reads are allowed, and which are not."""
-    drawn = Table(
-        box=box.HORIZONTALS, show_edge=False, padding=(0, 1), pad_edge=False, expand=True, border_style="dim"
-    )
+    drawn = ruled()
     drawn.add_column("detector", header_style="dim", no_wrap=True)
     drawn.add_column("reads allowed", header_style="dim", justify="right", no_wrap=True)
     drawn.add_column("not probed", header_style="dim", justify="right", no_wrap=True)
@@ -193,15 +184,15 @@ def named(missing: Sequence[tuple[str, Probed]], result: Checkup) -> list[str]:
 
 def details(result: Checkup) -> Iterator[RenderableType]:
     """AWS's own words about what is missing, and why the rest could not be told."""
-    titles = (
+    blocks = (
         (Answer.REFUSED, "Refused", "red"),
         (Answer.FAILED, "Not answered", "yellow"),
         (Answer.NOT_PROBED, "Not probed", "dim"),
     )
-    for answer, title, style in titles:
+    for answer, name, style in blocks:
         if rows := alike(result, result.where(answer)):
             count = len(actions(result.where(answer)))
-            yield block(f"{title}: {counted(count, 'action')}", rows, style=style)
+            yield block(f"{name}: {counted(count, 'action')}", rows, style=style)
     if result.refused:
         yield Text("\n`janitor doctor --policy` prints the IAM policy that allows what an audit here needs.")
 

@@ -23,34 +23,39 @@ from ml_janitor.config.layers import nearest
 from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 
+
+def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
+    """An option with a value, which help calls *metavar*; *names* where its parameter has another one."""
+    return typer.Option(*names, metavar=metavar, help=about, **limits)
+
+
+def flag(name: str, about: str) -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=about)
+
+
+def argument(metavar: str, about: str, **limits: Any) -> Any:
+    """A value by its place."""
+    return typer.Argument(metavar=metavar, help=about, **limits)
+
+
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "DETECTOR.FIELD=VALUE",
+        "Set a tunable for this run, such as idle-endpoints.window=14d. Repeatable.",
         "--set",
-        metavar="DETECTOR.FIELD=VALUE",
-        help="Set a tunable for this run, such as idle-endpoints.window=14d. Repeatable.",
     ),
 ]
-Config = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help=f"Settings that win over those of ./{FILE}, key by key."),
-]
-Profile = Annotated[str | None, typer.Option(metavar="NAME", help="The AWS profile to use.")]
-Regions = Annotated[list[str] | None, typer.Option(metavar="REGION", help="Where to look. Repeatable.")]
-TableName = Annotated[
-    str | None, typer.Option("--table", metavar="NAME", help="The ledger; else JANITOR_TABLE.")
-]
+Config = Annotated[Path | None, option("FILE", f"Settings that win over those of ./{FILE}, key by key.")]
+Profile = Annotated[str | None, option("NAME", "The AWS profile to use.")]
+Regions = Annotated[list[str] | None, option("REGION", "Where to look. Repeatable.")]
+TableName = Annotated[str | None, option("NAME", "The ledger; else JANITOR_TABLE.", "--table")]
 UndoKey = Annotated[
-    str | None,
-    typer.Option(
-        "--undo-key", metavar="ARN", help="The KMS key that signs undo records; else JANITOR_UNDO_KEY."
-    ),
+    str | None, option("ARN", "The KMS key that signs undo records; else JANITOR_UNDO_KEY.", "--undo-key")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-AsOf = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="Judge as of this time (ISO 8601); else JANITOR_NOW, else now."),
-]
+Json = Annotated[bool, flag("--json", "Print one JSON document instead.")]
+AsOf = Annotated[str | None, option("TIME", "Judge as of this time (ISO 8601); else JANITOR_NOW, else now.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,8 @@ def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Dete
     known = [detector.name for detector in settings.registry]
     for name in names or ():
         if name not in known:
-            raise Refused(f"no detector is called {name}{nearest(name, known)}")
+            hint = nearest(name, known) or "; janitor detectors lists them all"
+            raise Refused(f"no detector is called {name}{hint}")
     if not names:
         return settings.enabled()
     return [settings.detector(detector) for detector in settings.registry if detector.name in names]

@@ -28,13 +28,13 @@ from ml_janitor.engine.run import SIDE_BY_SIDE, sweep_one
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli import edge, explanation, explanation_view, names, prompts
 from ml_janitor_cli.credentials import known_caller
 from ml_janitor_cli.explanation import Explained
 from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.ledger_session import TABLE
 from ml_janitor_cli.screen import console, progress, write
-from ml_janitor_cli.totals import counted
 
 NO_LEDGER = f"No ledger is named (--table or {TABLE}): what people kept or snoozed is not looked at."
 
@@ -51,12 +51,9 @@ class Question:
 def explain(
     ctx: typer.Context,
     *,
-    resources: Annotated[
-        list[str], typer.Argument(metavar="RESOURCE...", help="The ARNs or names of the resources.")
-    ],
+    resources: Annotated[list[str], edge.argument("RESOURCE...", "The ARNs or names of the resources.")],
     region: Annotated[
-        str | None,
-        typer.Option(metavar="REGION", help="Where to look for a name, or an ARN without region (S3)."),
+        str | None, edge.option("REGION", "Where to look for a name, or an ARN without region (S3).")
     ] = None,
     profile: edge.Profile = None,
     table: edge.TableName = None,
@@ -204,15 +201,23 @@ def answered(
 
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side:
         answers = list(side_by_side.map(one, asked))
+    seen = {each.arn for each in answers if each.result is not None}
     missing: dict[str, list[Question]] = {}
     for each, question in zip(answers, asked, strict=True):
-        if each.missing:
+        if each.missing and each.arn not in seen:
             missing.setdefault(each.arn, []).append(question)
     became = {arn: absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
-    return [
-        replace(each, deleted=became[each.arn][0], near=became[each.arn][1]) if each.missing else each
-        for each in answers
-    ]
+    listed = {arn for arn, (_, near) in became.items() if near is not None and near.lower() == arn.lower()}
+    explained: list[Explained] = []
+    for each in answers:
+        if each.missing and each.arn in seen | listed:
+            explained.append(replace(each, exists=True))
+        elif each.missing:
+            deleted, near = became[each.arn]
+            explained.append(replace(each, deleted=deleted, near=near))
+        else:
+            explained.append(each)
+    return explained
 
 
 def absence(

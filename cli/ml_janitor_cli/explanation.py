@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.core.signals import Evidence, NotRead, Signal, Value, evidence
+from ml_janitor.core.signals import Evidence, NotRead, Signal, Value
+from ml_janitor.core.signals import evidence as signal
 from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.json import beside_sums, moment, money
+from ml_janitor.report.json import beside_sums, evidence, moment, money
 
 VERSION = 2
 
@@ -25,13 +25,15 @@ class Explained:
     """
     One resource as one detector judges it: the sweep of nothing but *arn*.
 
-    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead.
+    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead. It
+    *exists* if anything else in the account shows it, though the detector does not judge it.
     """
 
     arn: str
     sweep: Sweep
     deleted: Signal[datetime] = field(default_factory=NotRead)
     near: str | None = None
+    exists: bool = False
 
     @property
     def result(self) -> Result | None:
@@ -40,7 +42,7 @@ class Explained:
 
     @property
     def missing(self) -> bool:
-        """Whether it was looked for, and is not there."""
+        """Whether the detector looked for it, and judges nothing of that ARN."""
         return not self.sweep.results and self.sweep.error is None
 
     @property
@@ -50,6 +52,8 @@ class Explained:
             case None:
                 if not self.missing:
                     return "not looked at"
+                if self.exists:
+                    return "not judged"
                 return "deleted" if isinstance(self.deleted, Value) else "not found"
             case Result(verdict=Finding()):
                 return "found"
@@ -69,7 +73,7 @@ def _tags(target: Target) -> Evidence:
     shown = None
     if isinstance(target.tags, Value):
         shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
-    return evidence(TAGS, target.tags, shown)
+    return signal(TAGS, target.tags, shown)
 
 
 def text(explained: Sequence[Explained], *, time: datetime, account: str) -> str:
@@ -100,7 +104,10 @@ def _one(each: Explained) -> dict[str, Any]:
         "name": result.target.name,
         "created": moment(result.target.created),
         "owner": result.owner,
-        "signals": [_signal(seen) for seen in signals(result)],
+        "signals": [
+            evidence(seen) | {"source": seen.source or None, "at": moment(seen.at)}
+            for seen in signals(result)
+        ],
         "steps": list(verdict.steps),
         "reason": verdict.reason,
         "confidence": finding.confidence.value if finding else None,
@@ -110,17 +117,4 @@ def _one(each: Explained) -> dict[str, Any]:
         "monthly_usd": money(result.monthly_usd),
         "accrued_usd": money(result.accrued_usd),
         **beside_sums(result.cost),
-    }
-
-
-def _signal(seen: Evidence) -> Mapping[str, Any]:
-    value = seen.value
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
-        value = str(value)
-    return {
-        "signal": seen.signal,
-        "value": value,
-        "error": seen.error,
-        "source": seen.source or None,
-        "at": moment(seen.at),
     }

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from rich import box
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.arns import Arn
@@ -20,17 +18,20 @@ from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Absent, Evidence, Unreadable, Value
 from ml_janitor.core.text import moment, plain
 from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.finding_words import NO_OWNER, paid_once
+from ml_janitor.report.finding_words import NO_OWNER
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.explanation import TAGS, Explained, signals
-from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, price, since
-from ml_janitor_cli.screen import GAP, Grid
-from ml_janitor_cli.totals import counted
+from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, paid_once, price, since
+from ml_janitor_cli.screen import GAP, Grid, head, title
 
 INDENT = 2
 ARN_LIMIT = 2_048
 SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
 """With less room for values than this beside the source calls, those move below the values."""
+
+NOT_JUDGED = "It exists, but is not among what is judged here: a page in docs/detectors says what is."
+"""Of a job that did not complete, for example, where a detector judges only those that did."""
 
 STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
 
@@ -41,16 +42,24 @@ def drawing(
     """The blocks of the explanation: each resource once, with every detector that judges it; then *notes*."""
     facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
     yield Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (headline(explained), "bold")),
+        title("ML Janitor", headline(explained)),
         Text("  ".join(facts), style="dim"),
     )
     for arn, each in groupby(explained, key=lambda one: one.arn):
         judged = list(each)
         yield about(arn, judged, now)
         for one in judged:
-            yield Group(head(one), Padding(body(one, now, width - INDENT), (0, 0, 0, INDENT)))
+            if not one.missing:
+                yield block([one], now, width)
+        if missing := [one for one in judged if one.missing]:
+            yield block(missing, now, width)
     if notes:
         yield Group(*(Text(plain(note, ERROR_LIMIT), style="dim") for note in notes))
+
+
+def block(alike: Sequence[Explained], now: datetime, width: int) -> RenderableType:
+    """What one detector says of a resource, or several that say the same."""
+    return Group(judged_by(alike), Padding(body(alike[0], now, width - INDENT), (0, 0, 0, INDENT)))
 
 
 def headline(explained: Sequence[Explained]) -> str:
@@ -64,7 +73,8 @@ def headline(explained: Sequence[Explained]) -> str:
 def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableType:
     """Which resource it is."""
     lines: list[RenderableType] = []
-    result = next((one.result for one in judged if one.result is not None), None)
+    results = [one.result for one in judged if one.result is not None]
+    result = next((each for each in results if each.target.arn.lower() == arn.lower()), None)
     name = result.target.name if result else Arn.parse(arn).name
     lines.append(Text(plain(name, NAME_LIMIT), style="bold", overflow="fold"))
     lines.append(Text(plain(arn, ARN_LIMIT), style="dim", overflow="fold"))
@@ -79,25 +89,28 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
     return Group(*lines)
 
 
-def head(one: Explained) -> RenderableType:
-    """The detector, and its verdict in a word or two."""
+def judged_by(alike: Sequence[Explained]) -> RenderableType:
+    """The detectors, and their verdict in a word or two."""
+    one = alike[0]
     text = one.verdict
     if one.result is not None and isinstance(one.result.verdict, Finding):
         text += f", {one.result.verdict.confidence}"
-    table = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    table.add_column(Text(plain(one.sweep.detector), style="bold cyan"))
-    table.add_column(Text(text, style=STYLES.get(one.verdict, "bold")), justify="right")
-    return table
+    names = Text(", ".join(plain(each.sweep.detector) for each in alike), style="bold cyan")
+    return head(names, Text(text, style=STYLES.get(one.verdict, "bold")))
 
 
 def body(one: Explained, now: datetime, width: int) -> RenderableType:
     """Signals, steps and verdict; or why there are none."""
     lines: list[RenderableType] = []
-    if one.missing:
+    if one.missing and one.exists:
+        lines.append(Text(NOT_JUDGED))
+    elif one.missing:
         lines.append(Text(f"It is not in {plain(one.sweep.region)}: {absence(one)}."))
         if one.near is not None:
             lines.append(Text(f"Did you mean {plain(one.near, ARN_LIMIT)}?", overflow="fold"))
     if one.result is not None:
+        if one.result.target.arn.lower() != one.arn.lower():
+            lines.append(Text(f"Judged as one of {plain(one.result.target.name)}.", overflow="fold"))
         lines += [_signals(signals(one.result), width), "", _steps(one.result)]
         lines += _proposal(one.result, now)
     if one.sweep.error is not None:

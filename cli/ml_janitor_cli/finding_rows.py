@@ -17,11 +17,10 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
-from ml_janitor.report.finding_words import NO_OWNER, instead_of, paid_once
+from ml_janitor.report.finding_words import instead_of, owner, place
 from ml_janitor_cli.screen import GAP, Grid
 
 NAME_LIMIT = 240
-OWNER_LIMIT = 60
 ERROR_LIMIT = 2_000
 OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
@@ -67,6 +66,14 @@ def price(cost: Cost | None) -> tuple[str, ...]:
             return "price", "unknown"
 
 
+def paid_once(cost: Cost | None) -> str:
+    """What making the change costs once, in a sentence; nothing if it costs nothing."""
+    if cost is None or not cost.once_usd:
+        return ""
+    back = f", paid back in {ago(cost.payback)}" if cost.payback else ""
+    return f"Making the change costs {usd(cost.once_usd)} once{back}."
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """
@@ -91,10 +98,10 @@ class Layout:
     ) -> Layout:
         """The layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
-        owner = max((size for row in rows if (size := cell_len(_owner(row))) <= OWNER_WIDTH), default=0)
+        whose = max((size for row in rows if (size := cell_len(owner(row.result))) <= OWNER_WIDTH), default=0)
         age = max(cell_len(_since(row, now)) for row in rows)
-        at = max(cell_len(_place(row, accounts=accounts)) for row in rows)
-        facts = (owner, age, *([at] if regions or accounts else []), len(Confidence.PROVEN))
+        at = max(cell_len(place(row.result.target, accounts=accounts)) for row in rows)
+        facts = (whose, age, *([at] if regions or accounts else []), len(Confidence.PROVEN))
         room = width - cost - GAP
         left = room - sum(facts) - GAP * len(facts)
         fitting = [size for row in rows if (size := cell_len(_name(row))) <= left]
@@ -123,12 +130,16 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
     beside = (
         layout.name is not None
         and cell_len(_name(row)) <= layout.name
-        and cell_len(_owner(row)) <= layout.facts[0]
+        and cell_len(owner(row.result)) <= layout.facts[0]
     )
     facts = [
-        Text(_owner(row), style="" if row.result.owner else "dim"),
+        Text(owner(row.result), style="" if row.result.owner else "dim"),
         Text(_since(row, layout.now)),
-        *([Text(_place(row, accounts=layout.accounts))] if layout.regions or layout.accounts else []),
+        *(
+            [Text(place(row.result.target, accounts=layout.accounts))]
+            if layout.regions or layout.accounts
+            else []
+        ),
         Text(row.finding.confidence, style="" if row.finding.confidence is Confidence.PROVEN else "dim"),
     ]
     lines: list[RenderableType] = [name, Text("  ").join(fact for fact in facts if fact)]
@@ -155,13 +166,3 @@ def _action(row: Row) -> Text:
 
 def _name(row: Row) -> str:
     return plain(row.result.target.name, NAME_LIMIT)
-
-
-def _place(row: Row, *, accounts: bool) -> str:
-    """Where it is: the region, and the account where there are several."""
-    target = row.result.target
-    return plain(f"{target.account} {target.region}" if accounts else target.region)
-
-
-def _owner(row: Row) -> str:
-    return plain(row.result.owner, OWNER_LIMIT) if row.result.owner else NO_OWNER

@@ -10,7 +10,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-import typer
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -54,10 +53,9 @@ def findings(
     access: LedgerAccess,
     *,
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="The detectors whose findings to list; all without one."),
+        list[str] | None, edge.argument("DETECTOR", "The detectors whose findings to list; all without one.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="List what is closed and undone as well.")] = False,
+    every: Annotated[bool, edge.flag("--all", "List what is closed and undone as well.")] = False,
     json: edge.Json = False,
 ) -> int:
     """

@@ -20,11 +20,9 @@ from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
 from ml_janitor_cli.screen import beside, console, write
 
-Shorten = Annotated[bool, typer.Option("--shorten", help="Also where that ends a longer one earlier.")]
-Only = Annotated[
-    str | None, typer.Option(metavar="DETECTOR", help="Only from what this detector says of it.")
-]
-ArnArgument = Annotated[str, typer.Argument(metavar="ARN", help="The resource.")]
+Shorten = Annotated[bool, edge.flag("--shorten", "Also where that ends a longer one earlier.")]
+Only = Annotated[str | None, edge.option("DETECTOR", "Only from what this detector says of it.")]
+ArnArgument = Annotated[str, edge.argument("ARN", "The resource.")]
 
 
 @ledger_command
@@ -32,9 +30,9 @@ def keep(
     access: LedgerAccess,
     arn: ArnArgument,
     *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")],
+    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")],
     until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="The last day on which it is kept; else for good.")
+        str | None, edge.option("DATE", "The last day on which it is kept; else for good.")
     ] = None,
     only: Only = None,
     shorten: Shorten = False,
@@ -60,9 +58,9 @@ def keep(
 def snooze(
     access: LedgerAccess,
     arn: ArnArgument,
-    days: Annotated[int, typer.Argument(metavar="DAYS", min=1, max=365, help="For how long.")],
+    days: Annotated[int, edge.argument("DAYS", "For how long.", min=1, max=365)],
     *,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; the report says it.")] = "",
+    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")] = "",
     only: Only = None,
     shorten: Shorten = False,
 ) -> int:
@@ -79,11 +77,9 @@ def snooze(
 @ledger_command
 def approve(
     access: LedgerAccess,
-    detector: Annotated[
-        str, typer.Argument(metavar="DETECTOR", help="The detector whose findings were looked at.")
-    ],
+    detector: Annotated[str, edge.argument("DETECTOR", "The detector whose findings were looked at.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, edge.flag("--yes", "Do not ask.")] = False,
 ) -> int:
     """
     Approve many deletions at once, after looking at them.

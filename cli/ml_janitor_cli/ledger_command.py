@@ -29,18 +29,15 @@ from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.ledger_session import TABLE, LedgerSession, Watch, person
 
 AccountId = Annotated[
-    str | None,
-    typer.Option("--account", metavar="ID", help="Which account of [organization]; else your own."),
+    str | None, edge.option("ID", "Which account of [organization]; else your own.", "--account")
 ]
 AccountProfile = Annotated[
     str | None,
-    typer.Option(
-        "--account-profile",
-        metavar="NAME",
-        help="The AWS profile to change that account with; its own roles only read.",
+    edge.option(
+        "NAME", "The AWS profile to change that account with; its own roles only read.", "--account-profile"
     ),
 ]
-Now = Annotated[str | None, typer.Option(metavar="TIME", help="Take this time for now (ISO 8601).")]
+Now = Annotated[str | None, edge.option("TIME", "Take this time for now (ISO 8601).")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from ml_janitor.aws.answers import attempt, describe, refused_as
 from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
@@ -28,14 +27,14 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.signals import Value
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import plain, some
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli import edge
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
 from ml_janitor_cli.organization import AT_ONCE, Janitor
 from ml_janitor_cli.policy_differences import differences
-from ml_janitor_cli.screen import progress
-from ml_janitor_cli.terminal import block, listed
-from ml_janitor_cli.totals import counted
+from ml_janitor_cli.screen import progress, title
+from ml_janitor_cli.terminal import SHOWN, block
 
 
 class State(Enum):
@@ -209,7 +208,7 @@ def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
         if bad
         else f"{counted(len(accounts), 'account')}: every role is as it should be."
     )
-    yield Text.assemble(("Organization  ", "bold cyan"), (said, "bold"))
+    yield title("Organization", said)
     for state in State:
         if rows := alike(
             [one for one in bad if one.state is state],
@@ -227,7 +226,7 @@ def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
     return [
         (
             "; ".join(
-                f"{account}: {'every role' if every <= {*names} else listed(names)}"
+                f"{account}: {'every role' if every <= {*names} else some(names, SHOWN)}"
                 for account, names in found.items()
             ),
             plain(why, ERROR_LIMIT),
@@ -283,7 +282,8 @@ def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], m
             f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{file}{where}"
         )
         yield "# A file over 51,200 bytes has to be in a bucket: --template-url instead of --template-body"
-        yield f"# An update leaves what was changed by hand in {listed(update)}: if that is still there, then"
+        names = some(update, SHOWN)
+        yield f"# An update leaves what was changed by hand in {names}: if that is still there, then"
         yield instances("delete", update, " --no-retain-stacks")
         yield instances("create", update)
     if missing:

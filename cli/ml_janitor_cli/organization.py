@@ -208,7 +208,7 @@ def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[st
 
 
 def unread(
-    account: str, detectors: Sequence[Detector[Any]], regions: Sequence[str], *, error: str
+    account: str | None, detectors: Sequence[Detector[Any]], regions: Sequence[str], *, error: str
 ) -> list[Sweep]:
     """The sweeps of what could not be looked at: nothing is known, and that is said."""
     return [

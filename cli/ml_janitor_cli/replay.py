@@ -60,18 +60,16 @@ class LocalContext:
 
 def replay(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An event as JSON, such as events/*.json.")],
+    file: Annotated[Path, edge.argument("FILE", "An event as JSON, such as events/*.json.")],
     detector: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The function to run; else JANITOR_DETECTOR.")
+        str | None, edge.option("NAME", "The function to run; else JANITOR_DETECTOR.")
     ] = None,
-    digest: Annotated[bool, typer.Option("--digest", help="Run the daily digest instead.")] = False,
+    digest: Annotated[bool, edge.flag("--digest", "Run the daily digest instead.")] = False,
     handler: Annotated[
-        Handler, typer.Option("--handler", help="Which function's handler gets the event.")
+        Handler, edge.flag("--handler", "Which function's handler gets the event.")
     ] = Handler.SWEEP,
     table: edge.TableName = None,
-    bucket: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The report bucket; else JANITOR_BUCKET.")
-    ] = None,
+    bucket: Annotated[str | None, edge.option("NAME", "The report bucket; else JANITOR_BUCKET.")] = None,
     profile: edge.Profile = None,
 ) -> int:
     """

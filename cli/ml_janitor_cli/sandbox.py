@@ -63,20 +63,15 @@ EXPORTED = (
 def sandbox(
     *,
     command: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="-- COMMAND", help="What to run in it, with its exit status as ours."),
+        list[str] | None, edge.argument("-- COMMAND", "What to run in it, with its exit status as ours.")
     ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="Port on 127.0.0.1; 0 takes a free one.")
-    ] = 0,
-    empty: Annotated[bool, typer.Option("--empty", help="Leave out the demo account.")] = False,
+    port: Annotated[int, edge.option("N", "Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
+    empty: Annotated[bool, edge.flag("--empty", "Leave out the demo account.")] = False,
     run_jobs: Annotated[
-        bool,
-        typer.Option("--run-jobs", help="Run script-mode training jobs as programs on this machine."),
+        bool, edge.flag("--run-jobs", "Run script-mode training jobs as programs on this machine.")
     ] = False,
     speed: Annotated[
-        float,
-        typer.Option(min=0, max=86400, metavar="N", help="Its seconds in one, while such a job runs."),
+        float, edge.option("N", "Its seconds in one, while such a job runs.", min=0, max=86400)
     ] = 1.0,
 ) -> int:
     """

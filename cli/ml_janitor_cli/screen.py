@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -56,6 +57,38 @@ class Grid(Table):
         super().add_row(*cells)
         for column in self.columns:
             column.overflow = "fold"
+
+
+def title(what: str, said: str) -> Text:
+    """What a page is about, and in a sentence what came out."""
+    return Text.assemble((f"{what}  ", "bold cyan"), (said, "bold"))
+
+
+def head(name: Text, said: Text | None = None) -> Table:
+    """The line above a block: its name, and at the right what is said of it."""
+    line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
+    line.add_column(name)
+    if said is not None:
+        line.add_column(said, justify="right")
+    return line
+
+
+def ruled(*, footer: bool = False) -> Table:
+    """A table as wide as the page, with a line below its heads and one above its footer."""
+    return Table(
+        box=box.HORIZONTALS, show_edge=False, show_footer=footer, padding=(0, 1), pad_edge=False,
+        expand=True, border_style="dim",
+    )  # fmt: skip
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
+    """What there is to say, a line each behind what it is about."""
+    grid = Grid()
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for about, fact in rows:
+        grid.add_row(about, Text(fact) if isinstance(fact, str) else fact)
+    return grid
 
 
 def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:

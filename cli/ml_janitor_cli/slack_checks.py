@@ -43,7 +43,7 @@ def slack_checks(here: Deployment, settings: Settings, *, account: str, url: str
     section, routes = settings.janitor, settings.slack.routes
     if not section.slack_secret:
         seen = "not set up (slack_secret is empty), so nothing is posted"
-        yield Check(what="Slack", outcome=Outcome.FINE, seen=seen)
+        yield Check.fine("Slack", seen)
         return
     ask = partial(here.client("secretsmanager").get_secret_value, SecretId=section.slack_secret)
     match read(ask):
@@ -51,11 +51,10 @@ def slack_checks(here: Deployment, settings: Settings, *, account: str, url: str
             yield trouble.check("secret", action="secretsmanager:GetSecretValue")
             return
         case Gone():
-            yield Check(
-                what="secret",
-                outcome=Outcome.WRONG,
-                seen=f"there is no secret {section.slack_secret} in {here.region}",
-                to_do=create_secret(section.slack_secret),
+            yield Check.wrong(
+                "secret",
+                f"there is no secret {section.slack_secret} in {here.region}",
+                create_secret(section.slack_secret),
             )
             return
         case answer:
@@ -63,22 +62,22 @@ def slack_checks(here: Deployment, settings: Settings, *, account: str, url: str
     try:
         token = token_or_url(secret_text)
     except SlackError as wrong:
-        yield Check(what="secret", outcome=Outcome.WRONG, seen=str(wrong), to_do=TO_DO["invalid_auth"])
+        yield Check.wrong("secret", str(wrong), TO_DO["invalid_auth"])
         return
-    yield Check(what="secret", outcome=Outcome.FINE, seen=f"{section.slack_secret} can be read")
+    yield Check.fine("secret", f"{section.slack_secret} can be read")
     for idle in () if settings.organization.used else idle_routes(routes, account):
         to_do = "correct it in [slack.routes] of janitor.toml, or remove it, and make deploy"
-        yield Check(what="routes", outcome=Outcome.WRONG, seen=idle, to_do=to_do)
+        yield Check.wrong("routes", idle, to_do)
     if not token.startswith("xoxb-") and routes:
         seen, _, to_do = ONE_CHANNEL.partition(": ")
-        yield Check(what="Slack", outcome=Outcome.WRONG, seen=f"{seen}, so nothing is posted", to_do=to_do)
+        yield Check.wrong("Slack", f"{seen}, so nothing is posted", to_do)
         return
     if not token.startswith("xoxb-"):
         seen = (
             "a webhook cannot be checked without posting; it sends owners no direct messages, so everything "
             "has twice the grace"
         )
-        yield Check(what="Slack", outcome=Outcome.NOT_PROBED, seen=seen)
+        yield Check.not_probed("Slack", seen)
         return
     space = SlackProbe(token, url or API)
     yield from bot_checks(space, settings)
@@ -125,10 +124,10 @@ def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
             yield identity.check("Slack")
         else:
             seen = f"Slack refuses the token: {identity.why}"
-            yield Check(what="Slack", outcome=Outcome.WRONG, seen=seen, to_do=TO_DO.get(identity.why, ""))
+            yield Check.wrong("Slack", seen, TO_DO.get(identity.why, ""))
         return
     seen = f"{identity['user']} in workspace {identity['team']}"
-    yield Check(what="Slack", outcome=Outcome.FINE, seen=seen)
+    yield Check.fine("Slack", seen)
     headers = {name.lower(): value for name, value in identity.headers.items()}
     needed = {**SCOPES, **(GROUP_SCOPES if section.slack_group else {})}
     yield from scope_checks(headers.get(SCOPES_HEADER), needed)
@@ -136,7 +135,7 @@ def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
         yield channel_check(space, section.slack_channel)
     else:
         to_do = "set slack_channel in janitor.toml, and make deploy"
-        yield Check(what="channel", outcome=Outcome.WRONG, seen="slack_channel is not set", to_do=to_do)
+        yield Check.wrong("channel", "slack_channel is not set", to_do)
     routed: dict[str, list[str]] = {}
     for key, channel in settings.slack.routes.items():
         if channel != section.slack_channel:
@@ -149,24 +148,24 @@ def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
 def scope_checks(seen: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
     """Whether the token may do what the janitor does, and what is lost without."""
     if seen is None:
-        yield Check(what="scopes", outcome=Outcome.NOT_PROBED, seen="Slack did not name the token's scopes")
+        yield Check.not_probed("scopes", "Slack did not name the token's scopes")
         return
     given = {scope.strip() for scope in seen.split(",")}
     missing = [scope for scope in needed if scope not in given]
     for scope in missing:
         seen = f"the scope {scope} is missing: {needed[scope]}"
-        yield Check(what="scopes", outcome=Outcome.WRONG, seen=seen, to_do=TO_DO["missing_scope"])
+        yield Check.wrong("scopes", seen, TO_DO["missing_scope"])
     if not missing:
-        yield Check(what="scopes", outcome=Outcome.FINE, seen=", ".join(needed))
+        yield Check.fine("scopes", ", ".join(needed))
 
 
 def channel_check(space: SlackProbe, channel: str) -> Check:
     """Whether the channel is there, and the bot in it."""
-    wrong = partial(Check, what="channel", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "channel")
     match channel_of(space, channel):
         case Trouble(Outcome.REFUSED, "missing_scope"):
             seen = f"to see {channel}, the app would need {SEES_CHANNELS}, which the janitor itself does not"
-            return Check(what="channel", outcome=Outcome.NOT_PROBED, seen=seen)
+            return Check.not_probed("channel", seen)
         case Trouble(Outcome.REFUSED, why):
             return wrong(seen=f"{channel}: {why}", to_do=TO_DO.get(why, ""))
         case Trouble() as trouble:
@@ -176,7 +175,7 @@ def channel_check(space: SlackProbe, channel: str) -> Check:
         case {"is_member": False}:
             return wrong(seen=f"the app is not in {channel}", to_do=TO_DO["not_in_channel"])
         case found:
-            return Check(what="channel", outcome=Outcome.FINE, seen=f"#{found['name']}, and the app is in it")
+            return Check.fine("channel", f"#{found['name']}, and the app is in it")
 
 
 def channel_of(space: SlackProbe, channel: str) -> Any:
@@ -221,7 +220,7 @@ def create_secret(name: str) -> str:
 
 def signing_check(here: Deployment, name: str) -> Check:
     """Whether the receiver can tell what Slack signed."""
-    wrong = partial(Check, what="signing secret", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "signing secret")
     match read(partial(here.client("secretsmanager").get_secret_value, SecretId=name)):
         case Trouble() as trouble:
             return trouble.check("signing secret", action="secretsmanager:GetSecretValue")
@@ -236,12 +235,12 @@ def signing_check(here: Deployment, name: str) -> Check:
         return wrong(
             seen=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"
         )
-    return Check(what="signing secret", outcome=Outcome.FINE, seen=f"{name} can be read")
+    return Check.fine("signing secret", f"{name} can be read")
 
 
 def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
     """Whether anybody may press Do it now and Undo; where the scope is missing, that is said elsewhere."""
-    wrong = partial(Check, what="user group", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "user group")
     nobody = "so nobody can press Do it now or Undo"
     match space.ask("usergroups_users_list", usergroup=group):
         case Trouble(Outcome.REFUSED, "missing_scope"):
@@ -253,4 +252,4 @@ def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
         case answer if not answer["users"]:
             yield wrong(seen=f"{group} has no members, {nobody}", to_do="add somebody to it in Slack")
         case answer:
-            yield Check(what="user group", outcome=Outcome.FINE, seen=f"{len(answer['users'])} in {group}")
+            yield Check.fine("user group", f"{len(answer['users'])} in {group}")

@@ -63,6 +63,21 @@ class Check:
     to_do: str = ""
     short: str = ""
 
+    @classmethod
+    def fine(cls, what: str, seen: str, *, about: str = "") -> Check:
+        """All is well."""
+        return cls(about=about, what=what, outcome=Outcome.FINE, seen=seen)
+
+    @classmethod
+    def wrong(cls, what: str, seen: str, to_do: str, *, about: str = "", short: str = "") -> Check:
+        """Something is wrong with the deployment."""
+        return cls(about=about, what=what, outcome=Outcome.WRONG, seen=seen, to_do=to_do, short=short)
+
+    @classmethod
+    def not_probed(cls, what: str, seen: str, to_do: str = "") -> Check:
+        """It cannot be told from here."""
+        return cls(what=what, outcome=Outcome.NOT_PROBED, seen=seen, to_do=to_do)
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:

@@ -36,25 +36,23 @@ def queue_check(
             case Trouble():
                 return asked.check("queues", about=about, action="sqs:GetQueueAttributes")
             case Gone():
-                return Check(
+                return Check.wrong(
+                    "queues",
+                    f"its queue for {QUEUES[part]} was deleted",
+                    DEPLOY_AGAIN,
                     about=about,
-                    what="queues",
-                    outcome=Outcome.WRONG,
-                    seen=f"its queue for {QUEUES[part]} was deleted",
-                    to_do=DEPLOY_AGAIN,
                     short="deleted",
                 )
         if count := sum(int(asked["Attributes"][number]) for number in numbers):
             waiting[part] = count
             seen.append(f"{count} in {part} ({QUEUES[part]}), {oldest(here, str(url), now)}")
     if not waiting:
-        return Check(about=about, what="queues", outcome=Outcome.FINE, seen="empty")
-    return Check(
+        return Check.fine("queues", "empty", about=about)
+    return Check.wrong(
+        "queues",
+        f"messages wait: {'; '.join(seen)}",
+        f"see {PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
         about=about,
-        what="queues",
-        outcome=Outcome.WRONG,
-        seen=f"messages wait: {'; '.join(seen)}",
-        to_do=f"see {PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
         short=f"{sum(waiting.values())} waiting",
     )
 
@@ -112,7 +110,7 @@ def judged(
     about: str, parts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], now: datetime
 ) -> list[Check]:
     """The alarms of one function."""
-    wrong = partial(Check, about=about, what="alarms", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "alarms", about=about)
     checks = []
     for kind, name in parts.items():
         if (alarm := found.get(name)) is None:
@@ -126,13 +124,13 @@ def judged(
                 wrong(seen=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN)
             )
     seen = f"{len(parts)} quiet"
-    return checks or [Check(about=about, what="alarms", outcome=Outcome.FINE, seen=seen)]
+    return checks or [Check.fine("alarms", seen, about=about)]
 
 
 def topic_check(here: Deployment, stack: Stack) -> Check:
     """Whether anybody hears of an alarm."""
     topic = stack.one("Alarms", "", TOPIC)
-    wrong = partial(Check, what="alarm topic", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "alarm topic")
     if topic is None:
         return wrong(seen="the stack has no topic for alarms", to_do=DEPLOY_AGAIN)
 
@@ -149,7 +147,7 @@ def topic_check(here: Deployment, stack: Stack) -> Check:
             pending = [one for one in found if one["SubscriptionArn"] == "PendingConfirmation"]
             if len(found) > len(pending):
                 seen = f"{len(found) - len(pending)} subscribed"
-                return Check(what="alarm topic", outcome=Outcome.FINE, seen=seen)
+                return Check.fine("alarm topic", seen)
             seen = (
                 "nobody has confirmed a subscription"
                 if pending

@@ -52,21 +52,19 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
     deployed = stack.one(one.construct, "Function", FUNCTION)
     if deployed is None:
         if one.enabled and one.schedule:
-            yield Check(
+            yield Check.wrong(
+                "function",
+                "it is not in the stack",
+                "make deploy adds it; or it is meant to be off: say so with enabled = false",
                 about=one.name,
-                what="function",
-                outcome=Outcome.WRONG,
-                seen="it is not in the stack",
-                to_do="make deploy adds it; or it is meant to be off: say so with enabled = false",
             )
         return
     if not one.enabled:
-        yield Check(
+        yield Check.wrong(
+            "function",
+            "it is deployed, but switched off in the settings here",
+            "make deploy takes it away; or these are not the settings that were deployed",
             about=one.name,
-            what="function",
-            outcome=Outcome.WRONG,
-            seen="it is deployed, but switched off in the settings here",
-            to_do="make deploy takes it away; or these are not the settings that were deployed",
         )
     yield function_check(here, deployed, one)
     if one.schedule:
@@ -75,17 +73,17 @@ def function_checks(here: Deployment, stack: Stack, one: Expected, around: Surro
         yield last_run(here, stack, one, around, created)
         queues = [*QUEUES]
     else:
-        yield Check(about=one.name, what="schedule", outcome=Outcome.FINE, seen="when it is asked")
+        yield Check.fine("schedule", "when it is asked", about=one.name)
         queues = [] if one.answers else [FAILED]
     if queues:
         yield queue_check(here, stack, one.name, one.construct, around.now, *queues)
     else:
-        yield Check(about=one.name, what="queues", outcome=Outcome.FINE, seen="none")
+        yield Check.fine("queues", "none", about=one.name)
 
 
 def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
     """Whether Lambda has it, and can run it."""
-    wrong = partial(Check, about=one.name, what="function", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "function", about=one.name)
     asked = read(partial(here.client("lambda").get_function_configuration, FunctionName=deployed))
     match asked:
         case Trouble():
@@ -97,14 +95,14 @@ def function_check(here: Deployment, deployed: str, one: Expected) -> Check:
             return wrong(seen=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN)
         case _:
             seen = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
-            return Check(about=one.name, what="function", outcome=Outcome.FINE, seen=seen)
+            return Check.fine("function", seen, about=one.name)
 
 
 def schedule_check(
     here: Deployment, stack: Stack, one: Expected, around: Surroundings
 ) -> tuple[Check, datetime | None]:
     """Whether its schedule is there, on, and the one of the settings; and since when it is there."""
-    wrong = partial(Check, about=one.name, what="schedule", outcome=Outcome.WRONG)
+    wrong = partial(Check.wrong, "schedule", about=one.name)
     name = stack.one(one.construct, "Schedule", SCHEDULE)
     asked = Gone() if name is None else read(partial(here.client("scheduler").get_schedule, Name=name))
     match asked:
@@ -125,7 +123,7 @@ def schedule_check(
         seen = f"it runs on {expression} ({zone}); the settings here say {one.schedule} ({around.time_zone})"
         to_do = "make deploy sets it; or these are not the settings that were deployed"
         return wrong(seen=seen, to_do=to_do, short="not the settings'"), created
-    return Check(about=one.name, what="schedule", outcome=Outcome.FINE, seen=expression), created
+    return Check.fine("schedule", expression, about=one.name), created
 
 
 def last_run(
@@ -134,13 +132,7 @@ def last_run(
     """When it last ran, by the ledger, and how that went: of several regions, the worst."""
     name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
     if name is None:
-        return Check(
-            about=one.name,
-            what="last run",
-            outcome=Outcome.WRONG,
-            seen="the stack has no ledger",
-            to_do=DEPLOY_AGAIN,
-        )
+        return Check.wrong("last run", "the stack has no ledger", DEPLOY_AGAIN, about=one.name)
     table = Table(here.client("dynamodb"), name)
     latest = Latest(table)
     if one.sweeps and around.organization:

@@ -16,9 +16,9 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.macs import ALGORITHM
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
 from ml_janitor_cli.stack_checks import FUNCTION, TABLE
-from ml_janitor_cli.totals import counted
 
 WHAT = "undo"
 
@@ -66,12 +66,11 @@ def unreachable(
         to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
         if to_do is None and deployed:
             continue
-        yield Check(
-            what=WHAT,
-            outcome=Outcome.WRONG,
-            seen=f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
+        yield Check.wrong(
+            WHAT,
+            f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
-            to_do=f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
+            f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
         )
 
 
@@ -149,7 +148,7 @@ def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
     key = stack.one("UndoRecordKey", "", KEY)
     if key is None:
         said = "the stack has no key for undo records, so nothing can be acted on or undone"
-        yield Check(what=OF_KEY, outcome=Outcome.WRONG, seen=said, to_do="make deploy adds it")
+        yield Check.wrong(OF_KEY, said, "make deploy adds it")
         return
     refused = []
     for operation, command in NEEDED_FOR.items():
@@ -158,17 +157,15 @@ def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
                 refused.append(f"kms:{operation} ({command})")
             case Trouble() as trouble:
                 to_do = f"{DEPLOY_AGAIN} if it was deleted; else enable it in KMS, or cancel its deletion"
-                yield Check(what=OF_KEY, outcome=Outcome.WRONG, seen=trouble.why, to_do=to_do)
+                yield Check.wrong(OF_KEY, trouble.why, to_do)
                 return
             case _:
                 pass
     if refused:
         said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
-        yield Check(
-            what=OF_KEY, outcome=Outcome.NOT_PROBED, seen=said, to_do="ask for it, to do that by hand"
-        )
+        yield Check.not_probed(OF_KEY, said, "ask for it, to do that by hand")
     else:
-        yield Check(what=OF_KEY, outcome=Outcome.FINE, seen="your credentials can sign and verify with it")
+        yield Check.fine(OF_KEY, "your credentials can sign and verify with it")
 
 
 def tried(here: Deployment, operation: str, key: str) -> Any:

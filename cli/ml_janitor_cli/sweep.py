@@ -58,11 +58,10 @@ def sweep(
     access: LedgerAccess,
     *,
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DETECTOR", help="The armed detectors to sweep; all of them without one."),
+        list[str] | None, edge.argument("DETECTOR", "The armed detectors to sweep; all of them without one.")
     ] = None,
-    act: Annotated[bool, typer.Option("--act", help="Do what is due, after prompts.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the account id.")] = False,
+    act: Annotated[bool, edge.flag("--act", "Do what is due, after prompts.")] = False,
+    yes: Annotated[bool, edge.flag("--yes", "Do not ask for the account id.")] = False,
     undo_key: edge.UndoKey = None,
 ) -> int:
     """

@@ -6,24 +6,23 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.core.model import Kept
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.text import plain, usd
+from ml_janitor.core.text import plain, some, usd
 from ml_janitor.report import plan as six_weeks
 from ml_janitor.report.finding_words import whose, work
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
-from ml_janitor_cli.screen import GAP, Grid, write
-from ml_janitor_cli.totals import Part, amounts, by_detector, counted, footnotes, totals
+from ml_janitor_cli.screen import GAP, Grid, head, title, write
+from ml_janitor_cli.totals import Part, amounts, by_detector, footnotes, totals
 
 INDENT = 2
-NAMES_SHOWN = 6
+SHOWN = 6
 REASONS_SHOWN = 4
 
 
@@ -60,12 +59,12 @@ def headline(report: Report) -> RenderableType:
     regions = dict.fromkeys(sweep.region for sweep in report.sweeps)
     facts = [
         whose(report),
-        *([listed(list(map(plain, regions)))] if regions else []),
+        *([some(list(map(plain, regions)), SHOWN)] if regions else []),
         report.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "dry run, nothing changed",
     ]
     return Group(
-        Text.assemble(("ML Janitor  ", "bold cyan"), (verdict(report), "bold")),
+        title("ML Janitor", verdict(report)),
         Text("  ".join(facts), style="dim"),
     )
 
@@ -97,18 +96,14 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool, accou
     said = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
     if found:
         said.append(f"   about {work(found[0].result)} of work{' each' if len(found) > 1 else ''}", "dim")
-    head = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
-    if name.cell_len + GAP + said.cell_len <= width:
-        head.add_column(name)
-        head.add_column(said, justify="right")
-    else:
-        head.add_column(Text("\n").join([name, said]))
+    fits = name.cell_len + GAP + said.cell_len <= width
+    above = head(name, said) if fits else head(Text("\n").join([name, said]))
     body: list[RenderableType] = []
     if found and layout:
         body.append(drawn(found, layout))
     if rest := part.kept(unknown=False):
         body.append(one_by_one(rest, accounts=accounts) if every else in_short(rest))
-    return Group(head, Padding(Group(*body), (0, 0, 0, INDENT)))
+    return Group(above, Padding(Group(*body), (0, 0, 0, INDENT)))
 
 
 def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
@@ -164,7 +159,7 @@ def not_judged(parts: Iterable[Part], *, accounts: bool) -> RenderableType | Non
     if not alike:
         return None
     total = sum(map(len, alike.values()))
-    rows = [(f"{detector}: {listed(names)}", reason) for (detector, reason), names in alike.items()]
+    rows = [(f"{detector}: {some(names, SHOWN)}", reason) for (detector, reason), names in alike.items()]
     return block(f"Could not be judged, so kept: {total}", rows, style="yellow")
 
 
@@ -180,8 +175,7 @@ def not_complete(report: Report) -> RenderableType | None:
         return Text(next(iter(alike)), style="red")
     rows = [(where(sweeps, report), error) for error, sweeps in alike.items()]
     broken = sum(map(len, alike.values()))
-    title = f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}"
-    return block(title, rows, style="red")
+    return block(f"Not complete: {broken} of {counted(len(report.sweeps), 'sweep')}", rows, style="red")
 
 
 def noticed(report: Report) -> RenderableType | None:
@@ -204,31 +198,26 @@ def where(sweeps: Sequence[Sweep], report: Report) -> str:
         alike.setdefault((account, tuple(names)), []).append(plain(region))
     every = len({sweep.detector for sweep in report.sweeps})
     return "; ".join(
-        f"{'every detector' if len(names) == every else listed(names)} in {plain(account)} {listed(regions)}"
+        f"{'every detector' if len(names) == every else some(names, SHOWN)} in {plain(account)} "
+        f"{some(regions, SHOWN)}"
         for (account, names), regions in alike.items()
     )
 
 
-def block(title: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:
+def block(heading: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:
     """A titled list that stands apart from the findings."""
-    lines: list[RenderableType] = [Text(title, style=f"bold {style}")]
+    lines: list[RenderableType] = [Text(heading, style=f"bold {style}")]
     for subject, text in rows:
         lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
         lines.append(Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2 * INDENT)))
     return Group(*lines)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Some names and how many more there are."""
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names) if more <= 0 else f"{', '.join(names[:NAMES_SHOWN])} and {more:,} more"
-
-
 def plan(report: Report) -> Iterator[RenderableType]:
     """The plan, week by week."""
     planned = six_weeks.weeks(report)
     yield Group(
-        Text.assemble(("What to do in six weeks  ", "bold cyan"), (six_weeks.headline(planned), "bold")),
+        title("What to do in six weeks", six_weeks.headline(planned)),
         Text(
             "first what saves most a month for an hour of work; how long work takes is a guess", style="dim"
         ),

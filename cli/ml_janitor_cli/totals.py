@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ml_janitor.aws.prices import FROM_TABLE
@@ -16,7 +14,9 @@ from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.money import Totals, first_to_do
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain, usd
+from ml_janitor.report.mrkdwn import counted
 from ml_janitor_cli.finding_rows import ERROR_LIMIT, Row
+from ml_janitor_cli.screen import ruled
 
 COUNTS = {"looked_at": "looked at", "found": "found", "kept": "kept", "unknown": "unknown"}
 """The counts of a sweep, and what they are called."""
@@ -78,15 +78,7 @@ def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType 
         total = Part("total", report.sweeps)
         return Group(*(line for part in (*parts, total) for line in in_words(part)))
     all_sums = Totals.of(report.results)
-    table = Table(
-        box=box.HORIZONTALS,
-        show_edge=False,
-        show_footer=True,
-        padding=(0, 1),
-        pad_edge=False,
-        expand=True,
-        border_style="dim",
-    )
+    table = ruled(footer=True)
     table.add_column("detector", "total", header_style="dim", footer_style="bold", ratio=1, overflow="fold")
     for key, title in COUNTS.items():
         total = sum(getattr(sweep, key) for sweep in report.sweeps)
@@ -141,8 +133,3 @@ def footnotes(report: Report, problems: Sequence[str]) -> RenderableType | None:
         f"Prices could not be asked for: {plain(problem, ERROR_LIMIT)}" for problem in dict.fromkeys(problems)
     ]
     return Group(*(Text(note, style="dim") for note in notes)) if notes else None
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: "1 finding", "2 findings"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

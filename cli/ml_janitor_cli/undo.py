@@ -18,12 +18,9 @@ from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession, undo_key_from
 
-FindingId = Annotated[
-    str, typer.Argument(metavar="FINDING", help="The finding's id, as `janitor findings` lists it.")
-]
+FindingId = Annotated[str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it.")]
 Unsigned = Annotated[
-    bool,
-    typer.Option("--unsigned", help="Also a record without a signature: one of a version that did not sign."),
+    bool, edge.flag("--unsigned", "Also a record without a signature: one of a version that did not sign.")
 ]
 
 

@@ -397,7 +397,7 @@ def test_an_empty_account_was_read(janitor: Janitor) -> None:
         (("audit", "--jsn"), "no such option: --jsn"),
         (("audit", "--region"), "option '--region' requires an argument"),
         (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
-        (("audit", "x\ny\x1b[2J"), r"no detector is called x y\x1b[2J"),
+        (("audit", "x\ny\x1b[2J"), r"no detector is called x y\x1b[2J; janitor detectors lists them all"),
         (("audit", "--set", "idle-notebooks.patence=1d"),
          "unknown setting detectors.idle-notebooks.patence; did you mean patience?"),
         (("audit", "--set", "idle-notebooks.patience=soon"),

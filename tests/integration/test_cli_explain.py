@@ -93,11 +93,12 @@ def test_what_was_deleted_is_told_from_what_never_was(
     mistyped = janitor("explain", notebook("wantedd"))
 
     assert deleted.status == 3
-    assert re.search(r"^idle-notebooks +deleted$", deleted.out, re.MULTILINE)
+    assert re.search(r"^idle-notebooks, .* +deleted$", deleted.out, re.MULTILINE)
     assert f"It is not in {REGION}: it was deleted (cloudtrail:LookupEvents, 2026-10-06" in deleted.flat
     assert "Did you mean" not in deleted.out
     assert mistyped.status == 2
-    assert re.search(r"^idle-notebooks +not found$", mistyped.out, re.MULTILINE)
+    assert re.search(r"^idle-notebooks, .* +not found$", mistyped.out, re.MULTILINE)
+    assert mistyped.flat.count("nothing shows that it ever was") == 1
     assert "nothing shows that it ever was (cloudtrail:LookupEvents knows no deletion of it)" in mistyped.flat
     assert f"Did you mean {notebook('wanted')}?" in mistyped.flat
     notebooks.fault("cloudtrail", "LookupEvents", "deny", times=0)
@@ -123,6 +124,32 @@ def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
 
     assert ran.status == 3
     assert "it was deleted (last seen by the ledger, 2026-10-06 03:00 UTC)" in ran.flat
+
+
+def test_what_exists_and_is_none_of_those_that_a_detector_judges_is_no_mistake(
+    box: Control, janitor: Janitor, session: boto3.Session
+) -> None:
+    """Spot training judges jobs that completed, and this one runs."""
+    box.set_clock(NOW - timedelta(hours=1))
+    session.client("sagemaker").create_training_job(
+        TrainingJobName="runs",
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/service-role/trains",
+        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": "s3://models/out"},
+        StoppingCondition={"MaxRuntimeInSeconds": 24 * 3600},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    )
+    box.set_clock(NOW)
+
+    ran = janitor("explain", "runs")
+    document = janitor("explain", "--json", f"{SAGEMAKER}:training-job/runs").document
+
+    assert ran.status == 0
+    assert re.search(r"^spot-training, generous-runtime-limits, .* +not judged$", ran.out, re.MULTILINE)
+    assert ran.flat.count("It exists, but is not among what is judged here") == 1
+    assert "Did you mean" not in ran.out
+    words = {each["detector"]: each["verdict"] for each in document["explanations"]}
+    assert (words["untagged-resources"], words["spot-training"]) == ("found", "not judged")
 
 
 @pytest.mark.usefixtures("notebooks")

@@ -10,6 +10,7 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
+from memory_table import MemoryTable
 from ml_janitor.acting.undoing import REST
 from ml_janitor.engine.holds import Hold, How, longest_hold
 from ml_janitor.ledger.findings import Ledger
@@ -27,8 +28,8 @@ FAIR = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW, until=NOW + 9 * DAY, why
 
 
 @pytest.fixture
-def holds(table: Table) -> Holds:
-    return Holds(table)
+def holds() -> Holds:
+    return Holds(MemoryTable())
 
 
 def stands(holds: Holds) -> Hold | None:
@@ -46,15 +47,12 @@ def stands(holds: Holds) -> Hold | None:
         ([WEEK, MONTH, FAIR, KEPT], KEPT),
     ],
 )
-def test_in_whatever_order_words_are_said_the_longest_stands(
-    holds: Holds, table: Table, words: Sequence[Hold], last: Hold
-) -> None:
+def test_in_whatever_order_words_are_said_the_longest_stands(words: Sequence[Hold], last: Hold) -> None:
     for order in permutations(words):
+        holds = Holds(MemoryTable())
         for word in order:
             holds.put(ACCOUNT, REGION, word)
         assert stands(holds) == last, [word.by for word in order]
-        for how in How:
-            table.delete(f"hold#{ACCOUNT}#{REGION}", f"{KEY}#{how}")
 
 
 def test_a_hold_on_an_app_counts_in_either_spelling_of_its_type(holds: Holds) -> None:

@@ -14,6 +14,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, Shelf, Thing, thing, waste
 from lambdas import items
+from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.resources import remembered
 from ml_janitor.core.results import Sweep
@@ -41,8 +42,8 @@ def ledger(table: Table) -> Ledger:
 
 
 @pytest.fixture
-def leases(table: Table) -> Leases:
-    return Leases(table)
+def leases() -> Leases:
+    return Leases(MemoryTable())
 
 
 def swept(aws: Aws, *things: Thing, breaks: Exception | None = None) -> Sweep:

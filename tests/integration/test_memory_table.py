@@ -29,6 +29,7 @@ WORK: tuple[Callable[[Table], Any], ...] = (
     lambda table: table.change("p", "1", set_to={"n": 6}, only_if=Attr("at").lte(LATER) & ~Attr("n").eq(4)),
     lambda table: table.change("p", "1", set_to={"n": 7}, only_if=Attr("at").gt(LATER), signed=True),
     lambda table: table.change("p", "1", set_to={"n": 8}, only_if=Attr("none").eq(None), signed=True),
+    lambda table: table.change("p", "1", set_to={"n": 9}, only_if=Attr("none").lte("z")),
     lambda table: table.change("p", "2", set_to={"n": 9}, only_if=Attr("n").ne(4)),
     lambda table: table.change("p", "2", set_to={"n": 9}, only_if=Attr("other").ne(4) & Attr("n").exists()),
     lambda table: table.change("p", "2", set_to={"n": 10}, only_if=Attr("other").lt(4)),

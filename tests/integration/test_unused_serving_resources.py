@@ -333,6 +333,7 @@ def acting(table: Table) -> Acting:
         pause=lambda: None,
         revert=lambda _: None,
         words=causes.words,
+        undoable=lambda *_: True,
         max_actions_per_night=0,
         actors=[IdleEndpoints()],
     )

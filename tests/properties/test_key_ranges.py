@@ -115,7 +115,7 @@ def read(bucket: Bucket, made: RangedListing, monkeypatch: pytest.MonkeyPatch) -
     return Counter((name, one["Key"]) for name, page in made.pages() for one in key_ranges.entries(page))
 
 
-same = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.mark.usefixtures("eager")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import boto3
@@ -74,7 +73,6 @@ SHARES = 9
 
 ANY_WORLD = settings(
     derandomize=True,
-    deadline=timedelta(seconds=30),
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -14,6 +14,7 @@ from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Target
 from ml_janitor.core.signals import Tags
 from ml_janitor.engine.arming import Arming
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
 WASTE = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())
 
@@ -36,6 +37,7 @@ def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: Caus
     assert ARMED.protects(gateway, along) == why
     assert ARMED.spares(gateway, WASTE, along) == why
     assert ARMED.spares(gateway, WASTE) is None
+    assert (ARMED.armed, Arming().armed) == (True, False)
 
 
 def test_what_the_operator_excepts_may_go_along() -> None:
@@ -57,6 +59,44 @@ def test_a_region_of_an_account_is_no_other_region(place: str, *, within: bool) 
     assert (armed.spares(target("gateway", {}), WASTE) is None) is within
 
 
+def test_an_account_is_all_regions_and_what_was_done_may_be_undone_in_those_too() -> None:
+    armed = replace(ARMED, act_in=("1", "2/eu-west-1", "1/eu-west-1"))
+
+    acted = [("1", "us-east-1"), ("1", "eu-west-1"), ("2", "eu-west-1")]
+    assert armed.places(["us-east-1", "eu-west-1"]) == acted
+    assert armed.undo_places(["us-east-1", "eu-west-1"]) == [*acted, ("2", "us-east-1")]
+
+
+def test_it_may_act_somewhere_in_an_account_of_which_one_region_is_named() -> None:
+    armed = replace(ARMED, act_in=("1", "2/eu-west-1"))
+
+    assert [account for account in ("1", "2", "3", "eu-west-1") if armed.anywhere_in(account)] == ["1", "2"]
+
+
+def test_what_the_rule_spares_is_only_reported() -> None:
+    spared = replace(WASTE, spared="it is shared")
+
+    assert ARMED.spares(target("gateway", {}), spared) == Cause(Why.SPARED_BY_RULE, ("it is shared",))
+
+
+@pytest.mark.parametrize("excepted", ["cloudformation", "CloudFormation stack ml"])
+def test_the_name_of_a_tool_is_that_of_all_its_stacks(excepted: str) -> None:
+    armed = replace(ARMED, act_on_managed=(excepted,))
+
+    assert armed.protects(target("gateway", {"aws:cloudformation:stack-name": "ml"})) is None
+
+
+@pytest.mark.parametrize(
+    ("every", "grace", "likely", "days"), [(7, 3, 1, 14), (1, 3, 1, 3), (1, 1, 4, 4), (0, 0, 0, 2)]
+)
+def test_a_warning_lasts_for_two_sweeps_its_grace_or_two_days(
+    every: int, grace: int, likely: int, days: int
+) -> None:
+    armed = replace(ARMED, every=every * DAY, grace=grace * DAY, grace_likely=likely * DAY)
+
+    assert armed.lasts == days * DAY
+
+
 def test_what_has_no_creation_time_is_only_reported() -> None:
     nameless = replace(target("gateway", {}), created=None)
 
@@ -74,7 +114,6 @@ def test_more_than_the_share_is_too_many_and_more_than_three(
 
 # --- when a finding is due -----------------------------------------------------------------------------
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LIKELY = replace(WASTE, confidence=Confidence.LIKELY)
 
 

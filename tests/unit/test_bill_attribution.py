@@ -61,7 +61,7 @@ resources = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=rows, known=resources, mixed=st.randoms(use_true_random=False))
 def test_everything_adds_up_in_any_order(rows: list[Charge], known: list[Resource], mixed: object) -> None:
     found = explained(rows, known)
@@ -76,7 +76,7 @@ def test_everything_adds_up_in_any_order(rows: list[Charge], known: list[Resourc
         assert part.quantity_effect + part.price_effect == part.change
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=rows, known=resources)
 def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[Resource]) -> None:
     positive = [one for one in rows if one.usd >= 0]

@@ -13,8 +13,7 @@ from ml_janitor.bill.budgets import BudgetState, budget_states
 from ml_janitor.bill.model import OTHERS, Charge, Gap, GapCause, Reading
 from ml_janitor.bill.report import BillReport
 from ml_janitor.config.settings import Settings
-from ml_janitor.report.bill_message import bill_message, bill_post
-from ml_janitor.report.bill_picture import bill_picture, daily_costs
+from ml_janitor.report.bill_message import bill_message, bill_picture, bill_post, daily_costs
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits
 
 

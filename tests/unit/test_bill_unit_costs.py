@@ -228,7 +228,7 @@ known = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(billed=lines, resources=known, mixed=st.randoms(use_true_random=False))
 def test_no_line_is_shared_out_twice_in_any_order(
     billed: list[Charge], resources: list[Resource], mixed: object

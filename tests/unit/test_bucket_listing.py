@@ -132,7 +132,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small")
 @given(buckets=BUCKETS, breaks=st.lists(st.integers(0, 9), max_size=4))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_files_and_breaks_change_nothing(buckets: dict[str, dict[str, int]], breaks: list[int]) -> None:
     expected = verdicts(_in_memory(buckets))
     scratch = Kept()

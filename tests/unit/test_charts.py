@@ -15,9 +15,19 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image, ImageFont
 
-from ml_janitor.report import png as fonts
-from ml_janitor.report.charts import DARK, LIGHT, NARROW_PAGE, PICTURE, VARIABLES, WIDE_PAGE, Form, columns
-from ml_janitor.report.png import FONTS, png
+from ml_janitor.report.charts import (
+    DARK,
+    FONTS,
+    LIGHT,
+    NARROW_PAGE,
+    PICTURE,
+    UNKNOWN,
+    VARIABLES,
+    WIDE_PAGE,
+    Form,
+    columns,
+    png,
+)
 from ml_janitor.report.series import MOST_GROUPS, Mark, Series
 
 MONDAY = date(2026, 8, 10)
@@ -305,7 +315,7 @@ def test_every_letter_that_is_not_replaced_has_a_glyph() -> None:
     face = ImageFont.truetype(FONTS / "Inter-Regular.otf", 20)
     absent = bytes(face.getmask("\U000fffff"))
 
-    known = [chr(n) for n in range(0x21, 0x2200) if chr(n).isprintable() and not fonts.UNKNOWN.search(chr(n))]
+    known = [chr(n) for n in range(0x21, 0x2200) if chr(n).isprintable() and not UNKNOWN.search(chr(n))]
     assert [letter for letter in known if bytes(face.getmask(letter)) == absent] == [
         "ŉ"
     ]  # which Unicode deprecates

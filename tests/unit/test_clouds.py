@@ -153,7 +153,7 @@ def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> 
     assert job(data_gb=10_000, **asked).reasons[-1] == "On demand, these GPUs cost less nowhere else."
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.floats(0.1, 100), st.floats(0.1, 100))
 def test_more_gpus_and_more_hours_cost_more_everywhere(machines: int, hours: float, longer: float) -> None:
     small, large = job(machines, hours), job(machines + 1, hours + longer)

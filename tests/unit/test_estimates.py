@@ -41,7 +41,7 @@ def inference(requests: float, **also: object) -> Estimate:
     return costs.inference(requests=requests, **known | also)  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(USD, USD, HOURS, HOURS)
 def test_what_costs_or_takes_more_costs_more(
     price: float, dearer: float, hours: float, longer: float
@@ -51,7 +51,7 @@ def test_what_costs_or_takes_more_costs_more(
         assert (small[name] or 0) < (large[name] or 0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(HOURS)
 def test_a_job_costs_what_its_instances_and_their_volumes_do(hours: float) -> None:
     whole = training(2.0, hours, instances=4, storage_gb=500.0, storage_usd=0.14, commitment_discount=0.3)
@@ -76,7 +76,7 @@ def test_spot_that_does_its_work_again_and_again_is_seen_to_be_dearer() -> None:
     assert training(hours=48, spot=hopeless).advice.startswith("Buy it on demand")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(HOURS, st.floats(0.05, 0.9), st.booleans())
 def test_where_spot_breaks_even_it_costs_as_much(hours: float, discount: float, checkpoints: bool) -> None:  # noqa: FBT001
     spot = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=discount)
@@ -120,7 +120,7 @@ def test_what_to_buy_has_its_reason(hours: float, interruption: Interruption, jo
     assert "an interruption costs" in advice
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.01, 30), st.floats(0.001, 5), st.integers(1, 6), st.floats(0, 0.01))
 def test_at_the_break_even_both_cost_the_same(price: float, each: float, memory: int, payload: float) -> None:
     asked = {

@@ -93,7 +93,7 @@ def test_a_class_costs_what_a_rule_for_it_does(name: str) -> None:
     assert column(found, "once_usd")[name] == pytest.approx(found.values["once_usd"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 1000), st.floats(1, 1e5), st.integers(1, 10**6), st.floats(0.01, 1e4), st.floats(0.5, 60))
 def test_more_bytes_and_more_months_cost_more_and_the_fees_come_back(
     age: float, gb: float, objects: int, more: float, months: float
@@ -108,7 +108,7 @@ def test_more_bytes_and_more_months_cost_more_and_the_fees_come_back(
         assert days * MONTHLY * (small["saved_monthly_usd"] or 0) == pytest.approx(small["once_usd"])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 1e5), st.floats(1, 1e5))
 def test_a_profile_costs_what_its_rows_do(age: float, other: float, gb: float, rest: float) -> None:
     parts = cohort(age, gb), cohort(other, rest)

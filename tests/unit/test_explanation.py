@@ -158,6 +158,7 @@ def test_a_finding_says_since_when() -> None:
             "deleted",
         ),
         (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
+        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), exists=True), "not judged"),
     ],
 )
 def test_the_verdict_in_a_word(one: Explained, verdict: str) -> None:

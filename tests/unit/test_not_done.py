@@ -50,7 +50,7 @@ def test_a_definite_refusal(error: Exception) -> None:
     ids=str,
 )
 def test_what_leaves_it_open(error: Exception) -> None:
-    assert not refused(error)
+    assert refused(error) is False
 
 
 class Log:
@@ -63,12 +63,8 @@ class Log:
         self.steps.append((name, how))
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [({}, "refused"), ({"act: stop": "refused"}, "refused"), ({"act: stop": "begun"}, "begun")],
-)
-def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
-    """A try that was begun may have done its work, and lost its answer."""
+def recorded(**steps: str) -> tuple[RecordedSteps, Log]:
+    """The steps of an act in which *steps* were recorded before, and what is written down of them."""
     log, target, now = Log(), thing("lamp", waste()).target, datetime(2026, 10, 6, tzinfo=UTC)
     action = Action(
         sk="sk",
@@ -78,13 +74,48 @@ def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after:
         warned=now,
         began=now,
         undo={},
-        steps=before,
+        steps={f"act: {name}": how for name, how in steps.items()},
     )
+    return RecordedSteps(log, action, "act"), log  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [({}, "refused"), ({"stop": "refused"}, "refused"), ({"stop": "begun"}, "begun")]
+)
+def test_a_refusal_says_nothing_of_an_earlier_try(before: dict[str, str], after: str) -> None:
+    """A try that was begun may have done its work, and lost its answer."""
+    steps, log = recorded(**before)
 
     def denied() -> None:
         raise answer("AccessDeniedException", 400)
 
     with pytest.raises(ClientError):
-        RecordedSteps(log, action, "act").do("stop", denied)  # type: ignore[arg-type]
+        steps.do("stop", denied)
 
     assert log.steps[-1] == ("act: stop", after)
+
+
+def test_a_step_is_done_once_unless_it_is_forgotten() -> None:
+    (steps, log), calls = recorded(tag="begun"), list[str]()
+
+    def round_of_steps() -> list[bool]:
+        for name in ("stop", "tag"):
+            steps.do(name, lambda name=name: calls.append(name))  # type: ignore[misc]
+        return [steps.begun(name) for name in ("stop", "tag", "never")]
+
+    assert [steps.begun(name) for name in ("stop", "tag")] == [False, True]
+    steps.forget("tag")
+    assert round_of_steps() == round_of_steps() == [True, True, False]
+    steps.forget("stop")
+    assert not steps.begun("stop")
+    round_of_steps()
+
+    assert calls == ["stop", "tag", "stop"]
+    stop = [("act: stop", "begun"), ("act: stop", "done")]
+    assert log.steps == [
+        *stop,
+        ("act: tag", "begun"),
+        ("act: tag", "done"),
+        ("act: stop", "forgotten"),
+        *stop,
+    ]

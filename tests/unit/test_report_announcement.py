@@ -411,7 +411,7 @@ def test_the_message_tells_fewer_findings_where_three_would_be_too_many_bytes() 
     assert sum(said.startswith("`") for said in shown(post.main)) in {1, 2}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(reports())
 def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
     sweep, new = report
@@ -423,7 +423,7 @@ def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
     assert told == min(new, 20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(HOSTILE, st.booleans(), st.integers(0, 9)), min_size=1, max_size=400))
 def test_slack_takes_any_digest(days: list[tuple[str, bool, int]]) -> None:
     rows = [row(account=said, error=said or None, late=late, new=new) for said, late, new in days]

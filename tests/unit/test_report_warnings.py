@@ -137,7 +137,7 @@ def test_twenty_long_ones_fit_into_the_messages_of_a_webhook_each_once() -> None
     assert 1 < len(posts) < 6
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300))
 def test_words_of_others_call_nobody_and_are_always_taken(name: str, why: str, by: str) -> None:
     odd = replace(idle(name), owner=by or None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding
@@ -86,3 +89,21 @@ def test_two_instances_save_twice_as_much() -> None:
     assert one.cost
     assert two.cost
     assert two.cost.monthly_usd == pytest.approx(2 * (one.cost.monthly_usd or 0), rel=Decimal("0.0001"))
+
+
+def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
+    churn = runs(3)
+    other = replace(
+        churn, target=replace(churn.target, arn=churn.target.arn.replace("churn", "other")), jobs=()
+    )
+
+    class Both(SpotTraining):
+        def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+            del aws, now
+            yield from (other, churn)
+
+    assert Both().look(aws, churn.jobs[-1].target, NOW) is churn
+    assert Both().look(aws, other.target, NOW) is other
+    assert (
+        Both().look(aws, replace(churn.target, arn="arn:aws:sagemaker:::training-job/stopped"), NOW) is None
+    )

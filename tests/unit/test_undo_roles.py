@@ -12,8 +12,8 @@ from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.undo_roles import TO_SAGEMAKER, handing_over, unlisted
+from ml_janitor.engine.detector import CannotActError, Condition
+from ml_janitor.engine.undo_roles import TO_SAGEMAKER, handing_over, unlisted, using_key
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
@@ -112,6 +112,13 @@ def test_in_an_organization_roles_of_the_accounts_that_are_acted_in_are_none_of_
     assert said(ROLE) == []
     (none,) = said("arn:aws:iam::333333333333:role/ml-training")
     assert f"none is a role of account {ACCOUNT} in aws" in none
+
+
+def test_a_key_is_used_for_aws_only() -> None:
+    key = using_key("the docs")
+
+    assert (key.action, key.on, key.implied, key.source) == ("kms:CreateGrant", "key/*", True, "the docs")
+    assert key.when == (Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),)
 
 
 def refusal(action: str) -> ClientError:

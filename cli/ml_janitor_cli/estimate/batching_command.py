@@ -25,37 +25,29 @@ NO_BATCH = (
 def batching(
     ctx: typer.Context,
     *,
-    one: Annotated[
-        float | None, typer.Option("--one-ms", metavar="MS", help="Measured, of one request alone.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option(metavar="N", help="Requests of a batch.")] = None,
-    batch_ms: Annotated[float | None, typer.Option(metavar="MS", help="Measured, of that batch.")] = None,
+    one: Annotated[float | None, edge.option("MS", "Measured, of one request alone.", "--one-ms")] = None,
+    batch: Annotated[int | None, edge.option("N", "Requests of a batch.")] = None,
+    batch_ms: Annotated[float | None, edge.option("MS", "Measured, of that batch.")] = None,
     instance: Instance = None,
     price: Price = None,
-    cache_hits: Annotated[float, typer.Option(metavar="SHARE", help="That a cache answers.")] = 0.0,
-    quantised: Annotated[
-        float, typer.Option(metavar="TIMES", help="How many times as fast the quantised model is.")
-    ] = 1.0,
+    cache_hits: Annotated[float, edge.option("SHARE", "That a cache answers.")] = 0.0,
+    quantised: Annotated[float, edge.option("TIMES", "How many times as fast the quantised model is.")] = 1.0,
     measure: Annotated[
-        str | None, typer.Option(metavar="ENDPOINT", help="Ask this endpoint, after saying what that costs.")
+        str | None, edge.option("ENDPOINT", "Ask this endpoint, after saying what that costs.")
     ] = None,
-    payload: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One request, in the model's own format.")
-    ] = None,
+    payload: Annotated[Path | None, edge.option("FILE", "One request, in the model's own format.")] = None,
     batch_payload: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="--batch requests at once, in its own format.")
+        Path | None, edge.option("FILE", "--batch requests at once, in its own format.")
     ] = None,
-    requests: Annotated[int, typer.Option(metavar="N", help="To send in all, 200 at most.")] = 60,
+    requests: Annotated[int, edge.option("N", "To send in all, 200 at most.")] = 60,
     network_ms: Annotated[
-        float, typer.Option(metavar="MS", help="Of each latency, on the way and not in the model.")
+        float, edge.option("MS", "Of each latency, on the way and not in the model.")
     ] = 0.0,
     content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Of the payloads; else by the file's name.")
+        str | None, edge.option("TYPE", "Of the payloads; else by the file's name.")
     ] = None,
-    component: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The inference component to ask.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Send the requests without asking.")] = False,
+    component: Annotated[str | None, edge.option("NAME", "The inference component to ask.")] = None,
+    yes: Annotated[bool, edge.flag("--yes", "Send the requests without asking.")] = False,
     region: Region = None,
     profile: edge.Profile = None,
     as_json: edge.Json = False,

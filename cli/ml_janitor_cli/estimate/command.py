@@ -38,39 +38,29 @@ def _estimate() -> None:
 @estimate.command()
 def training(
     *,
-    hours: Annotated[float, typer.Option(metavar="HOURS", help="How long the job computes, undisturbed.")],
+    hours: Annotated[float, edge.option("HOURS", "How long the job computes, undisturbed.")],
     instance: Instance = None,
     price: Price = None,
-    instances: Annotated[int, typer.Option(metavar="N", help="How many instances.")] = 1,
-    gpu: Annotated[str | None, typer.Option(metavar="NAME", help=f"Instead of an instance: {GPUS}.")] = None,
-    gpus: Annotated[int, typer.Option(metavar="N", help="How many of it in all.")] = 1,
-    discount: Annotated[
-        float, typer.Option(metavar="SHARE", help="Spot's, off on demand, from 0 to 1.")
-    ] = SPOT.discount,
-    interruptions: Annotated[
-        float, typer.Option(metavar="N", help="Of spot, in an hour.")
-    ] = SPOT.interruptions_per_hour,
-    restart: Annotated[float, typer.Option(metavar="MINUTES", help="Until it computes again.")] = SPOT.restart
-    / MINUTE,
-    save: Annotated[float, typer.Option(metavar="MINUTES", help="That a checkpoint takes.")] = SPOT.checkpoint
-    / MINUTE,
+    instances: Annotated[int, edge.option("N", "How many instances.")] = 1,
+    gpu: Annotated[str | None, edge.option("NAME", f"Instead of an instance: {GPUS}.")] = None,
+    gpus: Annotated[int, edge.option("N", "How many of it in all.")] = 1,
+    discount: Annotated[float, edge.option("SHARE", "Spot's, off on demand, from 0 to 1.")] = SPOT.discount,
+    interruptions: Annotated[float, edge.option("N", "Of spot, in an hour.")] = SPOT.interruptions_per_hour,
+    restart: Annotated[float, edge.option("MINUTES", "Until it computes again.")] = SPOT.restart / MINUTE,
+    save: Annotated[float, edge.option("MINUTES", "That a checkpoint takes.")] = SPOT.checkpoint / MINUTE,
     checkpoints: Annotated[bool, typer.Option(help="Whether it resumes from checkpoints in S3.")] = True,
     interruption: Annotated[
         Interruption, typer.Option(help="What one costs those who wait.")
     ] = Interruption.LOW,
-    jobs_a_week: Annotated[float, typer.Option(metavar="N", help="How many such jobs run.")] = 1.0,
-    storage_gb: Annotated[float, typer.Option(metavar="GB", help="Of each instance's volume.")] = 30.0,
-    storage_price: Annotated[
-        float, typer.Option(metavar="USD", help="A GB-month of it, in us-east-1.")
-    ] = 0.14,
+    jobs_a_week: Annotated[float, edge.option("N", "How many such jobs run.")] = 1.0,
+    storage_gb: Annotated[float, edge.option("GB", "Of each instance's volume.")] = 30.0,
+    storage_price: Annotated[float, edge.option("USD", "A GB-month of it, in us-east-1.")] = 0.14,
     commitment_discount: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Of a Savings Plan, from 0 to 1; else unknown.")
+        float | None, edge.option("SHARE", "Of a Savings Plan, from 0 to 1; else unknown.")
     ] = None,
-    data_gb: Annotated[
-        float, typer.Option(metavar="GB", help="That a job on another cloud fetches from AWS.")
-    ] = 0.0,
+    data_gb: Annotated[float, edge.option("GB", "That a job on another cloud fetches from AWS.")] = 0.0,
     egress_price: Annotated[
-        float, typer.Option(metavar="USD", help="A GB of it (first 10 TB a month, April 2026).")
+        float, edge.option("USD", "A GB of it (first 10 TB a month, April 2026).")
     ] = 0.09,
     as_json: edge.Json = False,
 ) -> int:
@@ -139,12 +129,12 @@ for _other in (inference, storage, batching):
 @estimate.command()
 def distillation(
     *,
-    teacher: Annotated[float, typer.Option(metavar="USD", help="1,000 requests of the larger model.")],
-    student: Annotated[float, typer.Option(metavar="USD", help="1,000 requests of the smaller one.")],
-    requests: Annotated[float, typer.Option(metavar="N", help="Requests a month.")],
-    once: Annotated[float, typer.Option(metavar="USD", help="What making it costs.")],
-    loss: Annotated[float, typer.Option(metavar="POINTS", help="Of accuracy that it loses.")],
-    allowed: Annotated[float, typer.Option(metavar="POINTS", help="Of accuracy that may be lost.")] = 1.0,
+    teacher: Annotated[float, edge.option("USD", "1,000 requests of the larger model.")],
+    student: Annotated[float, edge.option("USD", "1,000 requests of the smaller one.")],
+    requests: Annotated[float, edge.option("N", "Requests a month.")],
+    once: Annotated[float, edge.option("USD", "What making it costs.")],
+    loss: Annotated[float, edge.option("POINTS", "Of accuracy that it loses.")],
+    allowed: Annotated[float, edge.option("POINTS", "Of accuracy that may be lost.")] = 1.0,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -168,9 +158,9 @@ def distillation(
 
 @estimate.command()
 def reservation(
-    profile: Annotated[str, typer.Argument(metavar="FILE", help="Dollars on demand, a line for each hour.")],
+    profile: Annotated[str, edge.argument("FILE", "Dollars on demand, a line for each hour.")],
     *,
-    discount: Annotated[float, typer.Option(metavar="SHARE", help="Of the Savings Plan, from 0 to 1.")],
+    discount: Annotated[float, edge.option("SHARE", "Of the Savings Plan, from 0 to 1.")],
     as_json: edge.Json = False,
 ) -> int:
     """

@@ -59,37 +59,33 @@ def inference(
     ctx: typer.Context,
     *,
     endpoint: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Read its use of two weeks; options win over it.")
+        str | None, edge.option("NAME", "Read its use of two weeks; options win over it.")
     ] = None,
-    requests: Annotated[float | None, typer.Option(metavar="N", help="Requests a month.")] = None,
-    milliseconds: Annotated[
-        float | None, typer.Option("--ms", metavar="MS", help="How long each takes.")
-    ] = None,
+    requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
+    milliseconds: Annotated[float | None, edge.option("MS", "How long each takes.", "--ms")] = None,
     instance: Instance = None,
     price: Price = None,
     instances: Annotated[
-        str | None,
-        typer.Option(metavar="N[,N...]", help="How many: one number, or one for each hour of a day; else 1."),
+        str | None, edge.option("N[,N...]", "How many: one number, or one for each hour of a day; else 1.")
     ] = None,
     memory: Annotated[
-        int | None, typer.Option(metavar="GB", help=f"That serverless inference needs; else {MEMORY_GB}.")
+        int | None, edge.option("GB", f"That serverless inference needs; else {MEMORY_GB}.")
     ] = None,
     gb_second_price: Annotated[
-        float | None,
-        typer.Option(metavar="USD", help=f"Serverless; else {GB_SECOND_USD:f} (us-east-1, 2026)."),
+        float | None, edge.option("USD", f"Serverless; else {GB_SECOND_USD:f} (us-east-1, 2026).")
     ] = None,
-    payload_kb: Annotated[float, typer.Option(metavar="KB", help="Of a request and its response.")] = 0.0,
+    payload_kb: Annotated[float, edge.option("KB", "Of a request and its response.")] = 0.0,
     transfer_price: Annotated[
-        float, typer.Option(metavar="USD", help="Serverless, a GB of it (price list, 2026).")
+        float, edge.option("USD", "Serverless, a GB of it (price list, 2026).")
     ] = 0.016,
     latency: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help=f"Allowed to the first request; else {LATENCY:g}.")
+        float | None, edge.option("SECONDS", f"Allowed to the first request; else {LATENCY:g}.")
     ] = None,
     cold_start: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help=f"Until a model answers; else {COLD_START:g}.")
+        float | None, edge.option("SECONDS", f"Until a model answers; else {COLD_START:g}.")
     ] = None,
     slower: Annotated[
-        float | None, typer.Option(metavar="TIMES", help="As long a request takes on serverless; else 1.")
+        float | None, edge.option("TIMES", "As long a request takes on serverless; else 1.")
     ] = None,
     region: Region = None,
     profile: edge.Profile = None,

@@ -33,29 +33,25 @@ def storage(
     ctx: typer.Context,
     profile: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[FILE]", help=f"CSV with a head of {', '.join(COLUMNS)}; the last two may lack."
-        ),
+        edge.argument("[FILE]", f"CSV with a head of {', '.join(COLUMNS)}; the last two may lack."),
     ] = None,
     *,
     bucket: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Instead: what storage-tiering proposes for it.")
+        str | None, edge.option("NAME", "Instead: what storage-tiering proposes for it.")
     ] = None,
-    gb: Annotated[float | None, typer.Option(metavar="GB", help="Instead: so much, all of one age.")] = None,
-    objects: Annotated[float, typer.Option(metavar="N", help="In how many objects.")] = 1.0,
-    age: Annotated[float, typer.Option(metavar="DAYS", help="How old they are.")] = 180.0,
-    reads: Annotated[float, typer.Option(metavar="TIMES", help="Each is read in a month.")] = 0.0,
+    gb: Annotated[float | None, edge.option("GB", "Instead: so much, all of one age.")] = None,
+    objects: Annotated[float, edge.option("N", "In how many objects.")] = 1.0,
+    age: Annotated[float, edge.option("DAYS", "How old they are.")] = 180.0,
+    reads: Annotated[float, edge.option("TIMES", "Each is read in a month.")] = 0.0,
     rule: Annotated[
-        str, typer.Option(metavar="RULE", help="Classes and ages, as policies of storage-tiering have them.")
+        str, edge.option("RULE", "Classes and ages, as policies of storage-tiering have them.")
     ] = RULE,
-    months: Annotated[float, typer.Option(metavar="N", help="To look ahead.")] = 12.0,
+    months: Annotated[float, edge.option("N", "To look ahead.")] = 12.0,
     small_too: Annotated[
         bool, typer.Option(help="Move objects below 128 KB to archives, as a bucket may be set.")
     ] = False,
     region: Region = None,
-    aws_profile: Annotated[
-        str | None, typer.Option("--profile", metavar="NAME", help="The AWS profile to use.")
-    ] = None,
+    aws_profile: Annotated[str | None, edge.option("NAME", "The AWS profile to use.", "--profile")] = None,
     overrides: edge.Overrides = None,
     config: edge.Config = None,
     as_json: edge.Json = False,

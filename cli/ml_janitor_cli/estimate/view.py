@@ -31,14 +31,13 @@ from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import Grid, console, progress, write
 
 Instance = Annotated[
-    str | None,
-    typer.Option(metavar="TYPE", help="The instance; its price is of a dated table for us-east-1."),
+    str | None, edge.option("TYPE", "The instance; its price is of a dated table for us-east-1.")
 ]
 LEAST = 0.001
 """Below which nobody cares how little it is, except of dollars."""
 UNKNOWN = "–"  # noqa: RUF001 - what a table has where nothing is known
-Price = Annotated[float | None, typer.Option(metavar="USD", help="Dollars an hour of an instance.")]
-Region = Annotated[str | None, typer.Option(metavar="REGION", help="Where it is.")]
+Price = Annotated[float | None, edge.option("USD", "Dollars an hour of an instance.")]
+Region = Annotated[str | None, edge.option("REGION", "Where it is.")]
 
 
 def hourly(instance: str | None, price: float | None) -> float:

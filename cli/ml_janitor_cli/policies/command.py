@@ -41,10 +41,10 @@ def _policies() -> None:
 @policies.command()
 def write(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if it is not there.")],
+    directory: Annotated[Path, edge.argument("DIR", "Where to; made if it is not there.")],
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Overwrite files that were changed since they were written.")
+        bool, edge.flag("--force", "Overwrite files that were changed since they were written.")
     ] = False,
     overrides: edge.Overrides = None,
     config: edge.Config = None,

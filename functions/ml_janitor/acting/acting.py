@@ -50,10 +50,10 @@ class Acting:
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
-    and the messages made from it. *wait* lets some time pass for what waits for AWS; without it the next run
-    resumes that. *within* is `undo_days`, and *undoable* says of a detector whether the deployment may still
-    undo its actions in an account. *actors* are all detectors that can act.
-    *together* is whether one night's limit holds over all accounts of an organization.
+    and the messages made from it. *undoable* says of a detector whether the deployment may still undo its
+    actions in an account, and *within* is `undo_days`. *together* is whether one night's limit holds over all
+    accounts of an organization. *wait* lets some time pass for what waits for AWS; without it the next run
+    resumes that. *actors* are all detectors that can act.
     """
 
     ledger: Ledger
@@ -65,11 +65,11 @@ class Acting:
     pause: Callable[[], None]
     revert: Callable[[Action], None]
     words: Callable[[Cause | UnreachableUndos], str]
+    undoable: Callable[[str, str], bool]
     max_actions_per_night: int
     together: bool = False
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
-    undoable: Callable[[str, str], bool] = lambda *_: True
     actors: Sequence[Detector[Any]] = ()
 
     def act(
@@ -92,7 +92,7 @@ class Acting:
         arming = policy.armed(detector.name)
         if not arming.armed:
             return SoFar(sweep)
-        reverts = resume_reverts(detector, self._known(sweep), self._revert, self.clock())
+        reverts = resume_reverts(detector, self.known(sweep), self._revert, self.clock())
         if sweep.error is not None:
             return SoFar(with_unfinished(_incomplete(sweep, entries), reverts))
         work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
@@ -111,8 +111,8 @@ class Acting:
         as long as it could be undone.
         """
         at = self.clock()
-        reverts = resume_reverts(detector, self._known(sweep), self._revert, at)
-        known = self._known(sweep)
+        reverts = resume_reverts(detector, self.known(sweep), self._revert, at)
+        known = self.known(sweep)
         reported = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
         if self.undoable(detector.name, str(sweep.account)):
             return reported
@@ -123,14 +123,9 @@ class Acting:
         self.actions.verify(action)
         self.revert(action)
 
-    def _known(self, sweep: Sweep) -> list[Action]:
+    def known(self, sweep: Sweep) -> list[Action]:
         """The actions in the account and region of *sweep*."""
         return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
-
-    def disarmed(self, entries: Mapping[str, Entry], why: str) -> None:
-        """Void the warnings of *entries*, whose detector is disarmed: armed again, it has to warn again."""
-        for entry in entries.values():
-            self.ledger.void_warning(entry, why)
 
 
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
@@ -147,12 +142,12 @@ def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
     """The findings of *sweep* that may be acted on at that time, the oldest due first."""
-    due = []
+    due = {}
     for result in sweep.results:
         entry = entries.get(result.target.key)
-        if result.outcome is Outcome.WAITING and entry is not None and entry.due is not None:
-            due += [replace(result, due=entry.due)] if entry.due <= at else []
-    return sorted(due, key=lambda result: (result.due or at, result.target.arn))
+        if result.outcome is Outcome.WAITING and entry and entry.due is not None and entry.due <= at:
+            due[entry.due, result.target.key] = replace(result, due=entry.due)
+    return [due[one] for one in sorted(due)]
 
 
 class _Work:
@@ -201,7 +196,7 @@ class _Work:
 
     def do(self, until: datetime | None) -> None:
         """Resume what broke off, then begin what is due, the oldest first; AWS is waited for *until* then."""
-        listed = self.acting.actions.all(self.sweep.detector, str(self.sweep.account), self.sweep.region)
+        listed = self.acting.known(self.sweep)
         for action in listed:
             if action.stage in UNFINISHED:
                 result = self.results.get(action.target.key) or broken_off(action)
@@ -219,16 +214,10 @@ class _Work:
     @property
     def so_far(self) -> Sweep:
         """The sweep with the outcomes so far."""
-        limits = tuple(HeldBack(why, times) for why, times in self.places.held.items())
-        stopped = [] if self.too_much is None else [HeldBack(self.too_much)]
-        return replace(self.sweep, results=tuple(self.results.values()), held_back=(*stopped, *limits))
-
-    @property
-    def too_much(self) -> Cause | None:
-        """Why a person has to look first, where that held anything back."""
-        causes = (result.cause for result in self.results.values())
-        held = any(one is not None and one.why is Why.MAX_SHARE for one in causes)
-        return self.postponement.too_much if held else None
+        held = [HeldBack(why, times) for why, times in self.places.held.items()]
+        if any(result.why is Why.MAX_SHARE for result in self.results.values()):
+            held = [HeldBack(why) for why in (self.postponement.too_much,) if why] + held
+        return replace(self.sweep, results=tuple(self.results.values()), held_back=tuple(held))
 
     def _due(self, *, besides: set[str]) -> list[Result]:
         """The findings that may be acted on now; each of the others gets the cause for which it waits."""
@@ -244,18 +233,16 @@ class _Work:
         at = self.acting.clock()
         due = []
         for result in due_now(self.sweep, self.entries, at):
-            if self.entries[result.target.key].outlived(at, self.arming.lasts):
+            key = result.target.key
+            if key in besides:
+                continue
+            if self.entries[key].outlived(at, self.arming.lasts):
                 self._put(replace(result, cause=cause(Why.WARNING_LAPSED)))
-            elif result.target.key not in besides:
+            elif (why := self.postponement.of(key, at)) is not None:
+                self._put(replace(result, cause=why))
+            else:
                 due.append(result)
-        return [result for result in due if not self._postponed(result, at)]
-
-    def _postponed(self, result: Result, at: datetime) -> bool:
-        """Whether *result*, which is due, waits for another day or for an approval."""
-        why = self.postponement.of(result.target.key, at)
-        if why is not None:
-            self._put(replace(result, cause=why))
-        return why is not None
+        return due
 
     def _prepare_again(self) -> None:
         """
@@ -274,28 +261,28 @@ class _Work:
                 self._put(self._prepared_again(result, entry, at))
 
     def _prepared_again(self, result: Result, entry: Entry, at: datetime) -> Result:
+        """*result* once its resource was prepared again as it is now; what was not read changes nothing."""
         ledger = self.acting.ledger
         try:
-            self._prepare(result, entry, at)
+            verdict, candidate = self.recheck.verdict(result, at)
+            if not isinstance(verdict, Finding):
+                return result
+            spared = self.arming.spares(candidate.target, verdict, candidate.takes_along)
+            refused = "" if spared is None else self.acting.words(spared)
+            if not refused:
+                self.recheck.prepared(candidate, entry.memo)
         except NotYetError as not_yet:
             ledger.save_memo(entry, not_yet.memo)
             return result
         except CannotActError as error:
-            ledger.record_refusal(entry, str(error), at)
-            return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, str(error)))
+            refused = str(error)
         except Exception:  # it is only reported as before, and prepared again by the next sweep
             return result
+        if refused:
+            ledger.record_refusal(entry, refused, at)
+            return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, refused))
         ledger.clear_refusal(entry)
         return replace(result, outcome=Outcome.WAITING, cause=cause(Why.UNWARNED))
-
-    def _prepare(self, result: Result, entry: Entry, at: datetime) -> None:
-        """Prepare *result*'s resource as it is now. Raises what speaks against acting on it."""
-        verdict, candidate = self.recheck.verdict(result, at)
-        if not isinstance(verdict, Finding):
-            raise LookupError("it is no finding any more")  # noqa: TRY004 - nobody gave a wrong type
-        if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
-            raise CannotActError(self.acting.words(why))
-        self.recheck.prepared(candidate, entry.memo)
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result

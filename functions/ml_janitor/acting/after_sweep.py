@@ -81,30 +81,28 @@ class Cleaning:
     dry: bool
 
     def judged_by(self, accounts: Sequence[Aws]) -> Policy:
-        """The policy of this run, with the holds in the ledger; dry if they cannot be read."""
-        self._grant(accounts)
-        policy = self.policy.dry() if self.dry or self.acting is None or self.warner is None else self.policy
+        """
+        The policy of this run, with the holds in the ledger; dry if they cannot be read.
+
+        What people asked for by a button becomes part of the findings and actions that are read next.
+        """
         if self.acting is None:
-            return policy
+            return self.policy.dry()
+        if self.detector.cleanup is not None:
+            with self.failures.survived("what people asked for could not be read"):
+                for aws in accounts:
+                    where = (self.detector.name, aws.account, aws.region)
+                    self.acting.requests.grant(self.ledger, self.acting.actions, *where)
+        policy = self.policy.dry() if self.dry or self.warner is None else self.policy
         spared = replace(policy, needed_unread="what undos need could not be read")
         with self.failures.survived("what undos need could not be read"):
             spared = sparing_undos(policy, self.detector, self.acting, accounts)
-        policy = spared
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:
                 holds |= self.acting.holds.all(aws.account, aws.region)
-            return replace(policy, holds=holds)
-        return policy.dry()
-
-    def _grant(self, accounts: Sequence[Aws]) -> None:
-        """What people asked for by a button becomes part of the findings and actions that are read next."""
-        if (acting := self.acting) is None or self.detector.cleanup is None:
-            return
-        with self.failures.survived("what people asked for could not be read"):
-            for aws in accounts:
-                where = (self.detector.name, aws.account, aws.region)
-                acting.requests.grant(self.ledger, acting.actions, *where)
+            return replace(spared, holds=holds)
+        return spared.dry()
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
@@ -131,7 +129,7 @@ class Cleaning:
                 self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
             )
             if error is not None:
-                self.failures.happened("acting broke off", error)
+                raise error
         with self.failures.survived("why something due was not done could not be remembered"):
             remember_not_done(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
@@ -158,11 +156,14 @@ class Cleaning:
                 self.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
         self._update_messages(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
-            warned = self._with_warnings(known.aws)
+            # Also of resources that this sweep could not judge.
+            entries = self.ledger.entries(self.detector.name, known.aws.account, known.aws.region)
+            warned = {entry.key: entry for entry in entries if entry.warned is not None}
             why = f"{self.detector.name} is not armed any more"
             if self.policy.armed(self.detector.name).armed:
                 why = acting.words(cause(Why.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
-            acting.disarmed(warned, why)
+            for entry in warned.values():  # armed again, it has to warn again
+                self.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
 
@@ -171,16 +172,11 @@ class Cleaning:
         if self.warner is not None and arming.armed:
             with self.failures.survived("the warnings could not be sent"):
                 sweep, problems, error = self.warner(sweep, entries, arming, now=now)
-                if error is not None:
-                    self.failures.happened("the warnings could not be sent", error)
                 for problem in problems:
                     self.failures.note(f"Slack: {problem}")
+                if error is not None:
+                    raise error
         return sweep
-
-    def _with_warnings(self, aws: Aws) -> Mapping[str, Entry]:
-        """Every entry with a warning, also of resources that this sweep could not judge."""
-        entries = self.ledger.entries(self.detector.name, aws.account, aws.region)
-        return {entry.key: entry for entry in entries if entry.warned is not None}
 
     def _update_messages(self, update: Callable[[Follow], Sequence[str]]) -> None:
         """Update messages by *update*; a failure is noted, and what was done stays done."""

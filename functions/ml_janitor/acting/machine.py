@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ml_janitor.acting.undos import JANITOR, by_hand, hint
+from ml_janitor.acting.undos import JANITOR, TOO_LONG, by_hand, hint
 from ml_janitor.aws.answers import OutOfTimeError, describe
 from ml_janitor.core.cause import UNVERIFIED, Cause, Progress, Why, cause
 from ml_janitor.core.model import Finding, Kept
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from ml_janitor.acting.recheck import Postponement, Recheck
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.model import Verdict
     from ml_janitor.engine.arming import Arming
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.entries import Entry
@@ -33,9 +31,6 @@ if TYPE_CHECKING:
 
 ROUNDS = 40
 """How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
-
-TOO_LONG = timedelta(days=1)
-"""After this long a person should know that something still waits for AWS."""
 
 
 class StopsError(Exception):
@@ -46,9 +41,9 @@ class StopsError(Exception):
         self.cause = cause
 
 
-def half_done_cause(why: Why, *details: str | int, then: Cause | None = None, by_hand: str = "") -> Cause:
+def half_done_cause(why: Why, *details: str | int) -> Cause:
     """The cause of the outcome of a half-done action."""
-    return Cause(why, details, progress=Progress.HALF_DONE, then=then, by_hand=by_hand)
+    return Cause(why, details, progress=Progress.HALF_DONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +74,7 @@ class ActionMachine:
         def begin() -> Result:
             try:
                 action = self._begin(result, entry)
-            except StopsError:
+            except (StopsError, FullError):
                 raise
             except Exception as error:  # nothing was done yet; the others still are
                 return self._not_begun(result, entry, error)
@@ -158,14 +153,8 @@ class ActionMachine:
         self.places.take(entry.key, at)
         if not self.arming.effect.saves:
             verdict = replace(verdict, cost=None)  # nothing is claimed to be saved
-        return self.actions.begin(
-            replace(result, verdict=verdict, target=candidate.target),
-            undo,
-            warned=warned,
-            now=at,
-            by=entry.hurried,
-            messages=entry,
-        )
+        found = replace(result, verdict=verdict, target=candidate.target)
+        return self.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
 
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> StopsError:
         """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
@@ -190,8 +179,6 @@ class ActionMachine:
             case BegunBeforeError():  # and ended: what is in progress does not come here
                 self.ledger.void_warning(entry, str(error))
                 return replace(result, cause=cause(Why.ACTED_BEFORE, str(error)))
-            case FullError():
-                return replace(result, cause=error.cause)
             case _:
                 failed = cause(Why.NOTHING_DONE, describe(error))
                 return replace(result, outcome=Outcome.FAILED, cause=failed)
@@ -248,30 +235,22 @@ class ActionMachine:
         Where nothing was done yet, there is nothing to revert.
         """
         verdict, candidate = self.recheck.verdict(replace(result, target=action.target), at, action.undo)
-        if isinstance(verdict, Kept) and verdict.unknown:
-            raise StopsError(Outcome.WAITING, half_done_cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
-        if (reason := self._reason_to_stop(action, verdict, candidate)) is not None:
-            outcome, why = reason
-            if not action.touched:
-                self._withdrawn(result, action, why)
-                raise StopsError(outcome, why)
-            self._ask_for_revert(action, why)
-            raise StopsError(outcome, replace(why, then=cause(Why.REVERTED_NEXT)))
-
-    def _reason_to_stop(
-        self, action: Action, verdict: Verdict | None, candidate: Any
-    ) -> tuple[Outcome, Cause] | None:
-        """The outcome and cause of a half-done *action* that may no longer be begun either, or None."""
+        entry, outcome, why = self.entries.get(action.target.key), Outcome.CHANGED, None
         if isinstance(verdict, Kept):
-            return Outcome.CHANGED, cause(Why.NO_LONGER_WASTE, verdict.reason)
-        if candidate is not None:
-            protected = self.arming.protects(candidate.target, candidate.takes_along)
-            if protected is not None:
-                return Outcome.ADVISED, protected
-        entry = self.entries.get(action.target.key)
-        if entry is not None and entry.voided:
-            return Outcome.CHANGED, cause(Why.WARNING_VOID)
-        return None
+            if verdict.unknown:
+                raise StopsError(Outcome.WAITING, half_done_cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
+            why = cause(Why.NO_LONGER_WASTE, verdict.reason)
+        elif candidate and (why := self.arming.protects(candidate.target, candidate.takes_along)):
+            outcome = Outcome.ADVISED
+        elif entry is not None and entry.voided:
+            why = cause(Why.WARNING_VOID)
+        if why is None:
+            return
+        if not action.touched:
+            self._withdrawn(result, action, why)
+            raise StopsError(outcome, why)
+        self._ask_for_revert(action, why)
+        raise StopsError(outcome, replace(why, then=cause(Why.REVERTED_NEXT)))
 
     def _ask_for_revert(self, action: Action, why: Cause) -> None:
         """
@@ -313,15 +292,14 @@ class ActionMachine:
 
     def _finished(self, result: Result, action: Action) -> Result:
         """Record that AWS confirmed the act."""
-        at = self.recheck.clock()
-        self.actions.acted(action, at)
-        self._close(action, "cleaned up", at)
+        self.actions.acted(action, self.recheck.clock())
+        self._close(action, "cleaned up")
         return replace(result, outcome=Outcome.ACTED, cause=hint(self.recheck.detector, action))
 
     def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
         """Record that nothing was done: if the resource is waste again, that is a new finding."""
         self.actions.withdrawn(action, self.words(why))
-        self._close(action, self.words(why), self.recheck.clock())
+        self._close(action, self.words(why))
         return replace(result, outcome=Outcome.CHANGED, cause=why)
 
     def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
@@ -331,7 +309,7 @@ class ActionMachine:
         outcome = Outcome.FAILED if late else Outcome.WAITING
         return replace(result, outcome=outcome, cause=replace(waits, progress=Progress.HALF_DONE))
 
-    def _close(self, action: Action, why: str, at: datetime) -> None:
+    def _close(self, action: Action, why: str) -> None:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
-            self.ledger.close(entry, why, at)
+            self.ledger.close(entry, why, self.recheck.clock())

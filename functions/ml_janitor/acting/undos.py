@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
 
 TOO_LONG = timedelta(days=1)
-"""After this long a person should know that something is still being reverted."""
+"""After this long a person should know that something still waits for AWS, or is being reverted."""
 
 JANITOR = "the janitor"
 """Who asks for the undo of a half-done action."""

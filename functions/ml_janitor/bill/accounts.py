@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -11,9 +11,13 @@ from typing import Any
 
 from ml_janitor.aws.cost_explorer import Row, Where, of_accounts
 from ml_janitor.bill.model import DAY, OTHERS, ZERO, Bill, Charge, Gap, GapCause, Reading, Span
+from ml_janitor.core.text import some
 
 MOST_MOVED = 3
 """How many accounts of several are read by usage type: those whose bill moved most."""
+
+SHOWN = 5
+"""Accounts that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ def unseen(bill: Bill, accounts: Accounts) -> Iterator[Gap]:
         yield Gap(
             reading=Reading.ACCOUNTS,
             cause=GapCause.MEMBER_ACCOUNT if alone else GapCause.NOT_CHARGED,
-            subject=some([titled(one, accounts.names) for one in missing]) or "any other account",
+            subject=some([titled(one, accounts.names) for one in missing], SHOWN) or "any other account",
             detail=bill.account if alone else "",
         )
 
@@ -89,9 +93,3 @@ def titled(account: str, names: Mapping[str, str]) -> str:
     """An account with what it is called, where that is known."""
     name = names.get(account, "")
     return f"{name} ({account})" if name else account
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """The first of *names*, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
 from ml_janitor.bill import spans
-from ml_janitor.bill.accounts import some
+from ml_janitor.bill.accounts import SHOWN
 from ml_janitor.bill.attribution import EXACT, Key, Line, lines, parts
 from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.joining import Resource, movers
@@ -17,6 +17,7 @@ from ml_janitor.bill.model import ACCOUNT, OTHERS, ZERO, Bill, Gap, GapCause, Re
 from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover, Part
 from ml_janitor.bill.phases import Phase, main_services
 from ml_janitor.bill.unit_costs import UnitCost, unit_costs
+from ml_janitor.core.text import some
 
 CREDIT = "Credit"
 CREDITS_STOPPED = timedelta(days=7)
@@ -256,7 +257,7 @@ def elsewhere(movement: Movement | None, looked_at: Collection[str]) -> Iterator
         yield Gap(
             reading=Reading.RESOURCES,
             cause=GapCause.NOT_LOOKED_AT,
-            subject=some([where for where, _ in changed]),
+            subject=some([where for where, _ in changed], SHOWN),
             detail=ACCOUNT,
             usd=sum((change for _, change in changed), ZERO),
         )

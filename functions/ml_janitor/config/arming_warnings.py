@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import DAYS
 from ml_janitor.core.model import Confidence
@@ -47,8 +48,7 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
     ]
     accounts = [account]
     if settings.organization.used:
-        places = (place for section in settings.sections.values() for place in section.act_in)
-        accounts = sorted({place.partition("/")[0] for place in places})
+        accounts = accounts_of(place for one in settings.sections.values() for place in one.act_in)
     here = [role for role in roles for account in accounts if _is_of(role, account, partition)]
     if roles and accounts and not here:
         warned.append(

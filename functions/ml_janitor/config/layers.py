@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,20 @@ class SettingsError(ValueError):
     """A setting is wrong; the message is one line that says which, and what was expected."""
 
 
-def layered(files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """The tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError."""
+def layered(
+    files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str], *, sections: Container[str]
+) -> dict[str, Any]:
+    """
+    The tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError.
+
+    An override that names none of *sections* is of a detector.
+    """
     tables: dict[str, Any] = {}
     for path in files:
         lay(tables, read_toml(path))
     lay(tables, base)
     for override in overrides:
-        lay(tables, parse_override(override))
+        lay(tables, parse_override(override, sections))
     return tables
 
 
@@ -55,7 +61,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def parse_override(text: str) -> dict[str, Any]:
+def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
     """
     Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string.
 
@@ -68,7 +74,7 @@ def parse_override(text: str) -> dict[str, Any]:
         raise SettingsError(
             f"--set {redacted(text)}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
         )
-    if keys[0] not in {"janitor", "slack", "bill", "plan", "policies", "organization"}:
+    if keys[0] not in sections:
         keys = ["detectors", *keys]
     tables: Any = parse_value(written.strip())
     for key in reversed(keys):

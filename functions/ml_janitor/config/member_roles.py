@@ -9,6 +9,7 @@ from datetime import date
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
+from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
 from ml_janitor.core.model import Mode
@@ -98,23 +99,16 @@ def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
 
 def role_for(settings: Settings, detector: str, account: str) -> str:
     """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
-    armed = account in acting_accounts(settings, detector)
-    return role_name(detector, Kind.ACT if armed else Kind.READ)
-
-
-def acting_accounts(settings: Settings, detector: str) -> list[str]:
-    """The accounts that `act_in` names for *detector*; none where it is not armed."""
     section = settings.sections[detector]
-    if not section.enabled or settings.mode(detector) is not Mode.ACT:
-        return []
-    return sorted({place.partition("/")[0] for place in section.act_in})
+    armed = section.enabled and settings.mode(detector) is Mode.ACT
+    return role_name(detector, Kind.ACT if armed and account in accounts_of(section.act_in) else Kind.READ)
 
 
 def named_accounts(settings: Settings) -> list[str]:
     """The accounts in which roles may allow something else than in all others."""
     places = (place for section in settings.sections.values() for place in section.act_in)
     passed = (role.split(":")[4] for role in settings.janitor.undo_roles)
-    return sorted({*(place.partition("/")[0] for place in places), *passed})
+    return accounts_of([*places, *passed])
 
 
 def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> str:
@@ -126,8 +120,7 @@ def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[st
     """The ARNs under which the function of *role* takes it on: that of every account that has one."""
     name, kind = role.reader.name, role.kind
     everywhere = kind is Kind.READ or (kind is Kind.UNDO and settings.undoes_elsewhere(name))
-    places = [] if everywhere else settings.sections[name].act_in
-    accounts = sorted({place.partition("/")[0] for place in places})
+    accounts = [] if everywhere else accounts_of(settings.sections[name].act_in)
     return [
         role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
     ]

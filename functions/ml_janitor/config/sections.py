@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from dataclasses import Field as DataclassField
 from datetime import timedelta
@@ -31,7 +31,7 @@ class JanitorSection(BaseModel):
 
     model_config = STRICT
 
-    regions: list[values.Region] = []
+    regions: list[Annotated[str, values.REGION]] = []
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
@@ -40,21 +40,21 @@ class JanitorSection(BaseModel):
     time_zone: values.TimeZone = "UTC"
     working_hours: values.Hours = "Mon-Fri 08-20"
     holidays: list[values.Day] = []
-    slack_channel: values.Channel = ""
-    slack_secret: values.SecretName = ""
-    slack_signing_secret: values.SecretName = ""
-    slack_group: values.Group = ""
+    slack_channel: Annotated[str, values.CHANNEL] = ""
+    slack_secret: Annotated[str, values.SECRET_NAME] = ""
+    slack_signing_secret: Annotated[str, values.SECRET_NAME] = ""
+    slack_group: Annotated[str, values.GROUP] = ""
     slack_concurrency: values.Count = 5
     max_actions_per_night: values.Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
-    undo_roles: list[values.UndoRole] = []
+    undo_roles: list[Annotated[str, values.UNDO_ROLE]] = []
     digest_schedule: values.Schedule = "cron(0 7 * * ? *)"
-    permissions_boundary: values.Boundary = ""
-    role_path: values.RolePath = "/"
-    subnets: list[values.Subnet] = []
-    security_groups: list[values.SecurityGroup] = []
-    kms_key: values.KeyArn = ""
-    ledger_writers: list[values.Writer] = []
+    permissions_boundary: Annotated[str, values.BOUNDARY] = ""
+    role_path: Annotated[str, values.ROLE_PATH] = "/"
+    subnets: list[Annotated[str, values.SUBNET]] = []
+    security_groups: list[Annotated[str, values.SECURITY_GROUP]] = []
+    kms_key: Annotated[str, values.KEY] = ""
+    ledger_writers: list[Annotated[str, values.WRITER]] = []
 
 
 class SlackSection(BaseModel):
@@ -89,13 +89,13 @@ class BillSection(BaseModel):
     enabled: bool = False
     schedule: values.Schedule = "cron(30 6 * * ? *)"
     weekly_table: values.Weekday = "Mon"
-    monthly_budget: values.Dollars = 0
-    budgets: dict[str, values.Budget] = {}
-    anomaly_monitor: values.AnomalyMonitor = "off"
-    max_requests: values.Requests = 8
-    settling_days: values.SettlingDays = 2
-    days: values.SpanDays = 30
-    metric: values.AllowedMetric = "auto"
+    monthly_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    budgets: dict[str, Annotated[float, values.FINITE, values.BUDGET]] = {}
+    anomaly_monitor: Annotated[str, values.ANOMALY_MONITOR] = "off"
+    max_requests: Annotated[int, values.from_to(1, 100)] = 8
+    settling_days: Annotated[int, values.from_to(0, 14)] = 2
+    days: Annotated[int, values.from_to(1, 180)] = 30
+    metric: Annotated[str, values.METRIC] = "auto"
     tags: dict[str, str] = {
         "project": "project",
         "owner": "owner",
@@ -118,7 +118,7 @@ class PlanSection(BaseModel):
 
     model_config = STRICT
 
-    hours: dict[str, values.WorkHours] = {
+    hours: dict[str, Annotated[float, values.FINITE, values.WORK_HOURS]] = {
         Change.END.value: 0.25,
         Change.DELETE_DATA.value: 0.5,
         Change.LIFECYCLE.value: 2,
@@ -145,16 +145,16 @@ class OrganizationSection(BaseModel):
 
     model_config = STRICT
 
-    id: values.OrganizationId = ""
-    janitor_account: values.Account = ""
-    external_id: values.ExternalId = ""
-    callers: list[values.Writer] = []
-    accounts: list[values.Account] = []
-    units: list[values.Unit] = []
+    id: Annotated[str, values.ORGANIZATION] = ""
+    janitor_account: Annotated[str, values.ACCOUNT] = ""
+    external_id: Annotated[str, values.EXTERNAL_ID] = ""
+    callers: list[Annotated[str, values.WRITER]] = []
+    accounts: list[Annotated[str, values.ACCOUNT]] = []
+    units: list[Annotated[str, values.UNIT]] = []
     all_accounts: bool = False
-    without: list[values.Account] = []
-    regions: list[values.Region] = []
-    at_once: values.AtOnce = 20
+    without: list[Annotated[str, values.ACCOUNT]] = []
+    regions: list[Annotated[str, values.REGION]] = []
+    at_once: Annotated[int, values.from_to(1, 1000)] = 20
 
     @property
     def used(self) -> bool:
@@ -172,10 +172,10 @@ class PoliciesSection(BaseModel):
 
     model_config = STRICT
 
-    max_runtime: values.Runtime = timedelta(days=1)
-    max_keep_alive: values.KeepAlive = timedelta(minutes=30)
-    instance_types: list[values.InstanceType] = []
-    exempt_roles: list[values.ExemptRole] = []
+    max_runtime: Annotated[values.Duration, values.RUNTIME] = timedelta(days=1)
+    max_keep_alive: Annotated[values.Duration, values.KEEP_ALIVE] = timedelta(minutes=30)
+    instance_types: list[Annotated[str, values.INSTANCE_TYPE]] = []
+    exempt_roles: list[Annotated[str, values.EXEMPT_ROLE, values.NOT_EVERY_ROLE]] = []
 
 
 class DetectorSection(BaseModel):
@@ -189,22 +189,37 @@ class DetectorSection(BaseModel):
     model_config = STRICT
 
     enabled: bool = True
-    mode: values.AllowedMode = Mode.DRY_RUN.value
+    mode: Annotated[str, values.MODE] = Mode.DRY_RUN.value
     schedule: values.Schedule = ""
-    act_in: list[values.Place] = []
-    act_on: values.AllowedConfidence | None = None
+    act_in: list[Annotated[str, values.PLACE]] = []
+    act_on: Annotated[str, values.CONFIDENCE] | None = None
     grace: values.Duration | None = None
     grace_likely: values.Duration = timedelta(days=1)
     business_days: bool | None = None
     max_actions: values.Count = 10
-    max_share: values.Percent = 20
+    max_share: Annotated[int, Field(ge=0, le=100)] = 20
     act_on_managed: list[str] = []
     act_on_environments: list[str] = []
     armed_until: values.Day | None = None
 
 
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "janitor": JanitorSection,
+    "slack": SlackSection,
+    "bill": BillSection,
+    "plan": PlanSection,
+    "policies": PoliciesSection,
+    "organization": OrganizationSection,
+}
+"""All that stands beside `[detectors]`."""
+
 SHARED = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
 """Detector fields that are made from `[janitor]`, not set per detector."""
+
+
+def accounts_of(places: Iterable[str]) -> list[str]:
+    """The accounts of *places*, which are as in `act_in`, each once."""
+    return sorted({place.partition("/")[0] for place in places})
 
 
 @cache

@@ -8,13 +8,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from ml_janitor.config.globs import check_globs
 from ml_janitor.config.layers import SettingsError, check_keys, layered, nearest
 from ml_janitor.config.routes import Routes, check_routes
 from ml_janitor.config.schedules import period
 from ml_janitor.config.sections import (
+    SECTIONS,
     SHARED,
     BillSection,
     DetectorSection,
@@ -23,6 +22,7 @@ from ml_janitor.config.sections import (
     PlanSection,
     PoliciesSection,
     SlackSection,
+    accounts_of,
     section_model,
     validated,
 )
@@ -69,30 +69,19 @@ class Settings:
 
         Raises SettingsError.
         """
-        return cls.parse(layered(files, base or {}, overrides), registry=registry)
+        return cls.parse(layered(files, base or {}, overrides, sections=SECTIONS), registry=registry)
 
     @classmethod
     def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
         """Settings from the tables of a TOML document. Raises SettingsError."""
-
-        def section[M: BaseModel](name: str, model: type[M]) -> M:
-            return validated(model, tables.get(name, {}), name)
-
-        check_keys("", tables, ["janitor", "slack", "bill", "plan", "policies", "organization", "detectors"])
+        check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys("detectors", tables.get("detectors", {}), [each.name for each in registry])
-        settings = cls(
-            janitor=section("janitor", JanitorSection),
-            slack=section("slack", SlackSection),
-            bill=section("bill", BillSection),
-            plan=section("plan", PlanSection),
-            policies=section("policies", PoliciesSection),
-            organization=section("organization", OrganizationSection),
-            sections={
-                each.name: validated(section_model(each), given.get(each.name, {}), f"detectors.{each.name}")
-                for each in registry
-            },
-            registry=registry,
-        )
+        whole: Any = {name: validated(model, tables.get(name, {}), name) for name, model in SECTIONS.items()}
+        sections = {
+            each.name: validated(section_model(each), given.get(each.name, {}), f"detectors.{each.name}")
+            for each in registry
+        }
+        settings = cls(**whole, sections=sections, registry=registry)
         janitor, organization = settings.janitor, settings.organization
         check_budgets(settings.bill)
         check_keys("plan.hours", settings.plan.hours, list(Change))
@@ -237,7 +226,7 @@ class Settings:
 
     def undo_reaches(self, detector: str, account: str, today: date) -> bool:
         """Whether the undo function may take back on *today* what *detector* did in *account*."""
-        named = {place.partition("/")[0] for place in self.sections[detector].act_in}
+        named = accounts_of(self.sections[detector].act_in)
         within = not named or account in named or self.undoes_elsewhere(detector)
         return within and detector in {one.name for one in self.undoable(today)}
 

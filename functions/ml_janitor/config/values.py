@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ml_janitor.aws.arns import REGION
+from ml_janitor.aws import arns
 from ml_janitor.config.layers import SLACK_CREDENTIAL, nearest
 from ml_janitor.config.schedules import unusable
 from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
@@ -28,7 +28,7 @@ LONGEST_JOB = timedelta(days=28)
 """MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
 
 IAM = r"arn:aws[a-z-]*:iam::"
-ACCOUNT = r"\d{12}"
+ACCOUNT_ID = r"\d{12}"
 NAMES = r"[\w+=,.@/*?-]{1,512}"
 """A path and a name in IAM, or a glob of them."""
 
@@ -106,143 +106,84 @@ def _schedule(value: str) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Runtime = Annotated[Duration, at_most(LONGEST_JOB)]
-KeepAlive = Annotated[Duration, at_most(LONGEST_POOL)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Hours = Annotated[str, AfterValidator(_hours)]
 Day = Annotated[date, BeforeValidator(_day)]
 Schedule = Annotated[str, AfterValidator(_schedule)]
-
-Count = Annotated[int, Field(ge=0)]
-Percent = Annotated[int, Field(ge=0, le=100)]
-Requests = Annotated[int, from_to(1, 100)]
-SettlingDays = Annotated[int, from_to(0, 14)]
-SpanDays = Annotated[int, from_to(1, 180)]
-AtOnce = Annotated[int, from_to(1, 1000)]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Budget = Annotated[
-    float, Field(allow_inf_nan=False), accepted(lambda value: value > 0, "dollars a month, more than 0")
-]
-WorkHours = Annotated[
-    float,
-    Field(allow_inf_nan=False),
-    accepted(lambda value: 0 < value <= 1000, "hours of work, more than 0 and at most 1000"),
-]
-
-AllowedMode = Annotated[str, one_of(set(Mode), '"dry-run" or "act"')]
-AllowedConfidence = Annotated[str, one_of(set(Confidence), '"proven" or "likely"')]
-AllowedMetric = Annotated[str, one_of(METRICS, '"auto", "unblended" or "amortized"')]
 Weekday = Annotated[str, one_of(("", *WEEKDAYS), 'a day such as "Mon", or "" for never')]
+Count = Annotated[int, Field(ge=0)]
 
-Region = Annotated[str, matching(REGION, 'a region such as "eu-west-1"')]
-Group = Annotated[str, matching(r"S[A-Z0-9]{1,30}|", 'the id of a user group, such as "S0123456789"')]
-Place = Annotated[
-    str,
-    matching(
-        rf"{ACCOUNT}(/{REGION})?",
-        'an account such as "123456789012", or a region of one: "123456789012/eu-west-1"',
-    ),
-]
-AnomalyMonitor = Annotated[
-    str,
-    matching(
-        rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT}:anomalymonitor/[\w-]+",
-        '"off", "create" or the ARN of an anomaly monitor',
-    ),
-]
-InstanceType = Annotated[
-    str,
-    matching(
-        r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?",
-        'an instance type such as "ml.g5.xlarge", in which * may stand: "ml.g5.*"',
-    ),
-]
-Account = Annotated[str, matching(f"{ACCOUNT}|", 'an account such as "123456789012"')]
-Unit = Annotated[
-    str,
-    matching(
-        r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}", 'the id of an organizational unit, such as "ou-ab12-c3d4e5f6"'
-    ),
-]
-OrganizationId = Annotated[
-    str, matching(r"o-[a-z0-9]{10,32}|", 'the id of an organization, such as "o-a1b2c3d4e5"')
-]
-ExternalId = Annotated[
-    str, matching(r"[\w+=,.@:/-]{8,1224}|", "at least 8 letters, digits and signs of +=,.@:/-_")
-]
+RUNTIME, KEEP_ALIVE = at_most(LONGEST_JOB), at_most(LONGEST_POOL)
+BUDGET = accepted(lambda value: value > 0, "dollars a month, more than 0")
+WORK_HOURS = accepted(lambda value: 0 < value <= 1000, "hours of work, more than 0 and at most 1000")
+FINITE = Field(allow_inf_nan=False)
+
+MODE = one_of(set(Mode), '"dry-run" or "act"')
+CONFIDENCE = one_of(set(Confidence), '"proven" or "likely"')
+METRIC = one_of(METRICS, '"auto", "unblended" or "amortized"')
+
+ACCOUNT = matching(f"{ACCOUNT_ID}|", 'an account such as "123456789012"')
+PLACE = matching(
+    rf"{ACCOUNT_ID}(/{arns.REGION})?",
+    'an account such as "123456789012", or a region of one: "123456789012/eu-west-1"',
+)
+REGION = matching(arns.REGION, 'a region such as "eu-west-1"')
+ORGANIZATION = matching(r"o-[a-z0-9]{10,32}|", 'the id of an organization, such as "o-a1b2c3d4e5"')
+UNIT = matching(
+    r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}", 'the id of an organizational unit, such as "ou-ab12-c3d4e5f6"'
+)
+EXTERNAL_ID = matching(r"[\w+=,.@:/-]{8,1224}|", "at least 8 letters, digits and signs of +=,.@:/-_")
 """As STS takes it (API reference of AssumeRole), less what Terraform and CloudFormation would read."""
 
-Boundary = Annotated[
-    str,
-    matching(
-        rf"{IAM}({ACCOUNT}|aws):policy/[\w+=,.@/-]{{1,512}}|",
-        'the ARN of a managed policy, such as "arn:aws:iam::123456789012:policy/boundary"',
-    ),
-]
-UndoRole = Annotated[
-    str,
-    matching(
-        rf"{IAM}{ACCOUNT}:role/{NAMES}",
-        "the ARN of a role, whose name may have * and ?, such as "
-        '"arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-*"',
-    ),
-]
-ExemptRole = Annotated[
-    str,
-    matching(
-        rf"{IAM}({ACCOUNT}|\*):role/{NAMES}",
-        "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
-        '"arn:aws:iam::*:role/break-glass-*"',
-    ),
-    accepted(
-        lambda value: not re.fullmatch(rf"{IAM}\*:role/[*?/]+", value),
-        "some letters of a name: every role of every account would be exempt",
-    ),
-]
-Writer = Annotated[
-    str,
-    matching(
-        rf"{IAM}{ACCOUNT}:(role|user)/{NAMES}",
-        "the ARN of a role or user, whose name may have * and ?, such as "
-        '"arn:aws:iam::123456789012:role/platform-*"',
-    ),
-]
-RolePath = Annotated[
-    str,
-    matching(
-        r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
-        'a path that begins and ends with a slash, such as "/platform/"',
-    ),
-]
-Subnet = Annotated[
-    str, matching(r"subnet-[0-9a-f]{8,17}", 'the id of a subnet, such as "subnet-0a1b2c3d4e5f60718"')
-]
-SecurityGroup = Annotated[
-    str, matching(r"sg-[0-9a-f]{8,17}", 'the id of a security group, such as "sg-0a1b2c3d4e5f60718"')
-]
-KeyArn = Annotated[
-    str,
-    matching(
-        rf"arn:aws[a-z-]*:kms:{REGION}:{ACCOUNT}:key/[\w-]{{1,128}}|",
-        "the ARN of a key (not of an alias), such as "
-        '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
-    ),
-]
+BOUNDARY = matching(
+    rf"{IAM}({ACCOUNT_ID}|aws):policy/[\w+=,.@/-]{{1,512}}|",
+    'the ARN of a managed policy, such as "arn:aws:iam::123456789012:policy/boundary"',
+)
+UNDO_ROLE = matching(
+    rf"{IAM}{ACCOUNT_ID}:role/{NAMES}",
+    "the ARN of a role, whose name may have * and ?, such as "
+    '"arn:aws:iam::123456789012:role/service-role/AmazonSageMaker-*"',
+)
+EXEMPT_ROLE = matching(
+    rf"{IAM}({ACCOUNT_ID}|\*):role/{NAMES}",
+    "the ARN of a role, whose account may be * and whose name may have * and ?, such as "
+    '"arn:aws:iam::*:role/break-glass-*"',
+)
+NOT_EVERY_ROLE = accepted(
+    lambda value: not re.fullmatch(rf"{IAM}\*:role/[*?/]+", value),
+    "some letters of a name: every role of every account would be exempt",
+)
+WRITER = matching(
+    rf"{IAM}{ACCOUNT_ID}:(role|user)/{NAMES}",
+    "the ARN of a role or user, whose name may have * and ?, such as "
+    '"arn:aws:iam::123456789012:role/platform-*"',
+)
+ROLE_PATH = matching(
+    r"(?=.{1,512}$)/([\w+=,.@-]+/)*", 'a path that begins and ends with a slash, such as "/platform/"'
+)
+SUBNET = matching(r"subnet-[0-9a-f]{8,17}", 'the id of a subnet, such as "subnet-0a1b2c3d4e5f60718"')
+SECURITY_GROUP = matching(r"sg-[0-9a-f]{8,17}", 'the id of a security group, such as "sg-0a1b2c3d4e5f60718"')
+KEY = matching(
+    rf"arn:aws[a-z-]*:kms:{arns.REGION}:{ACCOUNT_ID}:key/[\w-]{{1,128}}|",
+    "the ARN of a key (not of an alias), such as "
+    '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
+)
+ANOMALY_MONITOR = matching(
+    rf"off|create|arn:aws[a-z-]*:ce::{ACCOUNT_ID}:anomalymonitor/[\w-]+",
+    '"off", "create" or the ARN of an anomaly monitor',
+)
+INSTANCE_TYPE = matching(
+    r"ml\.[a-z0-9*?-]+(\.[a-z0-9*?-]+)?",
+    'an instance type such as "ml.g5.xlarge", in which * may stand: "ml.g5.*"',
+)
 
-SecretName = Annotated[
-    str,
-    accepted(
-        lambda value: (
-            not SLACK_CREDENTIAL.search(value) and re.fullmatch(r"[\w/+=.@-]{0,512}", value, re.ASCII)
-        ),
-        'the name of a secret in Secrets Manager, such as "ml-janitor/slack"',
-    ),
-]
+GROUP = matching(r"S[A-Z0-9]{1,30}|", 'the id of a user group, such as "S0123456789"')
+CHANNEL = accepted(lambda value: not SLACK_CREDENTIAL.search(value), 'a channel such as "#ml-costs"')
+SECRET_NAME = accepted(
+    lambda value: not SLACK_CREDENTIAL.search(value) and re.fullmatch(r"[\w/+=.@-]{0,512}", value, re.ASCII),
+    'the name of a secret in Secrets Manager, such as "ml-janitor/slack"',
+)
 """As Secrets Manager takes it (API reference, CreateSecret); what is refused is never repeated."""
-
-Channel = Annotated[
-    str, accepted(lambda value: not SLACK_CREDENTIAL.search(value), 'a channel such as "#ml-costs"')
-]
 
 EXPECTED = {
     "bool_type": "true or false",

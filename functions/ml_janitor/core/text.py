@@ -64,6 +64,12 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
+def some(names: Sequence[str], most: int) -> str:
+    """The first *most* of *names*, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def named(by: str) -> str:
     """
     A person's name as it was stored, without the id of their Slack account.

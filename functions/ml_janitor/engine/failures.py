@@ -37,18 +37,14 @@ class Failures:
         """Something failed, and has been logged where it did."""
         self._lines.append(line)
 
-    def happened(self, what: str, error: Exception) -> None:
-        """Note and log that a part of the run failed with *error*; *what* says which."""
-        self.note(f"{what}: {describe(error)}")
-        self._logger.error(what, exc_info=error)
-
     @contextmanager
     def survived(self, what: str) -> Iterator[None]:
         """Note and log a failed part of the run, *what* says which, and go on."""
         try:
             yield
         except Exception as error:  # one failed part must not take the others with it
-            self.happened(what, error)
+            self.note(f"{what}: {describe(error)}")
+            self._logger.exception(what)
 
     def check(self, where: str = "") -> None:
         """Raise RunFailedError if anything failed; *where* is what the run left behind."""

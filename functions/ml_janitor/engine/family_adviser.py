@@ -10,6 +10,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.job_history import JobFamily, families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.core.model import Target
 from ml_janitor.engine.detector import Detector, allow
 
 
@@ -26,3 +27,15 @@ class FamilyAdviser(Detector[JobFamily]):
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
         return families(aws, now - self.window, now)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
+        """Read the family *target*, or the one that the job *target* is of; None if it completed no job."""
+        arn = target.arn.lower()
+        return next(
+            (
+                each
+                for each in self.find(aws, now)
+                if arn in {each.target.arn.lower(), *(job.target.arn.lower() for job in each.jobs)}
+            ),
+            None,
+        )

@@ -13,7 +13,7 @@ from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import Why, cause
 from ml_janitor.core.counting import claim_of, counted_once, named
-from ml_janitor.core.model import Candidate, Change, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Finding, Kept, Target, Verdict
 from ml_janitor.core.money import dearest_first
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.detector import Detector
@@ -54,7 +54,7 @@ def run_pairs(
 ) -> Report:
     """The same, where each detector has an `Aws` of its own: that of a role which only it may use."""
 
-    def one(pair: tuple[Detector[Any], Aws]) -> Callable[[Policy], Sweep]:
+    def begun(pair: tuple[Detector[Any], Aws]) -> Sweep | Callable[[Policy], Sweep]:
         found, broken = read(*pair, now)
 
         def finish(policy: Policy) -> Sweep:
@@ -62,37 +62,17 @@ def run_pairs(
             swept(done)
             return done
 
-        if pair[0].asks_for is Change.COMMIT:
-            return finish
-        done = finish(policy)
-        return lambda _: done
+        return finish if pair[0].asks_for is Change.COMMIT else finish(policy)
 
-    workers = min(SIDE_BY_SIDE, max(1, len(todo)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="sweep") as side_by_side:
-        finishing = tuple(side_by_side.map(one, todo))
-    others = [
-        finish(policy)
-        for (detector, _), finish in zip(todo, finishing, strict=True)
-        if detector.asks_for is not Change.COMMIT
-    ]
-    if others and all(sweep.error is None for sweep in others):
-        claims = (claim for sweep in others for result in sweep.results if (claim := claim_of(result)))
+    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="sweep") as side_by_side:
+        each = tuple(side_by_side.map(begun, todo))
+    others = [one for one in each if isinstance(one, Sweep)]
+    if others and all(one.error is None for one in others):
+        claims = (claim for one in others for result in one.results if (claim := claim_of(result)))
         policy = replace(policy, named=named(claims))
-    sweeps = tuple(finish(policy) for finish in finishing)
+    sweeps = tuple(one if isinstance(one, Sweep) else one(policy) for one in each)
     account = todo[0][1].account if todo else None
     return counted_once(Report(time=now, account=account, sweeps=sweeps))
-
-
-def unopened(
-    detectors: Sequence[Detector[Any]], regions: Sequence[str], *, now: datetime, error: str
-) -> Report:
-    """The report of a run that could not even learn whose account it is: every sweep has *error*."""
-    sweeps = tuple(
-        Sweep(detector=detector.name, account=None, region=region, mode=Mode.DRY_RUN, error=error)
-        for detector in detectors
-        for region in regions
-    )
-    return Report(time=now, account=None, sweeps=sweeps)
 
 
 def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:

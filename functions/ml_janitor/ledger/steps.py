@@ -89,5 +89,5 @@ def refused(error: BaseException) -> bool:
         HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         and status not in MAY_HAVE_BEEN_DONE
         and code not in RETRIED
-        and about.get("RetryAttempts", 0) == 0
+        and not about.get("RetryAttempts")
     )

@@ -12,16 +12,19 @@ from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.model import ACCOUNT, GapCause, Span
 from ml_janitor.bill.movements import Cause, Movement, Mover
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import Line, lines, readable
+from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.charts import PICTURE, columns, png
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Picture, Post, fits, header, prose, section
+from ml_janitor.report.series import Series
 
 MOVERS = 3
 MOST_LINES = 10
 MOST_ACCOUNTS = 5
 LONGEST_LINE = 300
+PICTURE_NAME = "bill.png"
 
 LASTING = {
     GapCause.OVER_LIMIT,
@@ -75,6 +78,21 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Pictur
         if fits([*blocks, section(one)]):
             blocks.append(section(one))
     return Post(main=Message(text=message.text, blocks=tuple(blocks)), picture=picture)
+
+
+def daily_costs(report: BillReport, tag: str) -> Series:
+    """The days of the report's span by the values of *tag*; by phase, where that could not be read."""
+    by = tag if readable(report.bill, tag) else PHASE
+    days = list(report.span)
+    groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
+    unsettled = report.main.comparison.unsettled if report.main else ()
+    return Series(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=len(unsettled))
+
+
+def bill_picture(report: BillReport, tag: str) -> Picture:
+    """The same as a PNG."""
+    series = daily_costs(report, tag)
+    return Picture(name=PICTURE_NAME, png=png(columns(series, PICTURE)), words=series.reduced().description)
 
 
 def late(last: str) -> str:

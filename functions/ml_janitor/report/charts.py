@@ -1,17 +1,19 @@
 """
-Charts of dollars by day as SVG, one template for the HTML report and for Slack's PNG. Pure.
+Charts of dollars by day as SVG, one template for the HTML report and for Slack's PNG.
 
 Beside each chart belongs a table with its numbers (`Series.table`), for those who see no picture.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 from math import ceil, floor, log10
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_janitor.core.text import plain, usd
@@ -55,6 +57,13 @@ WIDTHS = {
 }
 """The widths of letters in usual sans-serifs, of their height; others: up to 0.8, beyond Latin 1."""
 
+FONTS = Path(__file__).parent / "fonts"
+ZOOM = 2
+"""Pixels of the picture for one of the chart: most screens have two."""
+
+UNKNOWN = re.compile(r"[^\u0000-\u017f\u0386-\u03ce\u0400-\u045f\u2010-\u2015\u2018-\u201e\u2026\u20ac]")
+"""What the fonts have no letter for: it would be left out without a trace."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -85,6 +94,25 @@ def columns(series: Series, form: Form, *, id: str = "chart") -> str:  # noqa: A
     series = series.reduced()
     template = environment().get_template("chart.svg.j2")
     return template.render(_drawing(series, form), series=series, form=form, id=id)
+
+
+def png(svg: str) -> bytes:
+    """
+    *svg* as a PNG on a white ground, with the fonts beside this module and none of the machine's.
+
+    The library is imported late: few runs draw.
+    """
+    from resvg_py import svg_to_bytes
+
+    return svg_to_bytes(
+        svg_string=UNKNOWN.sub("?", svg),
+        zoom=ZOOM,
+        background="#ffffff",
+        skip_system_fonts=True,
+        shape_rendering="crisp_edges",
+        font_files=[str(path) for path in sorted(FONTS.glob("*.otf"))],
+        sans_serif_family="Inter",
+    )
 
 
 class Plot(NamedTuple):

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Confidence, Finding
+from ml_janitor.core.model import Confidence, Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import marks
-from ml_janitor.core.results import Report, Result
+from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import plain, usd
 from ml_janitor.report.mrkdwn import code, counted, prose, sentence
 
@@ -63,14 +63,6 @@ def price(result: Result) -> str:
     return ", ".join([*([known] if known else []), *beside_sums(result.cost)])
 
 
-def paid_once(cost: Cost | None) -> str:
-    """What making the change costs once, in a sentence; nothing if it costs nothing."""
-    if cost is None or not cost.once_usd:
-        return ""
-    back = f", paid back in {ago(cost.payback)}" if cost.payback else ""
-    return f"Making the change costs {usd(cost.once_usd)} once{back}."
-
-
 def instead_of(result: Result) -> str:
     """Which finding is counted instead of *result*, in a sentence; nothing if it is counted whole."""
     if (overlap := result.overlap) is None:
@@ -94,6 +86,16 @@ def beside_sums(cost: Cost | None) -> list[str]:
         *([f"paid back in {ago(payback)}"] if payback else []),
         *([f"{usd(exposure)} at risk"] if exposure else []),
     ]
+
+
+def place(where: Target | Sweep, *, accounts: bool) -> str:
+    """The region, and before it the account where the report is about several."""
+    return plain(f"{where.account} {where.region}" if accounts else where.region)
+
+
+def owner(result: Result) -> str:
+    """Whose it is, in a report."""
+    return plain(result.owner, 60) if result.owner else NO_OWNER
 
 
 def owner_name(owner: str | None) -> str:

@@ -13,8 +13,8 @@ from ml_janitor.core.money import Totals, dollars, first_to_do
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report.causes import held_back, unreachable
-from ml_janitor.report.finding_words import NO_OWNER, amounts, whose
-from ml_janitor.report.html_findings import FILTERS, commands, entry, packed, place, row
+from ml_janitor.report.finding_words import NO_OWNER, amounts, place, whose
+from ml_janitor.report.html_findings import FILTERS, commands, entry, packed, row
 from ml_janitor.report.outcomes import became, needs_a_look
 from ml_janitor.report.plan import below, headline, lines, summary, weeks
 from ml_janitor.report.templating import breakable, environment

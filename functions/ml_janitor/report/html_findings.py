@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Finding, Target
+from ml_janitor.core.model import Finding
 from ml_janitor.core.money import dollars
 from ml_janitor.core.ownership import marks, team
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import moment, plain
-from ml_janitor.report.finding_words import instead_of, price, work
+from ml_janitor.report.finding_words import instead_of, place, price, work
 from ml_janitor.report.outcomes import became, needs_a_look, status
 
 if TYPE_CHECKING:
@@ -101,11 +101,6 @@ def packed(entries: Sequence[Mapping[str, Any]]) -> str:
     if not entries:
         return ""
     return b64encode(gzip.compress(json.dumps(entries).encode(), mtime=0)).decode()
-
-
-def place(where: Target | Sweep, *, accounts: bool) -> str:
-    """The region, and before it the account where the report is about several."""
-    return plain(f"{where.account} {where.region}" if accounts else where.region)
 
 
 def commands(text: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
@@ -127,7 +127,7 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "owner": result.owner,
         "reason": verdict.reason,
         "confidence": verdict.confidence.value if isinstance(verdict, Finding) else None,
-        "evidence": [_evidence(seen) for seen in verdict.evidence],
+        "evidence": [evidence(seen) for seen in verdict.evidence],
         "unknown": isinstance(verdict, Kept) and verdict.unknown,
         "action": verdict.action if isinstance(verdict, Finding) else None,
         "outcome": result.outcome.value,
@@ -179,7 +179,8 @@ def _week(week: Week) -> dict[str, Any]:
     }
 
 
-def _evidence(seen: Evidence) -> Mapping[str, Any]:
+def evidence(seen: Evidence) -> dict[str, Any]:
+    """One signal: its name, and what was read or why not."""
     value = seen.value
     if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
         value = str(value)

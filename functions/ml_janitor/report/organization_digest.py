@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ml_janitor.core.durations import ago
-from ml_janitor.core.text import moment
+from ml_janitor.core.text import moment, some
 from ml_janitor.report import digest
 from ml_janitor.report.digest import NOTHING, DigestActions, Row
 from ml_janitor.report.finding_words import amounts, left_out, noun
@@ -75,14 +75,14 @@ def _blocks(
     more = " Not everything could be read, so there may be more." if seen.partial else ""
     yield section(f"{looked}, as of {moment(now)}.{more}{unpriced}")
     yield from digest.paragraphs(
-        "Did not run", _some([_silence(run, now) for run in seen.runs if not run.ran], most)
+        "Did not run", _lines([_silence(run, now) for run in seen.runs if not run.ran], most)
     )
-    yield from digest.paragraphs("Not ended", _some(list(_at_work(seen, now)), most))
+    yield from digest.paragraphs("Not ended", _lines(list(_at_work(seen, now)), most))
     yield from digest.paragraphs(
-        "Without a result", _some([*_unlisted(seen), *_troubles(seen.unread, seen)], most)
+        "Without a result", _lines([*_unlisted(seen), *_troubles(seen.unread, seen)], most)
     )
-    yield from digest.paragraphs("Not complete", _some(list(_troubles(seen.incomplete, seen)), most))
-    yield from digest.of_actions(actions, lambda parts: _some(parts, most))
+    yield from digest.paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
+    yield from digest.of_actions(actions, lambda parts: _lines(parts, most))
     yield from map(section, bill)
     yield from map(section, _accounts(seen, most))
     yield from digest.unjudged(seen.last)
@@ -97,7 +97,7 @@ def _cut(blocks: Sequence[Block]) -> list[Block]:
     return []
 
 
-def _some(parts: Sequence[str], most: int) -> list[str]:
+def _lines(parts: Sequence[str], most: int) -> list[str]:
     """The first *most* of *parts*, and how many more there are."""
     more = len(parts) - most
     return [*parts[:most], *([f"and {more:,} more"] if more > 0 else [])]
@@ -156,7 +156,7 @@ def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
     ]
     groups.sort(key=lambda group: -len(group[2]))
     for accounts, detectors, of_group in groups[:GROUPS]:
-        names = listing([account_name(one, seen.names) for one in sorted(accounts)], NAMED)
+        names = some([account_name(one, seen.names) for one in sorted(accounts)], NAMED)
         sweeps = f"{counted(len(of_group), 'sweep')} in {counted(len(accounts), 'account')}"
         yield f"{_detectors(detectors, len(seen.runs))}: {sweeps}: {names}. {_why(of_group)}"
     if more := groups[GROUPS:]:
@@ -168,7 +168,7 @@ def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
 def _detectors(names: Sequence[str], of: int) -> str:
     if len(names) == of > 1:
         return f"All {of} detectors"
-    return listing([noun(name, 2) for name in names], KINDS)
+    return some([noun(name, 2) for name in names], KINDS)
 
 
 def _why(rows: Sequence[Row]) -> str:
@@ -181,13 +181,6 @@ def _why(rows: Sequence[Row]) -> str:
 def account_name(account: str, names: Mapping[str, str]) -> str:
     """What an account is called, with its id."""
     return f"{prose(names[account], 50)} ({account})" if names.get(account) else prose(account, 40)
-
-
-def listing(texts: Sequence[str], most: int) -> str:
-    """The first *most* of *texts*, and how many more there are."""
-    if len(texts) > most:
-        return f"{', '.join(texts[:most])} and {len(texts) - most:,} more"
-    return ", ".join(texts)
 
 
 # --- what was found ---------------------------------------------------------------------------------
@@ -220,9 +213,7 @@ def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
     ranked = sorted(by_detector.items(), key=lambda one: _dearest(one[1]))
     for detector, of_detector in ranked[:KINDS]:
         found = sum(row.last.found for row in of_detector if row.last)
-        places = listing(
-            [row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS
-        )
+        places = some([row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS)
         new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
         yield _sums(of_detector), f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
     if rest := ranked[KINDS:]:

@@ -10,7 +10,7 @@ from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.money import Totals, first_to_do
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import plain
-from ml_janitor.report.finding_words import NO_OWNER, amounts, price, work
+from ml_janitor.report.finding_words import amounts, owner, price, work
 from ml_janitor.report.mrkdwn import counted
 
 WEEKS: tuple[tuple[str, tuple[Change, ...]], ...] = (
@@ -102,8 +102,7 @@ def lines(week: Week) -> list[tuple[str, str, str]]:
 
     def line(one: Result) -> tuple[str, str, str]:
         account = f" in {plain(one.target.account)}" if week.accounts else ""
-        owner = plain(one.owner, 60) if one.owner else NO_OWNER
-        name = f"{plain(one.target.name, 120)}{account}, {owner}"
+        name = f"{plain(one.target.name, 120)}{account}, {owner(one)}"
         return price(one), name, f"{one.detector}, about {work(one)}"
 
     return [line(one) for one in week.changes[:SHOWN]]

@@ -16,7 +16,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.aws.organization import not_read
 from ml_janitor.bill import asking
-from ml_janitor.bill.accounts import Accounts, some
+from ml_janitor.bill.accounts import SHOWN, Accounts
 from ml_janitor.bill.archive import BillArchive
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
@@ -27,7 +27,7 @@ from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.sections import BillSection
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import WEEKDAYS
-from ml_janitor.core.text import usd
+from ml_janitor.core.text import some, usd
 from ml_janitor.engine.detector import Grant
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.action import Action
@@ -36,8 +36,7 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill_gaps import sentence
-from ml_janitor.report.bill_message import bill_message, bill_post
-from ml_janitor.report.bill_picture import bill_picture
+from ml_janitor.report.bill_message import bill_message, bill_picture, bill_post
 from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.scheduled.places import Place
 from ml_janitor.slack.announcements import Announcer
@@ -300,7 +299,7 @@ def _of_ledger(entries: Iterable[Entry]) -> str:
     least = "at least " * (len(known) < len(found))
     monthly = f", {least}{usd(sum(known, Decimal(0)))} a month" if known else ""
     count = f"{len(found)} open finding{'s' * (len(found) > 1)}"
-    return f"; the ledger has {count} there{monthly}: {some([one.name for one in found])}"
+    return f"; the ledger has {count} there{monthly}: {some([one.name for one in found], SHOWN)}"
 
 
 def _refused(report: BillReport) -> list[Gap]:

@@ -12,8 +12,7 @@ from ml_janitor.config.schedules import overdue_after, period
 from ml_janitor.core.durations import ago
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.failures import Failures
-from ml_janitor.report.bill_message import late
-from ml_janitor.report.bill_picture import NAME
+from ml_janitor.report.bill_message import PICTURE_NAME, late
 from ml_janitor.report.digest import Row, digest
 from ml_janitor.report.mrkdwn import Picture, Post, context, prose, sentence, with_block
 from ml_janitor.report.organization_digest import organization_digest
@@ -112,7 +111,7 @@ class DailyDigest:
             return post
         match self.picture(bill.picture):
             case Value(png):
-                return replace(post, picture=Picture(name=NAME, png=png, words=bill.picture_words))
+                return replace(post, picture=Picture(name=PICTURE_NAME, png=png, words=bill.picture_words))
             case Unreadable(error):
                 self.logger.warning("the picture of the bill is missing", extra={"error": error})
                 missing = sentence(f"The picture of the bill is missing: {prose(error, 300)}")

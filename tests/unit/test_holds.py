@@ -1,0 +1,36 @@
+"""Which of several holds on a resource counts, and until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from fakes import USED, thing
+from ml_janitor.engine.holds import Hold, How, about, anew, longest_hold, on
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+def hold(how: How, until: datetime | None) -> Hold:
+    return Hold(key="a", how=how, by="maria", said=NOW, until=until)
+
+
+def test_a_hold_is_over_in_the_second_that_it_names() -> None:
+    snooze = hold(How.SNOOZED, NOW + WEEK)
+
+    assert snooze.reason(NOW + WEEK - timedelta(seconds=1)) == "snoozed by maria until 2026-10-13 03:00 UTC"
+    assert snooze.reason(NOW + WEEK) is None
+
+
+def test_what_is_made_anew_is_held_under_its_name_and_advice_by_its_detector_alone() -> None:
+    lamp, snooze = thing("lamp", USED).target, hold(How.SNOOZED, NOW)
+
+    assert on({anew(lamp.arn): (snooze,)}, lamp, "shelf") == (snooze,)
+    assert on({about("shelf", lamp.key): (snooze,)}, lamp, "shelf") == (snooze,)
+    assert on({about("cupboard", lamp.key): (snooze,), anew("lamp"): (snooze,)}, lamp, "shelf") == ()
+
+
+def test_of_a_keep_and_a_snooze_of_the_same_length_the_keep_counts() -> None:
+    keep, snooze = hold(How.KEPT, NOW + WEEK), hold(How.SNOOZED, NOW + WEEK)
+
+    assert longest_hold([keep, snooze], NOW) == longest_hold([snooze, keep], NOW) == keep
