@@ -121,7 +121,7 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
-    from ml_janitor.slack.ephemeral_replies import UNFINISHED, ephemeral_replier
+    from ml_janitor.slack.webhook import UNFINISHED, ephemeral_replier
 
     asked = events.checked(event, events.PressEvent)
     own = invoked(context)

@@ -25,7 +25,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.slack.ephemeral_replies import UNFINISHED
+from ml_janitor.slack.webhook import UNFINISHED
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.deployment import SIGNING
 from ml_janitor_sandbox.function_url import event as url_event
@@ -150,7 +150,7 @@ class Regret:
         broken(host, [])
         if self.spared:
             (half,) = (one for one in actions(host, self.detector) if self.spared in one.target.name)
-            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", said=host.now)
+            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", given=host.now)
             Holds(host.table).put(ACCOUNT, REGION, hold)
 
     def _wanted_back(self, name: str, host: Host) -> dict[str, Any]:

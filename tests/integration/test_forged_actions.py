@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +11,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import DENIED, Cellar
+from armed import DENIED, Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError, RecordRefusedError, Undoing
 from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import UNVERIFIED, Why
 from ml_janitor.core.results import Outcome
 from ml_janitor.ledger import actions
@@ -27,7 +28,7 @@ from ml_janitor.report.causes import words
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE
 from ml_janitor_sandbox.iam import IamControl
-from nights import DAY, HOUR, Nights
+from nights import DAY, HOUR, Nights, in_memory
 from policies import allow, role
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
@@ -36,6 +37,21 @@ PLACE = partition("action", "cellar", ACCOUNT, REGION)
 DEVELOPER = f"arn:aws:iam::{ACCOUNT}:role/developer"
 
 type Attack = Callable[[Nights], None]
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """Nights that sign on their own, with their ledger in memory."""
+    with in_memory() as nights:
+        yield nights
+
+
+@pytest.fixture
+def with_kms(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    """Nights whose actions KMS signs."""
+    world = World()
+    monkeypatch.setattr(Cellar, "world", world)
+    return Nights(table, session, aws, world, macs=KmsMacs(make_client(session, "kms", REGION, 2), KEY))
 
 
 def records(table: Table) -> dict[str, dict[str, Any]]:
@@ -303,42 +319,42 @@ def test_a_record_without_a_code_from_when_all_were_signed_is_undone_by_nobody(n
 
 
 def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    with_kms: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acted(nights, "a", "b")
-    assert nights.actions._macs.since() < nights.of("a").began  # KMS says so
-    monkeypatch.setattr(KmsMacs, "since", lambda _: nights.clock)
+    acted(with_kms, "a", "b")
+    assert with_kms.actions._macs.since() < with_kms.of("a").began  # KMS says so
+    monkeypatch.setattr(KmsMacs, "since", lambda _: with_kms.clock)
     for name in ("a", "b"):
-        put(nights.table, {**records(nights.table)[name], "mac": "", "signed": ""})
-    put(nights.table, records(nights.table)["b"], mac="bm90IGEgbWFj")
-    by_hand = unsigned(nights)
+        put(with_kms.table, {**records(with_kms.table)[name], "mac": "", "signed": ""})
+    put(with_kms.table, records(with_kms.table)["b"], mac="bm90IGEgbWFj")
+    by_hand = unsigned(with_kms)
     with pytest.raises(RecordRefusedError, match="janitor undo --unsigned"):
-        undo(nights)
+        undo(with_kms)
 
-    by_hand.undo(Cellar(), nights.aws, nights.of("a"), by="maria")
+    by_hand.undo(Cellar(), with_kms.aws, with_kms.of("a"), by="maria")
     with pytest.raises(RecordRefusedError, match="somebody changed it"):
-        by_hand.undo(Cellar(), nights.aws, nights.of("b"), by="maria")
+        by_hand.undo(Cellar(), with_kms.aws, with_kms.of("b"), by="maria")
 
-    assert (nights.of("a").stage, nights.of("b").stage) == (Stage.UNDONE, Stage.ACTED)
+    assert (with_kms.of("a").stage, with_kms.of("b").stage) == (Stage.UNDONE, Stage.ACTED)
 
 
-def test_what_cannot_be_signed_is_not_begun(nights: Nights, box: Control) -> None:
-    nights.warned("a")
+def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> None:
+    with_kms.warned("a")
     box.fault("kms", "GenerateMac", "deny", times=0)
-    result = nights.after(4 * DAY)["a"]
-    assert (result.outcome, nights.world.done) == (Outcome.FAILED, [])
+    result = with_kms.after(4 * DAY)["a"]
+    assert (result.outcome, with_kms.world.done) == (Outcome.FAILED, [])
     assert result.cause is not None
     assert result.cause.why is Why.NOTHING_DONE
 
 
-def test_what_cannot_be_verified_is_not_undone_and_can_be_tried_again(nights: Nights, box: Control) -> None:
-    acted(nights, "a")
+def test_what_cannot_be_verified_is_not_undone_and_can_be_tried_again(with_kms: Nights, box: Control) -> None:
+    acted(with_kms, "a")
     box.fault("kms", "VerifyMac", "deny", times=0)
     with pytest.raises(CannotUndoError, match="could not be verified"):
-        undo(nights)
+        undo(with_kms)
     box.clear_faults()
-    undo(nights)
-    assert "a" in nights.world.things
+    undo(with_kms)
+    assert "a" in with_kms.world.things
 
 
 # --- deployed -------------------------------------------------------------------------------------

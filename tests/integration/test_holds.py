@@ -2,90 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from itertools import permutations
-
-import pytest
-
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
-from memory_table import MemoryTable
 from ml_janitor.acting.undoing import REST
-from ml_janitor.engine.holds import Hold, How, longest_hold
+from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.table import Table, stamp
 from nights import DAY, Nights
 from slackside import MEMBER, OWNER, Deployment, buttons, said
-
-KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
-
-WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", said=NOW, until=NOW + 7 * DAY)
-MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", said=NOW, until=NOW + 30 * DAY)
-KEPT = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW)
-FAIR = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW, until=NOW + 9 * DAY, why="the fair")
-
-
-@pytest.fixture
-def holds() -> Holds:
-    return Holds(MemoryTable())
-
-
-def stands(holds: Holds) -> Hold | None:
-    return longest_hold(holds.all(ACCOUNT, REGION).get(KEY, ()), NOW)
-
-
-@pytest.mark.parametrize(
-    ("words", "last"),
-    [
-        ([WEEK, MONTH], MONTH),
-        ([WEEK, KEPT], KEPT),
-        ([FAIR, KEPT], KEPT),
-        ([FAIR, MONTH], MONTH),
-        ([WEEK, FAIR], FAIR),
-        ([WEEK, MONTH, FAIR, KEPT], KEPT),
-    ],
-)
-def test_in_whatever_order_words_are_said_the_longest_stands(words: Sequence[Hold], last: Hold) -> None:
-    for order in permutations(words):
-        holds = Holds(MemoryTable())
-        for word in order:
-            holds.put(ACCOUNT, REGION, word)
-        assert stands(holds) == last, [word.by for word in order]
-
-
-def test_a_hold_on_an_app_counts_in_either_spelling_of_its_type(holds: Holds) -> None:
-    app = "arn:aws:sagemaker:us-east-1:123456789012:app/d-1/Anna/{}/Default@2026-01-01T00:00:00+00:00"
-    holds.put(ACCOUNT, REGION, replace(KEPT, key=app.format("JupyterLab")))
-
-    assert list(holds.all(ACCOUNT, REGION)) == [app.format("jupyterlab")]
-
-
-def test_a_word_of_the_same_length_says_who_said_it_last(holds: Holds) -> None:
-    again = replace(WEEK, by="dina")
-    holds.put(ACCOUNT, REGION, WEEK)
-    holds.put(ACCOUNT, REGION, again)
-    holds.put(ACCOUNT, REGION, KEPT)
-    holds.put(ACCOUNT, REGION, replace(KEPT, by="dina"))
-
-    found = holds.all(ACCOUNT, REGION)[KEY]
-
-    assert set(found) == {again, replace(KEPT, by="dina")}
-
-
-def test_whoever_means_to_shorten_it_says_so(holds: Holds) -> None:
-    holds.put(ACCOUNT, REGION, MONTH)
-    holds.put(ACCOUNT, REGION, WEEK, shorten=True)
-
-    assert stands(holds) == WEEK
-
-
-def test_a_keep_is_not_shortened_by_a_snooze_whatever_is_said(holds: Holds) -> None:
-    holds.put(ACCOUNT, REGION, KEPT)
-    holds.put(ACCOUNT, REGION, WEEK, shorten=True)
-
-    assert stands(holds) == KEPT
 
 
 def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) -> None:
@@ -94,7 +19,7 @@ def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) 
     action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
     until = nights.clock + 30 * DAY
     key = action.target.key
-    word = Hold(key=key, how=How.SNOOZED, by="tomas", said=nights.clock, until=until)
+    word = Hold(key=key, how=How.SNOOZED, by="tomas", given=nights.clock, until=until)
     nights.holds.put(ACCOUNT, REGION, word)
 
     nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
@@ -129,10 +54,12 @@ def test_a_snooze_of_a_week_leaves_a_longer_one_and_the_message_says_which_stand
 ) -> None:
     signed = notebook.signed("snooze", MEMBER)
     (entry,) = Ledger(table).entries("idle-notebooks", ACCOUNT, REGION)
-    Holds(table).put(ACCOUNT, REGION, replace(MONTH, key=entry.key))
+    until = NOW + 30 * DAY
+    longer = Hold(key=entry.key, how=How.SNOOZED, by="tomas", given=NOW, until=until)
+    Holds(table).put(ACCOUNT, REGION, longer)
 
     notebook.send(signed)
 
     (hold,) = notebook.table()["hold"]
-    assert (hold["by"], hold["until"]) == ("tomas", stamp(NOW + 30 * DAY))
+    assert (hold["by"], hold["until"]) == ("tomas", stamp(until))
     assert said(notebook.warnings()[-1]).startswith("*Snoozed until Thu 5 Nov 04:00* by tomas")

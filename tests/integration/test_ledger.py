@@ -14,7 +14,6 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, Shelf, Thing, thing, waste
 from lambdas import items
-from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.resources import remembered
 from ml_janitor.core.results import Sweep
@@ -25,7 +24,6 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import GONE, Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.macs import NoKey
 from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
@@ -39,11 +37,6 @@ LAMP, CHAIR = thing("lamp", waste("10")), thing("chair", waste("20"))
 @pytest.fixture
 def ledger(table: Table) -> Ledger:
     return Ledger(table)
-
-
-@pytest.fixture
-def leases() -> Leases:
-    return Leases(MemoryTable())
 
 
 def swept(aws: Aws, *things: Thing, breaks: Exception | None = None) -> Sweep:
@@ -238,7 +231,7 @@ THERE = "210987654321"
 
 
 def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_names(
-    ledger: Ledger, leases: Leases, table: Table, aws: Aws
+    ledger: Ledger, table: Table, aws: Aws
 ) -> None:
     target = replace(LAMP.target, account=THERE, arn=LAMP.target.arn.replace(ACCOUNT, THERE))
     here = swept(aws, LAMP)
@@ -253,7 +246,7 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
 
     for account in (ACCOUNT, THERE):
         ledger.warned(entry(account), now=NOW, due=NOW + DAY)
-    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", said=NOW))
+    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", given=NOW))
     ledger.approve(entry(ACCOUNT), by="maria")
     Requests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
     requests, actions = Requests(table), Actions(table, NoKey())
@@ -264,66 +257,5 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
     assert (entry(ACCOUNT).approved, entry(ACCOUNT).hurried) == ("maria", "maria")
     assert list(Holds(table).all(ACCOUNT, REGION)) == [LAMP.target.key]
 
-    take(leases, "first")
-    leases.take("shelf", THERE, REGION, holder="second", now=NOW, until=NOW + HOUR)
     ledger.record(aws, swept(aws), NOW + HOUR)
     assert (entry(ACCOUNT).open, entry(THERE).open) == (False, True)
-
-
-# --- leases ----------------------------------------------------------------------------------------
-
-
-def take(leases: Leases, holder: str, now: datetime = NOW, region: str = REGION) -> None:
-    leases.take("shelf", ACCOUNT, region, holder=holder, now=now, until=now + HOUR)
-
-
-def test_one_sweep_of_a_detector_account_and_region_at_a_time(leases: Leases) -> None:
-    take(leases, "first")
-
-    with pytest.raises(LeaseTakenError, match=f"shelf is being swept in {ACCOUNT}, {REGION} by another run"):
-        take(leases, "second")
-    take(leases, "second", region="eu-west-1")
-
-    leases.release("shelf", ACCOUNT, REGION, holder="first")
-    take(leases, "second")
-
-
-def test_a_lease_ends_with_its_time(leases: Leases) -> None:
-    take(leases, "killed")
-
-    with pytest.raises(LeaseTakenError):
-        take(leases, "next", NOW + HOUR - timedelta(seconds=1))
-    take(leases, "next", NOW + HOUR)
-
-
-def test_the_same_event_goes_on_under_its_own_lease(leases: Leases) -> None:
-    take(leases, "event")
-    take(leases, "event", NOW + timedelta(minutes=1))
-
-    with pytest.raises(LeaseTakenError):
-        take(leases, "other", NOW + HOUR)
-
-
-def test_nobody_gives_back_the_lease_of_another(leases: Leases) -> None:
-    take(leases, "late")
-    take(leases, "next", NOW + HOUR)
-
-    leases.release("shelf", ACCOUNT, REGION, holder="late")
-
-    with pytest.raises(LeaseTakenError):
-        take(leases, "third", NOW + HOUR)
-
-
-def test_a_holder_that_has_swept_does_not_take_the_lease_again(leases: Leases) -> None:
-    where = ("shelf", ACCOUNT, REGION)
-    take(leases, "event")
-    leases.swept(*where, holder="event", now=NOW)
-    leases.release(*where, holder="event")
-
-    with pytest.raises(LeaseTakenError) as again:
-        take(leases, "event", NOW + HOUR)
-    assert again.value.swept
-    take(leases, "next", NOW)
-    with pytest.raises(LeaseTakenError) as taken:
-        take(leases, "event", NOW)
-    assert not taken.value.swept

@@ -25,6 +25,7 @@ WORK: tuple[Callable[[Table], Any], ...] = (
     lambda table: table.change("p", "2", set_to={"n": 3}, only_if=ABSENT),
     lambda table: table.change("p", "2", set_to={"n": 4}, only_if=TAKEN.not_exists() | TAKEN.size().lt(2)),
     lambda table: table.change("p", "1", set_to={"n": 4}, only_if=TAKEN.size().lt(2) | TAKEN.contains("z")),
+    lambda table: table.change("p", "1", set_to={"n": 5}, only_if=TAKEN.size().lt(3)),
     lambda table: table.change("p", "1", set_to={"n": 5}, only_if=TAKEN.size().lt(2) | TAKEN.contains("y")),
     lambda table: table.change("p", "1", set_to={"n": 6}, only_if=Attr("at").lte(LATER) & ~Attr("n").eq(4)),
     lambda table: table.change("p", "1", set_to={"n": 7}, only_if=Attr("at").gt(LATER), signed=True),

@@ -1,24 +1,35 @@
-"""What an action in the ledger says of itself, and what authenticates it."""
+"""What an action says of itself, how it changes in the ledger, and what authenticates it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import ACCOUNT, REGION
 from fakes import thing, waste
+from memory_table import MemoryTable
+from ml_janitor.core.results import Outcome, Result
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey, NoKeyError
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey, NoKeyError, UnverifiedError, content
+from ml_janitor.ledger.table import EXPIRES, WRITTEN
+from signing import OwnMacs
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 def action(**more: Any) -> Action:
-    about: dict[str, Any] = {"stage": Stage.FAILED, "warned": NOW, "began": NOW, "undo": {}, **more}
-    return Action(sk="sk", detector="shelf", target=thing("lamp", waste()).target, **about)
+    about: dict[str, Any] = {"stage": Stage.FAILED, "warned": NOW, "began": NOW, "undo": {}}
+    about["target"] = thing("lamp", waste()).target
+    return Action(sk="sk", detector="shelf", **{**about, **more})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +67,150 @@ def test_three_attempts_in_a_row_that_did_not_end_well_are_its_last(
     assert (one.failures, one.given_up, one.mark) == (failures, failures == 3, mark)
 
 
+# --- in the ledger ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table() -> MemoryTable:
+    return MemoryTable()
+
+
+@pytest.fixture
+def actions(table: MemoryTable) -> Actions:
+    return Actions(table, OwnMacs())
+
+
+def begun(actions: Actions, undo: Mapping[str, Any] | None = None) -> Action:
+    lamp = thing("lamp", waste())
+    result = Result(detector="shelf", target=lamp.target, verdict=waste(), outcome=Outcome.WAITING)
+    return actions.begin(result, {"name": "lamp"} if undo is None else undo, warned=NOW, now=NOW)
+
+
+def how(action: Action) -> tuple[Stage, int, bool, str]:
+    return action.stage, action.attempts, action.broke, action.error
+
+
+def test_every_change_says_how_far_it_came(actions: Actions) -> None:
+    failed = actions.failed(begun(actions), "reset")
+    assert how(failed) == (Stage.FAILED, 1, True, "reset")
+    resumed = actions.resume(failed, NOW)
+    assert how(resumed) == (Stage.ACTING, 2, False, "")
+    waiting = actions.unfinished(actions.failed(resumed, "reset"), "its plug")
+    assert (how(waiting), waiting.waits) == ((Stage.FAILED, 2, False, "its plug"), 2)
+    acted = actions.acted(actions.failed(waiting, "reset"), NOW + HOUR)
+    assert (how(acted), acted.ended, acted.over) == ((Stage.ACTED, 2, False, ""), NOW + HOUR, None)
+    assert actions.all("shelf", ACCOUNT, REGION) == actions.everywhere() == [acted]
+
+
+def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> None:
+    asked = actions.request_undo(actions.failed(begun(actions), "reset"), "maria", NOW + HOUR)
+    assert (how(asked), asked.asked, asked.over) == ((Stage.UNDOING, 1, False, ""), 1, NOW + HOUR)
+    failed = actions.undo_failed(actions.begin_undo(asked, "maria", NOW + 2 * HOUR), "no capacity")
+    assert (how(failed), failed.asked_at) == ((Stage.UNDOING, 2, True, "no capacity"), NOW + 2 * HOUR)
+    again = actions.begin_undo(failed, "maria", NOW + 3 * HOUR, again=True)
+    assert (how(again), again.asked_at) == ((Stage.UNDOING, 3, False, ""), NOW + 2 * HOUR)
+    undone = actions.undone(actions.undo_failed(again, "reset"), NOW + 4 * HOUR, "it is lamp-2")
+    assert (how(undone), undone.undone) == ((Stage.UNDONE, 3, False, ""), NOW + 4 * HOUR)
+    assert (undone.became, undone.over) == ("it is lamp-2", NOW + HOUR)
+
+
+def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
+    actions: Actions, table: MemoryTable
+) -> None:
+    one = begun(actions)
+    (item,) = table.scan("action#")
+    assert item[EXPIRES] == (NOW + 120 * DAY).timestamp()
+
+    table.change(one.pk, "remains", set_to={"told": "acted 1"})
+
+    assert actions.all("shelf", ACCOUNT, REGION) == actions.everywhere() == [one]
+
+
+def test_its_writer_knows_its_own_write_again(actions: Actions, table: MemoryTable) -> None:
+    def mark() -> str:
+        return str(next(iter(table.scan("action#")))[WRITTEN])
+
+    one = begun(actions)
+    first = mark()
+    actions.acted(one, NOW)
+    assert mark() != first
+
+
+def test_a_refusal_is_written_once_for_each_reason(actions: Actions, table: MemoryTable) -> None:
+    def known() -> tuple[Action, str]:
+        (item,) = table.scan("action#")
+        return actions.everywhere()[0], item[WRITTEN]
+
+    actions.failed(begun(actions), "reset")
+    actions.refused(known()[0], "not signed")
+    one, mark = known()
+    assert how(one) == (Stage.FAILED, 1, True, "not signed")
+    actions.refused(one, "not signed")
+    assert known() == (one, mark)
+    actions.refused(replace(one, attempts=7), "another run's doing")
+    assert known() == (one, mark)
+
+
+def test_what_is_no_change_of_it_is_remembered_beside_it(actions: Actions, table: MemoryTable) -> None:
+    one = begun(actions)
+    actions.message_updated(one)
+    for hours in (1, 2):
+        actions.end_saving(one, NOW + hours * HOUR)
+
+    for step in ("begun", "done"):
+        actions.step(one, "act: stop", step)
+
+    assert actions.everywhere() == [
+        replace(one, told="acting 1", over=NOW + HOUR, steps={"act: stop": "done"})
+    ]
+    (item,) = table.scan("action#")
+    assert item["step_0c91c09c0751c202"] == '["act: stop", "done"]'
+
+
+def test_what_was_changed_since_it_was_read_is_not_gone_on_with(actions: Actions, table: MemoryTable) -> None:
+    one = begun(actions)
+    table.change(one.pk, one.sk, set_to={"undo": json.dumps({"name": "prey"})})
+
+    with pytest.raises(UnverifiedError, match="MAC_INVALID"):
+        actions.resume(one, NOW)
+
+
+@pytest.mark.parametrize(
+    ("undo", "error", "why"),
+    [
+        ({"tags": ("a", "b")}, TypeError, "not plain JSON"),
+        ({"x": "y" * (300 * 1024 - 8)}, CannotActError, "need is 300 KB, and the ledger takes 300"),
+    ],
+    ids=["a tuple", "a byte too long"],
+)
+def test_what_the_ledger_cannot_keep_is_not_begun(
+    actions: Actions, undo: Mapping[str, Any], error: type[Exception], why: str
+) -> None:
+    with pytest.raises(error, match=why):
+        begun(actions, undo)
+    assert actions.everywhere() == []
+
+
+def test_the_largest_undo_is_kept(actions: Actions) -> None:
+    assert begun(actions, {"x": "y" * (300 * 1024 - 9)}).undo["x"].endswith("y")
+
+
 # --- its code -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("created", [datetime(2026, 7, 1, tzinfo=UTC), None])
+def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> None:
+    """Codes outlive a version: with any other text, what was done before an upgrade could not be undone."""
+    undo = {"tags": {"b": "2", "a": "1"}, "name": "lamp"}
+    one = action(pk="pk", by="maria", undo=undo, target=thing("lamp", waste(), created=created).target)
+    made = b'"2026-07-01T00:00:00+00:00"' if created else b"null"
+    assert content(one, Stage.ACTED) == (
+        b'{"account":"123456789012","arn":"arn:aws:sagemaker:us-east-1:123456789012:thing/lamp",'
+        b'"began":"2026-10-06T00:00:00Z","by":"maria","created":' + made + b',"detector":"shelf",'
+        b'"id":"' + one.id.encode() + b'","kind":"thing","name":"lamp","pk":"pk","region":"us-east-1",'
+        b'"sk":"sk","stage":"acted","undo":{"name":"lamp","tags":{"a":"1","b":"2"}},'
+        b'"warned":"2026-10-06T00:00:00Z"}'
+    )
 
 
 class Kms:

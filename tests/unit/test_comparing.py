@@ -38,6 +38,7 @@ class Bytes:
     def get_object(self, *, Bucket: str, Key: str, Range: str, IfMatch: str) -> dict[str, Any]:  # noqa: N803
         assert (Bucket, IfMatch) == ("b", "e")
         start, stop = map(int, Range.removeprefix("bytes=").split("-"))
+        assert start <= stop, "S3 refuses a range without a byte"
         if start >= self.denied.get(Key, 10**9) or (Key, start) == self.denied_once:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "GetObject")
         body = self.objects[Key][start : stop + 1]

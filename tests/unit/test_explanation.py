@@ -14,7 +14,7 @@ from fakes import thing, waste
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Evidence, NotRead, Unreadable, Value
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, evidence
 from ml_janitor_cli.explanation import Explained, signals, text
 from ml_janitor_cli.explanation_view import drawing
 from ml_janitor_cli.screen import console, write
@@ -57,6 +57,22 @@ def kept(*seen: Evidence) -> Kept:
 
 
 # --- signals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "shown"),
+    [
+        (Value(3), None, 3),
+        (Value(("a", "b")), None, "('a', 'b')"),
+        (Value(("a", "b")), len, 2),
+        (Value(3), "three", "three"),
+        (Absent(), None, "none"),
+        (Absent(), len, "none"),
+        (Absent(), "too many", "too many"),
+    ],
+)
+def test_what_was_read_is_shown_as_it_is_or_as_its_detector_says(signal: Any, value: Any, shown: Any) -> None:
+    assert evidence("size", signal, value) == Evidence("size", shown)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Finding, Kept, Mode, Verdict
+from ml_janitor.core.counting import claim_of
+from ml_janitor.core.model import Finding, Kept, Mode, Verdict, finding_id
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import GONE, Ledger
@@ -95,6 +96,7 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
 
     assert recorded.closed == ((before, why),) * (why is not None)
     assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, ""))
+    assert desk.entry().open is (why is None)
     left = () if why else ((desk.entry(), GONE),)
     assert desk.swept(at=NOW + 9 * DAY).closed == left
 
@@ -118,6 +120,7 @@ def test_a_sweep_says_what_is_new_and_when_the_one_before_was(desk: Desk) -> Non
 
     assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
     assert (first.previous, second.previous) == (None, NOW)
+    assert (first.first_seen(NOW), second.first_seen(NOW + DAY)) == (2, 0)
     assert desk.entry().announced == NOW
 
 
@@ -128,6 +131,22 @@ def test_a_finding_is_found_by_its_id_and_what_is_no_whole_item_is_passed_over(d
 
     assert desk.ledger.find("shelf", ACCOUNT, REGION, chair.id) == chair
     assert {one.name for one in desk.ledger.everywhere()} == {"lamp", "chair"}
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        Cost(monthly_usd=Decimal(10), shares={"arn:aws:s3:::b": Decimal(10)}),
+        Cost(accrued_usd=Decimal(7)),
+        None,
+    ],
+)
+def test_what_is_remembered_claims_what_the_finding_does(desk: Desk, cost: Cost | None) -> None:
+    lamp = found("lamp", replace(waste(), cost=cost))
+
+    desk.swept(lamp)
+
+    assert (desk.entry().claim, desk.entry().id) == (claim_of(lamp), finding_id("shelf", lamp.target.key))
 
 
 def test_what_it_would_save_is_remembered_of_the_thousand_dearest(desk: Desk) -> None:

@@ -279,11 +279,13 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     ("gpu", "expected"),
     [
         (Span(0, 24), "likely"),  # all rest
+        (Span(0.5, 24.2), "kept"),
         (Span(97, 100), "likely"),  # a program made for one, or a deadlock of two
         (Span(95, 98), "likely"),
         (Span(94, 97), "kept"),
         (Span(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
         (Span(119, 121), "likely"),  # one, and seven that are not quite at rest
+        (Span(119.5, 121.1), "kept"),
         (Span(120, 122), "kept"),
         (Span(192, 198), "proven"),  # at 96 percent
         (Span(190, 196.1), "kept"),
@@ -494,6 +496,10 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
             "and 8 of 12 GPUs spin at full load without a change while the others rest;",
         ),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
+        (
+            [host(1, Span(99, 100), QUIET), host(2, Absent())],
+            "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
+        ),
     ],
 )
 def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:

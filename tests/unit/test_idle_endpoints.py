@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -110,7 +110,7 @@ def decided(**given: Any) -> Verdict:
 def days(*ago: int, since: int = 90) -> Value[Series]:
     """Daily sums *since* so long ago, with requests on the days so long *ago*."""
     midnight = NOW.replace(hour=0)
-    return Value(Series(tuple((midnight - n * DAY, 5.0 if n in ago else 0.0) for n in range(since, 7, -1))))
+    return Value(Series(tuple((midnight - n * DAY, 1.0 if n in ago else 0.0) for n in range(since, 7, -1))))
 
 
 def hourly(hours: int) -> Value[Series]:
@@ -127,6 +127,16 @@ def scaled(resolved: datetime | None = NOW - 60 * DAY, **given: Any) -> dict[str
         "description": description(variant, summary=seen),
         "scaled": Value(True, "application-autoscaling:DescribeScalingActivities"),
         **given,
+    }
+
+
+def queued(queue: Signal[Series]) -> dict[str, Any]:
+    """An asynchronous endpoint that never processed a request, and its *queue*."""
+    return {
+        "meters": (
+            meter(Absent(), Absent(), metric=processed("churn", "blue")),
+            meter(queue, metric=backlog("churn"), where="the queue", decisive=False),
+        )
     }
 
 
@@ -190,6 +200,10 @@ COMPONENT = InferenceComponent(
         pytest.param(
             {"meters": (meter(ZEROS), meter(hourly(1), decisive=False))}, "proven", id="sparse beside"
         ),
+        pytest.param(queued(ZEROS), "proven", id="empty queue"),
+        pytest.param(queued(hourly(151)), "unknown", id="queue not measured throughout"),
+        pytest.param(queued(Absent()), "unknown", id="queue absent"),
+        pytest.param(queued(requests()), "kept", id="queue used"),
         # --- what it did before the window
         pytest.param({"history": (days(20, 50, 80),), "deployed": 89}, "likely", id="monthly"),
         pytest.param({"history": (days(50, 20, 21), days(80)), "deployed": 89}, "likely", id="by turns"),
@@ -228,6 +242,11 @@ COMPONENT = InferenceComponent(
         ),
         # --- age
         pytest.param({"summary": summary(modified=NOW - 7 * DAY)}, "proven", id="old enough"),
+        pytest.param(
+            {"summary": summary(modified=NOW - 7 * DAY), "scaled": NotRead()},
+            "proven",
+            id="old enough, again",
+        ),
         pytest.param({"summary": summary(modified=NOW - 7 * DAY + SECOND)}, "kept", id="too young"),
         pytest.param(
             {"summary": summary(created=NOW - DAY, modified=NOW - 9 * DAY)}, "kept", id="created later"
@@ -284,6 +303,33 @@ def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected
     assert word(RULE.decide(used, midnight + moment)) == expected
 
 
+@pytest.mark.parametrize(
+    ("lives", "hours", "expected"), [(90, 1, "proven"), (30, 0, "likely")], ids=["an hour", "less"]
+)
+def test_a_life_of_less_than_an_hour_takes_a_datapoint_too(lives: int, hours: int, expected: str) -> None:
+    measured = hourly(hours) if hours else Value(Series(((NOW - DAY, 0.0),)))
+    young = endpoint(deployed=lives / (24 * 60), meters=(meter(measured),))
+
+    assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        (range(1, 10), "proven"),
+        ((*range(1, 9), 10), "proven"),  # the hour in which it was deployed
+        ((*range(1, 9), 11), "likely"),
+        (range(1, 9), "likely"),
+    ],
+)
+def test_only_hours_since_it_was_deployed_count_as_measured(hours: Sequence[int], expected: str) -> None:
+    """Deployed ten hours ago: nine of them are enough."""
+    measured = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in reversed(hours))))
+    young = endpoint(deployed=10 / 24, meters=(meter(measured),))
+
+    assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
+
+
 def test_no_required_signal_missing_is_ever_found() -> None:
     """Every required signal in turn, in every way of not being known."""
     for missing in (NotRead(), DENIED):
@@ -312,6 +358,14 @@ def test_no_required_signal_missing_is_ever_found() -> None:
         ),
         ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
         (
+            {"description": description(Variant(name="blue", reserved=True))},
+            "nothing of it is billed by the hour: scaled to zero, or plain serverless",
+        ),
+        (
+            {"description": description(Variant(name="blue", reserved=True, instances=1))},
+            "nothing of it is billed by the hour: its reserved capacity is paid for without it too",
+        ),
+        (
             {"summary": summary(modified=NOW - 3 * DAY)},
             "last deployed 3 days ago; endpoints are left alone for 7 days",
         ),
@@ -319,7 +373,18 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             {"meters": (meter(DENIED),)},
             "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
         ),
+        (
+            {"schedules": DENIED},
+            "its monitoring schedules could not be listed (GetMetricData: AccessDenied)",
+        ),
+        ({"description": DENIED}, "it could not be described (GetMetricData: AccessDenied)"),
+        ({"config": DENIED}, "its configuration could not be described (GetMetricData: AccessDenied)"),
+        (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),
         ({}, "no request in 7 days, and none since it was deployed 60 days ago"),
+        (
+            {"summary": summary(modified=NOW - 7 * DAY)},
+            "no request in 7 days, and none since it was deployed 7 days ago",
+        ),
         ({"history": (DENIED,)}, "no request in 7 days; its earlier requests could not be read"),
         (
             {"history": (days(20, 50, 80),), "deployed": 89},
@@ -367,6 +432,8 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
         ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
         ({"history": (Value(Series(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
         ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
+        ({"deployed": 97}, NOW - 97 * DAY, "deployed 97 days ago"),
+        ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
     ],
 )
 def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: datetime, words: str) -> None:
@@ -412,16 +479,66 @@ def test_an_unknown_price_is_said() -> None:
 
 def test_evidence_stays_small_and_shows_what_matters() -> None:
     many = tuple(meter(ZEROS, variant=f"v{n}") for n in range(50))
-    verdict = decided(meters=(*many, meter(Absent(), Absent(), variant="odd"), meter(DENIED, variant="bad")))
+    odd, bad, busy = (
+        meter(Absent(), Absent(), variant="odd"),
+        meter(DENIED, variant="bad"),
+        meter(Value(Series(((NOW - 2 * HOUR, 1.0), (NOW - HOUR, 2.0)))), variant="busy"),
+    )
+    absent = meter(Absent(), variant="hint", decisive=False)
+    verdict = decided(meters=(*many, odd, bad, busy, absent))
 
     shown = [one for one in verdict.evidence if one.signal.startswith("requests to")]
-    assert [one.signal for one in shown[:2]] == ["requests to variant bad", "requests to variant odd"]
+    assert [(one.signal.removeprefix("requests to variant "), one.value, one.error) for one in shown[:3]] == [
+        ("busy", 3, None),
+        ("bad", None, "GetMetricData: AccessDenied"),
+        ("odd", "no datapoint, nor any other metric", None),
+    ]
     assert len(shown) == METERS_SHOWN
     assert {one.signal: one.value for one in verdict.evidence}[
         "further places for requests"
-    ] == 52 - METERS_SHOWN
-    assert shown[0].error == "GetMetricData: AccessDenied"
-    assert shown[1].value == "no datapoint, nor any other metric"
+    ] == 53 - METERS_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "error"),
+    [
+        (ARRIVES, "no datapoint, while other metrics arrive", None),
+        (DENIED, None, "GetMetricData: AccessDenied"),
+    ],
+)
+def test_evidence_says_what_the_lack_of_a_datapoint_proves(
+    control: Signal[Series], value: str | None, error: str | None
+) -> None:
+    shown = {one.signal: one for one in decided(meters=(meter(Absent(), control),)).evidence}
+
+    assert (shown["requests to variant blue"].value, shown["requests to variant blue"].error) == (
+        value,
+        error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "alone", "expected"),
+    [
+        ({"description": DENIED}, True, {"description", "configuration"}),
+        ({"config": DENIED}, True, {"configuration"}),
+        ({"config": DENIED}, False, set()),
+    ],
+)
+def test_what_could_not_be_described_is_evidence_of_one_that_was_asked_for_alone(
+    given: Mapping[str, Any], expected: set[str], *, alone: bool
+) -> None:
+    shown = {one.signal for one in decided(**given, alone=alone).evidence}
+
+    assert shown & {"description", "configuration"} == expected
+
+
+def test_a_scaling_and_where_a_price_is_from_are_evidence() -> None:
+    shown = {one.signal: one for one in decided(**scaled()).evidence}
+
+    assert shown["last scaled"].value == "60 minutes ago"
+    assert shown["price"].source == "pricing:GetProducts"
+    assert "last scaled" not in {one.signal for one in decided().evidence}
 
 
 # --- where requests are looked for --------------------------------------------------------------
@@ -474,7 +591,7 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
         Value((processed("churn", "blue"), component_invocations("llm"), component_invocations("gone"))),
     )
 
-    found = {one.metric for one in hints.meters("churn", [COMPONENT])}
+    found = {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive}
 
     assert found == {
         inner,
@@ -526,7 +643,11 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
     assert [name for name in names if name.startswith("requests to")] == [
         f"requests to variant v{n}" for n in range(50)
     ]
-    assert "inference components on it" in names
+    values = {one.signal: one.value for one in alone.evidence}
+    lists = ("inference components on it", "monitoring schedules that run over it")
+    assert [values[name] for name in lists] == ["none", "none"]
+    full = decided(components=Value((COMPONENT,)), schedules=Value(("drift",)), alone=True)
+    assert [one.value for one in full.evidence if one.signal in lists] == ["llm", "drift"]
     assert "further places for requests" not in names
     assert alone.reason == listed.reason
 

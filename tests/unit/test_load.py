@@ -93,10 +93,17 @@ def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> Non
         (Span(0, 0), Span(50, 101), Machine(32, 4), Motion.WORKING),
         (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.SPINS),
         (None, Span(790, 800), Machine(8, 0), Motion.FULL),
+        (None, Span(800, 840), Machine(8, 0), Motion.FULL),
+        (None, Span(801, 841), Machine(8, 0), Motion.STEADY),  # more than there is
         (Span(800, 800), Span(50, 60), Machine(32, 4), Motion.STEADY),  # more than there is
         (Span(0, 4), Span(0, 1), Machine(8, None), Motion.WORKING),  # unknown GPUs count as one
         (Span(0, 3), Span(0, 1), Machine(8, None), Motion.UNMEASURED),
-        (Span(1, 2), Span(0, 1), Machine(8, 0), Motion.UNMEASURED),
+        (Span(0, 3.02), Span(0, 1), Machine(8, None), Motion.WORKING),
+        (Span(0, 1), Span(0, 1), Machine(8, 0), Motion.UNMEASURED),
+        (Span(99, 100), Span(0, 1), Machine(8, 1), Motion.SPINS),
+        (Span(0, 0), Span(0, 40), Machine(8, 1), Motion.RESTS),  # five percent
+        (Span(0, 0), Span(1, 40.2), Machine(8, 1), Motion.ONLY_GPUS_REST),
+        (Span(1430, 1455), Span(0, 1), Machine(64, 16), Motion.SPINS),  # 15 of them
         (Span(0, 0), Span(0, 1), Machine(8, 0), Motion.RESTS),
         (None, Span(0, 1), Machine(8, 0), Motion.RESTS),
         (None, Span(0, 1), Machine(8, 1), Motion.UNMEASURED),

@@ -11,7 +11,7 @@ import pytest
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.money import Totals, first_to_do, kept_small
-from ml_janitor.core.results import Report, Result
+from ml_janitor.core.results import Overlap, Report, Result
 from ml_janitor.core.text import usd
 from ml_janitor.report.announcement import headline
 from ml_janitor.report.html import html
@@ -97,6 +97,27 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
         (120.0, 60.0, 15.2, None),
         (None, None, None, 45.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "left", "counted"),
+    [
+        (Cost.saving(Decimal(120), once_usd=Decimal(60)), (30, 0), (None, 30, None, 60)),
+        (Cost.saving(Decimal(120), once_usd=Decimal(60)), (0, 0), (None, 0, None, None)),
+        (accruing("10", 2), (0, 5), (10, None, 5, None)),
+        (accruing("10", 2), (0, 0), (None, None, 0, None)),
+    ],
+)
+def test_of_what_another_finding_counts_only_the_rest_is_counted(
+    cost: Cost, left: tuple[int, int], counted: tuple[int | None, ...]
+) -> None:
+    overlap = Overlap(
+        detector="d", arn="a", name="n", monthly_usd=Decimal(left[0]), accrued_usd=Decimal(left[1])
+    )
+    rest = replace(result("e", "a", finding("idle", cost)), overlap=overlap).counted
+
+    assert rest is not None
+    assert (rest.hourly_usd, rest.monthly_usd, rest.accrued_usd, rest.once_usd) == counted
 
 
 def test_a_job_that_goes_on_comes_before_a_month_and_an_exposure_before_nothing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fakes import target_at
-from ml_janitor.core.ownership import Manager, Managers, marks, team
+from ml_janitor.core.ownership import Manager, Managers, marks, protects, team
 from ml_janitor.core.signals import Tags, Unreadable, Value
 
 MINE = target_at("model/churn", None)
@@ -167,4 +167,13 @@ def test_what_was_not_read_says_nothing() -> None:
 
 
 def test_the_team_in_any_case() -> None:
-    assert team(replace(MINE, tags=Value({"Team": " fraud "}))) == "fraud"
+    assert team(replace(MINE, tags=Value({"Owner": "maria", "Team": " fraud "}))) == "fraud"
+    assert team(replace(MINE, tags=Value({"Owner": "maria", "Team": " "}))) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says_so"),
+    [("managed-by", "cdk", True), ("environment", "prod", True), ("owner", "maria", False)],
+)
+def test_a_tag_that_names_a_tool_or_production_protects(key: str, value: str, *, says_so: bool) -> None:
+    assert protects(key, value) is says_so

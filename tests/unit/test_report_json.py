@@ -133,6 +133,13 @@ def test_findings_and_unknowns_always_and_the_others_when_asked() -> None:
     assert [each for each in every if each in some] == some
 
 
+def test_a_report_is_of_the_accounts_whose_names_are_known() -> None:
+    one = sweep("d")
+    report = Report(time=NOW, account=None, sweeps=(one, replace(one, account=None), one))
+
+    assert report.accounts == (one.account,)
+
+
 def test_counts_of_sweeps_add_up() -> None:
     for each in document(full())["sweeps"]:
         assert each["looked_at"] == each["found"] + each["kept"]

@@ -123,6 +123,14 @@ def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) ->
     assert answer.value == Rhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
 
 
+def test_one_that_is_just_silent_may_hide_none_that_is_fresh(account: Aws, logs: Stubber) -> None:
+    streams(logs, a=None, b=None)
+    events(logs, "b1", FRESH)
+    events(logs, "b1", FRESH + MINUTE)
+
+    assert rhythm(account) == Value(Rhythm(last=FRESH + MINUTE, longest_pause=NotRead()), GET, FRESH + MINUTE)
+
+
 def test_events_that_expired_were_there(account: Aws, logs: Stubber) -> None:
     streams(logs, a=LAST)
     for _ in range(2):  # for the newest event, then for the history
@@ -195,6 +203,16 @@ def test_a_history_too_long_to_read_is_probed_by_the_hour(account: Aws, logs: St
     too_much(logs)
     for hour in range(37):
         asked(logs, "a", hour, STARTED + hour * HOUR + 59 * MINUTE, empty=hour % 2)
+
+    assert pause(account) == Value(2 * HOUR, GET)
+
+
+def test_windows_of_known_events_are_not_probed_nor_is_the_last(account: Aws, logs: Stubber) -> None:
+    times = [LAST - n * 75 * MINUTE for n in range(PAGES)]
+    for n, at in enumerate(times):
+        events(logs, f"b{n}", at)
+    for hour in sorted({*range(37)} - {(at - STARTED) // HOUR for at in times}):
+        asked(logs, "a", hour, STARTED + hour * HOUR)
 
     assert pause(account) == Value(2 * HOUR, GET)
 

@@ -144,7 +144,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     rests: dict[str, Any] = {
         "how": How.SNOOZED,
         "by": "maria",
-        "said": nights.clock,
+        "given": nights.clock,
         "until": nights.clock + 7 * DAY,
     }
     keys = [target.key, anew(target.arn), anew(other)]
@@ -195,7 +195,7 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     with pytest.raises(RecordRefusedError) as error:
         undone(nights)
     assert isinstance(error.value.__cause__, UnverifiedError)
-    assert error.value.__cause__.cause.why is refused
+    assert (error.value.__cause__.cause.why, str(error.value.__cause__)) == (refused, refused.name)
 
 
 def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(

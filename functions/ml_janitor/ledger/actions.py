@@ -245,7 +245,7 @@ def written(undo: Mapping[str, Any]) -> str:
     Raises TypeError if it is not plain JSON, and CannotActError if it is too large: nothing is done that
     could not be undone.
     """
-    text = json.dumps(undo, sort_keys=True)
+    text = json.dumps(undo)
     if json.loads(text) != dict(undo):
         raise TypeError("what was prepared is not plain JSON")
     if len(text) > LARGEST:

@@ -102,7 +102,7 @@ class Entry(WarningMessages):
 
     def voiding(self, why: str) -> dict[str, str]:
         """What to remember as its warning is taken back because of *why*, until its message says so."""
-        return dict(zip(UNTOLD, (self.place, why), strict=True)) if self.place else {}
+        return {"untold": self.place, "untold_why": why} if self.place else {}
 
     @property
     def arn(self) -> str:

@@ -14,15 +14,11 @@ SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
-    """
-    Another run sweeps the same detector, account and region right now. One line.
+    """Another run sweeps the same detector, account and region right now. One line."""
 
-    *swept* is whether it is not another run, but the same event, which has swept there before.
-    """
 
-    def __init__(self, why: str, *, swept: bool = False) -> None:
-        super().__init__(why)
-        self.swept = swept
+class SweptBeforeError(LeaseTakenError):
+    """It is not another run, but the same event, which has swept there before."""
 
 
 class Leases:
@@ -45,7 +41,7 @@ class Leases:
         The same *holder* takes it again: a retry goes on where the killed run held it. Not where it has
         `swept` before.
 
-        Raises LeaseTakenError.
+        Raises LeaseTakenError, and SweptBeforeError in that case.
         """
         expires = int((until + timedelta(days=1)).timestamp())
         mine = Attr("holder").eq(holder)
@@ -58,10 +54,8 @@ class Leases:
                 signed=True,
             )
         except ConditionFailedError as error:
-            raise LeaseTakenError(
-                f"{detector} is being swept in {account}, {region} by another run",
-                swept=error.item.get("holder") == holder and error.item.get("swept", False),
-            ) from error
+            taken = SweptBeforeError if error.item.get("holder") == holder else LeaseTakenError
+            raise taken(f"{detector} is being swept in {account}, {region} by another run") from error
 
     def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
         """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.leases import LeaseTakenError, SweptBeforeError
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -110,7 +110,7 @@ class RegionQueue:
                 try:
                     self.leases.take(*where, holder=self.holder, now=self.clock(), until=until)
                 except LeaseTakenError as taken:
-                    if taken.swept:
+                    if isinstance(taken, SweptBeforeError):
                         self.rest = True
                         passed.append(aws)
                     self._taken[aws.region] = taken

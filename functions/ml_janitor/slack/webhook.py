@@ -1,23 +1,32 @@
-"""Sends messages to Slack through an incoming webhook."""
+"""Sends messages to Slack through webhooks: an incoming one, and the response URL of a press."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.report.mrkdwn import context, with_block
 from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
 from ml_janitor.slack.refusals import refusal
 from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.sender import Delivered, Time, nothing
+from ml_janitor.slack.sender import API, Delivered, Time, nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post
 
-
 NO_PICTURE = "An incoming webhook takes no picture; the app's bot does."
+
+HOOKS = ("https", "hooks.slack.com")
+"""The scheme and host of Slack's response URLs: https://docs.slack.dev/interactivity/handling-user-interaction."""
+
+UNFINISHED = (
+    "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask the "
+    "people who run it: its log says why."
+)
+"""The reply to a press whose work failed."""
 
 
 class Webhook:
@@ -94,3 +103,33 @@ class Webhook:
         if answer.status_code != HTTPStatus.OK:
             raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
         return NO_MESSAGE
+
+
+def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
+    """
+    Create a function that posts a text to a response URL and returns whether it arrived.
+
+    Only the person who pressed sees the reply. It calls only Slack, whatever URL a press contains. *url* is
+    that of the Web API, which differs in a sandbox.
+    """
+    slack = HOOKS if url == API else urlsplit(url)[:2]
+
+    def reply(response_url: str, text: str) -> bool:
+        from slack_sdk import WebhookClient
+
+        if not _is_plain(response_url) or urlsplit(response_url)[:2] != slack:
+            return False
+        retries = time.until(deadline).retries()
+        client = WebhookClient(response_url, timeout=REQUEST_SECONDS, retry_handlers=retries, logger=QUIET)
+        try:
+            answer = client.send(text=text, response_type="ephemeral", replace_original=False)
+        except BROKEN:
+            return False
+        return answer.status_code == HTTPStatus.OK
+
+    return reply
+
+
+def _is_plain(url: str) -> bool:
+    """Whether all who parse *url* see the same host: it has no user, backslash, bracket or odd character."""
+    return url.isascii() and url.isprintable() and not set(" \\@[]") & set(url)

@@ -25,8 +25,8 @@ from ml_janitor.report.buttons import Button
 from ml_janitor.scheduled.invocation import Environment, Invocation
 from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack import ingress
-from ml_janitor.slack.ephemeral_replies import ephemeral_replier
 from ml_janitor.slack.sender import Time
+from ml_janitor.slack.webhook import ephemeral_replier
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION

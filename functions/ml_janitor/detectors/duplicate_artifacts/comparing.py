@@ -96,7 +96,7 @@ class Comparison:
         paid = []
         for cell in sorted(cells, key=lambda cell: -cell[0].size):
             size = cell[0].size
-            cost = len(cell) * (max(0, size - PROBE) if whole else min(size, PROBE))
+            cost = len(cell) * (size - PROBE if whole else min(size, PROBE))
             if cost <= self.left:
                 self.left -= cost
                 paid.append(cell)

@@ -58,7 +58,7 @@ def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: date
             pass
         case _:
             return Absent(GET_METRIC_DATA)
-    within = [(at, value) for at, value in (*low.points, *high.points) if start <= at <= end]
+    within = [(at, value) for at, value in (*low.points, *high.points) if at >= start]
     if not within:
         return Absent(GET_METRIC_DATA)
     values = [value for _, value in within]
@@ -164,7 +164,9 @@ class HostLoad:
         if machine.gpus is None or cpu is None or not cpu.whole:
             return None
         if machine.gpus > 0:
-            return _of_gpus(gpu, cpu, machine, collective) if gpu is not None and gpu.whole else None
+            if gpu is None or not gpu.whole:
+                return None
+            return _of_gpus(spinning(gpu, machine.gpus), cpu, machine, collective)
         if gpu is not None and gpu.highest > 0:  # a GPU in a machine that should have none
             return None
         return _of_cpu(cpu, machine, collective)
@@ -189,14 +191,13 @@ def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
     return Motion.STEADY
 
 
-def _of_gpus(gpu: Span, cpu: Span, machine: Machine, collective: Collective) -> Motion:
+def _of_gpus(full: int | None, cpu: Span, machine: Machine, collective: Collective) -> Motion:
     """
-    What a host with GPUs does.
+    What a host with GPUs does of which so many are at *full* load, as `spinning` counts them.
 
     Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of
     them. Where they rest, the work is the CPU's, and every half thread of it counts.
     """
-    full = spinning(gpu, machine.gpus or 0)
     if full is None:
         return Motion.STEADY
     if full:
@@ -218,8 +219,7 @@ def spinning(load: Span, gpus: int) -> int | None:
     number = round(load.highest / 100)
     tolerated = 100 * GPU_TOLERANCE
     fits = (
-        number > 0
-        and load.lowest >= 100 * number * SPINNING
+        load.lowest >= 100 * number * SPINNING
         and load.highest <= 100 * number + tolerated * (gpus - number)
         and load.still(tolerated * number)
     )

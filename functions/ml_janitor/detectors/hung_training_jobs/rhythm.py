@@ -88,20 +88,17 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
 
 def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Signal[datetime]:
     """The newest event of all *streams*; the first fresh one is enough. One unreadable hides a newer one."""
-    newest: Signal[datetime] = Absent(logs.GET_LOG_EVENTS)
+    old: list[Value[datetime]] = []
     unreadable: Unreadable | None = None
     for stream in streams:
         match logs.last_event(aws, group, stream):
             case Value(at) as heard:
                 if at > fresh:
                     return heard
-                if not isinstance(newest, Value) or at > newest.value:
-                    newest = heard
+                old.append(heard)
             case Unreadable() as failed:
                 unreadable = failed
-            case _:
-                pass
-    return unreadable or newest
+    return unreadable or max(old, key=lambda heard: heard.value, default=Absent(logs.GET_LOG_EVENTS))
 
 
 def longest_pause(
@@ -159,8 +156,8 @@ class Probe:
             if self.following.get(stream, begin - WINDOW) < begin and not self._ask(stream, begin):
                 return None
             if self.following[stream] < end:
-                self.streams.remove(stream)
-                self.streams.insert(0, stream)  # what logged last is asked first
+                # What logged last is asked first.
+                self.streams = [stream, *(one for one in self.streams if one != stream)]
                 return True
         return False
 
@@ -173,7 +170,7 @@ class Probe:
                 self.following[stream] = min(page)
                 return True
             if self.calls >= PROBES:
-                return False
+                break
         return self.calls < PROBES
 
 
@@ -187,7 +184,7 @@ def _probed(
     those are long. Windows of *known* events are not asked for.
     """
     window = max(WINDOW, (last - started) / WINDOWS)
-    count = max(1, ceil((last - started) / window))
+    count = ceil((last - started) / window)
     occupied = {(at - started) // window for at in known} | {count - 1}
     empty = longest = 0
     for number in range(count):

@@ -19,7 +19,7 @@ from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES, SERVICE
 from ml_janitor.detectors.idle_endpoints.deletion import MOVING
 from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
 from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
-from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, DAY, RequestMeter
+from ml_janitor.detectors.idle_endpoints.traffic import DAY, RequestMeter
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied
 from ml_janitor.engine.undo_roles import passing, using_key
 
@@ -278,7 +278,7 @@ def free(endpoint: Endpoint) -> str | None:
 
 def requests(meter: RequestMeter) -> str:
     """What a used meter had, in words."""
-    if meter.metric.name not in COUNTED:
+    if meter.count is None:
         return f"{meter.where} was in use"
     return f"{meter.count:,} request{'' if meter.count == 1 else 's'} to {meter.where}"
 

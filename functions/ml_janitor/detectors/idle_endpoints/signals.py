@@ -238,7 +238,7 @@ def shown(meter: RequestMeter) -> Evidence:
         case (Absent(), Unreadable() as control):
             return evidence(name, control)
         case (Value(series, source), _):
-            most = meter.count if meter.metric.name in COUNTED else max(series.values)
+            most = max(series.values) if meter.count is None else meter.count
             return Evidence(name, most, source=source, at=meter.used)
         case _:
             return evidence(name, meter.requests)

@@ -68,7 +68,7 @@ def unmeasured(meters: Iterable[RequestMeter], start: datetime, end: datetime) -
     hours = max(1, int((end - start) / timedelta(hours=1)))
     for meter in meters:
         if isinstance(meter.requests, Value):
-            read = sum(start - timedelta(hours=1) < at < end for at, _ in meter.requests.value.points)
+            read = sum(at > start - timedelta(hours=1) for at, _ in meter.requests.value.points)
             if read < MEASURED * hours:
                 return f"{meter.where} has a datapoint for only {read:,} of {hours:,} hours"
     return None

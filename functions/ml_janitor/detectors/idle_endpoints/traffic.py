@@ -88,11 +88,11 @@ class RequestMeter:
         return self.requests.value.last_above_zero if isinstance(self.requests, Value) else None
 
     @property
-    def count(self) -> int:
-        """How many requests; 0 where the metric shows only that there were some."""
-        if not isinstance(self.requests, Value) or self.metric.name not in COUNTED:
-            return 0
-        return round(self.requests.value.total)
+    def count(self) -> int | None:
+        """How many requests; None where the metric shows only that there were some."""
+        if isinstance(self.requests, Value) and self.metric.name in COUNTED:
+            return round(self.requests.value.total)
+        return None
 
     @property
     def unreadable(self) -> str | None:

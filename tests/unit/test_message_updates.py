@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
@@ -27,7 +27,7 @@ from ml_janitor.scheduled.sweep_run import Ran
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sender import Sender
-from nights import DAY, HOUR, Nights, by_name
+from nights import DAY, HOUR, Nights, by_name, in_memory
 
 
 class Blackboard:
@@ -54,6 +54,12 @@ class Blackboard:
         """What messages were changed to since it was asked last."""
         said, self.messages = [str(message.blocks) for message in self.messages], []
         return said
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    with in_memory() as nights:
+        yield nights
 
 
 @pytest.fixture

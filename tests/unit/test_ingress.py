@@ -1,0 +1,172 @@
+"""The function behind the URL: what it hands on, what it answers where it cannot, and what it logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import NOW
+from ml_janitor.slack import ingress
+from ml_janitor_sandbox.function_url import event
+from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
+
+NAMES = {"JANITOR_SIGNING_SECRET": "signing", "JANITOR_WORKER": "worker"}
+PAYLOAD: dict[str, Any] = {
+    "type": "block_actions",
+    "user": {"id": "U1", "team_id": "T1"},
+    "container": {"type": "message", "message_ts": "1791255600.000001", "channel_id": "C1"},
+    "response_url": "https://hooks.slack.com/actions/T1/1/secret",
+    "actions": [{"action_id": "janitor:keep", "value": "v", "action_ts": "1791255600.5"}],
+}
+BODY = form(PAYLOAD)
+
+
+class Aws:
+    """Secrets Manager and Lambda: *secret* is an error or the text, *status* what Lambda answers."""
+
+    def __init__(self) -> None:
+        self.secret: str | Exception = SIGNING_SECRET
+        self.status = 202
+        self.read: list[str] = []
+        self.handed: list[tuple[str, dict[str, Any]]] = []
+
+    def get_secret_value(self, *, SecretId: str) -> dict[str, str]:  # noqa: N803 - boto3's
+        self.read.append(SecretId)
+        if isinstance(self.secret, Exception):
+            raise self.secret
+        return {"SecretString": self.secret}
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:  # noqa: N803
+        assert InvocationType == "Event"
+        self.handed.append((FunctionName, json.loads(Payload)))
+        return {"StatusCode": self.status}
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Aws]:
+    caplog.set_level(logging.INFO, "ml_janitor.slack.ingress")
+    aws = Aws()
+    monkeypatch.setattr(ingress, "client", lambda _: aws)
+    ingress.signing_secret.cache_clear()
+    yield aws
+    ingress.signing_secret.cache_clear()
+
+
+def answered(signed: Signed, *, after: timedelta = timedelta()) -> int:
+    """The status of the answer, which never has a body."""
+    answer = ingress.answer(event(signed.headers, signed.body, at=NOW), NAMES, clock=lambda: NOW + after)
+    assert answer == {"statusCode": answer["statusCode"], "body": ""}
+    return int(answer["statusCode"])
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> tuple[str, str, dict[str, Any]]:
+    """The only line of the log, which has nothing of the request."""
+    (line,) = caplog.records
+    assert not [word for word in ("hooks.slack.com", SIGNING_SECRET) if word in str(vars(line))]
+    return line.levelname, line.message, vars(line)
+
+
+def test_what_slack_signed_is_handed_to_the_worker(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    assert answered(sign(BODY, NOW)) == 200
+
+    ((function, press),) = aws.handed
+    assert (function, press["user"], press["action"]) == ("worker", "U1", "janitor:keep")
+    level, said, about = logged(caplog)
+    assert (level, said, about["action"], about["user"]) == ("INFO", "handed on", "janitor:keep", "U1")
+
+
+@pytest.mark.parametrize(
+    ("signed", "status"),
+    [
+        (Signed({"X-Slack-Request-Timestamp": f"{NOW.timestamp():.0f}"}, BODY), 401),
+        (sign(BODY, NOW, "guessed"), 401),
+        (sign(BODY, NOW - timedelta(minutes=6)), 401),
+        (sign(BODY + b"&x=" + b"y" * 70_000, NOW), 413),
+        (sign(urlencode({"payload": "{"}).encode(), NOW), 400),
+    ],
+    ids=["unsigned", "badly signed", "stale", "oversized", "malformed"],
+)
+def test_what_slack_did_not_send_just_now_goes_no_further(
+    aws: Aws, caplog: pytest.LogCaptureFixture, signed: Signed, status: int
+) -> None:
+    assert answered(signed) == status
+
+    assert aws.handed == []
+    level, said, about = logged(caplog)
+    assert (level, said, about["status"]) == ("WARNING", "refused", status)
+    assert about["why"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "guess"),
+    [
+        (" ", ""),
+        ('{"signing_secret": ""}', ""),
+        (f'{{"signing_secret": "{" " * 16}"}}', " " * 16),
+        ('{"signing_secret": null}', "None"),
+        ('{"signing_secret', ""),
+        ("changeme", "changeme"),
+        ("x" * 15, "x" * 15),
+    ],
+)
+def test_an_empty_signing_secret_signs_nothing(
+    aws: Aws, caplog: pytest.LogCaptureFixture, secret: str, guess: str
+) -> None:
+    """A placeholder that nobody filled in: whoever knows that could sign anything."""
+    aws.secret = secret
+
+    assert answered(sign(BODY, NOW, guess)) == 503
+
+    assert (aws.read, aws.handed) == (["signing"], [])
+    level, said, about = logged(caplog)
+    assert (level, said) == ("ERROR", "a press could not be handed on")
+    assert about["error"] == "the secret signing holds no signing secret of Slack's"
+
+
+@pytest.mark.parametrize("text", ["x" * 16, f" {'x' * 16}\n", f' {{"signing_secret": "{"x" * 16}"}} '])
+def test_the_secret_is_the_text_or_a_member_of_it(aws: Aws, text: str) -> None:
+    aws.secret = text
+    assert answered(sign(BODY, NOW, "x" * 16)) == 200
+
+
+def test_a_new_secret_is_read_within_five_minutes(aws: Aws) -> None:
+    for minutes in (0, 4, 5):
+        assert answered(sign(BODY, NOW), after=timedelta(minutes=minutes)) == 200
+    assert aws.read == ["signing"] * 2
+
+
+@pytest.mark.parametrize(
+    ("secret", "status", "error"),
+    [
+        (SIGNING_SECRET, 500, "HandOverError"),
+        (
+            ClientError({"Error": {"Code": "AccessDenied", "Message": "arn"}}, "GetSecretValue"),
+            202,
+            "GetSecretValue: AccessDenied",
+        ),
+        (ConnectionError("https://secret.example"), 202, "ConnectionError"),
+    ],
+)
+def test_what_cannot_be_handed_on_is_not_acknowledged(
+    aws: Aws, caplog: pytest.LogCaptureFixture, secret: str | Exception, status: int, error: str
+) -> None:
+    aws.secret, aws.status = secret, status
+
+    assert answered(sign(BODY, NOW)) == 503
+
+    assert logged(caplog)[2]["error"] == error
+
+
+def test_a_client_gives_up_before_slack_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack waits three seconds; a call of AWS takes two tries of a second at most."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    config = ingress.client.__wrapped__("lambda").meta.config
+    assert config.retries == {"total_max_attempts": 2, "mode": "standard"}
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)

@@ -1,0 +1,113 @@
+"""What people ask for by a button, and the sweep that grants it: each once, and under its own warning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from conftest import ACCOUNT, REGION
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.table import EXPIRES, ConditionFailedError
+from nights import DAY, Nights, in_memory
+
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """A lamp that was warned about."""
+    with in_memory() as nights:
+        nights.warned("lamp")
+        yield nights
+
+
+@pytest.fixture
+def requests(nights: Nights) -> Requests:
+    return Requests(nights.table)
+
+
+def entry(nights: Nights) -> Entry:
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    return entry
+
+
+def grant(nights: Nights) -> None:
+    Requests(nights.table).grant(nights.ledger, nights.actions, "cellar", ACCOUNT, REGION)
+
+
+def removed(nights: Nights) -> Action:
+    nights.after(4 * DAY)
+    assert nights.of("lamp").stage is Stage.ACTED
+    return nights.of("lamp")
+
+
+def test_a_finding_is_due_at_the_time_of_the_press(nights: Nights, requests: Requests) -> None:
+    grant(nights)
+    assert entry(nights).hurried == ""
+    requests.make_due(entry(nights), by="maria", now=nights.clock + MINUTE)
+    (item,) = nights.table.scan("request#")
+    assert item[EXPIRES] == (nights.clock + MINUTE + 7 * DAY).timestamp()
+
+    grant(nights)
+
+    assert (entry(nights).hurried, entry(nights).due) == ("maria", nights.clock + MINUTE)
+
+
+def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requests: Requests) -> None:
+    requests.make_due(entry(nights), by="maria", now=nights.clock)
+    nights.ledger.make_due(entry(nights), by="dina", now=nights.clock)
+    grant(nights)
+    assert entry(nights).hurried == "dina"
+
+    nights.ledger.void_warning(entry(nights), "it is only reported now")
+    grant(nights)
+    assert (entry(nights).hurried, entry(nights).due) == ("", None)
+    requests.make_due(entry(nights), by="maria", now=nights.clock)
+    grant(nights)  # a press on a void warning makes nothing due, and stops nothing
+    assert (entry(nights).hurried, entry(nights).due) == ("", None)
+    later = nights.clock + MINUTE
+    nights.ledger.warned(entry(nights), now=later, due=later + DAY)
+    grant(nights)
+    assert (entry(nights).hurried, entry(nights).due) == ("", later + DAY)
+
+
+def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(nights: Nights, requests: Requests) -> None:
+    lamp = removed(nights)
+    requests.undo(lamp, by="maria", press="p1", now=nights.clock)
+    grant(nights)
+
+    asked = nights.of("lamp")
+    assert (asked.stage, asked.undone_by, asked.asked_at) == (Stage.UNDOING, "maria", nights.clock)
+    requests.undo(asked, by="dina", press="p2", now=nights.clock + MINUTE)
+    grant(nights)
+    assert nights.of("lamp") == asked
+
+
+def test_of_two_who_ask_within_a_minute_the_second_is_refused(nights: Nights, requests: Requests) -> None:
+    lamp = removed(nights)
+    requests.undo(lamp, by="maria", press="p1", now=nights.clock)
+    requests.undo(lamp, by="maria", press="p1", now=nights.clock)
+
+    with pytest.raises(ConditionFailedError):
+        requests.undo(lamp, by="dina", press="p2", now=nights.clock + MINUTE - SECOND)
+    requests.undo(lamp, by="dina", press="p2", now=nights.clock + MINUTE)
+
+    grant(nights)
+    assert nights.of("lamp").undone_by == "dina"
+
+
+def test_what_moved_on_while_it_was_read_is_left_to_the_next_sweep(
+    nights: Nights, requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lamp = removed(nights)
+    requests.undo(lamp, by="maria", press="p1", now=nights.clock)
+    nights.actions.begin_undo(lamp, "dina", nights.clock)
+    monkeypatch.setattr(nights.actions, "all", lambda *_: [lamp])
+
+    grant(nights)
+
+    assert nights.actions.everywhere()[0].undone_by == "dina"
