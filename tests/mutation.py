@@ -134,23 +134,45 @@ TARGETS = {
     "detectors/hung_training_jobs/rule.py": (
         "unit/test_hung_training_jobs.py",
         "unit/test_hung_other_jobs.py",
+        "unit/test_undo_roles.py",
         "integration/test_hung_training_jobs.py",
+        "integration/test_restarting_jobs.py",
     ),
     "detectors/hung_training_jobs/progress.py": (
         "unit/test_hung_training_jobs.py",
         "unit/test_hung_other_jobs.py",
     ),
-    "detectors/hung_training_jobs/training.py": ("unit/test_training.py", "unit/test_hung_training_jobs.py"),
-    "detectors/hung_training_jobs/tuning.py": ("unit/test_hung_other_jobs.py",),
+    "detectors/hung_training_jobs/training.py": (
+        "unit/test_training.py",
+        "unit/test_hung_training_jobs.py",
+        "unit/test_hung_other_jobs.py",
+    ),
+    "detectors/hung_training_jobs/tuning.py": (
+        "unit/test_hung_other_jobs.py",
+        "integration/test_hung_other_jobs.py",
+    ),
     "detectors/hung_training_jobs/load.py": ("unit/test_load.py", "unit/test_hung_training_jobs.py"),
     "detectors/hung_training_jobs/rhythm.py": ("unit/test_rhythm.py",),
     "detectors/idle_studio_apps/rule.py": (
         "unit/test_idle_studio_apps.py",
         "integration/test_idle_studio_apps.py",
     ),
-    "detectors/untagged_resources/rule.py": ("unit/test_untagged_resources.py", "unit/test_filling.py"),
-    "detectors/storage_tiering/rule.py": ("unit/test_storage_tiering.py",),
-    "detectors/forgotten_leftovers/rule.py": ("unit/test_forgotten_leftovers.py",),
+    "detectors/untagged_resources/rule.py": (
+        "unit/test_untagged_resources.py",
+        "unit/test_filling.py",
+        "integration/test_untagged_resources.py",
+        "integration/test_filling_tags.py",
+    ),
+    "detectors/storage_tiering/rule.py": (
+        "unit/test_storage_tiering.py",
+        "integration/test_storage_tiering.py",
+        "integration/test_lifecycle_rules_by_night.py",
+    ),
+    "detectors/forgotten_leftovers/rule.py": (
+        "unit/test_forgotten_leftovers.py",
+        "integration/test_forgotten_leftovers.py",
+        "integration/test_setting_retentions.py",
+    ),
     "core/results.py": ("unit/test_counting.py", "unit/test_money.py", "unit/test_report_json.py"),
     "core/exemptions.py": ("unit/test_exemptions.py",),
     "core/ownership.py": ("unit/test_ownership.py",),
@@ -172,12 +194,15 @@ TARGETS = {
         "unit/test_duplicate_artifacts.py",
     ),
     "detectors/duplicate_artifacts/copy_cleanup.py": (
+        "unit/test_duplicate_artifacts.py",
         "integration/test_deleting_copies.py",
         "integration/test_proving_copies.py",
     ),
     "detectors/duplicate_artifacts/sources.py": ("unit/test_artifacts.py", "unit/test_bucket_listing.py"),
     "detectors/duplicate_artifacts/artifact.py": (
         "unit/test_artifacts.py",
+        "unit/test_artifact_survey.py",
+        "unit/test_bucket_listing.py",
         "unit/test_duplicate_artifacts.py",
     ),
     "detectors/idle_notebooks/rule.py": (
