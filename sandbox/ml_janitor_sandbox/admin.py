@@ -12,9 +12,7 @@ from moto.core.model_instances import reset_model_data
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.billing import meters
-from ml_janitor_sandbox.billing.charges import Charge, bill
-from ml_janitor_sandbox.billing.cost_optimization_hub import hub
+from ml_janitor_sandbox.billing import charges, cost_optimization_hub, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import (
     cloudformation,
@@ -33,7 +31,8 @@ from ml_janitor_sandbox.progress import durations
 from ml_janitor_sandbox.snapshots import Snapshot
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 
-type Handler = Callable[[dict[str, Any]], Any]
+type Handler = Callable[..., Any]
+"""What does it, given the members of the body by their names."""
 DEFAULT_REGION = "us-east-1"
 
 
@@ -45,44 +44,40 @@ class Admin:
         self._gate = gate
         self._snapshots: dict[str, tuple[Snapshot, Any]] = {}
         self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "clock"): self._clock,
-            ("PUT", "clock"): self._set_clock,
-            ("GET", "invocations"): lambda _: list(invocations().events),
+            ("GET", "clock"): _clock,
+            ("PUT", "clock"): _set_clock,
+            ("GET", "invocations"): lambda: list(invocations().events),
             ("PUT", "functions"): _host,
-            ("GET", "durations"): lambda _: dict(durations().seconds),
-            ("PUT", "durations"): _set_durations,
+            ("GET", "durations"): lambda: dict(durations().seconds),
+            ("PUT", "durations"): lambda **given: durations().set(given),
             ("POST", "revive"): _revive,
             ("POST", "interruptions"): _interrupt,
             ("POST", "reset"): self._reset,
             ("POST", "snapshots"): self._keep,
             ("POST", "restore"): self._restore,
-            ("POST", "faults"): lambda given: ledger.add(Fault.of(given)),
-            ("GET", "faults"): lambda _: ledger.listed(),
-            ("DELETE", "faults"): lambda _: ledger.clear_faults(),
-            ("GET", "calls"): lambda _: dict(ledger.calls),
-            ("DELETE", "calls"): lambda _: ledger.clear_calls(),
-            ("GET", "requests"): lambda _: list(ledger.requests),
-            ("PATCH", "state"): _patch,
-            ("POST", "cloudtrail"): _cloudtrail,
-            ("POST", "logs"): _logs,
-            ("POST", "log-group"): lambda given: logs.store(*_where(given), given["group"], given["stored"]),
-            ("POST", "pull"): lambda given: ecr.pulled(
-                *_where(given), given["repository"], given["digest"], given["at"]
-            ),
-            ("POST", "metrics"): _metrics,
-            ("POST", "iam"): lambda given: gate.install(given["roles"], enforce=bool(given["enforce"])),
-            ("DELETE", "iam"): lambda _: gate.clear(),
-            ("POST", "iam/credentials"): lambda given: gate.credentials(
-                given["role"], given.get("service"), given.get("via") or ""
-            ),
-            ("GET", "iam/record"): lambda _: gate.record(),
-            ("DELETE", "iam/record"): lambda _: gate.forget(),
-            ("POST", "stacks"): _stacks,
-            ("POST", "objects"): _objects,
-            ("GET", "charges"): lambda _: [one.members() for one in meters.charges(ACCOUNT)],
-            ("POST", "charges"): _charge,
-            ("PUT", "bill"): _set_bill,
-            ("PUT", "recommendations"): _recommend,
+            ("POST", "faults"): lambda **given: ledger.add(Fault.of(given)),
+            ("GET", "faults"): ledger.listed,
+            ("DELETE", "faults"): ledger.clear_faults,
+            ("GET", "calls"): lambda: dict(ledger.calls),
+            ("DELETE", "calls"): ledger.clear_calls,
+            ("GET", "requests"): lambda: list(ledger.requests),
+            ("PATCH", "state"): _in_place(override),
+            ("POST", "cloudtrail"): _in_place(cloudtrail.seed),
+            ("POST", "logs"): _in_place(logs.seed),
+            ("POST", "log-group"): _in_place(logs.store),
+            ("POST", "pull"): _in_place(ecr.pulled),
+            ("POST", "metrics"): _in_place(cloudwatch.seed),
+            ("POST", "iam"): gate.install,
+            ("DELETE", "iam"): gate.clear,
+            ("POST", "iam/credentials"): gate.credentials,
+            ("GET", "iam/record"): gate.record,
+            ("DELETE", "iam/record"): gate.forget,
+            ("POST", "stacks"): _in_place(cloudformation.seed),
+            ("POST", "objects"): declared_objects.declare,
+            ("GET", "charges"): lambda: [one.members() for one in meters.charges(ACCOUNT)],
+            ("POST", "charges"): _in_account(charges.seed),
+            ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
+            ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -92,36 +87,27 @@ class Admin:
             known = ", ".join(sorted(f"{verb} /sandbox/{name}" for verb, name in self._routes))
             return _json(HTTPStatus.NOT_FOUND, {"error": f"no {method} {path}; there is {known}"})
         try:
-            given = json.loads(body or b"{}")
-            if not isinstance(given, dict):
-                return _bad("the body must be a JSON object")
-            answer = handler(given)
-            return _json(HTTPStatus.OK, {} if answer is None else answer)
+            with state.LOCK:
+                answer = handler(**json.loads(body or b"{}"))
         except KeyError as missing:
-            return _bad(f"missing: {missing}")
+            return _json(HTTPStatus.BAD_REQUEST, {"error": f"missing: {missing}"})
         except (ValueError, LookupError, TypeError, AttributeError) as problem:
-            return _bad(str(problem))
+            return _json(HTTPStatus.BAD_REQUEST, {"error": str(problem)})
+        return _json(HTTPStatus.OK, {} if answer is None else answer)
 
-    def _clock(self, _: dict[str, Any]) -> dict[str, str]:
-        return {"now": clock.text(clock.now())}
-
-    def _set_clock(self, given: dict[str, Any]) -> dict[str, str]:
-        clock.set_now(clock.parse(given["now"]))
-        return self._clock(given)
-
-    def _reset(self, _: dict[str, Any]) -> None:
+    def _reset(self) -> None:
         reset()
         self._ledger.clear()
         self._gate.clear()
 
-    def _keep(self, given: dict[str, Any]) -> None:
-        self._snapshots[given["name"]] = Snapshot.take(), given["about"]
+    def _keep(self, name: str, about: Any) -> None:
+        self._snapshots[name] = Snapshot.take(), about
 
-    def _restore(self, given: dict[str, Any]) -> dict[str, Any]:
-        if given["name"] not in self._snapshots:
+    def _restore(self, name: str) -> dict[str, Any]:
+        if name not in self._snapshots:
             return {}
-        snapshot, about = self._snapshots[given["name"]]
-        self._reset({})
+        snapshot, about = self._snapshots[name]
+        self._reset()
         snapshot.restore()
         return {"about": about}
 
@@ -137,89 +123,36 @@ def reset() -> None:
         clock.set_now(clock.DEFAULT)
 
 
-def _where(given: dict[str, Any]) -> tuple[str, str]:
-    return given.get("account") or ACCOUNT, given.get("region") or DEFAULT_REGION
+def _in_account(seed: Handler) -> Handler:
+    """Do it in the account that the body names, or in the usual one."""
+    return lambda account="", **given: seed(account or ACCOUNT, **given)
 
 
-def _revive(_: dict[str, Any]) -> None:
+def _in_place(seed: Handler) -> Handler:
+    """The same for an account and a region."""
+    return _in_account(lambda account, region="", **given: seed(account, region or DEFAULT_REGION, **given))
+
+
+def _clock() -> dict[str, str]:
+    return {"now": clock.text(clock.now())}
+
+
+def _set_clock(now: str) -> None:
+    clock.set_now(clock.parse(now))
+
+
+def _revive() -> None:
     caller().killed = False
 
 
-def _interrupt(given: dict[str, Any]) -> None:
+def _interrupt(job: str) -> None:
     if training.runner is None:
         raise ValueError("no job runs for real here: janitor sandbox --run-jobs")
-    training.runner.interrupt(given["job"])
+    training.runner.interrupt(job)
 
 
-def _set_durations(given: dict[str, Any]) -> dict[str, float]:
-    with state.LOCK:
-        durations().set(given)
-        return dict(durations().seconds)
-
-
-def _host(given: dict[str, Any]) -> None:
-    RUNNING[str(given["name"])] = on_url(str(given["url"]))
-
-
-def _patch(given: dict[str, Any]) -> None:
-    with state.LOCK:
-        override(*_where(given), given["service"], list(given["path"]), dict(given["set"]))
-
-
-def _cloudtrail(given: dict[str, Any]) -> dict[str, Any]:
-    for event in given["events"]:
-        cloudtrail.record(*_where(given), event)
-    return {"recorded": len(given["events"])}
-
-
-def _logs(given: dict[str, Any]) -> dict[str, Any]:
-    written = logs.seed(
-        *_where(given),
-        given["group"],
-        given["stream"],
-        [(at, message) for at, message in given.get("events", [])],
-        lag_hours=given.get("lag_hours"),
-        page_hours=given.get("page_hours"),
-    )
-    return {"written": written}
-
-
-def _metrics(given: dict[str, Any]) -> dict[str, Any]:
-    published = cloudwatch.seed(*_where(given), given["namespace"], given["series"])
-    return {"published": published}
-
-
-def _stacks(given: dict[str, Any]) -> None:
-    cloudformation.seed(*_where(given), given["name"], list(given["resources"]))
-
-
-def _objects(given: dict[str, Any]) -> dict[str, Any]:
-    for one in given["objects"]:
-        declared_objects.declare(one["bucket"], one["key"], int(one["size"]), one.get("seed") or one["key"])
-    return {"declared": len(given["objects"])}
-
-
-def _charge(given: dict[str, Any]) -> dict[str, Any]:
-    account = given.get("account") or ACCOUNT
-    charges = [Charge.declared({"account": account} | one) for one in given["charges"]]
-    with state.LOCK:
-        bill(account).charges += charges
-    return {"charged": len(charges)}
-
-
-def _set_bill(given: dict[str, Any]) -> None:
-    with state.LOCK:
-        bill(given.pop("account", None) or ACCOUNT).set(given)
-
-
-def _recommend(given: dict[str, Any]) -> None:
-    with state.LOCK:
-        own = hub(given.get("account") or ACCOUNT)
-        own.enrolled, own.deduped, own.items = True, float(given["deduped"]), list(given["items"])
-
-
-def _bad(problem: str) -> Reply:
-    return _json(HTTPStatus.BAD_REQUEST, {"error": problem})
+def _host(name: str, url: str) -> None:
+    RUNNING[name] = on_url(url)
 
 
 def _json(status: HTTPStatus, answer: Any) -> Reply:

@@ -333,7 +333,7 @@ def _results(call: Call) -> dict[str, Any]:
         now = one.ended if one.seen else "RUNNING"
         raise AwsError(INVALID, f"Query did not finish successfully. Final query state: {now}")
     size = min(int(call.params.get("MaxResults", MOST_ROWS)), MOST_ROWS)
-    page, more = paging.cut(one.rows, call.params.get("NextToken"), size, invalid=INVALID)
+    page, more = paging.cut(call, one.rows, size, invalid=INVALID)
     data = [[{} if value is None else {"VarCharValue": value} for value in row] for row in page]
     return {"ResultSet": {"Rows": [{"Data": row} for row in data]}} | more
 

@@ -64,8 +64,12 @@ def jump(moment: dt.datetime) -> None:
 
 def parse(text: str) -> dt.datetime:
     """Read an ISO 8601 time; one without a zone is UTC."""
-    moment = dt.datetime.fromisoformat(text)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    return aware(dt.datetime.fromisoformat(text)).astimezone(dt.UTC)
+
+
+def aware(moment: dt.datetime) -> dt.datetime:
+    """A time with its zone: requests are parsed into times without one, which are UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def text(moment: dt.datetime) -> str:

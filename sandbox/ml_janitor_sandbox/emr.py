@@ -61,18 +61,16 @@ def _all(call: Call) -> dict[str, Cluster]:
 
 
 def _one(call: Call) -> Cluster:
-    found = _all(call).get(call.params.get("ClusterId", ""))
-    if found is None:
-        raise AwsError(
-            "InvalidRequestException", f"Cluster id '{call.params.get('ClusterId')}' is not valid."
-        )
-    return found
+    asked = call.params.get("ClusterId", "")
+    if asked not in _all(call):
+        raise AwsError("InvalidRequestException", f"Cluster id '{asked}' is not valid.")
+    return _all(call)[asked]
 
 
 def _run(call: Call) -> dict[str, Any]:
     number, now = len(_all(call)) + 1, clock.now()
     identity = f"j-{number:013X}"
-    arn = f"arn:{call.partition}:elasticmapreduce:{call.region}:{call.account}:cluster/{identity}"
+    arn = call.arn("elasticmapreduce", f"cluster/{identity}")
     lasting = call.params.get("Instances", {}).get("KeepJobFlowAliveWhenNoSteps", False)
     made = Cluster(identity, arn, call.params, now, None if lasting else now)
     made.timeout = (call.params.get("AutoTerminationPolicy") or {}).get("IdleTimeout")
@@ -87,8 +85,8 @@ def _list(call: Call) -> dict[str, Any]:
     if wrong := states - set(known.enum):
         raise AwsError("ValidationException", f"Value {sorted(wrong)} at 'clusterStates' is not valid.")
     found = [one.summary() for one in _all(call).values() if not states or one.state in states]
-    page, more = paging.cut(found[::-1], call.params.get("Marker"), PAGE, invalid="InvalidRequestException")
-    return {"Clusters": list(page)} | ({"Marker": more["NextToken"]} if more else {})
+    page, more = paging.cut(call, found[::-1], PAGE, invalid="InvalidRequestException", member="Marker")
+    return {"Clusters": page, **more}
 
 
 def _describe(call: Call) -> dict[str, Any]:
@@ -104,18 +102,11 @@ def _instances(call: Call) -> dict[str, Any]:
     status = "RUNNING" if one.ended is None else "TERMINATED"
     groups = one.request.get("Instances", {}).get("InstanceGroups", ())
     types = [each["InstanceType"] for each in groups for _ in range(each["InstanceCount"])]
-    return {
-        "Instances": [
-            {
-                "Id": f"ci-{number:013X}",
-                "InstanceType": kind,
-                "Market": "ON_DEMAND",
-                "Status": {"State": status},
-            }
-            for number, kind in enumerate(types)
-            if status in asked
-        ]
-    }
+    found = [
+        {"Id": f"ci-{number:013X}", "InstanceType": kind, "Market": "ON_DEMAND", "Status": {"State": status}}
+        for number, kind in enumerate(types)
+    ]
+    return {"Instances": found if status in asked else []}
 
 
 def _policy(call: Call) -> dict[str, Any]:

@@ -8,7 +8,6 @@ what is not in the bundle cannot be imported.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -18,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from ml_janitor_sandbox.functions import Outcome, on_url
 
 VENV = Path(sys.prefix)
 CLIENT = VENV / "runtime"
@@ -33,14 +32,6 @@ START_PATIENCE = 10.0
 
 ACCOUNT = "012345678912"
 """The account in the ARN of every function that AWS's emulator runs: it cannot be told another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an invocation came back with; *error* is the error type that Lambda reports, if any."""
-
-    payload: Any
-    error: str | None
 
 
 class Emulator:
@@ -121,21 +112,9 @@ class Emulator:
             self._process.wait()
         self._log.close()
 
-    def invoke(self, event: Any, *, patience: float = 120.0) -> Answer:
+    def invoke(self, event: Any, *, patience: float = 120.0) -> Outcome:
         """One synchronous invocation."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}{INVOKE}",
-            data=json.dumps(event).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=patience) as reply:  # noqa: S310 - loopback
-            text = reply.read().decode()
-        try:
-            payload = json.loads(text)
-        except json.JSONDecodeError:  # Lambda's own words, such as "Task timed out after 3.00 seconds"
-            return Answer(text, "Sandbox.Timedout" if "timed out" in text else "Sandbox.Error")
-        failed = payload.get("errorType") if isinstance(payload, dict) else None
-        return Answer(payload, failed)
+        return on_url(f"http://127.0.0.1:{self._port}{INVOKE}", patience=patience)(event)
 
     def logs(self) -> str:
         """Everything the function and the platform have written so far."""

@@ -62,14 +62,14 @@ def invocations() -> Invocations:
     return state.at(Invocations, "lambda", "invocations")
 
 
-def on_url(url: str) -> Code:
+def on_url(url: str, *, patience: float = LONGEST) -> Code:
     """A function that answers at *url*, as AWS's runtime interface emulator does (`emulator.Emulator`)."""
 
     def run(event: Any) -> Outcome:
         request = urllib.request.Request(  # noqa: S310 - the scheme is the caller's, and http
             url, data=json.dumps(event).encode(), headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=LONGEST) as answered:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=patience) as answered:  # noqa: S310
             text = answered.read().decode()
         try:
             payload = json.loads(text)

@@ -13,13 +13,12 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.fixes.components import COMPONENT
-from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
+from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, SERVING
 from ml_janitor_sandbox.metrics import Identity, Metrics, Point
 from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.sagemaker_store import resources
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 
-SERVES = {"InService", "RollingBack", "SystemUpdating", "UpdateRollbackFailed", "Updating"}
 MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
 """Of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer guide)."""
 
@@ -51,7 +50,7 @@ def answer(asked: Asked, environ: Environ) -> Reply:
 def _variant(call: Call, name: str, component: str | None) -> dict[str, Any]:
     """The variant that answers. One that is Creating is not found either (amazon-sagemaker-examples #293)."""
     endpoint = resources(call, ENDPOINT).get(name)
-    if endpoint is None or endpoint.status not in SERVES:
+    if endpoint is None or endpoint.status not in SERVING:
         raise AwsError("ValidationError", f"Endpoint {name} of account {call.account} not found.")
     if "AsyncInferenceConfig" in endpoint.members:
         raise AwsError("ValidationError", f"Endpoint {name} is asynchronous: InvokeEndpointAsync asks it.")

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
@@ -100,16 +100,12 @@ class JobRunner:
     def await_log(self, arn: str, text: str, patience: float = PATIENCE) -> None:
         """Return when a job has logged a line with *text* in its current attempt; TimeoutError."""
         run = self._runs[arn]
-        with run.changed:
-            if not run.changed.wait_for(lambda: any(text in line for line in run.lines), patience):
-                raise TimeoutError(f"{arn} logged no {text!r}, but {run.lines}")
+        run.wait_until(lambda: any(text in line for line in run.lines), f"{arn} logged no {text!r}", patience)
 
     def await_status(self, arn: str, secondary: str, times: int = 1, patience: float = PATIENCE) -> None:
         """Return when a job has had this SecondaryStatus so many times; TimeoutError."""
         run = self._runs[arn]
-        with run.changed:
-            if not run.changed.wait_for(lambda: run.seen().count(secondary) >= times, patience):
-                raise TimeoutError(f"{arn} became no {secondary}, but {run.seen()}: {run.lines}")
+        run.wait_until(lambda: run.seen().count(secondary) >= times, f"{arn} became no {secondary}", patience)
 
     def await_end(self, arn: str, patience: float = PATIENCE) -> None:
         """Return when nothing of a job runs any more; TimeoutError."""
@@ -147,6 +143,12 @@ class Run:
         self._limits: dict[str, int] = job.members["StoppingCondition"]
         self.thread = Thread(target=self._live, daemon=True, name=job.name)
         self._become("Starting")
+
+    def wait_until(self, told: Callable[[], bool], problem: str, patience: float) -> None:
+        """Return when *told* says so; TimeoutError says what is the *problem*."""
+        with self.changed:
+            if not self.changed.wait_for(told, patience):
+                raise TimeoutError(f"{problem}, but {self.seen()}: {self.lines}")
 
     def seen(self) -> list[str]:
         """Every SecondaryStatus so far."""
@@ -266,32 +268,30 @@ class Run:
 
     def _due(self) -> Ending | None:
         """Why the program has to end now, if it has to. All that is billed counts for MaxRuntime."""
+        ending = self._over_anyway()
+        ran = sum((end - start for start, end in self._billed[:-1]), clock.now() - self._billed[-1][0])
+        over = ran >= dt.timedelta(seconds=self._limits["MaxRuntimeInSeconds"])
+        return Ending.RUNTIME if over and ending in (None, Ending.WAIT) else ending
+
+    def _await_capacity(self, back: dt.datetime) -> Ending | None:
+        """Until there is capacity again; why the job is over before that, if it is."""
+        while clock.now() < back:
+            if (ending := self._over_anyway()) not in (None, Ending.INTERRUPTED):
+                return ending
+            self.wake.wait(POLL)
+            self.wake.clear()
+        return None
+
+    def _over_anyway(self) -> Ending | None:
+        """Why the job is to end now, whether its program runs or waits for capacity."""
         if self._runner.closing.is_set() or not self._there():
             return Ending.GONE
         if (asked := self.asked) is not None:
             self.asked = None
             return asked
-        ran = sum((end - start for start, end in self._billed[:-1]), clock.now() - self._billed[-1][0])
-        if ran >= dt.timedelta(seconds=self._limits.get("MaxRuntimeInSeconds", 86400)):
-            return Ending.RUNTIME
-        return Ending.WAIT if self._waited_too_long() else None
-
-    def _await_capacity(self, back: dt.datetime) -> Ending | None:
-        """Until there is capacity again; why the job is over before that, if it is."""
-        while clock.now() < back:
-            if self._runner.closing.is_set() or not self._there():
-                return Ending.GONE
-            if self.asked is Ending.STOPPED:
-                return Ending.STOPPED
-            if self._waited_too_long():
-                return Ending.WAIT
-            self.wake.wait(POLL)
-            self.wake.clear()
-        return None
-
-    def _waited_too_long(self) -> bool:
         longest = self._limits.get("MaxWaitTimeInSeconds")
-        return longest is not None and clock.now() >= self._created + dt.timedelta(seconds=longest)
+        waited = longest is not None and clock.now() >= self._created + dt.timedelta(seconds=longest)
+        return Ending.WAIT if waited else None
 
     # --- what is told of it ----------------------------------------------------------------------
 

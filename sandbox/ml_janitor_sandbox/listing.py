@@ -8,7 +8,6 @@ tells its SortBy but not its SortOrder. Whoever needs an order should ask for it
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 from botocore.model import ListShape
 
 from ml_janitor_sandbox import model
+from ml_janitor_sandbox.clock import aware
 from ml_janitor_sandbox.paging import read, write
-from ml_janitor_sandbox.patches import Call, serves
+from ml_janitor_sandbox.patches import Answer, Call, serves
 from ml_janitor_sandbox.sagemaker_store import Kind, Resource, constraint, get, resources
 
 DEFAULT_PAGE = 10
@@ -63,24 +63,41 @@ def rows(resources: Iterable[Resource]) -> list[Row]:
     return [Row(one.members, one.name, one.status, one.sequence) for one in resources]
 
 
-def listing(call: Call, of: Kind, *, only: Callable[[Resource], bool] = lambda _: True) -> dict[str, Any]:
-    """Answer a List operation over everything of one kind."""
-    return answer(call, rows(one for one in resources(call, of).values() if only(one)))
+def listing(
+    call: Call, of: Kind, *by: str, only: Callable[[Resource], bool] = lambda _: True
+) -> dict[str, Any]:
+    """Answer a List operation over everything of one kind, which may ask for some with the members *by*."""
+    wanted = equals(call, *by).items()
+    found = (one for one in resources(call, of).values() if wanted <= one.members.items() and only(one))
+    return answer(call, rows(found))
 
 
-def serve_describe(of: Kind) -> None:
-    """Describe a resource of one kind with everything it was created with and has become since."""
-    serves("sagemaker", f"Describe{of.noun}")(lambda call: get(call, of).members)
+def serve(of: Kind, *verbs: str, by: tuple[str, ...] = ()) -> None:
+    """
+    Answer those operations on a kind that are as for most: Describe, List and Delete.
 
+    It is described with everything that it was created with and has become since, and is listed with the
+    filters that all List operations have and those for the members *by*. It goes at once, as a model does:
+    what takes minutes is `progress.vanishes`.
+    """
 
-def serve_list(of: Kind) -> None:
-    """List the resources of one kind with the filters that all List operations have."""
-    serves("sagemaker", f"List{of.noun}s")(lambda call: listing(call, of))
+    def delete(call: Call) -> None:
+        del resources(call, of)[get(call, of).name]
+
+    answers: dict[str, Answer] = {
+        f"Describe{of.noun}": lambda call: get(call, of).members,
+        f"List{of.noun}s": lambda call: listing(call, of, *by),
+        f"Delete{of.noun}": delete,
+    }
+    for operation, each in answers.items():
+        if operation.startswith(verbs):
+            serves("sagemaker", operation)(each)
 
 
 def equals(call: Call, *members: str) -> dict[str, Any]:
-    """Those of these *members* for which a List operation asks with "...Equals"."""
-    return {one: call.params[f"{one}Equals"] for one in members if call.params.get(f"{one}Equals")}
+    """Those of these *members* for which a List operation asks, by their name or that and "Equals"."""
+    asked = {one: call.params.get(f"{one}Equals") or call.params.get(one) for one in members}
+    return {one: value for one, value in asked.items() if value}
 
 
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
@@ -139,7 +156,7 @@ def _order(call: Call) -> Callable[[Row], Key]:
     if by == "STATUS":
         return lambda row: (row.status or "", row.sequence)
     member = "LastModifiedTime" if by == "LASTMODIFIEDTIME" else "CreationTime"
-    return lambda row: (_time(row.members[member]).timestamp(), row.sequence)
+    return lambda row: (aware(row.members[member]).timestamp(), row.sequence)
 
 
 def _wanted(row: Row, params: dict[str, Any], *, status: bool) -> bool:
@@ -148,17 +165,12 @@ def _wanted(row: Row, params: dict[str, Any], *, status: bool) -> bool:
         return False
     for member in ("CreationTime", "LastModifiedTime"):
         before, after = params.get(f"{member}Before"), params.get(f"{member}After")
-        if before and not _time(row.members[member]) < _time(before):
+        if before and not aware(row.members[member]) < aware(before):
             return False
-        if after and not _time(row.members[member]) > _time(after):
+        if after and not aware(row.members[member]) > aware(after):
             return False
     return not status or _in_status(row, params)
 
 
 def _in_status(row: Row, params: dict[str, Any]) -> bool:
     return not params.get("StatusEquals") or row.status == params["StatusEquals"]
-
-
-def _time(value: dt.datetime) -> dt.datetime:
-    """Requests are parsed into times without a zone, which are UTC."""
-    return value if value.tzinfo else value.replace(tzinfo=dt.UTC)

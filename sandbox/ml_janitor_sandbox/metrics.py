@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.patches import AwsError
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -182,10 +183,7 @@ def moment(at: float) -> dt.datetime:
 
 def seconds(value: Any) -> float:
     """A time, with or without a zone, as seconds since 1970."""
-    if isinstance(value, dt.datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
-        return aware.timestamp()
-    return float(value)
+    return clock.aware(value).timestamp() if isinstance(value, dt.datetime) else float(value)
 
 
 def check_period(period: int) -> None:

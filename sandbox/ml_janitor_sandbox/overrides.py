@@ -13,11 +13,13 @@ from ml_janitor_sandbox.sagemaker_store import KINDS, Resource, SageMakerStore
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")
 
 
-def override(account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]) -> None:
-    """Change members of the thing at a path, such as ["endpoints", "my-ep"].
+def override(account: str, region: str, *, service: str, path: list[str | int], **given: Any) -> None:
+    """
+    *Set* members of the thing at a path, such as ["endpoints", "my-ep"], to what is *given*.
 
     `LookupError` says that there is no such thing, `ValueError` that it has no such member.
     """
+    changes = given["set"]
     if service == "sagemaker" and path and path[0] in KINDS:
         _override_resource(account, region, path, changes)
     else:

@@ -1,23 +1,47 @@
-"""Pages: their tokens, and cutting lists that only ever grow at the end by how far the reader has come."""
+"""Pages: their tokens, and cutting lists by how far the reader has come, or by what was read last."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ml_janitor_sandbox.patches import AwsError
+from ml_janitor_sandbox.patches import AwsError, Call
 
 
 def cut[T](
-    found: Sequence[T], token: str | None, size: int, *, invalid: str
-) -> tuple[Sequence[T], dict[str, str]]:
-    """One page, and the `NextToken` member to add to its answer if there is another."""
-    given = read(token, 0, invalid=invalid)
-    page = found[given : given + size]
+    call: Call, found: Sequence[T], size: int, *, invalid: str, member: str = "NextToken"
+) -> tuple[list[T], dict[str, str]]:
+    """One page of what only grows at its end, and the *member* with its token if there is another."""
+    given = read(call.params.get(member), 0, invalid=invalid)
+    page = list(found[given : given + size])
     more = given + len(page) < len(found)
-    return page, {"NextToken": write(given + len(page))} if more else {}
+    return page, {member: write(given + len(page))} if more else {}
+
+
+def after[T](
+    call: Call,
+    found: Iterable[T],
+    size: int,
+    key: Callable[[T], str],
+    *,
+    invalid: str,
+    message: str,
+    member: str = "NextToken",
+) -> tuple[list[T], dict[str, str]]:
+    """One page in the order of a *key*, so that what goes meanwhile moves nothing else; and as in `cut`."""
+    last = read(call.params.get(member), "", invalid=invalid, message=message)
+    rest = sorted((one for one in found if key(one) > last), key=key)
+    return rest[:size], {member: write(key(rest[size - 1]))} if len(rest) > size else {}
+
+
+def size_of(call: Call, member: str, default: int, most: int, refusal: Callable[[str], AwsError]) -> int:
+    """How many a page is to hold at most, by that *member* of the request; between 1 and *most*."""
+    size = call.params.get(member)
+    if size is not None and not 1 <= int(size) <= most:
+        raise refusal(f"{member} must be between 1 and {most}")
+    return int(size or default)
 
 
 def write(value: Any) -> str:

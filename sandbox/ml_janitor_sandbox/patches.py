@@ -71,6 +71,10 @@ class Call:
         special = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
         return next((p for start, p in special.items() if self.region.startswith(start)), "aws")
 
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of something where the call was made."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
 
 @dataclass(frozen=True, slots=True)
 class Patch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, Step
@@ -77,17 +76,20 @@ def durations() -> Durations:
     return state.at(Durations, "", "")
 
 
-def becomes(where: Place, resource: Resource, what: str, **members: Any) -> None:
-    """When the time that *what* takes is over, the resource has these members."""
+def becomes(where: Place, resource: Resource, what: str, then: str, *, now: str = "") -> None:
+    """When the time that *what* takes is over, a resource has the status *then*; meanwhile it is *now*."""
 
     def change(one: Resource, at: dt.datetime) -> None:
-        one.members.update(members, LastModifiedTime=at)
+        one.members.update({one.kind.status_member: then, "LastModifiedTime": at})
 
+    if now:
+        resource.touch(**{resource.kind.status_member: now})
     later(where, resource, takes(what), change)
 
 
-def vanishes(where: Place, resource: Resource, what: str) -> None:
-    """When the time that *what* takes is over, there is no such resource."""
+def vanishes(where: Place, resource: Resource, what: str, *, now: str = "Deleting") -> None:
+    """When the time that *what* takes is over, there is no such resource; meanwhile its status is *now*."""
+    resource.touch(**{resource.kind.status_member: now})
 
     def change(one: Resource, _: dt.datetime) -> None:
         stored = state.of(SageMakerStore, where).of(one.kind)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from moto.core.utils import camelcase_to_underscores
+
 from ml_janitor_sandbox import clock, model, state
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected
 
@@ -27,20 +29,26 @@ class Kind:
 
     noun: str
     """As in the operation names: `Create` + noun."""
-    plural: str
-    """The name under which `/sandbox/state` finds these."""
-    arn: str
-    """As in its ARN and in Resource Groups Tagging API's `sagemaker:…` types."""
-    missing: str = "Requested resource not found."
-    """What AWS says when there is none of that name; may use {arn}."""
+    missing: tuple[str, str] = ("ValidationException", "Requested resource not found.")
+    """Error code and message when there is none of that name; may use {arn} and {name}."""
     duplicate: tuple[str, str] = ("ResourceInUse", "Resource {arn} already exists.")
-    """Error code and message when the name is taken."""
+    """The same when the name is taken."""
     members: tuple[str, str, str] | None = None
     """The members with its name, its ARN and its status, where they are not called after the noun."""
 
     def __deepcopy__(self, _: object) -> Kind:
         """There is one of each; it is compared by identity."""
         return self
+
+    @property
+    def plural(self) -> str:
+        """The name under which `/sandbox/state` finds these, such as training_jobs."""
+        return f"{camelcase_to_underscores(self.noun)}s"
+
+    @property
+    def arn(self) -> str:
+        """As in its ARN and in Resource Groups Tagging API's `sagemaker:…` types, such as training-job."""
+        return camelcase_to_underscores(self.noun).replace("_", "-")
 
     @property
     def name_member(self) -> str:
@@ -55,7 +63,7 @@ class Kind:
         return self.members[2] if self.members else f"{self.noun}Status"
 
     def arn_of(self, call: Call, name: str) -> str:
-        return f"arn:{call.partition}:sagemaker:{call.region}:{call.account}:{self.arn}/{name}"
+        return call.arn("sagemaker", f"{self.arn}/{name}")
 
 
 @dataclass(slots=True)
@@ -135,10 +143,16 @@ class SageMakerStore:
 KINDS: dict[str, Kind] = {}
 
 
-def kind(noun: str, plural: str, arn: str, **words: Any) -> Kind:
-    """Declare a kind, so that `/sandbox/state` finds it."""
-    KINDS[plural] = resource = Kind(noun, plural, arn, **words)
-    return resource
+def kind(noun: str, *, called: str = "", **words: Any) -> Kind:
+    """Declare a kind, so that `/sandbox/state` finds it; *called* is AWS's name of it in most refusals."""
+    if called:
+        words = {
+            "missing": ("ValidationException", f'Could not find {called} "{{arn}}".'),
+            "duplicate": ("ValidationException", f'Cannot create already existing {called} "{{arn}}".'),
+        }
+    declared = Kind(noun, **words)
+    KINDS[declared.plural] = declared
+    return declared
 
 
 def resources(call: Call, of: Kind) -> dict[str, Resource]:
@@ -148,21 +162,35 @@ def resources(call: Call, of: Kind) -> dict[str, Resource]:
 
 def get(call: Call, of: Kind, name: str | None = None) -> Resource:
     """The resource a call is about, or AWS's error."""
-    name = call.params.get(of.name_member, "") if name is None else name
-    try:
-        return resources(call, of)[str(name)]
-    except KeyError:
-        missing = of.missing.format(arn=of.arn_of(call, str(name)))
-        raise rejected(missing) from None
+    name = str(call.params.get(of.name_member, "") if name is None else name)
+    if name not in resources(call, of):
+        raise _refused(of.missing, of.arn_of(call, name))
+    return resources(call, of)[name]
 
 
-def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> Resource:
-    """Make a resource of what was asked; every member sent comes back in Describe."""
-    name = checked_name(call, of.name_member)
-    arn = of.arn_of(call, name)
+def _refused(words: tuple[str, str], arn: str) -> AwsError:
+    code, message = words
+    return AwsError(code, message.format(arn=arn, name=arn.rpartition("/")[2]))
+
+
+def create(
+    call: Call,
+    of: Kind,
+    status: str | None = None,
+    *,
+    name: str | None = None,
+    arn: str | None = None,
+    **members: Any,
+) -> Resource:
+    """
+    Make a resource of what was asked; every member sent comes back in Describe.
+
+    It is kept by the *name* that was asked for, unless another one is given.
+    """
+    name = checked_name(call, of.name_member) if name is None else name
+    arn = arn or of.arn_of(call, name)
     if name in resources(call, of):
-        code, message = of.duplicate
-        raise AwsError(code, message.format(arn=arn))
+        raise _refused(of.duplicate, arn)
     tags = {tag["Key"]: tag["Value"] for tag in call.params.get("Tags") or []}
     now = clock.now()
     asked = {key: value for key, value in call.params.items() if key != "Tags"}
@@ -174,11 +202,6 @@ def create(call: Call, of: Kind, status: str | None = None, **members: Any) -> R
     resource = Resource(of, name, asked | stamps | members, tags, ever_tagged=bool(tags))
     resources(call, of)[name] = resource
     return resource
-
-
-def delete(call: Call, of: Kind) -> None:
-    """Forget a resource at once, as a model: what goes in minutes is `progress.vanishes`."""
-    del resources(call, of)[get(call, of).name]
 
 
 def checked_name(call: Call, member: str) -> str:

@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.paging import after, size_of
 from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 LARGEST_PAGE = 50
+ARNS = {
+    "ScalableTargets": "ScalableTargetARN",
+    "ScalingActivities": "ActivityId",
+    "ScalingPolicies": "PolicyARN",
+    "ScheduledActions": "ScheduledActionARN",
+}
+"""By the lists of answers, what tells their entries apart."""
 
 type Where = tuple[str, str, str]
 """Namespace, resource id and dimension, which "uniquely identify" a target (RegisterScalableTarget)."""
@@ -84,29 +91,19 @@ def within(call: Call) -> list[tuple[Where, Target]]:
 
 
 def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: bool) -> dict[str, Any]:
-    """One page, in the order of ARNs, so that what goes meanwhile moves nothing else."""
-    params = call.params
-    if params.get("ScalableDimension") and not named:
+    """One page, in the order of ARNs."""
+    if call.params.get("ScalableDimension") and not named:
         raise rejected("If you specify a scalable dimension, specify a resource ID too")
-    size = params.get("MaxResults") or LARGEST_PAGE
-    if not 1 <= size <= LARGEST_PAGE:
-        raise rejected(f"MaxResults must be between 1 and {LARGEST_PAGE}")
-    after = read(params.get("NextToken"), "", invalid="InvalidNextTokenException", message="Invalid token")
-    arn = {
-        "ScalableTargets": "ScalableTargetARN",
-        "ScalingPolicies": "PolicyARN",
-        "ScalingActivities": "ActivityId",
-    }.get(member, "ScheduledActionARN")
-    rest = sorted((one for one in found if one[arn] > after), key=lambda one: str(one[arn]))
-    answer: dict[str, Any] = {member: rest[:size]}
-    if len(rest) > size:
-        answer["NextToken"] = write(rest[size - 1][arn])
-    return answer
-
-
-def arn_of(call: Call, service: str, rest: str) -> str:
-    """An ARN where the call was made."""
-    return f"arn:{call.partition}:{service}:{call.region}:{call.account}:{rest}"
+    size = size_of(call, "MaxResults", LARGEST_PAGE, LARGEST_PAGE, rejected)
+    cut, more = after(
+        call,
+        found,
+        size,
+        lambda one: str(one[ARNS[member]]),
+        invalid="InvalidNextTokenException",
+        message="Invalid token",
+    )
+    return {member: cut, **more}
 
 
 def uuid_of(about: tuple[str, ...]) -> str:

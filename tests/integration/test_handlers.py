@@ -250,7 +250,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
         "ml_janitor.ledger.latest.Latest.remember",
         "ml_janitor.report.telemetry.measure",
         "ml_janitor.slack.bot.Slack._look_up",
-        "ml_janitor.slack.bot.Slack._attach",
+        "ml_janitor.slack.bot.Slack._upload",
         "ml_janitor.ledger.leases.Leases.release",
     ],
 )

@@ -29,9 +29,9 @@ from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.buttons import Button
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.demo import TABLES
 from ml_janitor_sandbox.demo.case_study import dollars
 from ml_janitor_sandbox.demo.endpoints import Endpoint
-from ml_janitor_sandbox.demo.history import TABLES
 from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.demo.studio import App
 from ml_janitor_sandbox.deployment import deploy

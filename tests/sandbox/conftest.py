@@ -9,9 +9,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from slack_sdk import WebClient
 
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
+from ml_janitor_sandbox.slack import TOKEN, SlackControl
 
 ROLE = "arn:aws:iam::123456789012:role/worker"
 type Clients = Callable[..., Any]
@@ -62,6 +64,16 @@ def aws(control: Control, _clients: Clients) -> Clients:
 
 
 @pytest.fixture
+def slack(control: Control) -> SlackControl:
+    return SlackControl(control.url)
+
+
+@pytest.fixture
+def client(slack: SlackControl) -> WebClient:
+    return WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
+
+
+@pytest.fixture
 def sagemaker(aws: Clients) -> Any:
     return aws("sagemaker")
 
@@ -103,11 +115,7 @@ def training(sagemaker: Any) -> Callable[..., str]:
             "RoleArn": ROLE,
             "AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "image"},
             "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-            "ResourceConfig": {
-                "InstanceType": "ml.p3.8xlarge",
-                "InstanceCount": 4,
-                "VolumeSizeInGB": 50,
-            },
+            "ResourceConfig": {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "VolumeSizeInGB": 50},
             "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
         }
         arn: str = sagemaker.create_training_job(**asked | more)["TrainingJobArn"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE, component, refusal, refused
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 ON = {
     "ServiceNamespace": "sagemaker",
     "ResourceId": "endpoint/e/variant/main",
@@ -46,17 +45,7 @@ def weekend(scaling: Any, **more: Any) -> None:
 
 
 def targets(scaling: Any, **asked: Any) -> list[Any]:
-    found: list[Any] = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", **asked)[
-        "ScalableTargets"
-    ]
-    return found
-
-
-def refused(call: Any, **asked: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refusal:
-        call(**asked)
-    error = refusal.value.response["Error"]
-    return error["Code"], error["Message"]
+    return list(scaling.describe_scalable_targets(ServiceNamespace="sagemaker", **asked)["ScalableTargets"])
 
 
 def activities(scaling: Any) -> list[Any]:
@@ -106,31 +95,28 @@ def test_a_target_is_registered_changed_and_deregistered(scaling: Any, control: 
     assert changed["SuspendedState"] == target["SuspendedState"] | {"DynamicScalingInSuspended": True}
     scaling.deregister_scalable_target(**ON)
     assert targets(scaling) == []
-    code, message = refused(scaling.deregister_scalable_target, **ON)
+    code, message = refusal(scaling.deregister_scalable_target, **ON)
     assert code == "ObjectNotFoundException"
     assert message.startswith("No scalable target registered for service namespace: sagemaker")
 
 
 def test_a_target_needs_capacities_and_a_resource_that_there_is(scaling: Any, aws: Any) -> None:
     ghost = ON | {"ResourceId": "endpoint/e/variant/ghost"}
-    assert refused(scaling.register_scalable_target, **ghost, MinCapacity=1, MaxCapacity=2)[0] == (
-        "ValidationException"
+    assert (
+        refused(scaling.register_scalable_target, **ghost, MinCapacity=1, MaxCapacity=2)
+        == "ValidationException"
     )
     other = ON | {"ScalableDimension": "sagemaker:inference-component:DesiredCopyCount"}
-    assert refused(scaling.register_scalable_target, **other, MinCapacity=1, MaxCapacity=2)[0] == (
-        "ValidationException"
+    assert (
+        refused(scaling.register_scalable_target, **other, MinCapacity=1, MaxCapacity=2)
+        == "ValidationException"
     )
     scaling.deregister_scalable_target(**ON)
-    assert "MinCapacity and MaxCapacity" in refused(scaling.register_scalable_target, **ON)[1]
-    assert refused(scaling.register_scalable_target, **ON, MinCapacity=3, MaxCapacity=2)[0] == (
-        "ValidationException"
-    )
+    assert "MinCapacity and MaxCapacity" in refusal(scaling.register_scalable_target, **ON)[1]
     assert (
-        aws("application-autoscaling", region="eu-west-1").describe_scalable_targets(
-            ServiceNamespace="sagemaker"
-        )["ScalableTargets"]
-        == []
+        refused(scaling.register_scalable_target, **ON, MinCapacity=3, MaxCapacity=2) == "ValidationException"
     )
+    assert targets(aws("application-autoscaling", region="eu-west-1")) == []
 
 
 def test_serverless_variants_and_components_scale_too(aws: Any, sagemaker: Any, endpoint: Any) -> None:
@@ -138,13 +124,7 @@ def test_serverless_variants_and_components_scale_too(aws: Any, sagemaker: Any, 
     endpoint("s", variant={"VariantName": "v", "ModelName": "any-model", "ServerlessConfig": serverless})
     variant = {"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
     endpoint("i", variant=variant, ExecutionRoleArn=ROLE)
-    sagemaker.create_inference_component(
-        InferenceComponentName="c",
-        EndpointName="i",
-        VariantName="v",
-        Specification={"ModelName": "any-model"},
-        RuntimeConfig={"CopyCount": 1},
-    )
+    component(sagemaker, "c", "i", variant="v")
     scaling = aws("application-autoscaling")
     for resource, dimension in (
         ("endpoint/s/variant/v", "sagemaker:variant:DesiredProvisionedConcurrency"),
@@ -165,7 +145,7 @@ def test_a_policy_is_put_back_as_it_was_described(scaling: Any) -> None:
     assert policy["TargetTrackingScalingPolicyConfiguration"] == TRACKING
     assert [one["AlarmName"] for one in policy["Alarms"]] == [one["AlarmName"] for one in made["Alarms"]]
     scaling.delete_scaling_policy(**ON, PolicyName="p")
-    assert refused(scaling.delete_scaling_policy, **ON, PolicyName="p")[0] == "ObjectNotFoundException"
+    assert refused(scaling.delete_scaling_policy, **ON, PolicyName="p") == "ObjectNotFoundException"
     shape = scaling.meta.service_model.operation_model("PutScalingPolicy").input_shape
     scaling.put_scaling_policy(**{name: policy[name] for name in policy if name in shape.members})
     (again,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
@@ -183,8 +163,9 @@ def test_scheduled_actions_change_and_lose_times_that_are_not_named(scaling: Any
     (action,) = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
     assert "StartTime" not in action
     scaling.delete_scheduled_action(**ON, ScheduledActionName="weekend")
-    assert refused(scaling.delete_scheduled_action, **ON, ScheduledActionName="weekend")[0] == (
-        "ObjectNotFoundException"
+    assert (
+        refused(scaling.delete_scheduled_action, **ON, ScheduledActionName="weekend")
+        == "ObjectNotFoundException"
     )
 
 
@@ -227,7 +208,7 @@ def test_a_scaled_variant_keeps_its_instance_type(scaling: Any, sagemaker: Any) 
     }
     sagemaker.create_endpoint_config(EndpointConfigName="bigger", ProductionVariants=[variant])
     deploy = {"EndpointName": "e", "EndpointConfigName": "bigger"}
-    assert refused(sagemaker.update_endpoint, **deploy)[0] == "ValidationException"
+    assert refused(sagemaker.update_endpoint, **deploy) == "ValidationException"
     scaling.deregister_scalable_target(**ON)
     sagemaker.update_endpoint(**deploy)
 
@@ -254,7 +235,7 @@ def test_lists_come_in_pages_that_survive_deletions(aws: Any, endpoint: Any) -> 
         token = {"NextToken": page["NextToken"]}
     assert sorted(seen) == [f"endpoint/e{number}/variant/main" for number in range(7)]
     asked = {"ServiceNamespace": "sagemaker", "ScalableDimension": ON["ScalableDimension"]}
-    assert refused(scaling.describe_scalable_targets, **asked)[0] == "ValidationException"
+    assert refused(scaling.describe_scalable_targets, **asked) == "ValidationException"
 
 
 def test_the_tags_of_a_target(scaling: Any, endpoint: Any) -> None:
@@ -266,5 +247,5 @@ def test_the_tags_of_a_target(scaling: Any, endpoint: Any) -> None:
     scaling.tag_resource(ResourceARN=arn, Tags={"team": "y", "env": "dev"})
     scaling.untag_resource(ResourceARN=arn, TagKeys=["env", "never"])
     assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"team": "y"}
-    assert "TagResource" in refused(scaling.register_scalable_target, **where, Tags={"a": "b"})[1]
-    assert refused(scaling.list_tags_for_resource, ResourceARN=f"{arn}x")[0] == "ResourceNotFoundException"
+    assert "TagResource" in refusal(scaling.register_scalable_target, **where, Tags={"a": "b"})[1]
+    assert refused(scaling.list_tags_for_resource, ResourceARN=f"{arn}x") == "ResourceNotFoundException"

@@ -69,7 +69,7 @@ def test_what_makes_no_sense_is_refused_with_a_reason(control: Control) -> None:
         control.fault("*", "*", "explode")
     with pytest.raises(SandboxError, match="unknown: tiems"):
         control.fault("*", "*", "error", tiems=2)
-    with pytest.raises(SandboxError, match="missing: 'service'"):
+    with pytest.raises(SandboxError, match="missing 2 required keyword-only arguments: 'service' and 'path'"):
         control._ask("PATCH", "state", {})
     with pytest.raises(SandboxError, match="no such endpoint"):
         control.patch("sagemaker", ["endpoints", "ghost"], status="Failed")

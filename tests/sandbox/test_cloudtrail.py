@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control, SandboxError
 
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
 
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)
 BOTH = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]
 
@@ -208,8 +208,8 @@ def test_a_thousand_endpoints_are_no_burden(cloudwatch: Any, control: Control) -
     control.metrics("AWS/SageMaker", week)
     dimensions = [[{"Name": "EndpointName", "Value": f"e{n}"}, BOTH[1]] for n in range(500)]
     asked = [query(one, Id=f"q{n}", Period=86400 * 7) for n, one in enumerate(dimensions)]
-    begun = time.monotonic()
+    begun = time.process_time()
     answer = ask(cloudwatch, *asked, back=7 * DAY)
-    took = time.monotonic() - begun
+    took = time.process_time() - begun
     assert {sum(one["Values"]) for one in answer["MetricDataResults"]} == {168}
     assert took < 1  # measured: 0.09 s on two cores; moto's own takes 25 s

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
+from conftest import NOW
 
 
 @pytest.fixture
@@ -179,19 +179,6 @@ def test_conditions_know_the_etags_of_a_kms_key(s3: Any) -> None:
     assert [one["Code"] for one in answer["Errors"]] == ["PreconditionFailed"]
     s3.delete_objects(Bucket="plain", Delete={"Objects": [{"Key": "a", "ETag": etag}]})
     assert keys(s3, "plain") == ["b"]
-
-
-def test_the_tags_of_objects_and_buckets(s3: Any) -> None:
-    put(s3, "plain", "a")
-    tags = [{"Key": "owner", "Value": "maria"}]
-    s3.put_object_tagging(Bucket="plain", Key="a", Tagging={"TagSet": tags})
-    assert s3.get_object_tagging(Bucket="plain", Key="a")["TagSet"] == tags
-    s3.delete_object_tagging(Bucket="plain", Key="a")
-    assert s3.get_object_tagging(Bucket="plain", Key="a")["TagSet"] == []
-    s3.put_bucket_tagging(Bucket="plain", Tagging={"TagSet": tags})
-    assert s3.get_bucket_tagging(Bucket="plain")["TagSet"] == tags
-    s3.delete_bucket_tagging(Bucket="plain")
-    assert refused(s3.get_bucket_tagging, Bucket="plain") == ("NoSuchTagSet", 404)
 
 
 def test_a_lifecycle_rule_that_expires_an_object_is_named_with_the_date(s3: Any) -> None:

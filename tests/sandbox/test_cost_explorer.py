@@ -140,6 +140,15 @@ def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) 
     )
 
 
+def test_an_endpoint_whose_rollback_failed_serves_and_is_charged(
+    control: Control, later: Any, endpoint: Any
+) -> None:
+    endpoint("mixed")
+    control.patch("sagemaker", ["endpoints", "mixed"], endpoint_status="UpdateRollbackFailed")
+    later(hours=5)
+    assert ["end" in one for one in control.charges() if "Host" in one["usage_type"]] == [False]
+
+
 def only(key: str, *values: str) -> dict[str, Any]:
     return {"Dimensions": {"Key": key, "Values": list(values)}}
 
@@ -361,10 +370,7 @@ def test_plans_cover_by_the_hour_what_is_visible(aws: Clients, control: Control)
 
     def covered() -> tuple[float, float]:
         (one,) = aws("ce").get_savings_plans_coverage(TimePeriod=SPAN)["SavingsPlansCoverages"]
-        return (
-            float(one["Coverage"]["SpendCoveredBySavingsPlans"]),
-            float(one["Coverage"]["OnDemandCost"]),
-        )
+        return (float(one["Coverage"]["SpendCoveredBySavingsPlans"]), float(one["Coverage"]["OnDemandCost"]))
 
     shown = 2 * (28.75 + 69 * 3 + 2 * 5)
     assert covered() == (0, shown)

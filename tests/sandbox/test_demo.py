@@ -17,8 +17,7 @@ import pytest
 
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.demo import rows
-from ml_janitor_sandbox.demo.history import history
+from ml_janitor_sandbox.demo import history, rows
 from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.server import Sandbox
 
@@ -90,6 +89,18 @@ def prices(client: Client, component: str) -> dict[str, float]:
     return found
 
 
+def silent(client: Client, kind: str, prefix: str) -> list[timedelta]:
+    """For how long each log stream of jobs of a *kind* that begins with *prefix* has been silent."""
+    streams = pages(
+        client("logs"),
+        "describe_log_streams",
+        "logStreams",
+        logGroupName=f"/aws/sagemaker/{kind}",
+        logStreamNamePrefix=prefix,
+    )
+    return [NOW - datetime.fromtimestamp(one["lastEventTimestamp"] / 1000, NOW.tzinfo) for one in streams]
+
+
 def variants(client: Client, endpoint: str) -> Iterator[tuple[str, str | None, int]]:
     """Name, instance type and number of instances of every variant that stands now, shadows included."""
     sagemaker = client("sagemaker")
@@ -112,11 +123,8 @@ def test_it_is_tuesday_night_and_nothing_was_called_yet(account: Account) -> Non
 
 def test_idle_endpoints_cost_9200_dollars_a_month(client: Client) -> None:
     hourly = prices(client, "Hosting")
-    stand = [
-        (kind, count)
-        for name in names(demo.WASTE, "idle-endpoints")
-        for _, kind, count in variants(client, name)
-    ]
+    wasted = names(demo.WASTE, "idle-endpoints")
+    stand = [(kind, count) for name in wasted for _, kind, count in variants(client, name)]
     assert all(count for _, count in stand)
     known = sum(hourly[kind] * count * HOURS for kind, count in stand if kind in hourly)
     assert known == pytest.approx(9200, rel=0.01)
@@ -126,10 +134,8 @@ def test_idle_endpoints_cost_9200_dollars_a_month(client: Client) -> None:
 
 def test_notebooks_left_on_cost_4800_dollars_a_month(client: Client) -> None:
     hourly, sagemaker = prices(client, "Notebook"), client("sagemaker")
-    left_on = [
-        sagemaker.describe_notebook_instance(NotebookInstanceName=name)
-        for name in names(demo.WASTE, "idle-notebooks")
-    ]
+    wasted = names(demo.WASTE, "idle-notebooks")
+    left_on = [sagemaker.describe_notebook_instance(NotebookInstanceName=name) for name in wasted]
     assert {one["NotebookInstanceStatus"] for one in left_on} == {"InService"}
     assert sum(hourly[one["InstanceType"]] * HOURS for one in left_on) == pytest.approx(4800, rel=0.01)
     assert {"ml.g5.xlarge", "ml.m5.4xlarge"} <= {one["InstanceType"] for one in left_on}
@@ -142,16 +148,9 @@ def test_the_job_that_started_it_all(client: Client) -> None:
     assert NOW - job["TrainingStartTime"] == timedelta(hours=264)
     assert job["ResourceConfig"]["InstanceType"] == "ml.p3.8xlarge"
     assert job["ResourceConfig"]["InstanceCount"] == 4
-    streams = pages(
-        client("logs"),
-        "describe_log_streams",
-        "logStreams",
-        logGroupName="/aws/sagemaker/TrainingJobs",
-        logStreamNamePrefix=f"{HUNG}/algo-",
-    )
-    last = [datetime.fromtimestamp(one["lastEventTimestamp"] / 1000, NOW.tzinfo) for one in streams]
-    assert len(last) == 4
-    assert timedelta(hours=249) < NOW - max(last) < timedelta(hours=251)
+    quiet = silent(client, "TrainingJobs", f"{HUNG}/algo-")
+    assert len(quiet) == 4
+    assert timedelta(hours=249) < min(quiet) < timedelta(hours=251)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +200,10 @@ def requests(client: Client, endpoint: str) -> dict[str, list[float]]:
         for name, _, _ in variants(client, endpoint)
         for metric in [metric_of(client, endpoint)]
     }
-    for one in client("sagemaker").list_inference_components(EndpointNameEquals=endpoint)[
-        "InferenceComponents"
-    ]:
-        name = one["InferenceComponentName"]
-        found[name] = readings(
-            client, "AWS/SageMaker", "Invocations", "Sum", 3600, InferenceComponentName=name
-        )
+    listed = client("sagemaker").list_inference_components(EndpointNameEquals=endpoint)
+    for name in [one["InferenceComponentName"] for one in listed["InferenceComponents"]]:
+        about = ("AWS/SageMaker", "Invocations", "Sum", 3600)
+        found[name] = readings(client, *about, InferenceComponentName=name)
     return found
 
 
@@ -226,28 +222,15 @@ def test_idle_endpoints_are_old_running_and_uncalled(client: Client, fact: demo.
     assert all(len(values) == 7 * 24 for values in series)
     assert bool(series) == (fact.confidence == "proven")
     for name, _, _ in variants(client, fact.name):
-        load = readings(
-            client,
-            "/aws/sagemaker/Endpoints",
-            "CPUUtilization",
-            "Average",
-            3600,
-            EndpointName=fact.name,
-            VariantName=name,
-        )
-        assert len(load) == 7 * 24
+        about = ("/aws/sagemaker/Endpoints", "CPUUtilization", "Average", 3600)
+        assert len(readings(client, *about, EndpointName=fact.name, VariantName=name)) == 7 * 24
 
 
 def test_the_unknown_endpoint_publishes_nothing(client: Client) -> None:
     (fact,) = (one for one in demo.UNKNOWN if one.detector == "idle-endpoints")
     assert requests(client, fact.name) == {"AllTraffic": []}
-    metrics = pages(
-        client("cloudwatch"),
-        "list_metrics",
-        "Metrics",
-        Dimensions=[{"Name": "EndpointName", "Value": fact.name}],
-    )
-    assert metrics == []
+    where = [{"Name": "EndpointName", "Value": fact.name}]
+    assert pages(client("cloudwatch"), "list_metrics", "Metrics", Dimensions=where) == []
 
 
 @pytest.mark.parametrize(
@@ -322,17 +305,11 @@ def test_a_mistake_in_a_table_is_told_with_its_row(
 
 
 def test_a_log_index_lags_behind_a_notebook_in_use(client: Client) -> None:
-    stream = {
-        "logGroupName": "/aws/sagemaker/NotebookInstances",
-        "logStreamName": "feature-store-backfill/jupyter.log",
-    }
-    logs = client("logs")
-    (event,) = logs.get_log_events(**stream, limit=1, startFromHead=False)["events"]
+    group, stream = "/aws/sagemaker/NotebookInstances", "feature-store-backfill/jupyter.log"
+    (event,) = client("logs").get_log_events(logGroupName=group, logStreamName=stream, limit=1)["events"]
     assert NOW.timestamp() - event["timestamp"] / 1000 < timedelta(minutes=20).total_seconds()
-    (listed,) = logs.describe_log_streams(
-        logGroupName=stream["logGroupName"], logStreamNamePrefix=stream["logStreamName"]
-    )["logStreams"]
-    assert NOW.timestamp() - listed["lastEventTimestamp"] / 1000 > timedelta(hours=20).total_seconds()
+    (listed,) = silent(client, "NotebookInstances", stream)
+    assert listed > timedelta(hours=20)
 
 
 def test_somebody_opened_a_notebook_an_hour_ago(client: Client) -> None:
@@ -401,10 +378,8 @@ def test_surplus_copies_are_the_bytes_that_a_model_uses(client: Client) -> None:
 def test_jobs_of_other_kinds_are_there(client: Client) -> None:
     sagemaker = client("sagemaker")
     (hung,) = names(demo.WASTE, "hung-training-jobs", "processing-job")
-    (group,) = client("logs").describe_log_streams(
-        logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix=f"{hung}/algo-"
-    )["logStreams"]
-    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=29).total_seconds()
+    (quiet,) = silent(client, "ProcessingJobs", f"{hung}/algo-")
+    assert quiet > timedelta(hours=29)
     (tuner,) = pages(sagemaker, "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries")
     children = pages(
         sagemaker,
@@ -414,10 +389,8 @@ def test_jobs_of_other_kinds_are_there(client: Client) -> None:
     )
     assert [one["TrainingJobStatus"] for one in children] == ["InProgress"] * 3
     (hung,) = {one["TrainingJobName"] for one in children} & set(names(demo.WASTE, "hung-training-jobs"))
-    (group,) = client("logs").describe_log_streams(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{hung}/algo-"
-    )["logStreams"]
-    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=8).total_seconds()
+    (quiet,) = silent(client, "TrainingJobs", f"{hung}/algo-")
+    assert quiet > timedelta(hours=8)
     (warm,) = pages(sagemaker, "list_training_jobs", "TrainingJobSummaries", WarmPoolStatusEquals="Available")
     described = sagemaker.describe_training_job(TrainingJobName=warm["TrainingJobName"])
     kept = timedelta(seconds=described["ResourceConfig"]["KeepAlivePeriodInSeconds"])
@@ -427,21 +400,14 @@ def test_jobs_of_other_kinds_are_there(client: Client) -> None:
 
 
 def test_a_silent_transform_job_works(client: Client) -> None:
-    (silent,) = names(demo.LOOKALIKES, "hung-training-jobs", "transform-job")
-    (group,) = client("logs").describe_log_streams(
-        logGroupName="/aws/sagemaker/TransformJobs", logStreamNamePrefix=f"{silent}/"
-    )["logStreams"]
-    assert NOW.timestamp() - group["lastEventTimestamp"] / 1000 > timedelta(hours=7).total_seconds()
-    listed = pages(
-        client("cloudwatch"),
-        "list_metrics",
-        "Metrics",
-        Namespace="/aws/sagemaker/TransformJobs",
-        MetricName="GPUUtilization",
-    )
+    (job,) = names(demo.LOOKALIKES, "hung-training-jobs", "transform-job")
+    (quiet,) = silent(client, "TransformJobs", f"{job}/")
+    assert quiet > timedelta(hours=7)
+    about = {"Namespace": "/aws/sagemaker/TransformJobs", "MetricName": "GPUUtilization"}
+    listed = pages(client("cloudwatch"), "list_metrics", "Metrics", **about)
     hosts = [one["Dimensions"][0]["Value"] for one in listed]
-    (host,) = [one for one in hosts if one.startswith(f"{silent}/")]
-    values = readings(client, "/aws/sagemaker/TransformJobs", "GPUUtilization", "Average", 300, Host=host)
+    (host,) = [one for one in hosts if one.startswith(f"{job}/")]
+    values = readings(client, about["Namespace"], about["MetricName"], "Average", 300, Host=host)
     assert max(values) - min(values) > 10
 
 
@@ -471,19 +437,12 @@ def test_canvas_says_how_long_nobody_was_there(client: Client) -> None:
     metrics = pages(
         client("cloudwatch"), "list_metrics", "Metrics", Namespace="/aws/sagemaker/Canvas/AppActivity"
     )
-    latest = [
-        readings(
-            client,
-            metric["Namespace"],
-            metric["MetricName"],
-            "Maximum",
-            300,
-            **{one["Name"]: one["Value"] for one in metric["Dimensions"]},
-        )[-1]
-        for metric in metrics
-    ]
-    minutes = sorted(value / 60 for value in latest)
-    assert [round(value, -1) for value in minutes] == [40, 560]
+    latest = []
+    for metric in metrics:
+        where = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+        about = metric["Namespace"], metric["MetricName"]
+        latest.append(readings(client, *about, "Maximum", 300, **where)[-1])
+    assert [round(seconds / 60, -1) for seconds in sorted(latest)] == [40, 560]
 
 
 def snapshot(client: Client) -> dict[str, Any]:

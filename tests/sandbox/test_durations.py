@@ -9,17 +9,15 @@ import pytest
 
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.progress import DEFAULTS
-
-ROLE = "arn:aws:iam::123456789012:role/worker"
-
-
-def make(sagemaker: Any, name: str = "nb") -> None:
-    sagemaker.create_notebook_instance(NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE)
+from plain_requests import notebook
 
 
-def status(sagemaker: Any, name: str = "nb") -> str:
-    found: str = sagemaker.describe_notebook_instance(NotebookInstanceName=name)["NotebookInstanceStatus"]
-    return found
+def make(sagemaker: Any) -> None:
+    notebook(sagemaker, "nb")
+
+
+def status(sagemaker: Any) -> str:
+    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="nb")["NotebookInstanceStatus"])
 
 
 def test_they_can_be_set_and_a_reset_forgets_it(control: Control, sagemaker: Any, later: Any) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import plain_requests
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 ON_GPU = {
     "VariantName": "main",
     "ModelName": "any-model",
@@ -66,6 +67,10 @@ def test_serverless_pools_and_scaling(sagemaker: Any, endpoint: Any) -> None:
     assert variant["ManagedInstanceScaling"] == scaling
 
 
+def counts(variant: dict[str, Any]) -> tuple[int, int, float]:
+    return variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]
+
+
 def test_scaled_to_zero_and_re_weighed(sagemaker: Any, endpoint: Any, control: Control) -> None:
     endpoint("e", variant=ON_GPU)
     control.set_clock(NOW + dt.timedelta(hours=1))
@@ -78,20 +83,12 @@ def test_scaled_to_zero_and_re_weighed(sagemaker: Any, endpoint: Any, control: C
     found = describe(sagemaker)
     (variant,) = found["ProductionVariants"]
     assert found["EndpointStatus"] == "Updating"
-    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]) == (
-        2,
-        0,
-        1.0,
-    )
+    assert counts(variant) == (2, 0, 1.0)
     assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1)
     control.set_clock(NOW + dt.timedelta(hours=2))
     found = describe(sagemaker)
     (variant,) = found["ProductionVariants"]
-    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"], variant["CurrentWeight"]) == (
-        0,
-        0,
-        0.5,
-    )
+    assert counts(variant) == (0, 0, 0.5)
     assert found["EndpointStatus"] == "InService"
     assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1, minutes=6)
     control.patch("sagemaker", ["endpoints", "e", "ProductionVariants", 0], CurrentInstanceCount=7)
@@ -178,18 +175,13 @@ def component(sagemaker: Any, endpoint: Any) -> Any:
     """Puts inference components on an endpoint, which is made with the first one."""
     sagemaker.create_model(ModelName="any-model-2", ExecutionRoleArn=ROLE)
     variant = {"VariantName": "v", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
-    need = {"NumberOfCpuCoresRequired": 1.0, "MinMemoryRequiredInMb": 1024}
+    what = {"ModelName": "any-model-2", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}}
 
     def put(name: str, on: str) -> None:
         if not sagemaker.list_endpoints(NameContains=on)["Endpoints"]:
             endpoint(on, variant=variant, ExecutionRoleArn=ROLE)
-        sagemaker.create_inference_component(
-            InferenceComponentName=name,
-            EndpointName=on,
-            VariantName="v",
-            Specification={"ModelName": "any-model-2", "ComputeResourceRequirements": need},
-            RuntimeConfig={"CopyCount": 2},
-        )
+        copies = {"CopyCount": 2}
+        plain_requests.component(sagemaker, name, on, variant="v", Specification=what, RuntimeConfig=copies)
 
     return put
 

@@ -16,6 +16,8 @@ HERE = "123456789012"
 JANITOR = f"arn:aws:iam::{HERE}:role/janitor"
 TABLE = f"arn:aws:dynamodb:us-east-1:{HERE}:table/ledger"
 
+MODELS = "arn:aws:s3:::models"
+
 type Clients = Callable[..., Any]
 type As = Callable[..., Any]
 
@@ -71,22 +73,8 @@ def test_it_is_open_until_roles_are_installed(control: Control, iam: IamControl,
     [
         ("sagemaker", "list_endpoints", {}, "AccessDeniedException", "sagemaker:ListEndpoints", "*"),
         ("cloudwatch", "list_metrics", {}, "AccessDeniedException", "cloudwatch:ListMetrics", "*"),
-        (
-            "s3",
-            "list_objects_v2",
-            {"Bucket": "models"},
-            "AccessDenied",
-            "s3:ListBucket",
-            "arn:aws:s3:::models",
-        ),
-        (
-            "s3",
-            "head_object",
-            {"Bucket": "models", "Key": "k"},
-            "403",
-            "s3:GetObject",
-            "arn:aws:s3:::models/k",
-        ),
+        ("s3", "list_objects_v2", {"Bucket": "models"}, "AccessDenied", "s3:ListBucket", MODELS),
+        ("s3", "head_object", {"Bucket": "models", "Key": "k"}, "403", "s3:GetObject", f"{MODELS}/k"),
         ("sns", "list_topics", {}, "AccessDenied", "sns:ListTopics", "*"),
     ],
 )
@@ -151,13 +139,8 @@ def test_only_these_resources(under: As, root: Clients, iam: IamControl) -> None
     denied(s3.copy_object, Bucket="mine", Key="b", CopySource="mine/a/1")
     denied(s3.delete_object, Bucket="mine", Key="a/1")
     denied(s3.head_object, Bucket="other", Key="a/1")
-    assert {
-        "role": JANITOR,
-        "action": "s3:PutObject",
-        "resource": "arn:aws:s3:::mine/a/2",
-        "allowed": True,
-        "by": [1],
-    } in (iam.record())
+    put = {"role": JANITOR, "action": "s3:PutObject", "resource": "arn:aws:s3:::mine/a/2"}
+    assert put | {"allowed": True, "by": [1]} in iam.record()
     assert root("s3").list_objects_v2(Bucket="mine")["KeyCount"] == 2
 
 
@@ -206,15 +189,27 @@ def test_contents_are_decrypted_only_where_the_detector_may_read_them(
         denied(s3.get_object, Bucket="models", Key="other/a")
 
 
+def endpoint(root: Clients, name: str, **more: Any) -> None:
+    """An endpoint with a model and a configuration of its own."""
+    usual = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    root("sagemaker").create_model(ModelName=name, ExecutionRoleArn=JANITOR)
+    root("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=[usual])
+    root("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name, **more)
+
+
+def scaling(root: Clients, **more: Any) -> dict[str, str]:
+    """An endpoint that scales, and what scales of it."""
+    endpoint(root, "e")
+    where = {"ResourceId": "endpoint/e/variant/v", "ServiceNamespace": "sagemaker"}
+    where |= {"ScalableDimension": "sagemaker:variant:DesiredInstanceCount"}
+    root("application-autoscaling").register_scalable_target(**where, MinCapacity=1, MaxCapacity=2, **more)
+    return where
+
+
 def test_tags_of_the_resource_decide(under: As, root: Clients) -> None:
-    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
-    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
     for name in ("dev", "prod"):
-        root("sagemaker").create_endpoint(
-            EndpointName=name, EndpointConfigName="c", Tags=[{"Key": "env", "Value": name}]
-        )
-    root("sagemaker").create_endpoint(EndpointName="none", EndpointConfigName="c")
+        endpoint(root, name, Tags=[{"Key": "env", "Value": name}])
+    endpoint(root, "none")
     client = under(
         "sagemaker",
         allow("sagemaker:DeleteEndpoint", sm("endpoint/*")),
@@ -271,17 +266,7 @@ def test_tags_of_repositories_alarms_and_what_is_scaled_decide(under: As, root: 
     root("cloudwatch").put_metric_alarm(
         AlarmName="a", ComparisonOperator="LessThanThreshold", Statistic="Sum", Tags=[tag], **alarm
     )
-    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
-    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
-    root("sagemaker").create_endpoint(EndpointName="e", EndpointConfigName="c")
-    scaled = {
-        "ServiceNamespace": "sagemaker",
-        "ResourceId": "endpoint/e/variant/v",
-        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
-    }
-    scaling = root("application-autoscaling")
-    scaling.register_scalable_target(**scaled, MinCapacity=1, MaxCapacity=2, Tags={"env": "prod"})
+    scaled = scaling(root, Tags={"env": "prod"})
     kept = {"StringEquals": {"aws:ResourceTag/env": "prod"}}
     may: Any = (allow(), allow(Effect="Deny", Condition=kept))
 
@@ -375,23 +360,13 @@ def test_a_wrong_policy_is_not_installed(iam: IamControl, aws: Clients) -> None:
 def test_deleting_an_endpoint_that_scales_takes_permission_to_stop_its_scaling(
     under: As, root: Clients
 ) -> None:
-    usual = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    root("sagemaker").create_model(ModelName="m", ExecutionRoleArn=JANITOR)
-    root("sagemaker").create_endpoint_config(EndpointConfigName="c", ProductionVariants=[usual])
-    root("sagemaker").create_endpoint(EndpointName="scaled", EndpointConfigName="c")
-    root("application-autoscaling").register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId="endpoint/scaled/variant/v",
-        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-        MinCapacity=1,
-        MaxCapacity=2,
-    )
+    scaling(root)
     deleting = allow("sagemaker:DeleteEndpoint", sm("endpoint/*"))
-    said = denied(under("sagemaker", deleting).delete_endpoint, EndpointName="scaled")
+    said = denied(under("sagemaker", deleting).delete_endpoint, EndpointName="e")
     assert "application-autoscaling:DeregisterScalableTarget" in said
     stopping = allow(
         "application-autoscaling:DeregisterScalableTarget",
         f"arn:aws:application-autoscaling:us-east-1:{HERE}:scalable-target/*",
         Condition={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
     )
-    under("sagemaker", deleting, stopping).delete_endpoint(EndpointName="scaled")
+    under("sagemaker", deleting, stopping).delete_endpoint(EndpointName="e")

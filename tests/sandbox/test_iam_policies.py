@@ -18,7 +18,7 @@ def policy(*statements: dict[str, Any]) -> Policy:
 
 def said(*statements: dict[str, Any], action: str = "sagemaker:DeleteEndpoint", **context: str) -> Decision:
     keys = {"aws:requestedregion": ("us-east-1",)} | {key: (value,) for key, value in context.items()}
-    return decide([policy(*statements)], action, ENDPOINT, keys)
+    return decide([policy(*statements)], action, ENDPOINT, keys)[0]
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,10 @@ def test_an_explicit_deny_wins_and_silence_is_no(
 
 def test_everything_but_some_resources() -> None:
     other = Policy.of(
-        {
-            "Version": "2012-10-17",
-            "Statement": {"Effect": "Deny", "Action": "*", "NotResource": [ENDPOINT]},
-        }
+        {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "NotResource": [ENDPOINT]}}
     )
-    assert decide([other], "s3:GetObject", ENDPOINT, {}) is Decision.SILENT
-    assert decide([other], "s3:GetObject", ENDPOINT + "-2", {}) is Decision.DENIED
+    assert decide([other], "s3:GetObject", ENDPOINT, {})[0] is Decision.SILENT
+    assert decide([other], "s3:GetObject", ENDPOINT + "-2", {})[0] is Decision.DENIED
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,7 @@ def test_roles_of_another_account_are_assumed_if_both_sides_agree(
     ],
 )
 def test_within_an_account_the_trust_policy_may_be_enough(
-    *,
-    iam: IamControl,
-    aws: Clients,
-    own: list[dict[str, Any]],
-    trust: dict[str, str],
-    works: bool,
+    *, iam: IamControl, aws: Clients, own: list[dict[str, Any]], trust: dict[str, str], works: bool
 ) -> None:
     target = f"arn:aws:iam::{HERE}:role/target"
     iam.enforce({JANITOR: role(*own), target: role(trust=trusting(trust))})

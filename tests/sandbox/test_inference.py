@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox import inference
 from ml_janitor_sandbox.control import Control
+from plain_requests import component
 
 SERVERLESS = {
     "VariantName": "v",
@@ -92,13 +93,7 @@ def test_an_inference_component_is_named_and_counted_alone(
 ) -> None:
     endpoint("e")
     (variant,) = session.client("sagemaker").describe_endpoint(EndpointName="e")["ProductionVariants"]
-    session.client("sagemaker").create_inference_component(
-        InferenceComponentName="c",
-        EndpointName="e",
-        VariantName=variant["VariantName"],
-        Specification={"ModelName": "any-model"},
-        RuntimeConfig={"CopyCount": 1},
-    )
+    component(session.client("sagemaker"), "c", "e", variant=variant["VariantName"])
 
     assert refusal(runtime, "e")[0] == "ValidationError"
     assert refusal(runtime, "e", InferenceComponentName="d")[0] == "ValidationError"

@@ -6,18 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from plain_requests import processing, refused, transform, tuning
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
-
-
-KEPT = {
-    "InstanceType": "ml.p3.8xlarge",
-    "InstanceCount": 4,
-    "VolumeSizeInGB": 50,
-    "KeepAlivePeriodInSeconds": 3600,
-}
+KEPT = {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "KeepAlivePeriodInSeconds": 3600}
 
 
 def describe(sagemaker: Any, name: str = "job") -> Any:
@@ -71,9 +64,9 @@ def test_a_stopping_job_has_stopped_two_minutes_later(
     ]
     assert transitions == [("Training", NOW, NOW), ("Stopping", NOW, end), ("Stopped", end, None)]
     assert "WarmPoolStatus" not in found
-    with pytest.raises(ClientError, match="is in status Stopped") as caught:
+    with pytest.raises(ClientError, match="is in status Stopped"):
         sagemaker.stop_training_job(TrainingJobName="job")
-    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert refused(sagemaker.stop_training_job, TrainingJobName="job") == "ValidationException"
 
 
 def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
@@ -84,7 +77,10 @@ def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
     sagemaker.stop_training_job(TrainingJobName="job")
     control.set_clock(NOW + dt.timedelta(minutes=10))
     assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "Available"}
+    pools = sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]
+    assert [one["WarmPoolStatus"]["Status"] for one in pools] == ["Available"]
     control.set_clock(NOW + dt.timedelta(hours=9))
+    assert sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
     pool = describe(sagemaker)["WarmPoolStatus"]
     assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 3600}
 
@@ -96,8 +92,9 @@ def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
     sagemaker.stop_training_job(TrainingJobName="job")
     control.set_clock(NOW + dt.timedelta(minutes=12))
     sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
-    pool = describe(sagemaker)["WarmPoolStatus"]
-    assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
+    found = describe(sagemaker)
+    pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
+    assert (found["WarmPoolStatus"], found["ResourceConfig"]["InstanceCount"]) == (pool, 4)
 
 
 def test_a_warm_pool_is_changed_only_when_its_job_is_over(
@@ -143,38 +140,13 @@ def test_states_no_api_reaches_can_be_set(sagemaker: Any, training: Any, control
     assert found["SecondaryStatusTransitions"][0]["StartTime"] == began
 
 
-def test_a_warm_pool_ends_with_its_keep_alive(sagemaker: Any, training: Any, control: Control) -> None:
-    training("job")
-    control.patch(
-        "sagemaker",
-        ["training_jobs", "job"],
-        TrainingJobStatus="Completed",
-        warm_pool_status={"Status": "Available"},
-    )
-    pools = sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]
-    assert [one["WarmPoolStatus"]["Status"] for one in pools] == ["Available"]
-    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
-    found = describe(sagemaker)
-    assert found["WarmPoolStatus"]["Status"] == "Terminated"
-    assert found["ResourceConfig"]["InstanceCount"] == 4
-    assert sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
-
-
 def test_a_name_is_used_once(training: Any) -> None:
     training("job")
-    with pytest.raises(ClientError) as caught:
-        training("job")
-    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+    assert refused(training, name="job") == "ResourceInUse"
 
 
 def test_processing_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
-    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
-    sagemaker.create_processing_job(
-        ProcessingJobName="p",
-        RoleArn=ROLE,
-        AppSpecification={"ImageUri": "image"},
-        ProcessingResources={"ClusterConfig": cluster},
-    )
+    cluster = processing(sagemaker, "p")
     found = sagemaker.describe_processing_job(ProcessingJobName="p")
     assert found["ProcessingResources"]["ClusterConfig"] == cluster
     assert (found["ProcessingJobStatus"], found["ProcessingStartTime"]) == ("InProgress", NOW)
@@ -189,13 +161,7 @@ def test_processing_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
 
 
 def test_transform_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
-    sagemaker.create_transform_job(
-        TransformJobName="t",
-        ModelName="m",
-        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}},
-        TransformOutput={"S3OutputPath": "s3://b/out"},
-        TransformResources={"InstanceCount": 3, "InstanceType": "ml.g5.xlarge"},
-    )
+    transform(sagemaker, "t", instances=3)
     found = sagemaker.describe_transform_job(TransformJobName="t")
     assert (found["TransformJobStatus"], found["TransformResources"]["InstanceCount"]) == ("InProgress", 3)
     sagemaker.stop_transform_job(TransformJobName="t")
@@ -207,13 +173,7 @@ def test_transform_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
 
 
 def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, control: Control) -> None:
-    arn = sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName="tune",
-        HyperParameterTuningJobConfig={
-            "Strategy": "Bayesian",
-            "ResourceLimits": {"MaxParallelTrainingJobs": 2},
-        },
-    )["HyperParameterTuningJobArn"]
+    arn = tuning(sagemaker, "tune")
     for name in ("child", "stranger"):
         training(name)
     control.patch("sagemaker", ["training_jobs", "child"], TuningJobArn=arn)

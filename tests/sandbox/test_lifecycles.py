@@ -83,6 +83,15 @@ def test_a_thousand_rules_are_the_most(s3: Any) -> None:
     assert len(s3.get_bucket_lifecycle_configuration(Bucket="plain")["Rules"]) == 1000
 
 
+OLD, ABORT = "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"
+TAG = {"Key": "a", "Value": "b"}
+NO_SIZE = {"ObjectSizeGreaterThan": 9, "ObjectSizeLessThan": 9}
+
+
+def moved(storage_class: str, action: str = "Transitions", **when: Any) -> dict[str, Any]:
+    return {action: [{"StorageClass": storage_class} | when]}
+
+
 REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([{}], "At least one action"),
     ([{"ID": "a", "Expiration": DAYS}, {"ID": "a", "Expiration": DAYS}], "Rule ID must be unique"),
@@ -91,46 +100,20 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([{"Expiration": {"Days": 0}}], "positive integer"),
     ([{"Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}], "MalformedXML"),
     ([{"Expiration": {"Date": "2027-01-01T12:00:00Z"}}], "midnight"),
-    ([{"Transitions": [{"Days": 29, "StorageClass": "STANDARD_IA"}]}], "equal to 30"),
-    ([{"Transitions": [{"Days": 1, "StorageClass": "STANDARD"}]}], "MalformedXML"),
-    ([{"Transitions": [{"StorageClass": "GLACIER"}]}], "MalformedXML"),
-    (
-        [
-            {"Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}]},
-            {"Transitions": [{"Days": 59, "StorageClass": "GLACIER"}]},
-        ],
-        "30 days more",
-    ),
-    ([{"Transitions": [{"Days": 10, "StorageClass": "GLACIER"}], "Expiration": DAYS}], "greater than"),
-    (
-        [{"Transitions": [{"Date": "2027-01-01", "StorageClass": "GLACIER"}], "Expiration": DAYS}],
-        "Found mixed",
-    ),
-    ([{"NoncurrentVersionExpiration": {"NewerNoncurrentVersions": 2}}], "MalformedXML"),
-    (
-        [{"NoncurrentVersionExpiration": {"NoncurrentDays": 2, "NewerNoncurrentVersions": 101}}],
-        "between 1 and 100",
-    ),
-    (
-        [{"NoncurrentVersionTransitions": [{"NoncurrentDays": 2, "StorageClass": "STANDARD_IA"}]}],
-        "equal to 30",
-    ),
-    ([{"AbortIncompleteMultipartUpload": {}}], "MalformedXML"),
-    (
-        [
-            {
-                "Filter": {"Tag": {"Key": "a", "Value": "b"}},
-                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-            }
-        ],
-        "cannot be specified with Tags",
-    ),
+    ([moved("STANDARD_IA", Days=29)], "equal to 30"),
+    ([moved("STANDARD", Days=1)], "MalformedXML"),
+    ([moved("GLACIER")], "MalformedXML"),
+    ([moved("STANDARD_IA", Days=30), moved("GLACIER", Days=59)], "30 days more"),
+    ([moved("GLACIER", Days=10) | {"Expiration": DAYS}], "greater than"),
+    ([moved("GLACIER", Date="2027-01-01") | {"Expiration": DAYS}], "Found mixed"),
+    ([{OLD: {"NewerNoncurrentVersions": 2}}], "MalformedXML"),
+    ([{OLD: {"NoncurrentDays": 2, "NewerNoncurrentVersions": 101}}], "between 1 and 100"),
+    ([moved("STANDARD_IA", "NoncurrentVersionTransitions", NoncurrentDays=2)], "equal to 30"),
+    ([{ABORT: {}}], "MalformedXML"),
+    ([{"Filter": {"Tag": TAG}, ABORT: {"DaysAfterInitiation": 1}}], "cannot be specified with Tags"),
     ([{"Filter": {"And": {"Prefix": "a"}}, "Expiration": DAYS}], "MalformedXML"),
     ([{"Filter": {"Prefix": "a", "ObjectSizeLessThan": 9}, "Expiration": DAYS}], "MalformedXML"),
-    (
-        [{"Filter": {"And": {"ObjectSizeGreaterThan": 9, "ObjectSizeLessThan": 9}}, "Expiration": DAYS}],
-        "has to be a value greater",
-    ),
+    ([{"Filter": {"And": NO_SIZE}, "Expiration": DAYS}], "has to be a value greater"),
     ([{"Expiration": DAYS}, {"Prefix": "a", "Expiration": DAYS}], "Base level prefix"),
 ]
 

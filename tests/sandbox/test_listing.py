@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import plain_requests
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE, SPECIFICATION, refused
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 
 
@@ -51,18 +52,15 @@ def test_filters_and_orders(sagemaker: Any, control: Control) -> None:
     assert names(sagemaker.list_endpoints(CreationTimeBefore=NOW - 10 * DAY)) == ["e00"]
     assert names(sagemaker.list_endpoints(CreationTimeAfter=NOW - DAY)) == ["e11"]
     assert names(sagemaker.list_endpoints(LastModifiedTimeBefore=NOW - 30 * DAY)) == ["e05"]
-    assert names(sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=2)) == [
-        "e00",
-        "e01",
-    ]
+    by_name = sagemaker.list_endpoints(SortBy="Name", SortOrder="Ascending", MaxResults=2)
+    assert names(by_name) == ["e00", "e01"]
     assert names(sagemaker.list_endpoints(SortBy="Status", SortOrder="Ascending", MaxResults=1)) == ["e05"]
 
 
 @pytest.mark.parametrize("method", ["list_endpoints", "list_models", "list_training_jobs", "list_pipelines"])
 def test_more_than_a_hundred_cannot_be_asked_for(sagemaker: Any, method: str) -> None:
-    with pytest.raises(ClientError, match="less than or equal to 100") as caught:
-        getattr(sagemaker, method)(MaxResults=101)
-    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    code, message = plain_requests.refusal(getattr(sagemaker, method), MaxResults=101)
+    assert (code, "less than or equal to 100" in message) == ("ValidationException", True)
 
 
 def test_the_status_of_training_jobs_is_compared_after_the_cut(
@@ -88,19 +86,8 @@ def test_each_kind_of_job_has_its_own_default_order(
     for name, now in (("b", NOW - DAY), ("a", NOW)):
         control.set_clock(now)
         training(name)
-        sagemaker.create_processing_job(
-            ProcessingJobName=name,
-            RoleArn=ROLE,
-            AppSpecification={"ImageUri": "image"},
-            ProcessingResources={"ClusterConfig": {"InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
-        )
-        sagemaker.create_transform_job(
-            TransformJobName=name,
-            ModelName="m",
-            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}},
-            TransformOutput={"S3OutputPath": "s3://b/out"},
-            TransformResources={"InstanceCount": 1, "InstanceType": "ml.m5.large"},
-        )
+        plain_requests.processing(sagemaker, name)
+        plain_requests.transform(sagemaker, name)
     (listed,) = (
         one for key, one in getattr(sagemaker, f"list_{jobs}")().items() if key.endswith("Summaries")
     )
@@ -109,9 +96,7 @@ def test_each_kind_of_job_has_its_own_default_order(
 
 def test_notebooks_are_listed_by_name(sagemaker: Any) -> None:
     for name in ("b", "c", "a"):
-        sagemaker.create_notebook_instance(
-            NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=ROLE
-        )
+        plain_requests.notebook(sagemaker, name)
     found = sagemaker.list_notebook_instances()["NotebookInstances"]
     assert [one["NotebookInstanceName"] for one in found] == ["a", "b", "c"]
 
@@ -121,40 +106,26 @@ def test_models_and_configurations_have_pages_too(sagemaker: Any, endpoint: Any)
         sagemaker.create_model(ModelName=f"m{number:02}", ExecutionRoleArn=ROLE)
         endpoint(f"e{number:02}")
     assert len(sagemaker.list_models()["Models"]) == 10
-    assert [one["ModelName"] for one in sagemaker.list_models(NameContains="m0", MaxResults=2)["Models"]] == [
-        "m09",
-        "m08",
-    ]
+    models = sagemaker.list_models(NameContains="m0", MaxResults=2)["Models"]
+    assert [one["ModelName"] for one in models] == ["m09", "m08"]
     assert len(sagemaker.list_endpoint_configs(MaxResults=11)["EndpointConfigs"]) == 11
 
 
 def test_what_moto_still_keeps_is_listed_in_pages(sagemaker: Any) -> None:
     for number in range(12):
         sagemaker.create_model_package_group(ModelPackageGroupName=f"g{number:02}")
-        sagemaker.create_pipeline(
-            PipelineName=f"p{number:02}",
-            PipelineDefinition="{}",
-            RoleArn=ROLE,
-            ClientRequestToken="t" * 32,
-        )
+        plain_requests.pipeline(sagemaker, f"p{number:02}")
     groups = sagemaker.list_model_package_groups()
     assert len(groups["ModelPackageGroupSummaryList"]) == 10
     assert groups["ModelPackageGroupSummaryList"][0]["ModelPackageGroupName"] == "g00"
     pipelines = sagemaker.list_pipelines(MaxResults=5)
-    assert [one["PipelineName"] for one in pipelines["PipelineSummaries"]] == [
-        "p11",
-        "p10",
-        "p09",
-        "p08",
-        "p07",
-    ]
+    listed = [one["PipelineName"] for one in pipelines["PipelineSummaries"]]
+    assert listed == [f"p{number:02}" for number in range(11, 6, -1)]
     assert pipelines["PipelineSummaries"][0]["PipelineArn"].endswith(":pipeline/p11")
 
 
 def test_a_pipeline_that_is_updated_says_when(control: Control, sagemaker: Any) -> None:
-    sagemaker.create_pipeline(
-        PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="t" * 32
-    )
+    plain_requests.pipeline(sagemaker, "p")
     control.set_clock(NOW + dt.timedelta(hours=1))
     sagemaker.update_pipeline(PipelineName="p", PipelineDefinition='{"Steps": []}')
 
@@ -167,26 +138,8 @@ def test_a_pipeline_that_is_updated_says_when(control: Control, sagemaker: Any) 
 
 def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -> None:
     for number in range(11):
-        sagemaker.create_domain(
-            DomainName=f"d{number:02}",
-            AuthMode="IAM",
-            DefaultUserSettings={"ExecutionRole": ROLE},
-            SubnetIds=["subnet-1"],
-            VpcId="vpc-1",
-        )
-        sagemaker.create_cluster(
-            ClusterName=f"c{number:02}",
-            InstanceGroups=[
-                {
-                    "InstanceGroupName": "workers",
-                    "InstanceType": "ml.p5.48xlarge",
-                    "InstanceCount": 2,
-                    "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-b/x", "OnCreate": "on.sh"},
-                    "ExecutionRole": ROLE,
-                    "ThreadsPerCore": 1,
-                }
-            ],
-        )
+        plain_requests.domain(sagemaker, f"d{number:02}")
+        plain_requests.cluster(sagemaker, f"c{number:02}")
     domains = sagemaker.list_domains()
     assert [one["DomainName"] for one in domains["Domains"]] == [f"d{number:02}" for number in range(10)]
     first = domains["Domains"][0]
@@ -199,6 +152,9 @@ def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -
     assert [(one["ClusterName"], one["ClusterStatus"]) for one in clusters] == [("c10", "InService")]
     assert ":cluster/" in clusters[0]["ClusterArn"]
     assert len(sagemaker.list_clusters()["ClusterSummaries"]) == 10
+    (group,) = sagemaker.describe_cluster(ClusterName="c10")["InstanceGroups"]
+    assert (group["InstanceType"], group["CurrentCount"]) == ("ml.p5e.48xlarge", 2)
+    assert len(sagemaker.list_cluster_nodes(ClusterName="c10")["ClusterNodeSummaries"]) == 2
 
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
     sagemaker.create_model_package_group(ModelPackageGroupName="other")
@@ -217,17 +173,9 @@ def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -
 
 def test_packages_go_before_their_group(sagemaker: Any) -> None:
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    spec = {
-        "Containers": [{"Image": "image"}],
-        "SupportedContentTypes": ["text/csv"],
-        "SupportedResponseMIMETypes": ["text/csv"],
-    }
-    arn = sagemaker.create_model_package(ModelPackageGroupName="g", InferenceSpecification=spec)[
-        "ModelPackageArn"
-    ]
-    with pytest.raises(ClientError) as caught:
-        sagemaker.delete_model_package_group(ModelPackageGroupName="g")
-    assert caught.value.response["Error"]["Code"] == "ConflictException"
+    made = sagemaker.create_model_package(ModelPackageGroupName="g", InferenceSpecification=SPECIFICATION)
+    arn = made["ModelPackageArn"]
+    assert refused(sagemaker.delete_model_package_group, ModelPackageGroupName="g") == "ConflictException"
     sagemaker.delete_model_package(ModelPackageName=arn)
     assert sagemaker.list_model_packages(ModelPackageGroupName="g")["ModelPackageSummaryList"] == []
     sagemaker.delete_model_package_group(ModelPackageGroupName="g")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
 
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 GROUP = "/aws/sagemaker/TrainingJobs"
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
+from plain_requests import ROLE
+
 CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
 INPUT = {"EndpointName": "e", "LocalPath": "/opt/ml/processing/input"}
 OUTPUT = {

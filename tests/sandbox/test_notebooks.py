@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+import plain_requests
+from conftest import NOW
 from ml_janitor_sandbox.control import Control
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
-NOW = dt.datetime(2026, 10, 6, 3, 0, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 MINUTE = dt.timedelta(minutes=1)
 
@@ -17,9 +17,7 @@ MINUTE = dt.timedelta(minutes=1)
 @pytest.fixture(autouse=True)
 def notebook(control: Control, sagemaker: Any) -> None:
     control.set_clock(NOW - 9 * DAY)
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName="nb", InstanceType="ml.g5.xlarge", RoleArn=ROLE, LifecycleConfigName="auto-stop"
-    )
+    plain_requests.notebook(sagemaker, "nb", LifecycleConfigName="auto-stop")
     control.set_clock(NOW)
 
 
@@ -40,13 +38,6 @@ def test_times_and_lifecycle_configurations_filter(sagemaker: Any) -> None:
 def status(sagemaker: Any) -> tuple[str, dt.datetime]:
     found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
     return found["NotebookInstanceStatus"], found["LastModifiedTime"]
-
-
-def test_it_is_pending_before_it_is_in_service(control: Control, sagemaker: Any) -> None:
-    sagemaker.create_notebook_instance(NotebookInstanceName="new", InstanceType="ml.t3.medium", RoleArn=ROLE)
-    assert listed(sagemaker, StatusEquals="Pending") == ["new"]
-    control.set_clock(NOW + 4 * MINUTE)
-    assert listed(sagemaker, StatusEquals="Pending") == []
 
 
 def test_stopping_and_starting_take_their_time_and_move_the_last_change(
@@ -74,10 +65,10 @@ def test_only_a_stopped_one_is_changed(sagemaker: Any, control: Control) -> None
     sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
     control.set_clock(NOW + 2 * MINUTE)
     sagemaker.update_notebook_instance(
-        NotebookInstanceName="nb", InstanceType="ml.t3.medium", DisassociateLifecycleConfig=True
+        NotebookInstanceName="nb", InstanceType="ml.g5.xlarge", DisassociateLifecycleConfig=True
     )
     found = sagemaker.describe_notebook_instance(NotebookInstanceName="nb")
-    assert found["InstanceType"] == "ml.t3.medium"
+    assert found["InstanceType"] == "ml.g5.xlarge"
     assert "NotebookInstanceLifecycleConfigName" not in found
     assert status(sagemaker)[0] == "Updating"
     control.set_clock(NOW + 3 * MINUTE)

@@ -17,7 +17,7 @@ from slack_sdk.signature import Clock, SignatureVerifier
 from ml_janitor_sandbox.clock import DEFAULT
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.function_url import event
-from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, Signed, SlackControl, form, sign
+from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, Signed, SlackControl, form, sign
 
 
 class At(Clock):
@@ -69,16 +69,11 @@ WARNING: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def slack(control: Control) -> SlackControl:
-    found = SlackControl(control.url)
-    found.add_user("U1", "maria.lopez@acme.example", name="Maria")
-    found.add_user("U2", "gone@acme.example", deleted=True)
-    return found
-
-
-@pytest.fixture
-def client(slack: SlackControl) -> WebClient:
-    return WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
+def slack(slack: SlackControl) -> SlackControl:
+    """With somebody in it, and somebody who is gone."""
+    slack.add_user("U1", "maria.lopez@acme.example", name="Maria")
+    slack.add_user("U2", "gone@acme.example", deleted=True)
+    return slack
 
 
 @pytest.fixture

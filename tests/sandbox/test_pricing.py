@@ -39,10 +39,7 @@ def test_exactly_two_prices_differ_from_the_table(aws: Any) -> None:
     assert (
         {name for name in asked if asked[name] != shipped[name]}
         == set(DIFFERENT)
-        == {
-            "ml.g5.xlarge",
-            "ml.m5.4xlarge",
-        }
+        == {"ml.g5.xlarge", "ml.m5.4xlarge"}
     )
 
 

@@ -10,18 +10,18 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 from slack_sdk import WebClient
 
+import plain_requests
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
-from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
+from ml_janitor_sandbox.slack import CHANNEL, SlackControl
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
 NOTEBOOK = {"NotebookInstanceName": "nb"}
 
 
 @pytest.fixture
 def notebook(sagemaker: Any, control: Control) -> None:
     with control.at_once():
-        sagemaker.create_notebook_instance(**NOTEBOOK, InstanceType="ml.t3.medium", RoleArn=ROLE)
+        plain_requests.notebook(sagemaker, "nb")
 
 
 @pytest.fixture
@@ -32,14 +32,13 @@ def process() -> boto3.Session:
     return session
 
 
-def client(session: boto3.Session, control: Control, name: Any) -> Any:
+def of_process(session: boto3.Session, control: Control, name: Any) -> Any:
     config = Config(retries={"mode": "standard", "total_max_attempts": 3})
     return session.client(name, endpoint_url=control.url, config=config)
 
 
 def status(sagemaker: Any) -> str:
-    found: str = sagemaker.describe_notebook_instance(**NOTEBOOK)["NotebookInstanceStatus"]
-    return found
+    return str(sagemaker.describe_notebook_instance(**NOTEBOOK)["NotebookInstanceStatus"])
 
 
 @pytest.mark.usefixtures("notebook")
@@ -48,7 +47,7 @@ def test_a_process_dies_with_the_work_done_or_not(
     control: Control, process: boto3.Session, sagemaker: Any, kind: str, left: str
 ) -> None:
     control.fault("sagemaker", "StopNotebookInstance", kind)
-    victim = client(process, control, "sagemaker")
+    victim = of_process(process, control, "sagemaker")
     control.clear_calls()
     with pytest.raises(Killed):
         victim.stop_notebook_instance(**NOTEBOOK)
@@ -59,34 +58,39 @@ def test_a_process_dies_with_the_work_done_or_not(
 
 @pytest.mark.usefixtures("notebook")
 def test_the_dead_do_nothing_more_wherever_they_ask(
-    control: Control, process: boto3.Session, sagemaker: Any, aws: Any
+    *,
+    control: Control,
+    process: boto3.Session,
+    sagemaker: Any,
+    aws: Any,
+    slack: SlackControl,
+    client: WebClient,
 ) -> None:
-    slack = SlackControl(control.url)
     aws("s3").create_bucket(Bucket="b-1")
     control.fault("sagemaker", "DescribeNotebookInstance", "killed")
     with pytest.raises(Killed):
-        status(client(process, control, "sagemaker"))
+        status(of_process(process, control, "sagemaker"))
     # not even who does not believe it
     with pytest.raises(ClientError, match="Killed"):
         sagemaker.stop_notebook_instance(**NOTEBOOK)
     with pytest.raises(ClientError, match="Killed"):
         aws("s3").put_object(Bucket="b-1", Key="k", Body=b"x")
     with pytest.raises(OSError, match="closed connection"):
-        WebClient(TOKEN, base_url=slack.api, retry_handlers=[]).chat_postMessage(channel=CHANNEL, text="x")
+        client.chat_postMessage(channel=CHANNEL, text="x")
     control.revive()
-    assert status(client(process, control, "sagemaker")) == "InService"
+    assert status(of_process(process, control, "sagemaker")) == "InService"
     assert "Contents" not in aws("s3").list_objects_v2(Bucket="b-1")
     assert slack.messages() == []
 
 
 @pytest.mark.usefixtures("notebook")
-def test_a_process_may_die_of_slack(control: Control, sagemaker: Any) -> None:
-    slack = SlackControl(control.url)
-    web = WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
+def test_a_process_may_die_of_slack(
+    control: Control, sagemaker: Any, slack: SlackControl, client: WebClient
+) -> None:
     for kind, posted in (("killed", ["x"]), ("killed-before", ["x"])):
         slack.fault(kind)
         with pytest.raises(OSError, match="closed connection"):
-            web.chat_postMessage(channel=CHANNEL, text="x")
+            client.chat_postMessage(channel=CHANNEL, text="x")
         with pytest.raises(ClientError, match="Killed"):
             status(sagemaker)
         assert [one["text"] for one in slack.messages()] == posted
@@ -97,9 +101,9 @@ def test_a_process_may_die_of_slack(control: Control, sagemaker: Any) -> None:
 def test_a_reset_revives(control: Control, process: boto3.Session) -> None:
     control.fault("sagemaker", "*", "killed-before")
     with pytest.raises(Killed):
-        client(process, control, "sagemaker").list_endpoints()
+        of_process(process, control, "sagemaker").list_endpoints()
     control.reset()
-    assert client(process, control, "sagemaker").list_endpoints()["Endpoints"] == []
+    assert of_process(process, control, "sagemaker").list_endpoints()["Endpoints"] == []
 
 
 @pytest.mark.usefixtures("notebook")

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from ml_janitor_sandbox.clock import DEFAULT
 from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE, transform
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
 type Start = Callable[..., str]
 
 
@@ -73,6 +73,12 @@ def test_filters_are_joined_by_the_operator_and_nested_in_subexpressions(sagemak
     assert names(sagemaker, ("Tags.team", "Equals", "t0"), SubExpressions=within) == {"today"}
 
 
+NESTED = {
+    "NestedPropertyName": "InputDataConfig",
+    "Filters": [spelled("InputDataConfig.ChannelName", "Equals", "train")],
+}
+
+
 @pytest.mark.usefixtures("jobs")
 @pytest.mark.parametrize(
     ("asked", "says"),
@@ -90,19 +96,7 @@ def test_filters_are_joined_by_the_operator_and_nested_in_subexpressions(sagemak
         ),
         ({"SearchExpression": {"Filters": [spelled("CreationTime", "LessThan", "soon")]}}, "is no time"),
         ({"SearchExpression": {"Filters": [spelled("CreationTime", "LessThan", None)]}}, "has no value"),
-        (
-            {
-                "SearchExpression": {
-                    "NestedFilters": [
-                        {
-                            "NestedPropertyName": "InputDataConfig",
-                            "Filters": [spelled("InputDataConfig.ChannelName", "Equals", "train")],
-                        }
-                    ]
-                }
-            },
-            "NestedFilters",
-        ),
+        ({"SearchExpression": {"NestedFilters": [NESTED]}}, "NestedFilters"),
     ],
 )
 def test_what_is_not_emulated_is_refused(sagemaker: Any, asked: dict[str, Any], says: str) -> None:
@@ -157,27 +151,13 @@ def test_what_was_just_created_is_not_indexed_yet(sagemaker: Any, control: Contr
     assert known["Model"]["Model"]["ModelName"] == "old"
     assert "LastBatchTransformJob" not in known["Model"]
     control.set_clock(DEFAULT + timedelta(hours=1, minutes=10))
-    assert [one["Model"].get("LastBatchTransformJob", {}).get("ModelName") for one in models(sagemaker)] == [
-        None,
-        "old",
-    ]
+    jobs = [one["Model"].get("LastBatchTransformJob", {}) for one in models(sagemaker)]
+    assert [one.get("ModelName") for one in jobs] == [None, "old"]
 
 
 def models(sagemaker: Any) -> list[Any]:
     found: list[Any] = sagemaker.search(Resource="Model", SortBy="CreationTime")["Results"]
     return found
-
-
-def transform(sagemaker: Any, name: str, model: str) -> None:
-    """A transform job that uses *model*."""
-    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}
-    sagemaker.create_transform_job(
-        TransformJobName=name,
-        ModelName=model,
-        TransformInput={"DataSource": source},
-        TransformOutput={"S3OutputPath": "s3://out"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-    )
 
 
 def test_pages_hold_a_hundred_at_most_newest_change_first(sagemaker: Any, control: Control) -> None:

@@ -12,19 +12,9 @@ from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError
 
 from ml_janitor_sandbox.control import Control, SandboxError
-from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
+from ml_janitor_sandbox.slack import CHANNEL, SlackControl
 from ml_janitor_sandbox.slack.blocks import LONGEST_MESSAGE, problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
-
-
-@pytest.fixture
-def slack(control: Control) -> SlackControl:
-    return SlackControl(control.url)
-
-
-@pytest.fixture
-def client(slack: SlackControl) -> WebClient:
-    return WebClient(TOKEN, base_url=slack.api, retry_handlers=[])
 
 
 def section(text: str, kind: str = "mrkdwn", **more: Any) -> dict[str, Any]:
@@ -35,6 +25,10 @@ def refused(call: Any, **arguments: Any) -> Any:
     with pytest.raises(SlackApiError) as caught:
         call(**arguments)
     return caught.value.response
+
+
+def code(call: Any, **arguments: Any) -> str:
+    return str(refused(call, **arguments)["error"])
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -55,14 +49,14 @@ def test_a_message_can_be_changed_by_channel_id_and_ts(client: WebClient, slack:
     client.chat_update(channel=CHANNEL, ts=ts, text="better")
 
     assert [(m["text"], m["edited"]) for m in slack.messages()] == [("better", True)]
-    assert refused(client.chat_update, channel=CHANNEL, ts="1.1", text="x")["error"] == "message_not_found"
-    assert refused(client.chat_update, channel="ml-costs", ts=ts, text="x")["error"] == "channel_not_found"
+    assert code(client.chat_update, channel=CHANNEL, ts="1.1", text="x") == "message_not_found"
+    assert code(client.chat_update, channel="ml-costs", ts=ts, text="x") == "channel_not_found"
 
 
 @pytest.mark.parametrize(("token", "error"), [("", "not_authed"), ("xoxb-other", "invalid_auth")])
 def test_it_knows_one_token(slack: SlackControl, token: str, error: str) -> None:
     stranger = WebClient(token, base_url=slack.api, retry_handlers=[])
-    assert refused(stranger.chat_postMessage, channel=CHANNEL, text="x")["error"] == error
+    assert code(stranger.chat_postMessage, channel=CHANNEL, text="x") == error
     assert slack.messages() == []
 
 
@@ -73,26 +67,20 @@ def test_it_knows_one_token(slack: SlackControl, token: str, error: str) -> None
 def test_it_knows_its_channels(client: WebClient, slack: SlackControl, channel: str, error: str) -> None:
     slack.add_channel("C1", "outside", member=False)
     slack.add_channel("C2", "old", archived=True)
-    assert refused(client.chat_postMessage, channel=channel, text="x")["error"] == error
+    assert code(client.chat_postMessage, channel=channel, text="x") == error
 
 
 def test_a_thread_must_exist_and_hang_on_a_parent(client: WebClient) -> None:
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="x", thread_ts="1.1")["error"] == (
-        "thread_not_found"
-    )
+    assert code(client.chat_postMessage, channel=CHANNEL, text="x", thread_ts="1.1") == "thread_not_found"
     parent = client.chat_postMessage(channel=CHANNEL, text="x")["ts"]
     reply = client.chat_postMessage(channel=CHANNEL, text="x", thread_ts=parent)["ts"]
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="x", thread_ts=reply)["error"] == (
-        "thread_not_found"
-    )
+    assert code(client.chat_postMessage, channel=CHANNEL, text="x", thread_ts=reply) == "thread_not_found"
 
 
 @pytest.mark.filterwarnings("ignore:The top-level `text` argument is missing:UserWarning")
 def test_a_message_needs_a_text_that_is_not_endless(client: WebClient) -> None:
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="", blocks=[section("x")])["error"] == (
-        "no_text"
-    )
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="x" * 40_001)["error"] == "msg_too_long"
+    assert code(client.chat_postMessage, channel=CHANNEL, text="", blocks=[section("x")]) == "no_text"
+    assert code(client.chat_postMessage, channel=CHANNEL, text="x" * 40_001) == "msg_too_long"
 
 
 def test_bad_blocks_are_refused_in_slacks_words(client: WebClient, slack: SlackControl) -> None:
@@ -103,9 +91,7 @@ def test_bad_blocks_are_refused_in_slacks_words(client: WebClient, slack: SlackC
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
     five = [section("y" * 2900) for _ in range(5)]
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="x", blocks=five)["error"] == (
-        "msg_blocks_too_long"
-    )
+    assert code(client.chat_postMessage, channel=CHANNEL, text="x", blocks=five) == "msg_blocks_too_long"
     assert slack.messages() == []
 
 
@@ -206,9 +192,9 @@ def test_people_are_found_by_email_and_by_id(client: WebClient, slack: SlackCont
     assert client.users_lookupByEmail(email="maria.lopez@acme.example")["user"]["id"] == "U1"
     assert client.users_info(user="U2")["user"]["deleted"] is True
     assert client.usergroups_users_list(usergroup="S1")["users"] == ["U1"]
-    assert refused(client.users_lookupByEmail, email="gone@acme.example")["error"] == "users_not_found"
-    assert refused(client.users_info, user="U9")["error"] == "user_not_found"
-    assert refused(client.usergroups_users_list, usergroup="S9")["error"] == "no_such_subteam"
+    assert code(client.users_lookupByEmail, email="gone@acme.example") == "users_not_found"
+    assert code(client.users_info, user="U9") == "user_not_found"
+    assert code(client.usergroups_users_list, usergroup="S9") == "no_such_subteam"
 
 
 def test_a_file_is_announced_filled_and_shared(client: WebClient, slack: SlackControl) -> None:
@@ -225,16 +211,14 @@ def test_a_file_is_announced_filled_and_shared(client: WebClient, slack: SlackCo
 def test_a_file_cannot_be_shared_before_it_is_filled(client: WebClient) -> None:
     announced = client.files_getUploadURLExternal(filename="r", length=3)
     files = [{"id": announced["file_id"], "title": "r"}]
-    assert refused(client.files_completeUploadExternal, files=files, channel_id=CHANNEL)["error"] == (
-        "file_not_found"
-    )
+    assert code(client.files_completeUploadExternal, files=files, channel_id=CHANNEL) == "file_not_found"
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(announced["upload_url"], b"four")  # noqa: S310 - the sandbox's own
     caught.value.close()
-    assert refused(client.files_completeUploadExternal, files=files, channel_id="ml-costs")["error"] == (
-        "channel_not_found"
+    assert (
+        code(client.files_completeUploadExternal, files=files, channel_id="ml-costs") == "channel_not_found"
     )
-    assert refused(client.files_getUploadURLExternal, filename="r", length=0)["error"] == "invalid_arguments"
+    assert code(client.files_getUploadURLExternal, filename="r", length=0) == "invalid_arguments"
 
 
 def test_an_incoming_webhook_posts(slack: SlackControl) -> None:
@@ -282,8 +266,8 @@ def test_down_is_an_error_or_a_closed_connection(client: WebClient, slack: Slack
 def test_any_refusal_can_be_asked_for(client: WebClient, slack: SlackControl) -> None:
     slack.fault("error")
     slack.fault("error", code="missing_scope", method="users.*", times=0)
-    assert refused(client.chat_postMessage, channel=CHANNEL, text="x")["error"] == "invalid_auth"
-    assert refused(client.users_info, user="U1")["error"] == "missing_scope"
+    assert code(client.chat_postMessage, channel=CHANNEL, text="x") == "invalid_auth"
+    assert code(client.users_info, user="U1") == "missing_scope"
 
 
 def test_a_fault_that_makes_no_sense_is_refused(slack: SlackControl) -> None:

@@ -1,4 +1,4 @@
-"""Objects under a KMS key, listed checksum algorithms, and image repositories in pages."""
+"""Objects under a KMS key, and image repositories in pages."""
 
 from __future__ import annotations
 
@@ -66,23 +66,6 @@ def test_a_multipart_etag_goes_on_telling_its_parts(s3: Any) -> None:
     assert etag != f"{digest}-2"
 
 
-def test_a_conditional_delete_knows_the_opaque_etag(s3: Any) -> None:
-    etag = s3.put_object(Bucket="models", Key="m", Body=BODY, **KMS)["ETag"]
-
-    with pytest.raises(ClientError, match="PreconditionFailed"):
-        s3.delete_object(Bucket="models", Key="m", IfMatch=MD5)
-    s3.delete_object(Bucket="models", Key="m", IfMatch=etag)
-
-
-@pytest.mark.parametrize("algorithm", ["SHA256", "CRC32", "SHA1"])
-def test_objects_are_listed_with_their_checksum_algorithm(s3: Any, algorithm: str) -> None:
-    s3.put_object(Bucket="models", Key="m", Body=BODY, ChecksumAlgorithm=algorithm)
-
-    (listed,) = s3.list_objects_v2(Bucket="models")["Contents"]
-
-    assert listed["ChecksumAlgorithm"] == [algorithm]
-
-
 def test_repositories_are_listed_in_pages(aws: Any) -> None:
     ecr = aws("ecr")
     for number in range(101):
@@ -97,30 +80,3 @@ def test_repositories_are_listed_in_pages(aws: Any) -> None:
     assert len(ecr.describe_repositories(repositoryNames=["r007"])["repositories"]) == 1
     with pytest.raises(ClientError, match="InvalidParameterException"):
         ecr.describe_repositories(repositoryNames=["r007"], maxResults=5)
-
-
-def test_a_repository_s_tags(aws: Any) -> None:
-    ecr = aws("ecr")
-    made = ecr.create_repository(repositoryName="serve", tags=[{"Key": "team", "Value": "x"}])["repository"]
-
-    assert ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == [
-        {"Key": "team", "Value": "x"}
-    ]
-
-
-def test_a_cluster_needs_no_threads_per_core_and_may_be_of_a_new_type(aws: Any) -> None:
-    sagemaker = aws("sagemaker")
-    group = {
-        "InstanceGroupName": "w",
-        "InstanceType": "ml.p5e.48xlarge",
-        "InstanceCount": 2,
-        "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x/", "OnCreate": "x.sh"},
-        "ExecutionRole": "arn:aws:iam::123456789012:role/hyperpod",
-    }
-    sagemaker.create_cluster(ClusterName="k", InstanceGroups=[group])
-
-    (listed,) = sagemaker.list_clusters()["ClusterSummaries"]
-    assert (listed["ClusterName"], listed["ClusterStatus"]) == ("k", "InService")
-    (described,) = sagemaker.describe_cluster(ClusterName="k")["InstanceGroups"]
-    assert (described["InstanceType"], described["CurrentCount"]) == ("ml.p5e.48xlarge", 2)
-    assert len(sagemaker.list_cluster_nodes(ClusterName="k")["ClusterNodeSummaries"]) == 2

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
+import plain_requests
 from ml_janitor_sandbox.clock import DEFAULT
 from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE, refused
 
 MINUTE = timedelta(minutes=1)
-ROLE = "arn:aws:iam::123456789012:role/studio"
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
 IDLE = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 60}
 SETTINGS = {"JupyterLabAppSettings": {"AppLifecycleManagement": {"IdleSettings": IDLE}}}
@@ -22,7 +22,9 @@ SETTINGS = {"JupyterLabAppSettings": {"AppLifecycleManagement": {"IdleSettings":
 @pytest.fixture
 def domain(sagemaker: Any) -> str:
     """A domain with a user profile "anna" and her private space "desk"."""
-    made = make_domain(sagemaker, "research", DefaultUserSettings={"ExecutionRole": ROLE} | SETTINGS)
+    made = plain_requests.domain(
+        sagemaker, "research", DefaultUserSettings={"ExecutionRole": ROLE} | SETTINGS
+    )
     sagemaker.create_user_profile(DomainId=made, UserProfileName="anna")
     sagemaker.create_space(
         DomainId=made,
@@ -34,27 +36,8 @@ def domain(sagemaker: Any) -> str:
     return made
 
 
-def make_domain(sagemaker: Any, name: str, **more: Any) -> str:
-    usual = {
-        "DomainName": name,
-        "AuthMode": "IAM",
-        "DefaultUserSettings": {"ExecutionRole": ROLE},
-        "SubnetIds": ["subnet-1"],
-        "VpcId": "vpc-1",
-    }
-    domain: str = sagemaker.create_domain(**usual | more)["DomainId"]
-    return domain
-
-
 def lab(domain: str, **more: Any) -> dict[str, Any]:
     return {"DomainId": domain, "SpaceName": "desk", "AppType": "JupyterLab", "AppName": "default"} | more
-
-
-def refused(call: Any, **asked: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refusal:
-        call(**asked)
-    error = refusal.value.response["Error"]
-    return error["Code"], error["Message"]
 
 
 def test_a_domain_has_what_it_was_made_with(sagemaker: Any, domain: str) -> None:
@@ -69,10 +52,10 @@ def test_a_domain_has_what_it_was_made_with(sagemaker: Any, domain: str) -> None
 
 
 def test_the_domain_s_identifier_is_the_same_for_the_same_history(sagemaker: Any, control: Control) -> None:
-    first = [make_domain(sagemaker, "one"), make_domain(sagemaker, "one")]
+    first = [plain_requests.domain(sagemaker, "one"), plain_requests.domain(sagemaker, "one")]
     control.reset()
 
-    assert [make_domain(sagemaker, "one"), make_domain(sagemaker, "one")] == first
+    assert [plain_requests.domain(sagemaker, "one"), plain_requests.domain(sagemaker, "one")] == first
     assert len(set(first)) == 2
 
 
@@ -95,7 +78,7 @@ def test_an_update_changes_what_it_names_and_leaves_the_rest(sagemaker: Any, dom
 
 @pytest.mark.usefixtures("domain")
 def test_profiles_and_spaces_are_listed_by_domain_and_part_of_a_name(sagemaker: Any) -> None:
-    other = make_domain(sagemaker, "other")
+    other = plain_requests.domain(sagemaker, "other")
     sagemaker.create_user_profile(DomainId=other, UserProfileName="annabel")
     sagemaker.create_space(DomainId=other, SpaceName="shared-desk")
 
@@ -152,8 +135,7 @@ def test_times_and_status_of_an_app_can_be_set(sagemaker: Any, control: Control,
 
 
 @pytest.mark.parametrize(
-    ("kind", "instance"),
-    [("JupyterServer", "system"), ("KernelGateway", "ml.t3.medium"), ("Canvas", None)],
+    ("kind", "instance"), [("JupyterServer", "system"), ("KernelGateway", "ml.t3.medium"), ("Canvas", None)]
 )
 def test_what_an_app_runs_on_unless_asked(
     sagemaker: Any, domain: str, kind: str, instance: str | None
@@ -173,15 +155,15 @@ def test_an_app_comes_up_and_goes_in_its_time_and_is_listed_for_a_day(
 ) -> None:
     sagemaker.create_app(**lab(domain))
     assert statuses(sagemaker) == ["Pending"]
-    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceInUse"
+    assert refused(sagemaker.delete_app, **lab(domain)) == "ResourceInUse"
     control.set_clock(DEFAULT + 2 * MINUTE)
     assert statuses(sagemaker) == ["InService"]
     sagemaker.delete_app(**lab(domain))
     assert statuses(sagemaker) == ["Deleting"]
-    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceInUse"
+    assert refused(sagemaker.delete_app, **lab(domain)) == "ResourceInUse"
     control.set_clock(DEFAULT + 3 * MINUTE)
     assert statuses(sagemaker) == ["Deleted"]
-    code, message = refused(sagemaker.delete_app, **lab(domain))
+    code, message = plain_requests.refusal(sagemaker.delete_app, **lab(domain))
     assert (code, message.endswith("has already been deleted.")) == ("ValidationException", True)
 
     gone = DEFAULT + 3 * MINUTE + timedelta(hours=24)
@@ -190,8 +172,8 @@ def test_an_app_comes_up_and_goes_in_its_time_and_is_listed_for_a_day(
     assert sagemaker.describe_app(**lab(domain))["Status"] == "Deleted"
     control.set_clock(gone)
     assert statuses(sagemaker) == []
-    assert refused(sagemaker.describe_app, **lab(domain))[0] == "ResourceNotFound"
-    assert refused(sagemaker.delete_app, **lab(domain))[0] == "ResourceNotFound"
+    assert refused(sagemaker.describe_app, **lab(domain)) == "ResourceNotFound"
+    assert refused(sagemaker.delete_app, **lab(domain)) == "ResourceNotFound"
 
 
 def test_an_app_comes_back_under_the_same_name_with_every_field(
@@ -204,11 +186,11 @@ def test_an_app_comes_back_under_the_same_name_with_every_field(
         "LifecycleConfigArn": f"{ROOT}:studio-lifecycle-config/packages",
     }
     sagemaker.create_app(**lab(domain), ResourceSpec=spec, RecoveryMode=False)
-    assert refused(sagemaker.create_app, **lab(domain))[0] == "ResourceInUse"
+    assert refused(sagemaker.create_app, **lab(domain)) == "ResourceInUse"
     control.set_clock(DEFAULT + 2 * MINUTE)
     before = sagemaker.describe_app(**lab(domain))
     sagemaker.delete_app(**lab(domain))
-    assert refused(sagemaker.create_app, **lab(domain))[0] == "ResourceInUse"
+    assert refused(sagemaker.create_app, **lab(domain)) == "ResourceInUse"
     control.set_clock(DEFAULT + timedelta(hours=1))
 
     kept = {name: before[name] for name in ("ResourceSpec", "RecoveryMode")}
@@ -236,38 +218,39 @@ def test_apps_are_listed_by_domain_and_owner_in_pages(sagemaker: Any, domain: st
     first = sagemaker.list_apps()
     second = sagemaker.list_apps(NextToken=first["NextToken"])
     assert (len(first["Apps"]), len(second["Apps"])) == (10, 2)
-    assert refused(sagemaker.list_apps, UserProfileNameEquals="anna", SpaceNameEquals="desk")[0] == (
-        "ValidationException"
+    assert (
+        refused(sagemaker.list_apps, UserProfileNameEquals="anna", SpaceNameEquals="desk")
+        == "ValidationException"
     )
-    assert refused(sagemaker.list_apps, MaxResults=101)[0] == "ValidationException"
+    assert refused(sagemaker.list_apps, MaxResults=101) == "ValidationException"
 
 
 def test_an_app_needs_one_owner_that_exists(sagemaker: Any, domain: str) -> None:
     both = lab(domain, UserProfileName="anna")
-    assert refused(sagemaker.create_app, **both)[0] == "ValidationException"
-    assert refused(sagemaker.create_app, **lab(domain, SpaceName="no-desk"))[0] == "ResourceNotFound"
-    assert refused(sagemaker.create_app, **lab("d-none"))[0] == "ResourceNotFound"
+    assert refused(sagemaker.create_app, **both) == "ValidationException"
+    assert refused(sagemaker.create_app, **lab(domain, SpaceName="no-desk")) == "ResourceNotFound"
+    assert refused(sagemaker.create_app, **lab("d-none")) == "ResourceNotFound"
 
 
 def test_nothing_that_holds_something_is_deleted(sagemaker: Any, control: Control, domain: str) -> None:
     sagemaker.create_app(**lab(domain))
     desk = {"DomainId": domain, "SpaceName": "desk"}
 
-    assert refused(sagemaker.delete_space, **desk)[0] == "ResourceInUse"
-    assert refused(sagemaker.delete_domain, DomainId=domain)[0] == "ResourceInUse"
+    assert refused(sagemaker.delete_space, **desk) == "ResourceInUse"
+    assert refused(sagemaker.delete_domain, DomainId=domain) == "ResourceInUse"
     control.set_clock(DEFAULT + 2 * MINUTE)
     sagemaker.delete_app(**lab(domain))
-    assert refused(sagemaker.delete_space, **desk)[0] == "ResourceInUse"
+    assert refused(sagemaker.delete_space, **desk) == "ResourceInUse"
     control.set_clock(DEFAULT + 3 * MINUTE)
     sagemaker.delete_space(**desk)
     sagemaker.delete_user_profile(DomainId=domain, UserProfileName="anna")
     sagemaker.delete_domain(DomainId=domain)
     assert sagemaker.list_domains()["Domains"] == []
-    assert refused(sagemaker.describe_domain, DomainId=domain)[0] == "ResourceNotFound"
+    assert refused(sagemaker.describe_domain, DomainId=domain) == "ResourceNotFound"
 
 
 def test_an_app_gets_a_copy_of_the_tags_of_domain_and_profile(sagemaker: Any) -> None:
-    domain = make_domain(
+    domain = plain_requests.domain(
         sagemaker, "tagged", Tags=[{"Key": "team", "Value": "x"}, {"Key": "env", "Value": "d"}]
     )
     sagemaker.create_user_profile(DomainId=domain, UserProfileName="ben", Tags=[{"Key": "env", "Value": "p"}])
@@ -308,11 +291,12 @@ def test_an_editor_elsewhere_connects_only_to_a_space_that_lets_it_and_cloudtrai
     arn = sagemaker.describe_space(DomainId=domain, SpaceName="open")["SpaceArn"]
 
     assert sagemaker.start_session(ResourceIdentifier=arn)["SessionId"]
-    assert refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "shut"))[0] == (
-        "ValidationException"
+    assert (
+        refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "shut"))
+        == "ValidationException"
     )
-    assert refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "none"))[0] == (
-        "ResourceNotFound"
+    assert (
+        refused(sagemaker.start_session, ResourceIdentifier=arn.replace("open", "none")) == "ResourceNotFound"
     )
 
     events = aws("cloudtrail").lookup_events(

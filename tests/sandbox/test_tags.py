@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
+import plain_requests
+from plain_requests import ROLE
+
 TEAM = {"Key": "team", "Value": "search"}
 
 
@@ -38,11 +40,7 @@ def test_an_arn_may_have_several_slashes(sagemaker: Any) -> None:
     arn = sagemaker.create_model_package(
         ModelPackageGroupName="g",
         ModelPackageDescription="d",
-        InferenceSpecification={
-            "Containers": [{"Image": "image"}],
-            "SupportedContentTypes": ["text/csv"],
-            "SupportedResponseMIMETypes": ["text/csv"],
-        },
+        InferenceSpecification=plain_requests.SPECIFICATION,
     )["ModelPackageArn"]
     assert arn.endswith(":model-package/g/1")
     for _ in range(2):
@@ -53,13 +51,7 @@ def test_an_arn_may_have_several_slashes(sagemaker: Any) -> None:
 def test_all_kinds_are_found_by_their_tags(sagemaker: Any, aws: Any, endpoint: Any, training: Any) -> None:
     endpoint("e", ExecutionRoleArn=ROLE)
     training("job", Tags=[TEAM])
-    sagemaker.create_inference_component(
-        InferenceComponentName="c",
-        EndpointName="e",
-        VariantName="main",
-        Specification={"ModelName": "any-model"},
-        Tags=[TEAM],
-    )
+    plain_requests.component(sagemaker, "c", "e", Tags=[TEAM])
     aws("s3").create_bucket(Bucket="bucket")
     aws("s3").put_bucket_tagging(Bucket="bucket", Tagging={"TagSet": [TEAM]})
     found = resources(aws)
@@ -119,57 +111,20 @@ def test_a_bucket_has_its_tags_as_they_were_written(aws: Any) -> None:
 
 def one_of_each(sagemaker: Any, endpoint: Any, training: Any) -> dict[str, str]:
     """A resource of every kind that carries tags and is told of by a listing, by its type in ARNs."""
-    cluster = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}
-    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/in"}}
-    tuning = {"Strategy": "Bayesian", "ResourceLimits": {"MaxParallelTrainingJobs": 2}}
-    group = {
-        "InstanceGroupName": "w",
-        "InstanceType": "ml.p5.48xlarge",
-        "InstanceCount": 1,
-        "LifeCycleConfig": {"SourceS3Uri": "s3://sagemaker-x/", "OnCreate": "x.sh"},
-        "ExecutionRole": ROLE,
-    }
     endpoint("e", ExecutionRoleArn=ROLE)
     sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE)
-    sagemaker.create_inference_component(
-        InferenceComponentName="c",
-        EndpointName="e",
-        VariantName="main",
-        Specification={"ModelName": "m"},
-        RuntimeConfig={"CopyCount": 1},
-    )
-    sagemaker.create_notebook_instance(NotebookInstanceName="n", InstanceType="ml.t3.medium", RoleArn=ROLE)
+    plain_requests.component(sagemaker, "c", "e")
+    plain_requests.notebook(sagemaker, "n")
     training("t")
-    sagemaker.create_processing_job(
-        ProcessingJobName="p",
-        RoleArn=ROLE,
-        AppSpecification={"ImageUri": "image"},
-        ProcessingResources={"ClusterConfig": cluster},
-    )
-    sagemaker.create_transform_job(
-        TransformJobName="b",
-        ModelName="m",
-        TransformInput={"DataSource": source},
-        TransformOutput={"S3OutputPath": "s3://b/out"},
-        TransformResources={"InstanceCount": 1, "InstanceType": "ml.g5.xlarge"},
-    )
-    sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName="h", HyperParameterTuningJobConfig=tuning
-    )
-    domain = sagemaker.create_domain(
-        DomainName="d",
-        AuthMode="IAM",
-        DefaultUserSettings={"ExecutionRole": ROLE},
-        SubnetIds=["subnet-1"],
-        VpcId="vpc-1",
-    )["DomainId"]
+    plain_requests.processing(sagemaker, "p")
+    plain_requests.transform(sagemaker, "b")
+    plain_requests.tuning(sagemaker, "h")
+    domain = plain_requests.domain(sagemaker, "d")
     sagemaker.create_space(DomainId=domain, SpaceName="s")
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    sagemaker.create_pipeline(
-        PipelineName="l", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="t" * 32
-    )
-    arns = [sagemaker.create_cluster(ClusterName="k", InstanceGroups=[group])["ClusterArn"]]
-    root = arns[0].rpartition(":")[0]
+    plain_requests.pipeline(sagemaker, "l")
+    cluster = plain_requests.cluster(sagemaker, "k")
+    root = cluster.rpartition(":")[0]
     names = {
         "endpoint": "e",
         "endpoint-config": "e",
@@ -185,7 +140,7 @@ def one_of_each(sagemaker: Any, endpoint: Any, training: Any) -> dict[str, str]:
         "model-package-group": "g",
         "pipeline": "l",
     }
-    return {kind: f"{root}:{kind}/{name}" for kind, name in names.items()} | {"cluster": arns[0]}
+    return {kind: f"{root}:{kind}/{name}" for kind, name in names.items()} | {"cluster": cluster}
 
 
 def test_every_kind_takes_tags_and_gives_them_up_again(

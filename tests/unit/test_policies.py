@@ -46,7 +46,7 @@ def statements(name: str) -> list[dict[str, Any]]:
 def verdict(name: str, action: str, context: Context) -> Decision:
     """What the policy says of a request; SILENT is not denied."""
     known = {"aws:principalarn": ("arn:aws:iam::123456789012:role/team",), **context}
-    return decide([Policy.of(json.loads(MADE[name]))], f"sagemaker:{action}", "*", known)
+    return decide([Policy.of(json.loads(MADE[name]))], f"sagemaker:{action}", "*", known)[0]
 
 
 def test_the_data_are_those_of_the_references_packaged() -> None:

@@ -58,18 +58,18 @@ class RegionQueue:
         on with it, and passes over what was swept without a failure. Raises LeaseTakenError if there was
         no batch at all.
         """
-        left, batches, pauses = list(accounts), 0, 0
+        left, pauses, swept = list(accounts), 0, False
         while True:
             with self._leased(left) as (free, passed):
                 left = [aws for aws in left if aws not in free and aws not in passed]
                 if free:
-                    batches += 1
+                    swept = True
                     yield from self._swept(free, left)
             if not left or pauses == self._most() or not self._waits():
                 break
             pauses += 1
         for aws in left:
-            if not batches and not self.rest:
+            if not swept and not self.rest:
                 raise self._taken[aws.region]
             self.failures.note(f"{self._taken[aws.region]}, so it was not swept")
 

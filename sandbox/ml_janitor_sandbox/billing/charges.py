@@ -11,6 +11,7 @@ from typing import Any
 from moto.organizations.models import organizations_backends
 
 from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox.patches import AwsError, Call
 
 HOUR = dt.timedelta(hours=1)
 LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -162,12 +163,17 @@ class Bill:
         yield charge
 
     def meter(self, resource: str, used: tuple[Any, ...], charges: Iterable[Charge], at: dt.datetime) -> None:
-        """A *resource* uses something else from now on: end its charges, begin others."""
-        for charge in self.running.pop(resource, ((), []))[1]:
-            if charge.start < at:
-                self.charges.append(replace(charge, end=at))
-        if used:
+        """Where a *resource* uses something else from now on, end its charges and begin others."""
+        if resource not in self.running or self.running[resource][0] != used:
+            self.stop([resource], at)
             self.running[resource] = used, list(charges)
+
+    def stop(self, resources: Iterable[str], at: dt.datetime) -> None:
+        """End the charges for *resources*, which use nothing from now on."""
+        for resource in resources:
+            for charge in self.running.pop(resource, ((), []))[1]:
+                if charge.start < at:
+                    self.charges.append(replace(charge, end=at))
 
 
 def payer(account: str) -> str:
@@ -188,6 +194,19 @@ def shown(account: str) -> Bill:
     """The bill of *account* as its Cost Explorer has it: cost allocation tags are its payer's to activate."""
     own, paying = bill(account), payer(account)
     return own if paying == account else replace(own, active=bill(paying).active)
+
+
+def opened(call: Call) -> Bill:
+    """The same, if the account has a Cost Explorer."""
+    own = shown(call.account)
+    if not own.enabled:
+        raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
+    return own
+
+
+def seed(account: str, charges: list[dict[str, Any]]) -> None:
+    """Charge an account by hand: see `Charge.declared`."""
+    bill(account).charges += [Charge.declared({"account": account} | one) for one in charges]
 
 
 def bill(account: str) -> Bill:

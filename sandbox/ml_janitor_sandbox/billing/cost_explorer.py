@@ -8,11 +8,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, paging
-from ml_janitor_sandbox.billing import anomalies, expressions, meters, savings_plans
-from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, paid_for, payer, shown, whole
+from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
+from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, opened, paid_for, whole
 from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 DAY = dt.timedelta(days=1)
@@ -40,6 +41,7 @@ FORMATS = {
     "HOURLY": r"\d{4}-\d\d-\d\dT\d\d:00:00Z",
 }
 INVALID_TOKEN = "InvalidNextTokenException"
+_page = partial(paging.cut, invalid=INVALID_TOKEN, member="NextPageToken")
 
 type Period = tuple[dt.datetime, dt.datetime]
 
@@ -68,7 +70,7 @@ def _amount(value: Decimal, unit: str) -> dict[str, str]:
 
 def get_cost_and_usage(call: Call) -> dict[str, Any]:
     """Sums of metrics by period, in total or by group; `Total` is empty with groups."""
-    params, own = call.params, _open(call)
+    params, own = call.params, opened(call)
     granularity, metrics = params.get("Granularity", ""), params.get("Metrics") or []
     if granularity not in FORMATS:
         raise rejected(f"Granularity {granularity!r} is not valid.")
@@ -79,10 +81,9 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
     asked = params.get("GroupBy") or []
     keys = expressions.groups(own, asked)
     start, end = _times(own, params, granularity)
-    wanted = expressions.matching(own, params.get("Filter"))
-    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    charges = _charges(call, own)
     found = [(at, cell) for at in _periods(start, end, granularity) for cell in _cells(charges, keys, at)]
-    page, more = _page(found, params, own.page if asked else len(found))
+    page, more = _page(call, found, own.page if asked else len(found))
     cells: dict[Period, list[Cell]] = {}
     for at, cell in page:
         cells.setdefault(at, []).append(cell)
@@ -112,26 +113,10 @@ def _attributes(
     return [{"Value": value, "Attributes": attributes} for value, attributes in found.items()]
 
 
-def _open(call: Call) -> Bill:
-    own = shown(call.account)
-    if not own.enabled:
-        raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
-    return own
-
-
-def _open_to_payers(call: Call, wanted: str) -> Bill:
-    """
-    The same for what a management account alone may do; a member is refused.
-
-    With these words: https://github.com/aws/aws-parallelcluster-ui/issues/242, and
-    https://github.com/2i2c-org/infrastructure/pull/4932 for a change.
-    """
-    if payer(call.account) != call.account:
-        raise AwsError(
-            "AccessDeniedException",
-            f"Failed to {wanted}: Linked account doesn't have access to cost allocation tags.",
-        )
-    return _open(call)
+def _charges(call: Call, own: Bill) -> list[Charge]:
+    """All that the filter leaves."""
+    wanted = expressions.matching(own, call.params.get("Filter"))
+    return [one for one in meters.charges(call.account) if wanted(one)]
 
 
 def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
@@ -198,23 +183,16 @@ def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Perio
     return [found[group] for group in sorted(found)] or [Cell()]
 
 
-def _page(found: Sequence[Any], params: Mapping[str, Any], size: int) -> tuple[Sequence[Any], dict[str, str]]:
-    page, more = paging.cut(found, params.get("NextPageToken"), size, invalid=INVALID_TOKEN)
-    return page, {"NextPageToken": more["NextToken"]} if more else {}
-
-
 def _spelled(at: Period, granularity: str) -> dict[str, str]:
     form = "%Y-%m-%dT%H:%M:%SZ" if granularity == "HOURLY" else "%Y-%m-%d"
     return {"Start": f"{at[0]:{form}}", "End": f"{at[1]:{form}}"}
 
 
 def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
-    amounts = [
-        {"Keys": list(one.group or ()), "Metrics": one.amounts(metrics)}
-        for one in cells
-        if one.group is not None
-    ]
-    return {"Total": {}, "Groups": amounts} if grouped else {"Total": cells[0].amounts(metrics), "Groups": []}
+    if not grouped:
+        return {"Total": cells[0].amounts(metrics), "Groups": []}
+    used = [(one.group, one.amounts(metrics)) for one in cells if one.group is not None]
+    return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
 # --- what there is to ask for --------------------------------------------------------------------
@@ -222,18 +200,15 @@ def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> 
 
 def _used(call: Call) -> tuple[Bill, list[Charge]]:
     """The bill, and its charges in the period that is asked about."""
-    own = _open(call)
+    own = opened(call)
     at = _times(own, call.params)
-    wanted = expressions.matching(own, call.params.get("Filter"))
-    return own, [
-        one for one in meters.charges(call.account) if one.quantity(*at, clock.now()) and wanted(one)
-    ]
+    return own, [one for one in _charges(call, own) if one.quantity(*at, clock.now())]
 
 
-def _listed(call: Call, values: set[str], size: int) -> tuple[Sequence[str], dict[str, Any]]:
+def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[str, Any]]:
     search = call.params.get("SearchString", "").lower()
     found = sorted(value for value in values if search in value.lower())
-    page, more = _page(found, call.params, int(call.params.get("MaxResults") or size))
+    page, more = _page(call, found, int(call.params.get("MaxResults") or size))
     return page, {"ReturnSize": len(page), "TotalSize": len(found)} | more
 
 
@@ -258,12 +233,12 @@ def get_tags(call: Call) -> dict[str, Any]:
     else:
         values = {key for one in charges for key in one.tags if expressions.tag(own, one, key)}
     page, more = _listed(call, values, own.page)
-    return {"Tags": list(page)} | more
+    return {"Tags": page, **more}
 
 
 def get_cost_forecast(call: Call) -> dict[str, Any]:
     """The mean of the last thirty days, and how far it may be off; none for an account that is younger."""
-    own, params = _open(call), call.params
+    own, params = opened(call), call.params
     granularity = params.get("Granularity", "")
     if granularity not in {"DAILY", "MONTHLY"} or not str(params.get("Metric")).endswith("_COST"):
         raise rejected("The metric or the granularity is not valid for a forecast.")
@@ -274,8 +249,7 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     start, end = _read_times(params, "DAILY")
     if start < today:
         raise rejected("Start date must not be in the past.")
-    wanted = expressions.matching(own, params.get("Filter"))
-    charges = [one for one in meters.charges(call.account) if wanted(one)]
+    charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
     costs = [
         sum((one.price * one.quantity(*day, clock.now()) for one in charges), Decimal(0)) for day in days
@@ -303,52 +277,6 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     return {"Total": {"Amount": f"{total:.10f}", "Unit": "USD"}, "ForecastResultsByTime": results}
 
 
-def list_cost_allocation_tags(call: Call) -> dict[str, Any]:
-    """Every key that a charge has ever had, active or not."""
-    own, used = _open_to_payers(call, "list Cost Allocation Tags"), dict[str, dt.datetime]()
-    for charge in meters.charges(call.account):
-        last = min(charge.end or clock.now(), clock.now())
-        used |= {key: max(last, used.get(key, last)) for key in charge.tags}
-    found = []
-    for key in sorted({*used, *own.active}):
-        about = {"TagKey": key, "Type": "AWSGenerated" if key.startswith("aws:") else "UserDefined"}
-        about["Status"] = "Active" if key in own.active else "Inactive"
-        if key in own.active:
-            about["LastUpdatedDate"] = clock.text(own.active[key])
-        if key in used:
-            about["LastUsedDate"] = clock.text(whole(used[key]))
-        if (
-            call.params.get("Status") in (None, about["Status"])
-            and call.params.get("Type") in (None, about["Type"])
-            and (not call.params.get("TagKeys") or key in call.params["TagKeys"])
-        ):
-            found.append(about)
-    size = int(call.params.get("MaxResults") or 100)
-    page, more = paging.cut(found, call.params.get("NextToken"), size, invalid=INVALID_TOKEN)
-    return {"CostAllocationTags": list(page)} | more
-
-
-def update_cost_allocation_tags_status(call: Call) -> dict[str, Any]:
-    """Activate tags from a day later on, or deactivate them; at most twenty."""
-    own = _open_to_payers(call, "update Cost Allocation Tag")
-    asked = call.params["CostAllocationTagsStatus"]
-    if len(asked) > 20:
-        raise rejected("At most 20 tags can be updated at once.")
-    known = {key for charge in meters.charges(call.account) for key in charge.tags}
-    errors = []
-    for one in asked:
-        key = one["TagKey"]
-        if key not in known:
-            errors.append(
-                {"TagKey": key, "Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
-            )
-        elif one["Status"] == "Active":
-            own.active.setdefault(key, clock.now() + DAY)
-        else:
-            own.active.pop(key, None)
-    return {"Errors": errors}
-
-
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
     """Answer for a cent; what is refused costs nothing."""
 
@@ -361,17 +289,15 @@ def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[
     return answered
 
 
-OPERATIONS = {
-    "GetCostAndUsage": _charged(get_cost_and_usage),
-    "GetCostForecast": _charged(get_cost_forecast),
-    "GetDimensionValues": _charged(get_dimension_values),
-    "GetSavingsPlansCoverage": _charged(
-        lambda call: savings_plans.coverage(call, *_times(_open(call), call.params))
+CHARGED: dict[str, Callable[[Call], dict[str, Any]]] = {
+    "GetCostAndUsage": get_cost_and_usage,
+    "GetCostForecast": get_cost_forecast,
+    "GetDimensionValues": get_dimension_values,
+    "GetSavingsPlansCoverage": lambda call: savings_plans.coverage(call, *_times(opened(call), call.params)),
+    "GetSavingsPlansUtilization": lambda call: savings_plans.utilization(
+        call, *_times(opened(call), call.params)
     ),
-    "GetSavingsPlansUtilization": _charged(
-        lambda call: savings_plans.utilization(call, *_times(_open(call), call.params))
-    ),
-    "GetTags": _charged(get_tags),
-    "ListCostAllocationTags": _charged(list_cost_allocation_tags),
-    "UpdateCostAllocationTagsStatus": _charged(update_cost_allocation_tags_status),
-} | anomalies.OPERATIONS
+    "GetTags": get_tags,
+    **cost_tags.OPERATIONS,
+}
+OPERATIONS = {name: _charged(answer) for name, answer in CHARGED.items()} | anomalies.OPERATIONS

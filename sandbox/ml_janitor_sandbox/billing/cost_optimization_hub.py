@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor_sandbox import state
+from ml_janitor_sandbox.paging import cut
 from ml_janitor_sandbox.patches import AwsError, Call
 
 PAGE = 2
@@ -26,6 +27,12 @@ def hub(account: str) -> Hub:
     return state.at(Hub, account, "")
 
 
+def seed(account: str, items: list[dict[str, Any]], deduped: float) -> None:
+    """Enroll *account*, for which *items* are recommended from then on."""
+    own = hub(account)
+    own.enrolled, own.deduped, own.items = True, float(deduped), list(items)
+
+
 def _matching(call: Call) -> list[dict[str, Any]]:
     """
     What the filter of *call* leaves.
@@ -40,9 +47,8 @@ def _matching(call: Call) -> list[dict[str, Any]]:
 
 
 def _list(call: Call) -> dict[str, Any]:
-    found, start = _matching(call), int(call.params.get("nextToken", 0))
-    more = {"nextToken": str(start + PAGE)} if start + PAGE < len(found) else {}
-    return {"items": found[start : start + PAGE], **more}
+    page, more = cut(call, _matching(call), PAGE, invalid="ValidationException", member="nextToken")
+    return {"items": page, **more}
 
 
 def _summaries(call: Call) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from moto.s3.models import s3_backends
 from ml_janitor_sandbox import clock, state
 from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill, paid_for, shown
 from ml_janitor_sandbox.fixes import declared_objects, pricing
+from ml_janitor_sandbox.fixes.endpoints import SERVING
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
 
 HOURS_PER_MONTH = 730
@@ -40,7 +41,6 @@ STORED = {
 """By storage class: its usage type, and dollars a month for a GB (S3 pricing, us-east-1)."""
 
 METERED = ("App", "Endpoint", "NotebookInstance")
-SERVING = {"InService", "Updating", "SystemUpdating", "RollingBack"}
 RUNNING = {"InService", "Stopping"}
 JOBS = {
     "ProcessingJob": ("Processing", "Processing", "ProcessingResources.ClusterConfig"),
@@ -78,10 +78,8 @@ def observe() -> None:
             if used := tuple(_used(resource, store)):
                 seen.add(resource.arn)
                 what = *used, *resource.tags.items()
-                if own.running.get(resource.arn, ((), []))[0] != what:
-                    own.meter(resource.arn, what, _charges(resource, used, now), now)
-        for arn in [arn for arn in own.running if f":{region}:" in arn and arn not in seen]:
-            own.meter(arn, (), (), now)
+                own.meter(resource.arn, what, _charges(resource, used, now), now)
+        own.stop([arn for arn in own.running if f":{region}:" in arn and arn not in seen], now)
     for account in list(s3_backends):
         _store(account)
 
@@ -96,10 +94,8 @@ def _store(account: str) -> None:
         seen.add(bucket.arn)
         tags = declared_objects.tags(account, bucket)
         what = *sorted(kept.items()), *sorted(tags.items())
-        if own.running.get(bucket.arn, ((), []))[0] != what:
-            own.meter(bucket.arn, what, list(_storage(bucket, kept, tags, now)), now)
-    for arn in [arn for arn in own.running if arn.startswith("arn:aws:s3:") and arn not in seen]:
-        own.meter(arn, (), (), now)
+        own.meter(bucket.arn, what, _storage(bucket, kept, tags, now), now)
+    own.stop([arn for arn in own.running if arn.startswith("arn:aws:s3:") and arn not in seen], now)
 
 
 def _storage(

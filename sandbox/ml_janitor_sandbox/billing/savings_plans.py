@@ -57,8 +57,7 @@ def describe_savings_plans(call: Call) -> dict[str, Any]:
     """The plans that the account itself owns; what another account shares with it is not among them."""
     states = _valid(call, "states")
     found = [one for one in bill(call.account).plans if states is None or one["state"] in states]
-    page, more = _page(found, call)
-    return {"savingsPlans": list(page)} | more
+    return _page(call, "savingsPlans", found)
 
 
 def describe_savings_plans_offering_rates(call: Call) -> dict[str, Any]:
@@ -95,8 +94,7 @@ def describe_savings_plans_offering_rates(call: Call) -> dict[str, Any]:
         and (operations is None or operation in operations)
         and ("region" not in filters or region in filters["region"])
     ]
-    page, more = _page(found, call)
-    return {"searchResults": list(page)} | more
+    return _page(call, "searchResults", found)
 
 
 def _valid(call: Call, member: str) -> set[str] | None:
@@ -110,12 +108,10 @@ def _valid(call: Call, member: str) -> set[str] | None:
     return None if given is None else set(given)
 
 
-def _page(found: list[dict[str, Any]], call: Call) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    size = call.params.get("maxResults") or PAGE
-    if not 1 <= size <= 1000:
-        raise rejected("maxResults must be between 1 and 1000")
-    page, more = paging.cut(found, call.params.get("nextToken"), size, invalid="ValidationException")
-    return list(page), {"nextToken": more["NextToken"]} if more else {}
+def _page(call: Call, member: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    size = paging.size_of(call, "maxResults", PAGE, 1000, rejected)
+    page, more = paging.cut(call, found, size, invalid="ValidationException", member="nextToken")
+    return {member: page, **more}
 
 
 OPERATIONS = {

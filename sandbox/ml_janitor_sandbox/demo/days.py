@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor_sandbox.control import Control, SandboxError
-from ml_janitor_sandbox.demo import jobs, notebooks, studio
-from ml_janitor_sandbox.demo.history import TABLES, history
+from ml_janitor_sandbox.demo import TABLES, history, jobs, notebooks, studio
 from ml_janitor_sandbox.demo.jobs import Job, ProcessingJob, TransformJob, TuningJob
 from ml_janitor_sandbox.demo.notebooks import IDLE, LOG_GROUP, Notebook
 from ml_janitor_sandbox.demo.plan import Actor
@@ -60,8 +59,7 @@ class Days:
         for stream in history().streams:
             if lines := list(_more(stream.events, before, moment, works_on=BACKFILL in stream.name)):
                 control.logs(stream.group, stream.name, lines, lag_hours=stream.lags)
-        self._start_up(control, before, moment)
-        self._publish_idle_times(control, before, moment)
+        self._note_activity(control, before, moment)
         self._check_health(control, moment)
         self.lived = moment
 
@@ -93,23 +91,22 @@ class Days:
                     "sagemaker", ["training_jobs", row.name], WarmPoolStatus={"Status": "Terminated"}
                 )
 
-    def _start_up(self, control: Control, since: datetime, until: datetime) -> None:
-        """Jupyter says in its log that it runs, wherever a notebook instance was started."""
-        listed = Actor(self.url).call("", "sagemaker", "list_notebook_instances", MaxResults=100)
-        for one in listed["NotebookInstances"]:
-            name, at = one["NotebookInstanceName"], one["LastModifiedTime"]
-            if one["NotebookInstanceStatus"] == "InService" and since <= at <= until:
+    def _note_activity(self, control: Control, since: datetime, until: datetime) -> None:
+        """
+        Jupyter says in its log that it runs, wherever a notebook instance was started.
+
+        Those that run with the start script publish for how long they have been idle.
+        """
+        listed = Actor(self.url).call(
+            "", "sagemaker", "list_notebook_instances", MaxResults=100, StatusEquals="InService"
+        )
+        running = {
+            one["NotebookInstanceName"]: one["LastModifiedTime"] for one in listed["NotebookInstances"]
+        }
+        for name, at in running.items():
+            if since <= at <= until:
                 line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Jupyter Server is running"
                 control.logs(LOG_GROUP, f"{name}/jupyter.log", [(at, line)])
-
-    def _publish_idle_times(self, control: Control, since: datetime, until: datetime) -> None:
-        """Running notebook instances with the start script publish for how long they have been idle."""
-        listed = Actor(self.url).call("", "sagemaker", "list_notebook_instances", MaxResults=100)
-        running = {
-            one["NotebookInstanceName"]: one["LastModifiedTime"]
-            for one in listed["NotebookInstances"]
-            if one["NotebookInstanceStatus"] == "InService"
-        }
         for row in TABLES[notebooks.DETECTOR]:
             if isinstance(row, Notebook) and row.publishes and row.name in running:
                 worked = max(row.worked, running[row.name])

@@ -105,20 +105,12 @@ class Endpoint(Row):
             InputConfig={"ModelName": self.name},
             Tags=self.tags(),
         )
+        best = {"EndpointName": job, "VariantName": job, "InstanceType": self.recommended}
+        costs = {"CostPerHour": 0.204, "CostPerInference": 0.0000011}
         found = {
-            "EndpointConfiguration": {
-                "EndpointName": job,
-                "VariantName": job,
-                "InstanceType": self.recommended,
-                "InitialInstanceCount": 1,
-            },
+            "EndpointConfiguration": best | {"InitialInstanceCount": 1},
             "ModelConfiguration": {},
-            "Metrics": {
-                "CostPerHour": 0.204,
-                "CostPerInference": 0.0000011,
-                "MaxInvocations": 3120,
-                "ModelLatency": 41,
-            },
+            "Metrics": costs | {"MaxInvocations": 3120, "ModelLatency": 41},
         }
         plan.state("inference_recommendations_jobs", job, InferenceRecommendations=[found])
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
+from ml_janitor.aws.instances import machine
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
 from ml_janitor_sandbox.demo.rows import Ago, Row, Span, load
 from ml_janitor_sandbox.demo.storage import CHECKPOINT_BUCKET, MODEL_BUCKET, store
@@ -19,20 +20,6 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
 IMAGE = f"763104351884.dkr.ecr.{REGION}.amazonaws.com/pytorch-training:2.6.0-gpu-py312"
 
 DIGEST = f"sha256:{sha256(IMAGE.encode()).hexdigest()}"
-
-PROCESSORS = {
-    "ml.c5.9xlarge": (36, 0),
-    "ml.g4dn.12xlarge": (48, 4),
-    "ml.g4dn.xlarge": (4, 1),
-    "ml.g5.12xlarge": (48, 4),
-    "ml.g5.2xlarge": (8, 1),
-    "ml.g5.xlarge": (4, 1),
-    "ml.m5.12xlarge": (48, 0),
-    "ml.m5.4xlarge": (16, 0),
-    "ml.p3.2xlarge": (8, 1),
-    "ml.p3.8xlarge": (32, 4),
-}
-"""Virtual CPUs and GPUs by instance type; utilisation is published as 100 for each."""
 
 BOOT = timedelta(minutes=4)
 """Between the start of the instances and the first line of the program."""
@@ -137,9 +124,7 @@ class Job(Row):
             passed.append((self.status, self.ended or self._last_line))
         ends = [at for _, at in passed[1:]]
         transitions = [
-            {"Status": status, "StartTime": at, "EndTime": end}
-            if end
-            else {"Status": status, "StartTime": at}
+            {"Status": status, "StartTime": at} | ({"EndTime": end} if end else {})
             for (status, at), end in zip(passed, [*ends, self.ended], strict=True)
         ]
         members: dict[str, Any] = {
@@ -168,7 +153,7 @@ class Job(Row):
         return self.silent if self.every else self.created
 
     def _measure(self, plan: Plan, started: datetime, host: str) -> None:
-        cpus, gpus = PROCESSORS[self.instance]
+        cpus, gpus = processors(self.instance)
         until = min(self.ended or NOW, NOW if self.status == "Training" else self._last_line)
         # While a collective waits, each GPU is full, and one CPU for each; else nothing works.
         spinning = gpus if self.spins else 0
@@ -188,9 +173,10 @@ class Job(Row):
 
     def _lines(self, every: timedelta, first: datetime, host: int) -> Iterator[tuple[datetime, str]]:
         """What the program prints: how it set out, then its progress at a steady pace."""
-        rank = (host - 1) * max(PROCESSORS[self.instance][1], 1)
-        yield first, f"SM_CURRENT_HOST=algo-{host} SM_NUM_GPUS={PROCESSORS[self.instance][1]}"
-        yield first + timedelta(seconds=2), f"[rank{rank}] torch 2.6.0, world size {self._world}"
+        _, gpus = processors(self.instance)
+        rank, world = (hosts * max(gpus, 1) for hosts in (host - 1, self.count))
+        yield first, f"SM_CURRENT_HOST=algo-{host} SM_NUM_GPUS={gpus}"
+        yield first + timedelta(seconds=2), f"[rank{rank}] torch 2.6.0, world size {world}"
         every = every if host == 1 else every * OTHER_RANKS
         for number, at in enumerate(moments(first + every, every, self.silent), 1):
             late = timedelta(seconds=20 * chance(self.name, host, number))
@@ -198,15 +184,11 @@ class Job(Row):
             text = f"[rank{rank}] step {number * self.step} | loss {loss:.4f}"
             yield min(at + late, self.silent), text
 
-    @property
-    def _world(self) -> int:
-        return self.count * max(PROCESSORS[self.instance][1], 1)
 
-
-def processing_input(address: str) -> dict[str, Any]:
-    """All that is stored below an *address* in S3, as the input of a processing job."""
-    below = {"S3Uri": f"s3://{address}/", "LocalPath": "/opt/ml/processing/in", "S3DataType": "S3Prefix"}
-    return {"InputName": "data", "S3Input": {**below, "S3InputMode": "File"}}
+def processors(instance: str) -> tuple[int, int]:
+    """Virtual CPUs and GPUs of an instance type; utilisation is published as 100 for each."""
+    made = machine(instance)
+    return made.vcpus, made.gpus or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +200,18 @@ class ProcessingJob(Job):
 
     def _create(self, plan: Plan) -> None:
         rented = {"InstanceType": self.instance, "InstanceCount": self.count, "VolumeSizeInGB": 200}
+        below = {
+            "S3Uri": f"s3://{self.reads}/",
+            "LocalPath": "/opt/ml/processing/in",
+            "S3DataType": "S3Prefix",
+        }
+        data = {"InputName": "data", "S3Input": below | {"S3InputMode": "File"}}
         plan.call(
             self.created,
             self.creator,
             "sagemaker.create_processing_job",
             ProcessingJobName=self.name,
-            ProcessingInputs=[processing_input(self.reads)] if self.reads else [],
+            ProcessingInputs=[data] if self.reads else [],
             ProcessingResources={"ClusterConfig": rented},
             AppSpecification={"ImageUri": f"{IMAGE}@{DIGEST}" if self.reads else IMAGE},
             RoleArn=ROLE,
@@ -311,9 +299,10 @@ class TransformJob(Row):
         stream = f"{self.name}/{self.host}-{int(self.created.timestamp())}"
         scored = moments(self.created, self.every, self.silent)
         plan.write(self.group, stream, [(at, "POST /invocations 200 (50 records)") for at in scored])
-        cpus, gpus = PROCESSORS[self.instance]
-        for metric, units in (("CPUUtilization", cpus), ("GPUUtilization", gpus)):
-            host = f"{self.name}/{self.host}"
+        host = f"{self.name}/{self.host}"
+        for metric, units in zip(
+            ("CPUUtilization", "GPUUtilization"), processors(self.instance), strict=True
+        ):
             level = Level(70 * units, 15 * units, 0.0, 0.0)
             series = utilisation(level, f"{host}/{metric}", self.created + BOOT, NOW)
             plan.publish(self.group, metric, {"Host": host}, series)

@@ -31,15 +31,12 @@ AREAS = (
     "notebooks",
     "objects",
     "pricing",
-    "recommendations",
     "registry",
-    "request_metrics",
     "search",
     "studio",
     "studio_apps",
     "tags",
     "training",
-    "update_expressions",
 )
 _installed: list[str] = []
 

@@ -70,8 +70,8 @@ def _parent(call: Call) -> str:
 
 
 def _page(call: Call, member: str, found: list[Any]) -> dict[str, Any]:
-    page, more = paging.cut(found, call.params.get("NextToken"), PAGE, invalid="InvalidInputException")
-    return {member: list(page), **more}
+    page, more = paging.cut(call, found, PAGE, invalid="InvalidInputException")
+    return {member: page, **more}
 
 
 @serves("ec2", "DescribeRegions")

@@ -7,6 +7,8 @@ inference components nor provisioned concurrency.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
@@ -16,7 +18,6 @@ from ml_janitor_sandbox.sagemaker_store import KINDS, resources
 from ml_janitor_sandbox.scaling import (
     Target,
     Where,
-    arn_of,
     none_of,
     page,
     target_of,
@@ -58,9 +59,7 @@ def register(call: Call) -> dict[str, Any]:
         target = Target(
             names
             | {
-                "ScalableTargetARN": arn_of(
-                    call, "application-autoscaling", f"scalable-target/{uuid_of(where)}"
-                ),
+                "ScalableTargetARN": call.arn("application-autoscaling", f"scalable-target/{uuid_of(where)}"),
                 "RoleARN": f"arn:{call.partition}:iam::{call.account}:role/aws-service-role/{role}",
                 "SuspendedState": dict(NOT_SUSPENDED),
                 "CreationTime": clock.now(),
@@ -148,12 +147,8 @@ def _variants(members: dict[str, Any]) -> set[str]:
 def describe_targets(call: Call) -> dict[str, Any]:
     """By resource and dimension."""
     wanted = set(call.params.get("ResourceIds") or ())
-    return page(
-        call,
-        "ScalableTargets",
-        [target.members for where, target in within(call) if not wanted or where[1] in wanted],
-        named=bool(wanted),
-    )
+    found = [target.members for where, target in within(call) if not wanted or where[1] in wanted]
+    return page(call, "ScalableTargets", found, named=bool(wanted))
 
 
 @serves("application-autoscaling", "DescribeScalingActivities")
@@ -171,14 +166,13 @@ def describe_activities(call: Call) -> dict[str, Any]:
 
 
 @serves("application-autoscaling", "DeregisterScalableTarget")
-def deregister(call: Call) -> dict[str, Any]:
+def deregister(call: Call) -> None:
     """
     "Deregistering a scalable target deletes the scaling policies and the scheduled actions that are
     associated with it" (its documentation).
     """
     target_of(call)
     del targets(call)[where_of(call)]
-    return {}
 
 
 # --- their tags -----------------------------------------------------------------------------------
@@ -191,18 +185,16 @@ def list_tags(call: Call) -> dict[str, Any]:
 
 
 @serves("application-autoscaling", "TagResource")
-def tag(call: Call) -> dict[str, Any]:
+def tag(call: Call) -> None:
     """A key that is there already gets the new value."""
     _by_arn(call).tags |= call.params["Tags"]
-    return {}
 
 
 @serves("application-autoscaling", "UntagResource")
-def untag(call: Call) -> dict[str, Any]:
+def untag(call: Call) -> None:
     """Keys that are not there are no error."""
     target = _by_arn(call)
     target.tags = {key: value for key, value in target.tags.items() if key not in call.params["TagKeys"]}
-    return {}
 
 
 def _by_arn(call: Call) -> Target:
@@ -233,10 +225,10 @@ def put_policy(call: Call) -> dict[str, Any]:
     ]
     policy = params | {
         "PolicyType": kind,
-        "PolicyARN": old.get("PolicyARN") or arn_of(call, "autoscaling", f"scalingPolicy:{about}"),
+        "PolicyARN": old.get("PolicyARN") or call.arn("autoscaling", f"scalingPolicy:{about}"),
         "CreationTime": old.get("CreationTime") or clock.now(),
         "Alarms": [
-            {"AlarmName": alarm, "AlarmARN": arn_of(call, "cloudwatch", f"alarm:{alarm}")} for alarm in alarms
+            {"AlarmName": alarm, "AlarmARN": call.arn("cloudwatch", f"alarm:{alarm}")} for alarm in alarms
         ]
         if kind == "TargetTrackingScaling"
         else [],
@@ -245,20 +237,8 @@ def put_policy(call: Call) -> dict[str, Any]:
     return {"PolicyARN": policy["PolicyARN"], "Alarms": policy["Alarms"]}
 
 
-@serves("application-autoscaling", "DescribeScalingPolicies")
-def describe_policies(call: Call) -> dict[str, Any]:
-    """By resource, dimension and name."""
-    return _hanging(call, "ScalingPolicies", "PolicyName")
-
-
-@serves("application-autoscaling", "DeleteScalingPolicy")
-def delete_policy(call: Call) -> dict[str, Any]:
-    """Another than none is not deleted twice."""
-    return _deleted(call, target_of(call).policies, "scaling policy", call.params["PolicyName"])
-
-
 @serves("application-autoscaling", "PutScheduledAction")
-def put_action(call: Call) -> dict[str, Any]:
+def put_action(call: Call) -> None:
     """
     Made or changed.
 
@@ -274,36 +254,34 @@ def put_action(call: Call) -> dict[str, Any]:
         {"Timezone": "UTC", "CreationTime": clock.now()}
         | old
         | {key: value for key, value in params.items() if value is not None}
-        | {"ScheduledActionARN": arn_of(call, "autoscaling", f"scheduledAction:{about}")}
+        | {"ScheduledActionARN": call.arn("autoscaling", f"scheduledAction:{about}")}
     )
-    return {}
 
 
-@serves("application-autoscaling", "DescribeScheduledActions")
-def describe_actions(call: Call) -> dict[str, Any]:
-    """By resource, dimension and name."""
-    return _hanging(call, "ScheduledActions", "ScheduledActionName")
+def _serve(
+    noun: str, plural: str, words: str, name: str, hanging: Callable[[Target], dict[str, Any]]
+) -> None:
+    """Both are described by resource, dimension and name, and none is deleted twice."""
+
+    @serves("application-autoscaling", f"Describe{plural}")
+    def describe(call: Call) -> dict[str, Any]:
+        resource, names = call.params.get("ResourceId"), set(call.params.get(f"{name}s") or ())
+        found = [
+            one
+            for where, target in within(call)
+            if resource in (None, where[1])
+            for one in hanging(target).values()
+            if not names or one[name] in names
+        ]
+        return page(call, plural, found, named=resource is not None)
+
+    @serves("application-autoscaling", f"Delete{noun}")
+    def delete(call: Call) -> None:
+        if hanging(target_of(call)).pop(call.params[name], None) is None:
+            raise none_of(f"{words} found with name {call.params[name]}", where_of(call))
 
 
-@serves("application-autoscaling", "DeleteScheduledAction")
-def delete_action(call: Call) -> dict[str, Any]:
-    """Another than none is not deleted twice."""
-    return _deleted(call, target_of(call).actions, "scheduled action", call.params["ScheduledActionName"])
-
-
-def _deleted(call: Call, hanging: dict[str, Any], what: str, name: str) -> dict[str, Any]:
-    if hanging.pop(name, None) is None:
-        raise none_of(f"{what} found with name {name}", where_of(call))
-    return {}
-
-
-def _hanging(call: Call, member: str, name: str) -> dict[str, Any]:
-    resource, names = call.params.get("ResourceId"), set(call.params.get(f"{name}s") or ())
-    found = [
-        one
-        for where, target in within(call)
-        if resource in (None, where[1])
-        for one in (target.policies if name == "PolicyName" else target.actions).values()
-        if not names or one[name] in names
-    ]
-    return page(call, member, found, named=resource is not None)
+_serve("ScalingPolicy", "ScalingPolicies", "scaling policy", "PolicyName", attrgetter("policies"))
+_serve(
+    "ScheduledAction", "ScheduledActions", "scheduled action", "ScheduledActionName", attrgetter("actions")
+)

@@ -32,8 +32,7 @@ class Stacks(dict[str, Stack]):
 
 def seed(account: str, region: str, name: str, resources: list[dict[str, str]]) -> None:
     """Say that a stack is there."""
-    with state.LOCK:
-        state.at(Stacks, account, region)[name] = Stack(name, resources)
+    state.at(Stacks, account, region)[name] = Stack(name, resources)
 
 
 def named(call: Call) -> Stack:
@@ -49,7 +48,7 @@ def named(call: Call) -> Stack:
 def list_stack_resources(call: Call) -> dict[str, Any]:
     """What a stack consists of, a page at a time."""
     stack = named(call)
-    page, more = cut(stack.resources, call.params.get("NextToken"), PAGE, invalid="ValidationError")
+    page, more = cut(call, stack.resources, PAGE, invalid="ValidationError")
     summaries = [
         {
             "LogicalResourceId": one["logical"],

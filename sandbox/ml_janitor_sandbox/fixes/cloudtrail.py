@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 from ml_janitor_sandbox import clock, model, state
-from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.paging import cut, size_of
 from ml_janitor_sandbox.patches import AwsError, Call, serves
 
 PER_PAGE = 50
@@ -33,12 +34,8 @@ class History:
 def lookup_events(call: Call) -> dict[str, Any]:
     """Newest first, fifty to a page, by one attribute and a span of time."""
     params = call.params
-    size = int(params.get("MaxResults") or PER_PAGE)
-    if not 1 <= size <= PER_PAGE:
-        raise AwsError(
-            "InvalidMaxResultsException", f"The value for MaxResults must be between 1 and {PER_PAGE}."
-        )
-    start, end = _aware(params.get("StartTime")), _aware(params.get("EndTime"))
+    size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, partial(AwsError, "InvalidMaxResultsException"))
+    start, end = (at and clock.aware(at) for at in map(params.get, ("StartTime", "EndTime")))
     if start and end and start > end:
         raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
     found = [
@@ -49,8 +46,8 @@ def lookup_events(call: Call) -> dict[str, Any]:
         and all(_matches(event, wanted) for wanted in params.get("LookupAttributes") or ())
     ]
     found.sort(key=lambda event: event["EventTime"], reverse=True)
-    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
-    return {"Events": page} | more
+    page, more = cut(call, found, size, invalid="InvalidNextTokenException")
+    return {"Events": page, **more}
 
 
 def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
@@ -60,8 +57,10 @@ def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
     return str(event.get(key)) == value
 
 
-def _aware(moment: Any) -> Any:
-    return None if moment is None else moment.replace(tzinfo=moment.tzinfo or clock.DEFAULT.tzinfo)
+def seed(account: str, region: str, events: list[dict[str, Any]]) -> None:
+    """Add events, as `record` does."""
+    for event in events:
+        record(account, region, event)
 
 
 def record(account: str, region: str, event: dict[str, Any]) -> None:

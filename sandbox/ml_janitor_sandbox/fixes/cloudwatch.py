@@ -105,7 +105,7 @@ def list_metrics(call: Call) -> dict[str, Any]:
         for identity in state.of(Metrics, call).alive(now - back, now + 2 * HOUR)
         if _listed(identity, params)
     ]
-    page, more = cut(wanted, params.get("NextToken"), LISTED_PER_PAGE, invalid="InvalidNextToken")
+    page, more = cut(call, wanted, LISTED_PER_PAGE, invalid="InvalidNextToken")
     return {"Metrics": [_spelled(one) for one in page]} | more
 
 
@@ -127,14 +127,13 @@ def _listed(identity: Identity, params: dict[str, Any]) -> bool:
     )
 
 
-def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]) -> int:
+def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]) -> None:
     """Publish whole series at once: a thousand endpoints' week in one request.
 
     Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null
     leaves a gap.
     """
     metrics = state.at(Metrics, account, region)
-    published = 0
     for one in series:
         pairs = frozenset((str(k), str(v)) for k, v in (one.get("dimensions") or {}).items())
         start, step = clock.parse(one["start"]).timestamp(), float(one.get("step", HOUR))
@@ -145,8 +144,6 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
             if value is not None
         ]
         metrics.publish(Identity(namespace, one["metric"], pairs), points)
-        published += len(points)
-    return published
 
 
 # --- GetMetricData -------------------------------------------------------------------------------

@@ -8,18 +8,12 @@ from typing import Any
 from ml_janitor_sandbox import progress
 from ml_janitor_sandbox.fixes.endpoint_configs import MODEL
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, IN_PROGRESS
-from ml_janitor_sandbox.listing import equals, listing, serve_describe
+from ml_janitor_sandbox.listing import serve
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind
 
-COMPONENT = kind(
-    "InferenceComponent",
-    "inference_components",
-    "inference-component",
-    missing='Could not find inference component "{arn}".',
-    duplicate=("ValidationException", 'Cannot create already existing inference component "{arn}".'),
-)
-serve_describe(COMPONENT)
+COMPONENT = kind("InferenceComponent", called="inference component")
+serve(COMPONENT, "Describe", "List", by=("EndpointName", "VariantName"))
 
 
 @serves("sagemaker", "CreateInferenceComponent")
@@ -69,13 +63,6 @@ def _arrived(component: Resource, at: dt.datetime) -> None:
     )
 
 
-@serves("sagemaker", "ListInferenceComponents")
-def list_components(call: Call) -> dict[str, Any]:
-    """By endpoint and variant, too."""
-    wanted = equals(call, "EndpointName", "VariantName").items()
-    return listing(call, COMPONENT, only=lambda one: wanted <= one.members.items())
-
-
 @serves("sagemaker", "UpdateInferenceComponent")
 def update_component(call: Call) -> dict[str, Any]:
     """Another specification or another number of copies."""
@@ -112,9 +99,7 @@ def delete_component(call: Call) -> None:
 
     Refused while it is Creating (aws/amazon-sagemaker-examples #3432, where one hung there for days).
     """
-    component = _changeable(call)
-    component.touch(InferenceComponentStatus="Deleting")
-    progress.vanishes(call, component, "component.delete")
+    progress.vanishes(call, _changeable(call), "component.delete")
 
 
 def _changeable(call: Call) -> Resource:

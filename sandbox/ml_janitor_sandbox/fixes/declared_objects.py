@@ -123,12 +123,12 @@ def _with_bytes(key: FakeKey, memo: dict[int, Any]) -> FakeKey:
 PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))
 
 
-def declare(bucket: str, key: str, size: int, seed: str) -> None:
-    """Give the current version of an object that is there a *size*; the same *seed* makes the same bytes."""
-    with state.LOCK:
-        found = next(
-            one for account in list(s3_backends) for one in buckets(account) if one.name == bucket
-        ).keys[key]
+def declare(objects: list[dict[str, Any]]) -> None:
+    """Give the current versions of objects that are there a size: `Control.declare`."""
+    known = {one.name: one for account in list(s3_backends) for one in buckets(account)}
+    for one in objects:
+        size, seed = one["size"], one.get("seed") or one["key"]
+        found = known[one["bucket"]].keys[one["key"]]
         become(found, Made(size, seed))
         if found.encryption is None or found.encryption == "AES256":
             found._etag = hashlib.md5(f"{seed}/{size}".encode(), usedforsecurity=False).hexdigest()

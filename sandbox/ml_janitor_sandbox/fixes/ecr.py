@@ -10,16 +10,18 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
 from moto.ecr.models import Image
 
 from ml_janitor_sandbox import clock
-from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.paging import cut, size_of
 from ml_janitor_sandbox.patches import AwsError, Call, backend, replaces, serves
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 1000
 _create = Image.__init__
+wrong = partial(AwsError, "InvalidParameterException")
 
 LARGEST_BATCH = 100
 """Of the images of one BatchGetImage (API reference)."""
@@ -48,7 +50,7 @@ def batch_get_image(call: Call) -> dict[str, Any]:
     """The manifests of at most a hundred images, and which were not found."""
     ids = call.params["imageIds"]
     if len(ids) > LARGEST_BATCH:
-        raise AwsError("InvalidParameterException", f"imageIds must have at most {LARGEST_BATCH} entries.")
+        raise wrong(f"imageIds must have at most {LARGEST_BATCH} entries.")
     kept = backend("ecr", call.account, call.region)
     answer = kept.batch_get_image(call.params["repositoryName"], image_ids=ids)
     images = [
@@ -101,14 +103,10 @@ def _details(image: Image) -> dict[str, Any]:
 
 
 def _page(call: Call, member: str, found: list[Any], ids: str) -> dict[str, Any]:
-    size, token = call.params.get("maxResults"), call.params.get("nextToken")
     if call.params.get(ids):
-        if size or token:
-            raise AwsError(
-                "InvalidParameterException", f"maxResults and nextToken cannot be given with {ids}."
-            )
+        if call.params.get("maxResults") or call.params.get("nextToken"):
+            raise wrong(f"maxResults and nextToken cannot be given with {ids}.")
         return {member: found}
-    if size is not None and not 1 <= size <= LARGEST_PAGE:
-        raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {LARGEST_PAGE}.")
-    page, more = cut(found, token, size or DEFAULT_PAGE, invalid="InvalidParameterException")
-    return {member: page} | {name[0].lower() + name[1:]: value for name, value in more.items()}
+    size = size_of(call, "maxResults", DEFAULT_PAGE, LARGEST_PAGE, wrong)
+    page, more = cut(call, found, size, invalid="InvalidParameterException", member="nextToken")
+    return {member: page, **more}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ml_janitor_sandbox.listing import serve_describe, serve_list
+from ml_janitor_sandbox.listing import serve
 from ml_janitor_sandbox.patches import Call, rejected, serves
-from ml_janitor_sandbox.sagemaker_store import check_instance_type, create, delete, get, kind
+from ml_janitor_sandbox.sagemaker_store import check_instance_type, create, get, kind
 
-CONFIG = kind(
-    "EndpointConfig",
-    "endpoint_configs",
-    "endpoint-config",
-    missing='Could not find endpoint configuration "{arn}".',
-    duplicate=("ValidationException", 'Cannot create already existing endpoint configuration "{arn}".'),
-)
-serve_describe(CONFIG)
-serve_list(CONFIG)
+CONFIG = kind("EndpointConfig", called="endpoint configuration")
+MODEL = kind("Model", called="model")
+for _kind in (CONFIG, MODEL):
+    # In use or not: that strands endpoints of a configuration, and whether AWS allows it for models it does
+    # not document.
+    serve(_kind, "Describe", "List", "Delete")
 
 VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
 
@@ -42,32 +39,7 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
         raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
 
 
-@serves("sagemaker", "DeleteEndpointConfig")
-def delete_endpoint_config(call: Call) -> None:
-    """Configurations in use may be deleted, which strands their endpoints."""
-    delete(call, CONFIG)
-
-
-# --- models --------------------------------------------------------------------------------------
-
-MODEL = kind(
-    "Model",
-    "models",
-    "model",
-    missing='Could not find model "{arn}".',
-    duplicate=("ValidationException", 'Cannot create already existing model "{arn}".'),
-)
-serve_describe(MODEL)
-serve_list(MODEL)
-
-
 @serves("sagemaker", "CreateModel")
 def create_model(call: Call) -> dict[str, Any]:
     """Keep the model as sent."""
     return {"ModelArn": create(call, MODEL).arn}
-
-
-@serves("sagemaker", "DeleteModel")
-def delete_model(call: Call) -> None:
-    """Models in use may be deleted; whether AWS allows it is not documented."""
-    delete(call, MODEL)

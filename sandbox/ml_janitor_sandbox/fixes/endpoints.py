@@ -8,18 +8,12 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, progress, scaling, state
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
-from ml_janitor_sandbox.listing import serve_list
+from ml_janitor_sandbox.listing import serve
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, create, get, kind, resources
 
-ENDPOINT = kind(
-    "Endpoint",
-    "endpoints",
-    "endpoint",
-    missing='Could not find endpoint "{arn}".',
-    duplicate=("ValidationException", 'Cannot create already existing endpoint "{arn}".'),
-)
-serve_list(ENDPOINT)
+ENDPOINT = kind("Endpoint", called="endpoint")
+serve(ENDPOINT, "List")
 
 # What DescribeEndpoint repeats from the configuration. The instance type is not among it.
 FROM_CONFIG = (
@@ -35,6 +29,8 @@ UNTOUCHABLE = "SystemUpdating"
 # The words that AWS's own Kubernetes operator waits for: aws/amazon-sagemaker-operator-for-k8s, where
 # DeleteEndpointInProgressMessagePrefix is this with the code ValidationException.
 IN_PROGRESS = ("Creating", "Updating", "RollingBack", "Deleting")
+SERVING = ("InService", "RollingBack", "SystemUpdating", "UpdateRollbackFailed", "Updating")
+"""What answers requests and is billed; after a failed rollback it is "in service with a mix" of variants."""
 
 # Five of seven recorded answers about endpoints in these statuses name no variant.
 WITHOUT_VARIANTS = ("Creating", "Failed")
@@ -57,7 +53,7 @@ def create_endpoint(call: Call) -> dict[str, Any]:
     """
     config = get(call, CONFIG, call.params["EndpointConfigName"])
     created = create(call, ENDPOINT, "Creating", **_deployed(call, config, clock.now()))
-    progress.becomes(call, created, "endpoint.create", EndpointStatus="InService")
+    progress.becomes(call, created, "endpoint.create", "InService")
     return {"EndpointArn": created.arn}
 
 
@@ -204,7 +200,6 @@ def delete_endpoint(call: Call) -> None:
             "Please delete inference component and try it again."
         )
     scaling.deregister_endpoint(call, endpoint.name)
-    endpoint.touch(EndpointStatus="Deleting")
     progress.vanishes(call, endpoint, "endpoint.delete")
 
 

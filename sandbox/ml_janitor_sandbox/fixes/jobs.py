@@ -1,4 +1,4 @@
-"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped."""
+"""SageMaker's other jobs - processing, transform, tuning - running until they are stopped, and load tests."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from typing import Any
 
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.fixes.training import RUNNING, TRAINING, running, stop
-from ml_janitor_sandbox.listing import listing, serve_describe, serve_list
+from ml_janitor_sandbox.listing import listing, serve
 from ml_janitor_sandbox.patches import Call, serves
 from ml_janitor_sandbox.sagemaker_store import Kind, Resource, create, get, kind, resources
 
-PROCESSING = kind("ProcessingJob", "processing_jobs", "processing-job")
-TRANSFORM = kind("TransformJob", "transform_jobs", "transform-job")
-TUNING = kind("HyperParameterTuningJob", "hyper_parameter_tuning_jobs", "hyper-parameter-tuning-job")
-# When it started is only told for these two.
-STARTED = {PROCESSING.noun: "ProcessingStartTime", TRANSFORM.noun: "TransformStartTime"}
-ENDED = {
-    PROCESSING.noun: "ProcessingEndTime",
-    TRANSFORM.noun: "TransformEndTime",
-    TUNING.noun: "HyperParameterTuningEndTime",
-}
+PROCESSING, TRANSFORM, TUNING = map(kind, ("ProcessingJob", "TransformJob", "HyperParameterTuningJob"))
 STOPPING = {PROCESSING.noun: "processing.stop", TRANSFORM.noun: "transform.stop", TUNING.noun: "tuning.stop"}
 NO_CHILDREN = {
     "TrainingJobStatusCounters": {
@@ -36,20 +27,15 @@ NO_CHILDREN = {
 
 def _serve(of: Kind) -> None:
     """Create, Describe, List and Stop work alike for the three."""
-    serve_describe(of)
-    serve_list(of)
+    serve(of, "Describe", "List")
+    stem = of.noun.removesuffix("Job")
 
     @serves("sagemaker", f"Create{of.noun}")
     def create_job(call: Call) -> dict[str, Any]:
-        extra: dict[str, Any] = {}
-        if started := STARTED.get(of.noun):
-            extra[started] = clock.now()
-        if of is TUNING:
+        extra: dict[str, Any] = {f"{stem}StartTime": clock.now()}
+        if of is TUNING:  # of which it is not told when it started
             config = call.params["HyperParameterTuningJobConfig"]
-            extra |= NO_CHILDREN | {
-                "Strategy": config.get("Strategy"),
-                "ResourceLimits": config.get("ResourceLimits"),
-            }
+            extra = NO_CHILDREN | {name: config.get(name) for name in ("Strategy", "ResourceLimits")}
         return {of.arn_member: create(call, of, RUNNING, **extra).arn}
 
     @serves("sagemaker", f"Stop{of.noun}")
@@ -60,7 +46,7 @@ def _serve(of: Kind) -> None:
             _stop_children(call, job)
 
         def stopped(one: Resource, at: dt.datetime) -> None:
-            one.members.update({of.status_member: "Stopped", ENDED[of.noun]: at, "LastModifiedTime": at})
+            one.members.update({of.status_member: "Stopped", f"{stem}EndTime": at, "LastModifiedTime": at})
 
         progress.later(call, job, progress.takes(STOPPING[of.noun]), stopped)
 
@@ -81,3 +67,20 @@ def list_children(call: Call) -> dict[str, Any]:
     """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
     tuning = get(call, TUNING)
     return listing(call, TRAINING, only=lambda one: one.members.get("TuningJobArn") == tuning.arn)
+
+
+# --- Inference Recommender's load tests, of which one found what is put there with `/sandbox/state` ---
+
+RECOMMENDATION = kind("InferenceRecommendationsJob", members=("JobName", "JobArn", "Status"))
+ABOUT = ("ModelName", "ModelPackageVersionArn")
+serve(RECOMMENDATION, "Describe", "List", by=ABOUT)
+
+
+@serves("sagemaker", "CreateInferenceRecommendationsJob")
+def create_job(call: Call) -> dict[str, Any]:
+    """In progress for three quarters of an hour, which a default job takes at most; then completed."""
+    asked = call.params["InputConfig"]
+    names = {name: asked[name] for name in ABOUT if name in asked}
+    job = create(call, RECOMMENDATION, "IN_PROGRESS", **names)
+    progress.becomes(call, job, "recommendation.create", "COMPLETED")
+    return {"JobArn": job.arn}

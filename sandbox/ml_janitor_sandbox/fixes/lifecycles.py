@@ -14,6 +14,8 @@ import uuid
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 import xmltodict  # type: ignore[import-untyped]
@@ -150,12 +152,8 @@ def _date(text: str | None) -> dt.datetime:
 # --- what S3 refuses -----------------------------------------------------------------------------
 
 
-def _argument(message: str) -> AwsError:
-    return AwsError("InvalidArgument", message)
-
-
-def _request(message: str) -> AwsError:
-    return AwsError("InvalidRequest", message)
+_argument = partial(AwsError, "InvalidArgument")
+_request = partial(AwsError, "InvalidRequest")
 
 
 def _check(rules: list[ET.Element]) -> None:
@@ -186,26 +184,17 @@ def _check_rule(rule: ET.Element, *, filtered: bool) -> None:
     if by_filter is not None and not filtered:
         raise _request("Filter element can only be used in Lifecycle V2.")
     if filtered and rule.find("Prefix") is not None:
-        message = (
-            "Base level prefix cannot be used in Lifecycle V2, prefixes are only supported in the Filter."
-        )
-        raise _request(message)
+        message = "Base level prefix cannot be used in Lifecycle V2"
+        raise _request(f"{message}, prefixes are only supported in the Filter.")
     if by_filter is not None:
         _check_filter(by_filter)
     if not any(rule.find(name) is not None for name in ACTIONS):
         raise _request("At least one action needs to be specified in a rule.")
-    _check_actions(rule)
-
-
-def _check_actions(rule: ET.Element) -> None:
     if rule.find("AbortIncompleteMultipartUpload") is not None:
         _check_abort(rule)
-    for one in rule.iterfind("Transition"):
-        _check_transition(one)
-    for one in rule.iterfind("Expiration"):
-        _check_expiration(one)
-    for one in (*rule.iterfind("NoncurrentVersionTransition"), *rule.iterfind("NoncurrentVersionExpiration")):
-        _check_noncurrent(one)
+    for name, check in CHECKS.items():
+        for one in rule.iterfind(name):
+            check(one)
 
 
 def _check_filter(by_filter: ET.Element) -> None:
@@ -224,12 +213,8 @@ def _check_filter(by_filter: ET.Element) -> None:
 
 
 def _check_abort(rule: ET.Element) -> None:
-    for name, words in (
-        ("Tag", "Tags"),
-        ("ObjectSizeGreaterThan", "Object Size"),
-        ("ObjectSizeLessThan", "Object Size"),
-    ):
-        if next(rule.iter(name), None) is not None:
+    for element in rule.iter():
+        if words := "Tags" if element.tag == "Tag" else "Object Size" if "Size" in element.tag else "":
             raise _request(f"AbortIncompleteMultipartUpload cannot be specified with {words}.")
     _number(rule, "AbortIncompleteMultipartUpload/DaysAfterInitiation", least=1)
 
@@ -271,6 +256,14 @@ def _check_noncurrent(one: ET.Element) -> None:
             raise _argument(f"'NewerNoncurrentVersions' must be between 1 and {MOST_NEWER}")
 
 
+CHECKS = {
+    "Transition": _check_transition,
+    "Expiration": _check_expiration,
+    "NoncurrentVersionTransition": _check_noncurrent,
+    "NoncurrentVersionExpiration": _check_noncurrent,
+}
+
+
 def _number(element: ET.Element, path: str, *, least: int) -> int:
     text = element.findtext(path) or ""
     if not text.strip().lstrip("-").isdigit():
@@ -283,14 +276,11 @@ def _number(element: ET.Element, path: str, *, least: int) -> int:
 
 def _check_overlaps(rules: list[ET.Element]) -> None:
     """Rules of the old form cannot have one action for some of the same objects."""
-    for number, rule in enumerate(rules):
-        for other in rules[:number]:
-            one, two = rule.findtext("Prefix") or "", other.findtext("Prefix") or ""
-            both = [name for name in ACTIONS if rule.find(name) is not None and other.find(name) is not None]
-            if both and (one.startswith(two) or two.startswith(one)):
-                raise _request(
-                    f"Found overlapping prefixes '{one}' and '{two}' for same action type '{both[0]}'"
-                )
+    for other, rule in combinations(rules, 2):
+        one, two = rule.findtext("Prefix") or "", other.findtext("Prefix") or ""
+        both = [name for name in ACTIONS if rule.find(name) is not None and other.find(name) is not None]
+        if both and (one.startswith(two) or two.startswith(one)):
+            raise _request(f"Found overlapping prefixes '{one}' and '{two}' for same action type '{both[0]}'")
 
 
 def _filter(rule: ET.Element) -> str:

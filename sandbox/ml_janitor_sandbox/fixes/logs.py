@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -157,11 +157,11 @@ def seed(
     region: str,
     group: str,
     stream: str,
-    events: list[tuple[str, str]],
+    events: Sequence[tuple[str, str]] = (),
     *,
     lag_hours: float | None = None,
     page_hours: float | None = None,
-) -> int:
+) -> None:
     """Write events of any age, each ingested when it happened; makes group and stream."""
     logs = backend("logs", account, region)
     if group not in logs.groups:
@@ -182,4 +182,3 @@ def seed(
         target.sandbox_lag = dt.timedelta(hours=lag_hours) // dt.timedelta(milliseconds=1)
     if page_hours is not None:
         target.sandbox_page = dt.timedelta(hours=page_hours) // dt.timedelta(milliseconds=1)
-    return len(events)

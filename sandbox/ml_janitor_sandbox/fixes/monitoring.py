@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.core.utils import camelcase_to_underscores
+
 from ml_janitor_sandbox import progress
 from ml_janitor_sandbox.fixes.endpoints import ENDPOINT
 from ml_janitor_sandbox.fixes.jobs import PROCESSING
-from ml_janitor_sandbox.listing import Row, answer, listing, serve_describe, serve_list
+from ml_janitor_sandbox.listing import Row, answer, equals, serve
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind, resources
 
-SCHEDULE = kind("MonitoringSchedule", "monitoring_schedules", "monitoring-schedule")
-serve_describe(SCHEDULE)
-
-# Where moto keeps the job definitions that a schedule may name, by the schedule's monitoring type.
-DEFINITIONS = {
-    "DataQuality": "data_quality_job_definitions",
-    "ModelQuality": "model_quality_job_definitions",
-    "ModelBias": "model_bias_job_definitions",
-    "ModelExplainability": "model_explainability_job_definitions",
-}
-JOB_INPUTS = {
-    "DataQuality": "data_quality_job_input",
-    "ModelQuality": "model_quality_job_input",
-    "ModelBias": "model_bias_job_input",
-    "ModelExplainability": "model_explainability_job_input",
-}
+SCHEDULE = kind("MonitoringSchedule")
+serve(SCHEDULE, "Describe", "List", by=("EndpointName", "MonitoringJobDefinitionName", "MonitoringType"))
 
 
 @serves("sagemaker", "CreateMonitoringSchedule")
@@ -43,7 +31,7 @@ def create_schedule(call: Call) -> dict[str, Any]:
     if endpoint := _endpoint(call, config, extra["MonitoringType"]):
         extra["EndpointName"] = get(call, ENDPOINT, endpoint).name
     created = create(call, SCHEDULE, "Pending", **extra)
-    progress.becomes(call, created, "monitoring.create", MonitoringScheduleStatus="Scheduled")
+    progress.becomes(call, created, "monitoring.create", "Scheduled")
     return {"MonitoringScheduleArn": created.arn}
 
 
@@ -54,30 +42,14 @@ def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None
             if "EndpointInput" in given:
                 return str(given["EndpointInput"]["EndpointName"])
         return None
-    name = config.get("MonitoringJobDefinitionName")
-    kept = getattr(backend("sagemaker", call.account, call.region), DEFINITIONS[monitoring], {})
-    for definition in kept.values():
+    name, stem = config.get("MonitoringJobDefinitionName"), f"{camelcase_to_underscores(monitoring)}_job"
+    for definition in getattr(
+        backend("sagemaker", call.account, call.region), f"{stem}_definitions"
+    ).values():
         if definition.job_definition_name == name:
-            given = getattr(definition, JOB_INPUTS[monitoring])
+            given = getattr(definition, f"{stem}_input")
             return str(given["EndpointInput"]["EndpointName"]) if "EndpointInput" in given else None
     raise AwsError("ResourceNotFound", f"Monitoring job definition {name} does not exist.")
-
-
-@serves("sagemaker", "ListMonitoringSchedules")
-def list_schedules(call: Call) -> dict[str, Any]:
-    """By endpoint, job definition and type, too."""
-    params = call.params
-    asked = {
-        "EndpointName": params.get("EndpointName"),
-        "MonitoringJobDefinitionName": params.get("MonitoringJobDefinitionName"),
-        "MonitoringType": params.get("MonitoringTypeEquals"),
-    }
-    wanted = {member: value for member, value in asked.items() if value}.items()
-    return listing(call, SCHEDULE, only=lambda one: wanted <= _plain(one).items())
-
-
-def _plain(one: Resource) -> dict[str, str]:
-    return {member: value for member, value in one.members.items() if isinstance(value, str)}
 
 
 @serves("sagemaker", "StartMonitoringSchedule")
@@ -95,16 +67,13 @@ def stop_schedule(call: Call) -> None:
 def _move(call: Call, only_from: str, what: str, then: str) -> None:
     schedule = _schedule(call)
     if schedule.status == only_from:
-        schedule.touch(MonitoringScheduleStatus="Pending")
-        progress.becomes(call, schedule, what, MonitoringScheduleStatus=then)
+        progress.becomes(call, schedule, what, then, now="Pending")
 
 
 @serves("sagemaker", "DeleteMonitoringSchedule")
 def delete_schedule(call: Call) -> None:
     """Pending until it is gone; stopped on the way if it was not."""
-    schedule = _schedule(call)
-    schedule.touch(MonitoringScheduleStatus="Pending")
-    progress.vanishes(call, schedule, "monitoring.delete")
+    progress.vanishes(call, _schedule(call), "monitoring.delete", now="Pending")
 
 
 def _schedule(call: Call) -> Resource:
@@ -122,15 +91,11 @@ def _schedule(call: Call) -> Resource:
 def list_executions(call: Call) -> dict[str, Any]:
     """The processing jobs that name a schedule, by schedule and endpoint; none is started here."""
     schedules = {one.arn: one for one in resources(call, SCHEDULE).values()}
-    asked = {
-        name: call.params[name]
-        for name in ("MonitoringScheduleName", "EndpointName")
-        if call.params.get(name)
-    }
+    asked = equals(call, "MonitoringScheduleName", "EndpointName")
     rows = []
     for job in resources(call, PROCESSING).values():
         schedule = schedules.get(job.members.get("MonitoringScheduleArn", ""))
-        if schedule is None or not asked.items() <= _plain(schedule).items():
+        if schedule is None or not asked.items() <= schedule.members.items():
             continue
         members = {
             "MonitoringScheduleName": schedule.name,
@@ -147,11 +112,8 @@ def list_executions(call: Call) -> dict[str, Any]:
 # --- inference experiments -----------------------------------------------------------------------
 
 
-EXPERIMENT = kind(
-    "InferenceExperiment", "inference_experiments", "inference-experiment", members=("Name", "Arn", "Status")
-)
-serve_describe(EXPERIMENT)
-serve_list(EXPERIMENT)
+EXPERIMENT = kind("InferenceExperiment", members=("Name", "Arn", "Status"))
+serve(EXPERIMENT, "Describe", "List")
 
 
 @serves("sagemaker", "CreateInferenceExperiment")

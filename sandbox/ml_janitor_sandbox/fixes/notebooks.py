@@ -6,18 +6,16 @@ import hashlib
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.listing import listing, serve
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, check_instance_type, create, get, kind
 
 NOTEBOOK = kind(
     "NotebookInstance",
-    "notebook_instances",
-    "notebook-instance",
-    missing="RecordNotFound",
+    missing=("ValidationException", "RecordNotFound"),
     duplicate=("ValidationException", "Notebook Instance name already exists: {arn}"),
 )
-serve_describe(NOTEBOOK)
+serve(NOTEBOOK, "Describe")
 
 DEFAULTS = {
     "DirectInternetAccess": "Enabled",
@@ -34,11 +32,11 @@ def create_notebook(call: Call) -> dict[str, Any]:
     """Pending for some minutes, then in service."""
     check_instance_type(call.params.get("InstanceType"), "instanceType")
     name = call.params["NotebookInstanceName"]
-    extra = {new: call.params[old] for old, new in RENAMED.items() if old in call.params}
-    defaults = {key: value for key, value in DEFAULTS.items() if key not in call.params}
+    members: dict[str, Any] = {key: value for key, value in DEFAULTS.items() if key not in call.params}
+    members |= {new: call.params[old] for old, new in RENAMED.items() if old in call.params}
     address = f"{name}.notebook.{call.region}.sagemaker.aws"
-    created = create(call, NOTEBOOK, "Pending", Url=address, **defaults, **extra)
-    progress.becomes(call, created, "notebook.create", NotebookInstanceStatus="InService")
+    created = create(call, NOTEBOOK, "Pending", Url=address, **members)
+    progress.becomes(call, created, "notebook.create", "InService")
     return {"NotebookInstanceArn": created.arn}
 
 
@@ -53,17 +51,19 @@ def list_notebooks(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "StartNotebookInstance")
 def start_notebook(call: Call) -> None:
     """Stopped or failed ones are Pending for some minutes, then in service."""
-    _move(call, _in_status(call, "Pending", "Stopped", "Failed"), "notebook.start", "Pending", "InService")
+    notebook = _in_status(call, "Pending", "Stopped", "Failed")
+    progress.becomes(call, notebook, "notebook.start", "InService", now="Pending")
 
 
 @serves("sagemaker", "StopNotebookInstance")
 def stop_notebook(call: Call) -> None:
     """Stopping for a minute or two, then stopped; its volume stays."""
-    _move(call, _in_status(call, "Stopping", "InService"), "notebook.stop", "Stopping", "Stopped")
+    notebook = _in_status(call, "Stopping", "InService")
+    progress.becomes(call, notebook, "notebook.stop", "Stopped", now="Stopping")
 
 
 @serves("sagemaker", "UpdateNotebookInstance")
-def update_notebook(call: Call) -> dict[str, Any]:
+def update_notebook(call: Call) -> None:
     """Only while it is stopped, as on AWS."""
     notebook = _in_status(call, "Updating", "Stopped", "Failed")
     check_instance_type(call.params.get("InstanceType"), "instanceType")
@@ -71,16 +71,13 @@ def update_notebook(call: Call) -> dict[str, Any]:
     notebook.touch(**{RENAMED.get(key, key): value for key, value in asked.items()})
     if call.params.get("DisassociateLifecycleConfig"):
         notebook.members.pop(RENAMED["LifecycleConfigName"], None)
-    _move(call, notebook, "notebook.update", "Updating", "Stopped")
-    return {}
+    progress.becomes(call, notebook, "notebook.update", "Stopped", now="Updating")
 
 
 @serves("sagemaker", "DeleteNotebookInstance")
 def delete_notebook(call: Call) -> None:
     """Only a stopped or failed one, whose volume is lost with it."""
-    notebook = _in_status(call, "Deleting", "Stopped", "Failed")
-    notebook.touch(NotebookInstanceStatus="Deleting")
-    progress.vanishes(call, notebook, "notebook.delete")
+    progress.vanishes(call, _in_status(call, "Deleting", "Stopped", "Failed"), "notebook.delete")
 
 
 @serves("sagemaker", "CreatePresignedNotebookInstanceUrl")
@@ -99,8 +96,3 @@ def _in_status(call: Call, going_to: str, *allowed: str) -> Resource:
             f"to ({going_to}) for Notebook Instance ({notebook.arn})."
         )
     return notebook
-
-
-def _move(call: Call, notebook: Resource, what: str, now: str, then: str) -> None:
-    notebook.touch(NotebookInstanceStatus=now)
-    progress.becomes(call, notebook, what, NotebookInstanceStatus=then)

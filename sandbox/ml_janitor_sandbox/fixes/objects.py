@@ -1,4 +1,7 @@
-"""S3 objects: conditions on deleting and copying, expiry dates, ETags under KMS keys, order of versions.
+"""
+S3 objects: conditions on deleting and copying, expiry dates, ETags under KMS keys, order of versions.
+
+And which inventories and request metrics a bucket has configured.
 
 moto knows the conditions of PutObject and of one DeleteObject only. User guide, "How to perform
 conditional deletes": evaluations "only apply to the current version of the object"; `*` asks whether it
@@ -11,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import itertools
+import re
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
@@ -33,7 +37,11 @@ DENIED = ("AccessDenied", "Access Denied")
 KMS = ("aws:kms", "aws:kms:dsse")
 """The kinds of encryption under a KMS key."""
 SECOND = 1_000_000
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+METRICS = re.compile(r"<MetricsConfiguration[^>]*>(.*)</MetricsConfiguration>", re.DOTALL)
+"""What is in a configuration of request metrics, which moto does not know."""
 
+_moto_bucket = S3Response._bucket_response
 _moto_copy = S3Response.copy_object
 _moto_head = S3Response.head_object
 _moto_key = FakeKey.__init__
@@ -55,6 +63,23 @@ def inventory_configuration(self: Any) -> dict[str, Any]:
     given: dict[str, Any] = parsed["InventoryConfiguration"]
     fields = (given.get("OptionalFields") or {}).get("Field", [])
     return given | {"IsEnabled": given["IsEnabled"] == "true", "OptionalFields": fields}
+
+
+@replaces("moto.s3.responses:S3Response._bucket_response", was="15b194a31b24")
+def bucket(self: Any, request: Any, full_url: str) -> Any:
+    """As moto's; and puts and lists configurations of request metrics, 100 to a page at most on AWS."""
+    querystring = self._get_querystring(request, full_url)
+    if "metrics" not in querystring:
+        return _moto_bucket(self, request, full_url)
+    with state.LOCK:
+        found = self.backend.get_bucket(self.parse_bucket_name_from_url(request, full_url))
+        kept: dict[str, str] = found.__dict__.setdefault("request_metrics", {})
+        if request.method == "PUT":
+            kept[querystring["id"][0]] = METRICS.findall(self.body.decode())[0]
+            return 200, {}, ""
+        each = "".join(f"<MetricsConfiguration>{one}</MetricsConfiguration>" for one in kept.values())
+    root = "ListMetricsConfigurationsResult"
+    return f'<{root} xmlns="{NAMESPACE}"><IsTruncated>false</IsTruncated>{each}</{root}>'
 
 
 @replaces("moto.s3.responses:S3Response.delete_object", was="1d979bff76a9")

@@ -10,7 +10,7 @@ from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
-from ml_janitor_sandbox.paging import cut
+from ml_janitor_sandbox.paging import cut, size_of
 from ml_janitor_sandbox.patches import AwsError, Call
 
 DATA = files("ml_janitor.aws") / "data"
@@ -63,7 +63,9 @@ STORED = {
         {"IMAGES": ("", "", "TimedStorage-ByteHrs")},
     ),
 }
+SAGEMAKER = ("AmazonSageMaker", "Amazon SageMaker")
 PER_PAGE = 100
+wrong = partial(AwsError, "InvalidParameterException")
 
 
 def get_products(call: Call) -> dict[str, Any]:
@@ -74,25 +76,21 @@ def get_products(call: Call) -> dict[str, Any]:
     parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
     service = params.get("ServiceCode", "")
     if service not in PRODUCTS:
-        message = f"The service code {params.get('ServiceCode')} was not found."
-        raise AwsError("NotFoundException", message)
+        raise AwsError("NotFoundException", f"The service code {service} was not found.")
     found = [
         one
         for attributes, one in _described(service)
         if all(attributes.get(name) == value for name, value in wanted.items())
         and all(part in attributes.get(name, "") for name, part in parts)
     ]
-    size = int(params.get("MaxResults") or PER_PAGE)
-    if not 1 <= size <= PER_PAGE:
-        raise AwsError("InvalidParameterException", "MaxResults must be between 1 and 100")
-    page, more = cut(found, params.get("NextToken"), size, invalid="InvalidNextTokenException")
+    size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, wrong)
+    page, more = cut(call, found, size, invalid="InvalidNextTokenException")
     return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in page]} | more
 
 
 def _filter(one: dict[str, str]) -> tuple[str, str]:
     if one["Type"] not in ("TERM_MATCH", "EQUALS"):
-        message = f"The sandbox does not evaluate filters of type {one['Type']}."
-        raise AwsError("InvalidParameterException", message)
+        raise wrong(f"The sandbox does not evaluate filters of type {one['Type']}.")
     return one["Field"], one["Value"]
 
 
@@ -129,51 +127,19 @@ def sagemaker_products() -> list[dict[str, Any]]:
             ]
         plato, word, name, price = WRANGLER
         products.append(_instance(region, plato, f"{prefix}-{word}{name}", name, price * factor))
-        products += [_serverless(region, prefix, size, factor) for size in range(1, 7)]
-        products += [_volume(region, prefix, word, factor) for word in ("Notebk", "Studio")]
+        for size in range(1, 7):
+            usage, price = f"{prefix}-ServerlessInf:Mem-{size}GB", round(SERVERLESS * size * factor, 8)
+            about = {"operation": "Invoke-Endpoint"}
+            products.append(_product(SAGEMAKER, "ML Serverless", usage, "Sec", price, region=region, **about))
+        for word in ("Notebk", "Studio"):
+            usage, price = f"{prefix}-{word}:VolumeUsage.gp2", round(VOLUME * factor, 4)
+            products.append(_product(SAGEMAKER, "ML Storage", usage, "GB-Mo", price, region=region))
     return products
 
 
-def _volume(region: str, prefix: str, word: str, factor: float) -> dict[str, Any]:
-    attributes = {
-        "regionCode": region,
-        "location": LOCATIONS[region],
-        "locationType": "AWS Region",
-        "servicecode": "AmazonSageMaker",
-        "servicename": "Amazon SageMaker",
-        "usagetype": f"{prefix}-{word}:VolumeUsage.gp2",
-    }
-    return _product("AmazonSageMaker", "ML Storage", attributes, "GB-Mo", round(VOLUME * factor, 4))
-
-
-def _serverless(region: str, prefix: str, size: int, factor: float) -> dict[str, Any]:
-    attributes = {
-        "regionCode": region,
-        "location": LOCATIONS[region],
-        "locationType": "AWS Region",
-        "operation": "Invoke-Endpoint",
-        "servicecode": "AmazonSageMaker",
-        "servicename": "Amazon SageMaker",
-        "usagetype": f"{prefix}-ServerlessInf:Mem-{size}GB",
-    }
-    return _product(
-        "AmazonSageMaker", "ML Serverless", attributes, "Sec", round(SERVERLESS * size * factor, 8)
-    )
-
-
 def _instance(region: str, plato: str, usage: str, name: str, price: float) -> dict[str, Any]:
-    attributes = {
-        "instanceName": name,
-        "regionCode": region,
-        "location": LOCATIONS[region],
-        "locationType": "AWS Region",
-        "operation": "RunInstance",
-        "platoinstancetype": plato,
-        "servicecode": "AmazonSageMaker",
-        "servicename": "Amazon SageMaker",
-        "usagetype": usage,
-    }
-    return _product("AmazonSageMaker", "ML Instance", attributes, "Hrs", price)
+    about = {"instanceName": name, "operation": "RunInstance", "platoinstancetype": plato}
+    return _product(SAGEMAKER, "ML Instance", usage, "Hrs", price, region=region, **about)
 
 
 @cache
@@ -186,18 +152,10 @@ def storage_products(service: str) -> list[dict[str, Any]]:
         start = "" if region == "us-east-1" else f"{prefix}-"
         for row in rows:
             storage_class, volume, usage = kinds[row["storage_class"]]
-            attributes = {
-                "regionCode": region,
-                "location": LOCATIONS[region],
-                "locationType": "AWS Region",
-                "servicecode": service,
-                "servicename": name,
-                "storageClass": storage_class,
-                "usagetype": f"{start}{usage}",
-                "volumeType": volume,
-            }
             price = round(float(row["usd_per_gb_month"]) * factor, 5)
-            products.append(_product(service, family, attributes, "GB-Mo", price))
+            usage = f"{start}{usage}"
+            about = {"storageClass": storage_class, "volumeType": volume}
+            products.append(_product((service, name), family, usage, "GB-Mo", price, region=region, **about))
     return products
 
 
@@ -211,22 +169,32 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 
 
 def _product(
-    service: str, family: str, attributes: dict[str, str], unit: str, price: float
+    service: tuple[str, str], family: str, usage: str, unit: str, price: float, *, region: str, **more: str
 ) -> dict[str, Any]:
-    sku = hashlib.sha256(attributes["usagetype"].encode()).hexdigest()[:16].upper()
+    """A product as in the price list; *service* is its code and its name, *more* its further attributes."""
+    code, name = service
+    attributes = more | {
+        "regionCode": region,
+        "location": LOCATIONS[region],
+        "locationType": "AWS Region",
+        "servicecode": code,
+        "servicename": name,
+        "usagetype": usage,
+    }
+    sku = hashlib.sha256(usage.encode()).hexdigest()[:16].upper()
     offer, rate = f"{sku}.JRTCKXETXF", f"{sku}.JRTCKXETXF.6YS6EN2CT7"
     dimension = {
         "rateCode": rate,
         "unit": unit,
         "beginRange": "0",
         "endRange": "Inf",
-        "description": f"${price} per {unit} for {attributes['usagetype']}",
+        "description": f"${price} per {unit} for {usage}",
         "appliesTo": [],
         "pricePerUnit": {"USD": f"{price:.10f}"},
     }
     return {
         "product": {"productFamily": family, "attributes": attributes, "sku": sku},
-        "serviceCode": service,
+        "serviceCode": code,
         "terms": {
             "OnDemand": {
                 offer: {

@@ -14,35 +14,15 @@ from ml_janitor_sandbox.listing import Row, answer, list_member
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.sagemaker_store import check_instance_type
 
-DEFINITION = ("MonitoringJobDefinitionName", "")
-# Operation: the backend's attribute, and the members that hold the name and the status.
-LISTED = {
-    "ListAutoMLJobs": ("auto_ml_jobs", "AutoMLJobName", "AutoMLJobStatus"),
-    "ListClusters": ("clusters", "ClusterName", "ClusterStatus"),
-    "ListCompilationJobs": ("compilation_jobs", "CompilationJobName", "CompilationJobStatus"),
-    "ListDataQualityJobDefinitions": ("data_quality_job_definitions", *DEFINITION),
-    "ListModelBiasJobDefinitions": ("model_bias_job_definitions", *DEFINITION),
-    "ListModelExplainabilityJobDefinitions": ("model_explainability_job_definitions", *DEFINITION),
-    "ListModelQualityJobDefinitions": ("model_quality_job_definitions", *DEFINITION),
-    "ListModelPackageGroups": ("model_package_groups", "ModelPackageGroupName", "ModelPackageGroupStatus"),
-    "ListModelPackages": ("model_packages", "ModelPackageArn", "ModelPackageStatus"),
-    "ListPipelines": ("pipelines", "PipelineName", "PipelineStatus"),
+DEFINITIONS = ("DataQuality", "ModelBias", "ModelExplainability", "ModelQuality")
+NAMED = {
+    **dict.fromkeys((f"{one}JobDefinition" for one in DEFINITIONS), "MonitoringJobDefinitionName"),
+    "ModelPackage": "ModelPackageArn",
 }
-# moto's own spelling of some members.
-SPELLED = {
-    "AutoMLJobArn": ("auto_ml_job_arn", "arn"),
-    "AutoMLJobName": ("auto_ml_job_name",),
-    "AutoMLJobSecondaryStatus": ("auto_ml_job_secondary_status",),
-    "AutoMLJobStatus": ("auto_ml_job_status",),
-    "CompilationJobArn": ("arn",),
-    "MonitoringJobDefinitionArn": ("arn",),
-    "MonitoringJobDefinitionName": ("job_definition_name",),
-    "ClusterStatus": ("status", "cluster_status"),
-    "ModelPackageArn": ("model_package_arn", "arn"),
-    "PipelineArn": ("pipeline_arn", "arn"),
-    "ClusterArn": ("cluster_arn", "arn"),
-    "ModelPackageGroupArn": ("model_package_group_arn", "arn"),
-}
+"""The members with the names of those that are not called after their noun."""
+LISTED = ("AutoMLJob", "Cluster", "CompilationJob", "ModelPackageGroup", "Pipeline", *NAMED)
+SPELLED = {"MonitoringJobDefinitionName": "job_definition_name", "ClusterStatus": "status"}
+"""moto's own spelling of some members; an ARN is often called just so."""
 
 
 def _rows(call: Call, things: Iterable[Any], name: str, status: str) -> Iterable[Row]:
@@ -56,19 +36,25 @@ def _rows(call: Call, things: Iterable[Any], name: str, status: str) -> Iterable
 
 
 def _read(thing: Any, member: str) -> Any:
-    for attribute in SPELLED.get(member, (camelcase_to_underscores(member),)):
-        if (value := getattr(thing, attribute, None)) is not None:
+    for attribute in (
+        SPELLED.get(member),
+        camelcase_to_underscores(member),
+        member.endswith("Arn") and "arn",
+    ):
+        if attribute and (value := getattr(thing, attribute, None)) is not None:
             return value
     return None
 
 
-def _serve(operation: str, attribute: str, name: str, status: str) -> None:
-    @serves("sagemaker", operation)
+def _serve(noun: str) -> None:
+    name, status = NAMED.get(noun, f"{noun}Name"), f"{noun}Status"
+
+    @serves("sagemaker", f"List{noun}s")
     def list_them(call: Call) -> dict[str, Any]:
         kept = backend("sagemaker", call.account, call.region)
-        things = getattr(kept, attribute).values()
+        things = getattr(kept, f"{camelcase_to_underscores(noun)}s").values()
         wanted = call.params.get("ModelPackageGroupName")
-        if operation == "ListModelPackages":
+        if noun == "ModelPackage":
             things = [one for one in things if one.model_package_group_name == wanted]
         if approval := call.params.get("ModelApprovalStatus"):
             things = [one for one in things if one.model_approval_status == approval]
@@ -77,8 +63,8 @@ def _serve(operation: str, attribute: str, name: str, status: str) -> None:
         return answer(call, _rows(call, things, name, status))
 
 
-for _operation, _how in LISTED.items():
-    _serve(_operation, *_how)
+for _noun in LISTED:
+    _serve(_noun)
 
 
 @serves("sagemaker", "UpdatePipeline")
@@ -112,10 +98,8 @@ def delete_group(call: Call) -> None:
     if name not in kept.model_package_groups:
         raise rejected(f"Model Package Group {name} does not exist.")
     if any(one.model_package_group_name == name for one in kept.model_packages.values()):
-        raise AwsError(
-            "ConflictException",
-            f"Model Package Group {name} cannot be deleted because it still contains Model Packages.",
-        )
+        message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
+        raise AwsError("ConflictException", message)
     del kept.model_package_groups[name]
 
 

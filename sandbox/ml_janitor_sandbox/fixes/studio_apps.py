@@ -6,10 +6,17 @@ import datetime as dt
 from typing import Any
 
 from ml_janitor_sandbox import clock, progress
-from ml_janitor_sandbox.fixes.studio import APPS, DOMAIN, PROFILE, SPACE, create_studio, found, studio_kind
+from ml_janitor_sandbox.fixes.studio import APP, DOMAIN, PROFILE, SPACE
 from ml_janitor_sandbox.listing import equals, listing
 from ml_janitor_sandbox.patches import AwsError, Call, rejected, serves
-from ml_janitor_sandbox.sagemaker_store import Resource, check_instance_type, checked_name, resources
+from ml_janitor_sandbox.sagemaker_store import (
+    Resource,
+    check_instance_type,
+    checked_name,
+    create,
+    get,
+    resources,
+)
 
 LISTED_FOR = dt.timedelta(hours=24)
 """How long the metadata of a deleted app is kept (API reference of DeleteApp and ListApps)."""
@@ -25,17 +32,15 @@ DEFAULT_INSTANCE = "ml.t3.medium"
 SPELLED = {"CodeEditor": "codeeditor"}
 """In ARNs, AWS writes some types as in AppType (recorded: JupyterServer) and others in lower case."""
 
-APP = studio_kind("App", APPS, "app")
-
 
 def _owner(call: Call) -> Resource:
     """The user profile or the space that the call names; never both."""
     profile, space = call.params.get("UserProfileName"), call.params.get("SpaceName")
     if (profile is None) == (space is None):
         raise rejected("Exactly one of UserProfileName and SpaceName must be given.")
-    domain = found(call, DOMAIN, call.params["DomainId"])
+    domain = get(call, DOMAIN, call.params["DomainId"])
     of, name = (PROFILE, profile) if space is None else (SPACE, space)
-    return found(call, of, f"{domain.name}/{name}")
+    return get(call, of, f"{domain.name}/{name}")
 
 
 def _key(call: Call, owner: Resource) -> str:
@@ -51,7 +56,7 @@ def _hidden(app: Resource) -> bool:
 def _of(call: Call) -> Resource:
     """The app that the call names."""
     owner = _owner(call)
-    app = found(call, APP, _key(call, owner))
+    app = get(call, APP, _key(call, owner))
     if _hidden(app) or app.members.get(owner.kind.name_member) is None:
         raise AwsError("ResourceNotFound", f"App [{call.params['AppName']}] does not exist.")
     return app
@@ -78,22 +83,20 @@ def create_app(call: Call) -> dict[str, Any]:
     if (old := resources(call, APP).get(key)) is not None and old.status in ("Deleted", "Failed"):
         del resources(call, APP)[key]
     now = clock.now()
-    created = create_studio(
+    created = create(
         call,
         APP,
-        key,
+        "Pending",
+        name=key,
         arn=APP.arn_of(call, f"{owner.name}/{SPELLED.get(kind, kind)}/{call.params['AppName']}"),
-        Status="Pending",
         ResourceSpec=asked | ({"InstanceType": instance} if instance else {}),
         LastHealthCheckTimestamp=now,
         LastUserActivityTimestamp=now,
     )
-    inherited = found(call, DOMAIN, call.params["DomainId"]).tags | (
-        owner.tags if owner.kind is PROFILE else {}
-    )
-    created.tags = inherited | created.tags
+    inherited = get(call, DOMAIN, call.params["DomainId"]).tags
+    created.tags = inherited | (owner.tags if owner.kind is PROFILE else {}) | created.tags
     created.ever_tagged = bool(created.tags)
-    progress.becomes(call, created, "app.create", Status="InService")
+    progress.becomes(call, created, "app.create", "InService")
     return {"AppArn": created.arn}
 
 
@@ -106,10 +109,10 @@ def describe_app(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "ListApps")
 def list_apps(call: Call) -> dict[str, Any]:
     """By domain, and by user profile or space."""
-    asked = equals(call, "DomainId", "UserProfileName", "SpaceName")
-    if {"UserProfileName", "SpaceName"} <= asked.keys():
+    if len(equals(call, "UserProfileName", "SpaceName")) > 1:
         raise rejected("Only one of UserProfileNameEquals and SpaceNameEquals can be given.")
-    return listing(call, APP, only=lambda app: not _hidden(app) and asked.items() <= app.members.items())
+    by = ("DomainId", "UserProfileName", "SpaceName")
+    return listing(call, APP, *by, only=lambda app: not _hidden(app))
 
 
 @serves("sagemaker", "DeleteApp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import xmltodict  # type: ignore[import-untyped]
@@ -17,7 +18,7 @@ from moto.s3.models import S3Backend
 from moto.sagemaker.models import SageMakerModelBackend
 
 from ml_janitor_sandbox import state
-from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.paging import after, size_of
 from ml_janitor_sandbox.patches import AwsError, Call, backend, rejected, replaces, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore, constraint
 
@@ -28,6 +29,7 @@ _moto_bucket_tagging = S3Backend.put_bucket_tagging
 
 LEAST_PER_PAGE = 50
 MOST_TAGS = 50
+_page = partial(after, invalid="PaginationTokenExpiredException", message="Token does not exist")
 
 
 class EverTagged:
@@ -42,54 +44,52 @@ def _ours(account: str, region: str, arn: str) -> Resource | None:
     return next((one for one in store if one.arn == arn), None)
 
 
+def _tags(call: Call) -> dict[str, str]:
+    """Those of the ARN that the call is about, of whosever it is."""
+    held = _held(call).tags
+    return held if isinstance(held, dict) else {tag["Key"]: tag["Value"] for tag in held or ()}
+
+
+def _hold(call: Call, tags: dict[str, str]) -> None:
+    held = _held(call)
+    held.tags = tags if isinstance(held, Resource) else _spelled(tags)
+    if isinstance(held, Resource):
+        held.ever_tagged = held.ever_tagged or bool(tags)
+
+
 @serves("sagemaker", "AddTags")
 def add_tags(call: Call) -> dict[str, Any]:
     """A key that is there already gets the new value; moto keeps both."""
-    arn, tags = call.params["ResourceArn"], call.params["Tags"]
-    if resource := _ours(call.account, call.region, arn):
-        if len(resource.tags | {tag["Key"]: tag["Value"] for tag in tags}) > MOST_TAGS:
-            raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
-        resource.retag(tags)
-        return {"Tags": _spelled(resource.tags)}
-    kept = _moto_kept(call, arn)
-    changed = {tag["Key"] for tag in tags}
-    kept.tags = [tag for tag in kept.tags or [] if tag["Key"] not in changed] + tags
-    return {"Tags": kept.tags}
+    tags = _tags(call) | {tag["Key"]: tag["Value"] for tag in call.params["Tags"]}
+    if len(tags) > MOST_TAGS:
+        raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
+    _hold(call, tags)
+    return {"Tags": _spelled(tags)}
 
 
 @serves("sagemaker", "ListTags")
 def list_tags(call: Call) -> dict[str, Any]:
     """Fifty or more to a page."""
-    arn = call.params["ResourceArn"]
     size = call.params.get("MaxResults") or LEAST_PER_PAGE
     if size < LEAST_PER_PAGE:
         least = f"Member must have value greater than or equal to {LEAST_PER_PAGE}"
         raise constraint(size, "maxResults", least)
-    resource = _ours(call.account, call.region, arn)
-    tags = _spelled(resource.tags) if resource else list(_moto_kept(call, arn).tags or [])
-    tags.sort(key=lambda tag: tag["Key"])
-    after = _after(call.params.get("NextToken"))
-    tags = [tag for tag in tags if tag["Key"] > after]
-    answer: dict[str, Any] = {"Tags": tags[:size]}
-    if len(tags) > size:
-        answer["NextToken"] = write(tags[size - 1]["Key"])
-    return answer
+    page, more = _page(call, _spelled(_tags(call)), size, lambda tag: tag["Key"])
+    return {"Tags": page, **more}
 
 
 @serves("sagemaker", "DeleteTags")
 def delete_tags(call: Call) -> dict[str, Any]:
     """Keys that are not there are no error."""
-    arn, keys = call.params["ResourceArn"], set(call.params["TagKeys"])
-    if resource := _ours(call.account, call.region, arn):
-        resource.tags = {k: v for k, v in resource.tags.items() if k not in keys}
-    else:
-        kept = _moto_kept(call, arn)
-        kept.tags = [tag for tag in kept.tags or [] if tag["Key"] not in keys]
+    _hold(call, {key: value for key, value in _tags(call).items() if key not in call.params["TagKeys"]})
     return {}
 
 
-def _moto_kept(call: Call, arn: str) -> Any:
-    """The object behind the ARN of a resource that is still moto's, several slashes or not."""
+def _held(call: Call) -> Any:
+    """The resource that the call is about: the sandbox's own, or moto's object, several slashes or not."""
+    arn = call.params["ResourceArn"]
+    if resource := _ours(call.account, call.region, arn):
+        return resource
     kept = backend("sagemaker", call.account, call.region)
     for kind in list(vars(kept).values()):
         for one in list(kind.values()) if isinstance(kind, dict) else ():
@@ -156,26 +156,19 @@ def put_bucket_tagging(self: Any, bucket_name: str, tags: dict[str, str]) -> Non
 def get_resources(call: Call) -> dict[str, Any]:
     """Tagged *or previously tagged* resources; a token may be used again, as a retry does."""
     params = call.params
-    size = params.get("ResourcesPerPage") or 50
-    if not 1 <= size <= 100:
-        raise AwsError("InvalidParameterException", "ResourcesPerPage must be between 1 and 100")
+    size = size_of(call, "ResourcesPerPage", 50, 100, partial(AwsError, "InvalidParameterException"))
     arns = set(params.get("ResourceARNList") or ())
     matches = make_tag_matcher(params.get("TagFilters"))
-    after = _after(params.get("PaginationToken"))
     found = [
         one
         for one in _tagged(call)
-        if one.arn > after
-        and (not arns or one.arn in arns)
+        if (not arns or one.arn in arns)
         and match_resource_type(one.resource_type, params.get("ResourceTypeFilters"))
         and matches(one.tags)
     ]
-    found.sort(key=lambda one: one.arn)
-    page = found[:size]
-    return {
-        "ResourceTagMappingList": [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page],
-        "PaginationToken": write(page[-1].arn) if len(found) > size else "",
-    }
+    page, more = _page(call, found, size, lambda one: one.arn, member="PaginationToken")
+    listed = [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page]
+    return {"ResourceTagMappingList": listed, "PaginationToken": "", **more}
 
 
 def _tagged(call: Call) -> Iterator[TaggedResource]:
@@ -192,7 +185,3 @@ def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:
     """S3 is one backend for all regions, but the Tagging API answers for one."""
     home: str = store.buckets[bucket.arn.rpartition(":")[2]].region_name
     return home == region
-
-
-def _after(token: str | None) -> str:
-    return read(token, "", invalid="PaginationTokenExpiredException", message="Token does not exist")

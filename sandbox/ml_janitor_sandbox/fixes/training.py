@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from ml_janitor_sandbox import clock, progress
 from ml_janitor_sandbox.job_container import is_script
-from ml_janitor_sandbox.listing import listing, serve_describe
+from ml_janitor_sandbox.listing import listing, serve
 from ml_janitor_sandbox.patches import Call, rejected, serves
 from ml_janitor_sandbox.sagemaker_store import Resource, create, get, kind
 
 TAKEN = "Training job names must be unique within an account and region; there is already {arn}."
-TRAINING = kind("TrainingJob", "training_jobs", "training-job", duplicate=("ResourceInUse", TAKEN))
-serve_describe(TRAINING)
+TRAINING = kind("TrainingJob", duplicate=("ResourceInUse", TAKEN))
+serve(TRAINING, "Describe")
 
 
 class Runner(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml_janitor_sandbox.iam.needs import Need, Needs, arn
+from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call
 from ml_janitor_sandbox.scaling import Where, scaled_variants, targets, uuid_of, where_of
 
@@ -51,7 +51,7 @@ def _scaled(call: Call, resource: str) -> Needs:
     """
     kind, name, *_ = resource.split("/")
     describe, update = SCALED[kind]
-    return [Need(f"sagemaker:{one}", arn(call, "sagemaker", f"{kind}/{name}")) for one in (describe, update)]
+    return [Need(f"sagemaker:{one}", call.arn("sagemaker", f"{kind}/{name}")) for one in (describe, update)]
 
 
 def _alarms(call: Call, resource: str, *operations: str) -> Needs:
@@ -62,7 +62,7 @@ def _alarms(call: Call, resource: str, *operations: str) -> Needs:
     """
     named = {"DescribeAlarms": "*"}
     return [
-        Need(f"cloudwatch:{one}", arn(call, "cloudwatch", f"alarm:{named.get(one, _alarm(resource))}"))
+        Need(f"cloudwatch:{one}", call.arn("cloudwatch", f"alarm:{named.get(one, _alarm(resource))}"))
         for one in operations
     ]
 
@@ -97,7 +97,7 @@ def _on(call: Call, operation: str, where: Where) -> Need:
     namespace, _, dimension = where
     return Need(
         f"application-autoscaling:{operation}",
-        arn(call, "application-autoscaling", f"scalable-target/{uuid_of(where)}"),
+        call.arn("application-autoscaling", f"scalable-target/{uuid_of(where)}"),
         {
             "application-autoscaling:service-namespace": (namespace,),
             "application-autoscaling:scalable-dimension": (dimension,),

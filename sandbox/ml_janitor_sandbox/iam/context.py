@@ -10,7 +10,7 @@ from moto.s3.models import S3Backend
 
 from ml_janitor_sandbox.abac import switched
 from ml_janitor_sandbox.fixes import accounts, tags
-from ml_janitor_sandbox.fixes.studio_apps import APP
+from ml_janitor_sandbox.fixes.studio import APP
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need
 from ml_janitor_sandbox.iam.principals import Caller

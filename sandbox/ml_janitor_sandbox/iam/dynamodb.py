@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ml_janitor_sandbox.iam.conditions import Values
-from ml_janitor_sandbox.iam.needs import Need, Needs, arn
+from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call, backend
 
 ONE_ITEM = {"DeleteItem": "Key", "GetItem": "Key", "PutItem": "Item", "UpdateItem": "Key"}
@@ -109,4 +109,4 @@ def _partition_key(call: Call, table: str) -> str | None:
 
 
 def _arn(call: Call, table: str) -> str:
-    return table if table.startswith("arn:") else arn(call, "dynamodb", f"table/{table}")
+    return table if table.startswith("arn:") else call.arn("dynamodb", f"table/{table}")

@@ -83,7 +83,7 @@ class Gate:
         read = Roles(roles)
         self._roles = read if enforce else None
 
-    def credentials(self, role: str, service: str | None, via: str = "") -> dict[str, str]:
+    def credentials(self, role: str, service: str | None = None, via: str = "") -> dict[str, str]:
         """
         A new session of a role, as *service* would get it; without one, its trust is not asked.
 
@@ -145,7 +145,7 @@ def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judge
         if SESSION_POLICIES & set(call.params):
             raise NotImplementedError
         return [Judged(*roles.may_assume(caller, call))]
-    return [Judged(need, *roles.weigh(caller, call, need)) for need in services.needs(asked.service, call)]
+    return [Judged(need, *roles.may(caller, call, need)) for need in services.needs(asked.service, call)]
 
 
 def _denial(asked: Asked, caller: Caller, need: Need, decision: Decision) -> Refusal:

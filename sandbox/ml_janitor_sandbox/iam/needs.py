@@ -22,8 +22,3 @@ class Need:
     action: str
     resource: str = EVERYTHING
     context: Mapping[str, Values] = field(default_factory=dict)
-
-
-def arn(call: Call, service: str, resource: str) -> str:
-    """The ARN of something where the call is made."""
-    return f"arn:{call.partition}:{service}:{call.region}:{call.account}:{resource}"

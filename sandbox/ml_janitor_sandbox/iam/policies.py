@@ -98,17 +98,6 @@ def decide(
     resource: str,
     context: Context,
     principals: frozenset[str] = frozenset(),
-) -> Decision:
-    """What the policies say together."""
-    return weigh(policies, action, resource, context, principals)[0]
-
-
-def weigh(
-    policies: Iterable[Policy],
-    action: str,
-    resource: str,
-    context: Context,
-    principals: frozenset[str] = frozenset(),
 ) -> tuple[Decision, tuple[int, ...]]:
     """What the policies say together, and the numbers of the statements that say it, over all policies."""
     statements = [statement for policy in policies for statement in policy.statements]

@@ -9,7 +9,7 @@ from ml_janitor_sandbox.iam import principals
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.context import RequestContext
 from ml_janitor_sandbox.iam.needs import Need
-from ml_janitor_sandbox.iam.policies import Decision, Policy, decide, weigh
+from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 from ml_janitor_sandbox.iam.principals import Caller
 from ml_janitor_sandbox.patches import Call
 
@@ -46,14 +46,10 @@ class Roles:
     def __contains__(self, arn: str) -> bool:
         return arn in self._roles
 
-    def may(self, caller: Caller, call: Call, need: Need) -> Decision:
-        """What the caller's own policies say."""
-        return self.weigh(caller, call, need)[0]
-
-    def weigh(self, caller: Caller, call: Call, need: Need) -> tuple[Decision, tuple[int, ...]]:
+    def may(self, caller: Caller, call: Call, need: Need) -> tuple[Decision, tuple[int, ...]]:
         """What the caller's own policies say, and the numbers of the statements that say it."""
         policies = self._roles.get(caller.role, Role()).policies
-        return weigh(policies, need.action, need.resource, RequestContext(caller, call, need))
+        return decide(policies, need.action, need.resource, RequestContext(caller, call, need))
 
     def may_assume(self, caller: Caller, call: Call) -> tuple[Need, Decision]:
         """
@@ -69,7 +65,7 @@ class Roles:
             context["sts:externalid"] = (str(call.params["ExternalId"]),)
         need = Need(ASSUME_ROLE, target, context)
         known = RequestContext(caller, call, need)
-        own = self.may(caller, call, need)
+        own, _ = self.may(caller, call, need)
         everyone = self._trusts(target, known, caller.names | caller.account_names)
         if Decision.DENIED in (own, everyone):
             return need, Decision.DENIED
@@ -90,4 +86,4 @@ class Roles:
 
     def _trusts(self, target: str, context: RequestContext, names: frozenset[str]) -> Decision:
         trust = self._roles.get(target, Role()).trust
-        return decide([] if trust is None else [trust], ASSUME_ROLE, target, context, names)
+        return decide([] if trust is None else [trust], ASSUME_ROLE, target, context, names)[0]

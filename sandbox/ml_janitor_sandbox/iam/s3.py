@@ -181,8 +181,7 @@ def _key(call: Call, named: str) -> str | None:
     if named.endswith(MANAGED_KEY):
         return None
     name = named if named.startswith("alias/") else f"key/{named}"
-    where = f"arn:{call.partition}:kms:{call.region}:{call.account}:{name}"
-    return named if named.startswith("arn:") else where
+    return named if named.startswith("arn:") else call.arn("kms", name)
 
 
 def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs:

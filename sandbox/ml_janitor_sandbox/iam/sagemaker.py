@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG
 from ml_janitor_sandbox.iam import autoscaling
 from ml_janitor_sandbox.iam.conditions import Values
-from ml_janitor_sandbox.iam.needs import Need, Needs, arn
+from ml_janitor_sandbox.iam.needs import Need, Needs
 from ml_janitor_sandbox.patches import Call
 from ml_janitor_sandbox.sagemaker_store import resources
 
@@ -107,7 +107,7 @@ def needs(call: Call) -> Needs:
     if call.operation in TAGGING:
         return [Need(action, call.params["ResourceArn"])]
     if call.operation == "ListModelPackages":  # a type is named there, and none of its members asked for
-        return [Need(action, arn(call, "sagemaker", "model-package/*"))]
+        return [Need(action, call.arn("sagemaker", "model-package/*"))]
     operation = _OPERATION.fullmatch(call.operation)
     noun = SAME_AS.get(call.operation) or (operation and operation[2])
     if noun not in NAMED and noun not in NESTED and noun not in PLAIN:
@@ -185,7 +185,7 @@ def _encrypting(call: Call) -> Needs:
     """
     if (key := _key(call)) is None:
         return []
-    where = key if key.startswith("arn:") else arn(call, "kms", f"key/{key}")
+    where = key if key.startswith("arn:") else call.arn("kms", f"key/{key}")
     return [Need("kms:CreateGrant", where, {"kms:grantisforawsresource": ("true",)})]
 
 
@@ -203,10 +203,10 @@ def _arn(call: Call, noun: str) -> str:
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", noun).lower()
     if noun in NAMED:
         name = call.params[f"{noun}Name"]
-        return str(name) if name.startswith("arn:") else arn(call, "sagemaker", f"{kind}/{name}")
+        return str(name) if name.startswith("arn:") else call.arn("sagemaker", f"{kind}/{name}")
     if noun in PLAIN:
-        return arn(call, "sagemaker", f"{PLAIN[noun]}/{call.params['Name']}")
-    return arn(call, "sagemaker", "/".join([kind, *(_part(call, part) for part in NESTED[noun])]))
+        return call.arn("sagemaker", f"{PLAIN[noun]}/{call.params['Name']}")
+    return call.arn("sagemaker", "/".join([kind, *(_part(call, part) for part in NESTED[noun])]))
 
 
 def _part(call: Call, members: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ml_janitor_sandbox import athena
 from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.fixes import accounts
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
-from ml_janitor_sandbox.iam.needs import Need, Needs, Reader, arn
+from ml_janitor_sandbox.iam.needs import EVERYTHING, Need, Needs, Reader
 from ml_janitor_sandbox.patches import Call, backend
 
 WITHOUT_RESOURCE: Mapping[str, set[str]] = {
@@ -32,145 +32,151 @@ WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "sqs": {"ListQueues"},
     "tag": {"GetResources", "GetTagKeys", "GetTagValues"},
 }
-QUEUE = {"DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"}
-TOPIC = {"GetTopicAttributes", "Publish", "Subscribe"}
-SECRET = {"DescribeSecret", "GetSecretValue", "PutSecretValue"}
-KEYS = {"DescribeKey", "GenerateMac", "VerifyMac"}
-REPOSITORY = {"BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages"}
-STREAM = {"CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents"}
-GROUP = {
-    "CreateLogGroup",
-    "DeleteLogGroup",
-    "DeleteRetentionPolicy",
-    "DescribeLogGroups",
-    "DescribeLogStreams",
-    "FilterLogEvents",
-    "PutRetentionPolicy",
-}
-ROLE = {"GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies"}
-UNIT = {"ListAccountsForParent", "ListOrganizationalUnitsForParent"}
-TAGS_OF_GROUP = {"ListTagsForResource", "TagResource", "UntagResource"}
+TAGGING = ("ListTagsForResource", "TagResource", "UntagResource")
+STREAM = ("CreateLogStream", "DeleteLogStream", "GetLogEvents", "PutLogEvents")
+GROUP = (
+    *("CreateLogGroup", "DeleteLogGroup", "DescribeLogGroups", "DescribeLogStreams", "FilterLogEvents"),
+    *("DeleteRetentionPolicy", "PutRetentionPolicy"),
+)
+
+type Arns = Callable[[Call], list[str]]
+
+ARNS: dict[tuple[str, str], Arns] = {}
+"""By service and operation, whose action has the operation's name, the resources that it is needed on."""
 
 
 def needs(service: str, call: Call) -> Needs:
     """What the call needs permission for. `NotImplementedError` if the sandbox cannot tell."""
     if call.operation in WITHOUT_RESOURCE.get(service, ()):
-        return [Need(f"{service}:{call.operation}")]
-    if service not in READERS:
+        resources = [EVERYTHING]
+    elif arns := ARNS.get((service, call.operation)):
+        resources = arns(call)
+    elif service in READERS:
+        return READERS[service](call)
+    else:
         raise NotImplementedError
-    return READERS[service](call)
+    return [Need(f"{service}:{call.operation}", one) for one in resources]
 
 
-def _one(service: str, call: Call, resource: str) -> Needs:
-    return [Need(f"{service}:{call.operation}", resource)]
+def _on(service: str, *operations: str) -> Callable[[Arns], Arns]:
+    """These operations need their actions on the ARNs that the decorated function names."""
+
+    def register(arns: Arns) -> Arns:
+        ARNS.update({(service, operation): arns for operation in operations})
+        return arns
+
+    return register
 
 
-def _alarms(call: Call) -> Needs:
-    match call.operation:
-        case "PutMetricData":
-            namespace = {"cloudwatch:namespace": (str(call.params["Namespace"]),)}
-            return [Need("cloudwatch:PutMetricData", context=namespace)]
-        case "DeleteAlarms" | "DescribeAlarms":
-            names = call.params.get("AlarmNames") or ["*"]
-        case "PutMetricAlarm":
-            names = [call.params["AlarmName"]]
-        case _:
-            raise NotImplementedError
-    return [
-        need for name in names for need in _one("cloudwatch", call, arn(call, "cloudwatch", f"alarm:{name}"))
-    ]
+# CloudWatch Logs user guide, "CloudWatch Logs resources and operations": a group's tags are checked on its
+# ARN as it is, and those of a repository too.
+for _service in ("ecr", "logs"):
+    _on(_service, *TAGGING)(lambda call: [call.params["resourceArn"]])
+_on("sns", "GetTopicAttributes", "Publish", "Subscribe")(lambda call: [call.params["TopicArn"]])
+# Service Authorization Reference, AWS Step Functions: starting an execution is a matter of its state machine.
+_on("states", "StartExecution")(lambda call: [call.params["stateMachineArn"]])
+# API reference of GetCallerIdentity: who one is may always be asked, even against an explicit deny.
+_on("sts", "GetCallerIdentity")(lambda _: [])
 
 
-def _logs(call: Call) -> Needs:
+@_on("cloudwatch", "DeleteAlarms", "DescribeAlarms", "PutMetricAlarm")
+def _alarms(call: Call) -> list[str]:
+    name = call.params.get("AlarmName")
+    names = [name] if name else call.params.get("AlarmNames") or ["*"]
+    return [call.arn("cloudwatch", f"alarm:{one}") for one in names]
+
+
+@_on("logs", *GROUP, *STREAM)
+def _logs(call: Call) -> list[str]:
     """
     Operations on a group are checked on a stream without a name, and listing on a group without one too.
 
     https://github.com/hashicorp/terraform-provider-aws/issues/8804: "logs:DescribeLogGroups on resource
-    ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not. Its tags
-    are checked on its ARN as it is (CloudWatch Logs user guide, "CloudWatch Logs resources and operations").
+    ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not.
     """
-    if call.operation in TAGS_OF_GROUP:
-        return _one("logs", call, call.params["resourceArn"])
-    if call.operation not in GROUP | STREAM:
-        raise NotImplementedError
     group = call.params.get("logGroupName") or ""
     if identifier := call.params.get("logGroupIdentifier"):
         group = identifier.split(":log-group:")[-1].removesuffix(":*")
     stream = call.params["logStreamName"] if call.operation in STREAM else ""
-    return _one("logs", call, arn(call, "logs", f"log-group:{group}:log-stream:{stream}"))
+    return [call.arn("logs", f"log-group:{group}:log-stream:{stream}")]
 
 
-def _repositories(call: Call) -> Needs:
+@_on("ecr", "BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages")
+def _repositories(call: Call) -> list[str]:
     """Listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
-    if call.operation in ("ListTagsForResource", "TagResource", "UntagResource"):
-        return _one("ecr", call, call.params["resourceArn"])
-    if call.operation not in REPOSITORY:
-        raise NotImplementedError
-    one = call.params.get("repositoryName")
-    names = call.params.get("repositoryNames") or [one or "*"]
-    return [need for name in names for need in _one("ecr", call, arn(call, "ecr", f"repository/{name}"))]
+    names = call.params.get("repositoryNames") or [call.params.get("repositoryName") or "*"]
+    return [call.arn("ecr", f"repository/{name}") for name in names]
 
 
-def _queries(call: Call) -> Needs:
-    """Athena's, by the work group, which a query remembers (Service Authorization Reference)."""
-    if call.operation not in {*athena.OPERATIONS, "GetWorkGroup"}:
-        raise NotImplementedError
+@_on("athena", *athena.OPERATIONS, "GetWorkGroup")
+def _queries(call: Call) -> list[str]:
+    """By the work group, which a query remembers (Service Authorization Reference)."""
     group = call.params.get("WorkGroup") or athena.work_group(call)
-    return _one("athena", call, arn(call, "athena", f"workgroup/{group}"))
+    return [call.arn("athena", f"workgroup/{group}")]
 
 
-def _clusters(call: Call) -> Needs:
-    """EMR's: what reads one cluster. Making one takes more than is known here."""
-    if call.operation not in {"DescribeCluster", "GetAutoTerminationPolicy", "ListInstances"}:
-        raise NotImplementedError
-    return _one(
-        "elasticmapreduce", call, arn(call, "elasticmapreduce", f"cluster/{call.params['ClusterId']}")
-    )
+@_on("elasticmapreduce", "DescribeCluster", "GetAutoTerminationPolicy", "ListInstances")
+def _clusters(call: Call) -> list[str]:
+    """What reads one cluster. Making one takes more than is known here."""
+    return [call.arn("elasticmapreduce", f"cluster/{call.params['ClusterId']}")]
 
 
-def _secrets(call: Call) -> Needs:
+@_on("secretsmanager", "DescribeSecret", "GetSecretValue", "PutSecretValue")
+def _secrets(call: Call) -> list[str]:
     """By the whole ARN, whose end is random; a secret that is not there has no such end."""
-    if call.operation not in SECRET:
-        raise NotImplementedError
     name = call.params["SecretId"]
-    if not name.startswith("arn:"):
-        kept = backend("secretsmanager", call.account, call.region).secrets.get(name)
-        name = kept.arn if kept else arn(call, "secretsmanager", f"secret:{name}")
-    return _one("secretsmanager", call, name)
+    kept = backend("secretsmanager", call.account, call.region).secrets.get(name)
+    named = name if name.startswith("arn:") else call.arn("secretsmanager", f"secret:{name}")
+    return [kept.arn if kept else named]
 
 
-def _queues(call: Call) -> Needs:
-    if call.operation not in QUEUE:
-        raise NotImplementedError
+@_on(
+    "sqs", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "PurgeQueue", "ReceiveMessage", "SendMessage"
+)
+def _queues(call: Call) -> list[str]:
     url = call.params.get("QueueUrl") or call.params["QueueName"]
-    return _one("sqs", call, arn(call, "sqs", url.rpartition("/")[2]))
+    return [call.arn("sqs", url.rpartition("/")[2])]
 
 
-def _keys(call: Call) -> Needs:
+@_on("kms", "DescribeKey", "GenerateMac", "VerifyMac")
+def _keys(call: Call) -> list[str]:
     """
     By the ARN of the key, also where an alias names it.
 
     KMS developer guide, "Controlling access to KMS keys": a policy's resource is a key's ARN.
     """
-    if call.operation not in KEYS:
-        raise NotImplementedError
     name = call.params["KeyId"]
     store = backend("kms", call.account, call.region)
     found = store.keys.get(store.any_id_to_key_id(name))
-    return _one("kms", call, found.arn if found else name)
+    return [found.arn if found else name]
 
 
-def _topics(call: Call) -> Needs:
-    if call.operation not in TOPIC:
+@_on("iam", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies")
+def _roles(call: Call) -> list[str]:
+    """Reading a role, by its whole ARN: its path is no part of its name."""
+    name = call.params["RoleName"]
+    found = {one.name: one for one in backend("iam", call.account, call.region).roles.values()}.get(name)
+    return [found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"]
+
+
+@_on("organizations", "ListAccountsForParent", "ListOrganizationalUnitsForParent")
+def _units(call: Call) -> list[str]:
+    """Listing what is in a unit, by its ARN, which begins with the account that manages it."""
+    parent = str(call.params.get("ParentId", ""))
+    found = accounts.organization_of(call.account)
+    if found is None:
         raise NotImplementedError
-    return _one("sns", call, call.params["TopicArn"])
+    kind = "root" if parent.startswith("r-") else "ou"
+    within = f"{kind}/{accounts.organization_id(call.account)}/{parent}"
+    return [f"arn:{call.partition}:organizations::{found.account_id}:{within}"]
 
 
-def _identity(call: Call) -> Needs:
-    """Who one is may always be asked, even against an explicit deny (API reference of GetCallerIdentity)."""
-    if call.operation != "GetCallerIdentity":
+def _metrics(call: Call) -> Needs:
+    if call.operation != "PutMetricData":
         raise NotImplementedError
-    return []
+    return [
+        Need("cloudwatch:PutMetricData", context={"cloudwatch:namespace": (str(call.params["Namespace"]),)})
+    ]
 
 
 def _functions(call: Call) -> Needs:
@@ -178,36 +184,8 @@ def _functions(call: Call) -> Needs:
     if call.operation != "Invoke" or "Qualifier" in call.params:
         raise NotImplementedError
     name = call.params["FunctionName"]
-    where = name if name.startswith("arn:") else arn(call, "lambda", f"function:{name}")
+    where = name if name.startswith("arn:") else call.arn("lambda", f"function:{name}")
     return [Need("lambda:InvokeFunction", where)]
-
-
-def _executions(call: Call) -> Needs:
-    """Starting one is a matter of its state machine (Service Authorization Reference, AWS Step Functions)."""
-    if call.operation != "StartExecution":
-        raise NotImplementedError
-    return _one("states", call, call.params["stateMachineArn"])
-
-
-def _roles(call: Call) -> Needs:
-    """Reading a role, by its whole ARN: its path is no part of its name."""
-    if call.operation not in ROLE:
-        raise NotImplementedError
-    name = call.params["RoleName"]
-    found = {one.name: one for one in backend("iam", call.account, call.region).roles.values()}.get(name)
-    where = found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"
-    return _one("iam", call, where)
-
-
-def _units(call: Call) -> Needs:
-    """Listing what is in a unit, by its ARN, which begins with the account that manages it."""
-    parent = str(call.params.get("ParentId", ""))
-    found = accounts.organization_of(call.account)
-    if call.operation not in UNIT or found is None:
-        raise NotImplementedError
-    kind = "root" if parent.startswith("r-") else "ou"
-    within = f"{kind}/{accounts.organization_id(call.account)}/{parent}"
-    return _one("organizations", call, f"arn:{call.partition}:organizations::{found.account_id}:{within}")
 
 
 def _budgets(call: Call) -> Needs:
@@ -219,22 +197,10 @@ def _budgets(call: Call) -> Needs:
 
 READERS: Mapping[str, Reader] = {
     "application-autoscaling": autoscaling.needs,
-    "athena": _queries,
     "budgets": _budgets,
-    "cloudwatch": _alarms,
+    "cloudwatch": _metrics,
     "dynamodb": dynamodb.needs,
-    "ecr": _repositories,
-    "elasticmapreduce": _clusters,
-    "iam": _roles,
-    "kms": _keys,
     "lambda": _functions,
-    "logs": _logs,
-    "organizations": _units,
     "s3": s3.needs,
     "sagemaker": sagemaker.needs,
-    "secretsmanager": _secrets,
-    "sns": _topics,
-    "sqs": _queues,
-    "states": _executions,
-    "sts": _identity,
 }

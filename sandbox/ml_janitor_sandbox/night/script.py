@@ -200,10 +200,7 @@ class Script:
         stream = f"{notebook}/jupyter.log"
         self.deployment.box.logs("/aws/sagemaker/NotebookInstances", stream, [(at, line)])
         return Pressed(
-            at=at,
-            who=PEOPLE[person],
-            word="works in a notebook that was warned about:",
-            what=notebook,
+            at=at, who=PEOPLE[person], word="works in a notebook that was warned about:", what=notebook
         )
 
 

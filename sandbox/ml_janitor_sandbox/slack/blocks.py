@@ -89,10 +89,6 @@ def _unknown(thing: dict[str, Any], known: set[str], where: str) -> Problems:
         yield _error(f"invalid additional property: {name}", where)
 
 
-def _header(block: dict[str, Any], where: str) -> Problems:
-    yield from _required(block, "text", where, types=(PLAIN,), longest=150)
-
-
 def _section(block: dict[str, Any], where: str) -> Problems:
     if not block.get("text") and not block.get("fields"):
         yield _error("must define either `text` or `fields`", f"{where}/type")
@@ -104,10 +100,6 @@ def _section(block: dict[str, Any], where: str) -> Problems:
             yield from _text(field, f"{where}/fields/{number}", types=EITHER, longest=2000)
     if "accessory" in block:
         yield from _element(block["accessory"], f"{where}/accessory")
-
-
-def _divider(_: dict[str, Any], __: str) -> Problems:
-    yield from ()
 
 
 def _context(block: dict[str, Any], where: str) -> Problems:
@@ -227,9 +219,9 @@ def _listed(items: Any) -> list[Any]:
 BUTTON = {"type", "text", "action_id", "value", "url", "style", "confirm", "accessibility_label"}
 DIALOG = {"title", "text", "confirm", "deny", "style"}
 BLOCKS: dict[str, tuple[set[str], Callable[[dict[str, Any], str], Problems]]] = {
-    "header": ({"text"}, _header),
+    "header": ({"text"}, lambda block, where: _required(block, "text", where, types=(PLAIN,), longest=150)),
     "section": ({"text", "fields", "accessory", "expand"}, _section),
-    "divider": (set(), _divider),
+    "divider": (set(), lambda _, __: iter(())),
     "context": ({"elements"}, _context),
     "actions": ({"elements"}, _actions),
     "image": ({"image_url", "slack_file", "alt_text", "title"}, _image),

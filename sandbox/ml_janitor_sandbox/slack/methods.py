@@ -40,15 +40,15 @@ def post_message(space: Workspace, args: Args) -> Answer:
 def update(space: Workspace, args: Args) -> Answer:
     """chat.update, which takes a channel by its id only."""
     channel, ts = _by_id(space, args, "channel"), _needed(args, "ts")
-    for message in space.messages:
-        if (message.channel, message.ts) == (channel, ts):
-            if message.via != "bot":
-                raise RefusedError("cant_update_message")
-            message.text, message.blocks = content(args)
-            _check_files(space, message.blocks)
-            message.edited = True
-            return {"channel": channel, "ts": ts, "text": message.text}
-    raise RefusedError("message_not_found")
+    message = space.message(channel, ts)
+    if message is None:
+        raise RefusedError("message_not_found")
+    if message.via != "bot":
+        raise RefusedError("cant_update_message")
+    message.text, message.blocks = content(args)
+    _check_files(space, message.blocks)
+    message.edited = True
+    return {"channel": channel, "ts": ts, "text": message.text}
 
 
 def open_conversation(space: Workspace, args: Args) -> Answer:
@@ -131,13 +131,8 @@ def webhook(space: Workspace, channel: str, args: Args) -> None:
 
 def auth_test(_: Workspace, __: Args) -> Answer:
     """auth.test, which any valid token may ask."""
-    return {
-        "team": "Sandbox",
-        "team_id": TEAM,
-        "user": "janitor",
-        "user_id": "U0JANITOR",
-        "bot_id": "B0JANITOR",
-    }
+    ids = {"team_id": TEAM, "user_id": "U0JANITOR", "bot_id": "B0JANITOR"}
+    return {"team": "Sandbox", "user": "janitor", **ids}
 
 
 def conversation_info(space: Workspace, args: Args) -> Answer:
@@ -203,8 +198,7 @@ def content(args: Args) -> tuple[str, list[Any]]:
     if len(text) > LONGEST_TEXT:
         raise RefusedError("msg_too_long")
     if wrong := problems(blocks):
-        errors = [error.removeprefix("[ERROR] ") for error in wrong]
-        raise RefusedError("invalid_blocks", errors=errors, response_metadata={"messages": wrong})
+        raise _invalid(wrong)
     if too_long(blocks):
         raise RefusedError("msg_blocks_too_long")
     return text, blocks
@@ -215,9 +209,12 @@ def _check_files(space: Workspace, blocks: list[Any]) -> None:
     for id_, where in slack_files(blocks):
         file = space.files.get(id_)
         if file is None or not file.complete or not file.picture:
-            wrong = invalid_file(where)
-            errors = [wrong.removeprefix("[ERROR] ")]
-            raise RefusedError("invalid_blocks", errors=errors, response_metadata={"messages": [wrong]})
+            raise _invalid([invalid_file(where)])
+
+
+def _invalid(wrong: list[str]) -> RefusedError:
+    errors = [error.removeprefix("[ERROR] ") for error in wrong]
+    return RefusedError("invalid_blocks", errors=errors, response_metadata={"messages": wrong})
 
 
 def _channel(channel: Channel) -> Answer:

@@ -219,10 +219,10 @@ class Workspace:
 
     def parent(self, channel: str, ts: str) -> Message:
         """The message that a thread hangs on."""
-        for message in self.messages:
-            if (message.channel, message.ts) == (channel, ts) and message.thread_ts is None:
-                return message
-        raise RefusedError("thread_not_found")
+        message = self.message(channel, ts)
+        if message is None or message.thread_ts is not None:
+            raise RefusedError("thread_not_found")
+        return message
 
     def post(self, message: Message) -> Message:
         """Keep a message, in order."""
