@@ -31,9 +31,8 @@ def result(
     detector: str, name: str, verdict: Verdict, *, owner: str | None = None, region: str = "us-east-1"
 ) -> Result:
     """One judged resource."""
-    target = target_at(
-        f"thing/{name}", NOW - timedelta(days=90), {"owner": owner} if owner else {}, region=region
-    )
+    tags = {"owner": owner} if owner else {}
+    target = target_at(f"thing/{name}", NOW - timedelta(days=90), tags, region=region, name=name)
     outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
     return Result(detector=detector, target=target, verdict=verdict, outcome=outcome, owner=owner)
 
