@@ -60,7 +60,7 @@ class NotReadError(Exception):
 class _OwnWriteError(Exception):
     """A write was refused because it had been made before: *item* is what it left."""
 
-    def __init__(self, item: Mapping[str, Any]) -> None:
+    def __init__(self, item: dict[str, Any]) -> None:
         super().__init__()
         self.item = item
 
@@ -192,7 +192,7 @@ class Table:
                 mark,
             )
         except _OwnWriteError as own:
-            return self._plain(own.item)
+            return own.item
         return self._plain(answer["Attributes"])
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
@@ -234,10 +234,10 @@ class Table:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
-            item: Mapping[str, Any] = error.response.get("Item", {})  # type: ignore[assignment]
-            if mark and self._plain({WRITTEN: item.get(WRITTEN, {"NULL": True})}) == mark:
+            item = self._plain(error.response.get("Item", {}))  # type: ignore[arg-type]
+            if mark and item.get(WRITTEN) == mark[WRITTEN]:
                 raise _OwnWriteError(item) from error
-            raise ConditionFailedError(self._plain(item)) from error
+            raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: stamp(one) if isinstance(one, datetime) else one for name, one in values.items()}
@@ -257,7 +257,7 @@ def key(pk: str, sk: str) -> dict[str, str]:
     long = sk.encode()
     if len(long) > LONGEST:
         sk = f"{long[:READABLE].decode(errors='ignore')}...{sha256(long).hexdigest()}"
-    return dict(zip(KEY, (pk, sk), strict=True))
+    return {"pk": pk, "sk": sk}
 
 
 def partition(kind: str, detector: str, account: str | None, region: str) -> str:
