@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib.resources import files
+from typing import Any
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target, Verdict
@@ -15,6 +18,12 @@ ACCOUNT = "123456789012"
 
 DELETE = "delete the endpoint (its configuration and models stay)"
 STOP_JOB = "stop the job and end its warm pool"
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that describes a document."""
+    found: dict[str, Any] = json.loads(files("ml_janitor.report").joinpath(name).read_text(encoding="utf-8"))
+    return found
 
 
 def result(

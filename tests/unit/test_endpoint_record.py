@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -297,18 +297,16 @@ def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any]
 
 @dataclass
 class Scaling:
-    """Application Auto Scaling with one target, and these policies on it."""
+    """An account of which only Application Auto Scaling is asked: one target, and these policies on it."""
 
     policies: Sequence[Mapping[str, Any]]
-    meta: Any = None
-    asked: str = ""
-    put: list[Mapping[str, Any]] = field(default_factory=list)
+    meta: Any
 
-    def get_paginator(self, operation: str) -> Scaling:
-        self.asked = operation
+    def client(self, service: str) -> Scaling:
+        assert service == "application-autoscaling"
         return self
 
-    def paginate(self, **_: Any) -> Iterator[Any]:
+    def pages(self, action: str, **_: Any) -> Iterator[Any]:
         where = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": "endpoint/churn/variant/blue",
@@ -316,27 +314,16 @@ class Scaling:
         }
         target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
         pages: dict[str, dict[str, Any]] = {
-            "describe_scalable_targets": {"ScalableTargets": [target]},
-            "describe_scaling_policies": {"ScalingPolicies": list(self.policies)},
-            "describe_scheduled_actions": {"ScheduledActions": []},
+            "DescribeScalableTargets": {"ScalableTargets": [target]},
+            "DescribeScalingPolicies": {"ScalingPolicies": list(self.policies)},
+            "DescribeScheduledActions": {"ScheduledActions": []},
         }
-        yield pages[self.asked]
-
-
-@dataclass
-class Offline:
-    """An account of which only Application Auto Scaling is asked."""
-
-    scaling: Scaling
-
-    def client(self, service: str) -> Scaling:
-        assert service == "application-autoscaling"
-        return self.scaling
+        yield pages[action.removeprefix("application-autoscaling:")]
 
 
 def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     meta = offline.client("application-autoscaling").meta
-    account: Any = Offline(Scaling(policies, meta=meta))
+    account: Any = Scaling(policies, meta=meta)
     return attached.read_scaling(account, ["endpoint/churn/variant/blue"])
 
 

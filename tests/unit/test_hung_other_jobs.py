@@ -72,7 +72,7 @@ def silent(
         gpu=Value(gpu) if isinstance(gpu, Span) else gpu,
     )
     return Suspect(
-        target=target(of.kind.arn),
+        target=target(of.kind.of.type),
         job=Value(of),
         signs=Signs(
             rhythm=Value(Rhythm(last=NOW - quiet, longest_pause=Value(MINUTE))),
@@ -94,7 +94,7 @@ def words(verdict: Verdict) -> str:
     return "unknown" if verdict.unknown else "kept"
 
 
-OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=lambda kind: kind.arn)
+OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=lambda kind: kind.of.type)
 
 # --- processing and transform jobs -------------------------------------------------------------
 
@@ -248,7 +248,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
     ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
 def test_without_a_description_nothing_is_known(kind: Kind, signal: Signal[Job], expected: str) -> None:
-    assert words(decide(Suspect(target=target(kind.arn), job=signal))) == expected
+    assert words(decide(Suspect(target=target(kind.of.type), job=signal))) == expected
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(38 * HOUR, "kept"), (38 * HOUR - SECOND, "proven")])
@@ -293,7 +293,7 @@ def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
         (PROCESSING_KIND, "stop the job (outputs uploaded so far stay)"),
         (TRANSFORM_KIND, "stop the job (its output is discarded)"),
     ],
-    ids=lambda value: value.arn if isinstance(value, Kind) else "",
+    ids=lambda value: value.of.type if isinstance(value, Kind) else "",
 )
 def test_what_would_be_done_and_what_it_has_cost(kind: Kind, action: str) -> None:
     verdict = decide(silent(job(kind, writes_to=("s3://out/",)), newest=Value(None)))
