@@ -56,6 +56,8 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/announcements.py": ("unit/test_announcer.py",),
+    "slack/digest_actions.py": ("unit/test_action_history.py",),
     "slack/ingress.py": ("unit/test_ingress.py",),
     "slack/message_updates.py": ("unit/test_message_updates.py",),
     "slack/membership.py": ("unit/test_membership.py",),
@@ -95,6 +97,7 @@ TARGETS = {
     ),
     "acting/undos.py": ("unit/test_undos.py",),
     "acting/savings.py": ("unit/test_savings.py",),
+    "engine/detector.py": ("unit/test_detector.py",),
     "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
     "engine/policy.py": ("unit/test_engine.py",),
     "engine/judging.py": ("unit/test_engine.py", "unit/test_unused_serving_resources.py"),
@@ -108,12 +111,16 @@ TARGETS = {
     "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
+    "ledger/idempotency.py": ("integration/test_idempotency.py",),
+    "ledger/latest.py": ("unit/test_latest.py",),
+    "ledger/region_queue.py": ("unit/test_region_queue.py",),
+    "ledger/runs.py": ("unit/test_run_lists.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
     "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
     "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
     "ledger/requests.py": ("unit/test_requests.py", "unit/test_press_worker.py"),
     "ledger/steps.py": ("unit/test_not_done.py", "unit/test_undoing.py"),
-    "ledger/table.py": ("integration/test_ledger.py", "integration/test_memory_table.py"),
+    "ledger/table.py": ("unit/test_table.py", "integration/test_memory_table.py"),
     "detectors/idle_endpoints/rule.py": (
         "unit/test_idle_endpoints.py",
         "unit/test_undo_roles.py",

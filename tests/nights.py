@@ -71,12 +71,7 @@ class Postman:
     dues: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        deliveries: Deliveries,
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         del sweep, now
         for result in warnings:
@@ -146,6 +141,7 @@ class Nights:
                 words=words,
                 undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
+                together=False,
                 wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),

@@ -19,7 +19,7 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
-from infra.state_machine import definition
+from infra.definition import definition
 from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import role_arn, role_name

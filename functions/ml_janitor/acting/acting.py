@@ -67,7 +67,7 @@ class Acting:
     words: Callable[[Cause | UnreachableUndos], str]
     undoable: Callable[[str, str], bool]
     max_actions_per_night: int
-    together: bool = False
+    together: bool
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     actors: Sequence[Detector[Any]] = ()
@@ -89,8 +89,7 @@ class Acting:
         AWS is waited for *until* then at the longest. In an incomplete sweep or a dry run nothing is done.
         One action's failure does not stop the others; only a failure of the ledger ends it.
         """
-        arming = policy.armed(detector.name)
-        if not arming.armed:
+        if not policy.armed(detector.name).armed:
             return SoFar(sweep)
         reverts = resume_reverts(detector, self.known(sweep), self._revert, self.clock())
         if sweep.error is not None:

@@ -6,10 +6,9 @@ import csv
 import io
 import json
 from datetime import date
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.tables import charged_back, lines, readable
+from ml_janitor.bill.tables import charged_back, readable
 from ml_janitor.report.bill import mover as spoken
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.json import moment, money
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
     from ml_janitor.bill.unit_costs import UnitCost
 
 VERSION = 1
-SCHEMA = "bill_schema.json"
 UNTAGGED = "(untagged)"
 BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell (OWASP, "CSV Injection")."""
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `document`."""
-    loaded: dict[str, Any] = json.loads(
-        files("ml_janitor.report").joinpath(SCHEMA).read_text(encoding="utf-8")
-    )
-    return loaded
 
 
 def text(report: BillReport, *, by: str) -> str:
@@ -91,12 +81,11 @@ def _table(report: BillReport, by: str) -> dict[str, Any] | None:
     """None where the tag that it is by could not be read."""
     if not readable(report.bill, by):
         return None
-    before = report.main.comparison.before if report.main else None
     return {
         "by": by,
         "lines": [
             {"name": one.name or None, "usd": money(one.usd), "usd_before": money(one.usd_before)}
-            for one in lines(report.bill, by, report.span, before)
+            for one in report.table(by)
         ],
     }
 

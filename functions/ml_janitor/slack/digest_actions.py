@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
@@ -76,7 +75,11 @@ class ActionHistory:
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
             lost=list(self._lost(places, now)),
-            saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
+            saved=saved(  # by actions after which something is no longer paid: a tag saves nothing
+                (one for one in actions if self.cleanups[one.detector].effect.saves),
+                now=now,
+                time_zone=self.time_zone,
+            ),
         )
 
     def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
@@ -88,10 +91,6 @@ class ActionHistory:
                 if lost is not None:
                     where = f", {self._place(account, region)}" if self.several else ""
                     yield f"{code(detector.name)}{where}: {prose(unreachable(lost), 600)}"
-
-    def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
-        """Actions after which something is no longer paid; a tag saves nothing."""
-        return (one for one in actions if self.cleanups[one.detector].effect.saves)
 
     def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
         """Findings of a detector, account and region that are due or overdue, and not held."""
@@ -106,7 +105,10 @@ class ActionHistory:
 
     def _acted(self, action: Action) -> str:
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
-        money = f" ({self._worth(action)})" if action.hourly_usd else ""
+        money = ""
+        if hourly := action.hourly_usd:  # a job's by the hour, else by the month
+            worth = f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
+            money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)
         return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
 
@@ -134,12 +136,6 @@ class ActionHistory:
 
     def _done(self, detector: str) -> str:
         return DONE[self.cleanups[detector].effect]
-
-    @staticmethod
-    def _worth(action: Action) -> str:
-        """What its resource cost: by the hour for a job, else by the month."""
-        hourly = action.hourly_usd or Decimal(0)
-        return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 
     def _place(self, account: str, region: str) -> str:
         return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"
