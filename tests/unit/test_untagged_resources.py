@@ -16,7 +16,7 @@ from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import creators, filling, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.inventory import Resource
+from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError
@@ -201,18 +201,8 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
     }
     asked: list[str] = []
     names = ["complete", *own]
-    resources = [
-        Resource(
-            service="sagemaker",
-            type="model",
-            noun="Model",
-            named="ModelName",
-            arn=name,
-            name=name,
-            created=NOW,
-        )
-        for name in names
-    ]
+    model = next(kind for kind in KINDS if kind.type == "model")
+    resources = [Resource(kind=model, arn=name, name=name, created=NOW) for name in names]
 
     def read(_aws: Any, some: Sequence[Resource], _now: datetime) -> dict[str, Any]:
         asked.extend(one.arn for one in some)
