@@ -157,7 +157,7 @@ def test_calls_are_counted_by_their_real_names(control: Control, aws: Any) -> No
     }
     for operation, params in asked.items():
         with suppress(ClientError):
-            answer = s3._make_api_call(operation, params)
+            answer = s3._make_api_call(operation, dict(params))
             if "Body" in answer:
                 answer["Body"].close()
     assert control.calls() == {f"s3:{operation}": 1 for operation in asked}
