@@ -22,11 +22,12 @@ from botocore.awsrequest import AWSResponse
 from bench.box import ACCOUNT, NOW, REGION
 from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.aws.runs import Run
+from ml_janitor.bill.asking import DAYS, Question, Wanted
 from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.movements import Culprit
-from ml_janitor.bill.reading import DAYS, Wanted, read
-from ml_janitor.bill.report import BillReport, Question, bill_report
+from ml_janitor.bill.reading import read
+from ml_janitor.bill.report import BillReport, bill_report
 from ml_janitor.report.bill_message import bill_picture
 from ml_janitor.report.bill_page import page
 

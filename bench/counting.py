@@ -26,7 +26,7 @@ from infra.bundle import cached
 from infra.stack import JanitorStack
 from ml_janitor import handlers
 from ml_janitor.aws.account import opened
-from ml_janitor.bill.reading import DAYS
+from ml_janitor.bill.asking import DAYS
 from ml_janitor.bill.resources import known
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS

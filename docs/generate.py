@@ -21,7 +21,7 @@ from typing import Any
 
 from bench import monthly, scale
 from docs import managed_policies
-from ml_janitor.bill import reading, resources
+from ml_janitor.bill import asking, resources
 from ml_janitor.config.sections import SHARED
 from ml_janitor.config.statements import changes
 from ml_janitor.core.durations import WorkingHours, format_duration
@@ -107,7 +107,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*reading.READS, *resources.READS]),
+            "bill": permission_list([*asking.COST_READS, *resources.READS]),
             "denies": denies(),
             "ledger": ledger(),
             "managed": managed_policies.table(),

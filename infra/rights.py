@@ -16,6 +16,7 @@ from infra.permissions import Allowed, acting_in, denials, places, undoing_in
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.scratch import folder
 from ml_janitor.bill.archive import FOLDER
+from ml_janitor.bill.asking import bill_reads, cost_reads
 from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.member_roles import Kind, Reader, role_of, takes_on
 from ml_janitor.config.settings import Settings
@@ -25,7 +26,6 @@ from ml_janitor.engine.detector import Detector, Grant, allow, implied
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.runs import ORGANIZATION
 from ml_janitor.scheduled.accounts import listing_reads
-from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
 from ml_janitor.aws.scratch import folder
+from ml_janitor.bill.asking import bill_reads, cost_reads
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.accounts import listing_reads
-from ml_janitor.scheduled.bill_run import bill_reads, cost_reads
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 

@@ -177,7 +177,7 @@ class Nights:
     def hold(self, name: str, **how: Any) -> None:
         """Somebody's word on *name*."""
         key = self.world.things[name].target.key
-        self.holds.put(ACCOUNT, REGION, Hold(key=key, by="maria", said=self.clock, **how))
+        self.holds.put(ACCOUNT, REGION, Hold(key=key, by="maria", given=self.clock, **how))
 
 
 def by_name(ran: Ran) -> dict[str, Result]:

@@ -9,9 +9,9 @@ import boto3
 
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer, RefusedError, by_dimension
-from ml_janitor.bill.asking import chosen, tags
+from ml_janitor.bill.asking import DAYS, chosen, tags
 from ml_janitor.bill.model import PRICE_PER_REQUEST, Gap, GapCause, Reading
-from ml_janitor.bill.reading import CAUSES, DAYS, tag_gaps
+from ml_janitor.bill.reading import CAUSES, tag_gaps
 from ml_janitor.config.sections import BillSection
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_cli.stack import Check

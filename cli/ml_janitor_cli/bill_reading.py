@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time
 
-from ml_janitor.acting import savings
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer
 from ml_janitor.bill import asking
-from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
+from ml_janitor.bill.model import Gap, GapCause, Reading
 from ml_janitor.bill.reading import read
-from ml_janitor.bill.report import BillReport, Question, Savings, bill_report
-from ml_janitor.bill.resources import Known, acted, judged, judging, known
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.bill.report import BillReport, bill_report
+from ml_janitor.bill.resources import Savings, acted, judged, judging, known
+from ml_janitor.core.results import Sweep
 from ml_janitor.engine.run import run
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
@@ -33,7 +31,7 @@ type Say = Callable[[str], None]
 def read_report(
     setup: edge.Setup,
     regions: Sequence[str],
-    asked: Question,
+    asked: asking.Question,
     *,
     shown: Sequence[str],
     table: str | None,
@@ -48,19 +46,33 @@ def read_report(
     home = setup.session.region_name or regions[0]
     account = known_caller(setup.session, home, setup.attempts).account
     say("reading Cost Explorer")
-    bill = read_bill(setup, account, asked, shown)
+    section, settings, until = setup.settings.bill, setup.settings, setup.now.astimezone(UTC)
+    wanted = asking.wanted(section, days=asked.days, first=shown)
+    if asked.against is not None:
+        wanted = replace(wanted, days=max(wanted.days, (until.date() - asked.against.first).days))
+    client = make_client(setup.session, "ce", REGION, setup.attempts)
+    explorer = CostExplorer(client, max_requests=section.max_requests)
+    bill = read(explorer, wanted, account=account, now=until)
     if not bill.charges:
         return bill_report(bill, asked)
     actions = remembered(setup, table or os.environ.get(TABLE), account, home, regions)
     with opened(
         setup.session, account=account, regions=regions, attempts=setup.attempts, pace=edge.pace()
     ) as accounts:
-        detectors = judging(setup.settings.enabled())
+        detectors = judging(settings.enabled())
         if swept is None:
             say("looking for what is wasteful among what is billed")
-            swept = run(detectors, accounts, now=setup.now, policy=setup.settings.policy.dry()).sweeps
+            swept = run(detectors, accounts, now=setup.now, policy=settings.policy.dry()).sweeps
         say("reading what ran, and when")
-        found = what_ran(setup, accounts, bill, [one for sweep in swept for one in sweep.results], actions)
+        results = [one for sweep in swept for one in sweep.results]
+        found = known(
+            accounts,
+            since=datetime.combine(bill.first, time(), UTC),
+            now=setup.now,
+            tag=next(iter(wanted.tags.values()), ""),
+            policy=settings.policy,
+            verdicts={**judged(results), **acted(actions, settings.registry)},
+        )
     broken = [
         Gap(
             reading=Reading.RESOURCES,
@@ -75,40 +87,9 @@ def read_report(
         bill,
         asked,
         resources=found.resources,
-        savings=saved(setup, bill, actions),
+        saved=Savings.of(actions, bill, now=setup.now, time_zone=settings.janitor.time_zone),
         gaps=(*found.gaps, *broken),
         looked_at=regions,
-    )
-
-
-def read_bill(setup: edge.Setup, account: str, asked: Question, shown: Sequence[str]) -> Bill:
-    """The bill in so many requests as the settings allow; the tags *shown* are read before others."""
-    section = setup.settings.bill
-    client = make_client(setup.session, "ce", REGION, setup.attempts)
-    wanted = asking.wanted(section, days=asked.days, first=shown)
-    if asked.against is not None:
-        reach = (setup.now.astimezone(UTC).date() - asked.against.first).days
-        wanted = replace(wanted, days=max(wanted.days, reach))
-    explorer = CostExplorer(client, max_requests=section.max_requests)
-    return read(explorer, wanted, account=account, now=setup.now.astimezone(UTC))
-
-
-def what_ran(
-    setup: edge.Setup,
-    accounts: Sequence[Aws],
-    bill: Bill,
-    results: Iterable[Result],
-    actions: Iterable[Action] = (),
-) -> Known:
-    """What ran in the days of *bill*, with what a sweep and the ledger say of it."""
-    section = asking.tags(setup.settings.bill)
-    return known(
-        accounts,
-        since=datetime.combine(bill.first, time(), UTC),
-        now=setup.now,
-        tag=next(iter(section.values()), ""),
-        policy=setup.settings.policy,
-        verdicts={**judged(results), **acted(actions, setup.settings.registry)},
     )
 
 
@@ -126,12 +107,3 @@ def remembered(
             for region in regions
             for action in actions.all(detector.name, account, region)
         ]
-
-
-def saved(setup: edge.Setup, bill: Bill, actions: Sequence[Action]) -> Savings:
-    """What *actions* saved."""
-    zone = setup.settings.janitor.time_zone
-    return Savings(
-        by_day=savings.by_day(actions, bill.first, setup.now),
-        this_month=savings.saved(actions, now=setup.now, time_zone=zone).usd,
-    )

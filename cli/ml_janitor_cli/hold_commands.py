@@ -121,7 +121,7 @@ def hold(
 ) -> int:
     """Remember a hold on the resource that *arn* is now, or *only* on what one detector says of it."""
     key, where = identity(at, arn) if only is None else advice_on(at, arn, only)
-    added = Hold(key=key, how=how, by=at.who, said=at.now, until=until, why=why)
+    added = Hold(key=key, how=how, by=at.who, given=at.now, until=until, why=why)
     at.holds.put(at.account, where, added, shorten=shorten)
     stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or added
     typer.echo(f"{plain(arn)}: {plain(str(stands.reason(at.now)), 1000)}.")

@@ -150,7 +150,7 @@ class Regret:
         broken(host, [])
         if self.spared:
             (half,) = (one for one in actions(host, self.detector) if self.spared in one.target.name)
-            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", said=host.now)
+            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", given=host.now)
             Holds(host.table).put(ACCOUNT, REGION, hold)
 
     def _wanted_back(self, name: str, host: Host) -> dict[str, Any]:

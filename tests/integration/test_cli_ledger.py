@@ -117,7 +117,7 @@ callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """
     )
     lamp = arn("lamp").replace(ACCOUNT, other).replace(REGION, far)
-    hold = Hold(key=f"{lamp}@x", how=How.KEPT, by="maria", said=now, why="the fair")
+    hold = Hold(key=f"{lamp}@x", how=How.KEPT, by="maria", given=now, why="the fair")
     desk.nights.holds.put(other, far, hold)
     assert lamp not in desk("findings", "--account", other)[1]
 

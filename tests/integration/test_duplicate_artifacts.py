@@ -1006,10 +1006,19 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
     assert (whole.error, whole.notices) == (None, ())
 
 
-def test_without_named_buckets_unreadable_references_break_the_sweep(account: Account, aws: Aws) -> None:
-    account.box.fault("sagemaker", "ListModels", "deny", times=0)
+@pytest.mark.parametrize(
+    ("service", "operation", "error"),
+    [
+        ("sagemaker", "ListModels", "not every bucket may be known"),
+        ("s3", "ListBuckets", "s3:ListBuckets broke off after 0"),
+    ],
+)
+def test_without_named_buckets_unreadable_references_or_buckets_break_the_sweep(
+    account: Account, aws: Aws, service: str, operation: str, error: str
+) -> None:
+    account.box.fault(service, operation, "deny", times=0)
 
-    assert "not every bucket may be known" in str(swept(aws, buckets=()).error)
+    assert error in str(swept(aws, buckets=()).error)
 
 
 def test_what_is_alone_may_have_a_copy_in_a_bucket_that_nobody_knows(account: Account, aws: Aws) -> None:

@@ -19,7 +19,7 @@ def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) 
     action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
     until = nights.clock + 30 * DAY
     key = action.target.key
-    word = Hold(key=key, how=How.SNOOZED, by="tomas", said=nights.clock, until=until)
+    word = Hold(key=key, how=How.SNOOZED, by="tomas", given=nights.clock, until=until)
     nights.holds.put(ACCOUNT, REGION, word)
 
     nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
@@ -55,7 +55,7 @@ def test_a_snooze_of_a_week_leaves_a_longer_one_and_the_message_says_which_stand
     signed = notebook.signed("snooze", MEMBER)
     (entry,) = Ledger(table).entries("idle-notebooks", ACCOUNT, REGION)
     until = NOW + 30 * DAY
-    longer = Hold(key=entry.key, how=How.SNOOZED, by="tomas", said=NOW, until=until)
+    longer = Hold(key=entry.key, how=How.SNOOZED, by="tomas", given=NOW, until=until)
     Holds(table).put(ACCOUNT, REGION, longer)
 
     notebook.send(signed)

@@ -340,7 +340,7 @@ def test_a_tuner_that_is_ignored_keeps_its_children(account: Account, aws: Aws) 
 def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1")
     (tuner,) = (one.target for one in swept(aws).results if one.target.name == "sweep")
-    hold = Hold(key=tuner.key, how=How.SNOOZED, by="ravi", said=NOW - HOUR, until=NOW + DAY)
+    hold = Hold(key=tuner.key, how=How.SNOOZED, by="ravi", given=NOW - HOUR, until=NOW + DAY)
 
     report = swept(aws, Policy(holds={tuner.key: (hold,)}))
 

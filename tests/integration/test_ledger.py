@@ -303,7 +303,7 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
 
     for account in (ACCOUNT, THERE):
         ledger.warned(entry(account), now=NOW, due=NOW + DAY)
-    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", said=NOW))
+    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", given=NOW))
     ledger.approve(entry(ACCOUNT), by="maria")
     Requests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
     requests, actions = Requests(table), Actions(table, NoKey())

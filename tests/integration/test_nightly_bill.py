@@ -20,6 +20,7 @@ from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.archive import DOCUMENT
+from ml_janitor.bill.asking import bill_reads
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode, Target
@@ -27,7 +28,6 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.scheduled.bill_run import bill_reads
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl

@@ -14,8 +14,9 @@ import pytest
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer
+from ml_janitor.bill.asking import DAYS, Wanted
 from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
-from ml_janitor.bill.reading import DAYS, Wanted, read
+from ml_janitor.bill.reading import read
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_sandbox.control import Control
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +17,7 @@ from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section
 from ml_janitor.slack.bot import Slack
 from ml_janitor.slack.retries import TRIES, SlackError
-from ml_janitor.slack.secret import read_secret, sender
+from ml_janitor.slack.secret import read_secret
 from ml_janitor.slack.sender import Time
 from ml_janitor.slack.webhook import Webhook
 from ml_janitor_sandbox.control import Control
@@ -400,30 +399,6 @@ def test_a_dead_webhook_says_to_make_a_new_one(workspace: SlackControl, time: Ti
 
 
 # --- the secret -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
-def test_a_secret_with_a_token_makes_a_bot(time: Time, kept: str) -> None:
-    assert repr(sender(kept, "#ml", time)) == "Slack('#ml')"
-
-
-def test_a_secret_with_a_url_makes_a_webhook(time: Time) -> None:
-    assert isinstance(sender("https://hooks.slack.com/services/T/B/x", "", time), Webhook)
-
-
-@pytest.mark.parametrize(
-    ("kept", "channel", "says"),
-    [
-        ("hunter2", "#ml", "neither a bot token"),
-        ('{"password": "hunter2"}', "#ml", 'without a "token"'),
-        ('{"hunter2', "#ml", 'without a "token"'),
-        ("xoxb-hunter2", "", "slack_channel is not set"),
-    ],
-)
-def test_a_secret_that_cannot_be_used_is_not_repeated(time: Time, kept: str, channel: str, says: str) -> None:
-    with pytest.raises(SlackError, match=says) as caught:
-        sender(kept, channel, time)
-    assert "hunter2" not in str(caught.value)
 
 
 @pytest.fixture

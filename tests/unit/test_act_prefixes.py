@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_an_undo_reads_only_in_the_buckets_in_which_it_writes() -> None:
     where = {condition.key: condition.values for condition in decrypts.when}
     assert set(where["kms:EncryptionContext:aws:s3:arn"]) == reads["s3:GetObject"] | reads["s3:ListBucket"]
     assert DuplicateArtifacts(buckets=("models",)).undoes == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("buckets", "s3://models"),
+        ("buckets", "models/a"),
+        ("read_contents_in", "models/a"),
+        ("read_contents_in", "models/*/"),
+    ],
+)
+def test_contents_are_read_in_buckets_and_folders(setting: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"{setting}: expected .* got \"{re.escape(value)}\""):
+        DuplicateArtifacts(**{setting: (value,)})  # type: ignore[arg-type]
+
+
+def test_a_key_is_used_for_the_objects_that_are_read_and_their_buckets() -> None:
+    reads = DuplicateArtifacts(buckets=("models",), read_contents_in=("runs/a/",)).reads
+    (decrypts,) = (grant for grant in reads if grant.action == "kms:Decrypt")
+
+    assert {one.key: set(one.values) for one in decrypts.when}["kms:EncryptionContext:aws:s3:arn"] == {
+        f"arn:aws:s3:::{one}" for one in ("models/*", "models", "runs/a/*", "runs")
+    }
 
 
 def test_what_cannot_be_written_again_any_more_names_the_setting() -> None:

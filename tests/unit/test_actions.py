@@ -151,13 +151,20 @@ def test_a_refusal_is_written_once_for_each_reason(actions: Actions, table: Memo
     assert known() == (one, mark)
 
 
-def test_what_is_no_change_of_it_is_remembered_beside_it(actions: Actions) -> None:
+def test_what_is_no_change_of_it_is_remembered_beside_it(actions: Actions, table: MemoryTable) -> None:
     one = begun(actions)
     actions.message_updated(one)
     for hours in (1, 2):
         actions.end_saving(one, NOW + hours * HOUR)
 
-    assert actions.everywhere() == [replace(one, told="acting 1", over=NOW + HOUR)]
+    for step in ("begun", "done"):
+        actions.step(one, "act: stop", step)
+
+    assert actions.everywhere() == [
+        replace(one, told="acting 1", over=NOW + HOUR, steps={"act: stop": "done"})
+    ]
+    (item,) = table.scan("action#")
+    assert item["step_0c91c09c0751c202"] == '["act: stop", "done"]'
 
 
 def test_what_was_changed_since_it_was_read_is_not_gone_on_with(actions: Actions, table: MemoryTable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,9 @@ import pytest
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import survey
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf
+from ml_janitor.detectors.duplicate_artifacts.sources import candidates
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 
 MIB = 1024**2
@@ -40,6 +43,30 @@ def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
     return {"KeyCount": 2, "IsTruncated": truncated, "Contents": entries}
 
 
+def reading(again: dict[str, Any]) -> Survey:
+    return Survey(
+        cast("Aws", Listed(again)),
+        Where(buckets=("b",), contents_in=("s3://b/",), names=Names(), compare_up_to=0),
+        datetime(2026, 10, 6, tzinfo=UTC),
+    )
+
+
+def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(survey, "candidates", partial(candidates, most=1))
+    shelf = Shelf(bucket="b", region="us-east-1", error="b broke off after 0")
+    (one,) = shelf.put(cast("Any", page('"e"')), Names())
+    source = SimpleNamespace(
+        shelves={"b": shelf}, artifacts=lambda: iter([one, one]), notice=lambda _folders: None
+    )
+    read = reading({})
+
+    assert read._found([source], None) == []
+    assert read.errors[0] == "b broke off after 0"
+    assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
+
+
 @pytest.mark.parametrize(
     ("again", "error"),
     [
@@ -54,13 +81,8 @@ def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
 ) -> None:
     shelf = Shelf(bucket="b", region="us-east-1")
     (one,) = shelf.put(cast("Any", page('"e"')), Names())
-    survey = Survey(
-        cast("Aws", Listed(again)),
-        Where(buckets=("b",), contents_in=("s3://b/",), names=Names(), compare_up_to=0),
-        datetime(2026, 10, 6, tzinfo=UTC),
-    )
 
-    unit = survey._units([(shelf, one)])[one]
+    unit = reading(again)._units([(shelf, one)])[one]
 
     assert isinstance(unit, Value if error is None else Unreadable)
     assert error is None or (isinstance(unit, Unreadable) and error in unit.error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit, stored
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit, listed, stored
 from ml_janitor.detectors.duplicate_artifacts.sources import candidates, order
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -134,10 +135,20 @@ def test_copies_have_sizes_in_common_and_in_a_folder_the_names_below_it() -> Non
 
     model = unit("a/vae/w.pt", "a/unet/w.pt", root="a/")
 
-    assert unit("a/model.pt").shape == unit("old/backup.pt").shape
+    assert unit("a/model.pt").shape == unit("old/backup.pt").shape == (("", MIB),)
     assert model.shape == unit("c/d/vae/w.pt", "c/d/unet/w.pt", root="c/d/").shape
     assert model.shape != unit("c/text/w.pt", "c/unet/w.pt", root="c/").shape
     assert model.modified == AT + DAY  # when the last of its files was written
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"), [([], False), (["a.pt.bak"], False), (["a.pt", "a.pt.bak"], True)]
+)
+def test_one_object_is_found_by_its_whole_key(keys: list[str], *, found: bool) -> None:
+    page = {"KeyCount": len(keys), "Contents": [entry(key) for key in keys]}
+    aws: Any = SimpleNamespace(s3=SimpleNamespace(list_objects_v2=lambda **_: page))
+
+    assert listed(aws, "b", "a.pt") == (stored("b", entry("a.pt")) if found else None)
 
 
 def test_an_object_without_a_class_is_a_standard_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
 from ml_janitor.aws.runs import Run
 from ml_janitor.aws.usage_types import region, word
-from ml_janitor.bill import spans
+from ml_janitor.bill.asking import Question
 from ml_janitor.bill.attribution import lines, parts
 from ml_janitor.bill.joining import Resource, movers
 from ml_janitor.bill.model import Charge, Span
@@ -213,13 +214,12 @@ def test_a_usage_type_of_several_services_counts_as_that_of_the_dearest() -> Non
     assert main_services(rows) == {"USE1-TimedStorage-ByteHrs": "ECR"}
 
 
+QUESTION = Question(days=30, settling_days=2, tags=())
+
+
 def test_only_equal_spans_are_compared() -> None:
     read = bill(charges(HOST, [*BEFORE, *LAST], price="1", quantity="1", tag="llm"))
-    day, month, days = (
-        spans.settled_day(read, 2),
-        spans.month_to_date(read, 2),
-        spans.last_days(read, 30, 2),
-    )
+    days, day, month = QUESTION.comparisons(read)
 
     assert day
     assert (day.after.first, day.before.first) == (date(2026, 10, 4), date(2026, 9, 27))
@@ -228,9 +228,9 @@ def test_only_equal_spans_are_compared() -> None:
     assert month.unsettled == (date(2026, 10, 5),)
     assert days
     assert (days.after, days.before) == (LAST, BEFORE)
-    assert spans.last_days(read, 31, 2) is None
+    assert replace(QUESTION, days=31).asked(read) is None
     late = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
-    assert spans.last_days(late, 30, 2) is None  # the account was charged nothing before
+    assert QUESTION.asked(late) is None  # the account was charged nothing before
 
 
 def test_a_longer_month_is_compared_with_a_shorter_as_far_as_that_goes() -> None:
@@ -240,7 +240,7 @@ def test_a_longer_month_is_compared_with_a_shorter_as_far_as_that_goes() -> None
         until=date(2026, 4, 1),
     )
 
-    month = spans.month_to_date(read, 2)
+    month = QUESTION.month_to_date(read)
 
     assert month
     assert (month.after, month.before) == (Span(date(2026, 3, 1), 28), Span(date(2026, 2, 1), 28))

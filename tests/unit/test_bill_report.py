@@ -10,10 +10,11 @@ import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
 from ml_janitor.aws.runs import Run
+from ml_janitor.bill.asking import Question
 from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import Bill, Charge, GapCause, RecordCharge, Span
 from ml_janitor.bill.movements import Cause, Culprit, breakdown, total
-from ml_janitor.bill.report import Question, bill_report
+from ml_janitor.bill.report import bill_report
 from ml_janitor.bill.resources import acted
 from ml_janitor.bill.tables import by_day, lines
 from ml_janitor.core.model import Target

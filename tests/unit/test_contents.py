@@ -162,6 +162,7 @@ def test_what_is_looked_at_has_to_be_what_was_listed(length: int, etag: str, *, 
     looked_at = head(aws, stored(PLAIN), "us-east-1")
 
     assert isinstance(looked_at, Value) is same
+    assert not same or looked_at == Value(Contents(size=9, etag=PLAIN, md5=PLAIN), "s3:HeadObject")
     assert asked == {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
 
 

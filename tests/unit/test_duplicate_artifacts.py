@@ -20,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
+from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -321,6 +322,7 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
         (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
+        (copy(habits=replace(HABITS, versioning=NotRead())), {}, "keeps versions was not read"),
         (
             copy(habits=VERSIONED),
             {"buckets": ()},
@@ -346,6 +348,13 @@ def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
         assert verdict.spared is None
     else:
         assert expected in str(verdict.spared)
+
+
+def test_what_has_no_keeper_is_not_deleted() -> None:
+    without = copy(standing=Standing(role=Role.SURPLUS))
+
+    with pytest.raises(CannotActError, match="nothing says what it is a copy of"):
+        DuplicateArtifacts().prepare(None, without, {})  # type: ignore[arg-type]
 
 
 def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:

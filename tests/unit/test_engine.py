@@ -269,7 +269,7 @@ def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
     with pytest.raises(AssertionError, match="acted"):
         shelf.act()
 
-    done = swept(shelf, aws, ARMS.dry())
+    done = sweep(shelf, aws, now=NOW, policy=ARMS.dry())
 
     assert done.mode is Mode.DRY_RUN
     assert done.error is None

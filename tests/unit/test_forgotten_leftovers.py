@@ -15,6 +15,7 @@ from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import GB, StoragePrices
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.detectors.forgotten_leftovers import expiry
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
@@ -227,6 +228,11 @@ def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: 
     assert isinstance(decided, Finding)
     assert (decided.spared or "").startswith(why or "")
     assert (decided.spared is None) is (why is None)
+
+
+def test_what_was_set_can_be_taken_away_everywhere() -> None:
+    assert ForgottenLeftovers(act_on_groups=()).undoes == expiry.UNDOES
+    assert (RULE.cleanup.grace, ForgottenLeftovers(patience=118 * DAY).patience) == (3 * DAY, 118 * DAY)
 
 
 def test_images_are_only_reported() -> None:

@@ -12,7 +12,7 @@ WEEK = timedelta(days=7)
 
 
 def hold(how: How, until: datetime | None) -> Hold:
-    return Hold(key="a", how=how, by="maria", said=NOW, until=until)
+    return Hold(key="a", how=how, by="maria", given=NOW, until=until)
 
 
 def test_a_hold_is_over_in_the_second_that_it_names() -> None:

@@ -237,6 +237,10 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 
     assert words(verdict) == ("proven" if late and expected == "likely" else expected)
     assert late or verdict.reason.startswith(reason)
+    (shown,) = (one for one in verdict.evidence if one.signal == "watches")
+    assert shown.error == (REFUSED.error if seen is REFUSED else None)
+    over = f"the training job that it watches is over ({watched})"
+    assert (over in verdict.steps) is (expected == "likely")
 
 
 @OTHERS
@@ -328,7 +332,10 @@ def pool(unused: timedelta | None, **changed: Any) -> Suspect:
     ],
 )
 def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) -> None:
-    assert words(decide(pool(unused))) == expected
+    verdict = decide(pool(unused))
+
+    assert words(verdict) == expected
+    assert ("unused for" in verdict.reason) is (unused is not None)
 
 
 def test_the_patience_with_pools_is_tunable() -> None:
@@ -363,6 +370,36 @@ def test_a_pool_is_told_in_full() -> None:
     assert verdict.grace == 15 * MINUTE
     assert verdict.cost is not None
     assert verdict.cost.accrued_usd == Decimal("1.5")
+    assert {one.signal: one.value for one in verdict.evidence} == {
+        "status": "Completed, warm pool Available",
+        "instances": "2 x ml.g5.2xlarge",
+        "warm pool unused for": "90 minutes",
+        "kept alive until": "2026-10-06 07:30 UTC",
+    }
+    assert verdict.steps[0] == "no job has used its warm pool for 60 minutes or more"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "reason"),
+    [
+        (
+            {"pool": "Available"},
+            "proven",
+            "was stopped because it hung, and leaves a warm pool; $1.00 an hour",
+        ),
+        ({"pool": "InUse"}, "proven", "was stopped because it hung, and leaves a warm pool; $1.00 an hour"),
+        ({"pool": "Reused"}, "kept", "it was stopped, and left no warm pool"),
+        ({"pool": None}, "kept", "it was stopped, and left no warm pool"),
+        ({"status": "InProgress", "phase": "Uploading"}, "kept", "not in training but Uploading"),
+    ],
+)
+def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
+    changed: dict[str, Any], expected: str, reason: str
+) -> None:
+    verdict = decide(replace(pool(MINUTE, **{"status": "Stopped", **changed}), unfinished=True))
+
+    assert (words(verdict), reason in verdict.reason) == (expected, True)
+    assert "status" in {one.signal for one in verdict.evidence}
 
 
 # --- tuning jobs -------------------------------------------------------------------------------
@@ -448,6 +485,21 @@ def test_a_tuner_shows_what_is_made_of_each_child() -> None:
         "trial-1: silent, but the load of h varies like work",
         "trial-2: its load could not be read, so it may be working",
     }
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"),
+    [
+        (tuner(PROVEN), {("status", "InProgress", None), ("running children", 1, None)}),
+        (tuner(status=REFUSED), {("description", None, REFUSED.error)}),
+        (tuner(listed=REFUSED), {("running children", None, REFUSED.error)}),
+    ],
+)
+def test_what_was_read_of_a_tuner_is_shown(candidate: SuspectTuner, expected: set[Any]) -> None:
+    verdict = decide(candidate)
+
+    assert expected <= {(one.signal, one.value, one.error) for one in verdict.evidence}
+    assert ("every running child hangs" in verdict.steps) is isinstance(verdict, Finding)
 
 
 def test_a_tuner_that_works_says_who_does() -> None:

@@ -361,6 +361,30 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
     assert words(decide(with_signs(hung(), loads=Value(())))) == "likely"
 
 
+@pytest.mark.parametrize(
+    ("candidate", "signal", "value", "error"),
+    [
+        (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
+        (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
+        (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
+        (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
+        (hung(), "newest object", "none in its S3 folders", None),
+        (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
+        (
+            hung(replace(host(1, FULL), memory=Value(Span(60, 61)))),
+            "memory used",
+            "60 to 61 of 100 (algo-1)",
+            None,
+        ),
+        (hung(job=REFUSED), "description", None, REFUSED.error),
+    ],
+)
+def test_each_sign_is_shown(candidate: Suspect, signal: str, value: str | None, error: str | None) -> None:
+    (shown,) = (one for one in decide(candidate).evidence if one.signal == signal)
+
+    assert (shown.value, shown.error) == (value, error)
+
+
 @pytest.mark.parametrize("loads", [NotRead(), REFUSED])
 def test_an_unread_load_is_unknown(loads: Signal[tuple[HostLoad, ...]]) -> None:
     assert words(decide(with_signs(hung(), loads=loads))) == "unknown"
@@ -507,6 +531,8 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
             [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
             "and 8 of 12 GPUs spin at full load without a change while the others rest;",
         ),
+        ([host(1, FULL)], "and the GPUs of its host spin at full load without a change;"),
+        ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
         (
             [host(1, Span(99, 100), QUIET), host(2, Absent())],

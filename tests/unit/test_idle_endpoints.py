@@ -683,6 +683,18 @@ def test_a_running_monitoring_schedule_makes_it_likely(
     assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
 
 
+def test_an_undo_needs_the_configuration_and_every_model() -> None:
+    variants = {"EndpointConfigName": "churn-1", "ProductionVariants": [{"ModelName": "churn"}]}
+    components = [{"Specification": {"ModelName": "llm"}}]
+    needed = RULE.undo_needs(endpoint().target, {"configuration": variants, "components": components})
+
+    assert [arn.rpartition(":")[2] for arn in needed] == [
+        "endpoint-config/churn-1",
+        "model/churn",
+        "model/llm",
+    ]
+
+
 REMOVED = HalfDone(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="churn-1")
 MOVED = {"modified": NOW - HOUR}
 """What AWS may make of an endpoint's modification time when its components go."""

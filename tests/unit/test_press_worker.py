@@ -232,7 +232,7 @@ def test_a_hold_is_stored_from_the_press_on_and_shown(
     answer = office.press(word, ago=timedelta(minutes=1))
 
     until = None if lasts is None else pressed + lasts
-    hold = Hold(key=office.entry().key, how=how, by=str(person), said=pressed, until=until)
+    hold = Hold(key=office.entry().key, how=how, by=str(person), given=pressed, until=until)
     assert answer == {"done": True, "word": LABELS[word], "untold": ""}
     assert (office.holds(), office.shown) == ([hold], [(office.entry(), ("held", hold))])
     assert (office.replies, office.invoked, office.groups) == ([], [], ["S1"] * (person is MARIA))
@@ -425,7 +425,7 @@ def test_advice_is_held_for_itself_alone(
     (hold,) = office.holds()
     until = None if lasts is None else nights.clock + lasts
     key = about("cellar", office.entry().key)
-    assert hold == Hold(key=key, how=how, by="Maria (U1)", said=nights.clock, until=until, why=why)
+    assert hold == Hold(key=key, how=how, by="Maria (U1)", given=nights.clock, until=until, why=why)
     assert office.shown == [(HERE, nights.clock)]
     assert office.press(word) == answer
     assert len(office.shown) == 1

@@ -70,7 +70,7 @@ def action(**more: Any) -> Action:
 
 def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Status]:
     """Each of them, with words of others in it."""
-    kept = Hold(key="k", how=How.KEPT, by=by, said=NOW, why=why)
+    kept = Hold(key="k", how=How.KEPT, by=by, given=NOW, why=why)
     return [
         VOICE.due(DUE),
         VOICE.waiting(DUE, why),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from ml_janitor.acting.savings import Saved, saved
+from armed import Cellar
+from ml_janitor.acting.savings import Saved, by_day, saved
 from ml_janitor.core.cost import Cost
 from ml_janitor.ledger.action import Action, Stage, saving
+from nights import Nights, in_memory
 from reports import accruing, finding, result, standing
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
@@ -45,8 +48,16 @@ def test_it_saves_no_hour_after_it_was_brought_back_or_would_have_ended(ends: st
     assert usd(action(**{ends: NOW - 2 * DAY})) == Decimal(0)
 
 
+def test_it_counts_from_its_first_second_on() -> None:
+    counts = [
+        saved([action(ended=NOW - age)], now=NOW, time_zone="UTC").actions for age in (HOUR / 3600, 0 * HOUR)
+    ]
+
+    assert counts == [1, 0]
+
+
 def test_it_saves_nothing_before_aws_said_that_it_was_done() -> None:
-    assert usd(action(ended=None, stage=Stage.FAILED)) == Decimal(0)
+    assert saved([action(ended=None, stage=Stage.FAILED)], now=NOW, time_zone="UTC") == Saved()
 
 
 def test_the_month_is_that_of_the_operators_time_zone() -> None:
@@ -58,6 +69,94 @@ def test_the_month_is_that_of_the_operators_time_zone() -> None:
 def test_what_nobody_knows_the_price_of_is_counted_and_not_added() -> None:
     told = saved([action(), action(hourly_usd=None)], now=NOW, time_zone="UTC")
     assert told == Saved(usd=Decimal(48), actions=1, unknown=1)
+
+
+def test_a_saving_is_of_the_days_that_aws_bills() -> None:
+    first = (NOW - 3 * DAY).date()
+    saving = [action(ended=NOW - 2 * DAY, over=NOW - DAY), action(hourly_usd=None), action(ended=None)]
+
+    assert by_day(saving, first, NOW) == {
+        first + DAY: Decimal(2) * 17,
+        first + 2 * DAY: Decimal(2) * 7,
+    }
+    assert by_day([action(ended=NOW - HOUR)], NOW.date(), NOW) == {NOW.date(): Decimal(2)}
+
+
+# --- what a sweep finds of it --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """A lamp that was removed in the last sweep but one."""
+    with in_memory() as nights:
+        nights.warned("lamp")
+        nights.after(4 * DAY)
+        nights.after(DAY)
+        yield nights
+
+
+def over(nights: Nights) -> datetime | None:
+    """Since when the action saves nothing, after a sweep a day later."""
+    nights.after(DAY)
+    return nights.of("lamp").over
+
+
+def test_what_stays_away_goes_on_saving(nights: Nights) -> None:
+    assert over(nights) is None
+
+
+def test_what_runs_again_saves_nothing_since_the_sweep_before(nights: Nights) -> None:
+    before = nights.clock
+    nights.world.add("lamp")
+
+    assert over(nights) == before
+    assert over(nights) == before, "and it is not ended twice"
+
+
+def test_what_was_made_anew_saves_nothing_since_then(nights: Nights) -> None:
+    made = nights.clock + HOUR
+    nights.world.add("lamp", created=made)
+
+    assert over(nights) == made
+
+
+@pytest.mark.parametrize(
+    ("about", "ended"),
+    [
+        ({"until": HOUR}, None),
+        ({"until": DAY}, None),
+        ({"until": DAY + HOUR}, timedelta()),
+        ({"stage": Stage.UNDOING}, None),
+        ({"ended": None}, None),
+    ],
+)
+def test_only_what_still_saves_is_ended(
+    nights: Nights, about: dict[str, Any], ended: timedelta | None
+) -> None:
+    """*until* is counted from the last sweep, and a sweep is a day later."""
+    action, last = nights.of("lamp"), nights.clock
+    found = {name: last + value if name == "until" else value for name, value in about.items()}
+    nights.table.change(
+        action.pk,
+        action.sk,
+        set_to={k: v for k, v in found.items() if v is not None},
+        remove=tuple(k for k, v in found.items() if v is None),
+    )
+    nights.world.add("lamp")
+
+    assert over(nights) == (None if ended is None else last + ended)
+
+
+def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> bool:
+        raise PermissionError("no")
+
+    nights.world.add("lamp")
+    monkeypatch.setattr(Cellar, "is_done", denied)
+
+    assert over(nights) is None
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,56 @@ def test_only_what_is_known_to_be_unread_and_not_kept_is_proven(
     assert (decided.spared is None) is (spared is None)
 
 
+@pytest.mark.parametrize(
+    ("candidate", "to_prove"),
+    [
+        (bucket(), ""),
+        (bucket(counted=Absent()), "that nothing reads it: switch on request metrics of meridian-lab"),
+        (
+            bucket(held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY)),
+            "that nobody needs an old version: their tags are not read",
+        ),
+    ],
+)
+def test_what_would_prove_it(candidate: Bucket, to_prove: str) -> None:
+    said = finding(candidate).to_prove
+
+    assert said.startswith(to_prove)
+    assert bool(said) is bool(to_prove)
+
+
+def test_three_of_many_reasons_and_rules_are_named() -> None:
+    young = [one for name in ("logs", "tmp", "processed", "datasets") for one in held(f"{name}/x", age=1)]
+    old = [one for name in "abcd" for one in held(f"{name}/experiments/x")]
+    kept = RULE.decide(bucket(young, stored=4000.0 * GB), NOW)
+    found = finding(bucket([*young, *old], stored=8000.0 * GB))
+
+    assert kept.reason.count("in STANDARD, 0 bytes are") == 3
+    assert "by 4 lifecycle rules: " in found.reason
+    assert found.reason.count(": 1000.0 GB now") == 3
+    assert found.steps[0] == "it holds 7.8 TB in STANDARD"
+    assert found.steps[1].count("in STANDARD, 0 bytes are") == 3
+    assert finding(bucket()).steps[1] == "nothing in it has to stay as it is"
+    shown = {one.signal: one.value for one in finding(bucket(held("a", age=90))).evidence}
+    assert (shown["bytes in STANDARD"], shown["objects"]) == ("1000.0 GB", 1)
+    assert "the whole bucket" in shown
+
+
+def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
+    def lacks(rule: StorageTiering) -> str:
+        return rule.missing_for_undo(bucket().target, {})
+
+    setting = 'undo_buckets = ["meridian-lab"] in detectors.storage-tiering'
+    assert [lacks(one) for one in (RULE, replace(RULE, act_on_buckets=("other",)))] == ["", setting]
+    assert lacks(StorageTiering(undo_buckets=("meridian-lab",))) == ""
+    assert {(one.action, one.on) for one in RULE.acts} == {
+        ("s3:PutLifecycleConfiguration", "arn:aws:s3:::meridian-lab")
+    }
+    assert RULE.never_acts() is None
+    assert StorageTiering().never_acts() == "act_on_buckets is empty, so no bucket may be given rules"
+    assert StorageTiering(uploads=DAY).uploads == DAY
+
+
 def test_of_a_folder_with_something_kept_the_other_folders_are_proposed() -> None:
     versions = [*held("experiments/a/x"), *held("experiments/b/x"), *held("experiments/c/deep/x")]
     users = {"experiments/a/": "model churn"}
@@ -244,10 +294,11 @@ def test_the_command_keeps_what_is_there() -> None:
     assert "--bucket meridian-lab --transition-default-minimum-object-size varies_by_storage_class" in action
     assert '"ID": "theirs"' in action
     assert action.index('"ID": "theirs"') < action.index('"ID": "ml-janitor-')
-    many = rules(*({"Filter": {"Prefix": f"logs/{n}"}, **EXPIRES} for n in range(20)))
-    assert finding(bucket(lifecycle=many)).action.startswith(
+    many = [{"Filter": {"Prefix": f"logs/{n}"}, **EXPIRES} for n in range(20)]
+    assert finding(bucket(lifecycle=rules(*many))).action.startswith(
         "add to the 20 lifecycle rules of meridian-lab, which stay"
     )
+    assert finding(bucket(lifecycle=rules(*many[1:]))).action.startswith("aws s3api put-bucket-lifecycle")
 
 
 @pytest.mark.parametrize(
@@ -265,6 +316,8 @@ def test_the_command_keeps_what_is_there() -> None:
         ({"folders": {"*/x": "tmp"}}, "with its last slash"),
         ({"noncurrent": timedelta(days=89)}, "at least 90 days"),
         ({"uploads": timedelta(hours=23)}, "at least a day"),
+        ({"act_on_buckets": ("models*",)}, "act_on_buckets: "),
+        ({"undo_buckets": ("models*",)}, "undo_buckets: "),
     ],
 )
 def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:

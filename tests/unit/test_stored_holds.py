@@ -16,10 +16,10 @@ from nights import DAY
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
 
-WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", said=NOW, until=NOW + 7 * DAY)
-MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", said=NOW, until=NOW + 30 * DAY)
-KEPT = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW)
-FAIR = Hold(key=KEY, how=How.KEPT, by="hana", said=NOW, until=NOW + 9 * DAY, why="the fair")
+WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", given=NOW, until=NOW + 7 * DAY)
+MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", given=NOW, until=NOW + 30 * DAY)
+KEPT = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW)
+FAIR = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW, until=NOW + 9 * DAY, why="the fair")
 
 
 @pytest.fixture

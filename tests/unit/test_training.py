@@ -9,7 +9,7 @@ import pytest
 
 from ml_janitor.aws.instances import Machine
 from ml_janitor.detectors.hung_training_jobs.job import Job
-from ml_janitor.detectors.hung_training_jobs.training import _job
+from ml_janitor.detectors.hung_training_jobs.training import _job, keeps_pool, pool_of
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -124,7 +124,10 @@ def phase(status: str, hours: int) -> dict[str, Any]:
 def test_a_job_is_counted_from_when_its_program_last_began(
     phases: list[dict[str, Any]], counted_from: datetime
 ) -> None:
-    assert job(TrainingStartTime=START, SecondaryStatusTransitions=phases).counted_from == counted_from
+    read = job(TrainingStartTime=START, SecondaryStatusTransitions=phases)
+
+    assert read.counted_from == counted_from
+    assert read.phase_since == (phases[-1]["StartTime"] if phases else None)
 
 
 def test_what_is_not_paid_at_list_price() -> None:
@@ -148,6 +151,31 @@ def test_a_warm_pool() -> None:
 
     assert (warm.pool, warm.ended, warm.keep_alive) == ("Available", START, HOUR)
     assert (job().pool, job().ended, job().keep_alive) == (None, None, timedelta())
+
+
+@pytest.mark.parametrize(
+    ("status", "resources", "keeps"),
+    [
+        ("Available", {"KeepAlivePeriodInSeconds": 1}, True),
+        ("InUse", {}, True),
+        ("Available", {"KeepAlivePeriodInSeconds": 0}, False),
+        ("Reused", {"KeepAlivePeriodInSeconds": 1}, False),
+        (None, {"KeepAlivePeriodInSeconds": 1}, False),
+    ],
+)
+def test_which_jobs_keep_their_instances(
+    status: str | None, resources: dict[str, int], *, keeps: bool
+) -> None:
+    warm = {"WarmPoolStatus": {"Status": status}} if status else {}
+
+    assert keeps_pool({**warm, "ResourceConfig": resources}) is keeps
+    assert pool_of(warm) == status
+
+
+def test_checkpoints_and_half_of_a_cluster() -> None:
+    assert job(CheckpointConfig={"S3Uri": "s3://ckpt"}).checkpoints
+    assert not job().checkpoints
+    assert job(ResourceConfig={"InstanceType": "ml.p3.8xlarge"}).groups == ()
 
 
 def test_a_cut_off_warm_pool_is_no_answer() -> None:

@@ -149,7 +149,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     rests: dict[str, Any] = {
         "how": How.SNOOZED,
         "by": "maria",
-        "said": nights.clock,
+        "given": nights.clock,
         "until": nights.clock + 7 * DAY,
     }
     keys = [target.key, anew(target.arn), anew(other)]

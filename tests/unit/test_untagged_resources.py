@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from ml_janitor.core.model import Confidence, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.detectors.untagged_resources import tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
+from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()
@@ -123,6 +125,7 @@ def test_what_is_found_is_proven_and_has_no_price(own: Tags, reason: str, action
     assert verdict.action == action
     assert verdict.confidence is Confidence.PROVEN
     assert verdict.cost is None
+    assert verdict.steps[0] == "its own list of tags was read, and does not hold every required one"
 
 
 def test_another_set_of_tags_can_be_required() -> None:
@@ -175,6 +178,25 @@ def test_what_would_be_filled_in_is_the_action() -> None:
 
     assert verdict.action == "add environment = unknown and owner = anna@example.com"
     assert verdict.spared is None
+
+
+def test_what_is_added_has_to_have_room() -> None:
+    def prepared(count: int) -> Any:
+        own = {**without("environment"), **{f"note-{n}": "x" for n in range(count)}}
+        return FILLING.prepare(None, exact(own), {})  # type: ignore[arg-type]
+
+    assert prepared(44)["add"] == {"environment": "unknown"}
+    with pytest.raises(CannotActError, match="it has 50 tags, and AWS takes 50"):
+        prepared(45)
+    with pytest.raises(CannotActError, match="its own list of tags was not read"):
+        FILLING.prepare(None, candidate(bulk=Value({}), exact=NotRead()), {})  # type: ignore[arg-type]
+
+
+def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
+    listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
+
+    assert listings == set(tagged.UNDO_READS)
+    assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 
 @pytest.mark.parametrize(

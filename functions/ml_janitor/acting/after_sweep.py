@@ -168,8 +168,8 @@ class Cleaning:
         return known
 
     def _warned(self, sweep: Sweep, entries: Mapping[str, Entry], policy: Policy, now: datetime) -> Sweep:
-        arming = policy.armed(self.detector.name)
-        if self.warner is not None and arming.armed:
+        if self.warner is not None:
+            arming = policy.armed(self.detector.name)
             with self.failures.survived("the warnings could not be sent"):
                 sweep, problems, error = self.warner(sweep, entries, arming, now=now)
                 for problem in problems:

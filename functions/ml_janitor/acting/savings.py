@@ -49,14 +49,13 @@ def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
 
 def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[date, Decimal]:
     """What *actions* have saved on each UTC day from *first* to that of *now*, as AWS bills it."""
-    known = [one for one in actions if one.hourly_usd]
+    known = [(one, one.hourly_usd) for one in actions if one.hourly_usd]
     found: dict[date, Decimal] = {}
     for number in range((now.date() - first).days + 1):
         day = datetime.combine(first + number * DAY, time(), UTC)
         usd = Decimal(0)
-        for action in known:
-            seconds = _seconds(action, day, min(now, day + DAY))
-            usd += (action.hourly_usd or 0) * Decimal(max(seconds, 0)) / HOUR
+        for action, hourly in known:
+            usd += hourly * max(_seconds(action, day, min(now, day + DAY)), 0) / HOUR
         if usd:
             found[day.date()] = usd
     return found

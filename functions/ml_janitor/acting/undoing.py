@@ -158,7 +158,7 @@ class Undoing:
         target, now = action.target, self.clock()
         why = "it was brought back" if action.touched else "it was asked back before anything was done to it"
         for key in dict.fromkeys((target.key, anew(target.arn), anew(reverted_arn))):
-            hold = Hold(key=key, how=How.SNOOZED, by=by, said=now, until=now + REST, why=why)
+            hold = Hold(key=key, how=How.SNOOZED, by=by, given=now, until=now + REST, why=why)
             self.holds.put(target.account, target.region, hold)
 
     def _withdraw(self, action: Action) -> None:

@@ -85,7 +85,11 @@ def unreachable_undos(
     detector: Detector[Any], actions: Iterable[Action], *, within: timedelta, now: datetime
 ) -> UnreachableUndos | None:
     """The *actions* of *detector* in one region that no deployed function may undo, or None."""
-    left = [one for one in actions if one.touched and undoable(one, within, now) and _returns(detector, one)]
+    left = [
+        one
+        for one in actions
+        if one.touched and undoable(one, within, now) and hint(detector, one).why is not Why.NO_UNDO
+    ]
     if not left:
         return None
     last = max(action.began for action in left)
@@ -96,15 +100,6 @@ def unreachable_undos(
         last=f"{last:%Y-%m-%d}",
         until=f"{last + within:%Y-%m-%d}",
     )
-
-
-def _returns(detector: Detector[Any], action: Action) -> bool:
-    """Whether an undo of *action* brings anything back."""
-    try:
-        detector.revert_effect(action.target, action.undo)
-    except CannotActError:
-        return False
-    return True
 
 
 # --- what is half done or half reverted -----------------------------------------------------------

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from ml_janitor.aws.answers import attempt
+from ml_janitor.bill.asking import Wanted
 from ml_janitor.bill.model import Bill
-from ml_janitor.bill.reading import Wanted
 from ml_janitor.bill.report import BillReport
 
 if TYPE_CHECKING:

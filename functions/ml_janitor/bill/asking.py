@@ -1,19 +1,73 @@
-"""What the settings ask of a bill: which pages are read, and which spans are compared."""
+"""What is asked of a bill: which pages are read, by which calls, and which days are compared with which."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ml_janitor.aws.cost_explorer import (
+    GET_COST_AND_USAGE,
+    GET_COST_FORECAST,
+    GET_DIMENSION_VALUES,
+    GET_TAGS,
+    LIST_COST_ALLOCATION_TAGS,
+    Where,
+)
 from ml_janitor.bill.accounts import Accounts
-from ml_janitor.bill.model import Metric, Span
-from ml_janitor.bill.reading import DAYS, Wanted
-from ml_janitor.bill.report import Question
+from ml_janitor.bill.model import DAY, Bill, Metric, Span
+from ml_janitor.bill.movements import Comparison, ComparisonKind
+from ml_janitor.bill.resources import READS
+from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.config.sections import BillSection, OrganizationSection
 
+DAYS = 65
+"""How far back a bill is read: the month to date, and the whole month before it."""
+
+WEEK = timedelta(days=7)
+
 METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto": None}
+
+EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
+OF_SERVICES, OF_TAGS, OF_CHOSEN_TAGS = map(allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS))
+"""What is called only where the names of services, of tags, and of tags that somebody chose are checked."""
+
+COST_READS = (*EVERY_TIME, OF_SERVICES, OF_CHOSEN_TAGS, OF_TAGS)
+"""What reading a bill needs. None of it can be limited to a part of the bill."""
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """
+    What to read of a bill.
+
+    *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
+    those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
+    and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
+    takes for used. The tags *first* are read before others that are by service. *metric* is None where the
+    bill itself decides. *accounts* are those of a bill of several; they moved by the last *span* days.
+    """
+
+    days: int = DAYS
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = ()
+    check_tags: bool = False
+    chosen: frozenset[str] = frozenset()
+    first: Sequence[str] = ()
+    metric: Metric | None = None
+    accounts: Accounts | None = None
+    span: int = 30
+
+    @property
+    def where(self) -> tuple[Where, ...]:
+        """What of the bill counts."""
+        return self.accounts.where if self.accounts else ()
 
 
 def tags(section: BillSection) -> Mapping[str, str]:
@@ -64,6 +118,74 @@ def wanted(
         accounts=accounts,
         span=days or section.days,
     )
+
+
+def bill_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What the function that reads the bill calls in one account."""
+    return (*cost_reads(section), *READS)
+
+
+def cost_reads(section: BillSection) -> tuple[Grant, ...]:
+    """What it calls of Cost Explorer: of what checks names, only what the settings need."""
+    weekly = bool(section.weekly_table)
+    checks = [
+        (bool(section.services), OF_SERVICES),
+        (weekly, OF_TAGS),
+        (weekly and bool(chosen(section)), OF_CHOSEN_TAGS),
+    ]
+    return (*EVERY_TIME, *(grant for needed, grant in checks if needed))
+
+
+# --- what is compared -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    What is asked of a bill: the last *days*, *against* another span or those right before them.
+
+    *tags* are those of the settings, in their order.
+    """
+
+    days: int
+    settling_days: int
+    tags: Sequence[str]
+    against: Span | None = None
+
+    def comparisons(self, bill: Bill) -> tuple[Comparison | None, Comparison | None, Comparison | None]:
+        """What is asked, the last settled day, and the month to date; None beyond the bill's days."""
+        return self.asked(bill), self.settled_day(bill), self.month_to_date(bill)
+
+    def asked(self, bill: Bill) -> Comparison | None:
+        """The last days with the span that somebody chose, else with as many right before them."""
+        after = Span(bill.until - self.days * DAY, self.days)
+        before = self.against or Span(after.first - self.days * DAY, self.days)
+        return self._compared(bill, after, before, ComparisonKind.DAYS)
+
+    def settled_day(self, bill: Bill) -> Comparison | None:
+        """The last day that is *settling_days* old, with the same weekday of the week before."""
+        day = bill.time.date() - self.settling_days * DAY
+        return self._compared(bill, Span(day, 1), Span(day - WEEK, 1), ComparisonKind.DAY)
+
+    def month_to_date(self, bill: Bill) -> Comparison | None:
+        """
+        The month so far with the same days of the month before; on its first day, the whole month before.
+
+        Where the month before is shorter, both are as long as that.
+        """
+        first = (bill.until - DAY).replace(day=1)
+        before = (first - DAY).replace(day=1)
+        days = min((bill.until - first).days, (first - before).days)
+        return self._compared(bill, Span(first, days), Span(before, days), ComparisonKind.MONTH_TO_DATE)
+
+    def _compared(self, bill: Bill, after: Span, before: Span, kind: ComparisonKind) -> Comparison | None:
+        """*after* with *before*; None if the bill lacks days of them, or the account was charged later."""
+        begun = min((one.day for one in bill.charges if one.usd), default=None)
+        if begun is None or max(begun, bill.first) > before.first or after.until > bill.until:
+            return None
+        today = bill.time.date()
+        unsettled = tuple(day for day in after if (today - day).days < self.settling_days)
+        return Comparison(kind=kind, before=before, after=after, unsettled=unsettled)
 
 
 def question(section: BillSection, *, days: int = 0, against: Span | None = None) -> Question:

@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from ml_janitor.aws.usage_types import region
-from ml_janitor.bill.model import ZERO, Charge, Span
+from ml_janitor.bill.model import ACCOUNT, ZERO, Bill, Charge, Span
 from ml_janitor.bill.movements import Comparison, Part
-from ml_janitor.bill.phases import phase
+from ml_janitor.bill.phases import main_services, phase
 
 WEEK = timedelta(days=7)
 
@@ -47,6 +47,24 @@ class Line:
     usd: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     quantity: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" where none was read."""
+
+    tag: str
+    lines: Mapping[Key, Line]
+    services: Mapping[str, str]
+
+
+def division(bill: Bill, tags: Sequence[str]) -> Division:
+    """*bill* by account, if it is of several; else by the first of *tags* that was read by usage type."""
+    if bill.moved:
+        return Division(tag=ACCOUNT, lines=lines(bill.moved), services=main_services(bill.charges))
+    tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
+    rows = bill.by_tag[tag] if tag else bill.charges
+    return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
 
 
 def lines(charges: Iterable[Charge]) -> Mapping[Key, Line]:

@@ -7,8 +7,8 @@ Days are UTC days, as AWS bills them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -162,6 +162,24 @@ class Bill:
     accounts: Mapping[str, str] | None = None
     by_account: tuple[Charge, ...] = ()
     moved: tuple[Charge, ...] = ()
+
+    def after(self, kept: Bill, first: date) -> Bill:
+        """The same with the days before it, from *first* on, as they were *kept*."""
+
+        def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
+            return (*(one for one in older if first <= one.day < self.first), *newer)
+
+        if kept.metric is not self.metric:
+            return self
+        return replace(
+            self,
+            first=first,
+            charges=days(kept.charges, self.charges),
+            by_tag={name: days(kept.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
+            records=days(kept.records, self.records),
+            by_account=days(kept.by_account, self.by_account) if self.by_account else (),
+            estimated=frozenset(day for day in kept.estimated if first <= day < self.first) | self.estimated,
+        )
 
     @property
     def seen(self) -> tuple[str, ...]:

@@ -9,12 +9,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 
 from ml_janitor.aws.cost_explorer import (
-    GET_COST_AND_USAGE,
-    GET_COST_FORECAST,
-    GET_DIMENSION_VALUES,
-    GET_TAGS,
     LINKED_ACCOUNT,
-    LIST_COST_ALLOCATION_TAGS,
     CostExplorer,
     RefusalCause,
     RefusedError,
@@ -24,7 +19,8 @@ from ml_janitor.aws.cost_explorer import (
     by_tag,
     of_accounts,
 )
-from ml_janitor.bill.accounts import Accounts, most_moved, others, unseen
+from ml_janitor.bill.accounts import most_moved, others, unseen
+from ml_janitor.bill.asking import Wanted
 from ml_janitor.bill.model import (
     DAY,
     OUTSIDE,
@@ -37,10 +33,6 @@ from ml_janitor.bill.model import (
     Reading,
     RecordCharge,
 )
-from ml_janitor.engine.detector import allow
-
-DAYS = 65
-"""How far back a bill is read: the month to date, and the whole month before it."""
 
 AGAIN = 35
 """How many days are read again each night, because AWS still changes them."""
@@ -58,43 +50,8 @@ CAUSES = {
     RefusalCause.FAILED: GapCause.FAILED,
 }
 
-EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
-OF_SERVICES, OF_TAGS, OF_CHOSEN_TAGS = map(allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS))
-"""What is called only where the names of services, of tags, and of tags that somebody chose are checked."""
-
-READS = (*EVERY_TIME, OF_SERVICES, OF_CHOSEN_TAGS, OF_TAGS)
-"""What reading a bill needs. None of it can be limited to a part of the bill."""
-
 COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
-"""How record types begin where something was committed to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """
-    What to read of a bill.
-
-    *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
-    those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
-    and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
-    takes for used. The tags *first* are read before others that are by service. *metric* is None where the
-    bill itself decides. *accounts* are those of a bill of several; they moved by the last *span* days.
-    """
-
-    days: int = DAYS
-    tags: Mapping[str, str] = field(default_factory=dict)
-    services: Sequence[str] = ()
-    check_tags: bool = False
-    chosen: frozenset[str] = frozenset()
-    first: Sequence[str] = ()
-    metric: Metric | None = None
-    accounts: Accounts | None = None
-    span: int = 30
-
-    @property
-    def where(self) -> tuple[Where, ...]:
-        """What of the bill counts."""
-        return self.accounts.where if self.accounts else ()
+"""How record types begin where something was committed to: then cost is amortised."""
 
 
 @dataclass(slots=True)
@@ -160,8 +117,9 @@ def read(
     else:
         kept = None
 
-    def since(tag: str) -> date:
-        return first if kept is not None and tag in kept.by_tag else whole_first
+    def tag(name: str, key: str, by: Mapping[str, str]) -> list[Row] | None:
+        since = first if kept is not None and name in kept.by_tag else whole_first
+        return reader.rows(Reading.TAG, name, by, by_tag(key), first=since)
 
     reader = _Reader(explorer, wanted, first, until)
     usage = by_dimension("USAGE_TYPE")
@@ -186,7 +144,7 @@ def read(
             )
     if by_service is not None and by_account != []:  # without either, nothing else can be placed
         for name, key in fine:
-            tagged[name] = reader.rows(Reading.TAG, name, usage, by_tag(key), first=since(name))
+            tagged[name] = tag(name, key, usage)
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader)
         _check_services(reader, by_service)
@@ -194,12 +152,13 @@ def read(
             checked = _check_tags(reader)
             coarse = coarse[:-2]
         for name, key in coarse:
-            tagged[name] = reader.rows(
-                Reading.TAG, name, by_dimension("SERVICE"), by_tag(key), first=since(name)
-            )
+            tagged[name] = tag(name, key, by_dimension("SERVICE"))
     else:
         records, forecast = None, None
-    metric = wanted.metric or _metric(records or ())
+    committed = any(one.keys[0].startswith(COMMITMENTS) for one in records or ())
+    metric = wanted.metric or (Metric.AMORTIZED if committed else Metric.UNBLENDED)
+    names = wanted.accounts.names if wanted.accounts else {}
+    named_accounts = {account: name for account, name in names.items() if name}
     fresh = Bill(
         account=account,
         time=now,
@@ -220,18 +179,14 @@ def read(
         estimated=frozenset(one.day for one in by_service or () if one.estimated),
         forecast=forecast,
         requests=explorer.requests,
-        accounts={**explorer.account_names, **_known(wanted.accounts.names)} if wanted.accounts else None,
+        accounts={**explorer.account_names, **named_accounts} if wanted.accounts else None,
         by_account=_charges(by_account or (), metric, ("tag",)),
     )
-    whole = fresh if kept is None or by_service is None else _laid_over(kept, fresh, whole_first)
+    whole = fresh if kept is None or by_service is None else fresh.after(kept, whole_first)
     if moved is not None:
         rows = _charges(moved, metric, ("usage_type", "tag"))
         whole = replace(whole, moved=(*rows, *others(whole.charges, rows)))
     return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, reader.gaps, checked=checked)))
-
-
-def _known(names: Mapping[str, str]) -> dict[str, str]:
-    return {account: name for account, name in names.items() if name}
 
 
 def _forecast(reader: _Reader) -> Forecast | None:
@@ -259,15 +214,8 @@ def _check_services(reader: _Reader, by_service: Iterable[Row]) -> None:
         )
         for name in missing:
             if known is not None and name not in known:
-                near = ", ".join(sorted(known))
-                reader.gaps.append(
-                    Gap(
-                        reading=Reading.SERVICE_NAMES,
-                        cause=GapCause.NO_SUCH_SERVICE,
-                        subject=name,
-                        detail=near,
-                    )
-                )
+                near, cause = ", ".join(sorted(known)), GapCause.NO_SUCH_SERVICE
+                reader.gaps.append(Gap(reading=Reading.SERVICE_NAMES, cause=cause, subject=name, detail=near))
 
 
 def _check_tags(reader: _Reader) -> bool:
@@ -320,12 +268,6 @@ def _seen_gaps(bill: Bill, wanted: Wanted, gaps: Sequence[Gap], *, checked: bool
         yield Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
 
 
-def _metric(records: Iterable[Row]) -> Metric:
-    """Amortised once something was committed to."""
-    committed = any(row.keys[0].startswith(COMMITMENTS) for row in records)
-    return Metric.AMORTIZED if committed else Metric.UNBLENDED
-
-
 def _usd(row: Row, metric: Metric) -> Decimal:
     return row.amortized if metric is Metric.AMORTIZED else row.unblended
 
@@ -355,25 +297,3 @@ def _continued(kept: Bill, account: str, wanted: Wanted, first: date) -> bool:
         return False
     records = all(gap.reading is not Reading.RECORD_TYPES for gap in kept.gaps)
     return kept.account == account and bool(kept.charges) and records and kept.first <= first <= kept.until
-
-
-def _laid_over(kept: Bill, fresh: Bill, first: date) -> Bill:
-    """*fresh* with the days before it as they were *kept*, from *first* on."""
-
-    def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
-        return (*(one for one in older if first <= one.day < fresh.first), *newer)
-
-    if kept.metric is not fresh.metric:
-        return fresh
-    return replace(
-        fresh,
-        first=first,
-        charges=days(kept.charges, fresh.charges),
-        by_tag={
-            name: days(kept.by_tag[name], rows) if name in kept.by_tag else rows
-            for name, rows in fresh.by_tag.items()
-        },
-        records=days(kept.records, fresh.records),
-        by_account=days(kept.by_account, fresh.by_account) if fresh.by_account else (),
-        estimated=frozenset(day for day in kept.estimated if first <= day < fresh.first) | fresh.estimated,
-    )

@@ -8,14 +8,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
-from ml_janitor.bill import spans
 from ml_janitor.bill.accounts import SHOWN
-from ml_janitor.bill.attribution import EXACT, Key, Line, lines, parts
+from ml_janitor.bill.asking import Question
+from ml_janitor.bill.attribution import EXACT, Division, division, parts
 from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.joining import Resource, movers
 from ml_janitor.bill.model import ACCOUNT, OTHERS, ZERO, Bill, Gap, GapCause, Reading, Span
 from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover, Part
-from ml_janitor.bill.phases import Phase, main_services
+from ml_janitor.bill.phases import Phase
+from ml_janitor.bill.resources import Savings
 from ml_janitor.bill.unit_costs import UnitCost, unit_costs
 from ml_janitor.core.text import some
 
@@ -39,27 +40,6 @@ MOST_PLACES = 12
 
 OWNER = "owner"
 """What the tag of owners is called in the settings."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """
-    What is asked of a bill: the last *days*, *against* another span or those right before them.
-
-    *tags* are those of the settings, in their order.
-    """
-
-    days: int
-    settling_days: int
-    tags: Sequence[str]
-    against: Span | None = None
-
-    def comparison(self, bill: Bill) -> Comparison | None:
-        """The spans that are compared; None if the bill does not reach back."""
-        if self.against is None:
-            return spans.last_days(bill, self.days, self.settling_days)
-        after = Span(bill.until - timedelta(days=self.days), self.days)
-        return spans.compared(bill, after, self.against, self.settling_days)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,21 +85,12 @@ class BillReport:
     saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Savings:
-    """What actions saved, by UTC day, and in the calendar month, in all and by account."""
-
-    by_day: Mapping[date, Decimal] = field(default_factory=dict)
-    this_month: Decimal = ZERO
-    by_account: Mapping[str, Decimal] = field(default_factory=dict)
-
-
 def bill_report(
     bill: Bill,
     question: Question,
     *,
     resources: Sequence[Resource] = (),
-    savings: Savings | None = None,
+    saved: Savings | None = None,
     gaps: Sequence[Gap] = (),
     looked_at: Collection[str] = (),
 ) -> BillReport:
@@ -129,7 +100,7 @@ def bill_report(
     *gaps* are what could not be read besides it, and *resources* are those of the places *looked_at*, as
     `place` calls them. Where they cannot be joined with it, it is shown without them, and says so.
     """
-    saved = savings or Savings()
+    saved = saved or Savings()
     try:
         return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at)
     except Exception as error:  # a fault of ours, or an answer that nobody foresaw
@@ -148,7 +119,7 @@ def _joined(
     gaps: Sequence[Gap],
     looked_at: Collection[str],
 ) -> BillReport:
-    comparison, *others = compared(bill, question)
+    comparison, *others = question.comparisons(bill)
     if comparison is not None:
         span = comparison.after
     else:
@@ -172,45 +143,16 @@ def _joined(
     )
 
 
-def compared(
-    bill: Bill, question: Question
-) -> tuple[Comparison | None, Comparison | None, Comparison | None]:
-    """What *question* compares, the last settled day and the month to date; None beyond the bill's days."""
-    return (
-        question.comparison(bill),
-        spans.settled_day(bill, question.settling_days),
-        spans.month_to_date(bill, question.settling_days),
-    )
-
-
 def moved_places(bill: Bill, question: Question) -> list[tuple[str, str]]:
     """The accounts and regions whose resources can have moved a bill of several, the most moved first."""
     usd: dict[tuple[str, str], Decimal] = {}
     divided = division(bill, ())
-    for one in filter(None, compared(bill, question)) if bill.moved else ():
+    for one in filter(None, question.comparisons(bill)) if bill.moved else ():
         for part in parts(divided.lines, one, divided.services):
             if part.phase in LOOKED_AT and part.tag not in {None, OTHERS} and abs(part.change) >= 1:
                 where = part.tag or "", part.region
                 usd[where] = max(usd.get(where, ZERO), abs(part.change))
     return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_PLACES]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Division:
-    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" where none was read."""
-
-    tag: str
-    lines: Mapping[Key, Line]
-    services: Mapping[str, str]
-
-
-def division(bill: Bill, tags: Sequence[str]) -> Division:
-    """*bill* by account, if it is of several; else by the first of *tags* that was read by usage type."""
-    if bill.moved:
-        return Division(tag=ACCOUNT, lines=lines(bill.moved), services=main_services(bill.charges))
-    tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
-    rows = bill.by_tag[tag] if tag else bill.charges
-    return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
 
 
 def movement(

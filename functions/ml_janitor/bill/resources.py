@@ -1,17 +1,19 @@
-"""What the janitor knows of what is billed: runs, owners, findings, and what it ended itself."""
+"""What the janitor knows of what is billed: runs, owners, findings, what it ended itself and so saved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.acting import savings
 from ml_janitor.aws import runs
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.bill import requests
 from ml_janitor.bill.joining import Resource
-from ml_janitor.bill.model import UNTAGGED, Gap, GapCause, Reading
+from ml_janitor.bill.model import UNTAGGED, ZERO, Bill, Gap, GapCause, Reading
 from ml_janitor.bill.movements import Culprit
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Finding, Kept, Target
@@ -116,6 +118,33 @@ def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
         for one in entries
         if one.closed is None
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Savings:
+    """What actions saved, by UTC day, and in the calendar month, in all and by account."""
+
+    by_day: Mapping[date, Decimal] = field(default_factory=dict)
+    this_month: Decimal = ZERO
+    by_account: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, actions: Sequence[Action], bill: Bill, *, now: datetime, time_zone: str, accounts: bool = False
+    ) -> Savings:
+        """What *actions* saved in the days of *bill*, and in the month of *now*; if asked, by *accounts*."""
+        by_account: dict[str, list[Action]] = {}
+        for one in actions if accounts else ():
+            by_account.setdefault(one.target.account, []).append(one)
+
+        def saved(some: Iterable[Action]) -> Decimal:
+            return savings.saved(some, now=now, time_zone=time_zone).usd
+
+        return cls(
+            by_day=savings.by_day(actions, bill.first, now),
+            this_month=saved(actions),
+            by_account={account: saved(own) for account, own in sorted(by_account.items())},
+        )
 
 
 def _in_use(verdict: Kept) -> bool:

@@ -12,7 +12,7 @@ from ml_janitor.core.text import named
 
 
 class How(StrEnum):
-    """Which of the two was said."""
+    """What somebody asked for."""
 
     KEPT = "kept"
     SNOOZED = "snoozed"
@@ -20,12 +20,12 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Somebody's word that the resource of identity *key* stays, through *until* or for good."""
+    """The resource of identity *key* stays, through *until* or for good, because somebody asked for that."""
 
     key: str
     how: How
     by: str
-    said: datetime
+    given: datetime
     until: datetime | None = None
     why: str = ""
 

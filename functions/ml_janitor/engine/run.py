@@ -88,8 +88,13 @@ def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, pol
     What goes wrong is the sweep's error here too, an ARN that is not this detector's or lies in
     another account or region among it.
     """
-    found, broken = look(detector, aws, arn, now)
-    return judged(detector, aws, found, broken, now=now, policy=policy)
+    found, broken = list[Candidate](), list[str]()
+    try:
+        candidate = detector.look(aws, target_of(detector, aws, arn), now)
+        found += [] if candidate is None else [candidate]
+    except Exception as error:  # the sweep's error, like a listing that fails
+        broken.append(describe(error))
+    return judged(detector, aws, found, [*_out_of_time(aws), *broken], now=now, policy=policy)
 
 
 def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Candidate], list[str]]:
@@ -98,22 +103,13 @@ def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Can
 
     A listing that changes while its pages are read can name a resource twice; it counts once.
     """
-    candidates: dict[str, Candidate] = {}
+    candidates, broken = dict[str, Candidate](), list[str]()
     try:
         for candidate in detector.find(aws, now):
             candidates.setdefault(candidate.target.key, candidate)
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
-        return candidates.values(), [*_out_of_time(aws), describe(error)]
-    return candidates.values(), _out_of_time(aws)
-
-
-def look(detector: Detector[Any], aws: Aws, arn: str, now: datetime) -> tuple[list[Candidate], list[str]]:
-    """The one candidate *arn*, none if it is gone, and why it could not be read."""
-    try:
-        candidate = detector.look(aws, target_of(detector, aws, arn), now)
-    except Exception as error:  # the sweep's error, like a listing that fails
-        return [], [*_out_of_time(aws), describe(error)]
-    return [] if candidate is None else [candidate], _out_of_time(aws)
+        broken.append(describe(error))
+    return candidates.values(), [*_out_of_time(aws), *broken]
 
 
 def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
@@ -136,9 +132,8 @@ def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
 
 def _out_of_time(aws: Aws) -> list[str]:
     """The error of a sweep that ran out of time."""
-    return (
-        ["it ran out of time, so what had not been read by then is missing or unknown"] if aws.ran_out else []
-    )
+    late = "it ran out of time, so what had not been read by then is missing or unknown"
+    return [late] if aws.ran_out else []
 
 
 def judged(
@@ -161,8 +156,7 @@ def judged(
             failures.setdefault(describe(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
         notices |= dict.fromkeys(candidate.notices)
-        parts, wholes = candidate.takes_along, candidate.belongs_to
-        results.append(result(detector, candidate.target, verdict, policy, along=parts, within=wholes))
+        results.append(result(detector, candidate, verdict, policy))
     errors = list(broken)
     for failure, arns in failures.items():  # one line for each, however many candidates it happened to
         others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
@@ -178,16 +172,9 @@ def judged(
     )
 
 
-def result(
-    detector: Detector[Any],
-    target: Target,
-    verdict: Verdict,
-    policy: Policy,
-    *,
-    along: Sequence[Target] = (),
-    within: Sequence[Target] = (),
-) -> Result:
+def result(detector: Detector[Any], candidate: Candidate, verdict: Verdict, policy: Policy) -> Result:
     """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
+    target, along = candidate.target, candidate.takes_along
     arming = policy.armed(detector.name)
     outcome, why = Outcome.KEPT, None
     if isinstance(verdict, Finding):
@@ -211,5 +198,5 @@ def result(
         change=detector.asks_for,
         hours=policy.hours.get(detector.asks_for, 1.0),
         parts=tuple(other.arn for other in along),
-        wholes=tuple(other.arn for other in within),
+        wholes=tuple(other.arn for other in candidate.belongs_to),
     )

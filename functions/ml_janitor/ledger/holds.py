@@ -17,6 +17,8 @@ HOLD = "hold"
 APP_TYPE = re.compile(r"(:app/[^/]+/[^/]+/)([^/]+)")
 """The type of a Studio app after domain and owner: 0.1.0 knew some apps by AWS's other spelling of it."""
 HOLD_ITEM = TypeAdapter(Hold)
+GIVEN = "said"
+"""The attribute that remembers when a hold was given."""
 
 
 class Holds:
@@ -38,13 +40,14 @@ class Holds:
         longer = None if shorten or hold.until is None else ABSENT | Attr("until").lte(hold.until)
         where, key = _where(account, region), f"{hold.key}#{hold.how}"
         with suppress(ConditionFailedError):
-            self._table.put(where, key, HOLD_ITEM.dump_python(hold) | expires, only_if=longer)
+            stored = HOLD_ITEM.dump_python(hold, exclude={"given"}) | {GIVEN: hold.given} | expires
+            self._table.put(where, key, stored, only_if=longer)
 
     def all(self, account: str, region: str) -> Mapping[str, tuple[Hold, ...]]:
         """Every hold of an account and region, by identity."""
         found: dict[str, tuple[Hold, ...]] = {}
         for item in self._table.query(_where(account, region)):
-            hold = HOLD_ITEM.validate_python(item)
+            hold = HOLD_ITEM.validate_python({**item, "given": item[GIVEN]})
             hold = replace(hold, key=APP_TYPE.sub(lambda app: app[1] + app[2].lower(), hold.key))
             found[hold.key] = (*found.get(hold.key, ()), hold)
         return found

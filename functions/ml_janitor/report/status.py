@@ -91,7 +91,7 @@ class StatusWording:
     def held(self, hold: Hold) -> Status:
         """Somebody said to keep it, or not now."""
         why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
-        by = f"by {who(hold.by)} on {self.at(hold.said)}.{why}"
+        by = f"by {who(hold.by)} on {self.at(hold.given)}.{why}"
         if hold.how is How.KEPT and hold.until is None:
             return self._status(f"*Kept for good* {by}")
         if hold.until is None:

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from ml_janitor.acting import savings
 from ml_janitor.aws.answers import describe
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
@@ -18,17 +17,16 @@ from ml_janitor.aws.organization import not_read
 from ml_janitor.bill import asking
 from ml_janitor.bill.accounts import SHOWN, Accounts
 from ml_janitor.bill.archive import BillArchive
+from ml_janitor.bill.asking import Wanted
 from ml_janitor.bill.budgets import budget_states
 from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
-from ml_janitor.bill.reading import EVERY_TIME, OF_CHOSEN_TAGS, OF_SERVICES, OF_TAGS, Wanted, read
-from ml_janitor.bill.report import BillReport, Question, Savings, bill_report, moved_places
-from ml_janitor.bill.resources import READS, Judged, Known, acted, judging, known, remembered
+from ml_janitor.bill.reading import read
+from ml_janitor.bill.report import BillReport, bill_report, moved_places
+from ml_janitor.bill.resources import Judged, Known, Savings, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
-from ml_janitor.config.sections import BillSection
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import WEEKDAYS
 from ml_janitor.core.text import some, usd
-from ml_janitor.engine.detector import Grant
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
@@ -49,22 +47,6 @@ SAME_MORNING = timedelta(hours=6)
 """How long the bill waits for a digest to be said in."""
 
 NOT_LISTED = "no run has listed the accounts of [organization] yet; it is there once a detector has run"
-
-
-def bill_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What the function calls in one account."""
-    return (*cost_reads(section), *READS)
-
-
-def cost_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What it calls of Cost Explorer: of what checks names, only what the settings need."""
-    weekly = bool(section.weekly_table)
-    checks = [
-        (bool(section.services), OF_SERVICES),
-        (weekly, OF_TAGS),
-        (weekly and bool(asking.chosen(section)), OF_CHOSEN_TAGS),
-    ]
-    return (*EVERY_TIME, *(grant for needed, grant in checks if needed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,23 +142,18 @@ class BillRun:
             self.logger.exception("the bill could not be joined with what ran")
             gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
             found = Known(gaps=(gap,))
-        zone = self.settings.janitor.time_zone
-        saved = Savings(
-            by_day=savings.by_day(actions, bill.first, now),
-            this_month=savings.saved(actions, now=now, time_zone=zone).usd,
-            by_account={
-                account: savings.saved(
-                    [one for one in actions if one.target.account == account], now=now, time_zone=zone
-                ).usd
-                for account in sorted({one.target.account for one in actions})
-                if self.organization is not None
-            },
+        saved = Savings.of(
+            actions,
+            bill,
+            now=now,
+            time_zone=self.settings.janitor.time_zone,
+            accounts=self.organization is not None,
         )
         report = bill_report(
             bill,
             question,
             resources=found.resources,
-            savings=saved,
+            saved=saved,
             gaps=found.gaps,
             looked_at=self.regions if self.organization is None else _named(places),
         )
@@ -207,7 +184,7 @@ class BillRun:
             account=self.account, time=now, first=now.date(), until=now.date(), gaps=(gap,), accounts={}
         )
 
-    def _moved(self, bill: Bill, question: Question) -> list[Place]:
+    def _moved(self, bill: Bill, question: asking.Question) -> list[Place]:
         """Where resources can have moved the bill of the organization, in the regions of its roles."""
         allowed, regions = self.settings.organization.regions, dict[str, list[str]]()
         for account, region in moved_places(bill, question):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ml_janitor.aws.pace import RATES, Share
+from ml_janitor.bill.asking import bill_reads
 from ml_janitor.config.schedules import meet
 from ml_janitor.config.settings import Settings
 
@@ -70,7 +71,5 @@ def calling(settings: Settings) -> dict[str, set[str]]:
     armed = {one.name for one in settings.armed()}
     grants = {one.name: (*one.reads, *(one.acts if one.name in armed else ())) for one in settings.enabled()}
     if settings.bill.enabled:
-        from ml_janitor.scheduled.bill_run import bill_reads
-
         grants[BILL] = bill_reads(settings.bill)
     return {name: {one.action for one in given if not one.implied} for name, given in grants.items()}

@@ -167,7 +167,7 @@ class PressWorker:
             Button.KEEP: (How.KEPT, None),
             Button.TONIGHT: (How.SNOOZED, self.settings.working_hours.next_opening(at)),
         }.get(word, (How.SNOOZED, at + SNOOZE))
-        hold = Hold(key=entry.key, how=how, by=str(person), said=at, until=until)
+        hold = Hold(key=entry.key, how=how, by=str(person), given=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         wording = self.messages.terms[entry.detector].wording
@@ -187,7 +187,7 @@ class PressWorker:
             at = press.pressed
             until = None if lasts is None else at + lasts
             key = about(entry.detector, entry.key)
-            said = Hold(key=key, how=how, by=str(person), said=at, until=until, why=why)
+            said = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
             self.holds.put(entry.account, entry.region, said)
             place = MessageRef(press.channel, press.message)
             untold = self._change_message(lambda: self.advice.show(place, self.clock()))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ml_janitor.config.routes import NO_ROUTES, Routes
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
-from ml_janitor.report.announcement import owners
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.warnings import WarningTerms, body, due_status, head, listed, subject_of, warning
 from ml_janitor.slack.bot import SlackRefusedError
@@ -112,7 +111,7 @@ class WarningSender:
 
     def _contacts(self, warnings: Sequence[Result]) -> Mapping[str, Contact]:
         """The owners of *warnings* in Slack, by name, with an empty contact for no owner. Never an error."""
-        found = owners(warnings)
+        found = dict.fromkeys(result.owner for result in warnings if result.owner)
         people = self._sender.people(found, deadline=self.deadline)
         deadline, broken = self._sender.early(self.deadline), ""
         contacts = {"": Contact(None, NO_MESSAGE, NO_OWNER)}

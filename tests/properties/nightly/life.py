@@ -105,7 +105,7 @@ class Life(Account):
         until = self.clock + self.random.choice([1, 3, 7]) * DAY if self.chance(0.6) else None
         how = How.KEPT if until is None else How.SNOOZED
         key = item.candidate.target.key
-        hold = Hold(key=key, how=how, by="maria", said=self.clock, until=until)
+        hold = Hold(key=key, how=how, by="maria", given=self.clock, until=until)
         Holds(self.mine).put(ACCOUNT, REGION, hold)
         self.oracle.holds.setdefault(item.identity, []).append(until)
         self.tell(f"{item.name} is {how} until {until}")

@@ -47,7 +47,7 @@ class Candidates:
     """The artifacts whose size another one has, and how many of them were too many to compare."""
 
     artifacts: tuple[Stored, ...]
-    left_out: int = 0
+    left_out: int
 
 
 def candidates(

@@ -141,7 +141,7 @@ class StorageTiering(Detector[Bucket]):
         listing.check()
 
     def _large(self, bucket: Bucket) -> bool:
-        return isinstance(bucket.stored, Value) and bucket.stored.value >= self.min_gb * GB
+        return isinstance(bucket.stored, Value) and bucket.stored.value >= self.least
 
     def _objects(self, bucket: Bucket, aws: Aws, now: datetime) -> Iterator[Target]:
         """The objects in proposed folders that have a tag, or of which that is unknown."""

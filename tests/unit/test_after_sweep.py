@@ -1,0 +1,308 @@
+"""What follows a sweep: by which policy it is judged, what is acted on, and what is remembered and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from armed import Cellar, tagged
+from conftest import ACCOUNT, REGION
+from fakes import UNTELLABLE
+from ml_janitor.acting.after_sweep import Cleaning, Known
+from ml_janitor.core.model import Mode, Target
+from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.engine.failures import Failures, RunFailedError
+from ml_janitor.engine.holds import How
+from ml_janitor.engine.run import sweep
+from ml_janitor.ledger.entries import Entry, Recorded
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.latest import Latest
+from ml_janitor.ledger.requests import Requests
+from nights import ARMED, DAY, HOUR, Nights, in_memory
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    with in_memory() as nights:
+        yield nights
+
+
+@dataclass(frozen=True)
+class Sparing(Cellar):
+    """Spares what undos need, which is their own resource."""
+
+    spares_undos = True
+
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        return (target.arn,)
+
+
+@dataclass(frozen=True)
+class Adviser(Cellar):
+    """Only advises."""
+
+    name = "adviser"
+    cleanup = None  # type: ignore[assignment]
+
+
+@dataclass
+class Log:
+    """What was logged."""
+
+    lines: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    def warning(self, line: str, *, extra: Mapping[str, str]) -> None:
+        self.lines.append((line, extra))
+
+    error = warning
+
+    def exception(self, line: str) -> None:
+        self.lines.append((line, {}))
+
+
+@dataclass
+class Board:
+    """Where the messages are; it takes no change of one if it is *ill*."""
+
+    ill: bool = False
+    swept: list[tuple[Sweep, Recorded]] = field(default_factory=list)
+    void: list[tuple[set[str], str]] = field(default_factory=list)
+
+    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+        self.swept.append((sweep, recorded))
+        return ["ratelimited"] if self.ill else []
+
+    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
+        self.void.append(({entry.name for entry in entries.values()}, why))
+        return []
+
+
+def cleaning(nights: Nights, **about: Any) -> Cleaning:
+    runner = nights.runner()
+    log = cast("Logger", Log())
+    given: dict[str, Any] = {
+        "detector": nights.detector,
+        "policy": runner.policy,
+        "ledger": runner.ledger,
+        "acting": runner.acting,
+        "warner": runner.warner,
+        "follow": None,
+        "logger": log,
+        "failures": Failures(log),
+        "dry": False,
+    }
+    return Cleaning(**given | about)
+
+
+def lines(cleaning: Cleaning) -> list[tuple[str, Mapping[str, str]]]:
+    return cast("Log", cleaning.logger).lines
+
+
+def failed(cleaning: Cleaning) -> str:
+    """The failures of the run."""
+    with pytest.raises(RunFailedError) as raised:
+        cleaning.failures.check()
+    return str(raised.value)
+
+
+def after(nights: Nights, cleaning: Cleaning) -> Known:
+    """What follows a sweep of now."""
+    policy = cleaning.judged_by([nights.aws])
+    found = sweep(cleaning.detector, nights.aws, now=nights.clock, policy=policy)
+    recorded = nights.ledger.record(nights.aws, found, nights.clock, lasts=14 * DAY)
+    known = Known(nights.aws, found, recorded)
+    return cleaning.after(known, policy, nights.clock, until=nights.clock + HOUR)
+
+
+def entries(nights: Nights) -> dict[str, Entry]:
+    return {one.name: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+
+
+def refuses(*_: object, **__: object) -> None:
+    raise OSError("reset")
+
+
+# --- the policy of the run -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("about", "armed"),
+    [({}, True), ({"dry": True}, False), ({"warner": None}, False), ({"acting": None}, False)],
+)
+def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
+    nights: Nights, about: dict[str, Any], *, armed: bool
+) -> None:
+    assert cleaning(nights, **about).judged_by([nights.aws]).armed("cellar").armed is armed
+
+
+def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.world.add("lamp")
+    nights.hold("lamp", how=How.KEPT)
+    (hold,) = cleaning(nights).judged_by([nights.aws]).holds[nights.world.things["lamp"].target.key]
+    assert (hold.how, hold.by) == (How.KEPT, "maria")
+
+    monkeypatch.setattr(Holds, "all", refuses)
+    blind = cleaning(nights)
+
+    assert not blind.judged_by([nights.aws]).armed("cellar").armed
+    assert failed(blind) == "what people asked to keep could not be read: OSError: reset"
+
+
+def test_it_knows_what_undos_need_or_that_this_is_unreadable(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+    arn = nights.world.things["lamp"].target.arn
+    nights.after(4 * DAY)
+    acting = nights.runner().acting
+    assert acting is not None
+    sparing = {"detector": Sparing(), "acting": replace(acting, actors=[Sparing()])}
+
+    policy = cleaning(nights, **sparing).judged_by([nights.aws])
+    assert policy.needed == {arn: "an undo of lamp needs it, until 2026-11-09"}
+    assert policy.needed_unread is None
+    nights.clock += 30 * DAY
+    assert cleaning(nights, **sparing).judged_by([nights.aws]).needed
+    nights.clock += timedelta(seconds=1)
+    assert cleaning(nights, **sparing).judged_by([nights.aws]).needed == {}
+    assert cleaning(nights).judged_by([nights.aws]).needed is None
+
+    monkeypatch.setattr(nights.actions, "all", refuses)
+    blind = cleaning(nights, **sparing)
+    assert blind.judged_by([nights.aws]).needed_unread == "what undos need could not be read"
+    assert failed(blind) == "what undos need could not be read: OSError: reset"
+
+
+def test_what_people_asked_for_is_granted_first_but_not_to_an_adviser(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(Requests, "grant", lambda _, *about: asked.append(about))
+
+    cleaning(nights).judged_by([nights.aws])
+    cleaning(nights, detector=Adviser()).judged_by([nights.aws])
+
+    assert [about[2:] for about in asked] == [("cellar", ACCOUNT, REGION)]
+
+
+# --- acting and what follows ---------------------------------------------------------------------------
+
+
+def test_why_something_due_was_not_done_is_remembered_and_of_nothing_else(nights: Nights) -> None:
+    nights.arming = replace(ARMED, max_actions=1, max_share=100)
+    nights.warned("a", "b", "guarded", "used")
+    nights.clock += DAY
+    nights.warned("young")
+    nights.world.add("new")
+    nights.world.things["guarded"] = tagged("guarded", environment="prod")
+    nights.world.judge("used", UNTELLABLE)
+    nights.postman.ill = True
+    nights.clock += 3 * DAY - HOUR
+
+    with pytest.raises(RunFailedError, match="new was not delivered"):
+        nights.sweep()
+
+    not_done = {name: one.not_done for name, one in entries(nights).items() if one.not_done}
+    assert not_done == {"b": "held back by max_actions = 1 for one sweep"}
+
+
+def test_an_adviser_does_nothing_more(nights: Nights) -> None:
+    nights.world.add("lamp")
+    board = Board()
+
+    known = after(nights, cleaning(nights, detector=Adviser(), follow=board))
+
+    assert ([one.outcome for one in known.sweep.results], board.swept) == ([Outcome.ADVISED], [])
+
+
+@pytest.mark.parametrize("about", [{"dry": True}, {"acting": None}])
+def test_a_run_that_does_not_act_still_updates_messages(nights: Nights, about: dict[str, Any]) -> None:
+    nights.warned("lamp")
+    nights.clock += 4 * DAY
+    board = Board(ill=True)
+    dry = cleaning(nights, follow=board, **about)
+
+    known = after(nights, dry)
+
+    assert board.swept == [(known.sweep, known.recorded)]
+    assert (failed(dry), nights.world.done) == ("Slack: ratelimited", [])
+
+
+def test_what_acting_did_and_what_limits_held_back_is_told(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[Sweep] = []
+    monkeypatch.setattr(Latest, "left", lambda _, swept, __: left.append(swept))
+    nights.arming = replace(ARMED, max_actions=1, max_share=100)
+    nights.warned("a", "b")
+    board, log = Board(), Log()
+
+    nights.clock += DAY
+    after(nights, cleaning(nights, follow=board, logger=log))
+    assert (left, log.lines) == ([], [])
+    nights.clock += 3 * DAY
+    known = after(nights, cleaning(nights, follow=board, logger=log))
+
+    assert [one.outcome for one in known.sweep.results] == [Outcome.ACTED, Outcome.WAITING]
+    assert board.swept[1] == (left[0], known.recorded) == (known.sweep, known.recorded)
+    limit = {"detector": "cellar", "limit": "held back by max_actions = 1 for one sweep"}
+    assert log.lines == [("held back", limit)]
+
+
+def test_what_was_made_anew_saves_nothing_any_more(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.world.add("lamp", created=nights.clock + HOUR)
+
+    nights.after(DAY)
+
+    assert nights.of("lamp").over == nights.clock - DAY + HOUR
+
+
+# --- disarmed ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arming", "why"),
+    [
+        (replace(ARMED, mode=Mode.DRY_RUN), "cellar is not armed any more"),
+        (
+            replace(ARMED, act_in=("999999999999",)),
+            "act_in does not name account 123456789012 and region us-east-1",
+        ),
+    ],
+    ids=["everywhere", "here"],
+)
+def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
+    nights: Nights, arming: Any, why: str
+) -> None:
+    nights.warned("lamp", "chair")
+    nights.world.judge("chair", UNTELLABLE)
+    nights.world.add("new")
+    nights.arming, board = arming, Board()
+
+    known = after(nights, cleaning(nights, follow=board))
+
+    assert board.swept == [(known.sweep, known.recorded)]
+    assert board.void == [({"lamp", "chair"}, why)]
+    assert {name for name, one in entries(nights).items() if one.voided} == {"lamp", "chair"}
+
+
+def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.arming, nights.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
+    disarmed = cleaning(nights)
+
+    assert after(nights, disarmed).sweep.unreachable is not None
+
+    ((line, about),) = lines(disarmed)
+    assert (line, about["detector"]) == ("out of reach", "cellar")
+    assert failed(disarmed) == f"cellar: {about['why']}"

@@ -1,0 +1,60 @@
+"""What a secret for Slack makes, and that it is repeated nowhere."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aws_lambda_powertools.utilities import parameters
+
+from ml_janitor.slack.retries import SlackError
+from ml_janitor.slack.secret import read_secret, sender
+from ml_janitor.slack.sender import Time
+from ml_janitor.slack.webhook import Webhook
+
+TIME = Time(clock=lambda: 0.0, sleep=lambda _: None)
+HOOK = "https://hooks.slack.com/services/T/B/x"
+
+
+@pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
+def test_a_secret_with_a_token_makes_a_bot(kept: str) -> None:
+    assert repr(sender(kept, "#ml", TIME)) == "Slack('#ml')"
+
+
+def test_a_secret_with_a_url_makes_a_webhook() -> None:
+    assert isinstance(sender("https://hooks.slack.com/services/T/B/x", "", TIME), Webhook)
+
+
+@pytest.mark.parametrize(
+    ("kept", "channel", "says"),
+    [
+        ("hunter2", "#ml", "neither a bot token"),
+        ('{"password": "hunter2"}', "#ml", 'without a "token"'),
+        ('{"hunter2', "#ml", 'without a "token"'),
+        ("xoxb-hunter2", "", "slack_channel is not set"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_repeated(kept: str, channel: str, says: str) -> None:
+    with pytest.raises(SlackError, match=says) as caught:
+        sender(kept, channel, TIME)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_webhook_posts_to_one_channel_so_it_serves_no_routes() -> None:
+    with pytest.raises(SlackError, match="posts to one channel only"):
+        sender(HOOK, "#ml", TIME, routed=True)
+    assert repr(sender("xoxb-1", "#ml", TIME, routed=True)) == "Slack('#ml')"
+
+
+def test_a_secret_is_read_again_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_secret(name: str, *, max_age: int) -> bytes | str:
+        if name == "other":
+            raise parameters.exceptions.GetParameterError("ResourceNotFound:\n  no such secret")
+        assert max_age == 300
+        return f"secret {name}"
+
+    monkeypatch.setattr(parameters, "get_secret", get_secret)
+
+    assert read_secret("janitor/slack") == "secret janitor/slack"
+    with pytest.raises(SlackError, match="other cannot be read: ResourceNotFound: no such secret"):
+        read_secret("other")
