@@ -23,6 +23,16 @@ LATENCY = 0.05
 """Seconds that every call takes, besides what the sandbox itself needs."""
 
 
+def talk_to(url: str) -> None:
+    """Have every boto3 client made from now on talk to what listens there."""
+    os.environ |= {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "AKIABENCH",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": REGION,
+    }
+
+
 class Box:
     """A running, empty sandbox; every boto3 client made while it is up talks to it."""
 
@@ -33,12 +43,7 @@ class Box:
         if self._process.stdout is None:
             raise RuntimeError("the sandbox says nothing")
         url = self._process.stdout.readline().split()[-1]
-        os.environ |= {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "AKIABENCH",
-            "AWS_SECRET_ACCESS_KEY": "bench",
-            "AWS_DEFAULT_REGION": REGION,
-        }
+        talk_to(url)
         self.control = Control(url)
         self.session = boto3.Session(region_name=REGION)
         return self

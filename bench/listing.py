@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 
-from bench.box import ACCOUNT, LATENCY, NOW, REGION
+from bench.box import ACCOUNT, LATENCY, NOW, REGION, talk_to
 from bench.endpoints import spread
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.boto_client import make_client
@@ -96,12 +96,7 @@ def served(latency: float) -> Iterator[None]:
     here, there = get_context("spawn").Pipe()
     process = get_context("spawn").Process(target=serve, args=(there, latency), daemon=True)
     process.start()
-    os.environ |= {
-        "AWS_ENDPOINT_URL": here.recv(),
-        "AWS_ACCESS_KEY_ID": "AKIABENCH",
-        "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_DEFAULT_REGION": REGION,
-    }
+    talk_to(here.recv())
     try:
         yield
     finally:

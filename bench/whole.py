@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import boto3
 
 from bench import large_account as large
 from bench.audit import SETTINGS, peak_memory
-from bench.box import ACCOUNT, NOW, REGION
+from bench.box import ACCOUNT, NOW, REGION, talk_to
 from bench.virtual_time import Bucket, VirtualTime
 from ml_janitor.aws.account import opened
 from ml_janitor.aws.client import PREFIXES
@@ -81,12 +80,7 @@ def served() -> Iterator[None]:
     ) as process:
         if process.stdout is None:
             raise RuntimeError("the sandbox says nothing")
-        os.environ |= {
-            "AWS_ENDPOINT_URL": process.stdout.readline().split()[-1],
-            "AWS_ACCESS_KEY_ID": "AKIABENCH",
-            "AWS_SECRET_ACCESS_KEY": "bench",
-            "AWS_DEFAULT_REGION": REGION,
-        }
+        talk_to(process.stdout.readline().split()[-1])
         try:
             yield
         finally:

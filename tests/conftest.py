@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -38,6 +39,19 @@ settings.load_profile("unhurried")  # both measure the wall clock, which is that
 gc.disable()  # until all tests are collected: next to nothing is garbage before
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Have each worker begin with other files: after a checkout all of them rewrite the asserts of each file.
+
+    What one has rewritten, the others find; `pytest_collection_modifyitems` gives all the same order.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker and config.args_source is config.ArgsSource.TESTPATHS:
+        files = sorted(str(path) for path in Path(__file__).parent.rglob("test_*.py"))
+        first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+        config.args = files[first:] + files[:first]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to have the same samples again."""
     terminalreporter.write_line(f"SEED={samples.SEED} repeats the samples of this run")
@@ -45,7 +59,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The last file, tests/upgrade, takes long, and while it ran alone the other workers would be idle."""
-    items.sort(key=lambda item: item.path.parent.name != "upgrade")
+    items.sort(key=lambda item: (item.path.parent.name != "upgrade", item.path))
 
 
 def pytest_collection_finish() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
@@ -11,7 +11,7 @@ from io import StringIO
 from itertools import count
 from logging import StreamHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import boto3
@@ -20,12 +20,14 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities import parameters
 from botocore.exceptions import ClientError
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
 from declared import Asked, Declared, Use
 from deployed import Function
 from lambdas import Context
 from ml_janitor import handlers
-from ml_janitor.ledger.table import KEY, Table
+from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import ACTION, Actions
+from ml_janitor.ledger.table import KEY, Table, partition
 from ml_janitor.slack import ingress
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
@@ -55,6 +57,23 @@ class Ran:
         """What it asked for and may do."""
         return frozenset((use.action, use.resource) for use in self.uses)
 
+    @classmethod
+    def of(cls, role: str, record: Iterable[Mapping[str, Any]], **became: Any) -> Self:
+        """What became of it, and what was asked for under its *role* and under those that it took on."""
+        uses: dict[str, list[Use]] = {}
+        for one in record:
+            if one["allowed"]:
+                uses.setdefault(one["role"], []).append(Use(one["action"], one["resource"], tuple(one["by"])))
+        denied = frozenset((one["action"], one["resource"]) for one in record if not one["allowed"])
+        own = tuple(uses.pop(role, ()))
+        elsewhere = {arn: tuple(found) for arn, found in uses.items()}
+        return cls(
+            uses=own,
+            denied=denied,
+            elsewhere=elsewhere,
+            **{"answer": None, "error": None, "log": "", **became},
+        )
+
 
 class Host:
     """
@@ -70,6 +89,7 @@ class Host:
     *members* are roles of other accounts, for whom these functions work too.
     *files* holds what the function finds beside its code: janitor.toml. It is *now* for the functions,
     none of which really waits: *meanwhile* is what happens while one would. *add* adds waste of a name.
+    *unarmed* is the same deployment, where nothing is armed.
     """
 
     def __init__(self, declared: Declared, url: str, files: Path) -> None:
@@ -83,10 +103,33 @@ class Host:
         self.meanwhile: Callable[[], None] = lambda: None
         self.add: Callable[[str], None] = lambda _: None
         self.members: Roles = {}
+        self.unarmed: Callable[[], Declared] = lambda: declared
+
+    def roles(self) -> Roles:
+        """The roles of the stack, and of the *members*."""
+        return {**self.deployed.roles(), **self.members}
+
+    def role_of(self, name: str) -> str:
+        """The role of the function of that name."""
+        return self.function(name).role
 
     def enforce(self, roles: Roles | None = None) -> None:
         """From now on the roles of the stack hold, or *roles* instead; and those of the *members*."""
-        self._iam.enforce({**(self.deployed.roles() if roles is None else roles), **self.members})
+        self._iam.enforce({**self.members, **(self.deployed.roles() if roles is None else roles)})
+
+    def run(self, name: str, event: Any) -> Ran:
+        """One invocation, after which no action has failed so often that a person would have to look."""
+        ran = self.invoke(self.function(name), event)
+        for detector in self.declared.settings.armed():
+            where = partition(ACTION, detector.name, ACCOUNT, REGION)
+            for action in self.actions(detector.name):
+                if action.failures:
+                    self.table.change(where, action.sk, set_to={"waits": action.attempts})
+        return ran
+
+    def actions(self, name: str) -> list[Action]:
+        """All that the detector of that name has done."""
+        return Actions(self.table).all(name, ACCOUNT, REGION)
 
     def session(self, role: str, service: str) -> boto3.Session:
         """A session of *role*, as *service* would get it."""
@@ -112,7 +155,9 @@ class Host:
             self._log(session, function.log_group, written.getvalue())
             if error is not None and function.failed is not None:
                 self._send(session, function.failed, event)
-        return self._ran(function.role, answer=answer, error=error, log=written.getvalue())
+        return Ran.of(
+            function.role, self._recorded(function.role), answer=answer, error=error, log=written.getvalue()
+        )
 
     def deliver(self, function: Function, event: Any) -> Ran:
         """What the scheduler does: once it invokes, and once it gives up."""
@@ -125,7 +170,7 @@ class Host:
             lambda: client.invoke(FunctionName=function.arn, Payload=json.dumps(event)), or_=NO_FUNCTION
         )
         self._send(session, function.schedule.undelivered, event)
-        return self._ran(function.schedule.role)
+        return Ran.of(function.schedule.role, self._recorded(function.schedule.role))
 
     def later(self, span: timedelta) -> None:
         """Time passes, in the sandbox and for the functions."""
@@ -221,24 +266,11 @@ class Host:
             lambda: sqs.send_message(QueueUrl=f"{self.url}/{account}/{name}", MessageBody=json.dumps(event))
         )
 
-    def _ran(
-        self,
-        role: str,
-        *,
-        answer: dict[str, Any] | None = None,
-        error: Exception | None = None,
-        log: str = "",
-    ) -> Ran:
+    def _recorded(self, role: str) -> list[dict[str, Any]]:
+        """What was asked for: by nobody but this role, and those of the members that it took on."""
         record = self._iam.record()
         assert {one["role"] for one in record} <= {role, *self.members}
-        uses: dict[str, list[Use]] = {}
-        for one in record:
-            if one["allowed"]:
-                uses.setdefault(one["role"], []).append(Use(one["action"], one["resource"], tuple(one["by"])))
-        denied = frozenset((one["action"], one["resource"]) for one in record if not one["allowed"])
-        own = tuple(uses.pop(role, ()))
-        elsewhere = {arn: tuple(found) for arn, found in uses.items()}
-        return Ran(answer=answer, error=error, log=log, uses=own, denied=denied, elsewhere=elsewhere)
+        return record
 
 
 DENIED = ("AccessDenied", "AccessDeniedException")

@@ -29,6 +29,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,6 +56,8 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
 TARGETS = {
+    "slack/announcements.py": ("unit/test_announcer.py",),
+    "slack/digest_actions.py": ("unit/test_action_history.py",),
     "slack/ingress.py": ("unit/test_ingress.py",),
     "slack/message_updates.py": ("unit/test_message_updates.py",),
     "slack/membership.py": ("unit/test_membership.py",),
@@ -94,6 +97,7 @@ TARGETS = {
     ),
     "acting/undos.py": ("unit/test_undos.py",),
     "acting/savings.py": ("unit/test_savings.py",),
+    "engine/detector.py": ("unit/test_detector.py",),
     "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
     "engine/policy.py": ("unit/test_engine.py",),
     "engine/judging.py": ("unit/test_engine.py", "unit/test_unused_serving_resources.py"),
@@ -107,12 +111,16 @@ TARGETS = {
     "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
     "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
     "ledger/holds.py": ("unit/test_stored_holds.py",),
+    "ledger/idempotency.py": ("integration/test_idempotency.py",),
+    "ledger/latest.py": ("unit/test_latest.py",),
+    "ledger/region_queue.py": ("unit/test_region_queue.py",),
+    "ledger/runs.py": ("unit/test_run_lists.py",),
     "ledger/leases.py": ("unit/test_leases.py",),
     "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
     "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
     "ledger/requests.py": ("unit/test_requests.py", "unit/test_press_worker.py"),
     "ledger/steps.py": ("unit/test_not_done.py", "unit/test_undoing.py"),
-    "ledger/table.py": ("integration/test_ledger.py", "integration/test_memory_table.py"),
+    "ledger/table.py": ("unit/test_table.py", "integration/test_memory_table.py"),
     "detectors/idle_endpoints/rule.py": (
         "unit/test_idle_endpoints.py",
         "unit/test_undo_roles.py",
@@ -156,6 +164,7 @@ TARGETS = {
     "detectors/idle_studio_apps/rule.py": (
         "unit/test_idle_studio_apps.py",
         "integration/test_idle_studio_apps.py",
+        "integration/test_deleting_studio_apps.py",
     ),
     "detectors/untagged_resources/rule.py": (
         "unit/test_untagged_resources.py",
@@ -274,21 +283,22 @@ class Mutant(NamedTuple):
 
 def mutants(path: str, text: str) -> Iterator[Mutant]:
     """Every mutant of a module."""
-    number, cells = 0, _cells(ast.parse(text))
-    while True:
+    whole = ast.parse(text)
+    cells = _cells(whole)
+    for number, name in enumerate(names(path, whole)):
         tree = ast.parse(text)
-        sites = list(_sites(tree))
-        if number == len(sites):
-            return
-        place, node, change = sites[number]
-        before = ast.unparse(node)
-        changed = change()
-        after = "nothing" if isinstance(changed, ast.Pass) else ast.unparse(changed)
-        name = f"{path} {place.where or '(module)'}: {before} -> {after}"
+        place, node, new, put = next(islice(_sites(tree), number, None))
+        put(new)
         if _cells(ast.fix_missing_locations(tree)) != cells:  # a function cannot get such code
             place = place._replace(imported=True)
         yield Mutant(name, node.lineno, place, tree)
-        number += 1
+
+
+def names(path: str, tree: ast.Module) -> Iterator[str]:
+    """The names of all mutants of a module."""
+    for place, node, new, _ in _sites(tree):
+        after = "nothing" if isinstance(new, ast.Pass) else ast.unparse(new)
+        yield f"{path} {place.where or '(module)'}: {ast.unparse(node)} -> {after}"
 
 
 def _cells(tree: ast.Module) -> list[tuple[str, ...]]:
@@ -296,25 +306,21 @@ def _cells(tree: ast.Module) -> list[tuple[str, ...]]:
     return [code.co_freevars for code in _codes(compile(tree, "", "exec", dont_inherit=True))]
 
 
-type Site = tuple[Place, Any, Callable[[], ast.AST]]
+type Site = tuple[Place, Any, Any, Callable[[ast.AST], None]]
 
 
 def _sites(tree: ast.Module) -> Iterator[Site]:
-    """What can be broken: where, what, and the call that breaks it and returns what it became."""
+    """What can be broken: where, what, what it becomes, and the call that puts that there."""
     for place, parent, member, index, node in _walk(tree, Place("", range(0), imported=True)):
 
-        def put(
-            new: ast.AST, parent: Any = parent, member: str = member, index: int | None = index
-        ) -> ast.AST:
+        def put(new: ast.AST, parent: Any = parent, member: str = member, index: int | None = index) -> None:
             if index is None:
                 setattr(parent, member, new)
             else:
                 getattr(parent, member)[index] = new
-            return new
 
         for new in _broken(node, member):
-            ast.copy_location(new, node)
-            yield place, node, lambda put=put, new=new: put(new)  # type: ignore[misc]
+            yield place, node, ast.copy_location(new, node), put
 
 
 def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case for each kind of node

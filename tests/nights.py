@@ -146,6 +146,7 @@ class Nights:
                 words=words,
                 undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
+                together=False,
                 wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),

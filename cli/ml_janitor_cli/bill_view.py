@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from ml_janitor.bill.movements import Movement, breakdown
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import OWN, Line, lines, readable
+from ml_janitor.bill.tables import OWN, Line, readable, together
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
@@ -90,30 +89,20 @@ def table(report: BillReport, by: str) -> Iterator[RenderableType]:
     """The bill *by* something; nothing where its tag could not be read, which is among what is missing."""
     if not readable(report.bill, by):
         return
-    before = report.main.comparison.before if report.main else None
-    every = lines(report.bill, by, report.span, before)
+    every = report.table(by)
     shown, rest = every[:MOST_LINES], every[MOST_LINES:]
     drawn = ruled(footer=True)
     drawn.add_column(f"by {plain(by)}", "together", header_style="bold cyan", footer_style="bold", ratio=1,
                      overflow="fold")  # fmt: skip
-    totals = _cells(_together("together", every))
+    totals = _cells(together(every))
     for name, total in zip(("before", "now", "change", ""), totals, strict=True):
         drawn.add_column(name, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
     for one in shown:
         name = plain(one.name) or ("no service" if by in OWN else f"no {plain(by)}")
         drawn.add_row(Text(name), *_cells(one))
     if rest:
-        drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(_together("", rest)))
+        drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(together(rest)))
     yield drawn
-
-
-def _together(name: str, every: Sequence[Line]) -> Line:
-    compared = all(one.usd_before is not None for one in every)
-    return Line(
-        name=name,
-        usd=sum((one.usd for one in every), Decimal(0)),
-        usd_before=sum((one.usd_before or Decimal(0) for one in every), Decimal(0)) if compared else None,
-    )
 
 
 def _cells(one: Line) -> tuple[str, str, str, str]:

@@ -19,6 +19,7 @@ from ml_janitor.aws.account import opened
 from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.bill.asking import request_warnings
 from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.arming_warnings import (
     arming_refusals,
@@ -95,8 +96,8 @@ def doctor(
     itself, and says which are missing, old or too wide, with the commands that mend them.
 
     Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
-    wrong in the stack, a detector is armed that could never act, or the credentials could not be
-    identified; 2, bad usage or settings.
+    wrong in the stack, a detector is armed that could never act, the bill takes more requests than the
+    settings allow, or the credentials could not be identified; 2, bad usage or settings.
     A stack that is not deployed, or that you may not look for, is a problem only if --stack names it.
 
     \b
@@ -164,7 +165,7 @@ def doctor(
                 now=now,
                 slack_url=os.environ.get("JANITOR_SLACK_URL", ""),
             ).examine()
-    idle = [*arming_refusals(settings), *notice_warnings(settings)]
+    idle = [*arming_refusals(settings), *notice_warnings(settings), *request_warnings(settings)]
     idle += arming_warnings(settings, home=found.found.region if found and found.found else "")
     if isinstance(caller, Value) and found and found.found:
         idle += home_refusals(settings, caller.value.account)

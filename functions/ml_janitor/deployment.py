@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undo_run import UndoRun
 from ml_janitor.acting.undoing import CannotUndoError, Undoing
-from ml_janitor.acting.undos import undone_by_hand, way
+from ml_janitor.acting.undos import undone_by_hand
 from ml_janitor.acting.warning import Warner
-from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.member_roles import Kind, role_name
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Mode
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import words
-from ml_janitor.report.status import StatusWording
 from ml_janitor.report.telemetry import measure_refused
-from ml_janitor.report.warnings import WarningTerms
+from ml_janitor.report.warnings import terms
 from ml_janitor.scheduled.places import Place
 from ml_janitor.slack.digest_actions import ActionHistory
 from ml_janitor.slack.message_updates import MessageUpdates
@@ -39,12 +35,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.aws.client import Aws
-    from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.action import Action
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
-    from ml_janitor.scheduled.invocation import Entered, Invocation
+    from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.slack.organization_overview import OrganizationReader
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
@@ -170,7 +164,7 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
         terms=terms(own.settings, own.keep_tag),
         ledger=own.ledger,
         actions=own.actions,
-        holds=Holds(own.table),
+        holds=own.holds,
         clock=own.clock,
         within=timedelta(days=own.settings.janitor.undo_days),
     )
@@ -183,7 +177,7 @@ def weekly_advice(own: Invocation) -> WeeklyAdvice:
     return WeeklyAdvice(
         settings=own.settings,
         ledger=own.ledger,
-        holds=Holds(own.table),
+        holds=own.holds,
         connect=own.connect,
         deadline=own.slack_deadline,
         account=own.home,
@@ -193,6 +187,11 @@ def weekly_advice(own: Invocation) -> WeeklyAdvice:
 
 def undo_run(own: Invocation, logger: Logger) -> UndoRun:
     """What the undo function does with one event."""
+
+    def opened(detector: str, account: str, region: str) -> AbstractContextManager[list[Aws]]:
+        inside = own.entered(Place(account, (region,)), role_name(detector, Kind.UNDO))
+        return own.opened(inside.whole())
+
     return UndoRun(
         settings=own.settings,
         home=own.home,
@@ -201,25 +200,12 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         clock=own.clock,
         left=lambda: own.left,
         sleep=own.seconds.sleep,
-        opened=lambda detector, account, region: _opened_to_undo(own, detector, Place(account, (region,))),
+        opened=opened,
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
         by_hand=undone_by_hand,
         logger=logger,
     )
-
-
-def all_of(inside: Entered) -> Entered:
-    """*inside*, if all of it is enabled. Raises ReadError."""
-    if inside.off.regions:
-        raise ReadError(f"{', '.join(inside.off.regions)} is not enabled in account {inside.off.account}")
-    return inside
-
-
-def _opened_to_undo(own: Invocation, detector: str, place: Place) -> AbstractContextManager[list[Aws]]:
-    """The region of *place*, with what undoes *detector* there. Raises what AWS answers, and ReadError."""
-    inside = own.entered(place, role_name(detector, Kind.UNDO))
-    return own.opened(all_of(inside))
 
 
 def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
@@ -237,7 +223,6 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
 def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     """What begins and ends a run over an organization. Imported late: no other function needs it."""
     from ml_janitor.aws.organization import ALWAYS_ENABLED
-    from ml_janitor.ledger.runs import RunLists, Runs
     from ml_janitor.scheduled.accounts import AccountsRun
 
     session = boto3.Session()
@@ -248,8 +233,8 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
         organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
         known_regions=session.get_available_regions("sagemaker", partition),
         bucket=own.environment.bucket,
-        lists=RunLists(own.client("s3"), own.environment.bucket),
-        runs=Runs(own.table),
+        lists=own.run_lists,
+        runs=own.runs,
         latest=own.ledger.latest,
         clock=own.clock,
         sleep=own.seconds.sleep,
@@ -257,16 +242,10 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     )
 
 
-def bill_archive(own: Invocation) -> BillArchive:
-    """Where bills are kept."""
-    from ml_janitor.bill.archive import BillArchive
-
-    return BillArchive(own.client("s3"), own.environment.bucket)
-
-
 def bill_run(own: Invocation, logger: Logger) -> BillRun:
     """What the bill's function does with one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
+    from ml_janitor.bill.archive import BillArchive
     from ml_janitor.bill.resources import BilledResources
     from ml_janitor.scheduled.bill_run import BillRun
 
@@ -281,7 +260,7 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         explorer=explorer,
         ledger=own.ledger,
         actions=own.actions,
-        archive=bill_archive(own),
+        archive=BillArchive(own.client("s3"), own.environment.bucket),
         announcer=own.announcer,
         logger=logger,
         account=own.home,
@@ -295,14 +274,13 @@ def organization_reader(own: Invocation) -> OrganizationReader | None:
     """What the digest reads of all accounts; None where there is one. Imported late: it is seldom needed."""
     if not own.settings.organization.used:
         return None
-    from ml_janitor.ledger.runs import RunLists, Runs
     from ml_janitor.slack.organization_overview import OrganizationReader
 
     return OrganizationReader(
         settings=own.settings,
         ledger=own.ledger,
-        runs=Runs(own.table),
-        lists=RunLists(own.client("s3"), own.environment.bucket),
+        runs=own.runs,
+        lists=own.run_lists,
         sleep=own.seconds.sleep,
     )
 
@@ -313,34 +291,10 @@ def action_history(own: Invocation) -> ActionHistory:
     return ActionHistory(
         ledger=own.ledger,
         actions=own.actions,
-        holds=Holds(own.table),
+        holds=own.holds,
         cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
         disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
         within=timedelta(days=own.settings.janitor.undo_days),
         several=own.settings.organization.used,
     )
-
-
-def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
-    """What warnings say and offer, by detector: a button only where its press would find a function."""
-    section = settings.janitor
-    signed = bool(section.slack_signing_secret)
-    buttons = {Button.KEEP, Button.SNOOZE, Button.TONIGHT} if signed else set()
-    group = {Button.NOW, Button.UNDO} if signed and section.slack_group else set()
-
-    def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
-        armed = settings.mode(detector.name) is Mode.ACT
-        rule = settings.detector(detector)
-        wording = StatusWording(
-            effect=cleanup.effect,
-            time_zone=section.time_zone,
-            undoable=bool(detector.undoes),
-            way=way(cleanup),
-            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
-            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
-        )
-        offers = (buttons | group) - (set() if armed else {Button.NOW})
-        return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
-
-    return {one.name: of(one, one.cleanup) for one in settings.registry if one.cleanup is not None}

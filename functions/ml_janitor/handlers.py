@@ -155,7 +155,6 @@ def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> Pre
     """What does what was pressed, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
-    from ml_janitor.ledger.holds import Holds
     from ml_janitor.ledger.requests import Requests
     from ml_janitor.slack.bot import Slack
     from ml_janitor.slack.membership import Directory
@@ -171,7 +170,7 @@ def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> Pre
         settings=own.settings,
         home=own.home,
         ledger=own.ledger,
-        holds=Holds(own.table),
+        holds=own.holds,
         requests=Requests(own.table),
         undoing=deployment.undoing_in_lambda(own),
         messages=messages,
@@ -235,7 +234,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
     reads = dry or asked.resource is not None
     role = role_name(detector.name) if reads else role_for(own.settings, detector.name, place.account)
     if asked.resource is not None:
-        with own.opened(deployment.all_of(own.entered(place, role))) as accounts:
+        with own.opened(own.entered(place, role).whole()) as accounts:
             return runner.look(detector, accounts[0], asked.resource, now=now, note=note)
     try:
         inside = own.entered(place, role)
@@ -271,6 +270,7 @@ def answer(done: Ran) -> dict[str, Any]:
 def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """The digest that *asked* for; the answer is counts."""
     from ml_janitor import deployment
+    from ml_janitor.bill.archive import BillArchive
     from ml_janitor.slack.daily_digest import DailyDigest
 
     daily = DailyDigest(
@@ -281,7 +281,7 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         logger=logger(),
         account=own.home,
         regions=own.regions,
-        picture=deployment.bill_archive(own).picture,
+        picture=BillArchive(own.client("s3"), own.environment.bucket).picture,
         advice=deployment.weekly_advice(own) if own.settings.janitor.slack_secret else None,
         organization=deployment.organization_reader(own),
     )

@@ -1,18 +1,16 @@
-"""Laws of a template in which detectors are armed: who gets which power, and who does not."""
+"""What a template has in which detectors are armed; what its roles hold, `test_declared.py` compares."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.receiver import MEMORY
-from declared import KEEP_TAGS
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.statements import changes, spellings
 from ml_janitor.detectors import DETECTORS
@@ -38,37 +36,24 @@ ACTING = {
 
 ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
 
-every_actor = pytest.mark.parametrize("name", ACTORS)
+
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    """The stack in which all that can act is armed; it is checked, which takes long."""
+    sections = {name: {**ARMS, **ACTING.get(name, {})} for name in ACTORS}
+    tables = {"janitor": {**BUTTONS, **ZONE}, "detectors": sections}
+    return synthesise(tmp_path_factory.mktemp("armed"), Settings.parse(tables), checked=True)
 
 
 @pytest.fixture(scope="module")
-def stack_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Synthesised]:
-    """
-    The stack in which some detectors are armed, made once for each; that with all of them is checked.
-
-    *only* some detectors are deployed in it, if it says so: such a stack is made in a fraction of the time.
-    """
-
-    @cache
-    def made(*armed: str, only: tuple[str, ...] = ()) -> Synthesised:
-        sections: dict[str, Any] = {name: {**ARMS, **ACTING.get(name, {})} for name in armed}
-        if only:
-            sections = {one.name: {"enabled": one.name in only} for one in DETECTORS} | sections
-        tables = {"janitor": {**BUTTONS, **ZONE}, "detectors": sections}
-        whole = len(armed) == len(ACTORS)
-        return synthesise(tmp_path_factory.mktemp("stack"), Settings.parse(tables), checked=whole)
-
-    return made
+def unarmed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
+    tables = {"janitor": {**BUTTONS, **ZONE}}
+    return synthesise(tmp_path_factory.mktemp("unarmed"), Settings.parse(tables))
 
 
 def alone(name: str, section: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The tables where one detector alone is deployed: such a stack is made in a fraction of the time."""
     return {one.name: section if one.name == name else {"enabled": False} for one in DETECTORS}
-
-
-def beside(name: str) -> tuple[str, ...]:
-    """A detector and one other; one of them all is tried among all detectors."""
-    return () if name == "idle-notebooks" else (name, "idle-notebooks")
 
 
 def construct(name: str) -> str:
@@ -80,92 +65,37 @@ def roles(stack: Synthesised) -> dict[str, Any]:
     return {name: policy["PolicyDocument"] for name, policy in stack.of_type("AWS::IAM::Policy").items()}
 
 
-@every_actor
-def test_arming_one_detector_changes_its_own_role_and_adds_what_undoes_and_hears(
-    stack_of: Callable[..., Synthesised], name: str
-) -> None:
-    before, after = roles(stack_of(only=beside(name))), roles(stack_of(name, only=beside(name)))
-
-    changed = {role for role in before if before[role] != after.get(role)}
-    added = {role for role in after if role not in before}
-    own = {role.removeprefix(construct(name))[:4] for role in changed}
-    assert own == {"Role", "Slac"}, "the buttons' function may invoke its function then"
-    assert {role[:4] for role in added} == {"Undo"}
-
-
-@every_actor
-def test_acts_are_allowed_where_act_in_says(stack_of: Callable[..., Synthesised], name: str) -> None:
-    detector = next(detector for detector in DETECTORS if detector.name == name)
-    stack = stack_of(name, only=beside(name))
-    settings = Settings.parse({"detectors": {name: ACTING.get(name, {})}})
-    acts = {grant.action for grant in settings.detector(detector).acts}
-    assert acts
-
-    for role, statement in stack.statements():
-        granted = acts - {grant.action for each in DETECTORS for grant in each().reads}
-        if statement["Effect"] != "Allow" or not granted & set(_listed(statement["Action"])):
-            continue
-        if not role.startswith(construct(name)):
-            assert role.startswith("Undo"), role
-            continue
-        for resource in map(json.dumps, _listed(statement["Resource"])):
-            assert "eu-west-1" in resource or ":s3:::" in resource or resource == '"*"', resource
-            assert "AWS::AccountId" not in resource, resource
-
-
-@every_actor
-def test_what_is_tagged_to_be_kept_is_denied_to_the_role_that_acts(
-    stack_of: Callable[..., Synthesised], name: str
-) -> None:
-    denied = [
-        statement
-        for statement in stack_of(name, only=beside(name)).role_statements(f"{construct(name)}Role")
-        if statement["Effect"] == "Deny"
-    ]
-
-    for statement in denied:
-        assert all(changes(action) for action in _listed(statement["Action"]))
-    said_no = [statement["Condition"]["StringNotEqualsIgnoreCase"] for statement in denied]
-    assert said_no == [{f"aws:ResourceTag/{tag}": ["0", "false", "no", "off"]} for tag in KEEP_TAGS]
-    there = [statement["Condition"]["Null"] for statement in denied]
-    assert there == [{f"aws:ResourceTag/{tag}": "false"} for tag in KEEP_TAGS]
-
-
-@every_actor
-def test_only_who_acts_can_sign_records_and_who_undoes_can_verify(
-    stack_of: Callable[..., Synthesised], name: str
-) -> None:
-    stack = stack_of(name, only=beside(name))
+def test_only_who_acts_can_sign_records_and_who_undoes_can_verify(armed: Synthesised) -> None:
     (key,) = (
         logical
-        for logical, one in stack.of_type("AWS::KMS::Key").items()
+        for logical, one in armed.of_type("AWS::KMS::Key").items()
         if one.get("KeyUsage") == "GENERATE_VERIFY_MAC"
     )
     holders = {
         (role.partition("Role")[0], action)
-        for role, statement in stack.statements()
+        for role, statement in armed.statements()
         if "Role" in role
         for action in _listed(statement["Action"])
         if action in {"kms:*", "kms:GenerateMac", "kms:VerifyMac"}
         and statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
     }
 
+    acting = {construct(name) for name in ACTORS}
     assert holders == {
-        (construct(name), "kms:GenerateMac"),
-        (construct(name), "kms:VerifyMac"),
+        *((name, action) for name in acting for action in ("kms:GenerateMac", "kms:VerifyMac")),
         ("Undo", "kms:VerifyMac"),
     }
-    functions = stack.of_type("AWS::Lambda::Function").items()
+    functions = armed.of_type("AWS::Lambda::Function").items()
     told = {
-        logical[:4] for logical, one in functions if "JANITOR_UNDO_KEY" in one["Environment"]["Variables"]
+        logical.partition("Function")[0]
+        for logical, one in functions
+        if "JANITOR_UNDO_KEY" in one["Environment"]["Variables"]
     }
-    assert told == {construct(name)[:4], "Undo"}
+    assert told == {*acting, "Undo"}
 
 
-def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(
-    stack_of: Callable[..., Synthesised],
-) -> None:
-    resources = stack_of().template["Resources"].values()
+def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(unarmed: Synthesised) -> None:
+    resources = unarmed.template["Resources"].values()
     (key,) = (
         one
         for one in resources
@@ -176,14 +106,14 @@ def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(
     assert "EnableKeyRotation" not in key["Properties"]
 
 
-def test_the_buttons_of_advice_need_nothing_armed(stack_of: Callable[..., Synthesised]) -> None:
+def test_the_buttons_of_advice_need_nothing_armed(unarmed: Synthesised) -> None:
     """The function behind them may remember, and invoke nothing."""
-    functions = stack_of().of_type("AWS::Lambda::Function")
+    functions = unarmed.of_type("AWS::Lambda::Function")
     (worker,) = (one for logical, one in functions.items() if logical.startswith("SlackWorker"))
 
     assert worker["Environment"]["Variables"]["JANITOR_FUNCTIONS"] == "{}"
     assert "JANITOR_UNDO" not in worker["Environment"]["Variables"]
-    granted = json.dumps([one for name, one in roles(stack_of()).items() if name.startswith("SlackWorker")])
+    granted = json.dumps([one for name, one in roles(unarmed).items() if name.startswith("SlackWorker")])
     assert "lambda:InvokeFunction" not in granted
 
 
@@ -193,16 +123,19 @@ def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:
     assert spellings(["a:b", "a-b"]) == ["a:b", "a-b", "a_b"]
 
 
-@every_actor
-def test_an_armed_detector_has_alarms_on_what_it_does(
-    stack_of: Callable[..., Synthesised], name: str
-) -> None:
-    alarms = stack_of(name, only=beside(name)).of_type("AWS::CloudWatch::Alarm")
-    own = {alarm["MetricName"]: alarm for alarm in alarms.values() if alarm.get("Namespace") == "MLJanitor"}
+def test_an_armed_detector_has_alarms_on_what_it_does(armed: Synthesised, unarmed: Synthesised) -> None:
+    def alarms(stack: Synthesised) -> list[dict[str, Any]]:
+        every = stack.of_type("AWS::CloudWatch::Alarm").values()
+        return [one for one in every if one.get("Namespace") == "MLJanitor"]
 
-    assert set(own) == {"ActionsFailed", "HeldBack", "RecordsRefused"}
-    for alarm in own.values():
-        assert alarm["Dimensions"] == [{"Name": "detector", "Value": name}]
+    own = alarms(armed)
+    metrics = ("ActionsFailed", "HeldBack", "RecordsRefused")
+    of = [(one["Dimensions"], one["MetricName"]) for one in own]
+    assert sorted(of, key=str) == sorted(
+        (([{"Name": "detector", "Value": name}], metric) for name in ACTORS for metric in metrics), key=str
+    )
+    assert alarms(unarmed) == []
+    for alarm in own:
         assert alarm["TreatMissingData"] == "notBreaching"
         assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
         assert (alarm["Threshold"], alarm["Period"]) == (0, 3600)
@@ -258,9 +191,9 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
     ]
 
 
-def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> None:
+def test_nobody_can_delete_for_good(armed: Synthesised) -> None:
     """But by lifecycle rules, of the buckets that the operator names."""
-    stack = stack_of(*ACTORS)
+    stack = armed
 
     rules = []
     for name, statement in stack.statements():
@@ -273,10 +206,8 @@ def test_nobody_can_delete_for_good(stack_of: Callable[..., Synthesised]) -> Non
     assert all(json.dumps(on).endswith((':s3:::acme-scratch"', ':s3:::acme-scratch"]]}')) for _, on in rules)
 
 
-def test_no_role_may_be_passed_but_those_that_are_listed(
-    stack_of: Callable[..., Synthesised], tmp_path: Path
-) -> None:
-    assert "iam:PassRole" not in json.dumps(roles(stack_of(*ACTORS)))
+def test_no_role_may_be_passed_but_those_that_are_listed(armed: Synthesised, tmp_path: Path) -> None:
+    assert "iam:PassRole" not in json.dumps(roles(armed))
 
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
     tables = {
@@ -377,9 +308,9 @@ def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
 
 
 def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
-    stack_of: Callable[..., Synthesised],
+    armed: Synthesised,
 ) -> None:
-    stack = stack_of("idle-notebooks")
+    stack = armed
     (url,) = stack.of_type("AWS::Lambda::Url").values()
 
     granted = {
@@ -403,9 +334,9 @@ def test_slack_is_heard_by_a_function_that_can_only_pass_it_on(
     assert receiver["ReservedConcurrentExecutions"] == 5, "a flood takes no more of the account than that"
 
 
-def test_a_press_that_cannot_be_taken_raises_an_alarm(stack_of: Callable[..., Synthesised]) -> None:
+def test_a_press_that_cannot_be_taken_raises_an_alarm(armed: Synthesised) -> None:
     """The receiver answers whatever happens, so Lambda counts none of it as an error."""
-    alarms = stack_of("idle-notebooks").of_type("AWS::CloudWatch::Alarm")
+    alarms = armed.of_type("AWS::CloudWatch::Alarm")
     (alarm,) = (one for name, one in alarms.items() if name.startswith("SlackReceiverNotTaken"))
 
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
@@ -463,9 +394,9 @@ def written(document: Any) -> int:
 
 
 def test_the_synthesis_of_a_fully_armed_stack_has_nothing_to_say(
-    stack_of: Callable[..., Synthesised],
+    armed: Synthesised,
 ) -> None:
-    stack = stack_of(*ACTORS)
+    stack = armed
     said = [
         (violation["ruleName"], violation["description"])
         for plugin in stack.validation.get("pluginReports", [])

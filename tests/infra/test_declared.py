@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from conftest import ACCOUNT, REGION
@@ -9,6 +11,7 @@ from declared import Declared, granted
 from deployed import Deployed
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
+from samples import SEED
 from synthesis import SLACK, synthesise
 
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
@@ -20,6 +23,8 @@ ORGANIZATION = {
     "all_accounts": True,
 }
 ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not None]
+HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
+"""Another half in each run: what one is armed with, it alone gets."""
 
 
 @pytest.fixture(
@@ -27,12 +32,15 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
     params=[
         {"janitor": SLACK["janitor"]},
         {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}, "bill": {"enabled": True}},
-        {
-            "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], "time_zone": "UTC"},
-            "detectors": {
-                name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in ACTORS
-            },
-        },
+        *(
+            {
+                "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], "time_zone": "UTC"},
+                "detectors": {
+                    name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in names
+                },
+            }
+            for names in (ACTORS, HALF)
+        ),
         {"janitor": SLACK["janitor"], "organization": ORGANIZATION, "bill": {"enabled": True}},
         {
             "janitor": {**BUTTONS, "role_path": "/ml/", "time_zone": "UTC"},
@@ -46,7 +54,14 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
             },
         },
     ],
-    ids=["reporting", "in several regions", "armed", "of an organization", "armed for an organization"],
+    ids=[
+        "reporting",
+        "in several regions",
+        "armed",
+        "half of them armed",
+        "of an organization",
+        "armed for an organization",
+    ],
 )
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Declared:
     """A stack, and what is declared for it."""
@@ -56,6 +71,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_every_function_is_allowed_what_is_declared_for_it(stack: Declared) -> None:
+    """Acts where `act_in` says, to who does them, and denied to them on what has a keep tag."""
     roles = stack.deployed.roles()
 
     for function in stack.deployed.functions():
@@ -69,6 +85,7 @@ def test_every_schedule_is_allowed_to_invoke_and_to_leave_word(stack: Declared) 
     for function in stack.deployed.functions():
         if function.schedule is not None:
             assert granted(roles[function.schedule.role]) == stack.of_schedule(function), function.name
+            assert granted(roles[function.schedule.role], "Deny") == set(), function.name
 
 
 def test_there_are_no_other_roles(stack: Declared) -> None:

@@ -94,7 +94,7 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
-def test_more_accounts_than_at_once_has_looked_at_in_an_hour_are_warned_about_at_synth() -> None:
+def test_more_accounts_than_an_hour_has_time_for_and_pages_than_the_bill_may_ask_are_said_at_synth() -> None:
     organization = {
         "accounts": [f"{n:012}" for n in range(9)],
         "at_once": 1,
@@ -102,10 +102,11 @@ def test_more_accounts_than_at_once_has_looked_at_in_an_hour_are_warned_about_at
         "janitor_account": "111111111111",
         "callers": ["arn:aws:iam::111111111111:role/platform"],
     }
-    settings = Settings.parse({"organization": organization})
+    settings = Settings.parse({"organization": organization, "bill": {"enabled": True}})
     stack = JanitorStack(cdk.App(), "Many", today=TODAY, settings=settings)
 
-    assert ["and there are 9: " in str(one.data) for one in stack.node.metadata].count(True) == 1
+    for said in ("and there are 9: ", "bill.max_requests = 8: a reading asks for 10 pages at least"):
+        assert [said in str(one.data) for one in stack.node.metadata].count(True) == 1
 
 
 def test_every_role_has_the_boundary_and_the_path(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from declared import Permission, granted
 from deployed import Deployed
+from infra.definition import definition, price, transitions
 from infra.stack import ROOT
-from infra.state_machine import definition, price, transitions
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.accounts import listing_reads
 from synthesis import SLACK, Synthesised, synthesise

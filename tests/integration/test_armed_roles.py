@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from condemned import ROLE
 from conftest import ACCOUNT, REGION
-from declared import Declared
-from deployed import Deployed
+from declared import Permission, granted
 from hosted import LAMBDA, Host
 from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor.config.settings import Settings
 from ml_janitor_sandbox.control import Control
-from synthesis import SLACK, Synthesised, synthesise
+from ml_janitor_sandbox.deployment import SIGNING
+from recorder import IN_LAMBDAS_HANDS
+from theatre import ARMS, Theatre
 
-ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
-ARMED = Settings.parse(
-    {
-        "janitor": {**SLACK["janitor"], "undo_roles": [ROLE]},
-        "detectors": {
-            "hung-training-jobs": ARMS,
-            "idle-notebooks": ARMS,
-            "idle-studio-apps": ARMS,
-            "untagged-resources": {**ARMS, "fill_tags": {"team": "ml-platform"}},
-        },
-    }
-)
+RECEIVER, WORKER, UNDO = "interact", "pressed", "undo"
 
 type As = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
-    return synthesise(tmp_path_factory.mktemp("stack"), ARMED)
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
+    return Theatre(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
-def under(armed: Synthesised, box: Control, tmp_path: Path) -> As:
-    """SageMaker, or another service, as one of the stack's functions sees it."""
-    host = Host(Declared(Deployed(armed, ACCOUNT, REGION), ARMED), box.url, tmp_path)
+def host(theatre: Theatre, box: Control) -> Host:
+    host = Host(theatre.declared, box.url, theatre.files)
     host.enforce()
+    return host
+
+
+@pytest.fixture
+def under(host: Host) -> As:
+    """SageMaker, or another service, as one of the stack's functions sees it."""
 
     def client(name: str, service: ServiceName = "sagemaker", *, region: str = REGION) -> Any:
         return make_client(host.session(host.function(name).role, LAMBDA), service, region, 2)
@@ -87,17 +81,6 @@ def test_a_notebook_is_stopped_by_its_own_detector_only(under: As, session: boto
     refused(under("idle-notebooks").start_notebook_instance, **idle)
     refused(under("idle-notebooks").delete_notebook_instance, **idle)
     under("idle-notebooks").stop_notebook_instance(**idle)
-
-
-@pytest.mark.parametrize("key", ["janitor:keep", "keep"])
-def test_what_is_tagged_to_be_kept_is_not_even_stopped_by_mistake(
-    under: As, session: boto3.Session, key: str
-) -> None:
-    kept = notebook(session, "kept", **{key: "True"})
-    not_kept = notebook(session, "not-kept", **{key: "false"})
-
-    assert "with an explicit deny" in refused(under("idle-notebooks").stop_notebook_instance, **kept)
-    under("idle-notebooks").stop_notebook_instance(**not_kept)
 
 
 def test_a_tag_is_added_alone_and_only_where_it_is_absent(under: As, session: boto3.Session) -> None:
@@ -166,18 +149,6 @@ def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
     undo.start_notebook_instance(**stopped)
 
 
-@pytest.mark.parametrize("key", ["janitor:keep", "keep"])
-def test_a_repository_that_is_tagged_to_be_kept_is_not_even_tagged(
-    under: As, session: boto3.Session, key: str
-) -> None:
-    kept = repository(session, "kept", **{key: "True"})
-    add = under("untagged-resources", "ecr").tag_resource
-
-    said = refused(add, resourceArn=kept, tags=[{"Key": "team", "Value": "ml-platform"}])
-
-    assert "with an explicit deny" in said
-
-
 def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
     under: As, session: boto3.Session
 ) -> None:
@@ -197,12 +168,112 @@ def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
     session.client("sagemaker").create_training_job(**request)
     own, undo = under("hung-training-jobs"), under("undo")
     again = {**request, "TrainingJobName": "job-again"}
-    elsewhere = {**again, "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/admin"}
 
     refused(undo.stop_training_job, TrainingJobName="job")
     own.stop_training_job(TrainingJobName="job")
     own.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
     refused(own.create_training_job, **again)
     refused(own.delete_training_job, TrainingJobName="job")
-    refused(undo.create_training_job, **elsewhere)
+    for role in (f"arn:aws:iam::{ACCOUNT}:role/admin", f"{ROLE}-2", "arn:aws:iam::210987654321:role/ml"):
+        denied = refused(undo.create_training_job, **again | {"RoleArn": role})
+        assert f"iam:PassRole on resource: {role}" in denied
     undo.create_training_job(**again)
+
+
+# --- what those that hear presses cannot do --------------------------------------------------------
+
+
+def held(theatre: Theatre, name: str) -> set[Permission]:
+    """What the role of a function allows, but for its own log and queue, which Lambda writes to."""
+    deployed = theatre.declared.deployed
+    (function,) = (one for one in deployed.functions() if one.name == name)
+    allowed = granted(deployed.roles()[function.role])
+    return {one for one in allowed if one.action not in IN_LAMBDAS_HANDS}
+
+
+def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(theatre: Theatre) -> None:
+    functions = {one.name: one.arn for one in theatre.declared.deployed.functions()}
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SIGNING}-??????"
+
+    assert held(theatre, RECEIVER) == {
+        Permission("lambda:InvokeFunction", functions[WORKER]),
+        Permission("secretsmanager:GetSecretValue", secret),
+    }
+
+
+def test_the_worker_invokes_and_remembers_presses_and_reads_its_secret_and_that_is_all(
+    theatre: Theatre,
+) -> None:
+    deployed = theatre.declared.deployed
+    functions = {one.name: one.arn for one in deployed.functions()}
+    own = held(theatre, WORKER)
+    of_ledger = {one for one in own if one.resource == deployed.one("AWS::DynamoDB::Table")}
+    invokes = {one for one in own if one.action == "lambda:InvokeFunction"}
+
+    assert {one.resource for one in invokes} == {functions[name] for name in (*ARMS, UNDO)}
+    assert all("dynamodb:LeadingKeys" in {key for _, key, _ in one.when} for one in of_ledger)
+    assert {
+        keys
+        for one in of_ledger
+        for _, key, values in one.when
+        for keys in values
+        if key == "dynamodb:LeadingKeys" and one.action != "dynamodb:Query"
+    } == {"hold#*", "request#*", "idempotency#press"}
+    assert {one.action for one in own - invokes - of_ledger} == {"secretsmanager:GetSecretValue"}
+
+
+# --- each function turned against the items of others ----------------------------------------------
+
+OTHERS = [
+    f"{kind}#{name}#{ACCOUNT}#{REGION}"
+    for kind in ("action", "finding", "lease", "request", "sweep")
+    for name in ("idle-endpoints", "idle-notebooks")
+]
+KEYS = [
+    *OTHERS,
+    *(f"hold#{ACCOUNT}#{REGION}", f"digest#{ACCOUNT}", f"bill#{ACCOUNT}", "limit", "limits", "other"),
+    *(f"idempotency#{name}" for name in ("idle-endpoints", "idle-notebooks", "press", "undo", "digest")),
+]
+WRITES: Mapping[str, set[str]] = {
+    "idle-notebooks": {
+        *(key for key in KEYS if "idle-notebooks" in key and not key.startswith("request")),
+        "limit",
+    },
+    UNDO: {*(key for key in KEYS if key.startswith(("action", "lease", "hold"))), "idempotency#undo"},
+    WORKER: {*(key for key in KEYS if key.startswith(("request", "hold"))), "idempotency#press"},
+    "digest": {f"digest#{ACCOUNT}", "idempotency#digest"},
+    RECEIVER: set(),
+}
+
+
+def test_no_function_writes_the_items_of_another_or_reads_the_whole_table(
+    host: Host, session: boto3.Session
+) -> None:
+    host.deployed.create(session)
+    table = host.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2]
+
+    def allowed(operation: str, **asked: Any) -> bool:
+        with suppress(ClientError):
+            getattr(client, operation)(TableName=table, **asked)
+            return True
+        return False
+
+    for name, own in WRITES.items():
+        client = host.session(host.function(name).role, LAMBDA).client("dynamodb", endpoint_url=host.url)
+        written = set()
+        for pk in KEYS:
+            key: Any = {"pk": {"S": pk}, "sk": {"S": "forged"}}
+            put = allowed("put_item", Item=key)
+            changed = allowed(
+                "update_item",
+                Key=key,
+                UpdateExpression="SET x = :x",
+                ExpressionAttributeValues={":x": {"S": "x"}},
+            )
+            deleted = allowed("delete_item", Key=key)
+            written |= {pk} if put or changed or deleted else set()
+        assert written == own, name
+        assert not allowed("scan"), name
+        assert not allowed(
+            "query", KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": "other"}}
+        )

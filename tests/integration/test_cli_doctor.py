@@ -31,6 +31,7 @@ def account(box: Control, session: boto3.Session) -> Control:
 
 
 READS = sum(not grant.implied for grant in IdleEndpoints.reads)
+STOPS = 'idle-notebooks.stop_outside_hours=["team-*"]'
 ACTIONS = sorted({grant.action for one in DETECTORS for grant in one().reads if not grant.implied})
 
 
@@ -81,16 +82,23 @@ def test_the_missing_action_is_named_and_nothing_else(
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(("schedule", "status"), [("rate(1 hour)", 0), ("cron(0 3 * * ? *)", 1)])
-def test_a_schedule_that_misses_the_notice_before_closing_is_named(
-    janitor: Janitor, schedule: str, status: int
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("idle-notebooks.schedule=rate(1 hour)", STOPS), ""),
+        (("idle-notebooks.schedule=cron(0 3 * * ? *)", STOPS), "may not run then on Mon, Tue, Wed, Thu, Fri"),
+        (("bill.enabled=true", "bill.max_requests=7"), "a reading asks for 8 pages at least"),
+        (("bill.enabled=true", "bill.max_requests=8"), ""),
+    ],
+)
+def test_settings_that_miss_the_notice_before_closing_or_the_bills_last_tags_are_named(
+    janitor: Janitor, given: tuple[str, ...], named: str
 ) -> None:
-    given = (f"idle-notebooks.schedule={schedule}", 'idle-notebooks.stop_outside_hours=["team-*"]')
-
     ran = janitor("doctor", "idle-notebooks", *(word for one in given for word in ("--set", one)))
 
-    assert ran.status == status
-    assert ("may not run then on Mon, Tue, Wed, Thu, Fri" in ran.flat) is bool(status)
+    assert ran.status == int(bool(named))
+    assert named in ran.flat
+    assert ("\nbut " in ran.out) is bool(named)
 
 
 def test_an_account_where_all_is_allowed(account: Control, janitor: Janitor) -> None:

@@ -322,10 +322,21 @@ def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bu
 def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.delete(COPY)
+    bucket.delete(COPY)
 
     notes = bucket.act(undo)
 
     assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
+
+
+def test_what_somebody_hides_in_the_same_moment_is_success_whatever_is_answered(
+    make: Callable[..., Bucket],
+) -> None:
+    bucket, undo = filled(make(), versioned=True)
+    bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
+    bucket.act(undo)
+
+    assert bucket.settled(undo)
 
 
 @pytest.mark.parametrize("versioned", [True, False])

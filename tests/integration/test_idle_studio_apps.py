@@ -417,11 +417,12 @@ def test_an_app_that_goes_while_it_is_looked_at_is_kept(studio: Studio, aws: Aws
     assert reason(only(swept(aws))) == "its status is Deleted, not InService"
 
 
-def test_looking_again_fails_if_the_listing_does(studio: Studio, aws: Aws) -> None:
+def test_a_sweep_and_looking_again_fail_if_the_listing_does(studio: Studio, aws: Aws) -> None:
     studio.app(space="desk")
     target = target_of(aws)
     studio.box.fault("sagemaker", "ListApps", "deny", times=0)
 
+    assert "sagemaker:ListApps broke off after 0" in str(swept(aws).error)
     with pytest.raises(ReadError, match="AccessDenied"):
         IdleStudioApps().look(aws, target, NOW)
 

@@ -15,8 +15,8 @@ from hosted import LAMBDA, Host
 from kept import KeptThings
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
-from recorder import ARMS, Theatre
 from samples import share
+from theatre import ARMS, Theatre
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
     theatre: Theatre, box: Control, session: boto3.Session, name: str, tag: str
 ) -> None:
     """With each act that the role may do, called directly; without the Deny, the same calls succeed."""
-    host = Host(theatre.armed, box.url, theatre.files)
+    host = Host(theatre.declared, box.url, theatre.files)
     deny, role, roles = deny_of(host, name, tag), host.function(name).role, host.deployed.roles()
     acts = KeptThings(box, session, tag).acts(name)
     assert {act.action for act in acts} == set(listed(deny["Action"]))
@@ -76,26 +76,10 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
 def test_a_keep_tag_that_says_no_keeps_nothing(
     theatre: Theatre, box: Control, session: boto3.Session
 ) -> None:
-    host = Host(theatre.armed, box.url, theatre.files)
+    host = Host(theatre.declared, box.url, theatre.files)
     acts = KeptThings(box, session, "keep", "False").acts("idle-notebooks")
     host.enforce()
     under = host.session(host.function("idle-notebooks").role, LAMBDA)
 
     for act in acts:
         act.by(lambda service: make_client(under, service, REGION, 1))
-
-
-def test_these_are_all_denies_of_the_stack(theatre: Theatre, box: Control) -> None:
-    """The undo function has none: what was cleaned up is brought back also if it is tagged to be kept."""
-    host = Host(theatre.armed, box.url, theatre.files)
-    roles = host.deployed.roles()
-
-    found = {
-        function.name: tuple(sorted(about(one) for one in denies(roles[function.role])))
-        for function in host.deployed.functions()
-    }
-
-    assert found == {name: tuple(sorted(KEEP_TAGS)) if name in ARMS else () for name in found}
-    assert set(ARMS) < set(found)
-    schedules = {function.schedule.role for function in host.deployed.functions() if function.schedule}
-    assert [one for role in schedules for one in denies(roles[role])] == []

@@ -227,26 +227,6 @@ def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
 # --- sweeps and digests ----------------------------------------------------------------------------
 
 
-def test_the_last_sweep_is_remembered_in_numbers(ledger: Ledger, aws: Aws) -> None:
-    assert ledger.latest.sweep("shelf", ACCOUNT, REGION) is None
-    things = [LAMP, thing("clock", waste(None)), thing("tap", waste(accrued="7.5")), thing("bed", UNTELLABLE)]
-
-    ledger.record(aws, swept(aws, *things, breaks=RuntimeError("broke")), NOW)
-
-    last = ledger.latest.sweep("shelf", ACCOUNT, REGION)
-    assert last is not None
-    assert (last.time, last.looked_at, last.found, last.kept, last.unknown) == (NOW, 4, 3, 1, 1)
-    assert (last.monthly_usd, last.accrued_usd, last.unpriced) == (Decimal(10), Decimal("7.5"), 1)
-    assert last.error == "RuntimeError: broke"
-    assert ledger.latest.sweep("shelf", ACCOUNT, "eu-west-1") is None
-
-
-def test_the_last_digest_is_remembered(ledger: Ledger) -> None:
-    assert ledger.latest.digest(ACCOUNT) is None
-    ledger.latest.digested(ACCOUNT, NOW)
-    assert ledger.latest.digest(ACCOUNT) == NOW
-
-
 # --- many ------------------------------------------------------------------------------------------
 
 

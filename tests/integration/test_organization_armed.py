@@ -13,6 +13,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from declared import granted
 from hosted import LAMBDA, Ran
+from ml_janitor.aws.client import Aws
 from ml_janitor.config.member_roles import Kind, role_arn, role_name
 from ml_janitor.config.settings import FILE, Settings
 from ml_janitor.config.statements import changes
@@ -20,11 +21,9 @@ from ml_janitor.core.model import finding_id
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import SECRET, SIGNING
-from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN, SlackControl
+from ml_janitor_sandbox.slack import SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
-from recorder import TOML, declared
-from slackside import EMAILS, GROUP, MEMBER, NAMES
+from theatre import TOML, Theatre
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
 NOTEBOOKS = "idle-notebooks"
@@ -52,16 +51,9 @@ BILL = "\n[bill]\nenabled = true\n"
 class Stage:
     """A deployment for three accounts that each have a notebook `churn`, idle since yesterday."""
 
-    def __init__(self, box: Control, session: boto3.Session, folder: Path, toml: str) -> None:
-        box.set_durations({"*": 0})
-        (folder / FILE).write_text(toml)
+    def __init__(self, box: Control, session: boto3.Session, aws: Aws, folder: Path, settings: str) -> None:
         self.box = box
-        self.host = OrganizationHost(declared(folder / "stack", toml), box.url, folder)
-        self.host.deployed.create(session, **{SECRET: TOKEN, SIGNING: SIGNING_SECRET})
-        slack = SlackControl(box.url)
-        for user, email in EMAILS.items():
-            slack.add_user(user, email, name=NAMES[user])
-        slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
+        self.host = Theatre(folder, settings, OrganizationHost).host(box, session, aws)
         self.settings = self.host.declared.settings
         self.made = Organization(url=box.url, id="", members=(FIRST, SECOND, THIRD), units={})
         self.inside = {account: self.made.within(account) for account in self.made.members}
@@ -139,9 +131,9 @@ def taken_on(rans: Iterable[Ran]) -> set[str]:
 
 
 def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_back(
-    box: Control, session: boto3.Session, tmp_path: Path
+    box: Control, session: boto3.Session, aws: Aws, tmp_path: Path
 ) -> None:
-    stage = Stage(box, session, tmp_path, TOML + BILL + ACT + ORGANIZATION)
+    stage = Stage(box, session, aws, tmp_path, TOML + BILL + ACT + ORGANIZATION)
     warned = [stage.sweep(account) for account in stage.inside]
     texts = [one["text"] for one in SlackControl(box.url).messages()]
     assert taken_on(warned) == {
@@ -196,9 +188,9 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
 
 
 def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken_on(
-    box: Control, session: boto3.Session, tmp_path: Path
+    box: Control, session: boto3.Session, aws: Aws, tmp_path: Path
 ) -> None:
-    stage = Stage(box, session, tmp_path, TOML + ORGANIZATION)
+    stage = Stage(box, session, aws, tmp_path, TOML + ORGANIZATION)
     assert not stage.settings.armed()
     names = {arn.rpartition("/")[2] for arn in stage.host.members}
     assert names == {role_name(one.name) for one in stage.settings.enabled()}

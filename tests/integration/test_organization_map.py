@@ -19,7 +19,7 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
-from infra.state_machine import definition
+from infra.definition import definition
 from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import role_arn, role_name
@@ -76,7 +76,7 @@ class Runtime(Host):
 
     one_at_a_time = Lock()
 
-    def run(self, function: Function, event: Any) -> Outcome:
+    def answer(self, function: Function, event: Any) -> Outcome:
         """Its answer, or its error as Lambda puts it."""
         with self.one_at_a_time, pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, self.session(function.role, LAMBDA))
@@ -117,7 +117,7 @@ class World:
         """The detector's function, unless something else is to happen *instead* in the account."""
         self.asked.append(event)
         account = event["account"]
-        return self.instead[account]() if account in self.instead else self.runtime.run(function, event)
+        return self.instead[account]() if account in self.instead else self.runtime.answer(function, event)
 
     def last(self) -> dict[Pair, LastSweep | None]:
         """The latest sweep of each pair."""
@@ -161,7 +161,7 @@ def world(
     made = World(box, runtime, deployed)
     runtime.enforce(roles)
     for function in deployed.functions():
-        code = partial(runtime.run, function)
+        code = partial(runtime.answer, function)
         if function.name == DETECTOR:
             code = partial(made.child, function)
         monkeypatch.setitem(functions.RUNNING, function.arn, code)

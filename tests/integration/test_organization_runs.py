@@ -50,23 +50,6 @@ def lists(table: Table, session: boto3.Session) -> RunLists:  # noqa: ARG001 - d
     return RunLists(session.client("s3"), BUCKET)
 
 
-def test_a_run_is_remembered_until_a_later_one_begins(table: Table) -> None:
-    runs = Runs(table)
-    assert runs.last(DETECTOR) is None
-
-    runs.begun(RUN)
-    assert runs.last(DETECTOR) == RUN
-    runs.ended(DETECTOR, NOW, at=NOW + 5 * MINUTE, unread=3)
-    assert runs.last(DETECTOR) == replace(RUN, ended=NOW + 5 * MINUTE, unread=3)
-
-    later = replace(RUN, time=NOW + 60 * MINUTE)
-    runs.begun(later)
-    runs.begun(RUN)
-    runs.ended(DETECTOR, NOW, at=NOW + 70 * MINUTE, unread=9)
-    assert runs.last(DETECTOR) == later
-    assert runs.last("idle-notebooks") is None
-
-
 @pytest.mark.parametrize(
     ("run", "ago", "seen"),
     [
@@ -81,49 +64,6 @@ def test_doctor_says_how_the_latest_run_went(run: LastRun, ago: timedelta, seen:
     )
     check = run_check(run, Expected(name=DETECTOR, construct="I", schedule="rate(1 hour)"), around, None)
     assert seen in check.seen
-
-
-def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists) -> None:
-    key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS[:1], accounts=ACCOUNTS)
-
-    assert key == RUN.key
-    assert lists.listed(DETECTOR, NOW) == ACCOUNTS[:1]
-    assert lists.accounts(DETECTOR, NOW) == ACCOUNTS
-    with pytest.raises(
-        ReadError, match=r"2026-10-06T03-01-00Z\.json could not be read: GetObject: NoSuchKey"
-    ):
-        lists.listed(DETECTOR, NOW + MINUTE)
-    with pytest.raises(ReadError, match="organization/idle-notebooks/"):
-        lists.accounts("idle-notebooks", NOW)
-
-
-@pytest.mark.parametrize("body", ["", "[", "{}", '[{"account": "111111111111"}]'])
-def test_what_is_no_list_is_said_to_be_none(lists: RunLists, session: boto3.Session, body: str) -> None:
-    session.client("s3").put_object(Bucket=BUCKET, Key=RUN.key, Body=body.encode())
-
-    with pytest.raises(ReadError, match="is no list of accounts"):
-        lists.listed(DETECTOR, NOW)
-
-
-def test_the_latest_sweep_says_whether_its_region_is_enabled(table: Table) -> None:
-    latest, nothing = (
-        Latest(table),
-        Sweep(detector=DETECTOR, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN),
-    )
-    latest.remember(nothing, NOW)
-    one = latest.sweep(DETECTOR, ACCOUNT, REGION)
-    assert one is not None
-    assert (one.enabled, one.empty) == (True, True)
-
-    latest.remember(nothing, NOW, enabled=False)
-    one = latest.sweep(DETECTOR, ACCOUNT, REGION)
-    assert one is not None
-    assert (one.enabled, one.empty) == (False, True)
-
-    latest.remember(replace(nothing, error="it broke off"), NOW)
-    one = latest.sweep(DETECTOR, ACCOUNT, REGION)
-    assert one is not None
-    assert not one.empty
 
 
 # --- the function that lists and closes ------------------------------------------------------------

@@ -93,6 +93,15 @@ def test_what_is_only_likely_is_compared_to_the_last_byte(pair: Pair) -> None:
     assert pair.ranges_read() == 50
 
 
+def test_what_looking_again_has_just_compared_is_not_read_twice(pair: Pair) -> None:
+    detector = replace(pair.detector, compare_up_to=10**6)
+    copy = next(one for one in detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    pair.box.clear_calls()
+
+    assert detector.prepare(pair.aws, copy, {})["proof"] == "every byte read"
+    assert pair.ranges_read() == 0
+
+
 def test_what_the_time_does_not_allow_goes_on_next_time(pair: Pair) -> None:
     whole = pair.prepared({})["proof"]
 

@@ -332,61 +332,6 @@ def test_the_retry_sweeps_what_is_left_and_nothing_twice(
     assert "lease" not in items(session)
 
 
-def test_the_retry_does_again_what_failed_otherwise(
-    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, listener: Listener
-) -> None:
-    leases = elsewhere_taken(table)
-    listener.fails = ConnectionError("Slack is down")
-    with pytest.raises(RunFailedError, match="Slack is down"):
-        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
-    leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
-    listener.fails = None
-
-    done = runner.sweep(SHELF, [aws, elsewhere], now=NOW)
-
-    assert [sweep.region for sweep in done.report.sweeps] == [REGION, ELSEWHERE]
-
-
-def test_a_region_that_becomes_free_is_swept_after_the_others(
-    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
-) -> None:
-    """No lease is held while it waits: two runs that wait for each other would wait in vain."""
-    leases = elsewhere_taken(table)
-    held: list[list[str]] = []
-
-    def pause() -> None:
-        held.append([item["holder"] for item in items(session)["lease"] if "swept" not in item])
-        if len(held) == 3:
-            leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
-
-    done = replace(runner, pause=pause).sweep(SHELF, [aws, elsewhere], now=NOW)
-
-    assert held == [["other"]] * 3
-    assert [sweep.region for sweep in done.report.sweeps] == [REGION, ELSEWHERE]
-    (page,) = [text for key, text in reports(session).items() if key.endswith(".json")]
-    assert ELSEWHERE in page
-    assert REGION in page
-
-
-def test_it_is_waited_for_until_too_little_time_is_left_to_sweep_it(
-    runner: Runner, elsewhere: Aws, table: Table
-) -> None:
-    elsewhere_taken(table)
-    clock = [NOW]
-
-    def pause() -> None:
-        clock[0] += timedelta(seconds=15)
-
-    with pytest.raises(LeaseTakenError):
-        replace(runner, pause=pause, clock=lambda: clock[0]).sweep(SHELF, [elsewhere], now=NOW)
-    assert clock[0] - NOW == timedelta(minutes=10)
-
-    still: list[None] = []
-    with pytest.raises(LeaseTakenError):
-        replace(runner, pause=lambda: still.append(None)).sweep(SHELF, [elsewhere], now=NOW)
-    assert len(still) == 40
-
-
 def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
     runner: Runner, aws: Aws, box: Control, listener: Listener
 ) -> None:

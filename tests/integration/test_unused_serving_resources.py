@@ -335,6 +335,7 @@ def acting(table: Table) -> Acting:
         words=causes.words,
         undoable=lambda *_: True,
         max_actions_per_night=0,
+        together=False,
         actors=[IdleEndpoints()],
     )
 

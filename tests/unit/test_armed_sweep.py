@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from armed import raising
+from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
+from fakes import USED
 from ml_janitor.acting.acting import SoFar, due_now
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.run import sweep
 from ml_janitor.ledger.entries import Entry
 from nights import ARMED, DAY, HOUR, Nights, in_memory
@@ -124,6 +126,21 @@ def test_what_is_resumed_long_after_its_warning_is_told_as_done(nights: Nights) 
 
     assert results["lamp"] == (Outcome.ACTED, Why.UNDO_WITH)
     assert results["chair"] == (Outcome.WAITING, Why.WARNING_LAPSED)
+
+
+def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+    nights.world.refuses = CannotActError("it is watched")
+    nights.after(4 * DAY)
+    nights.world.refuses = None
+    used = replace(nights.world.things["lamp"], verdict=USED)
+    monkeypatch.setattr(Cellar, "look", lambda *_: used)
+
+    lamp = nights.after(4 * DAY)["lamp"]
+
+    assert (lamp.outcome, lamp.cause) == (Outcome.ADVISED, cause(Why.REFUSED_BY_PREPARE, "it is watched"))
 
 
 def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(nights: Nights) -> None:

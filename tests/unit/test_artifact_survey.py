@@ -11,9 +11,10 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import survey
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Unit
+from ml_janitor.detectors.duplicate_artifacts.contents import Contents
 from ml_janitor.detectors.duplicate_artifacts.sources import candidates
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 
@@ -22,6 +23,8 @@ MIB = 1024**2
 
 class Listed:
     """S3 as far as listing a folder goes."""
+
+    partition, account, region = "aws", "123456789012", "us-east-1"
 
     def __init__(self, page: dict[str, Any]) -> None:
         self.page = page
@@ -62,9 +65,26 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     )
     read = reading({})
 
+    copy = read._copy(shelf, one, NotRead(), {})
+    assert copy.listing_error == "b broke off after 0"
     assert read._found([source], None) == []
     assert read.errors[0] == "b broke off after 0"
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
+
+
+def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:
+    shelf = Shelf(bucket="b", region="us-east-1", stale="its list is old")
+    (one,) = shelf.put(cast("Any", page('"e"')), Names())
+    unit = Value(Unit(bucket="b", region="us-east-1", files=(one,)))
+    read = reading({})
+    read.standings.known[one] = Contents(size=MIB, replica=True, archived="ARCHIVE_ACCESS")
+
+    copy = read._copy(shelf, one, unit, {})
+    read.standings.unreadable[one] = Unreadable("denied")
+    unread = read._copy(shelf, one, unit, {})
+
+    assert (copy.replica, copy.archived, copy.stale) == (True, "ARCHIVE_ACCESS", "its list is old")
+    assert (copy.contents, unread.contents) == (Value(read.standings.known[one]), Unreadable("denied"))
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,13 @@ def test_weights_beside_weights_are_crowded_and_archives_are_not() -> None:
     assert {one.key for one in made.artifacts if made.crowded(one)} == {"a/x.pt", "a/y.pt", "d/x.pt"}
 
 
+def test_what_a_shelf_holds_is_counted() -> None:
+    made = shelf("a/x.pt", "a/config.json", "b/y.tar.gz", "c/notes.txt", "d/z.pt")
+
+    assert (len(made.artifacts), made.mixed, made.models) == (3, {"a/", "c/"}, {"a/"})
+    assert made.held == 3 + 2 + 1 + len({"a/", "d/"})
+
+
 def test_only_large_enough_artifacts_are_kept() -> None:
     made = shelf("a.tar.gz", "b.TAR.GZ", "c.tar.gz", "d.csv", sizes=(MIB, MIB, MIB - 1, MIB))
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any, cast
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import REFERENCE, Image, Manifest
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import GB, StoragePrices
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.forgotten_leftovers import expiry
+from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
-from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
+from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from past_jobs import word
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PATIENCE = 120 * DAY
 RULE = ForgottenLeftovers()
+NOBODY = cast("Aws", None)
 HERE = StoragePrices(REGION, None)
 GROUP = LogGroup(
     name="/aws/sagemaker/TrainingJobs",
@@ -308,3 +313,46 @@ def test_an_output_costs_what_its_classes_do() -> None:
     assert decided.cost.monthly_usd == Decimal("0.63")
     unpriced = RULE.decide(output(held={"STANDARD": 10 * GB, "INTELLIGENT_TIERING": GB}), NOW)
     assert unpriced.cost.known is False  # type: ignore[union-attr]
+
+
+def listing(monkeypatch: pytest.MonkeyPatch, module: Any, *found: Leftover, error: str = "") -> None:
+    """Let *module* find so much, and then break off with *error*, if any."""
+
+    def find(*_: object) -> Iterator[Leftover]:
+        yield from found
+        if error:
+            raise ReadError(error)
+
+    monkeypatch.setattr(module, "find", find)
+
+
+def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing(monkeypatch, log_groups, group(), error="logs broke off")
+    listing(monkeypatch, repositories, repository())
+    listing(monkeypatch, failed_jobs, error="jobs broke off")
+    seen: list[Leftover] = []
+
+    with pytest.raises(ReadError, match="logs broke off; jobs broke off"):
+        seen.extend(RULE.find(NOBODY, NOW))
+    listing(monkeypatch, log_groups)
+    listing(monkeypatch, failed_jobs, output())
+    assert list(RULE.find(NOBODY, NOW)) == [repository(), output()]
+
+
+def test_looking_again_takes_what_has_its_arn_among_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = repository(), repository(name="other")
+    listing(monkeypatch, repositories, other, one)
+    listing(monkeypatch, failed_jobs, output())
+
+    assert RULE.look(NOBODY, one.target, NOW) == one
+    assert RULE.look(NOBODY, output().target, NOW) == output()
+    assert RULE.look(NOBODY, repository(name="gone").target, NOW) is None
+
+
+def test_an_undo_says_what_it_takes_away() -> None:
+    assert RULE.revert_effect(group().target, {"days": 90}) == (
+        "the 90 days are taken off /aws/sagemaker/TrainingJobs again, unless somebody has set others: events"
+        " that expired do not come back"
+    )

@@ -545,6 +545,7 @@ def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:
 
 
 def test_the_tunables_count() -> None:
+    assert HungTrainingJobs.cleanup.grace == 2 * HOUR
     rule = HungTrainingJobs(
         silence=2 * HOUR, times_longest_pause=2, silence_without_rhythm=HOUR, overrun=5 * HOUR
     )

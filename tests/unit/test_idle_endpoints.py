@@ -475,6 +475,7 @@ def test_a_finding_carries_cost_action_and_steps() -> None:
     assert verdict.cost is not None
     assert verdict.cost.monthly_usd == Decimal("0.46") * 730
     assert len(verdict.steps) == 3
+    assert RULE.cleanup.grace == 3 * DAY
     assert {one.signal: one.value for one in verdict.evidence} == {
         "status": "InService",
         "last deployed": "60 days ago",

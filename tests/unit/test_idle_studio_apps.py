@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.studio_apps import App
 from ml_janitor.aws.studio_tags import inherit
@@ -19,7 +20,7 @@ from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps, _metric, _price
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -241,6 +242,11 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert said["tags of its user profile"] == "owner"
     assert said["last activity of its user"] == "2026-10-05T16:00:00Z"
     assert said["Studio's own idle shutdown"] == "off"
+    assert verdict.steps[:3] == (
+        "it is a JupyterLab app in service, on an instance that costs money",
+        "the last sign of use was a line in its log 9 hours ago",
+        "nothing shows use, but a kernel may compute",
+    )
 
 
 def test_evidence_says_that_a_health_check_overwrote_the_activity() -> None:
@@ -403,6 +409,7 @@ def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
         ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
         ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
         ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
+        ({"idle": Value(4 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
         ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
         ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
         ({"idle": DENIED}, "unknown"),
@@ -475,6 +482,44 @@ def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -
     seen = {one.signal: one.value for one in found.evidence}
     assert seen["what would prove it"] == found.to_prove
     assert seen["what would do without this"] == "Studio's own idle shutdown would stop it from inside"
+
+
+@pytest.mark.parametrize(
+    ("signals", "step"),
+    [
+        ({"idle": Value(8 * HOUR, "", NOW - MINUTE), "shutdown": Value(HOUR)}, "its own idle time says so"),
+        ({**NOT_LAB, "space": None}, "nothing shows use, but a kernel may compute"),
+    ],
+)
+def test_nothing_is_advised_that_would_not_help(signals: dict[str, Any], step: str) -> None:
+    found = IdleStudioApps().decide(app(**signals), NOW)
+
+    assert isinstance(found, Finding)
+    assert (found.to_prove, step in found.steps) == ("", True)
+    assert not {"what would prove it", "what would do without this"} & {one.signal for one in found.evidence}
+
+
+def test_where_the_idle_time_of_an_app_is_published() -> None:
+    lab, of_canvas = _metric(app()), _metric(canvas(HOUR))
+
+    assert lab is not None
+    assert (lab.name, dict(lab.dimensions)) == ("IdleSeconds", {"DomainId": "d-1", "SpaceName": "desk"})
+    assert of_canvas is not None
+    assert dict(of_canvas.dimensions) == {"DomainId": "d-1", "UserProfileName": "anna"}
+    assert _metric(app(space=None)) is None
+    assert _metric(canvas(HOUR, profile=None)) is None
+
+
+def test_what_has_been_quiet_for_exactly_so_long_is_read_on() -> None:
+    quiet = app(activity=Value(NOW - 4 * HOUR), log=NotRead())
+
+    assert IdleStudioApps()._open([quiet, app(activity=Value(NOW - HOUR))], NOW) == [quiet]
+
+
+def test_what_runs_on_nobody_knows_what_has_no_price() -> None:
+    price = _price(cast("Aws", None), app(instance_type=None))
+
+    assert price == Price(None, "nothing says which instance it runs on")
 
 
 @pytest.mark.parametrize("kind", ["RSessionGateway", "TensorBoard", "DetailedProfiler"])

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
+from fakes import USED, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.model import Effect, Mode
-from ml_janitor.core.results import Outcome
-from ml_janitor.engine.detector import ChangedError
+from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.model import Effect, Mode, Schedule
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.engine.detector import ChangedError, NotFinishedError
 from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.holds import How
 from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.report.buttons import Button
 from ml_janitor.report.causes import note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.scheduled.sweep_run import Ran
+from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.sender import Sender
 from nights import DAY, HOUR, Nights, by_name, in_memory
+
+MINUTE = timedelta(minutes=1)
 
 
 class Blackboard:
@@ -38,11 +46,14 @@ class Blackboard:
         self.places: list[MessageRef] = []
         self.direct: list[Message] = []
         self.ill = False
+        self.refuses = ""
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         del deadline
         if self.ill:
             raise SlackError("ratelimited")
+        if self.refuses == posted.channel:
+            raise SlackRefusedError("cant_do_that", "cant_do_that")
         if posted.channel == "D1":
             self.direct.append(message)
         else:
@@ -69,7 +80,11 @@ def board() -> Blackboard:
 
 @pytest.fixture
 def updates(nights: Nights, board: Blackboard) -> MessageUpdates:
-    terms = WarningTerms(wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"), lost="the dust on it")
+    terms = WarningTerms(
+        wording=StatusWording(effect=Effect.DELETE, time_zone="UTC"),
+        lost="the dust on it",
+        offers=frozenset(Button),
+    )
     return MessageUpdates(
         connect=lambda: cast("Sender", board),
         deadline=0,
@@ -345,3 +360,206 @@ def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept,
     assert [place.ts for place in board.places] == ["ts-lamp"]
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
     assert (entry.message, entry.untold) == ("second-lamp", "")
+
+
+# --- a finding that was not acted on -------------------------------------------------------------------
+
+
+def warned(nights: Nights, **about: Any) -> Entry:
+    """The lamp, warned about."""
+    nights.warned("lamp")
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    return replace(entry, said="What lasts of it.", **about)
+
+
+def followed(
+    updates: MessageUpdates, entry: Entry, outcome: Outcome, why: Cause | None = None, **verdict: Any
+) -> Sequence[str]:
+    """What a sweep left of the lamp, and what Slack did not take of that."""
+    target = thing("lamp", USED).target
+    result = Result(
+        detector="cellar", target=target, verdict=replace(waste(), **verdict), outcome=outcome, cause=why
+    )
+    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=(result,))
+    return updates(sweep, Recorded(new=(), entries={entry.key: entry}))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why", "due", "said"),
+    [
+        (Outcome.ADVISED, cause(Why.GONE), DAY, "*Only reported since Tue 6 Oct 03:00 (UTC):* It "),
+        (Outcome.FAILED, cause(Why.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
+        (Outcome.FAILED, None, DAY, "tried on Tue 6 Oct 03:00"),
+        (Outcome.CHANGED, cause(Why.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
+        (
+            Outcome.WAITING,
+            cause(Why.REST_DAY),
+            timedelta(),
+            "*Due since Tue 6 Oct 03:00 (UTC), and waiting:*",
+        ),
+        (Outcome.WAITING, cause(Why.NOT_DUE), DAY, None),
+        (Outcome.WAITING, cause(Why.NOT_DUE), None, None),
+        (Outcome.KEPT, None, timedelta(), None),
+    ],
+)
+def test_what_became_of_a_warned_finding_is_told(
+    nights: Nights,
+    board: Blackboard,
+    updates: MessageUpdates,
+    *,
+    outcome: Outcome,
+    why: Cause | None,
+    due: timedelta | None,
+    said: str | None,
+) -> None:
+    entry = warned(nights, due=None if due is None else nights.clock + due)
+
+    assert followed(updates, entry, outcome, why) == ()
+
+    news = board.news()
+    assert [said in one and "What lasts of it." in one for one in news if said] == [True] * (said is not None)
+    assert len(board.direct) == len(news)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [(Outcome.ADVISED, ""), (Outcome.CHANGED, ""), (Outcome.FAILED, "C1 ts-lamp D1 ts-lamp")],
+)
+def test_that_a_warning_is_void_is_told_once(
+    nights: Nights, board: Blackboard, updates: MessageUpdates, outcome: Outcome, left: str
+) -> None:
+    entry = warned(nights)
+    nights.ledger.void_warning(entry, "it is only reported now")
+
+    followed(updates, entry, outcome, cause(Why.GONE))
+
+    (known,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    assert (known.untold, len(board.news())) == (left, 1)
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_what_waits_for_its_hour_can_be_kept_for_tonight(
+    nights: Nights, board: Blackboard, updates: MessageUpdates, *, scheduled: bool
+) -> None:
+    at = nights.clock
+    plan = Schedule(closing=at, due=at, next_closing=at) if scheduled else None
+
+    followed(updates, warned(nights, due=at), Outcome.WAITING, cause(Why.NOT_QUIET), schedule=plan)
+
+    assert ("Keep tonight" in board.news()[0]) is scheduled
+
+
+def test_without_a_message_nothing_is_changed(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    """A webhook's warning cannot be found again."""
+    entry = warned(nights, message="", direct_message="")
+    followed(updates, entry, Outcome.ADVISED, cause(Why.GONE))
+    assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
+    assert (board.news(), board.direct) == ([], [])
+
+
+def test_what_is_over_because_somebody_keeps_it_says_who(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    entry = warned(nights)
+    nights.hold("lamp", how=How.KEPT)
+    followed(updates, entry, Outcome.CHANGED, cause(Why.GONE))
+    assert "*Kept for good* by maria" in board.news()[0]
+
+
+def test_an_old_warning_without_a_direct_message_is_told(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    entry = warned(nights)
+    sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
+    untold = replace(entry, untold="C9 9.0", untold_why="it is used")
+
+    assert updates(sweep, Recorded(new=(), entries={}, untold=(untold,))) == ()
+
+    assert (board.places, board.direct) == ([MessageRef("C9", "9.0")], [])
+    assert "*This warning counts no more:* It is used." in board.news()[0]
+
+
+def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    entry = warned(nights)
+    board.refuses = "D1"
+    assert followed(updates, entry, Outcome.ADVISED, cause(Why.GONE)) == ()
+    assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
+
+    board.refuses = "C1"
+
+    (problem,) = followed(updates, entry, Outcome.ADVISED, cause(Why.GONE))
+    assert problem == "a warning's message does not say what became of it: cant_do_that"
+    (problem,) = updates.disarmed({entry.key: entry}, "cellar is not armed any more")
+    assert problem == "a warning's message does not say that it is void: cant_do_that"
+
+
+# --- an action -----------------------------------------------------------------------------------------
+
+
+def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    """Who hears a press may not write actions."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    asked_at = nights.clock
+    asked = nights.actions.request_undo(nights.of("lamp"), "maria", asked_at)
+    nights.clock += HOUR
+
+    updates.asked_back(asked)
+
+    assert "*Undo*, said maria on Sat 10 Oct 03:00" in board.news()[0]
+    assert nights.of("lamp").told == ""
+    updates.asked_back(replace(asked, asked_at=None))
+    assert "*Undo*, said maria on Sat 10 Oct 04:00" in board.news()[0]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
+    nights: Nights, board: Blackboard, updates: MessageUpdates, *, known: bool
+) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    where = f"finding#cellar#{ACCOUNT}#{REGION}", entry.key
+    if known:
+        nights.table.change(*where, set_to={"said": "What lasts of it."})
+    else:
+        nights.table.delete(*where)
+
+    updates.action(nights.of("lamp"))
+
+    assert ("What lasts of it." in board.news()[0]) is known
+
+
+def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
+    nights: Nights, board: Blackboard, updates: MessageUpdates
+) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    began = nights.clock
+    for nights.clock, said in ((began + 30 * DAY - MINUTE, True), (began + 30 * DAY, False)):
+        updates.action(nights.of("lamp"))
+        assert ("It can be undone until Mon 9 Nov 03:00" in board.news()[0]) is said
+    nights.clock = began
+    undo(nights)
+    updates.action(nights.of("lamp"))
+    assert "It is left alone until Sat 17 Oct 03:00" in board.news()[0]
+
+
+def test_what_waits_for_aws_says_so(
+    nights: Nights, board: Blackboard, sweep: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+
+    def act(*_: object) -> None:
+        raise NotFinishedError("its plug is still being pulled")
+
+    monkeypatch.setattr(Cellar, "act", act)
+    sweep(4 * DAY)
+    (said,) = board.news()
+    assert "It goes on by itself: its plug is still being pulled." in said

@@ -164,6 +164,7 @@ def test_one_account_that_no_detector_may_read_is_one_line() -> None:
 def test_a_run_says_whether_it_is_at_work_late_or_never_was() -> None:
     runs = (
         run("idle-endpoints", at_work=True, waiting=37),
+        run("stale-models", at_work=True),
         run("idle-notebooks", late=True, time=NOW - timedelta(days=2)),
         DetectorRun(detector="hung-training-jobs"),
         run("spot-training", error="s3://reports/organization/x.json could not be read: denied"),
@@ -176,10 +177,11 @@ def test_a_run_says_whether_it_is_at_work_late_or_never_was() -> None:
         "idle endpoints: still looking at 37 of 200 accounts after 4 hours; what it found there before counts"
         in shown
     )
+    assert "stale models: has looked at 200 accounts, and has not ended after 4 hours" in shown
     assert "idle notebooks: the last time was 2 days ago" in shown
     assert "hung training jobs: it never has" in shown
     assert any(line.startswith("spot training findings, all of it: `s3://reports") for line in shown)
-    assert post.main.text.endswith(" 2 detectors of 4 did not run.")
+    assert post.main.text.endswith(" 2 detectors of 5 did not run.")
 
 
 @pytest.mark.parametrize("runs", [(run(at_work=True),), (run(late=True),), (run(error="denied"),), ()])

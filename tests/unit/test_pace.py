@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import scale
+from bench import many_accounts
 from bench.monthly import counted
 from bench.virtual_time import Bucket
 from ml_janitor.aws.boto_client import THREADS
@@ -157,7 +157,7 @@ def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_org
 ) -> None:
     """Threads describe its endpoints, each with its configuration, after all else was called."""
     seconds, calls = Seconds(), counted()["functions"][name]["calls"]
-    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(scale.settings(), name))
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(many_accounts.settings(), name))
     rest = {DESCRIBE: 0, f"{DESCRIBE}Config": 0}
     for action, times in (calls | rest).items():
         for _ in range(times * (not action.startswith(("dynamodb:", "s3:")))):
@@ -172,7 +172,7 @@ def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_org
         heapq.heappush(threads, seconds.now)
 
     assert calls[DESCRIBE] == 1000
-    assert max(threads) - FIVE_O_CLOCK < scale.SWEEP_LASTS.total_seconds()
+    assert max(threads) - FIVE_O_CLOCK < many_accounts.SWEEP_LASTS.total_seconds()
 
 
 def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench import monthly, scale
+from bench import many_accounts, monthly, scale
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.turns import AN_HOUR, in_time, shares, slow_runs
 
@@ -15,8 +15,8 @@ GIVEN = monthly.counted()
 DESCRIBE = "sagemaker:DescribeEndpoint"
 
 
-def night(given: Any, name: str) -> scale.Night:
-    return next(one for one in scale.nights(given) if one.name == name)
+def night(given: Any, name: str) -> many_accounts.Night:
+    return next(one for one in many_accounts.nights(given) if one.name == name)
 
 
 def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
@@ -25,14 +25,16 @@ def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
 
     before, after = night(GIVEN, "duplicate-artifacts"), night(more, "duplicate-artifacts")
 
-    of = shares(scale.settings(), "duplicate-artifacts")[DESCRIBE].of
+    of = shares(many_accounts.settings(), "duplicate-artifacts")[DESCRIBE].of
     assert of > 1
     assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
     assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
 
 
-@pytest.mark.parametrize("one", scale.nights(GIVEN), ids=lambda one: one.name)
-def test_with_so_many_at_once_a_run_ends_within_the_hour_and_with_fewer_it_does_not(one: scale.Night) -> None:
+@pytest.mark.parametrize("one", many_accounts.nights(GIVEN), ids=lambda one: one.name)
+def test_with_so_many_at_once_a_run_ends_within_the_hour_and_with_fewer_it_does_not(
+    one: many_accounts.Night,
+) -> None:
     assert one.lasts(one.at_once) <= 3600
     assert one.at_once == 1 or one.lasts(one.at_once - 1) > 3600
 
@@ -48,7 +50,7 @@ def test_empty_regions_are_looked_at_once_a_day_or_every_four_hours_of_an_hourly
 
 
 def test_so_many_large_accounts_are_looked_at_within_an_hour_as_is_said() -> None:
-    slowest = max(one.child_seconds for one in scale.nights(GIVEN))
+    slowest = max(one.child_seconds for one in many_accounts.nights(GIVEN))
     assert 3600 // slowest == AN_HOUR
 
 
@@ -67,10 +69,10 @@ def test_empty_regions_pay_nothing_for_what_is_of_no_region() -> None:
 
 
 def test_more_accounts_side_by_side_take_more_functions_at_once() -> None:
-    found = scale.nights(GIVEN)
-    assert scale.together(found, 250)[0] > scale.together(found, 20)[0]
+    found = many_accounts.nights(GIVEN)
+    assert many_accounts.together(found, 250)[0] > many_accounts.together(found, 20)[0]
     apart = [one for one in found if one.name == "idle-endpoints"]
-    assert scale.together(apart, 20) == (20, 1)
+    assert many_accounts.together(apart, 20) == (20, 1)
 
 
 def test_transitions_are_paid_for_each_child_and_each_run() -> None:
@@ -80,9 +82,9 @@ def test_transitions_are_paid_for_each_child_and_each_run() -> None:
 
 
 def test_a_quota_that_is_exceeded_is_named_and_what_fits_it() -> None:
-    found = scale.nights(GIVEN)
+    found = many_accounts.nights(GIVEN)
     text = scale.against_quotas(found)
     assert "| functions of Lambda at once |" in text
     needed = max(one.at_once for one in found)
-    assert ("**too many**" in text) == (scale.together(found, needed)[0] > 1_000)
+    assert ("**too many**" in text) == (many_accounts.together(found, needed)[0] > 1_000)
     assert "**too many**" not in scale.against_quotas([one for one in found if one.name == "idle-clusters"])

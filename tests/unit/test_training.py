@@ -83,6 +83,7 @@ def test_hosts_of_all_groups_are_counted_through() -> None:
     ]
     mixed = job(ResourceConfig={"InstanceGroups": groups})
 
+    assert mixed.kind.numbered
     assert mixed.hosts == ("train/algo-1", "train/algo-2", "train/algo-3")
     assert mixed.machine == Machine(4, None)
 

@@ -10,7 +10,7 @@ import pytest
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import API, Time
+from ml_janitor.slack.sender import API, Delivered, Time
 from ml_janitor.slack.webhook import NO_PICTURE, Webhook, ephemeral_replier
 
 TIME = Time(clock=lambda: 0.0, sleep=lambda _: None)
@@ -51,7 +51,8 @@ def test_a_webhook_posts_the_message_alone(client: type[Client]) -> None:
     picture = Picture(name="p.png", png=b"png", words="a picture")
 
     assert hook.post(HELLO, deadline=9, where=MessageRef("C1", "1.0")) == NO_MESSAGE
-    hook.deliver(Post(main=HELLO, replies=(HELLO,)), deadline=9, taken=lambda: taken.append("taken"))
+    told = Post(main=HELLO, replies=(HELLO,))
+    assert hook.deliver(told, deadline=9, taken=lambda: taken.append("taken")) == Delivered()
     hook.deliver(Post(main=HELLO, replies=(), picture=picture), deadline=9)
 
     assert [sent["text"] for _, sent in client.sent] == ["hello"] * 3

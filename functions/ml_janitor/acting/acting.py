@@ -67,7 +67,7 @@ class Acting:
     words: Callable[[Cause | UnreachableUndos], str]
     undoable: Callable[[str, str], bool]
     max_actions_per_night: int
-    together: bool = False
+    together: bool
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     actors: Sequence[Detector[Any]] = ()

@@ -70,17 +70,7 @@ class ActionMachine:
 
     def begin(self, result: Result, entry: Entry) -> Result:
         """Act on a finding that is due: from the recheck to the record."""
-
-        def begin() -> Result:
-            try:
-                action = self._begin(result, entry)
-            except (StopsError, FullError):
-                raise
-            except Exception as error:  # nothing was done yet; the others still are
-                return self._not_begun(result, entry, error)
-            return self.act(result, action)
-
-        acted = self._attempt(result, begin, cause(Why.NO_LEDGER))
+        acted = self._attempt(result, lambda: self._begin(result, entry), cause(Why.NO_LEDGER))
         if acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
             self.places.close(acted.cause)  # without the ledger there are no more acts
         return acted
@@ -131,7 +121,29 @@ class ActionMachine:
 
     # --- before anything is done --------------------------------------------------------------
 
-    def _begin(self, result: Result, entry: Entry) -> Action:
+    def _begin(self, result: Result, entry: Entry) -> Result:
+        """Act, once nothing speaks against it; else nothing was done, and *result* says why."""
+        try:
+            action = self._prepared(result, entry)
+        except (StopsError, FullError):
+            raise
+        except NotYetError as not_yet:
+            self.ledger.save_memo(entry, not_yet.memo)
+            return replace(result, cause=cause(Why.PREPARING, str(not_yet)))
+        except CannotActError as refused:  # its message says that nothing is done to it
+            self.ledger.record_refusal(entry, str(refused), self.recheck.clock())
+            why = cause(Why.REFUSED_BY_PREPARE, str(refused))
+            return replace(result, outcome=Outcome.ADVISED, cause=why)
+        except OutOfTimeError:
+            return replace(result, cause=cause(Why.OUT_OF_TIME))
+        except BegunBeforeError as begun:  # and ended: what is in progress does not come here
+            self.ledger.void_warning(entry, str(begun))
+            return replace(result, cause=cause(Why.ACTED_BEFORE, str(begun)))
+        except Exception as error:  # the others are still acted on
+            return replace(result, outcome=Outcome.FAILED, cause=cause(Why.NOTHING_DONE, describe(error)))
+        return self.act(result, action)
+
+    def _prepared(self, result: Result, entry: Entry) -> Action:
         """Recheck, prepare, take a place, store the undo. Raises what speaks against it."""
         self.places.check()
         if not self.recheck.aws.has_time:
@@ -163,25 +175,6 @@ class ActionMachine:
         why = cause(Why.GONE) if verdict is None else cause(Why.NO_LONGER_WASTE, verdict.reason)
         self.ledger.close(entry, self.words(why), at)
         return StopsError(Outcome.CHANGED, why)
-
-    def _not_begun(self, result: Result, entry: Entry, error: Exception) -> Result:
-        """Why nothing was done to *result*."""
-        match error:
-            case NotYetError():
-                self.ledger.save_memo(entry, error.memo)
-                return replace(result, cause=cause(Why.PREPARING, str(error)))
-            case CannotActError():  # its message says that nothing is done to it
-                self.ledger.record_refusal(entry, str(error), self.recheck.clock())
-                refused = cause(Why.REFUSED_BY_PREPARE, str(error))
-                return replace(result, outcome=Outcome.ADVISED, cause=refused)
-            case OutOfTimeError():
-                return replace(result, cause=cause(Why.OUT_OF_TIME))
-            case BegunBeforeError():  # and ended: what is in progress does not come here
-                self.ledger.void_warning(entry, str(error))
-                return replace(result, cause=cause(Why.ACTED_BEFORE, str(error)))
-            case _:
-                failed = cause(Why.NOTHING_DONE, describe(error))
-                return replace(result, outcome=Outcome.FAILED, cause=failed)
 
     # --- what broke off, or waits -------------------------------------------------------------
 

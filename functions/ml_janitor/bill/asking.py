@@ -23,6 +23,7 @@ from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
     from ml_janitor.config.sections import BillSection, OrganizationSection
+    from ml_janitor.config.settings import Settings
 
 DAYS = 65
 """How far back a bill is read: the month to date, and the whole month before it."""
@@ -134,6 +135,22 @@ def cost_reads(section: BillSection) -> tuple[Grant, ...]:
         (weekly and bool(chosen(section)), OF_CHOSEN_TAGS),
     ]
     return (*EVERY_TIME, *(grant for needed, grant in checks if needed))
+
+
+def request_warnings(settings: Settings) -> list[str]:
+    """What to say where a reading may ask for fewer pages than it has parts: the last tags are never read."""
+    section, named = settings.bill, len(tags(settings.bill))
+    besides = 3  # services, record types, forecast
+    if settings.organization.used:
+        besides += 2  # accounts, and what moved in some
+    if not section.enabled or section.max_requests >= named + besides:
+        return []
+    warned = (
+        f"bill.max_requests = {section.max_requests}: a reading asks for {named + besides} pages at least, "
+        f"one by each of {named} tags and {besides} besides, so the last tags are never read; set it to "
+        f"{named + besides} or more, as each page that is full has another"
+    )
+    return [warned]
 
 
 # --- what is compared -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from ml_janitor.aws.answers import describe
+from ml_janitor.bill import tables
 from ml_janitor.bill.accounts import SHOWN
 from ml_janitor.bill.asking import Question
 from ml_janitor.bill.attribution import EXACT, Division, division, parts
@@ -83,6 +84,11 @@ class BillReport:
     saved: Mapping[date, Decimal] = field(default_factory=dict)
     saved_this_month: Decimal = ZERO
     saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def table(self, by: str) -> tuple[tables.Line, ...]:
+        """Every line of the table *by* something. Raises KeyError for a tag that was not read."""
+        before = self.main.comparison.before if self.main else None
+        return tables.lines(self.bill, by, self.span, before)
 
 
 def bill_report(

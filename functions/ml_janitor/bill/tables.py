@@ -49,6 +49,16 @@ def lines(bill: Bill, by: str, span: Span, before: Span | None) -> tuple[Line, .
     return tuple(sorted(found, key=lambda one: (-one.usd, -(one.usd_before or ZERO), one.name)))
 
 
+def together(every: Sequence[Line]) -> Line:
+    """Some lines as one."""
+    compared = all(one.usd_before is not None for one in every)
+    return Line(
+        name="",
+        usd=sum((one.usd for one in every), ZERO),
+        usd_before=sum((one.usd_before or ZERO for one in every), ZERO) if compared else None,
+    )
+
+
 def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
     """The day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
     match by:

@@ -68,7 +68,7 @@ def period(schedule: str) -> timedelta:
     """
     if rate := RATE.fullmatch(schedule):
         return timedelta(**{f"{rate[2]}s": int(rate[1])})
-    _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
+    _, hour, day_of_month, month, day_of_week, _ = fields(schedule)
     if month != "*":
         return YEAR
     if day_of_week not in {"*", "?"}:
@@ -80,6 +80,11 @@ def period(schedule: str) -> timedelta:
     return between if between > DAY else longest_gap(parsed(hour, FIELDS["hour"]), 24, HOUR) or DAY
 
 
+def fields(cron: str) -> list[str]:
+    """The six fields of *cron*, as they are written."""
+    return cron.removeprefix("cron(").removesuffix(")").split()
+
+
 def week(schedule: str, time_zone: str) -> list[datetime]:
     """
     The hours of one week in which a cron in *time_zone* that names days of the week runs; else nothing.
@@ -88,7 +93,7 @@ def week(schedule: str, time_zone: str) -> list[datetime]:
     """
     if not schedule.startswith("cron("):
         return []
-    _, hour, _, _, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
+    _, hour, _, _, day_of_week, _ = fields(schedule)
     days = set() if day_of_week in {"*", "?"} else parsed(day_of_week, FIELDS["day of the week"])
     hours = sorted(parsed(hour, FIELDS["hour"]))
     sunday = SUNDAY.replace(tzinfo=ZoneInfo(time_zone))
@@ -114,7 +119,7 @@ def meet(one: str, other: str, span: timedelta) -> bool:
 
 def minutes_of_week(cron: str) -> set[int]:
     """The minutes from Sunday 0:00 on at which *cron* may run."""
-    minute, hour, _, _, day_of_week, _ = cron.removeprefix("cron(").removesuffix(")").split()
+    minute, hour, _, _, day_of_week, _ = fields(cron)
     week = FIELDS["day of the week"]
     days = parsed("*" if day_of_week == "?" else day_of_week, week) or set(week)
     return {
@@ -134,7 +139,7 @@ def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int
     wanted, days = set(hours), sorted(days)
     if schedule.startswith("rate("):
         return [] if period(schedule) <= len(wanted) * HOUR else days
-    _, hour, day_of_month, month, day_of_week, _ = schedule.removeprefix("cron(").removesuffix(")").split()
+    _, hour, day_of_month, month, day_of_week, _ = fields(schedule)
     if month != "*" or day_of_month not in {"*", "?"} or not wanted & parsed(hour, FIELDS["hour"]):
         return days
     every = day_of_week in {"*", "?"}
@@ -152,7 +157,7 @@ def runs_within(
     """
     if RATE.fullmatch(schedule):
         return last is not None and now < last + period(schedule) <= now + span
-    given = dict(zip(FIELDS, schedule.removeprefix("cron(").removesuffix(")").split(), strict=True))
+    given = dict(zip(FIELDS, fields(schedule), strict=True))
     wanted = {name: parsed("*" if text == "?" else text, FIELDS[name]) for name, text in given.items()}
     there = now.astimezone(ZoneInfo(time_zone))
     return any(

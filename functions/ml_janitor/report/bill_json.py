@@ -9,7 +9,7 @@ from datetime import date
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.tables import charged_back, lines, readable
+from ml_janitor.bill.tables import charged_back, readable
 from ml_janitor.report.bill import mover as spoken
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor.report.json import moment, money
@@ -91,12 +91,11 @@ def _table(report: BillReport, by: str) -> dict[str, Any] | None:
     """None where the tag that it is by could not be read."""
     if not readable(report.bill, by):
         return None
-    before = report.main.comparison.before if report.main else None
     return {
         "by": by,
         "lines": [
             {"name": one.name or None, "usd": money(one.usd), "usd_before": money(one.usd_before)}
-            for one in lines(report.bill, by, report.span, before)
+            for one in report.table(by)
         ],
     }
 

@@ -12,7 +12,7 @@ from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.model import ACCOUNT, GapCause, Span
 from ml_janitor.bill.movements import Cause, Movement, Mover
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable
+from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable, together
 from ml_janitor.core.text import usd
 from ml_janitor.report import bill as words
 from ml_janitor.report.bill_gaps import missing
@@ -155,7 +155,7 @@ def _by_account(report: BillReport) -> Iterator[str]:
     ]
     if rest := ranked[MOST_ACCOUNTS:]:
         usd_saved = sum((saved.get(one.name, Decimal(0)) for one in rest), Decimal(0))
-        said.append(_line(_together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
+        said.append(_line(together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
     days = _days(span) if moved else f"{span.days} days"
     yield "\n".join([f"*By account, {days}:*", *said])
 
@@ -222,21 +222,11 @@ def _untagged(report: BillReport) -> Iterator[str]:
 def _table(report: BillReport, by: str) -> Iterator[str]:
     if not readable(report.bill, by):
         return
-    before = report.main.comparison.before if report.main else None
-    every = lines(report.bill, by, report.span, before)
+    every = report.table(by)
     said = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
     if rest := every[MOST_LINES:]:
-        said.append(_line(_together(rest), f"{len(rest)} others"))
+        said.append(_line(together(rest), f"{len(rest)} others"))
     yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *said])
-
-
-def _together(rest: Sequence[Line]) -> Line:
-    compared = all(one.usd_before is not None for one in rest)
-    return Line(
-        name="",
-        usd=sum((one.usd for one in rest), Decimal(0)),
-        usd_before=sum((one.usd_before or Decimal(0) for one in rest), Decimal(0)) if compared else None,
-    )
 
 
 def _line(one: Line, name: str, saved: Decimal | None = None) -> str:

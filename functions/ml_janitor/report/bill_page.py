@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.movements import breakdown
-from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable
+from ml_janitor.bill.tables import PHASE, Line, by_day, readable
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.report import bill as words
 from ml_janitor.report import charts
@@ -19,7 +19,6 @@ from ml_janitor.report.series import MOST_GROUPS, Mark, Series
 from ml_janitor.report.templating import environment
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import Span
     from ml_janitor.bill.movements import Movement
     from ml_janitor.bill.report import BillReport
 
@@ -139,18 +138,17 @@ def _svg(series: Series, form: charts.Form, name: str) -> Any:
 def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
     """By phase, by the first tag, and by what was asked for."""
     tag = report.main.tag if report.main else ""
-    before = report.main.comparison.before if report.main else None
     for name in dict.fromkeys([PHASE, tag, by]):
         if name and readable(report.bill, name):
             yield {
                 "by": name,
-                "compared": before is not None,
-                "lines": list(_lines(report, name, before)),
+                "compared": report.main is not None,
+                "lines": list(_lines(report, name)),
             }
 
 
-def _lines(report: BillReport, by: str, before: Span | None) -> Iterator[dict[str, str]]:
-    every = lines(report.bill, by, report.span, before)
+def _lines(report: BillReport, by: str) -> Iterator[dict[str, str]]:
+    every = report.table(by)
     shown, rest = every[:MOST_LINES], every[MOST_LINES:]
     yield from (_line(plain(one.name) or f"no {by}", [one]) for one in shown)
     if rest:

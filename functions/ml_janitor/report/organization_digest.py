@@ -133,8 +133,12 @@ def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
     for run in seen.runs:
         if run.at_work and not run.error:
             after = f" after {ago(now - run.begun)}" if run.begun else ""
-            of = f"{run.waiting:,} of {counted(run.accounts, 'account')}"
-            yield f"{noun(run.detector, 2)}: still looking at {of}{after}; what it found there before counts"
+            accounts, what = counted(run.accounts, "account"), noun(run.detector, 2)
+            if run.waiting:
+                of = f"{run.waiting:,} of {accounts}"
+                yield f"{what}: still looking at {of}{after}; what it found there before counts"
+            else:
+                yield f"{what}: has looked at {accounts}, and has not ended{after}"
 
 
 def _unlisted(seen: Overview) -> Iterator[str]:

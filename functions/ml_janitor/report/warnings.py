@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.model import Finding, finding_id
+from ml_janitor.acting.undos import way
+from ml_janitor.core.model import Finding, Mode, finding_id
 from ml_janitor.core.money import Totals, dearest_first
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import plain, usd
@@ -30,6 +32,10 @@ from ml_janitor.report.mrkdwn import (
     sentence,
 )
 from ml_janitor.report.status import Status, StatusWording
+
+if TYPE_CHECKING:
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Cleanup, Detector
 
 ASKED = 299
 """
@@ -53,6 +59,30 @@ class WarningTerms:
     lost: str
     offers: frozenset[Button] = frozenset()
     keep_tag: str = ""
+
+
+def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
+    """What warnings say and offer, by detector: a button only where its press would find a function."""
+    section = settings.janitor
+    signed = bool(section.slack_signing_secret)
+    buttons = {Button.KEEP, Button.SNOOZE, Button.TONIGHT} if signed else set()
+    group = {Button.NOW, Button.UNDO} if signed and section.slack_group else set()
+
+    def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
+        armed = settings.mode(detector.name) is Mode.ACT
+        rule = settings.detector(detector)
+        wording = StatusWording(
+            effect=cleanup.effect,
+            time_zone=section.time_zone,
+            undoable=bool(detector.undoes),
+            way=way(cleanup),
+            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
+            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
+        )
+        offers = (buttons | group) - (set() if armed else {Button.NOW})
+        return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
+
+    return {one.name: of(one, one.cleanup) for one in settings.registry if one.cleanup is not None}
 
 
 # --- one finding ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import boto3
 
@@ -25,12 +25,13 @@ from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.macs import KmsMacs, NoKey
 from ml_janitor.ledger.runs import RunLists, Runs
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.places import Place, place_here, place_listed
+from ml_janitor.scheduled.places import Entered, Place, place_here, place_listed
 from ml_janitor.scheduled.turns import BILL, shares
 from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.sender import API, Sender, Time
@@ -92,14 +93,6 @@ class Environment:
             raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
 
 
-class Entered(NamedTuple):
-    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
-
-    session: boto3.Session
-    place: Place
-    off: Place
-
-
 class Invocation:
     """
     One invocation with its *environment* and *context*.
@@ -134,10 +127,6 @@ class Invocation:
         return str(self.context.invoked_function_arn.split(":")[4])
 
     @property
-    def _partition(self) -> str:
-        return str(self.context.invoked_function_arn.split(":")[1])
-
-    @property
     def regions(self) -> tuple[str, ...]:
         """The regions that the deployment looks at, in its own account."""
         return tuple(self.settings.janitor.regions) or (self.environment.region,)
@@ -167,6 +156,20 @@ class Invocation:
     @property
     def leases(self) -> Leases:
         return Leases(self.table)
+
+    @property
+    def holds(self) -> Holds:
+        return Holds(self.table)
+
+    @property
+    def runs(self) -> Runs:
+        """The latest runs over an organization."""
+        return Runs(self.table)
+
+    @property
+    def run_lists(self) -> RunLists:
+        """The accounts that they look at."""
+        return RunLists(self.client("s3"), self.environment.bucket)
 
     @property
     def archive(self) -> Archive:
@@ -233,10 +236,10 @@ class Invocation:
         """
         if not self.settings.organization.used:
             return place_here(asked, home=self.home, regions=self.regions)
-        name, lists = self.detector.name, RunLists(self.client("s3"), self.environment.bucket)
+        name, lists = self.detector.name, self.run_lists
         if asked.time is not None:
             return place_listed(asked, lists.listed(name, asked.time), home=self.home)
-        if (last := Runs(self.table).last(name)) is None:
+        if (last := self.runs.last(name)) is None:
             raise MalformedEventError(
                 f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
                 "looked at, and there was none"
@@ -252,7 +255,8 @@ class Invocation:
         section = self.settings.organization
         if not section.used:
             return Entered(self._session, place, place._replace(regions=()))
-        arn = role_arn(self.settings, role, account=place.account, partition=self._partition)
+        partition = self.context.invoked_function_arn.split(":")[1]
+        arn = role_arn(self.settings, role, account=place.account, partition=partition)
         session = member_session(self.client("sts"), self._session, arn, section.external_id)
         enabled = enabled_regions(make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS))
         on = tuple(one for one in place.regions if one in enabled)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import boto3
+
+from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError, SweepEvent
 from ml_janitor.ledger.runs import Listed
 
@@ -14,6 +17,20 @@ class Place(NamedTuple):
 
     account: str
     regions: tuple[str, ...]
+
+
+class Entered(NamedTuple):
+    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
+
+    session: boto3.Session
+    place: Place
+    off: Place
+
+    def whole(self) -> Entered:
+        """The same, if all of it is enabled. Raises ReadError."""
+        if self.off.regions:
+            raise ReadError(f"{', '.join(self.off.regions)} is not enabled in account {self.off.account}")
+        return self
 
 
 def place_here(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Place:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.savings import saved
@@ -106,7 +105,10 @@ class ActionHistory:
 
     def _acted(self, action: Action) -> str:
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
-        money = f" ({self._worth(action)})" if action.hourly_usd else ""
+        money = ""
+        if hourly := action.hourly_usd:  # a job's by the hour, else by the month
+            worth = f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
+            money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)
         return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
 
@@ -134,12 +136,6 @@ class ActionHistory:
 
     def _done(self, detector: str) -> str:
         return DONE[self.cleanups[detector].effect]
-
-    @staticmethod
-    def _worth(action: Action) -> str:
-        """What its resource cost: by the hour for a job, else by the month."""
-        hourly = action.hourly_usd or Decimal(0)
-        return f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
 
     def _place(self, account: str, region: str) -> str:
         return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 from ml_janitor.acting import undos
 from ml_janitor.acting.undoing import REST
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.holds import longest_hold
-from ml_janitor.ledger.action import UNFINISHED, Action, Stage
+from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.report.buttons import Subject
 from ml_janitor.report.causes import note, reason
 from ml_janitor.report.mrkdwn import code
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry, Recorded
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.ledger.messages import MessageRef
     from ml_janitor.report.status import Status
     from ml_janitor.slack.sender import Sender
 
@@ -68,16 +68,18 @@ class MessageUpdates:
         actions = self.actions.all(sweep.detector, account, sweep.region)
         try:
             for action in actions:
-                if action.message and action.told != action.mark and _can_be_shown(action):
+                # an act under way, or one that a killed run left without a reason, has nothing to say yet
+                unclear = action.stage is Stage.ACTING and not action.waits
+                if action.message and action.told != action.mark and not unclear:
                     self.action(action)
-            busy = {action.target.key for action in actions if action.stage in UNFINISHED | {Stage.UNDOING}}
             shown = {one.place for one in actions if one.stage is not Stage.WITHDRAWN}
             for entry in recorded.untold:
                 if entry.untold not in shown:
-                    self._show_void(entry)
+                    wording = self.terms[entry.detector].wording
+                    self._entry(entry, _refs(entry.untold), wording.over(entry.untold_why))
                 self.ledger.void_shown(entry, entry.untold)
             for entry, status, void in self._changes(sweep, recorded):
-                if entry.message and entry.key not in busy and entry.place not in shown:
+                if entry.message and entry.place not in shown:
                     self.entry(entry, status)
                     if void:
                         self.ledger.void_shown(entry, entry.place)
@@ -94,8 +96,8 @@ class MessageUpdates:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
                 if (action := half_done.get(entry.key)) is not None:
-                    self._show(action, wording.left(action, why, self.clock()))
-                elif entry.warned is not None and entry.message:
+                    self.action(action, wording.left(action, why, self.clock()))
+                elif entry.message:
                     self.entry(entry, wording.void(why, self.clock()))
                     self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
@@ -105,23 +107,23 @@ class MessageUpdates:
     def _changes(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
         """Entries whose status changed, with the status and whether the warning is void."""
         now = self.clock()
-        holds = self.holds.all(str(sweep.account), sweep.region) if self._ended(sweep, recorded) else {}
+        holds = cache(lambda: self.holds.all(str(sweep.account), sweep.region))
         wording = self.terms[sweep.detector].wording
 
         def ended(entry: Entry, why: str) -> Status:
-            hold = longest_hold(holds.get(entry.key, ()), now)
+            hold = longest_hold(holds().get(entry.key, ()), now)
             return wording.stays(why, now) if hold is None else wording.held(hold)
 
         for entry, why in recorded.closed:
             yield entry, ended(entry, why), True
         for result in sweep.results:
-            entry_of = recorded.entries.get(result.target.key)
-            if entry_of is None or entry_of.warned is None:
+            known = recorded.entries.get(result.target.key)
+            if known is None:
                 continue
             if result.outcome is Outcome.CHANGED:
-                yield entry_of, ended(entry_of, note(result)), True
-            elif (status := self._status(result, entry_of, now)) is not None:
-                yield entry_of, status, result.outcome is Outcome.ADVISED
+                yield known, ended(known, note(result)), True
+            elif (status := self._status(result, known, now)) is not None:
+                yield known, status, result.outcome is Outcome.ADVISED
 
     def _status(self, result: Result, entry: Entry, now: datetime) -> Status | None:
         """The status of a warned finding that was not acted on; None if it is as before."""
@@ -137,31 +139,22 @@ class MessageUpdates:
             case _:
                 return None
 
-    @staticmethod
-    def _ended(sweep: Sweep, recorded: Recorded) -> bool:
-        return bool(recorded.closed) or any(one.outcome is Outcome.CHANGED for one in sweep.results)
-
     # --- one message --------------------------------------------------------------------------
 
     def entry(self, entry: Entry, status: Status) -> None:
         """Show *status* in *entry*'s messages. Raises SlackError."""
+        self._entry(entry, entry.messages, status)
+
+    def _entry(self, entry: Entry, posted: Sequence[MessageRef], status: Status) -> None:
         subject = Subject(
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
-        self._change(subject, entry.name, entry.said, entry.messages, status)
+        self._change(subject, entry.name, entry.said, posted, status)
 
-    def _show_void(self, entry: Entry) -> None:
-        """Update the message of a warning that became void, which failed before. Raises SlackError."""
-        names = ("channel", "message", "direct_channel", "direct_message")
-        where: dict[str, Any] = dict(zip(names, entry.untold.split(), strict=False))
-        self.entry(
-            replace(entry, **where),
-            self.terms[entry.detector].wording.over(entry.untold_why),
-        )
-
-    def action(self, action: Action) -> None:
-        """Show the stage of *action* in its messages, and record that. Raises SlackError."""
-        self._show(action, self._status_of(action))
+    def action(self, action: Action, status: Status | None = None) -> None:
+        """Show *status*, or the stage of *action*, in its messages, and record that. Raises SlackError."""
+        self._say(action, status or self._status_of(action))
+        self.actions.message_updated(action)
 
     def asked_back(self, action: Action) -> None:
         """
@@ -170,10 +163,6 @@ class MessageUpdates:
         Nothing is recorded: whoever hears a press may not write actions. The undo function does.
         """
         self._say(action, self._status_of(action))
-
-    def _show(self, action: Action, status: Status) -> None:
-        self._say(action, status)
-        self.actions.message_updated(action)
 
     def _say(self, action: Action, status: Status) -> None:
         target = action.target
@@ -195,12 +184,8 @@ class MessageUpdates:
             case Stage.ACTING:
                 return wording.going(action)
             case Stage.UNDOING:
-                failed = wording.undo_failed(action, action.error, now)
-                return (
-                    failed
-                    if action.broke
-                    else wording.undoing(action, action.undone_by, action.asked_at or now)
-                )
+                going = wording.undoing(action, action.undone_by, action.asked_at or now)
+                return wording.undo_failed(action, action.error, now) if action.broke else going
             case Stage.WITHDRAWN:
                 return wording.stays(action.error, now)
             case _:
@@ -228,6 +213,7 @@ def bare(result: Result) -> str:
     return "" if result.cause is None else reason(result.cause)
 
 
-def _can_be_shown(action: Action) -> bool:
-    """False for an act that is under way, or that a killed run left without a reason."""
-    return action.stage is not Stage.ACTING or bool(action.waits)
+def _refs(place: str) -> list[MessageRef]:
+    """The messages that `WarningMessages.place` names."""
+    parts = place.split()
+    return list(map(MessageRef, parts[::2], parts[1::2]))

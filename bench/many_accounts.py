@@ -1,0 +1,190 @@
+"""The nights of a thousand accounts in seventeen regions, by what was counted: calls, time, dollars."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from bench.list_prices import PRICES, Price
+from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
+from ml_janitor.aws.pace import WHOLE, Share, allowed
+from ml_janitor.aws.shared_answers import GLOBAL
+from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
+from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.table import AT_ONCE
+from ml_janitor.scheduled.accounts import empty_for
+from ml_janitor.scheduled.invocation import RESERVE
+from ml_janitor.scheduled.turns import LONGEST_RUN, shares
+
+ACCOUNTS, REGIONS = 1_000, 17
+BUSY_REGIONS = 1
+"""Of an account, those that hold as much as what `make cost` counted; in the others is nothing."""
+
+SWEEP_LASTS = LONGEST_RUN - RESERVE
+"""What a child may take to look at its account."""
+
+CHILD_TRANSITIONS, RUN_TRANSITIONS = 2, 4
+"""State transitions: of a child, its start and its one state; of a run, its start and its three states."""
+
+STATES = Price(
+    usd=0.025,
+    per=1000,
+    unit="state transition, Standard",
+    source="https://aws.amazon.com/step-functions/pricing/ (as widely published up to mid-2025)",
+)
+
+
+ORGANIZATION = {
+    "id": "o-a1b2c3d4e5",
+    "janitor_account": "123456789012",
+    "callers": ["arn:aws:iam::123456789012:role/janitor"],
+    "external_id": "ml-janitor-scale",
+    "all_accounts": True,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """One detector over the whole organization: a *busy* child, one of an *empty* account, and its runs."""
+
+    name: str
+    schedule: str
+    busy_seconds: float
+    empty_seconds: float
+    slowest: str
+    busy: Mapping[str, Any]
+    empty: Mapping[str, Any]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a child has no time for its busy region."""
+        return self.busy_seconds > SWEEP_LASTS.total_seconds()
+
+    @property
+    def child_seconds(self) -> float:
+        """What a child takes, its regions side by side; one that has no time left stops."""
+        return min(self.busy_seconds, SWEEP_LASTS.total_seconds()) + self.empty_seconds
+
+    @property
+    def at_once(self) -> int:
+        """How many children have to run side by side, so that a run ends within the hour."""
+        return math.ceil(ACCOUNTS / (HOUR.total_seconds() // self.child_seconds))
+
+    def lasts(self, at_once: int) -> float:
+        """Seconds of a run with so many children side by side."""
+        return math.ceil(ACCOUNTS / at_once) * self.child_seconds
+
+    @property
+    def runs_a_day(self) -> float:
+        """How often it is run."""
+        return DAY / period(self.schedule)
+
+    @property
+    def pairs_a_day(self) -> tuple[float, float]:
+        """How many busy and how many empty pairs a day are looked at: these as often as `empty_for` says."""
+        runs, due = self.runs_a_day, DAY / max(empty_for(settings(), self.name), period(self.schedule))
+        return runs * ACCOUNTS * BUSY_REGIONS, due * ACCOUNTS * (REGIONS - BUSY_REGIONS)
+
+    @property
+    def calls_a_day(self) -> Counter[str]:
+        """All calls by operation."""
+        made = Counter[str]()
+        for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
+            for call, times in run["calls"].items():
+                made[call] += round(pairs * times)
+        made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
+        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / AT_ONCE)
+        return made
+
+    @property
+    def dollars_a_month(self) -> Counter[str]:
+        """What its runs cost, by price."""
+        days, used = MONTH / DAY, Counter[str]()
+        for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
+            for name, amount in used_in_a_run(run):
+                used[name] += days * pairs * amount
+        runs = days * self.runs_a_day
+        children = runs * ACCOUNTS
+        used["lambda-requests"], used["scheduler"] = children + 2 * runs, runs
+        used["table-reads"] += runs * ACCOUNTS * REGIONS
+        usd = Counter({name: PRICES[name].of(amount) for name, amount in used.items()})
+        usd["transitions"] = STATES.of(children * CHILD_TRANSITIONS + runs * RUN_TRANSITIONS)
+        return usd
+
+    @property
+    def empty_dollars_a_month(self) -> Counter[str]:
+        """What looking at empty regions costs of that."""
+        days, (_, pairs) = MONTH / DAY, self.pairs_a_day
+        used = Counter(dict(used_in_a_run(self.empty)))
+        return Counter({name: PRICES[name].of(days * pairs * amount) for name, amount in used.items()})
+
+
+@cache
+def settings() -> Settings:
+    """A deployment over an organization, as it comes."""
+    return Settings.parse({"organization": ORGANIZATION, "bill": {"enabled": True}})
+
+
+def nights(given: Mapping[str, Any]) -> list[Night]:
+    """Every detector's, by what was counted of it."""
+    found = []
+    for detector in settings().enabled():
+        busy, empty = given["functions"][detector.name], given["empty"][detector.name]
+        turns = shares(settings(), detector.name)
+        busy_seconds, slowest = lasts(busy, turns)
+        empty_seconds, _ = lasts(empty, turns)
+        found.append(
+            Night(
+                name=detector.name,
+                schedule=settings().schedule(type(detector)),
+                busy_seconds=busy_seconds,
+                empty_seconds=empty_seconds,
+                slowest=slowest,
+                busy=busy,
+                empty={**busy, **empty, "calls": of_each_region(empty["calls"])},
+            )
+        )
+    return found
+
+
+def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
+    """*calls* without those whose answer a region has from another one of its account: see `GLOBAL`."""
+    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL}
+
+
+def lasts(run: Mapping[str, Any], turns: Mapping[str, Share]) -> tuple[float, str]:
+    """
+    Seconds of a run within its turns, and the operation that takes longest.
+
+    The waits of different operations overlap; what was counted on the sandbox is added, as if it did not.
+    """
+    waits = {
+        call: times * turns.get(call, WHOLE).of / allowed(call)
+        for call, times in run["calls"].items()
+        if not call.startswith(("dynamodb:", "s3:"))
+    }
+    slowest = max(waits, key=lambda call: waits[call])
+    return run["seconds"] + waits[slowest], slowest
+
+
+def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:
+    """The most functions, and the most maps, that run at once in any minute of a week."""
+    week = 7 * 24 * 60
+    functions, maps = Counter[int](), Counter[int]()
+    for night in all_nights:
+        length = math.ceil(night.lasts(at_once) / 60)
+        hourly = not night.schedule.startswith("cron(")
+        starts = (
+            set(range(0, week, int(period(night.schedule) / MINUTE)))
+            if hourly
+            else minutes_of_week(night.schedule)
+        )
+        for start in starts:
+            for minute in range(start, start + length):
+                functions[minute % week] += min(at_once, ACCOUNTS)
+                maps[minute % week] += 1
+    return max(functions.values()), max(maps.values())

@@ -1,0 +1,163 @@
+"""What the state machine of an organization does: list its accounts, look at each, close; what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from ml_janitor.config import schedules
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.text import usd
+from ml_janitor.scheduled.turns import AN_HOUR, in_time
+
+type Definition = dict[str, Any]
+
+PRICE = Decimal("0.025") / 1000
+"""
+Dollars for a transition of a Standard workflow in most regions; up to $0.0375 per 1,000 in others.
+
+https://aws.amazon.com/step-functions/pricing/, read on 2026-11-28: "Step Functions counts a state transition
+each time a step of your workflow is executed", retries too.
+"""
+
+MONTH = timedelta(days=30)
+
+LABEL = "Accounts"
+"""Names the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
+
+WORKS = 16 * 60
+"""How long an answer is waited for, in seconds: longer than any function works."""
+
+ENDS = 24 * 3600
+"""After so many seconds a run is broken off: the next day's has long begun."""
+
+THROTTLED = ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
+TRANSIENT = [
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.ServiceException",
+]
+"""What may be tried again where doing it twice is as good as once (Step Functions developer guide, "Handle
+transient Lambda service exceptions")."""
+
+
+def definition(accounts: str, *, at_once: int) -> Definition:
+    """
+    What is run for {"detector", "function", "time"}, around the function of the ARN *accounts*.
+
+    What fails in one account ends in that account's own execution, and Close finds what left no result: also
+    where the map itself failed, or was given up. Where List fails, nothing is looked at. No state has more
+    in it than a few numbers for each account: a state takes 256 KiB (developer guide, "Quotas").
+    """
+    sweep = _invoke(
+        {"FunctionName.$": "$.function"},
+        {
+            "time.$": "$.time",
+            "started.$": "$$.State.EnteredTime",
+            "account.$": "$.account",
+            "regions.$": "$.regions",
+        },
+        retried=THROTTLED,
+    )
+    return {
+        "StartAt": "List",
+        "TimeoutSeconds": ENDS,
+        "States": {
+            "List": {
+                **_step(accounts, "list"),
+                "ResultSelector": {"bucket.$": "$.Payload.bucket", "key.$": "$.Payload.key"},
+                "ResultPath": "$.list",
+                "Next": "EachAccount",
+            },
+            "EachAccount": {
+                "Type": "Map",
+                "Label": LABEL,
+                "ItemReader": {
+                    "Resource": "arn:aws:states:::s3:getObject",
+                    "ReaderConfig": {"InputType": "JSON"},
+                    "Parameters": {"Bucket.$": "$.list.bucket", "Key.$": "$.list.key"},
+                },
+                "ItemSelector": {
+                    "function.$": "$.function",
+                    "time.$": "$.time",
+                    "account.$": "$$.Map.Item.Value.account",
+                    "regions.$": "$$.Map.Item.Value.regions",
+                },
+                "MaxConcurrency": at_once,
+                "ToleratedFailurePercentage": 100.0,  # the sandbox's interpreter reads no whole number here
+                "ItemProcessor": {
+                    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+                    "StartAt": "Sweep",
+                    "States": {
+                        "Sweep": {
+                            **sweep,
+                            "OutputPath": "$.StatusCode",
+                            "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "NoAnswer"}],
+                            "End": True,
+                        },
+                        "NoAnswer": {"Type": "Pass", "Result": 0, "End": True},
+                    },
+                },
+                "ResultPath": None,
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Close"}],
+                "Next": "Close",
+            },
+            "Close": {**_step(accounts, "close"), "OutputPath": "$.Payload", "End": True},
+        },
+    }
+
+
+def _step(accounts: str, step: str) -> Definition:
+    """One step of the function that lists accounts; either can be repeated."""
+    payload = {"step": step, "detector.$": "$.detector", "time.$": "$.time"}
+    return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLED, *TRANSIENT])
+
+
+def _invoke(function: Mapping[str, str], payload: Mapping[str, str], *, retried: Sequence[str]) -> Definition:
+    """A task that invokes *function*, again for the errors that are *retried*: over some six minutes."""
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {**function, "Payload": dict(payload)},
+        "TimeoutSeconds": WORKS,
+        "Retry": [
+            {
+                "ErrorEquals": list(retried),
+                "IntervalSeconds": 2,
+                "BackoffRate": 2,
+                "MaxDelaySeconds": 120,
+                "MaxAttempts": 8,
+                "JitterStrategy": "FULL",
+            }
+        ],
+    }
+
+
+def transitions(of: Definition) -> tuple[int, int]:
+    """
+    How many transitions a run makes by itself, and how many each account adds: every state, entered once.
+
+    Without retries no run makes more, and an account that answers makes one less.
+    """
+    (each,) = (state["ItemProcessor"] for state in of["States"].values() if "ItemProcessor" in state)
+    return len(of["States"]), len(each["States"])
+
+
+def price(settings: Settings) -> str:
+    """What the transitions of all detectors cost at most in 30 nights, in words."""
+    section = settings.organization
+    of_run, of_account = transitions(definition("", at_once=section.at_once))
+    found = len(dict.fromkeys(section.accounts)) or 100
+    runs = [MONTH / schedules.period(settings.schedule(type(one))) for one in settings.enabled()]
+    dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * PRICE
+    each = "" if section.accounts else ", for every 100 accounts"
+    held = f" A run looks at about {in_time(settings)} large accounts in an hour: at_once times {AN_HOUR}."
+    more = "" if section.accounts else held
+    return (
+        f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
+        f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
+        f"{usd(dollars)}{each}; accounts without anything are looked at less often, and cost less.{more}"
+    )

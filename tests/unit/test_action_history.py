@@ -1,0 +1,172 @@
+"""What the digest reads of armed detectors: done, failed, undone, due, lost, and saved since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from armed import Cellar, raising
+from conftest import ACCOUNT, REGION
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.core.model import Effect
+from ml_janitor.engine.holds import How
+from ml_janitor.ledger.action import Action
+from ml_janitor.report.digest import DigestActions
+from ml_janitor.slack.digest_actions import ActionHistory
+from nights import DAY, HOUR, TUESDAY, Nights, in_memory
+
+LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def nights() -> Iterator[Nights]:
+    """A lamp that was warned about."""
+    with in_memory() as nights:
+        nights.warned("lamp")
+        yield nights
+
+
+@pytest.fixture
+def acted(nights: Nights) -> Nights:
+    """The lamp was removed."""
+    nights.after(4 * DAY)
+    return nights
+
+
+def told(nights: Nights, *, since: datetime = TUESDAY, **how: Any) -> DigestActions:
+    """What a digest says at the time of *nights*."""
+    cleanup = replace(Cellar.cleanup, effect=how.pop("effect", Effect.DELETE))
+    about = {"cleanups": {"cellar": cleanup}, "time_zone": "UTC", **how}
+    history = ActionHistory(ledger=nights.ledger, actions=nights.actions, holds=nights.holds, **about)
+    return history.read(lambda _: [(ACCOUNT, REGION)], since=since, now=nights.clock)
+
+
+def cost(nights: Nights, **about: Any) -> Action:
+    action = nights.of("lamp")
+    nights.table.change(action.pk, action.sk, set_to=about)
+    return nights.of("lamp")
+
+
+def undone(nights: Nights) -> Action:
+    return nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
+
+
+def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights) -> None:
+    cost(acted, hourly_usd=Decimal("0.5"))
+    first = told(acted, since=acted.clock - SECOND)
+    assert first.acted == [f"{LAMP} ($365 a month) deleted, {WHERE}"]
+    assert (first.failed, first.undone, first.due, first.lost) == ([], [], [], [])
+
+    acted.clock += 10 * HOUR
+    later = told(acted, since=acted.of("lamp").ended or acted.clock)
+
+    assert (later.acted, later.saved.usd, later.saved.actions) == ([], Decimal(5), 1)
+
+
+@pytest.mark.parametrize(
+    ("about", "line"),
+    [
+        ({"hourly_usd": None}, f"{LAMP} deleted, {WHERE}"),
+        ({"hourly_usd": 0}, f"{LAMP} deleted, {WHERE}"),
+        (
+            {"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY},
+            f"{LAMP} ($0.50 an hour) deleted, {WHERE}",
+        ),
+        (
+            {"hourly_usd": None, "by": "Maria (U1)"},
+            f"{LAMP} deleted, because Maria pressed Do it now, {WHERE}",
+        ),
+    ],
+)
+def test_what_was_done_says_what_it_cost_and_who_wanted_it(
+    acted: Nights, about: dict[str, Any], line: str
+) -> None:
+    cost(acted, **about)
+    assert told(acted).acted == [line]
+
+
+def test_where_there_are_several_accounts_each_line_names_its_own(acted: Nights) -> None:
+    cost(acted, hourly_usd=None)
+    assert told(acted, several=True).acted == [f"{LAMP} deleted, in {ACCOUNT}, {REGION}"]
+
+
+def test_a_tag_saves_nothing(acted: Nights) -> None:
+    acted.clock += 10 * HOUR
+    assert [told(acted, effect=effect).saved.actions for effect in (Effect.DELETE, Effect.TAG)] == [1, 0]
+
+
+def test_what_failed_says_what_could_not_be_done(nights: Nights) -> None:
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    nights.after(4 * DAY)
+    for _ in range(2):
+        found = told(nights, since=nights.clock)
+        assert found.failed == [f"{LAMP} could not be deleted, {WHERE}: RuntimeError: throttled"]
+        assert (found.acted, found.undone) == ([], [])
+        nights.clock += DAY
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -> None:
+    if begun:
+        acted.world.before = raising(RuntimeError("no capacity"), at="bring back lamp")
+        with pytest.raises(CannotUndoError):
+            undone(acted)
+    else:
+        acted.actions.refused(acted.of("lamp"), "RuntimeError: no capacity")
+
+    found = told(acted)
+
+    assert found.failed == [f"{LAMP} could not be brought back, {WHERE}: RuntimeError: no capacity"]
+
+
+@pytest.mark.parametrize(
+    ("became", "tail"), [("", ""), ("it was made anew as lamp-2", ": it was made anew as lamp-2")]
+)
+def test_what_was_undone_is_told_once(
+    acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str
+) -> None:
+    monkeypatch.setattr(Cellar, "revert", lambda *_: became)
+    acted.clock += HOUR
+    undone(acted)
+
+    assert told(acted, since=acted.clock - SECOND).undone == [f"{LAMP} brought back for maria, {WHERE}{tail}"]
+    assert told(acted, since=acted.clock).undone == []
+
+
+def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nights) -> None:
+    nights.warned("sofa", "pot", "rug")
+    nights.clock = TUESDAY + 2 * DAY + timedelta(minutes=10) - SECOND
+    assert told(nights).due == []
+
+    nights.clock += SECOND
+    line = f"cellar finding `{{}}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month, {WHERE}"
+    assert sorted(told(nights).due) == [line.format(name) for name in ("lamp", "pot", "rug", "sofa")]
+    nights.hold("sofa", how=How.KEPT)
+    nights.world.use("pot")
+    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+        where = f"finding#cellar#{ACCOUNT}#{REGION}"
+        if entry.name == "pot":
+            nights.ledger.close(entry, "it is used", nights.clock)
+        if entry.name == "rug":
+            nights.table.change(where, entry.key, set_to={"due": nights.clock - DAY, "monthly_usd": None})
+
+    assert told(nights).due == [
+        f"cellar finding `rug` to be deleted on Wed 7 Oct 03:10 (UTC), {WHERE}",
+        line.format("lamp"),
+    ]
+
+
+def test_what_the_deployment_can_no_longer_undo_is_told(acted: Nights) -> None:
+    lost = told(acted, cleanups={}, disarmed=[Cellar()]).lost
+    assert len(lost) == 1
+    assert lost[0].startswith("`cellar`: ")
+    (several,) = told(acted, cleanups={}, disarmed=[Cellar()], several=True).lost
+    assert several.startswith(f"`cellar`, in {ACCOUNT}, {REGION}: ")
+    acted.clock += 31 * DAY
+    assert told(acted, cleanups={}, disarmed=[Cellar()]).lost == []

@@ -1,0 +1,157 @@
+"""What is remembered of the latest sweep, digest, bill and advice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, USED, thing, waste
+from memory_table import MemoryTable
+from ml_janitor.core.model import Finding, Mode, Verdict
+from ml_janitor.core.money import Totals
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.ledger.latest import LastAdvice, LastBill, LastSweep, Latest
+
+HOUR = timedelta(hours=1)
+THERE = "210987654321"
+
+
+@pytest.fixture
+def latest() -> Latest:
+    return Latest(MemoryTable())
+
+
+def result(name: str, verdict: Verdict, outcome: Outcome | None = None) -> Result:
+    usual = Outcome.WAITING if isinstance(verdict, Finding) else Outcome.KEPT
+    return Result(
+        detector="shelf", target=thing(name, USED).target, verdict=verdict, outcome=outcome or usual
+    )
+
+
+def swept(*results: Result, **how: Any) -> Sweep:
+    about = {"account": ACCOUNT, "region": REGION, **how}
+    return Sweep(detector="shelf", mode=Mode.DRY_RUN, results=results, **about)
+
+
+def remembered(latest: Latest, account: str = ACCOUNT) -> LastSweep:
+    last = latest.sweep("shelf", account, REGION)
+    assert last is not None
+    return last
+
+
+ALL = (
+    result("lamp", waste("10")),
+    result("clock", waste(None)),
+    result("tap", waste(accrued="7.5")),
+    result("bed", UNTELLABLE),
+)
+
+
+def test_a_sweep_is_remembered_in_numbers(latest: Latest) -> None:
+    assert latest.sweep("shelf", ACCOUNT, REGION) is None
+
+    latest.remember(swept(*ALL, error="RuntimeError: broke"), NOW)
+
+    assert remembered(latest) == LastSweep(
+        detector="shelf",
+        account=ACCOUNT,
+        region=REGION,
+        time=NOW,
+        looked_at=4,
+        found=3,
+        kept=1,
+        unknown=1,
+        monthly_usd=Decimal(10),
+        accrued_usd=Decimal("7.5"),
+        unpriced=1,
+        error="RuntimeError: broke",
+    )
+    assert latest.sweep("shelf", ACCOUNT, "eu-west-1") is None
+
+
+def test_what_was_cleaned_up_is_waste_no_more_but_was_looked_at(latest: Latest) -> None:
+    latest.left(swept(result("lamp", waste("10"), Outcome.ACTED), *ALL[1:]), NOW)
+
+    last = remembered(latest)
+    assert (last.looked_at, last.found, last.monthly_usd) == (4, 2, Decimal(0))
+
+
+def test_an_earlier_sweep_does_not_replace_a_later_one(latest: Latest) -> None:
+    latest.remember(swept(*ALL), NOW)
+    latest.remember(swept(), NOW - HOUR)
+    assert remembered(latest).found == 3
+    latest.remember(swept(), NOW)
+    assert remembered(latest).found == 0
+
+
+@pytest.mark.parametrize(
+    ("results", "how", "enabled", "empty"),
+    [
+        ((), {}, True, True),
+        ((), {}, False, True),
+        ((), {"error": "it broke off"}, True, False),
+        (ALL[3:], {}, True, False),
+    ],
+)
+def test_a_place_is_empty_if_all_was_read_and_nothing_is_there(
+    latest: Latest, results: tuple[Result, ...], how: dict[str, Any], *, enabled: bool, empty: bool
+) -> None:
+    latest.remember(swept(*results, **how), NOW, enabled=enabled)
+    assert (remembered(latest).enabled, remembered(latest).empty) == (enabled, empty)
+
+
+def test_those_of_several_places_are_read_together(latest: Latest) -> None:
+    latest.remember(swept(*ALL), NOW)
+    latest.remember(swept(account=THERE), NOW)
+    pairs = [(ACCOUNT, REGION), (THERE, REGION), (THERE, "eu-west-1")]
+
+    found = latest.sweeps("shelf", pairs, sleep=lambda _: None)
+
+    assert found == {pair: remembered(latest, pair[0]) for pair in pairs[:2]}
+
+
+@pytest.mark.parametrize(
+    ("alone", "together", "left"),
+    [
+        (("4", "3"), ("0", "0"), ("6", "4.5")),
+        (("4", "3"), ("1", "2"), ("7", "6.5")),
+        (("40", "30"), ("1", "2"), ("0", "0")),
+    ],
+)
+def test_what_others_found_too_is_counted_once(
+    latest: Latest, alone: tuple[str, str], together: tuple[str, str], left: tuple[str, str]
+) -> None:
+    latest.remember(swept(*ALL), NOW)
+
+    def totals(usd: tuple[str, str]) -> Totals:
+        return replace(Totals.of(()), monthly_usd=Decimal(usd[0]), accrued_usd=Decimal(usd[1]))
+
+    last = remembered(latest).without(totals(alone), totals(together))
+
+    assert (last.monthly_usd, last.accrued_usd) == tuple(map(Decimal, left))
+
+
+def test_the_last_digest_bill_and_advice_are_each_accounts_own(latest: Latest) -> None:
+    bill = LastBill(time=NOW, kept="bills/1.json", paragraphs=("one", "two"), posted=True)
+    advice = LastAdvice(
+        time=NOW,
+        channel="C1",
+        message="1.0",
+        subjects=("a", "b"),
+        usd=(Decimal(3), Decimal(2)),
+        of=7,
+        together=Decimal(9),
+    )
+    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT), latest.advice(ACCOUNT)) == (None, None, None)
+
+    latest.digested(ACCOUNT, NOW)
+    latest.billed(ACCOUNT, bill)
+    latest.advised(ACCOUNT, advice)
+
+    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT), latest.advice(ACCOUNT)) == (NOW, bill, advice)
+    assert (latest.digest(THERE), latest.bill(THERE), latest.advice(THERE)) == (None, None, None)
