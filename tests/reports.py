@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib.resources import files
+from typing import Any
 
+from fakes import target_at
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence, Value
+from ml_janitor.core.signals import Evidence
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -17,19 +21,18 @@ DELETE = "delete the endpoint (its configuration and models stay)"
 STOP_JOB = "stop the job and end its warm pool"
 
 
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that describes a document."""
+    found: dict[str, Any] = json.loads(files("ml_janitor.report").joinpath(name).read_text(encoding="utf-8"))
+    return found
+
+
 def result(
     detector: str, name: str, verdict: Verdict, *, owner: str | None = None, region: str = "us-east-1"
 ) -> Result:
     """One judged resource."""
-    target = Target(
-        arn=f"arn:aws:sagemaker:{region}:{ACCOUNT}:thing/{name}",
-        name=name,
-        kind="thing",
-        account=ACCOUNT,
-        region=region,
-        created=NOW - timedelta(days=90),
-        tags=Value({"owner": owner} if owner else {}),
-    )
+    tags = {"owner": owner} if owner else {}
+    target = target_at(f"thing/{name}", NOW - timedelta(days=90), tags, region=region, name=name)
     outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
     return Result(detector=detector, target=target, verdict=verdict, outcome=outcome, owner=owner)
 

@@ -40,7 +40,7 @@ def undo(
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
-    return take_back(access, finding, undo_key=undo_key, unsigned=unsigned)
+    return take_back(access, finding, "undo", undo_key, unsigned=unsigned)
 
 
 @ledger_command
@@ -60,19 +60,12 @@ def restart(
 
     Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
     """
-    return take_back(access, finding, word="restart", undo_key=undo_key, unsigned=unsigned)
+    return take_back(access, finding, "restart", undo_key, unsigned=unsigned)
 
 
-def take_back(
-    access: LedgerAccess,
-    finding: str,
-    *,
-    word: str | None = None,
-    undo_key: str | None = None,
-    unsigned: bool = False,
-) -> int:
+def take_back(access: LedgerAccess, finding: str, word: str, undo_key: str | None, *, unsigned: bool) -> int:
     """
-    What `undo` does, and every *word* that a detector has for it: refused if it has another.
+    What `undo` does, and every other *word* that a detector has for it: refused if it has another.
 
     A record is verified with *undo_key* before anything is done from it, unless it has no signature and is
     to be undone *unsigned*.
@@ -82,7 +75,7 @@ def take_back(
         undoing = at.undoing(unsigned=unsigned)
         detector, action = found(at, undoing, finding)
         terms = detector.cleanup
-        if word is not None and way(terms).command != word:
+        if word not in {"undo", way(terms).command}:
             raise edge.Refused(f"{action.target.name} is no job; to bring it back: janitor undo {finding}")
         try:
             detector.revert_effect(action.target, action.undo)

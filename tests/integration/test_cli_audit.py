@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from commands import Janitor, Ran, refused
 from conftest import ACCOUNT, REGION
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.report.json import schema
 from ml_janitor_sandbox.control import Control
+from reports import schema
 
 NAMES = [detector.name for detector in DETECTORS]
 AT = "2026-10-06T03:00:00Z"
@@ -27,7 +27,7 @@ HERE = ("--region", REGION)
 def valid(ran: Ran) -> dict[str, Any]:
     """The report that was printed, which fits the schema."""
     read: dict[str, Any] = ran.document
-    Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
+    Draft202012Validator(schema("schema.json"), format_checker=FormatChecker()).validate(read)
     return read
 
 

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from commands import Janitor, Ran, refused
 from conftest import REGION, seed_demo
 from ml_janitor.bill.asking import COST_READS as READS
-from ml_janitor.report.bill_json import schema
 from ml_janitor_sandbox.control import Control
+from reports import schema
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
@@ -50,7 +50,7 @@ def charge(
 
 def valid(read: dict[str, Any]) -> dict[str, Any]:
     """The document, which fits the schema."""
-    Draft202012Validator(schema(), format_checker=FormatChecker()).validate(read)
+    Draft202012Validator(schema("bill_schema.json"), format_checker=FormatChecker()).validate(read)
     return read
 
 

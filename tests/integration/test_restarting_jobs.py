@@ -16,9 +16,9 @@ from deeds import Deed, Memory, found, prepared
 from job_seed import GROUPS, HOUR, SECRET, Floor
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws, DryRunError
+from ml_janitor.aws.sagemaker_kinds import Kind
 from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.stops import Calls
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 
@@ -291,13 +291,14 @@ def test_one_that_ends_between_the_look_and_the_call_is_changed_too(
 ) -> None:
     floor.training("job")
     deed = of("job")
-    stop = Calls.stop
+    call = Kind.call
 
-    def late(self: Calls, aws: Aws, name: str) -> None:
-        floor.end("job", "Completed")
-        stop(self, aws, name)
+    def late(self: Kind, aws: Aws, verb: str) -> object:
+        if verb == "Stop":
+            floor.end("job", "Completed")
+        return call(self, aws, verb)
 
-    monkeypatch.setattr(Calls, "stop", late)
+    monkeypatch.setattr(Kind, "call", late)
     with pytest.raises(ChangedError, match="it ended by itself: Completed"):
         deed.act()
 

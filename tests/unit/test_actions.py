@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -224,6 +225,27 @@ class Kms:
         if self.code:
             raise ClientError({"Error": {"Code": self.code}}, "VerifyMac")
         return {"MacValid": self.valid}
+
+    def generate_mac(self, *, Message: bytes, KeyId: str, MacAlgorithm: str) -> dict[str, bytes]:  # noqa: N803
+        assert (Message, KeyId, MacAlgorithm) == (sha256(b"content").digest(), "key", "HMAC_SHA_256")
+        return {"Mac": b"code"}
+
+    def describe_key(self, *, KeyId: str) -> dict[str, dict[str, datetime]]:  # noqa: N803
+        assert KeyId == "key"
+        return {"KeyMetadata": {"CreationDate": NOW}}
+
+
+def test_kms_signs_a_digest_since_its_key_was_made() -> None:
+    """GenerateMac takes 4,096 bytes."""
+    assert KmsMacs(Kms(), "key").sign(b"content") == "Y29kZQ=="
+    assert KmsMacs(Kms(), "key").since() == NOW
+
+
+def test_what_began_an_hour_after_the_key_was_made_has_a_code(table: MemoryTable) -> None:
+    """Until then, a function of the version before may have written it."""
+    Actions(table, OwnMacs(made=NOW - HOUR)).check_older(action())
+    with pytest.raises(UnverifiedError, match="MAC_EXPECTED"):
+        Actions(table, OwnMacs(made=NOW - HOUR - timedelta(seconds=1))).check_older(action())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from bills import full_report, movement, part
 from ml_janitor.bill.model import Gap, GapCause, Reading, Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover, breakdown
 from ml_janitor.bill.phases import Phase
 from ml_janitor.bill.report import TagShare
 from ml_janitor.report import bill as words
@@ -108,22 +108,27 @@ def test_a_tag_that_moved_changes_no_total() -> None:
     )
 
 
-def test_the_answer_is_one_sentence_that_adds_up() -> None:
+def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
     movers = (
         Mover(usd=Decimal(800), cause=Cause.FINDING, part=PART, culprit=HUNG, owner="omar"),
         Mover(usd=Decimal(-300), cause=Cause.ENDED, part=PART, culprit=culprit("old")),
         Mover(usd=Decimal(120), cause=Cause.UNEXPLAINED, part=PART),
         Mover(usd=Decimal(-20), cause=Cause.CHANGED, part=PART, culprit=culprit("small")),
     )
-    assert words.answer(moved(*movers, ended_credits=Decimal(250)), 2) == (
-        "+$600 (+60 %): +$800 training job llm-0924, hung since 09-25 ($15,511 until now), omar; "
-        "-$300 endpoint old, ended; -$20.00 1 smaller change; +$120 not explained. "
+    main = moved(*movers, ended_credits=Decimal(250))
+    assert [(int(row.usd), row.what) for row in words.rows(main, 2)] == [
+        (800, "training job llm-0924"),
+        (-300, "endpoint old"),
+        (-20, "1 smaller change"),
+        (120, "not explained"),
+    ]
+    assert list(words.asides(main, breakdown(main, 2))) == [
         "Besides, credits of $250 ended: they are in no total here."
-    )
+    ]
 
 
 def test_what_is_no_change_says_so() -> None:
-    assert words.answer(moved()) == "$0.00 (0.0 %)."
+    assert words.change(moved()) == "$0.00 (0.0 %)"
 
 
 def test_names_of_aws_cannot_steer_a_terminal() -> None:
@@ -151,7 +156,6 @@ def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
 
 def test_a_made_up_movement_is_said_in_full() -> None:
     main = movement()
-    assert words.answer(main).startswith(f"{words.change(main)}: ")
     rows = list(words.rows(main))
     assert sum(row.usd for row in rows) == sum(one.usd for one in main.movers if one.cause is not Cause.TAG)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws import sagemaker_kinds
 from ml_janitor.aws.trail import Event
 from ml_janitor.detectors.untagged_resources.creators import SOON, Creator, created_by, creation, identify
 from ml_janitor.detectors.untagged_resources.inventory import Resource
@@ -15,19 +16,13 @@ from ml_janitor.detectors.untagged_resources.inventory import Resource
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
 ENDPOINT = Resource(
-    service="sagemaker",
-    type="endpoint",
-    noun="Endpoint",
-    named="EndpointName",
+    kind=sagemaker_kinds.ENDPOINT,
     arn=f"{SAGEMAKER}:endpoint/churn",
     name="Churn",
     created=CREATED,
 )
 SPACE = Resource(
-    service="sagemaker",
-    type="space",
-    noun="Space",
-    named="SpaceName",
+    kind=sagemaker_kinds.SPACE,
     arn=f"{SAGEMAKER}:space/d-1/anna",
     name="anna",
     created=CREATED,
@@ -124,9 +119,7 @@ def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool
 
 @pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
 def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expected: bool) -> None:
-    profile = replace(
-        SPACE, type="user-profile", named="UserProfileName", arn=f"{SAGEMAKER}:user-profile/d-1/anna"
-    )
+    profile = replace(SPACE, kind=sagemaker_kinds.USER_PROFILE, arn=f"{SAGEMAKER}:user-profile/d-1/anna")
 
     assert created_by(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
     assert (
@@ -136,7 +129,7 @@ def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expec
 
 
 def test_a_definition_is_told_by_the_member_of_its_request() -> None:
-    definition = replace(ENDPOINT, type="model-bias-job-definition", named="JobDefinitionName", name="drift")
+    definition = replace(ENDPOINT, kind=sagemaker_kinds.DEFINITIONS[1], name="drift")
 
     assert created_by(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
     assert not created_by(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)

@@ -21,6 +21,7 @@ from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError
+from verdicts import word
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -85,12 +86,6 @@ def judged(candidate: Copy, now: datetime = NOW, **tunables: Any) -> Verdict:
     return DuplicateArtifacts(**tunables).decide(candidate, now)
 
 
-def outcome(verdict: Verdict) -> str:
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
-
-
 def crowded(one: Stored) -> Value[Unit]:
     return Value(unit(one, crowded=True))
 
@@ -127,7 +122,7 @@ def crowded(one: Stored) -> Value[Unit]:
     ],
 )
 def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
-    assert outcome(judged(candidate)) == expected
+    assert word(judged(candidate)) == expected
 
 
 @pytest.mark.parametrize(
@@ -194,7 +189,7 @@ def test_a_class_with_a_minimum_time_is_billed_until_then(
 ) -> None:
     one = stored(storage_class=storage_class, modified=NOW - age)
 
-    assert outcome(judged(copy(one))) == expected
+    assert word(judged(copy(one))) == expected
 
 
 @pytest.mark.parametrize(
@@ -207,14 +202,14 @@ def test_a_class_with_a_minimum_time_is_billed_until_then(
     ],
 )
 def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
-    assert outcome(judged(copy(stored(key, size=size)))) == expected
+    assert word(judged(copy(stored(key, size=size)))) == expected
 
 
 def test_the_tunables_say_what_an_artifact_is() -> None:
     data = copy(stored("a/data.parquet", size=100))
 
-    assert outcome(judged(data, extensions=(".parquet",), min_size=100)) == "proven"
-    assert outcome(judged(data, extensions=(".parquet",), min_size=101)) == "kept"
+    assert word(judged(data, extensions=(".parquet",), min_size=100)) == "proven"
+    assert word(judged(data, extensions=(".parquet",), min_size=101)) == "kept"
 
 
 def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -> None:
@@ -360,9 +355,9 @@ def test_what_has_no_keeper_is_not_deleted() -> None:
 def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
     alone = copy(role=Role.ALONE, standing=Standing(role=Role.ALONE))
 
-    assert outcome(judged(alone)) == "kept"
+    assert word(judged(alone)) == "kept"
     unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))
-    assert outcome(unknown) == "unknown"
+    assert word(unknown) == "unknown"
     assert "a bucket that was not searched may hold the same" in unknown.reason
 
 

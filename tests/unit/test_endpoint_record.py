@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,24 +12,17 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
+from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.deletion import desired, drifted, not_itself
 from ml_janitor.detectors.idle_endpoints.undo import rescaling
 from ml_janitor.engine.detector import CannotActError
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
-TARGET = Target(
-    arn="arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn",
-    name="churn",
-    kind="endpoint",
-    account=ACCOUNT,
-    region=REGION,
-    created=CREATED,
-)
+TARGET = target_at("endpoint/churn", CREATED)
 
 
 def no_prices() -> Any:
@@ -297,18 +290,16 @@ def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any]
 
 @dataclass
 class Scaling:
-    """Application Auto Scaling with one target, and these policies on it."""
+    """An account of which only Application Auto Scaling is asked: one target, and these policies on it."""
 
     policies: Sequence[Mapping[str, Any]]
-    meta: Any = None
-    asked: str = ""
-    put: list[Mapping[str, Any]] = field(default_factory=list)
+    meta: Any
 
-    def get_paginator(self, operation: str) -> Scaling:
-        self.asked = operation
+    def client(self, service: str) -> Scaling:
+        assert service == "application-autoscaling"
         return self
 
-    def paginate(self, **_: Any) -> Iterator[Any]:
+    def pages(self, action: str, **_: Any) -> Iterator[Any]:
         where = {
             "ServiceNamespace": "sagemaker",
             "ResourceId": "endpoint/churn/variant/blue",
@@ -316,27 +307,16 @@ class Scaling:
         }
         target = {**where, "MinCapacity": 1, "MaxCapacity": 2, "RoleARN": "arn:aws:iam::1:role/r"}
         pages: dict[str, dict[str, Any]] = {
-            "describe_scalable_targets": {"ScalableTargets": [target]},
-            "describe_scaling_policies": {"ScalingPolicies": list(self.policies)},
-            "describe_scheduled_actions": {"ScheduledActions": []},
+            "DescribeScalableTargets": {"ScalableTargets": [target]},
+            "DescribeScalingPolicies": {"ScalingPolicies": list(self.policies)},
+            "DescribeScheduledActions": {"ScheduledActions": []},
         }
-        yield pages[self.asked]
-
-
-@dataclass
-class Offline:
-    """An account of which only Application Auto Scaling is asked."""
-
-    scaling: Scaling
-
-    def client(self, service: str) -> Scaling:
-        assert service == "application-autoscaling"
-        return self.scaling
+        yield pages[action.removeprefix("application-autoscaling:")]
 
 
 def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     meta = offline.client("application-autoscaling").meta
-    account: Any = Offline(Scaling(policies, meta=meta))
+    account: Any = Scaling(policies, meta=meta)
     return attached.read_scaling(account, ["endpoint/churn/variant/blue"])
 
 

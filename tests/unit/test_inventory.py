@@ -61,7 +61,7 @@ def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere:
     }
     found = resource(nowhere, kind("model-bias-job-definition"), listed, SINCE)
 
-    assert (found.name, found.arn, found.named) == ("Drift", arn, "JobDefinitionName")
+    assert (found.name, found.arn, found.kind.named) == ("Drift", arn, "JobDefinitionName")
 
 
 def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
@@ -107,15 +107,7 @@ def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
 
 
 def model(name: str) -> Resource:
-    return Resource(
-        service="sagemaker",
-        type="model",
-        noun="Model",
-        named="ModelName",
-        arn=f"{ROOT}:model/{name}",
-        name=name,
-        created=SINCE,
-    )
+    return Resource(kind=kind("model"), arn=f"{ROOT}:model/{name}", name=name, created=SINCE)
 
 
 def test_a_resource_of_two_listings_is_one_and_both_errors_are_told() -> None:

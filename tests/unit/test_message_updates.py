@@ -328,6 +328,7 @@ def test_that_a_warning_is_void_is_told_although_the_sweep_that_took_it_back_cou
         "only reported": f"act_in does not name account {ACCOUNT} and region {REGION}.",
     }
     assert f"*This warning counts no more:* {why[how]}" in said
+    assert len(board.direct) == 1
     sweep(HOUR)
     assert board.news() == []
 

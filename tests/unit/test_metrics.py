@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, cast
@@ -23,23 +23,16 @@ GREEN = Metric.of("AWS/SageMaker", "Invocations", EndpointName="churn", VariantN
 class Answers:
     """A CloudWatch that answers GetMetricData with given pages, and remembers what it was asked."""
 
-    pages: Sequence[Mapping[str, Any]]
+    answers: Sequence[Mapping[str, Any]]
     asked: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def cloudwatch(self) -> Answers:
-        return self
 
     def map(self, function: Any, items: Sequence[Any]) -> list[Any]:
         return [function(item) for item in items]
 
-    def get_paginator(self, operation: str) -> Answers:
-        assert operation == "get_metric_data"
-        return self
-
-    def paginate(self, **query: Any) -> Iterator[Mapping[str, Any]]:
+    def pages(self, action: str, **query: Any) -> Sequence[Mapping[str, Any]]:
+        assert action == "cloudwatch:GetMetricData"
         self.asked.append(query)
-        return iter(self.pages)
+        return self.answers
 
 
 def result(number: int, status: str = "Complete", **points: float) -> dict[str, Any]:

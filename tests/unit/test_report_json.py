@@ -15,8 +15,8 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.report.json import document, lines, money, schema, text
-from reports import finding, full, result, standing, sweep
+from ml_janitor.report.json import document, lines, money, text
+from reports import finding, full, result, schema, standing, sweep
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ RESULT_KEYS = [
 
 def problems(shown: dict[str, Any]) -> list[str]:
     """What the schema finds wrong with *shown*."""
-    validator = Draft202012Validator(schema(), format_checker=FormatChecker())
+    validator = Draft202012Validator(schema("schema.json"), format_checker=FormatChecker())
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(shown)]
 
 
@@ -42,7 +42,7 @@ def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(schema("schema.json"))
 
 
 def test_every_object_of_the_schema_is_closed_and_complete() -> None:
@@ -51,7 +51,7 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
         below = [found for child in children for found in objects(child)]
         return [node, *below] if isinstance(node, dict) and node.get("type") == "object" else below
 
-    found = objects(schema())
+    found = objects(schema("schema.json"))
 
     assert len(found) == 8
     for each in found:

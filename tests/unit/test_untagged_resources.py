@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import Confidence, Finding, Kept, Target
+from fakes import target_at
+from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
@@ -29,14 +30,7 @@ PIPELINE = Creator(name="SageMaker", role="role pipeline", person=False)
 
 
 def candidate(**signals: Any) -> TaggedResource:
-    target = Target(
-        arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",
-        name="churn",
-        kind="model",
-        account="123456789012",
-        region="us-east-1",
-        created=NOW,
-    )
+    target = target_at("model/churn", NOW)
     return TaggedResource(target=target, **signals)
 
 

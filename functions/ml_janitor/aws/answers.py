@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -22,6 +23,11 @@ class Listing[T]:
 
     items: tuple[T, ...]
     error: str | None = None
+
+    @classmethod
+    def joined(cls, items: Iterable[T], errors: Iterable[str | None]) -> Listing[T]:
+        """*items*, and what kept others from being read: each of *errors* once."""
+        return cls(tuple(items), "; ".join(dict.fromkeys(one for one in errors if one)) or None)
 
     def check(self) -> None:
         """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
@@ -134,3 +140,18 @@ def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = 
         if (problem := failure(error)) is None:
             raise
         return Unreadable(problem, source)
+
+
+def attempted[**P, T](
+    source: str, absent: tuple[str, ...] = ()
+) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
+    """Have what a function returns, or raises, be a signal, as by `attempt`."""
+
+    def around(read: Callable[P, T]) -> Callable[P, Signal[T]]:
+        @wraps(read)
+        def attempting(*given: P.args, **named: P.kwargs) -> Signal[T]:
+            return attempt(lambda: read(*given, **named), source=source, absent=absent)
+
+        return attempting
+
+    return around

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws.answers import Listing, OutOfTimeError, everything
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.pace import THROTTLED, Pace
 from ml_janitor.aws.prices import Prices
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_pricing import PricingClient
-    from types_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
     from types_boto3_s3 import S3Client
     from types_boto3_s3control import S3ControlClient
     from types_boto3_sagemaker import SageMakerClient
-    from types_boto3_sts import STSClient
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
@@ -34,12 +32,10 @@ DEFAULT_ATTEMPTS = 8
 PRICING_REGION = "us-east-1"
 """The Price List API answers in a few regions only, for all of them."""
 
-PREFIXES: Mapping[str, str] = {
-    "emr": "elasticmapreduce",
-    "resourcegroupstaggingapi": "tag",
-    "s3control": "s3",
-}
-"""How IAM's actions, and so permissions, begin, where not with the service's name in boto3."""
+SERVICES: Mapping[str, ServiceName] = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
+"""How boto3 calls a service, where IAM's actions, and so permissions, begin otherwise."""
+
+PREFIXES: Mapping[str, str] = {"s3control": "s3", **{name: prefix for prefix, name in SERVICES.items()}}
 
 READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
 """
@@ -53,6 +49,16 @@ class Pool(Protocol):
     """Does something with each of some items side by side; the answers keep their order."""
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
+
+
+class _Client[C]:
+    """The client of a service as an attribute of `Aws`."""
+
+    def __init__(self, service: ServiceName, region: str | None = None) -> None:
+        self._of = service, region
+
+    def __get__(self, aws: Aws, _: type[Aws]) -> C:
+        return cast("C", aws.client(*self._of))
 
 
 class DryRunError(Exception):
@@ -108,35 +114,26 @@ class Aws:
 
     def armed(self) -> Aws:
         """The same account and region, for acting and undoing. Only the engine asks for it."""
-        return Aws(
-            self._session,
-            region=self.region,
-            account=self.account,
-            prices=self.prices,
-            pool=self._pool,
-            attempts=self.attempts,
-            has_time=self._has_time,
-            pace=self._pace,
-            may_write=True,
-            scratch=self.scratch,
-        )
+        return self._again(may_write=True, shared=None)
 
     def at(self, region: str) -> Aws:
         """The same account in another *region*, for reading what one region is charged for."""
-        if region == self.region:
-            return self
-        return Aws(
-            self._session,
-            region=region,
-            account=self.account,
-            prices=self.prices,
-            pool=self._pool,
-            attempts=self.attempts,
-            has_time=self._has_time,
-            pace=self._pace,
-            scratch=self.scratch,
-            shared=self._shared,
-        )
+        return self if region == self.region else self._again(region=region)
+
+    def _again(self, **changes: Any) -> Aws:
+        """The same but for *changes*, with clients and a memory of its own."""
+        given: dict[str, Any] = {
+            "region": self.region,
+            "account": self.account,
+            "prices": self.prices,
+            "pool": self._pool,
+            "attempts": self.attempts,
+            "has_time": self._has_time,
+            "pace": self._pace,
+            "shared": self._shared,
+            "scratch": self.scratch,
+        }
+        return Aws(self._session, **given | changes)
 
     @property
     def has_time(self) -> bool:
@@ -206,41 +203,34 @@ class Aws:
         """The ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
         return self._session.get_partition_for_region(self.region)
 
-    @property
-    def cloudtrail(self) -> CloudTrailClient:
-        return cast("CloudTrailClient", self.client("cloudtrail"))
+    def arn(self, service: str, path: str) -> str:
+        """The ARN of what *path* ("endpoint/churn") names of a *service* here."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{path}"
 
-    @property
-    def cloudwatch(self) -> CloudWatchClient:
-        return cast("CloudWatchClient", self.client("cloudwatch"))
+    cloudtrail: _Client[CloudTrailClient] = _Client("cloudtrail")
+    cloudwatch: _Client[CloudWatchClient] = _Client("cloudwatch")
+    logs: _Client[CloudWatchLogsClient] = _Client("logs")
+    pricing: _Client[PricingClient] = _Client("pricing", PRICING_REGION)
+    s3: _Client[S3Client] = _Client("s3")
+    s3control: _Client[S3ControlClient] = _Client("s3control")
+    sagemaker: _Client[SageMakerClient] = _Client("sagemaker")
 
-    @property
-    def logs(self) -> CloudWatchLogsClient:
-        return cast("CloudWatchLogsClient", self.client("logs"))
+    def pages(self, action: str, size: int | None = None, /, **query: Any) -> Iterable[Any]:
+        """The pages of *action* ("ecr:DescribeImages"), of *size* entries each."""
+        from botocore import xform_name
 
-    @property
-    def pricing(self) -> PricingClient:
-        return cast("PricingClient", self.client("pricing", PRICING_REGION))
+        prefix, _, operation = action.partition(":")
+        client = self.client(cast("ServiceName", SERVICES.get(prefix, prefix)))
+        config: dict[str, Any] = {"PaginationConfig": {"PageSize": size}} if size else {}
+        pages: Iterable[Any] = client.get_paginator(xform_name(operation)).paginate(**query, **config)
+        return pages
 
-    @property
-    def s3(self) -> S3Client:
-        return cast("S3Client", self.client("s3"))
-
-    @property
-    def s3control(self) -> S3ControlClient:
-        return cast("S3ControlClient", self.client("s3control"))
-
-    @property
-    def sagemaker(self) -> SageMakerClient:
-        return cast("SageMakerClient", self.client("sagemaker"))
-
-    @property
-    def sts(self) -> STSClient:
-        return cast("STSClient", self.client("sts"))
-
-    @property
-    def tagging(self) -> ResourceGroupsTaggingAPIClient:
-        return cast("ResourceGroupsTaggingAPIClient", self.client("resourcegroupstaggingapi"))
+    def listing[T](
+        self, action: str, member: str, read: Callable[[Any], T], size: int | None = None, /, **query: Any
+    ) -> Listing[T]:
+        """All that *action* lists under *member*, each entry as *read* makes it: see `everything`."""
+        pages = self.pages(action, size, **query)
+        return everything(pages, lambda page: [read(entry) for entry in page[member]], source=action)
 
 
 def _learn(

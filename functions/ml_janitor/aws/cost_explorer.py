@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from ml_janitor.aws.answers import failure
 from ml_janitor.aws.shared_answers import reused
@@ -120,6 +120,7 @@ class CostExplorer:
         without: Sequence[str] = (),
         services: Sequence[str] = (),
         where: Sequence[Where] = (),
+        granularity: Literal["DAILY", "MONTHLY"] = "DAILY",
     ) -> list[Row]:
         """
         What each day from *first* until *until* (exclusive) was charged, by *groups*.
@@ -127,34 +128,24 @@ class CostExplorer:
         *without* are record types that are left out, *services* those that alone count, and *where* says more
         of what counts. A listing is whole or not at all. Raises RefusedError.
         """
-        return self._costs("DAILY", first, until, groups, _filtered(without, services, where))
-
-    def monthly(
-        self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
-    ) -> list[Row]:
-        """The same by calendar month, or what of one is asked for: fewer pages. Raises RefusedError."""
-        return self._costs("MONTHLY", first, until, groups, _filtered(without, ()))
-
-    def _costs(
-        self,
-        granularity: str,
-        first: date,
-        until: date,
-        groups: Sequence[Mapping[str, str]],
-        filtered: Mapping[str, Any],
-    ) -> list[Row]:
         asked: dict[str, Any] = {
             "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
             "Granularity": granularity,
             "Metrics": [UNBLENDED, AMORTIZED, QUANTITY],
             "GroupBy": list(groups),
-            **filtered,
+            **_filtered(without, services, where),
         }
         pages = self.pages(self._client.get_cost_and_usage, asked)
         if by_dimension(LINKED_ACCOUNT) in groups:
             for one in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
                 self.account_names[one["Value"]] = one.get("Attributes", {}).get("description", "")
         return [row for page in pages for period in page["ResultsByTime"] for row in _rows(period)]
+
+    def monthly(
+        self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
+    ) -> list[Row]:
+        """The same by calendar month, or what of one is asked for: fewer pages. Raises RefusedError."""
+        return self.daily(first, until, *groups, without=without, granularity="MONTHLY")
 
     def services(self, first: date, until: date) -> frozenset[str]:
         """The names of all services that were charged. Raises RefusedError."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import batched
-from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import Listing, everything
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
@@ -28,7 +28,7 @@ from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Kept, Rule, Target
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, given
 from ml_janitor.core.sizing import Load
 
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
@@ -37,10 +37,12 @@ HOUR = timedelta(hours=1)
 WINDOW = timedelta(days=14)
 """For fifteen days CloudWatch keeps minutes: an hour's Maximum is that of its minutes, also after that."""
 HOURS = WINDOW // HOUR
-NOTHING = Machine(0, None)
 
-AT_ONCE = 100
+BATCH = 100
 """Of so many endpoints the metrics are read together: of all, they would not fit into a function's memory."""
+
+AT_ONCE: tuple[str, metrics.Stat] = ("ConcurrentRequestsPerModel", "Maximum")
+"""Requests in flight."""
 
 type Total = tuple[float, int]
 type Wanted = Sequence[tuple[str, metrics.Stat]]
@@ -90,13 +92,15 @@ class LoadedEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Described:
+    """An endpoint at the *end* of the window; without *variants*, its *config* says nothing."""
+
     target: Target
     summary: Summary
-    config: Config | None
-    variants: tuple[Variant, ...]
-    asynchronous: bool
-    error: str | None
     end: datetime
+    config: Config
+    variants: tuple[Variant, ...] = ()
+    asynchronous: bool = False
+    error: str | None = None
     components: tuple[str, ...] = ()
     scaling: tuple[tuple[str, int, int], ...] = ()
 
@@ -114,31 +118,30 @@ def loaded(
     listed = endpoints(aws)
     book = tags.in_bulk(aws, f"sagemaker:{ENDPOINT.type}")
     components = inference_components(aws)
-    scaling = scalable(aws)
+    scaling = aws.listing(
+        TARGETS,
+        "ScalableTargets",
+        lambda one: (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]),
+        ServiceNamespace="sagemaker",
+    )
     end = metrics.period_start(now, 3600)
     chosen = [one for one in listed.items if only in {None, one.name}]
     found = aws.map(lambda one: _described(aws, one, book, end), chosen)
-    by_endpoint: dict[str, list[str]] = {}
+    by_endpoint = defaultdict[str, list[str]](list)
     for component in components.items:
-        by_endpoint.setdefault(component.endpoint, []).append(component.name)
+        by_endpoint[component.endpoint].append(component.name)
     known = [
-        replace(one, components=tuple(by_endpoint.get(one.summary.name, ())), scaling=scaling.items)
-        for one in found
+        replace(one, components=tuple(by_endpoint[one.summary.name]), scaling=scaling.items) for one in found
     ]
-    for some in batched(known, AT_ONCE):
-        wanted = [
-            metric
-            for one in some
-            for variant in one.variants
-            for series in _metrics(one, variant, more).values()
-            for metric in series
-        ]
+    for some in batched(known, BATCH):
+        each = (_metrics(one, variant, more) for one in some for variant in one.variants)
+        wanted = [metric for asked in each for series in asked.values() for metric in series]
         data = metrics.read(aws, wanted, end - WINDOW, end)
         for one in some:
             error = one.error
-            if one.config is not None and one.config.hosts and components.error is not None:
+            if one.config.hosts and components.error is not None:
                 error = f"{COMPONENT.lists}: {components.error}"
-            if error is None and one.variants and scaling.error is not None:
+            if error is None and one.variants:
                 error = scaling.error
             served = tuple(_served(one, variant, data, more) for variant in one.variants)
             yield LoadedEndpoint(
@@ -146,7 +149,7 @@ def loaded(
                 summary=one.summary,
                 variants=Value(served) if error is None else Unreadable(error),
                 asynchronous=one.asynchronous,
-                captures=one.config is not None and one.config.captures,
+                captures=one.config.captures,
             )
     listed.check()
 
@@ -167,71 +170,48 @@ def variants_of(
     return variants.value
 
 
-def scalable(aws: Aws) -> Listing[tuple[str, int, int]]:
-    """What application auto scaling scales of SageMaker: resource id, fewest and most instances or copies."""
-    pages: Any = aws.client("application-autoscaling").get_paginator("describe_scalable_targets")
-    return everything(
-        pages.paginate(ServiceNamespace="sagemaker"),
-        lambda page: [
-            (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]) for one in page["ScalableTargets"]
-        ],
-        source=TARGETS,
-    )
-
-
 def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) -> _Described:
     arn = summary.arn
     own = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
-    nothing = _Described(
-        target=own, summary=summary, config=None, variants=(), asynchronous=False, error=None, end=end
-    )
+    nothing = _Described(target=own, summary=summary, end=end, config=Config(created=end, types={}))
     if summary.status not in SERVING or summary.changed > end - WINDOW:
         return nothing
-    match describe(aws, summary.name):
-        case Value(description):
-            pass
-        case unread:
-            return replace(nothing, error=getattr(unread, "error", "it is gone"))
-    match describe_config(aws, description.config_name):
-        case Value(config):
-            both = config.asynchronous or description.asynchronous
-            return replace(nothing, config=config, variants=description.variants, asynchronous=both)
-        case unread:
-            return replace(nothing, error=getattr(unread, "error", "its configuration is gone"))
+    found = describe(aws, summary.name)
+    if not isinstance(found, Value):
+        return replace(nothing, error=getattr(found, "error", "it is gone"))
+    config = describe_config(aws, found.value.config_name)
+    if not isinstance(config, Value):
+        return replace(nothing, error=getattr(config, "error", "its configuration is gone"))
+    both = config.value.asynchronous or found.value.asynchronous
+    return replace(nothing, config=config.value, variants=found.value.variants, asynchronous=both)
 
 
 def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
     """The series of a variant by what they tell; "requests" may be several."""
-    if one.config is None or _fixed(one, variant) is not None:
+    if _fixed(one, variant) is not None:
         return {}
     where = frozenset({("EndpointName", one.summary.name), ("VariantName", variant.name)})
     gpus = machine(one.config.types.get(variant.name, "")).gpus
-    names = (
-        "CPUUtilization",
-        "MemoryUtilization",
-        *(("GPUUtilization", "GPUMemoryUtilization") if gpus else ()),
-    )
+    names = ["CPUUtilization", "MemoryUtilization"]
+    names += ["GPUUtilization", "GPUMemoryUtilization"] if gpus else []
     asked = {name: (Metric(INSTANCES, name, where, "Maximum"),) for name in names}
-    asked["ConcurrentRequestsPerModel"] = (Metric(SAGEMAKER, "ConcurrentRequestsPerModel", where, "Maximum"),)
-    asked |= {name: (Metric(SAGEMAKER, name, where, stat),) for name, stat in more}
+    asked |= {name: (Metric(SAGEMAKER, name, where, stat),) for name, stat in (AT_ONCE, *more)}
+    requests: tuple[Metric, ...] = (Metric(SAGEMAKER, "Invocations", where),)
     if variant.name in one.config.hosts:
-        named = (Metric.of(SAGEMAKER, "Invocations", InferenceComponentName=name) for name in one.components)
-        return asked | {"requests": tuple(named)}
-    if one.asynchronous:
-        backlog = Metric.of(
-            SAGEMAKER, "ApproximateBacklogSize", stat="Maximum", EndpointName=one.summary.name
-        )
-        return asked | {"requests": (backlog,)}
-    return asked | {"requests": (Metric(SAGEMAKER, "Invocations", where),)}
+        named = partial(Metric.of, SAGEMAKER, "Invocations")
+        requests = tuple(named(InferenceComponentName=name) for name in one.components)
+    elif one.asynchronous:
+        backlog = partial(Metric.of, SAGEMAKER, "ApproximateBacklogSize", stat="Maximum")
+        requests = (backlog(EndpointName=one.summary.name),)
+    return asked | {"requests": requests}
 
 
 def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted) -> Served:
-    config = one.config or Config(created=one.end, types={})
-    kind = config.types.get(variant.name, "")
-    made = machine(kind) if kind else NOTHING
+    kind = one.config.types.get(variant.name, "")
+    made = machine(kind) if kind else Machine(0, None)
     asked = _metrics(one, variant, more)
     raw = {name: _together([data[each] for each in series]) for name, series in asked.items()}
-    hosts = variant.name in config.hosts
+    hosts = variant.name in one.config.hosts
     return Served(
         variant=variant,
         type=kind,
@@ -239,12 +219,10 @@ def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Seri
         fixed=_fixed(one, variant),
         sleeps=hosts or one.asynchronous,
         hosts=hosts,
-        model=config.models.get(variant.name),
+        model=one.config.models.get(variant.name),
         peaks=_peaks(raw, made, one.end),
         totals={
-            name: Value((series.value.total, len(series.value.points)), series.source)
-            if isinstance(series, Value)
-            else series
+            name: given(series, lambda found: (found.total, len(found.points)))
             for name, series in raw.items()
         },
     )
@@ -265,8 +243,7 @@ def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
 
 def _fixed(one: _Described, variant: Variant) -> str | None:
     """Why the size of *variant* is not judged, or None."""
-    config = one.config or Config(created=one.end, types={})
-    kind = config.types.get(variant.name, "")
+    kind = one.config.types.get(variant.name, "")
     resource = f"endpoint/{one.summary.name}/variant/{variant.name}"
     reasons = {
         "it is serverless": variant.serverless,
@@ -274,7 +251,7 @@ def _fixed(one: _Described, variant: Variant) -> str | None:
         "it runs on capacity that was paid for in advance": variant.reserved,
         "it mixes instance types": bool(variant.pools),
         "it is a shadow of the variant that it is compared with": variant.shadow,
-        "its instances follow its inference components": variant.name in config.scaled,
+        "its instances follow its inference components": variant.name in one.config.scaled,
         "what its accelerators do is not published": machine(kind).gpus is None,
         f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be compared": not PROPORTIONAL.match(kind),
     }
@@ -296,7 +273,6 @@ def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> S
     if not raw:
         return NotRead()
     hours = [end - WINDOW + HOUR * number for number in range(HOURS)]
-    need = [name for name in raw if name.endswith("Utilization")]
     read: dict[str, dict[datetime, float]] = {}
     for name, signal in raw.items():
         match signal:
@@ -307,7 +283,7 @@ def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> S
             case _:
                 read[name] = {}
         there = sum(hour in read[name] for hour in hours)
-        if name in need and there < HOURS:
+        if name.endswith("Utilization") and there < HOURS:
             return Unreadable(f"{name} has datapoints in {there} of {HOURS} hours", metrics.GET_METRIC_DATA)
     loads = tuple(
         Load(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MONITORING_SCHEDULE, listing
 from ml_janitor.core.signals import NotRead, Signal, Tags
@@ -176,21 +176,16 @@ def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
     )
 
 
-def describe(aws: Aws, name: str) -> Signal[Description]:
+@attempted(ENDPOINT.describes, absent=GONE)
+def describe(aws: Aws, name: str) -> Description:
     """What runs behind the endpoint *name*; `Absent` if there is no such endpoint."""
-    return attempt(
-        lambda: _description(aws.sagemaker.describe_endpoint(EndpointName=name)),
-        source=ENDPOINT.describes,
-        absent=GONE,
-    )
+    return _description(aws.sagemaker.describe_endpoint(EndpointName=name))
 
 
-def describe_config(aws: Aws, name: str) -> Signal[Config]:
+@attempted(ENDPOINT_CONFIG.describes)
+def describe_config(aws: Aws, name: str) -> Config:
     """The endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
-    return attempt(
-        lambda: _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name)),
-        source=ENDPOINT_CONFIG.describes,
-    )
+    return _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name))
 
 
 def _summary(found: Mapping[str, Any]) -> Summary:

@@ -77,8 +77,7 @@ class History:
         for name in sorted(names):
             if creation := self._of(kind, name, "Create"):
                 at, _, request = creation[-1]
-                arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{kind.type}/{name.lower()}"
-                yield _target(aws, kind, arn, name, creation=(at, request))
+                yield _target(aws, kind, name.lower(), name, creation=(at, request))
 
     # --- endpoints ----------------------------------------------------------------------------
 
@@ -139,11 +138,8 @@ class History:
             if end is None or not instance or instance == "system":
                 continue
             domain, owner, kind, name = key
-            path = f"{domain}/{owner}/{kind.lower()}/{name}"
-            arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}"
-            target = _target(
-                aws, APP, arn, f"{owner}/{kind}/{name}", creation=(creation.at, creation.request)
-            )
+            path, called = f"{domain}/{owner}/{kind.lower()}/{name}", f"{owner}/{kind}/{name}"
+            target = _target(aws, APP, path, called, creation=(creation.at, creation.request))
             yield target, f"{kind}-{instance}", (creation.at, end)
 
 
@@ -154,10 +150,11 @@ def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _target(
-    aws: Aws, kind: Kind, arn: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
+    aws: Aws, kind: Kind, path: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
 ) -> Target:
     """What the request of *creation* made, and when; CloudTrail records the tags that it was given."""
     created, request = creation
     given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
     tags = {str(member(one, "Key")): str(member(one, "Value")) for one in given}
+    arn = aws.arn("sagemaker", f"{kind.type}/{path}")
     return target_in(aws, arn, name, kind.type, created, tags=Value(tags, trail.LOOKUP_EVENTS))

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import batched
 from typing import Any
 
-from ml_janitor.aws.answers import Listing, ReadError, everything
+from ml_janitor.aws.answers import Listing, ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
 from ml_janitor.aws.training_jobs import recorded
@@ -84,12 +84,12 @@ def images(aws: Aws, repository: str) -> Listing[Image]:
             subject=entry.get("subjectManifestDigest"),
         )
 
-    pages = (
-        aws.client("ecr")
-        .get_paginator("describe_images")
-        .paginate(repositoryName=repository, PaginationConfig={"PageSize": LARGEST_PAGE})
-    )
-    return everything(pages, lambda page: map(image, page["imageDetails"]), source=DESCRIBE_IMAGES)
+    return aws.listing(DESCRIBE_IMAGES, "imageDetails", image, LARGEST_PAGE, repositoryName=repository)
+
+
+def repositories[T](aws: Aws, read: Callable[[Mapping[str, Any]], T]) -> Listing[T]:
+    """Every repository of the account in its region, each entry as *read* makes it."""
+    return aws.listing(DESCRIBE_REPOSITORIES, "repositories", read, LARGEST_PAGE)
 
 
 def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Manifest]:
@@ -140,5 +140,5 @@ def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, s
     images = [image for listing in found for record in listing.items for image in record]
     images += [image for _, one in pipelines.items if isinstance(one, Value) for image in named(one.value)]
     errors = [one.error for _, one in pipelines.items if isinstance(one, Unreadable)]
-    errors += [listing.error for listing in (*found, pipelines) if listing.error is not None]
-    return Listing(tuple(dict.fromkeys(images)), "; ".join(errors) or None)
+    unlisted = (listing.error for listing in found)
+    return Listing.joined(dict.fromkeys(images), (*errors, *unlisted, pipelines.error))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -17,6 +17,9 @@ DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
 NO_SUCH = ("ResourceNotFoundException",)
+
+PAGE = 50
+"""The largest page of groups, and of streams."""
 
 EVENTS_PER_PAGE = 10_000
 """GetLogEvents' limit; a page holds no more than 1 MB either."""
@@ -57,11 +60,8 @@ def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
             delivered=entry.get("logGroupClass") == "DELIVERY",
         )
 
-    paginate = partial(
-        aws.logs.get_paginator("describe_log_groups").paginate, PaginationConfig={"PageSize": 50}
-    )
-    pages = paginate(logGroupNamePrefix=prefix) if prefix else paginate()
-    return everything(pages, lambda page: map(listed, page["logGroups"]), source=DESCRIBE_LOG_GROUPS)
+    wanted = {"logGroupNamePrefix": prefix} if prefix else {}
+    return aws.listing(DESCRIBE_LOG_GROUPS, "logGroups", listed, PAGE, **wanted)
 
 
 def group(aws: Aws, name: str) -> LogGroup | None:
@@ -81,28 +81,23 @@ def moment(milliseconds: int) -> datetime:
         return FAR_FUTURE
 
 
-def streams_active_since(aws: Aws, group: str, since: datetime) -> Signal[dict[str, datetime]]:
+@attempted(DESCRIBE_LOG_STREAMS, NO_SUCH)
+def streams_active_since(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
     """
     The streams of *group* with an event at or after *since*, and the time of their newest one.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
     more: a stream that is missing here may still be active, which `last_event` shows.
     """
-
-    def read() -> dict[str, datetime]:
-        active: dict[str, datetime] = {}
-        pages = aws.logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=group, orderBy="LastEventTime", descending=True, PaginationConfig={"PageSize": 50}
-        )
-        for page in pages:
-            for stream in page["logStreams"]:
-                at = moment(stream.get("lastEventTimestamp", 0))
-                if at < since:
-                    return active
-                active[stream["logStreamName"]] = at
-        return active
-
-    return attempt(read, source=DESCRIBE_LOG_STREAMS, absent=NO_SUCH)
+    active: dict[str, datetime] = {}
+    newest_first = {"orderBy": "LastEventTime", "descending": True}
+    for page in aws.pages(DESCRIBE_LOG_STREAMS, PAGE, logGroupName=group, **newest_first):
+        for stream in page["logStreams"]:
+            at = moment(stream.get("lastEventTimestamp", 0))
+            if at < since:
+                return active
+            active[stream["logStreamName"]] = at
+    return active
 
 
 def event_pages(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import batched
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
-    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef, MetricOutputTypeDef
+    from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
 type Stat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
 
@@ -80,22 +80,14 @@ def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple
     They say what to ask for, and never prove silence: a new series is listed after a quarter of an hour.
     A listing that broke off is unreadable.
     """
-    lists = aws.cloudwatch.get_paginator("list_metrics")
-    pages = (
-        lists.paginate(Namespace=namespace)
-        if name is None
-        else lists.paginate(Namespace=namespace, MetricName=name)
-    )
-    listing = everything(
-        pages, lambda page: [_listed(namespace, found) for found in page["Metrics"]], source=LIST_METRICS
-    )
-    return Listing(tuple(dict.fromkeys(listing.items)), listing.error).signal(LIST_METRICS)
 
+    def metric(found: Mapping[str, Any]) -> Metric:  # without dimensions it may come without that member
+        dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
+        return Metric(namespace, found["MetricName"], dimensions)
 
-def _listed(namespace: str, found: MetricOutputTypeDef) -> Metric:
-    """One entry of ListMetrics; a metric without dimensions may come without that member."""
-    dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
-    return Metric(namespace, found["MetricName"], dimensions)
+    query = {"Namespace": namespace} | ({} if name is None else {"MetricName": name})
+    listing = aws.listing(LIST_METRICS, "Metrics", metric, **query)
+    return replace(listing, items=tuple(dict.fromkeys(listing.items))).signal(LIST_METRICS)
 
 
 def read(
@@ -133,13 +125,10 @@ def _read_batch(
     status: dict[str, str] = {}
 
     def pages() -> None:
-        paginator = aws.cloudwatch.get_paginator("get_metric_data")
-        for page in paginator.paginate(
-            MetricDataQueries=[_query(f"m{n}", metric) for n, metric in enumerate(batch)],
-            StartTime=start,
-            EndTime=end,
-            ScanBy="TimestampAscending",
-        ):
+        queries = [_query(f"m{n}", metric) for n, metric in enumerate(batch)]
+        order = "TimestampAscending"
+        asked = {"MetricDataQueries": queries, "StartTime": start, "EndTime": end, "ScanBy": order}
+        for page in aws.pages(GET_METRIC_DATA, **asked):
             for result in page["MetricDataResults"]:
                 name, times, values = result["Id"], result["Timestamps"], result["Values"]
                 if len(times) != len(values):

@@ -58,6 +58,12 @@ USAGES: Mapping[Component, Usage] = {
 STUDIO: Mapping[str, Component] = {"CodeEditor": "CodeEditor", "KernelGateway": "KernelGateway"}
 """What apps of these types are billed as; others as JupyterLab."""
 
+ANYWHERE = r"(?:[A-Z0-9]+-)?"
+"""The short name of the region, with which usage types begin outside us-east-1."""
+
+HOURLY, SECONDLY = re.compile("hrs|hours?", re.IGNORECASE), re.compile("sec.*", re.IGNORECASE)
+"""Units of prices."""
+
 ATTRIBUTES = ("platoinstancetype", "component")
 """The attribute with that value: which one it is differs between versions of the price list."""
 
@@ -101,9 +107,7 @@ class Prices:
     def __init__(self, client: Callable[[], PricingClient]) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, Component], Mapping[str, Decimal] | None] = {}
-        self._serverless: dict[str, Mapping[int, Decimal]] = {}
-        self._volumes: dict[str, Mapping[str, frozenset[Decimal]]] = {}
+        self._known: dict[tuple[str, str], Any] = {}
         self._problems: dict[str, None] = {}
 
     @property
@@ -130,13 +134,11 @@ class Prices:
 
     def serverless(self, region: str, gigabytes: int) -> Price:
         """The list price of an hour of serverless inference with so many GB of memory; no table has one."""
-        with self._lock:
-            if region not in self._serverless:
-                listing = products(self._client(), region, family="ML Serverless")
-                if listing.error is not None:
-                    self._problems[listing.error] = None
-                self._serverless[region] = serverless_prices(listing.items)
-            return Price(self._serverless[region].get(gigabytes), FROM_API)
+
+        def ask() -> Mapping[int, Decimal]:
+            return serverless_prices(self._products(region, family="ML Serverless").items)
+
+        return Price(self._once(region, "serverless", ask).get(gigabytes), FROM_API)
 
     def volume(self, region: str, rented_for: str) -> Price:
         """
@@ -144,72 +146,101 @@ class Prices:
 
         The usage type is "USE1-Notebk:VolumeUsage.gp2". One with several prices is unknown.
         """
-        with self._lock:
-            if region not in self._volumes:
-                contains: Any = {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
-                listing = products(self._client(), region, family="", also=(contains,))
-                if listing.error is not None:
-                    self._problems[listing.error] = None
-                self._volumes[region] = volume_prices(listing.items)
-        found = self._volumes[region].get(rented_for, frozenset())
-        return Price(next(iter(found)) if len(found) == 1 else None, FROM_API)
+        contains: Any = {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
+
+        def ask() -> Mapping[str, Decimal]:
+            return volume_prices(self._products(region, family="", also=(contains,)).items)
+
+        return Price(self._once(region, "volumes", ask).get(rented_for), FROM_API)
 
     def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
-        """What the Price List says, which is asked once; None if it could not be asked."""
-        with self._lock:
-            if (region, component) not in self._known:
-                self._known[region, component] = self._ask(region, component)
-            return self._known[region, component]
+        """
+        What the Price List says, which is asked once; None if it could not be asked.
 
-    def _ask(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
-        """The prices of *component*, narrowed by an attribute; if none has them, among all of the region."""
-        value = USAGES[component].value
-        narrowed: Sequence[dict[str, str]] = [*({one: value} for one in ATTRIBUTES), {}]
-        for attributes in narrowed:
-            listing = products(self._client(), region, **attributes)
-            if listing.error is not None:
-                self._problems[listing.error] = None
-                return None
-            if found := instance_prices(listing.items, component):
-                return found
-        return {}
+        The prices of *component* are narrowed by an attribute; if none has them, among all of the region.
+        """
+
+        def ask() -> Mapping[str, Decimal] | None:
+            for attributes in (*({one: USAGES[component].value} for one in ATTRIBUTES), dict[str, str]()):
+                listing = self._products(region, **attributes)
+                if listing.error is not None:
+                    return None
+                if found := instance_prices(listing.items, component):
+                    return found
+            return {}
+
+        return self._once(region, component, ask)
+
+    def _once[T](self, region: str, what: str, ask: Callable[[], T]) -> T:
+        with self._lock:
+            if (region, what) not in self._known:
+                self._known[region, what] = ask()
+            answer: T = self._known[region, what]
+            return answer
+
+    def _products(self, region: str, **query: Any) -> Listing[dict[str, Any]]:
+        listing = products(self._client(), region, **query)
+        if listing.error is not None:
+            self._problems[listing.error] = None
+        return listing
 
 
 def products(
     client: PricingClient,
     region: str,
     *,
+    service: str = "AmazonSageMaker",
     family: str = "ML Instance",
     also: Sequence[Any] = (),
     **attributes: str,
 ) -> Listing[dict[str, Any]]:
-    """Everything of SageMaker's *family* in *region* whose attributes have these values, with its price."""
+    """All of a *service*'s *family* in *region* whose attributes have these values, with its price."""
     wanted = {"regionCode": region, **({"productFamily": family} if family else {}), **attributes}
     equal: list[Any] = [
         {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()
     ]
     pages = client.get_paginator("get_products").paginate(
-        ServiceCode="AmazonSageMaker", Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
+        ServiceCode=service, Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
     )
     return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
 
 
 def rented(usage_type: str) -> tuple[Component, str] | None:
     """The component and the instance type that a usage type of the bill names; None if it names none."""
-    for component, usage in USAGES.items():
-        if named := re.fullmatch(rf"(?:[A-Z0-9]+-)?{usage.word}(ml\.[a-z0-9.-]+)", usage_type, re.IGNORECASE):
-            return component, named[1]
-    return None
+    found = ((component, _usage(component).fullmatch(usage_type)) for component in USAGES)
+    return next(((component, named[1]) for component, named in found if named), None)
+
+
+def _usage(component: Component) -> re.Pattern[str]:
+    """The usage types of a *component*, and in them the instance type."""
+    return re.compile(rf"{ANYWHERE}{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
 
 
 def instance_prices(products: Iterable[Mapping[str, Any]], component: Component) -> dict[str, Decimal]:
-    """
-    Hourly on-demand dollars by instance type, of those *products* that the usage type of *component* names.
+    """Hourly on-demand dollars by instance type, of those *products* that *component* names."""
+    return _on_demand(products, _usage(component), HOURLY)
 
-    A type with more than one price is left out: a doubtful price is an unknown one. So is a price in
-    another currency, and a price of nothing, which is a discount's line.
+
+def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
+    """Dollars for a GB-month of a volume, by what it is rented for: "Notebk", "Studio"."""
+    return _on_demand(products, re.compile(rf"{ANYWHERE}(\w+):VolumeUsage(?:\.\w+)?"), re.compile("GB-Mo"))
+
+
+def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
+    """Dollars an hour of serverless inference by its memory in GB; it is billed by the second."""
+    found = _on_demand(products, re.compile(rf"{ANYWHERE}ServerlessInf:Mem-(\d)GB"), SECONDLY)
+    return {int(size): usd * 3600 for size, usd in found.items()}
+
+
+def _on_demand(
+    products: Iterable[Mapping[str, Any]], usage: re.Pattern[str], unit: re.Pattern[str]
+) -> dict[str, Decimal]:
     """
-    usage = re.compile(rf"(?:[A-Z0-9]+-)?{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
+    On-demand dollars for a *unit*, by what the group of *usage* finds in the usage types of *products*.
+
+    What has more than one price is left out: a doubtful price is an unknown one. So is a price in another
+    currency, and a price of nothing, which is a discount's line.
+    """
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         if (named := usage.fullmatch(product["product"]["attributes"].get("usagetype", ""))) is None:
@@ -217,54 +248,21 @@ def instance_prices(products: Iterable[Mapping[str, Any]], component: Component)
         for term in product.get("terms", {}).get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
                 dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
-                if dollars and dimension.get("unit", "").lower() in {"hrs", "hours", "hour"}:
+                if dollars and unit.fullmatch(dimension.get("unit", "")):
                     prices.setdefault(named[1], set()).add(dollars)
     return {name: found.pop() for name, found in prices.items() if len(found) == 1}
-
-
-def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[Decimal]]:
-    """Dollars for a GB-month of a volume, by what it is rented for: "Notebk", "Studio"."""
-    prices: dict[str, frozenset[Decimal]] = {}
-    for product in products:
-        usage = product["product"]["attributes"].get("usagetype", "")
-        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?(\w+):VolumeUsage(?:\.\w+)?", usage)) is None:
-            continue
-        found = {
-            dollars
-            for term in product.get("terms", {}).get("OnDemand", {}).values()
-            for dimension in term["priceDimensions"].values()
-            if (dollars := Decimal(dimension["pricePerUnit"].get("USD", 0)))
-            and dimension.get("unit") == "GB-Mo"
-        }
-        prices[named[1]] = prices.get(named[1], frozenset()) | found
-    return prices
-
-
-def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
-    """
-    Dollars an hour of serverless inference by its memory in GB.
-
-    The usage type is "ServerlessInf:Mem-3GB", billed by the second. What has more than one price is left out.
-    """
-    prices: dict[int, set[Decimal]] = {}
-    for product in products:
-        usage = product["product"]["attributes"].get("usagetype", "")
-        if (named := re.fullmatch(r"(?:[A-Z0-9]+-)?ServerlessInf:Mem-(\d)GB", usage)) is None:
-            continue
-        for term in product.get("terms", {}).get("OnDemand", {}).values():
-            for dimension in term["priceDimensions"].values():
-                dollars = Decimal(dimension["pricePerUnit"].get("USD", 0))
-                if dollars and dimension.get("unit", "").lower().startswith("sec"):
-                    prices.setdefault(int(named[1]), set()).add(dollars * 3600)
-    return {size: found.pop() for size, found in prices.items() if len(found) == 1}
 
 
 @cache
 def table() -> Mapping[str, Price]:
     """The fallback for us-east-1: what an instance of a type costs, whatever it is rented for."""
-    lines = files("ml_janitor.aws").joinpath(TABLE).read_text().splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {
         row["instance_type"]: Price(Decimal(row["usd_per_hour"]), f"{FROM_TABLE} of {row['read']}")
-        for row in rows
+        for row in read_table(TABLE)
     }
+
+
+def read_table(name: str) -> csv.DictReader[str]:
+    """The rows of a table in the package, without its comments."""
+    lines = files("ml_janitor.aws").joinpath(name).read_text().splitlines()
+    return csv.DictReader(line for line in lines if not line.startswith("#"))

@@ -110,8 +110,8 @@ def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
     found = dict[Key, Referrer]()
     for kind in LISTED:
         described = referrers(aws, kind, found.values(), now)
-        references.errors += described.errors
-        found |= {one.key: one for one in described.referrers}
+        references.errors += [] if described.error is None else [described.error]
+        found |= {one.key: one for one in described.items}
     users, listed = _in_use(found), _open(aws, found.values(), contents_in)
     for one in found.values():
         user = users.get(one.key)

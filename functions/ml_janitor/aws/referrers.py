@@ -142,14 +142,7 @@ class User:
     in_use: bool
 
 
-class Described(NamedTuple):
-    """What could be described, and the errors of what could not."""
-
-    referrers: list[Referrer]
-    errors: list[str]
-
-
-def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) -> Described:
+def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) -> Listing[Referrer]:
     """All of *kind* that may refer to something, *found* being what was described before."""
     if kind is TRAINING_JOB:
         return _training_jobs(aws, now)
@@ -166,8 +159,7 @@ def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) ->
         named = {key_of(*one) for each in found if each.kind is ENDPOINT for one in each.loads}
         todo = tuple(one for one in todo if key_of(kind, one.target.name) in named)
     described = _described(aws, kind, todo)
-    unlisted = [listed.error] if listed.error is not None else []
-    return Described(described.referrers, unlisted + described.errors)
+    return Listing.joined(described.items, (listed.error, described.error))
 
 
 @dataclass(slots=True)
@@ -184,7 +176,7 @@ class Jobs:
     open: dict[str, Listed]
 
 
-def _training_jobs(aws: Aws, now: datetime) -> Described:
+def _training_jobs(aws: Aws, now: datetime) -> Listing[Referrer]:
     """
     All training jobs there ever were.
 
@@ -192,26 +184,23 @@ def _training_jobs(aws: Aws, now: datetime) -> Described:
     is described. What a job refers to does not change, and once it ended it only keeps no copy any more:
     looking again within a run lists what is new.
     """
-    errors = list[str]()
+    unread = None
     jobs: Jobs | None = aws.lasting.get(TRAINING_JOB)
     since = now - NEW if jobs is None else jobs.at - OVERLAP
     if jobs is None:
         jobs = Jobs(now, [], set(), {})
         records = recorded(aws, partial(_record, aws, jobs), now)
-        if records.error is not None:
-            errors.append(records.error)
+        unread = records.error
         jobs.ended += records.items
     new = listing(
         aws, TRAINING_JOB, partial(_listed, aws, TRAINING_JOB), CreationTimeAfter=since, **OLDEST_FIRST
     )
-    if new.error is not None:
-        errors.append(new.error)
     jobs.open |= {one.target.key: one for one in new.items if one.target.key not in jobs.lately}
-    if not errors:
+    if unread is None and new.error is None:
         jobs.at = now
         aws.lasting[TRAINING_JOB] = jobs
     still_open = _described(aws, TRAINING_JOB, jobs.open.values())
-    return Described([*jobs.ended, *still_open.referrers], errors + still_open.errors)
+    return Listing.joined((*jobs.ended, *still_open.items), (unread, new.error, still_open.error))
 
 
 def _record(aws: Aws, jobs: Jobs, record: dict[str, Any]) -> Referrer | None:
@@ -235,7 +224,7 @@ class Listed(NamedTuple):
 
 
 def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
-    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(f"{kind.noun}Status"))
+    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
 
 
 def _keep_searched(aws: Aws) -> None:
@@ -254,12 +243,12 @@ def _keep_searched(aws: Aws) -> None:
             aws.lasting[MODEL, one] = _referrer(aws, MODEL, one.target, record)
 
 
-def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Described:
+def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Listing[Referrer]:
     """What all of *todo* refer to."""
     answers = aws.map(lambda one: _describe(aws, kind, one), list(todo))
-    return Described(
-        [one.value for one in answers if isinstance(one, Value)],
-        [one.error for one in answers if isinstance(one, Unreadable)],
+    return Listing.joined(
+        (one.value for one in answers if isinstance(one, Value)),
+        (one.error for one in answers if isinstance(one, Unreadable)),
     )
 
 

@@ -9,13 +9,15 @@ from typing import Any
 from ml_janitor.aws.boto_client import ServiceName
 from ml_janitor.aws.client import Aws
 
+NOT_SET: tuple[object, ...] = (None, "", [], {})
+
 
 def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """
     The members of *described* that *operation* takes, as plain JSON.
 
     The SDK's model of the operation decides, so a member that AWS adds later is restored too, once the
-    SDK knows it. A member that is empty in the description was not set.
+    SDK knows it. A member that is empty in the description (`NOT_SET`) was not set.
     """
     shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
     fit: dict[str, Any] = _fit(shape, described)
@@ -28,7 +30,7 @@ def _fit(shape: Any, value: Any) -> Any:
             return {
                 name: _fit(member, value[name])
                 for name, member in shape.members.items()
-                if name in value and (name in shape.required_members or not _empty(value[name]))
+                if name in value and (name in shape.required_members or value[name] not in NOT_SET)
             }
         case "list":
             return [_fit(shape.member, one) for one in value]
@@ -36,7 +38,3 @@ def _fit(shape: Any, value: Any) -> Any:
             return dict(value)
         case _:
             return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | list | dict) and not value)

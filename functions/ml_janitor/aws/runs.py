@@ -90,7 +90,10 @@ class Used:
 
 def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
     """Everything that ran in the account and region at any time from *since* to *now*, as far as is known."""
-    history = _history(aws, now)
+    try:
+        history = History.read(aws, now)
+    except Exception as error:  # also a fault of ours: what was charged is said all the same
+        history = History(dict.fromkeys(EVENTS, ()), describe(error))
     readings: Sequence[Callable[[], Listing[Used]]] = (
         lambda: _training_jobs(aws, since, now),
         *(partial(_jobs, aws, batch, since) for batch in BATCHES),
@@ -99,24 +102,16 @@ def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
         lambda: _apps(aws, history, now),
     )
     found = [_attempted(read) for read in readings]
-    errors = [history.error, *(one.error for one in found)]
-    whole = [one for each in found for one in each.items if one.runs]
-    return Listing(tuple(whole), "; ".join(error for error in errors if error) or None)
+    whole = (one for each in found for one in each.items if one.runs)
+    return Listing.joined(whole, (history.error, *(one.error for one in found)))
 
 
 def _attempted(read: Callable[[], Listing[Used]]) -> Listing[Used]:
     """What *read* answers; nothing but its error where it breaks: neither the others nor the bill need it."""
     try:
         return read()
-    except Exception as error:  # also a fault of ours: what was charged is said all the same
-        return Listing((), describe(error))
-
-
-def _history(aws: Aws, now: datetime) -> History:
-    try:
-        return History.read(aws, now)
     except Exception as error:  # as above
-        return History(dict.fromkeys(EVENTS, ()), describe(error))
+        return Listing((), describe(error))
 
 
 def _usage(aws: Aws, what: str) -> str:
@@ -189,7 +184,7 @@ def _jobs(aws: Aws, batch: _Batch, since: datetime) -> Listing[Used]:
     some = listed.items[:MOST_DESCRIBED]
     book = tags.of_many(aws, [one.arn for one in some])
     answers = aws.map(lambda one: sagemaker_kinds.describe(aws, batch.kind, one.name), some)
-    found, errors = [], [error for error in (listed.error, book.error) if error]
+    found, errors = [], [listed.error, book.error]
     if len(some) < len(listed.items):
         errors.append(f"only the newest {len(some):,} of {len(listed.items):,} {batch.kind.words}s were read")
     errors += [one.error for one in answers if isinstance(one, Unreadable)][:1]
@@ -202,15 +197,13 @@ def _jobs(aws: Aws, batch: _Batch, since: datetime) -> Listing[Used]:
         usage = _usage(aws, f"{batch.word}:{resources['InstanceType']}")
         count = Decimal(resources.get("InstanceCount", 1))
         run = Run(usage_type=usage, start=start, end=end, hourly=count)
-        found.append(Used(target=_tagged(target, book), runs=(run,), ended=end))
-    return Listing(tuple(found), "; ".join(errors) or None)
-
-
-def _tagged(target: Target, book: tags.TagBook) -> Target:
-    return replace(target, tags=book.of(target.arn))
+        found.append(Used(target=replace(target, tags=book.of(target.arn)), runs=(run,), ended=end))
+    return Listing.joined(found, errors)
 
 
 # --- endpoints --------------------------------------------------------------------------------
+
+VARIANTS = ("ProductionVariants", "ShadowProductionVariants")
 
 
 def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
@@ -226,7 +219,7 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
         name: answer.value if isinstance(answer, Value) else history.config(name)
         for name, answer in zip(names, answers, strict=True)
     }
-    targets = {target.name: _tagged(target, book) for target, _ in described.items}
+    targets = {target.name: replace(target, tags=book.of(target.arn)) for target, _ in described.items}
     found = []
     for name, line in timelines.items():
         if not line:  # not described, and created before what CloudTrail remembers
@@ -240,35 +233,34 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
             for run in _variants(configs[config] or {}, {} if end else counts, start)
             if run.hourly and start < now
         )
-        target = targets.get(name) or gone[name]
-        found.append(Used(target=target, runs=runs, ended=ended))
+        found.append(Used(target=targets.get(name) or gone[name], runs=runs, ended=ended))
     unread = [one.error for _, one in described.items if isinstance(one, Unreadable)][:1]
     unread += [
         one.error
         for name, one in zip(names, answers, strict=True)
         if isinstance(one, Unreadable) and configs[name] is None
     ][:1]
-    errors = [error for error in (described.error, book.error, *unread) if error]
-    return Listing(tuple(found), "; ".join(errors) or None)
+    return Listing.joined(found, (described.error, book.error, *unread))
 
 
 def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
     """The instances of each variant as they are now."""
-    variants = [
-        *(endpoint.get("ProductionVariants") or ()),
-        *(endpoint.get("ShadowProductionVariants") or ()),
-    ]
-    return {one["VariantName"]: one.get("CurrentInstanceCount", 0) for one in variants}
+    return {
+        one["VariantName"]: one.get("CurrentInstanceCount", 0)
+        for part in VARIANTS
+        for one in endpoint.get(part) or ()
+    }
 
 
 def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datetime) -> Iterator[Run]:
     """What a configuration rents, as runs of "Host:ml.m5.xlarge": now *counts*, else what it began with."""
     word = "AsyncInf" if member(config, "AsyncInferenceConfig") else "Host"
-    for part in ("ProductionVariants", "ShadowProductionVariants"):
+    for part in VARIANTS:
         for variant in member(config, part) or ():
             if instance := member(variant, "InstanceType"):
                 name = str(member(variant, "VariantName"))
                 count = int(counts.get(name, member(variant, "InitialInstanceCount") or 0))
+                capacity = member(variant, "CapacityReservationConfig") or {}
                 yield Run(
                     usage_type=f"{word}:{instance}",
                     start=start,
@@ -276,9 +268,7 @@ def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datet
                     variant=name,
                     model=str(member(variant, "ModelName") or ""),
                     shadow=part.startswith("Shadow"),
-                    reserved=bool(
-                        member(member(variant, "CapacityReservationConfig") or {}, "MlReservationArn")
-                    ),
+                    reserved=bool(member(capacity, "MlReservationArn")),
                 )
 
 
@@ -288,27 +278,25 @@ def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datet
 def _notebooks(aws: Aws, history: History, since: datetime) -> Listing[Used]:
     entries = sagemaker_kinds.listing(aws, NOTEBOOK, lambda entry: (NOTEBOOK.target(aws, entry), entry))
     book = tags.in_bulk(aws, "sagemaker:notebook-instance")
+
+    def ran(target: Target, instance: str, on: datetime | None = None) -> tuple[Run, ...]:
+        usage = _usage(aws, f"Notebk:{instance}")
+        spells = history.spells(target, on=on, since=since)
+        return tuple(Run(usage_type=usage, start=start, end=end) for start, end in spells)
+
     found = []
     for target, entry in entries.items:
         running = entry["NotebookInstanceStatus"] in {"InService", "Pending", "Updating"}
-        on = entry.get("LastModifiedTime") if running else None
-        usage = _usage(aws, f"Notebk:{entry['InstanceType']}")
-        spells = tuple(history.spells(target, on=on, since=since))
-        runs = tuple(Run(usage_type=usage, start=start, end=end) for start, end in spells)
-        ended = spells[-1][1] if spells else None
-        found.append(Used(target=_tagged(target, book), runs=runs, ended=ended))
+        runs = ran(target, entry["InstanceType"], entry.get("LastModifiedTime") if running else None)
+        known = replace(target, tags=book.of(target.arn))
+        found.append(Used(target=known, runs=runs, ended=runs[-1].end if runs else None))
     listed = {target.name for target, _ in entries.items}
     for target in history.deleted(aws, NOTEBOOK):
         instance = history.creation_member(NOTEBOOK, target.name, "InstanceType")
-        if target.name in listed or not instance:
-            continue
-        ended = history.deleted_at(NOTEBOOK, target.name)
-        spells = tuple(history.spells(target, on=None, since=since))
-        usage = _usage(aws, f"Notebk:{instance}")
-        runs = tuple(Run(usage_type=usage, start=start, end=end) for start, end in spells)
-        found.append(Used(target=target, runs=runs, ended=ended))
-    errors = [error for error in (entries.error, book.error) if error]
-    return Listing(tuple(found), "; ".join(errors) or None)
+        if target.name not in listed and instance:
+            ended = history.deleted_at(NOTEBOOK, target.name)
+            found.append(Used(target=target, runs=ran(target, instance), ended=ended))
+    return Listing.joined(found, (entries.error, book.error))
 
 
 def _apps(aws: Aws, history: History, now: datetime) -> Listing[Used]:
@@ -318,11 +306,8 @@ def _apps(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     for app in studio_tags.in_bulk(aws, running):
         usage = _usage(aws, f"Studio:{app.type}-{app.instance_type}")
         if app.started < now:
-            found.append(
-                Used(
-                    target=app.target, runs=(Run(usage_type=usage, start=app.started, reserved=app.reserved),)
-                )
-            )
+            run = Run(usage_type=usage, start=app.started, reserved=app.reserved)
+            found.append(Used(target=app.target, runs=(run,)))
     for target, what, (start, end) in history.apps(aws):
         run = Run(usage_type=_usage(aws, f"Studio:{what}"), start=start, end=end)
         found.append(Used(target=target, runs=(run,), ended=end))

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, everything
+from ml_janitor.aws.answers import Listing, ReadError, attempt, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import of_list
-from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value, given
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ObjectTypeDef
@@ -35,24 +35,20 @@ PAGES = 200
 
 def owned(aws: Aws) -> Listing[tuple[str, datetime]]:
     """Name and creation date of the account's own buckets in the region."""
-    pages = aws.s3.get_paginator("list_buckets").paginate(
-        BucketRegion=aws.region, PaginationConfig={"PageSize": LARGEST_PAGE}
-    )
-    return everything(
-        pages,
-        lambda page: [(one["Name"], one["CreationDate"]) for one in page["Buckets"]],
-        source=LIST_BUCKETS,
+    return aws.listing(
+        LIST_BUCKETS,
+        "Buckets",
+        lambda one: (one["Name"], one["CreationDate"]),
+        LARGEST_PAGE,
+        BucketRegion=aws.region,
     )
 
 
 def object_lock(aws: Aws, bucket: str) -> Signal[str]:
     """Whether Object Lock is on: "Enabled", or absent where it never was."""
-
-    def read() -> str | None:
-        answer = aws.s3.get_object_lock_configuration(Bucket=bucket)
-        return answer["ObjectLockConfiguration"].get("ObjectLockEnabled")
-
-    return some(attempt(read, source=GET_LOCK, absent=NO_LOCK))
+    read = partial(aws.s3.get_object_lock_configuration, Bucket=bucket)
+    lock = attempt(lambda: read()["ObjectLockConfiguration"], source=GET_LOCK, absent=NO_LOCK)
+    return some(given(lock, lambda found: found.get("ObjectLockEnabled")))
 
 
 def some(signal: Signal[str | None]) -> Signal[str]:
@@ -66,12 +62,10 @@ def some(signal: Signal[str | None]) -> Signal[str]:
             return other
 
 
-def object_tags(aws: Aws, bucket: str, key: str) -> Signal[Tags]:
+@attempted(GET_OBJECT_TAGGING)
+def object_tags(aws: Aws, bucket: str, key: str) -> Tags:
     """The tags of one object."""
-    return attempt(
-        lambda: of_list(aws.s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]),
-        source=GET_OBJECT_TAGGING,
-    )
+    return of_list(aws.s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +89,7 @@ def newest(
     found: Newest | None = None
     unreadable: Unreadable | None = None
     for folder in folders:
-        match attempt(partial(_newest, aws, folder, fresh, ignore), source=LIST_OBJECTS):
+        match _newest(aws, folder, fresh, ignore):
             case Value(one) if one is not None:
                 if one.modified > fresh:
                     return Value(one, LIST_OBJECTS, one.modified)
@@ -107,6 +101,7 @@ def newest(
     return unreadable or Value(found, LIST_OBJECTS, found.modified if found else None)
 
 
+@attempted(LIST_OBJECTS)
 def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Newest | None:
     bucket, prefix = location(folder)
     found: Newest | None = None
@@ -129,29 +124,23 @@ def size(aws: Aws, uri: str) -> Signal[int]:
             return unread
 
 
-def bytes_by_class(aws: Aws, uri: str) -> Signal[Mapping[str, int]]:
+@attempted(LIST_OBJECTS)
+def bytes_by_class(aws: Aws, uri: str) -> Mapping[str, int]:
     """The same by storage class."""
-
-    def read() -> Mapping[str, int]:
-        bucket, key = location(uri)
-        folder, found = f"{key.rstrip('/')}/" if key else "", dict[str, int]()
-        for entry in _entries(aws, bucket, key):
-            if entry["Key"] == key or entry["Key"].startswith(folder):
-                held = entry.get("StorageClass", "STANDARD")
-                found[held] = found.get(held, 0) + entry["Size"]
-        return found
-
-    return attempt(read, source=LIST_OBJECTS)
+    bucket, key = location(uri)
+    folder, found = f"{key.rstrip('/')}/" if key else "", dict[str, int]()
+    for entry in _entries(aws, bucket, key):
+        if entry["Key"] == key or entry["Key"].startswith(folder):
+            held = entry.get("StorageClass", "STANDARD")
+            found[held] = found.get(held, 0) + entry["Size"]
+    return found
 
 
-def etags(aws: Aws, uri: str) -> Signal[list[tuple[str, str]]]:
+@attempted(LIST_OBJECTS)
+def etags(aws: Aws, uri: str) -> list[tuple[str, str]]:
     """What is stored below *uri*: the rest of each key, and its ETag."""
-
-    def read() -> list[tuple[str, str]]:
-        bucket, key = location(uri)
-        return [(entry["Key"].removeprefix(key), entry["ETag"]) for entry in _entries(aws, bucket, key)]
-
-    return attempt(read, source=LIST_OBJECTS)
+    bucket, key = location(uri)
+    return [(entry["Key"].removeprefix(key), entry["ETag"]) for entry in _entries(aws, bucket, key)]
 
 
 def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[int]:
@@ -165,7 +154,7 @@ def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[i
 
 def _entries(aws: Aws, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
     """Every object whose key begins with *prefix*. Raises ReadError after too many pages."""
-    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = aws.pages(LIST_OBJECTS, Bucket=bucket, Prefix=prefix)
     for turned, page in enumerate(pages, start=1):
         yield from page["Contents"] if page["KeyCount"] else ()
         if turned == PAGES and page["IsTruncated"]:

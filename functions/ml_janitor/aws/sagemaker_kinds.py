@@ -79,6 +79,11 @@ class Kind:
         return self.parameter or f"{self.noun}Name"
 
     @property
+    def status(self) -> str:
+        """The member of an entry or a description that holds the status of a job."""
+        return f"{self.noun}Status"
+
+    @property
     def every(self) -> str:
         """All of them as the resource of a permission."""
         return f"{self.type}/*"
@@ -101,8 +106,13 @@ class Kind:
         """The ARN in an *entry* of its listing, or as it must be where there is none. Raises KeyError."""
         if not self.path:
             return str(entry[self.arn or f"{self.noun}Arn"])
-        path = "/".join((self.type, *(entry[member] for member in self.path)))
-        return f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{path}"
+        return aws.arn("sagemaker", "/".join((self.type, *(entry[member] for member in self.path))))
+
+    def call(self, aws: Aws, verb: str) -> Any:
+        """The call that does *verb* ("Describe") to one of them, or to a new one."""
+        from botocore import xform_name
+
+        return getattr(aws.sagemaker, xform_name(f"{verb}{self.noun}"))
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
         """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
@@ -173,14 +183,7 @@ type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
 
 def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """Every resource of *kind* that *query* leaves in its listing, each entry as *read* makes it."""
-    from botocore import xform_name
-
-    pages: Any = aws.client("sagemaker").get_paginator(xform_name(kind.lists.partition(":")[2]))
-    return everything(
-        pages.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE}),
-        lambda page: [read(entry) for entry in page[kind.members]],
-        source=kind.lists,
-    )
+    return aws.listing(kind.lists, kind.members, read, PAGE_SIZE, **query)
 
 
 def running[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], now: datetime) -> Listing[T]:
@@ -200,16 +203,14 @@ def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
     groups = targets(aws, MODEL_PACKAGE_GROUP)
     queries = [query, *(query | {"ModelPackageGroupName": one.name} for one in groups.items)]
     found = aws.map(lambda asked: targets(aws, MODEL_PACKAGE, **asked), queries)
-    errors = [each.error for each in (groups, *found) if each.error is not None]
     packages = dict.fromkeys(one for each in found for one in each.items)
-    return Listing(tuple(packages), "; ".join(errors) or None)
+    return Listing.joined(packages, (each.error for each in (groups, *found)))
 
 
 def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """Every *record* ("Model") that Search knows and *query* leaves, each as *read* makes it, 100 a call."""
-    pages: Any = aws.client("sagemaker").get_paginator("search")
     return everything(
-        pages.paginate(Resource=record, **query, PaginationConfig={"PageSize": PAGE_SIZE}),
+        aws.pages(SEARCH, PAGE_SIZE, Resource=record, **query),
         lambda page: [read(found[record]) for found in page["Results"]],
         source=f"{SEARCH} of {record}",
     )
@@ -217,11 +218,8 @@ def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **quer
 
 def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
     """The description of one resource; `Absent` if it was deleted since it was listed."""
-    from botocore import xform_name
-
-    operation = getattr(aws.client("sagemaker"), xform_name(f"Describe{kind.noun}"))
     try:
-        answer = operation(**{kind.named: name})
+        answer = kind.call(aws, "Describe")(**{kind.named: name})
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if gone(error):
             return Absent(kind.describes)

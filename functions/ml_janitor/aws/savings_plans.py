@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import wraps
 from sys import intern
 from typing import Any
 
@@ -76,6 +77,26 @@ type Rates = Mapping[str, Mapping[Key, Rate]]
 """By type of plan."""
 
 
+def _read[**P, T](source: str) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
+    """Have what a method returns be a signal, and so why Cost Explorer or Savings Plans refuse it."""
+
+    def around(call: Callable[P, T]) -> Callable[P, Signal[T]]:
+        @wraps(call)
+        def read(*given: P.args, **named: P.kwargs) -> Signal[T]:
+            try:
+                return Value(call(*given, **named), source)
+            except RefusedError as refused:
+                if refused.cause is RefusalCause.NO_DATA:
+                    return Absent(source)
+                return Unreadable(str(refused) or refused.cause.value, source)
+            except KeyError as cut_off:
+                return Unreadable(f"the answer lacks {cut_off.args[0]}: it was cut off", source)
+
+        return read
+
+    return around
+
+
 class SavingsPlans:
     """Asks *max_requests* times at most; `requests` counts the answers. Cost Explorer's are a cent each."""
 
@@ -90,76 +111,61 @@ class SavingsPlans:
         """How many were answered so far, those that cost nothing among them."""
         return self._explorer.requests
 
-    def owned(self) -> Signal[Mapping[str, float]]:
+    @_read(DESCRIBE_PLANS)
+    def owned(self) -> Mapping[str, float]:
         """Dollars an hour that the account itself committed to, by type of plan."""
+        found: dict[str, float] = defaultdict(float)
+        asked = {"states": [*STANDING], "maxResults": 1000}
+        pages = self._explorer.pages(self._plans.describe_savings_plans, asked, following="nextToken")
+        for plan in (plan for page in pages for plan in page["savingsPlans"]):
+            found[plan["savingsPlanType"]] += float(plan["commitment"])
+        return dict(found)
 
-        def read() -> Mapping[str, float]:
-            found: dict[str, float] = defaultdict(float)
-            asked = {"states": [*STANDING], "maxResults": 1000}
-            pages = self._explorer.pages(self._plans.describe_savings_plans, asked, following="nextToken")
-            for plan in (plan for page in pages for plan in page["savingsPlans"]):
-                found[plan["savingsPlanType"]] += float(plan["commitment"])
-            return dict(found)
-
-        return _read(read, DESCRIBE_PLANS)
-
-    def coverage(self, since: datetime, until: datetime) -> Signal[Mapping[str, float]]:
+    @_read(GET_COVERAGE)
+    def coverage(self, since: datetime, until: datetime) -> Mapping[str, float]:
         """Which share of what plans can cover in the region anybody's plans did cover, by service."""
+        asked = {
+            "TimePeriod": _days(since, until),
+            "GroupBy": [by_dimension("SERVICE")],
+            "Filter": {"Dimensions": {"Key": "REGION", "Values": [self._region]}},
+        }
+        pages = self._explorer.pages(self._costs.get_savings_plans_coverage, asked, following="NextToken")
+        found = [one for page in pages for one in page["SavingsPlansCoverages"]]
+        return {
+            one["Attributes"]["SERVICE"]: float(one["Coverage"]["CoveragePercentage"]) / 100 for one in found
+        }
 
-        def read() -> Mapping[str, float]:
-            asked = {
-                "TimePeriod": _days(since, until),
-                "GroupBy": [by_dimension("SERVICE")],
-                "Filter": {"Dimensions": {"Key": "REGION", "Values": [self._region]}},
-            }
-            pages = self._explorer.pages(self._costs.get_savings_plans_coverage, asked, following="NextToken")
-            found = [one for page in pages for one in page["SavingsPlansCoverages"]]
-            return {
-                one["Attributes"]["SERVICE"]: float(one["Coverage"]["CoveragePercentage"]) / 100
-                for one in found
-            }
-
-        return _read(read, GET_COVERAGE)
-
-    def utilization(self, since: datetime, until: datetime) -> Signal[float]:
+    @_read(GET_UTILIZATION)
+    def utilization(self, since: datetime, until: datetime) -> float:
         """Which share of what is owned was used, over all types of plans."""
+        asked = {"TimePeriod": _days(since, until)}
+        answer = self._explorer.ask(self._costs.get_savings_plans_utilization, asked)
+        return float(answer["Total"]["Utilization"]["UtilizationPercentage"]) / 100
 
-        def read() -> float:
-            asked = {"TimePeriod": _days(since, until)}
-            answer = self._explorer.ask(self._costs.get_savings_plans_utilization, asked)
-            return float(answer["Total"]["Utilization"]["UtilizationPercentage"]) / 100
-
-        return _read(read, GET_UTILIZATION)
-
-    def hourly(self, since: datetime, hours: int) -> Signal[tuple[Line, ...]]:
+    @_read(GET_COST_AND_USAGE)
+    def hourly(self, since: datetime, hours: int) -> tuple[Line, ...]:
         """What was paid on demand in each of *hours* after *since*: what no plan covers, and no spot."""
-
-        def read() -> tuple[Line, ...]:
-            span = {
-                "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
-                "End": f"{since + hours * HOUR:%Y-%m-%dT%H:00:00Z}",
-            }
-            if self._region not in self._charged_in(span):
-                return ()
-            asked = _hourly(
-                span, by_dimension("USAGE_TYPE"), by_dimension("OPERATION"), REGION=[self._region]
-            )
-            usd: dict[Key, list[float]] = defaultdict(lambda: [0.0] * hours)
-            quantity: dict[Key, float] = defaultdict(float)
-            for page in self._explorer.pages(self._costs.get_cost_and_usage, asked):
-                for period in page["ResultsByTime"]:
-                    at = (datetime.fromisoformat(period["TimePeriod"]["Start"]) - since) // HOUR
-                    for group in period["Groups"]:
-                        usage_type, operation = group["Keys"]
-                        usd[usage_type, operation][at] += float(group["Metrics"][UNBLENDED]["Amount"])
-                        quantity[usage_type, operation] += float(group["Metrics"][QUANTITY]["Amount"])
-            return tuple(
-                Line(usage_type=key[0], operation=key[1], usd=tuple(amounts), quantity=quantity[key])
-                for key, amounts in usd.items()
-                if not SPOT.search(key[0])
-            )
-
-        return _read(read, GET_COST_AND_USAGE)
+        span = {
+            "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
+            "End": f"{since + hours * HOUR:%Y-%m-%dT%H:00:00Z}",
+        }
+        if self._region not in self._charged_in(span):
+            return ()
+        asked = _hourly(span, by_dimension("USAGE_TYPE"), by_dimension("OPERATION"), REGION=[self._region])
+        usd: dict[Key, list[float]] = defaultdict(lambda: [0.0] * hours)
+        quantity: dict[Key, float] = defaultdict(float)
+        for page in self._explorer.pages(self._costs.get_cost_and_usage, asked):
+            for period in page["ResultsByTime"]:
+                at = (datetime.fromisoformat(period["TimePeriod"]["Start"]) - since) // HOUR
+                for group in period["Groups"]:
+                    usage_type, operation = group["Keys"]
+                    usd[usage_type, operation][at] += float(group["Metrics"][UNBLENDED]["Amount"])
+                    quantity[usage_type, operation] += float(group["Metrics"][QUANTITY]["Amount"])
+        return tuple(
+            Line(usage_type=key[0], operation=key[1], usd=tuple(amounts), quantity=quantity[key])
+            for key, amounts in usd.items()
+            if not SPOT.search(key[0])
+        )
 
     def _charged_in(self, span: Mapping[str, str]) -> frozenset[str]:
         """
@@ -171,28 +177,25 @@ class SavingsPlans:
         periods = (period for page in pages for period in page["ResultsByTime"])
         return frozenset(group["Keys"][0] for period in periods for group in period["Groups"])
 
-    def rates(self, usage_types: Iterable[str]) -> Signal[Rates]:
+    @_read(DESCRIBE_RATES)
+    def rates(self, usage_types: Iterable[str]) -> Rates:
         """What a plan without money in advance, for a year, covers of *usage_types*, and at which rates."""
-
-        def read() -> Rates:
-            found: dict[str, dict[Key, Rate]] = {plan: {} for plan in SERVICES}
-            wanted = sorted({one for one in usage_types if not SPOT.search(one)})
-            asked = {
-                "savingsPlanTypes": [*SERVICES],
-                "savingsPlanPaymentOptions": [PAYMENT],
-                "usageTypes": wanted,
-                "maxResults": 1000,
-            }
-            call = self._plans.describe_savings_plans_offering_rates
-            pages = self._explorer.pages(call, asked, following="nextToken") if wanted else ()
-            for one in (one for page in pages for one in page["searchResults"]):
-                offering = one["savingsPlanOffering"]
-                if (offering["durationSeconds"], one["unit"]) == (YEAR, "Hrs"):
-                    rate = Rate(float(one["rate"]), offering["offeringId"])
-                    found[offering["planType"]][one["usageType"], one.get("operation", "")] = rate
-            return found
-
-        return _read(read, DESCRIBE_RATES)
+        found: dict[str, dict[Key, Rate]] = {plan: {} for plan in SERVICES}
+        wanted = sorted({one for one in usage_types if not SPOT.search(one)})
+        asked = {
+            "savingsPlanTypes": [*SERVICES],
+            "savingsPlanPaymentOptions": [PAYMENT],
+            "usageTypes": wanted,
+            "maxResults": 1000,
+        }
+        call = self._plans.describe_savings_plans_offering_rates
+        pages = self._explorer.pages(call, asked, following="nextToken") if wanted else ()
+        for one in (one for page in pages for one in page["searchResults"]):
+            offering = one["savingsPlanOffering"]
+            if (offering["durationSeconds"], one["unit"]) == (YEAR, "Hrs"):
+                rate = Rate(float(one["rate"]), offering["offeringId"])
+                found[offering["planType"]][one["usageType"], one.get("operation", "")] = rate
+        return found
 
 
 def uses(
@@ -259,14 +262,3 @@ def _hourly(
 
 def _days(since: datetime, until: datetime) -> dict[str, str]:
     return {"Start": f"{since:%Y-%m-%d}", "End": f"{until:%Y-%m-%d}"}
-
-
-def _read[T](call: Callable[[], T], source: str) -> Signal[T]:
-    try:
-        return Value(call(), source)
-    except RefusedError as refused:
-        if refused.cause is RefusalCause.NO_DATA:
-            return Absent(source)
-        return Unreadable(str(refused) or refused.cause.value, source)
-    except KeyError as cut_off:
-        return Unreadable(f"the answer lacks {cut_off.args[0]}: it was cut off", source)

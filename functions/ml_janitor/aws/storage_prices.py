@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from ml_janitor.aws.answers import everything
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import FROM_API, FROM_TABLE, TABLE_REGION
+from ml_janitor.aws.prices import ANYWHERE, FROM_API, FROM_TABLE, TABLE_REGION, products, read_table
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
 from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates, RateTable
@@ -119,17 +115,11 @@ def _rates(name: str, usd: Decimal) -> Rates:
 
 def read(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
     """The prices of a *service* in the region, in one call for S3."""
-    wanted = {"regionCode": aws.region} | ({"productFamily": "Storage"} if service == "AmazonS3" else {})
-    pages = aws.pricing.get_paginator("get_products").paginate(
-        ServiceCode=service,
-        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()],
-        PaginationConfig={"PageSize": 100},
-    )
-    listing = everything(pages, lambda page: page["PriceList"], source="pricing:GetProducts")
+    family = "Storage" if service == "AmazonS3" else ""
+    listing = products(aws.pricing, aws.region, service=service, family=family)
     if listing.error is not None:
         return StoragePrices(aws.region, None)
-    found = class_prices((json.loads(product) for product in listing.items), SERVICES[service])
-    return StoragePrices(aws.region, found)
+    return StoragePrices(aws.region, class_prices(listing.items, SERVICES[service]))
 
 
 def class_prices(
@@ -143,9 +133,7 @@ def class_prices(
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         usage = product["product"]["attributes"].get("usagetype", "")
-        for name in (
-            name for name, end in usage_types.items() if re.fullmatch(rf"([A-Z0-9]+-)?{end}", usage)
-        ):
+        for name in (one for one, end in usage_types.items() if re.fullmatch(f"{ANYWHERE}{end}", usage)):
             for term in product.get("terms", {}).get("OnDemand", {}).values():
                 prices.setdefault(name, set()).update(
                     Decimal(tier["pricePerUnit"]["USD"])
@@ -158,8 +146,6 @@ def class_prices(
 @cache
 def table() -> Mapping[str, StorageClass]:
     """The dated fallback, and the minimum billed duration and size of each class."""
-    lines = files("ml_janitor.aws").joinpath(TABLE).read_text().splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {
         row["storage_class"]: StorageClass(
             Decimal(row["usd_per_gb_month"]),
@@ -168,5 +154,5 @@ def table() -> Mapping[str, StorageClass]:
             Decimal(row["usd_per_1000_moved"]),
             Decimal(row["usd_per_gb_read"]),
         )
-        for row in rows
+        for row in read_table(TABLE)
     }

@@ -105,8 +105,7 @@ def _app(aws: Aws, entry: Any) -> App:
     space, profile = entry.get("SpaceName"), entry.get("UserProfileName")
     kind, name, domain = entry["AppType"], entry["AppName"], entry["DomainId"]
     owner = space or profile or ""
-    path = f"{domain}/{owner}/{kind.lower()}/{name}"
-    arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:app/{path}"
+    arn = aws.arn("sagemaker", f"app/{domain}/{owner}/{kind.lower()}/{name}")
     return App(
         target=target_in(aws, arn, f"{owner}/{kind}/{name}", APP.type, entry["CreationTime"]),
         domain=domain,

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import batched
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.answers import attempt, attempted
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
-
-if TYPE_CHECKING:
-    from types_boto3_resourcegroupstaggingapi.type_defs import ResourceTagMappingTypeDef
 
 RESERVED = "aws:"
 """The prefix of tags that only AWS can set; they never count as an owner's."""
@@ -53,10 +50,8 @@ class TagBook:
 
 def in_bulk(aws: Aws, *types: str) -> TagBook:
     """Every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
-    pages = aws.tagging.get_paginator("get_resources").paginate(
-        ResourceTypeFilters=list(types), PaginationConfig={"PageSize": 100}
-    )
-    listing = everything(pages, lambda page: page["ResourceTagMappingList"], source=GET_RESOURCES)
+    query = {"ResourceTypeFilters": list(types)}
+    listing = aws.listing(GET_RESOURCES, "ResourceTagMappingList", lambda entry: entry, 100, **query)
     return TagBook(by_arn(listing.items), listing.error)
 
 
@@ -67,28 +62,21 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
     Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
     """
 
-    def read(asked: Sequence[str]) -> Mapping[str, Tags]:
-        return by_arn(aws.tagging.get_resources(ResourceARNList=list(asked))["ResourceTagMappingList"])
+    def read(asked: Sequence[str]) -> Signal[Mapping[str, Tags]]:
+        ask = partial(aws.client("resourcegroupstaggingapi").get_resources, ResourceARNList=list(asked))
+        return attempt(lambda: by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
 
-    answers = aws.map(
-        lambda asked: attempt(lambda: read(asked), source=GET_RESOURCES),
-        list(batched(arns, ARNS_PER_CALL)),
-    )
-    known = {
-        arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
-    }
-    broken = (answer.error for answer in answers if isinstance(answer, Unreadable))
-    return TagBook(known, next(broken, None))
+    answers = aws.map(read, list(batched(arns, ARNS_PER_CALL)))
+    known = {arn: tags for one in answers if isinstance(one, Value) for arn, tags in one.value.items()}
+    return TagBook(known, next((one.error for one in answers if isinstance(one, Unreadable)), None))
 
 
-def by_arn(entries: Iterable[ResourceTagMappingTypeDef]) -> Mapping[str, Tags]:
+def by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
     """Tags by ARN in lower case. The tags of one resource may be split over several *entries* and pages."""
     tags: dict[str, dict[str, str]] = {}
     for entry in entries:
-        own = tags.setdefault(
-            entry["ResourceARN"].lower().removesuffix(":*"), {}
-        )  # a log group's may have it
-        own |= of_list(entry["Tags"])
+        arn = entry["ResourceARN"].lower().removesuffix(":*")  # a log group's may have it
+        tags.setdefault(arn, {}).update(of_list(entry["Tags"]))
     return tags
 
 
@@ -112,42 +100,23 @@ def given(tags: Tags) -> dict[str, Any]:
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
 
 
-def of_one(aws: Aws, arn: str) -> Signal[Tags]:
+@attempted(LIST_TAGS)
+def of_one(aws: Aws, arn: str) -> Tags:
     """The tags of one SageMaker resource as they are now."""
-
-    def read() -> Tags:
-        pages = aws.sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-        return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-
-    return attempt(read, source=LIST_TAGS)
+    return of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
 
 
 def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
     """The tags of one bucket as they are now; S3 answers an error where there are none."""
-
-    def read() -> Tags:
-        answer = aws.s3.get_bucket_tagging(Bucket=name)
-        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
-
-    tags = attempt(read, source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
+    read = partial(aws.s3.get_bucket_tagging, Bucket=name)
+    tags = attempt(lambda: of_list(read()["TagSet"]), source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
     return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
 
 
-def of_repository(aws: Aws, arn: str) -> Signal[Tags]:
+@attempted(LIST_REPOSITORY_TAGS)
+def of_repository(aws: Aws, arn: str) -> Tags:
     """The tags of one ECR repository as they are now."""
-
-    def read() -> Tags:
-        answer = aws.client("ecr").list_tags_for_resource(resourceArn=arn)
-        return {tag["Key"]: tag["Value"] for tag in answer["tags"]}
-
-    return attempt(read, source=LIST_REPOSITORY_TAGS)
-
-
-def of_log_group(aws: Aws, arn: str) -> Signal[Tags]:
-    """The tags of one log group as they are now."""
-    return attempt(
-        lambda: dict(aws.logs.list_tags_for_resource(resourceArn=arn)["tags"]), source=LIST_LOG_GROUP_TAGS
-    )
+    return of_list(aws.client("ecr").list_tags_for_resource(resourceArn=arn)["tags"])
 
 
 def exactly(aws: Aws, arn: str) -> Signal[Tags]:
@@ -159,6 +128,7 @@ def exactly(aws: Aws, arn: str) -> Signal[Tags]:
         case "ecr":
             return of_repository(aws, arn)
         case "logs":
-            return of_log_group(aws, arn)
+            read = partial(aws.logs.list_tags_for_resource, resourceArn=arn)
+            return attempt(lambda: dict(read()["tags"]), source=LIST_LOG_GROUP_TAGS)
         case _:
             return of_one(aws, arn)

@@ -10,8 +10,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt, everything
+from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import LIST_BUCKETS
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, described, search, texts_in
 from ml_janitor.aws.training_jobs import recorded
 from ml_janitor.core.job_families import family
@@ -92,11 +93,10 @@ def buckets(aws: Aws, to: str) -> dict[str, str]:
     """The region of each bucket of the account, if it is this one or *to*, else "". Raises ReadError."""
     found: dict[str, str] = {}
     for region in ("", aws.region, to):
-        wanted: Any = {"BucketRegion": region} if region else {}
-        pages = aws.s3.get_paginator("list_buckets").paginate(**wanted)
-        listed = everything(pages, lambda page: page["Buckets"], source="s3:ListBuckets")
+        wanted = {"BucketRegion": region} if region else {}
+        listed = aws.listing(LIST_BUCKETS, "Buckets", lambda one: str(one["Name"]), **wanted)
         listed.check()
-        found |= {one["Name"]: region for one in listed.items}
+        found |= dict.fromkeys(listed.items, region)
     return found
 
 
@@ -154,14 +154,10 @@ def senders(
 
 def without_gateway(aws: Aws) -> Iterator[Cause]:
     """The VPCs that have a NAT gateway, and no gateway endpoint, through which S3 costs nothing."""
-    ec2 = aws.client("ec2")
     wanted = {"service-name": f"com.amazonaws.{aws.region}.s3", "vpc-endpoint-type": "Gateway"}
-    ends = [
-        one["VpcId"]
-        for page in ec2.get_paginator("describe_vpc_endpoints").paginate(Filters=_filters(wanted))
-        for one in page["VpcEndpoints"]
-    ]
-    pages = ec2.get_paginator("describe_nat_gateways").paginate(Filter=_filters({"state": "available"}))
+    pages = aws.pages("ec2:DescribeVpcEndpoints", Filters=_filters(wanted))
+    ends = {one["VpcId"] for page in pages for one in page["VpcEndpoints"]}
+    pages = aws.pages("ec2:DescribeNatGateways", Filter=_filters({"state": "available"}))
     for vpc in dict.fromkeys(one["VpcId"] for page in pages for one in page["NatGateways"]):
         if vpc not in ends:
             yield Cause(f"{vpc} has a NAT gateway and no gateway endpoint of S3", Way.NAT, vpc)

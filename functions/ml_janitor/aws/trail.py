@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import Listing, ReadError, everything
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
-    from types_boto3_cloudtrail.type_defs import EventTypeDef, LookupEventsResponseTypeDef
+    from types_boto3_cloudtrail.type_defs import EventTypeDef
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 
@@ -45,12 +46,7 @@ class Event:
 
 
 def lookup(
-    aws: Aws,
-    name: str,
-    since: datetime,
-    until: datetime,
-    *,
-    most_pages: int | None = None,
+    aws: Aws, name: str, since: datetime, until: datetime, *, most_pages: int | None = None
 ) -> Listing[Event]:
     """
     Every call named *name* between *since* and *until*, newest first.
@@ -58,26 +54,25 @@ def lookup(
     One reading serves all resources, so a sweep asks once. Events arrive with minutes of delay: their
     absence in the last quarter of an hour means nothing. Beyond *most_pages*, the listing breaks off.
     """
-    pages = aws.cloudtrail.get_paginator("lookup_events").paginate(
-        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": name}],
-        StartTime=since,
-        EndTime=until,
-        PaginationConfig={"PageSize": PAGE},
-    )
-    return everything(
-        _at_most(most_pages, pages),
-        lambda page: [_event(entry) for entry in page["Events"]],
-        source=LOOKUP_EVENTS,
-    )
+    called = [{"AttributeKey": "EventName", "AttributeValue": name}]
+    pages = aws.pages(LOOKUP_EVENTS, PAGE, LookupAttributes=called, StartTime=since, EndTime=until)
+
+    def some() -> Iterator[Any]:
+        for number, page in enumerate(pages, start=1):
+            yield page
+            if number == most_pages and page.get("NextToken"):
+                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
+
+    return everything(some(), lambda page: [_event(one) for one in page["Events"]], source=LOOKUP_EVENTS)
 
 
-def _at_most(
-    most: int | None, pages: Iterable[LookupEventsResponseTypeDef]
-) -> Iterator[LookupEventsResponseTypeDef]:
-    for number, page in enumerate(pages, start=1):
-        yield page
-        if number == most and page.get("NextToken"):
-            raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
+def newest(events: Listing[Event], counts: Callable[[Event], bool]) -> Signal[Event]:
+    """The newest of *events* that succeeded and *counts*; half a reading never shows that there is none."""
+    found = [one for one in events.items if one.succeeded and counts(one)]
+    if found:
+        latest = max(found, key=lambda one: one.at)
+        return Value(latest, LOOKUP_EVENTS, latest.at)
+    return Absent(LOOKUP_EVENTS) if events.error is None else Unreadable(events.error, LOOKUP_EVENTS)
 
 
 def _event(entry: EventTypeDef) -> Event:

@@ -78,7 +78,7 @@ def billed(aws: Aws, now: datetime) -> Listing[Target]:
         listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
     )
     jobs = {target.arn.lower(): target for each in found for target, costs in each.items if costs}
-    return Listing(tuple(jobs.values()), "; ".join(each.error for each in found if each.error) or None)
+    return Listing.joined(jobs.values(), (each.error for each in found))
 
 
 def lately[T](
@@ -117,8 +117,7 @@ def recorded[T](
     if not aws.shares:
         spans = [(begin, None)]
     found = [_spanned(aws, wanted, first, until, now) for first, until in spans if first is not None]
-    errors = dict.fromkeys(one.error for one in found if one.error is not None)
-    return Listing(tuple(chain.from_iterable(one.items for one in found)), "; ".join(errors) or None)
+    return Listing.joined(chain.from_iterable(one.items for one in found), (one.error for one in found))
 
 
 def _spanned[T](
@@ -129,7 +128,6 @@ def _spanned[T](
     now: datetime,
 ) -> Listing[T]:
     """The jobs created from *since* until *until*; None has no end, and *now* is about where the last are."""
-    pages: Any = aws.sagemaker.get_paginator("search")
     counted = seen = 0
     middle = (since + ((until or now) - since) / 2).replace(microsecond=0)
 
@@ -146,19 +144,15 @@ def _spanned[T](
         spanned.append({"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)})
     try:
         found = everything(
-            pages.paginate(
-                Resource=RECORD,
-                SearchExpression={"Filters": spanned},
-                PaginationConfig={"PageSize": PAGE_SIZE},
-                **OLDEST_FIRST,
+            aws.pages(
+                SEARCH, PAGE_SIZE, Resource=RECORD, SearchExpression={"Filters": spanned}, **OLDEST_FIRST
             ),
             records,
             source=f"{SEARCH} of {RECORD}",
         )
     except _TooManyError:
         halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
-        errors = [half.error for half in halves if half.error is not None]
-        return Listing(tuple(chain.from_iterable(half.items for half in halves)), "; ".join(errors) or None)
+        return Listing.joined(chain.from_iterable(one.items for one in halves), (one.error for one in halves))
     if found.error is None and seen < counted:
         return Listing(found.items, f"{SEARCH} of {RECORD} ended after {seen} of {counted}")
     return found

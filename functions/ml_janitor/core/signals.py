@@ -39,6 +39,11 @@ class NotRead:
 type Signal[T] = Value[T] | Absent | Unreadable | NotRead
 
 
+def given[T, U](signal: Signal[T], then: Callable[[T], U]) -> Signal[U]:
+    """*signal* with what *then* makes of the value that was read; without one, it stays as it is."""
+    return Value(then(signal.value), signal.source, signal.at) if isinstance(signal, Value) else signal
+
+
 type Tags = Mapping[str, str]
 
 

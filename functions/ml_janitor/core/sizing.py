@@ -76,10 +76,8 @@ def needed(load: Load, running: int, size: Size, free: float) -> int | None:
 
 def steady(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
     """The fewest instances of *size*, *least* or more, that carry every hour; None if they cannot."""
-    counts = [needed(load, running, size, free) for load in loads]
-    if not counts or None in counts:
-        return None
-    return Fleet(size, (max(least, *(count for count in counts if count is not None)),) * len(counts))
+    counts = _each(loads, running, size, free)
+    return Fleet(size, (max(least, *counts),) * len(counts)) if counts else None
 
 
 def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
@@ -89,14 +87,18 @@ def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: 
     A new instance takes minutes, and scaling in waits for minutes of rest, so that a peak is provided for
     from the hour before it to the hour after. With *least* 0, there are none where no request comes in these.
     """
-    counts = [needed(load, running, size, free) for load in loads]
-    if not counts or None in counts:
+    if not (counts := _each(loads, running, size, free)):
         return None
     wanted = [
-        0 if load.idle and not least else max(count or 0, least)
-        for load, count in zip(loads, counts, strict=True)
+        0 if load.idle and not least else max(count, least) for load, count in zip(loads, counts, strict=True)
     ]
     return Fleet(size, _early_and_late(wanted))
+
+
+def _each(loads: Sequence[Load], running: int, size: Size, free: float) -> list[int]:
+    """The instances that each hour needs; none where they cannot carry one of them."""
+    counts = [count for load in loads if (count := needed(load, running, size, free)) is not None]
+    return counts if len(counts) == len(loads) else []
 
 
 def switched(loads: Sequence[Load], running: int, size: Size) -> Fleet:

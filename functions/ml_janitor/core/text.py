@@ -33,6 +33,11 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def iso(at: datetime) -> str:
+    """A time as evidence shows it: "2026-10-06T03:00:00Z"."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def local(at: datetime, time_zone: str) -> str:
     """A time for people in *time_zone*: "Fri 27 Nov 05:00 (Europe/Berlin)"."""
     return f"{at.astimezone(ZoneInfo(time_zone)):%a %-d %b %H:%M} ({time_zone})"

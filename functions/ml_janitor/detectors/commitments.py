@@ -11,6 +11,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from ml_janitor.aws import runs
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, GET_COVERAGE, GET_UTILIZATION
 from ml_janitor.aws.prices import GET_PRODUCTS
@@ -26,7 +27,7 @@ from ml_janitor.aws.savings_plans import (
 from ml_janitor.core.commitment import HOUR, Hours, best, paid
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
@@ -66,6 +67,7 @@ class Commitments(Detector[Steady]):
     schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
     asks_for = Change.COMMIT
+    own_tags = False  # nothing that nobody bought yet has any
     reads = (
         *(allow(*call) for call in runs.CALLS),
         *(allow(one) for one in (DESCRIBE_PLANS, DESCRIBE_RATES, GET_COST_AND_USAGE, GET_COVERAGE)),
@@ -112,8 +114,10 @@ class Commitments(Detector[Steady]):
                 uses=tuple(uses(aws, ran.items, lines, known, until)),
                 totals=tuple(totals(lines, known)) if isinstance(hourly, Value) else None,
             )
+            name = f"{plan.lower()}-savings-plan"  # AWS has no ARN of what nobody has bought yet
+            arn = aws.arn("savingsplans", f"commitment/{name}")
             yield Steady(
-                target=_target(aws, plan),
+                target=target_in(aws, arn, name, "commitment", None, tags=Value({})),
                 notices=tuple(notices),
                 plan=plan,
                 hours=Value(hours)
@@ -126,10 +130,6 @@ class Commitments(Detector[Steady]):
                 unread=ran.error,
                 requests=asked.requests,
             )
-
-    def look(self, aws: Aws, target: Target, now: datetime) -> Steady | None:
-        """The same: nothing that nobody bought yet has a description or tags."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
 
     def leaving(self, candidate: Steady, named: frozenset[str] | None) -> Steady:
         """*candidate* without the hours of what is *named*."""
@@ -219,17 +219,3 @@ def _unknown(candidate: Steady, hours: Hours, own: float, share: float) -> str |
         and not own,
     }
     return next((why for why, true in reasons.items() if true), None)
-
-
-def _target(aws: Aws, plan: str) -> Target:
-    """A plan that nobody has bought yet, for the use in one region: AWS has no ARN and no tags for it."""
-    name = f"{plan.lower()}-savings-plan"
-    return Target(
-        arn=f"arn:{aws.partition}:savingsplans:{aws.region}:{aws.account}:commitment/{name}",
-        name=name,
-        kind="commitment",
-        account=aws.account,
-        region=aws.region,
-        created=None,
-        tags=Value({}),
-    )

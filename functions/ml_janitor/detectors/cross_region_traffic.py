@@ -13,6 +13,7 @@ from annotated_types import Interval
 
 from ml_janitor.aws import cost_explorer, s3, storage_prices, traffic
 from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, by_dimension
 from ml_janitor.aws.prices import GET_PRODUCTS
@@ -20,7 +21,7 @@ from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
 from ml_janitor.aws.traffic import Cause, Program, Way
 from ml_janitor.aws.usage_types import REGIONS, between, region, word
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size, usd
 from ml_janitor.engine.detector import Detector, allow
@@ -81,6 +82,7 @@ class CrossRegionTraffic(Detector[Line]):
     schedule = "cron(10 6 ? * MON *)"
     kinds = (USAGE_TYPE,)
     asks_for = Change.REPLACE
+    own_tags = False  # a line of a bill has none
     reads = (
         *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
         allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),  # also where bytes go
@@ -112,10 +114,6 @@ class CrossRegionTraffic(Detector[Line]):
             else:
                 yield line
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Line | None:
-        """The same: a line of a bill has neither a description nor tags."""
-        return next((one for one in self.find(aws, now) if one.target.arn == target.arn), None)
-
     def charged(self, aws: Aws, now: datetime) -> Iterator[Line]:
         """Every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
         explorer = CostExplorer(aws.client("ce", cost_explorer.REGION), max_requests=self.max_requests)
@@ -134,17 +132,9 @@ class CrossRegionTraffic(Detector[Line]):
             source, to = between(usage) or (region(usage), "")
             if source == aws.region and (to or word(usage) == NAT_BYTES):
                 name = f"{usage}/{operation}"
-                target = Target(
-                    arn=f"arn:{aws.partition}:ce:{aws.region}:{aws.account}:{USAGE_TYPE}/{name}",
-                    name=name,
-                    kind=USAGE_TYPE,
-                    account=aws.account,
-                    region=aws.region,
-                    created=None,
-                    tags=Value({}),
-                )
+                arn = aws.arn("ce", f"{USAGE_TYPE}/{name}")
                 yield Line(
-                    target=target,
+                    target=target_in(aws, arn, name, USAGE_TYPE, None, tags=Value({})),
                     operation=operation,
                     to=to,
                     monthly=dollars * month,

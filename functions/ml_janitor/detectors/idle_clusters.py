@@ -7,20 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
-from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, together
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence, given
 from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -92,8 +92,7 @@ class IdleClusters(Detector[Cluster]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Cluster]:
         """All clusters that are there; of EMR's that only waited, also what they are and when they end."""
-        pages = aws.client("emr").get_paginator("list_clusters").paginate(ClusterStates=[*ALIVE])
-        listed = everything(pages, lambda page: [_emr(aws, one) for one in page["Clusters"]], source=LIST)
+        listed = aws.listing(LIST, "Clusters", partial(_emr, aws), ClusterStates=[*ALIVE])
         end = metrics.period_start(now, 3600)
         waiting = {one.target.arn: _metric(one) for one in listed.items if one.status == WAITING}
         read = metrics.read(aws, waiting.values(), end - self.idle_for, end)
@@ -197,18 +196,15 @@ def _described(aws: Aws, one: Cluster) -> Cluster:
     client, identity = aws.client("emr"), one.target.arn.rpartition("/")[2]
     found = attempt(lambda: client.describe_cluster(ClusterId=identity)["Cluster"], source=DESCRIBE)
     timeout = attempt(lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=POLICY)
-    pages = client.get_paginator("list_instances").paginate(ClusterId=identity, InstanceStates=["RUNNING"])
-    listed = everything(
-        pages, lambda page: [each["InstanceType"] for each in page["Instances"]], source=INSTANCES
-    )
-    running = listed.signal(INSTANCES)
+    wanted = {"ClusterId": identity, "InstanceStates": ["RUNNING"]}
+    listed = aws.listing(INSTANCES, "Instances", lambda each: str(each["InstanceType"]), **wanted)
     if not isinstance(found, Value):
         return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
         one,
         target=replace(one.target, tags=Value(own, DESCRIBE)),
-        instances=Value(Counter(running.value), INSTANCES) if isinstance(running, Value) else running,
+        instances=given(listed.signal(INSTANCES), Counter),
         timeout=timeout,
         applications=frozenset(each["Name"].lower() for each in found.value.get("Applications", ())),
         release=found.value.get("ReleaseLabel", ""),
@@ -239,11 +235,7 @@ def _priced(aws: Aws, one: Cluster) -> Cluster:
             return replace(one, instances=unread)
         case _:
             return replace(one, instances=Absent(CLUSTER.describes))
-    prices = {name: aws.prices.hourly(aws.region, "Cluster", name) for name in counts}
-    known = [price.hourly_usd for price in prices.values()]
-    total = sum((price.hourly_usd or Decimal(0)) * counts[name] for name, price in prices.items())
-    source = next((price.source for price in prices.values()), "")
-    hourly = Price(None if None in known else Decimal(total), source)
+    hourly = together((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
     return replace(one, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
@@ -17,8 +17,15 @@ from ml_janitor.aws.endpoints import Summary
 from ml_janitor.aws.instances import machine
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
-from ml_janitor.aws.recommendations import Recommendations
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    OLDEST_FIRST,
+    RECOMMENDATION,
+    describe,
+    listing,
+)
 from ml_janitor.core import sizing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import ago
@@ -84,7 +91,8 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[SizedEndpoint]:
         """The load of every endpoint, and what Inference Recommender found for its models."""
-        opinions = Recommendations(aws)
+        jobs = listing(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
+        newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
         for one in endpoint_load.loaded(aws, now):
             variants = one.variants.value if isinstance(one.variants, Value) else ()
             yield SizedEndpoint(
@@ -97,9 +105,9 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
                     for each in variants
                     if each.fixed is None
                 },
-                recommended=opinions.of(each.model for each in variants),
+                recommended=tuple(_recommended(aws, newest, [each.model for each in variants])),
             )
-        opinions.check()
+        jobs.check()
 
     def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
         """Replay each variant's peaks on what would cost less, and keep nothing above the head-room."""
@@ -223,6 +231,36 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
                 " target-tracking policy or scheduled actions for it"
             )
         return ", then ".join(steps)
+
+
+def _recommended(aws: Aws, newest: Mapping[str, str], models: Iterable[str | None]) -> Iterator[str]:
+    """
+    What the *newest* finished load test of each of *models* found, as words, or why that cannot be read.
+
+    Inference Recommender's are AWS's only opinion on the size of an endpoint.
+    """
+    for model in dict.fromkeys(models):
+        if model is not None and model in newest:
+            job = describe(aws, RECOMMENDATION, newest[model])
+            known = _cheapest(job.value) if isinstance(job, Value) else None
+            yield f"{model}: {known or getattr(job, 'error', 'the job is gone')}"
+
+
+def _cheapest(job: Mapping[str, Any]) -> str:
+    """The cheapest recommendation of a finished job."""
+    found = [
+        (one["Metrics"]["CostPerHour"], one["EndpointConfiguration"], one["Metrics"])
+        for one in job.get("InferenceRecommendations", ())
+        if "CostPerHour" in one.get("Metrics", {}) and "InstanceType" in one["EndpointConfiguration"]
+    ]
+    if not found:
+        return "no instance was recommended"
+    hourly, configuration, measured = min(found, key=lambda one: float(one[0]))
+    count = configuration.get("InitialInstanceCount", 1)
+    return (
+        f"{count} {configuration['InstanceType']}, {usd(Decimal(str(hourly)))} an hour, up to"
+        f" {measured.get('MaxInvocations', 0):,} requests a minute"
+    )
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import DESCRIBE_IMAGES, REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Component, Price
@@ -251,39 +251,36 @@ def _recipe(aws: Aws, job: Job) -> str:
     return json.dumps(same({name: job.members.get(name) for name in DOES[job.kind]}), sort_keys=True)
 
 
-def _changed(aws: Aws, job: Job, now: datetime) -> Signal[datetime]:
+@attempted(s3.LIST_OBJECTS)
+def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
     """When the newest of what *job* runs and reads was written, as far as that can be known."""
-
-    def read() -> datetime:
-        texts, members = list(job.parameters), dict(job.members)
-        written: list[datetime] = []
-        if job.kind is TRANSFORM_JOB:
-            model = describe(aws, MODEL, job.members["ModelName"])
-            if not isinstance(model, Value):
-                raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
-            members["model"], written = model.value, [model.value["CreationTime"]]
-            texts += texts_in(model.value, *PARAMETERS)
-        if afar := [text for text in texts if ELSEWHERE.search(text)]:
-            raise ReadError(f"it may read {plain(afar[0], 80)}")
-        if any(text == "ManifestFile" for text in texts_in(members, "S3DataType")):
-            raise ReadError("its input is a manifest, which names objects elsewhere")
-        inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
-        if any("DatasetDefinition" in one for one in members.get("ProcessingInputs", ())):
-            raise ReadError("its input is a query, whose answer is not kept")
-        uris = {uri for uri in texts_in(inputs, "S3Uri") if job.target.name not in uri}
-        if not uris:  # a script of its own was compared by what is stored
-            raise ReadError("it has no input that could be compared")
-        uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
-        uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
-        for uri in sorted(uri for uri in uris if job.target.name not in uri):
-            newest = s3.newest(aws, [uri], fresh=now)
-            if not isinstance(newest, Value) or newest.value is None:
-                raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
-            written.append(newest.value.modified)
-        written += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
-        return max(written)
-
-    return attempt(read, source=s3.LIST_OBJECTS)
+    texts, members = list(job.parameters), dict(job.members)
+    written: list[datetime] = []
+    if job.kind is TRANSFORM_JOB:
+        model = describe(aws, MODEL, job.members["ModelName"])
+        if not isinstance(model, Value):
+            raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
+        members["model"], written = model.value, [model.value["CreationTime"]]
+        texts += texts_in(model.value, *PARAMETERS)
+    if afar := [text for text in texts if ELSEWHERE.search(text)]:
+        raise ReadError(f"it may read {plain(afar[0], 80)}")
+    if any(text == "ManifestFile" for text in texts_in(members, "S3DataType")):
+        raise ReadError("its input is a manifest, which names objects elsewhere")
+    inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
+    if any("DatasetDefinition" in one for one in members.get("ProcessingInputs", ())):
+        raise ReadError("its input is a query, whose answer is not kept")
+    uris = {uri for uri in texts_in(inputs, "S3Uri") if job.target.name not in uri}
+    if not uris:  # a script of its own was compared by what is stored
+        raise ReadError("it has no input that could be compared")
+    uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
+    uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
+    for uri in sorted(uri for uri in uris if job.target.name not in uri):
+        newest = s3.newest(aws, [uri], fresh=now)
+        if not isinstance(newest, Value) or newest.value is None:
+            raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
+        written.append(newest.value.modified)
+    written += [_pushed(aws, image) for image in texts_in(members, "ImageUri", "Image")]
+    return max(written)
 
 
 def _pushed(aws: Aws, image: str) -> datetime:

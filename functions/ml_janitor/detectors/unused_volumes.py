@@ -190,5 +190,5 @@ def _above(
     """The domain of a space, and the user profile that owns it: whoever keeps them keeps it."""
     owner = entry.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName")
     for kind, path in (("domain", domain), *((("user-profile", f"{domain}/{owner}"),) if owner else ())):
-        arn = f"arn:{aws.partition}:sagemaker:{aws.region}:{aws.account}:{kind}/{path}"
+        arn = aws.arn("sagemaker", f"{kind}/{path}")
         yield replace(space, arn=arn, name=path, kind=kind, created=None, tags=book.of(arn))

@@ -106,7 +106,7 @@ class Actions:
             "direct_message": messages.direct_message,
             EXPIRES: int((now + KEEP).timestamp()),
         }
-        place = self._where(result)
+        place = _place(result)
         item |= sign(self._macs, _action({**item, **key(place, sk)}))
         try:
             self._table.put(place, sk, item, only_if=ABSENT, signed=True)
@@ -191,16 +191,16 @@ class Actions:
 
     def end_saving(self, action: Action, at: datetime) -> None:
         """It saves nothing any more, since *at*."""
-        self._table.change(self._place(action), action.sk, at_first={"over": at})
+        self._table.change(_place(action), action.sk, at_first={"over": at})
 
     def message_updated(self, action: Action) -> None:
         """Remember that its message says how far *action* came."""
-        self._table.change(self._place(action), action.sk, set_to={"told": action.mark})
+        self._table.change(_place(action), action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
         """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
         self._table.change(
-            self._place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
+            _place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
         )
 
     def _moved(
@@ -216,7 +216,7 @@ class Actions:
         signature = sign(self._macs, expected) if to in SIGNED and to != action.stage else {}
         try:
             item = self._table.change(
-                self._place(action),
+                _place(action),
                 action.sk,
                 set_to={"stage": to, **also, **signature},
                 at_first={} if over is None else {"over": over},
@@ -231,11 +231,9 @@ class Actions:
             raise UnverifiedError(Cause(Why.MAC_INVALID))
         return moved
 
-    def _place(self, action: Action) -> str:
-        return partition(ACTION, action.detector, action.target.account, action.target.region)
 
-    def _where(self, result: Result) -> str:
-        return partition(ACTION, result.detector, result.target.account, result.target.region)
+def _place(one: Action | Result) -> str:
+    return partition(ACTION, one.detector, one.target.account, one.target.region)
 
 
 def written(undo: Mapping[str, Any]) -> str:

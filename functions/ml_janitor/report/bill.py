@@ -80,24 +80,6 @@ def change(movement: Movement) -> str:
     return f"{signed(movement.change)}{f' ({share})' if share else ''}"
 
 
-def answer(movement: Movement, most: int = MOST_MOVERS) -> str:
-    """The whole change in one sentence that adds up."""
-    parts = breakdown(movement, most)
-    lines = [mover(one, movement) for one in parts.movers]
-    lines += [text for amount, text in remainders(parts) if amount]
-    moved = f"{change(movement)}: {'; '.join(lines)}." if lines else f"{change(movement)}."
-    return " ".join([moved, *asides(movement, parts)])
-
-
-def remainders(parts: Breakdown) -> Iterator[tuple[Decimal, str]]:
-    """What is not said one by one, with its dollars."""
-    if parts.smaller:
-        count = len(parts.smaller)
-        yield parts.smaller_usd, f"{signed(parts.smaller_usd)} {count} smaller change{'s' * (count > 1)}"
-    if parts.unexplained:
-        yield parts.unexplained_usd, f"{signed(parts.unexplained_usd)} not explained"
-
-
 def asides(movement: Movement, parts: Breakdown) -> Iterator[str]:
     """What moved beside the total: tags, and credits that ended."""
     for one in parts.moved_tags:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from datetime import date
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.tables import charged_back, readable
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
     from ml_janitor.bill.unit_costs import UnitCost
 
 VERSION = 1
-SCHEMA = "bill_schema.json"
 UNTAGGED = "(untagged)"
 BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet run a cell (OWASP, "CSV Injection")."""
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `document`."""
-    loaded: dict[str, Any] = json.loads(
-        files("ml_janitor.report").joinpath(SCHEMA).read_text(encoding="utf-8")
-    )
-    return loaded
 
 
 def text(report: BillReport, *, by: str) -> str:

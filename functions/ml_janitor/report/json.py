@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any
 
 from ml_janitor.core.cost import Cost
@@ -19,16 +18,6 @@ from ml_janitor.report.causes import limits, note, undone_by_hand
 from ml_janitor.report.plan import Week, weeks
 
 VERSION = 2
-
-SCHEMA = "schema.json"
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `document`."""
-    loaded: dict[str, Any] = json.loads(
-        files("ml_janitor.report").joinpath(SCHEMA).read_text(encoding="utf-8")
-    )
-    return loaded
 
 
 def text(report: Report, *, every: bool = False, plan: bool = False) -> str:

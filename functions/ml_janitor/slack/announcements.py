@@ -13,7 +13,7 @@ from ml_janitor.core.money import dearest_first
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.html import html
-from ml_janitor.report.mrkdwn import Post, context, prose, sentence
+from ml_janitor.report.mrkdwn import Post, context, prose, sentence, with_block
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
@@ -69,10 +69,12 @@ class Announcer:
             post = announcement(part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag)
             if post is None:
                 continue
+            if note:
+                post = replace(post, main=with_block(post.main, context(sentence(prose(note)))))
             page = html(Report(time=now, account=part.account, sweeps=(part,)))
             try:
                 delivered = self._sender.deliver(
-                    with_note(post, note),
+                    post,
                     page.encode(),
                     deadline=self._deadline,
                     taken=partial(taken, of_part.new),
@@ -106,11 +108,3 @@ def by_channel(sweep: Sweep, recorded: Recorded, routes: Routes) -> list[tuple[s
     return [
         (channel, part(channel), replace(recorded, new=tuple(results))) for channel, results in new.items()
     ]
-
-
-def with_note(post: Post, note: str) -> Post:
-    """*post* with *note* as a context block below its message."""
-    if not note:
-        return post
-    main = replace(post.main, blocks=(*post.main.blocks, context(sentence(prose(note)))))
-    return replace(post, main=main)

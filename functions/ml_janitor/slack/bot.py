@@ -148,7 +148,8 @@ class Slack:
                 problems.append(f"reply {number} of {len(post.replies)} is missing: {failed}")
         if post.attachment and report:
             try:
-                self._attach(post.attachment, report, time_left, main)
+                thread = {"channel_id": main.channel, "thread_ts": main.ts}
+                self._upload(post.attachment, report, time_left, main.channel, **thread)
             except SlackError as failed:
                 problems.append(f"the report is not attached: {failed}")
         return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
@@ -252,10 +253,6 @@ class Slack:
         titled = [{"id": file, "title": name}]
         self._call("files_completeUploadExternal", time_left, to=to, files=titled, **share)
         return file
-
-    def _attach(self, name: str, content: bytes, time_left: TimeLeft, thread: MessageRef) -> None:
-        to = thread.channel
-        self._upload(name, content, time_left, to, channel_id=to, thread_ts=thread.ts)
 
     def _call(self, method: str, time_left: TimeLeft, *, to: str = "", **arguments: Any) -> Any:
         """Call one method of the Web API, for a post *to* a channel if it is one. Raises SlackError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,7 +75,11 @@ class ActionHistory:
             undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
             lost=list(self._lost(places, now)),
-            saved=saved(self._saving(actions), now=now, time_zone=self.time_zone),
+            saved=saved(  # by actions after which something is no longer paid: a tag saves nothing
+                (one for one in actions if self.cleanups[one.detector].effect.saves),
+                now=now,
+                time_zone=self.time_zone,
+            ),
         )
 
     def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
@@ -87,10 +91,6 @@ class ActionHistory:
                 if lost is not None:
                     where = f", {self._place(account, region)}" if self.several else ""
                     yield f"{code(detector.name)}{where}: {prose(unreachable(lost), 600)}"
-
-    def _saving(self, actions: Iterable[Action]) -> Iterator[Action]:
-        """Actions after which something is no longer paid; a tag saves nothing."""
-        return (one for one in actions if self.cleanups[one.detector].effect.saves)
 
     def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
         """Findings of a detector, account and region that are due or overdue, and not held."""

@@ -15,7 +15,7 @@ from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
+from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, given
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.forgotten_leftovers.expiry import spared
 from ml_janitor.engine.detector import allow
@@ -62,11 +62,7 @@ def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datet
     for one in groups:
         total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
         if one.arn in counted:
-            match arrived[counted[one.arn]]:
-                case Value(series, source):
-                    total = Value(series.total, source)
-                case Unreadable() as unread:
-                    total = unread
+            total = given(arrived[counted[one.arn]], lambda series: series.total)
         own = target_in(aws, one.arn, one.name, KIND, one.created, tags=book.of(one.arn))
         yield Group(target=own, group=one, arrived=total, prices=prices)
 

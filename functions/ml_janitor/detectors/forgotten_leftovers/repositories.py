@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
-from ml_janitor.aws.answers import attempt, everything
+from ml_janitor.aws.answers import attempt
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import Image, Manifest
@@ -55,12 +55,7 @@ class Repository(Candidate):
 
 def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[Repository]:
     """Every repository with its images; the manifests of all images where one is old and not named."""
-    pages = aws.client("ecr").get_paginator("describe_repositories")
-    listing = everything(
-        pages.paginate(PaginationConfig={"PageSize": images.LARGEST_PAGE}),
-        lambda page: page["repositories"],
-        source=images.DESCRIBE_REPOSITORIES,
-    )
+    listing = images.repositories(aws, lambda entry: entry)
     found = images.references(aws, now - patience, now)
     named: dict[str, set[str]] = {}
     for repository, name in found.items:

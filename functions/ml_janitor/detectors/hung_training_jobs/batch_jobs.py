@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import Listing
-from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
-from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
-from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.job import STARTING, Job, Kind, arns, folders, seconds
 
 if TYPE_CHECKING:
@@ -22,11 +16,6 @@ if TYPE_CHECKING:
     )
 
 PROCESSING, TRANSFORMING = "Processing", "Transforming"
-
-
-def _running(kind: SageMakerKind) -> Callable[[Aws, datetime], Listing[Target]]:
-    """What lists the jobs of a *kind* that are in progress."""
-    return lambda aws, now: running(aws, kind, partial(kind.target, aws), now)
 
 
 def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
@@ -95,7 +84,7 @@ PROCESSING_KIND = Kind(
     numbered=True,
     collective=False,
     action="stop the job (outputs uploaded so far stay)",
-    running=_running(PROCESSING_JOB),
+    running=lambda aws, now: running(aws, PROCESSING_JOB, partial(PROCESSING_JOB.target, aws), now),
     read=_processing_job,
 )
 
@@ -129,6 +118,6 @@ TRANSFORM_KIND = Kind(
     numbered=False,
     collective=False,
     action="stop the job (its output is discarded)",
-    running=_running(TRANSFORM_JOB),
+    running=lambda aws, now: running(aws, TRANSFORM_JOB, partial(TRANSFORM_JOB.target, aws), now),
     read=_transform_job,
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
-
-from botocore import xform_name
 
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.client import Aws
@@ -53,18 +52,13 @@ class Kind:
     read: Callable[[Any], Job]
     ignored: tuple[str, ...] = ()
 
-    @property
-    def arn(self) -> str:
-        """The resource type in its ARN."""
-        return self.of.type
-
     def describe(self, aws: Aws, name: str) -> Signal[Job]:
         """The job called *name*; `Absent` if there is none."""
         return described(aws, self.of, self.read, name)
 
     @property
     def noun(self) -> str:
-        return self.arn.replace("-", " ")
+        return self.of.words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +153,8 @@ class Job:
 
 def described[T](aws: Aws, kind: SageMakerKind, read: Callable[[Any], T], name: str) -> Signal[T]:
     """What *read* takes from the description of the job *name* of a *kind*; `Absent` if there is none."""
-    ask = getattr(aws.sagemaker, xform_name(f"Describe{kind.noun}"))
-    return attempt(lambda: read(ask(**{kind.named: name})), source=kind.describes, absent=GONE)
+    ask = partial(kind.call(aws, "Describe"), **{kind.named: name})
+    return attempt(lambda: read(ask()), source=kind.describes, absent=GONE)
 
 
 def seconds(count: int | None) -> timedelta | None:

@@ -34,42 +34,32 @@ class Window:
 
 
 def read(aws: Aws, windows: Mapping[str, Window], now: datetime) -> dict[str, Signal[tuple[HostLoad, ...]]]:
-    """The loads of every job in *windows*, under the same keys, until *now*."""
-    kinds = dict.fromkeys(window.job.kind for window in windows.values())
+    """The loads of every job in *windows*, under the same keys, until *now*; those of a kind in bulk."""
     found: dict[str, Signal[tuple[HostLoad, ...]]] = {}
-    for kind in kinds:
-        found |= _of_kind(aws, kind, {key: one for key, one in windows.items() if one.job.kind is kind}, now)
+    for kind in dict.fromkeys(window.job.kind for window in windows.values()):
+        own = {key: window for key, window in windows.items() if window.job.kind is kind}
+        listed = _listed(aws, kind)
+        if isinstance(listed, Unreadable):
+            found |= dict.fromkeys(own, listed)
+            continue
+        hosts = {key: hosts_of(window.job, listed) for key, window in own.items()}
+        starts = {host: window.start for key, window in own.items() for host in hosts[key]}
+        loads = _read_hosts(aws, kind.group, starts, now)
+        for key, window in own.items():
+            known = (loads[host] for host in hosts[key])
+            found[key] = Value((*known, *unlisted(window.job, len(hosts[key]))), GET_METRIC_DATA)
     return found
-
-
-def _of_kind(
-    aws: Aws, kind: Kind, windows: Mapping[str, Window], now: datetime
-) -> dict[str, Signal[tuple[HostLoad, ...]]]:
-    listed = _listed(aws, kind)
-    if isinstance(listed, Unreadable):
-        return dict.fromkeys(windows, listed)
-    hosts = {key: hosts_of(window.job, listed) for key, window in windows.items()}
-    starts = {host: window.start for key, window in windows.items() for host in hosts[key]}
-    loads = _read_hosts(aws, kind.group, starts, now)
-    return {
-        key: Value(
-            (*(loads[host] for host in hosts[key]), *unlisted(window.job, len(hosts[key]))), GET_METRIC_DATA
-        )
-        for key, window in windows.items()
-    }
 
 
 def _listed(aws: Aws, kind: Kind) -> Sequence[str] | Unreadable:
     """All hosts of the past two weeks by name, where they are not numbered."""
     if kind.numbered:
         return ()
-    match metrics.published(aws, kind.group, "CPUUtilization"):
-        case Value(series):
-            return [value for one in series for name, value in one.dimensions if name == HOST]
-        case Unreadable() as failed:
-            return failed
-        case _:
-            return ()
+    series = metrics.published(aws, kind.group, "CPUUtilization")
+    if isinstance(series, Unreadable):
+        return series
+    known = series.value if isinstance(series, Value) else ()
+    return [value for one in known for name, value in one.dimensions if name == HOST]
 
 
 def hosts_of(job: Job, listed: Sequence[str]) -> tuple[str, ...]:

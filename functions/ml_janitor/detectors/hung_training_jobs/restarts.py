@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial, reduce
 from typing import Any
@@ -14,12 +14,22 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, needed, refused_as
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, PROCESSING_JOB, TRAINING_JOB, Kind
 from ml_janitor.aws.training_jobs import AVAILABLE
 from ml_janitor.core.model import Target, finding_id
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.hung_training_jobs.job import folders
 from ml_janitor.detectors.hung_training_jobs.progress import stamp
-from ml_janitor.detectors.hung_training_jobs.stops import CALLS, JOB, POOL, STOPPING, TUNER, Calls
+from ml_janitor.detectors.hung_training_jobs.stops import (
+    JOB,
+    KINDS,
+    POOL,
+    STOPPING,
+    TUNER,
+    described,
+    itself,
+    status_of,
+)
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
@@ -30,7 +40,7 @@ CHOSEN = ("SelectedInstanceType", "SelectedInstanceCount")
 NEVER = datetime.max.replace(tzinfo=UTC)
 """No object is newer, so all of them are listed."""
 
-RESOURCES = {"TrainingJob": ("ResourceConfig",), "ProcessingJob": ("ProcessingResources", "ClusterConfig")}
+RESOURCES = {TRAINING_JOB: ("ResourceConfig",), PROCESSING_JOB: ("ProcessingResources", "ClusterConfig")}
 """Where those resources stand in a request."""
 
 
@@ -41,6 +51,9 @@ DIGITS = 6
 
 COMPLETED = "Completed"
 """The status of a job that ended by itself and successfully."""
+
+KEEP_ALIVE = "KeepAlivePeriodInSeconds"
+"""For how long the instances of a training job are to wait for another one."""
 
 SHORTEST_SECRET = 4
 """Characters: shorter values are no secrets."""
@@ -60,35 +73,29 @@ def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
     Raises CannotActError if it is no longer what was judged, and ReadError.
     """
     target = candidate.target
-    calls = CALLS[target.kind]
-    found = calls.describe_same(aws, target)
+    found = itself(aws, target)
     if found is None:
         raise CannotActError("it is gone")
-    if pool_of(found) == AVAILABLE and not calls.runs(found):
-        return {"what": POOL, "keep_alive": _keep_alive(found)}
-    if not calls.runs(found):
-        raise CannotActError(f"it is {found[calls.status_member]} now")
+    status, keep_alive = status_of(target, found), found.get("ResourceConfig", {}).get(KEEP_ALIVE, 0)
+    if pool_of(found) == AVAILABLE and status != IN_PROGRESS:
+        return {"what": POOL, "keep_alive": keep_alive}
+    if status != IN_PROGRESS:
+        raise CannotActError(f"it is {status} now")
     if isinstance(candidate, SuspectTuner):
         return {"what": TUNER}
     own = needed(target.tags, "its tags were not read") or {}
     return {
         "what": JOB,
-        "keep_alive": _keep_alive(found),
-        "request": request_of(aws, calls, found) | tags.given(tags.settable(own)),
+        "keep_alive": keep_alive,
+        "request": request_of(aws, KINDS[target.kind], found) | tags.given(tags.settable(own)),
         "checkpoint": _checkpoint(aws, found),
     }
 
 
-def _keep_alive(found: Mapping[str, Any]) -> int:
-    """For how many seconds its instances are to wait for another job."""
-    seconds: int = found.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0)
-    return seconds
-
-
-def request_of(aws: Aws, calls: Calls, found: Mapping[str, Any]) -> dict[str, Any]:
+def request_of(aws: Aws, kind: Kind, found: Mapping[str, Any]) -> dict[str, Any]:
     """What the creating call takes to make another job like the one *found*."""
-    request = fitted(aws, "sagemaker", f"Create{calls.noun}", found)
-    resources = reduce(lambda one, member: one.get(member, {}), RESOURCES.get(calls.noun, ("",)), request)
+    request = fitted(aws, "sagemaker", f"Create{kind.noun}", found)
+    resources = reduce(lambda one, member: one.get(member, {}), RESOURCES.get(kind, ("",)), request)
     for member in CHOSEN:
         resources.pop(member, None)
     return request
@@ -116,19 +123,19 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
     Waits until it has stopped: what it writes in its last two minutes is what the new one begins with.
     Raises NotFinishedError until then, and CannotActError for what does not come back.
     """
-    calls = CALLS[target.kind]
-    found = calls.describe_same(aws, target)
-    if found is not None and (keeps_pool(found) if record["what"] == POOL else calls.runs(found)):
+    found = itself(aws, target)
+    status = None if found is None else status_of(target, found)
+    if found is not None and (keeps_pool(found) if record["what"] == POOL else status == IN_PROGRESS):
         return f"nothing had been done to {target.name}, so nothing was submitted"
     if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
-    if found is not None and found[calls.status_member] == COMPLETED:
+    if status == COMPLETED:
         return f"{target.name} has come to its end by itself, so nothing was submitted"
-    if found is not None and found[calls.status_member] == STOPPING:
+    if status == STOPPING:
         raise NotFinishedError("it is still stopping; it is submitted again when it has stopped")
     name = name_for(target.name, finding_id(detector, target.key))
-    request = {**record["request"], calls.name_member: name}
-    steps.do(f"submit again as {name}", partial(_submit, aws, target, calls, request))
+    request = {**record["request"], KINDS[target.kind].named: name}
+    steps.do(f"submit again as {name}", partial(_submit, aws, target, request))
     return f"{target.name} was submitted again as {name}, {starting_point(record)}"
 
 
@@ -182,31 +189,32 @@ def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _submit(aws: Aws, target: Target, calls: Calls, request: Mapping[str, Any]) -> None:
+def _submit(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:
     """Create the job of *request*; a retry finds it there, which is a success."""
-    exists = partial(_exists, aws, target, calls, request[calls.name_member])
+    kind = KINDS[target.kind]
+    exists = partial(_exists, aws, target, request[kind.named])
     if exists():
         return
     try:
-        ensure(lambda: _create(aws, calls, request), exists)
+        ensure(lambda: _create(kind.call(aws, "Create"), request), exists)
     except ClientError as error:
         raise _without_secrets(error, request) from None
 
 
-def _create(aws: Aws, calls: Calls, request: Mapping[str, Any]) -> None:
+def _create(create: Callable[..., object], request: Mapping[str, Any]) -> None:
     try:
-        calls.create(aws, request)
+        create(**request)
     except Exception as error:
         if not refused_as(error, ("ValidationException",), METRICS_REFUSED):
             raise
         algorithm = {**request["AlgorithmSpecification"]}
         algorithm.pop("MetricDefinitions", None)
-        calls.create(aws, {**request, "AlgorithmSpecification": algorithm})
+        create(**{**request, "AlgorithmSpecification": algorithm})
 
 
-def _exists(aws: Aws, target: Target, calls: Calls, name: str) -> bool:
+def _exists(aws: Aws, target: Target, name: str) -> bool:
     """Whether the job *name* was submitted. Raises CannotActError if one had that name before *target*."""
-    found = calls.describe(aws, name)
+    found = described(aws, KINDS[target.kind], name)
     if found is None:
         return False
     if target.created is not None and found["CreationTime"] < target.created:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import ceil
 
 from ml_janitor.aws import logs
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import attempt, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
@@ -46,7 +46,7 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
     An event after *fresh* settles the question, and the history is left alone. `Absent` means that
     there is no stream or no event.
     """
-    match attempt(lambda: _listed(aws, group, prefix), source=logs.DESCRIBE_LOG_STREAMS, absent=logs.NO_SUCH):
+    match _listed(aws, group, prefix):
         case Value(streams):
             pass
         case (Absent() | Unreadable() | NotRead()) as none:
@@ -67,6 +67,7 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
     return Value(Rhythm(last=last, longest_pause=pause), logs.GET_LOG_EVENTS, last)
 
 
+@attempted(logs.DESCRIBE_LOG_STREAMS, logs.NO_SUCH)
 def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
     The streams that begin with *prefix*, with the time of their newest event as far as it is indexed.
@@ -74,14 +75,12 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     The index lags behind by an hour or more, so it can show that a stream is alive, never that it
     is silent.
     """
-    listed = aws.logs.get_paginator("describe_log_streams").paginate(
-        logGroupName=group, logStreamNamePrefix=prefix, PaginationConfig={"PageSize": 50}
-    )
+    named = {"logGroupName": group, "logStreamNamePrefix": prefix}
     return {
         stream["logStreamName"]: logs.moment(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in listed
+        for page in aws.pages(logs.DESCRIBE_LOG_STREAMS, logs.PAGE, **named)
         for stream in page["logStreams"]
     }
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
-
-from botocore import xform_name
 
 from ml_janitor.aws.answers import ensure, unless_gone
 from ml_janitor.aws.client import Aws
@@ -17,6 +14,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRAINING_JOB,
     TRANSFORM_JOB,
     TUNING_JOB,
+    Kind,
 )
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.job import GONE
@@ -31,51 +29,31 @@ TUNER: Final = "tuning job"
 """What is stopped or ended, as the record of an action names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """The calls about one kind of job, *noun* in their names; the members with its name and status."""
-
-    noun: str
-    name_member: str
-    status_member: str
-
-    def describe(self, aws: Aws, name: str) -> dict[str, Any] | None:
-        """The job called *name* as AWS describes it; None if there is none."""
-        found: dict[str, Any] | None = unless_gone(
-            lambda: self._operation(aws, "Describe")(**{self.name_member: name}), GONE
-        )
-        return found
-
-    def describe_same(self, aws: Aws, target: Target) -> dict[str, Any] | None:
-        """The job *target* as AWS describes it; None if it is gone, also if another job has its name now."""
-        found = self.describe(aws, target.name)
-        return found if found is not None and found["CreationTime"] == target.created else None
-
-    def stop(self, aws: Aws, name: str) -> None:
-        """Ask the job called *name* to stop."""
-        self._operation(aws, "Stop")(**{self.name_member: name})
-
-    def create(self, aws: Aws, request: Mapping[str, Any]) -> None:
-        """Submit a job."""
-        self._operation(aws, "Create")(**request)
-
-    def runs(self, found: Mapping[str, Any]) -> bool:
-        """Whether a job that was *found* still runs and was not asked to stop."""
-        return bool(found[self.status_member] == IN_PROGRESS)
-
-    def _operation(self, aws: Aws, verb: str) -> Any:
-        return getattr(aws.sagemaker, xform_name(f"{verb}{self.noun}"))
-
-
-CALLS: Mapping[str, Calls] = {
-    kind.type: Calls(kind.noun, kind.named, f"{kind.noun}Status")
-    for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
+KINDS: Mapping[str, Kind] = {
+    kind.type: kind for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
 }
 """By the resource type in a job's ARN."""
 
-
 ASKED = frozenset({STOPPING, "Stopped"})
 """The statuses of a job that was asked to stop, by this act or by a person."""
+
+
+def described(aws: Aws, kind: Kind, name: str) -> dict[str, Any] | None:
+    """The job called *name* as AWS describes it; None if there is none."""
+    found: dict[str, Any] | None = unless_gone(lambda: kind.call(aws, "Describe")(**{kind.named: name}), GONE)
+    return found
+
+
+def itself(aws: Aws, target: Target) -> dict[str, Any] | None:
+    """The job *target* as AWS describes it; None if it is gone, also if another job has its name now."""
+    found = described(aws, KINDS[target.kind], target.name)
+    return found if found is not None and found["CreationTime"] == target.created else None
+
+
+def status_of(target: Target, found: Mapping[str, Any]) -> str:
+    """The status of *target* as it was *found*."""
+    status: str = found[KINDS[target.kind].status]
+    return status
 
 
 def act(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
@@ -92,24 +70,22 @@ def act(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> No
     steps.do("stop", partial(_stop, aws, target))
     if not record.get("keep_alive"):
         return
-    found = CALLS[target.kind].describe_same(aws, target)
-    if found is not None and found["TrainingJobStatus"] == STOPPING:
+    found = itself(aws, target)
+    if found is not None and status_of(target, found) == STOPPING:
         raise NotFinishedError("it is stopping, and its warm pool can be ended only when it has stopped")
     steps.do("end the warm pool", partial(_end_pool, aws, target, warned_of=False))
 
 
 def is_done(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
     """Whether the very job *target* is stopped, or about to be, and no warm pool of it stays or will come."""
-    calls = CALLS[target.kind]
-    found = calls.describe_same(aws, target)
+    found = itself(aws, target)
     if found is None:
         return True
     if record["what"] == POOL:
         return not keeps_pool(found)
-    if calls.runs(found):
-        return False
-    pool_to_come = found[calls.status_member] == STOPPING or keeps_pool(found)
-    return not (record.get("keep_alive") and pool_to_come)
+    status = status_of(target, found)
+    pool_to_come = status == STOPPING or keeps_pool(found)
+    return status != IN_PROGRESS and not (record.get("keep_alive") and pool_to_come)
 
 
 def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
@@ -118,44 +94,39 @@ def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str 
 
     What was stopped is Stopping and then Stopped (StopTrainingJob and its like, API reference).
     """
-    calls = CALLS[target.kind]
-    found = calls.describe_same(aws, target)
-    if found is None or record["what"] == POOL or calls.runs(found) or found[calls.status_member] in ASKED:
+    found = itself(aws, target)
+    if found is None or record["what"] == POOL:
         return None
-    return f"it ended by itself: {found[calls.status_member]}"
+    status = status_of(target, found)
+    return None if status == IN_PROGRESS or status in ASKED else f"it ended by itself: {status}"
 
 
 def _stop(aws: Aws, target: Target) -> None:
+    kind = KINDS[target.kind]
     if not _asked(aws, target):
-        ensure(lambda: CALLS[target.kind].stop(aws, target.name), lambda: _asked(aws, target))
+        ensure(lambda: kind.call(aws, "Stop")(**{kind.named: target.name}), lambda: _asked(aws, target))
 
 
 def _asked(aws: Aws, target: Target) -> bool:
     """Whether *target* is stopped or gone. Raises ChangedError if it ended by itself."""
-    calls = CALLS[target.kind]
-    found = calls.describe_same(aws, target)
+    found = itself(aws, target)
     if found is None:
         return True
-    if not calls.runs(found) and found[calls.status_member] not in ASKED:
-        raise ChangedError(f"it ended by itself: {found[calls.status_member]}")
-    return found[calls.status_member] in ASKED
+    status = status_of(target, found)
+    if status != IN_PROGRESS and status not in ASKED:
+        raise ChangedError(f"it ended by itself: {status}")
+    return status in ASKED
 
 
 def _end_pool(aws: Aws, target: Target, *, warned_of: bool) -> None:
     """End the pool of *target*. One that another job took over is not its own any more."""
-    found = CALLS[target.kind].describe_same(aws, target)
+    found = itself(aws, target)
     if found is None or not keeps_pool(found):
         if warned_of and found is not None and pool_of(found) == "Reused":
             raise ChangedError("another job has taken over its warm pool")
         return
-
-    def ended() -> bool:
-        found = CALLS[target.kind].describe_same(aws, target)
-        return found is None or not keeps_pool(found)
-
+    end: Any = partial(aws.sagemaker.update_training_job, TrainingJobName=target.name)
     ensure(
-        lambda: aws.sagemaker.update_training_job(
-            TrainingJobName=target.name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
-        ),
-        ended,
+        lambda: end(ResourceConfig={"KeepAlivePeriodInSeconds": 0}),
+        lambda: (now := itself(aws, target)) is None or not keeps_pool(now),
     )

@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import Listing, ReadError, needed
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TUNING_JOB
 from ml_janitor.core.model import Candidate, Kept, Target, Verdict
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import load_metrics, rhythm, training, tuning
@@ -21,7 +21,7 @@ from ml_janitor.detectors.hung_training_jobs.job import Job, hourly
 from ml_janitor.detectors.hung_training_jobs.progress import Patience, Signs
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 
-KINDS = {kind.arn: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
+KINDS = {kind.of.type: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 
 NONE: Listing[Target] = Listing(())
 """No tuning jobs, where none is asked for."""
@@ -140,7 +140,7 @@ class Survey:
         yield from suspects
         by_arn = {one.target.arn.lower(): one for one in suspects}
         tuning_jobs = [
-            with_children(one, tuning.as_listed(one), signal, by_arn)
+            with_children(one, Value(Tuner(one.created, IN_PROGRESS), TUNING_JOB.lists), signal, by_arn)
             for one, signal in zip(tuners.items, running, strict=True)
         ]
         yield from aws.map(lambda candidate: self._tagged(candidate, tuners), tuning_jobs)

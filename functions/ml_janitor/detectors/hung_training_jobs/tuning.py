@@ -26,7 +26,7 @@ ACTION = "stop the tuning job, and with it its running children (artifacts writt
 LOST = "the tuning job: for the trainings that are left, one can be created that learns from this one"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Tuner:
     """A tuning job: a plan that starts training jobs, its children. Only they are billed."""
 
@@ -37,11 +37,6 @@ class Tuner:
 def running(aws: Aws, _now: datetime) -> Listing[Target]:
     """The tuning jobs in progress, however old: one may run for half a year."""
     return targets(aws, TUNING_JOB, StatusEquals=IN_PROGRESS)
-
-
-def as_listed(target: Target) -> Signal[Tuner]:
-    """The tuning job that `running` listed."""
-    return Value(Tuner(created=target.created, status=IN_PROGRESS), TUNING_JOB.lists)
 
 
 def describe(aws: Aws, name: str) -> Signal[Tuner]:

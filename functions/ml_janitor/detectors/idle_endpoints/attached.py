@@ -11,8 +11,10 @@ from typing import Any, Final
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.endpoint_load import TARGETS
 from ml_janitor.aws.endpoints import GONE, IN_SERVICE
 from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.sagemaker_kinds import COMPONENT
 from ml_janitor.core.signals import Value
 from ml_janitor.engine.detector import CannotActError, Steps
 
@@ -37,7 +39,7 @@ def read_components(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
 
 
 def _listed(aws: Aws, endpoint: str) -> Iterator[str]:
-    pages = aws.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=endpoint)
+    pages = aws.pages(COMPONENT.lists, EndpointNameEquals=endpoint)
     return (found["InferenceComponentName"] for page in pages for found in page["InferenceComponents"])
 
 
@@ -170,12 +172,9 @@ def read_scaling(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
     Raises CannotActError for a step policy that somebody's own alarm calls: the alarm names the policy
     by an ARN that AWS makes anew, so it would call nothing after an undo.
     """
-    client = aws.client(SERVICE)
     found = []
     for asked in batched(resources, RESOURCES_PER_CALL):
-        pages = client.get_paginator("describe_scalable_targets").paginate(
-            ServiceNamespace="sagemaker", ResourceIds=list(asked)
-        )
+        pages = aws.pages(TARGETS, ServiceNamespace="sagemaker", ResourceIds=list(asked))
         found += [target for page in pages for target in page["ScalableTargets"]]
     return [_scalable_target(aws, target) for target in found]
 
@@ -186,13 +185,11 @@ def explains(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> 
 
     An activity lasts from before it asks SageMaker for another capacity until SageMaker has fulfilled that.
     """
-    pages = aws.client(SERVICE).get_paginator("describe_scaling_activities")
+    resources = (f"endpoint/{endpoint}/variant/{variant}" for variant in variants)
     return any(
         activity["StartTime"] <= at <= activity["EndTime"]
-        for variant in variants
-        for page in pages.paginate(
-            ServiceNamespace="sagemaker", ResourceId=f"endpoint/{endpoint}/variant/{variant}"
-        )
+        for resource in resources
+        for page in aws.pages(ACTIVITIES, ServiceNamespace="sagemaker", ResourceId=resource)
         for activity in page["ScalingActivities"]
         if activity["StatusCode"] == "Successful"
     )
@@ -200,14 +197,14 @@ def explains(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> 
 
 def _scalable_target(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:
     where = {name: target[name] for name in WHERE}
-    policies = list(_hanging(aws, "describe_scaling_policies", "ScalingPolicies", where))
+    policies = list(_hanging(aws, "ScalingPolicies", where))
     for policy in policies:
         if policy["PolicyType"] == "StepScaling" and (alarms := policy.get("Alarms")):
             raise CannotActError(
                 f"the alarm {alarms[0]['AlarmName']} calls the scaling policy {policy['PolicyName']} of "
                 f"{where['ResourceId']}, and could not call the one that an undo makes"
             )
-    actions = _hanging(aws, "describe_scheduled_actions", "ScheduledActions", where)
+    actions = _hanging(aws, "ScheduledActions", where)
     arn = target.get("ScalableTargetARN")
     own = aws.client(SERVICE).list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
     registered = fitted(aws, SERVICE, "RegisterScalableTarget", target)
@@ -220,8 +217,8 @@ def _scalable_target(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _hanging(aws: Aws, operation: str, members: str, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    for page in aws.client(SERVICE).get_paginator(operation).paginate(**where):
+def _hanging(aws: Aws, members: str, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for page in aws.pages(f"{SERVICE}:Describe{members}", **where):
         yield from page[members]
 
 

@@ -12,7 +12,7 @@ from ml_janitor.aws.answers import ReadError, ensure, needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import IN_SERVICE, Description, InferenceComponent
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, MODEL, texts_in
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, EXPERIMENT, MODEL, texts_in
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import attached
@@ -176,8 +176,7 @@ def rescaled(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> bool:
 
 def experiment(aws: Aws, endpoint: str) -> str | None:
     """Which inference experiment (a shadow test) would be left without *endpoint*, or None."""
-    pages = aws.sagemaker.get_paginator("list_inference_experiments").paginate()
-    for page in pages:
+    for page in aws.pages(EXPERIMENT.lists):
         for found in page["InferenceExperiments"]:
             if found["Status"] not in OVER:
                 whole: Any = aws.sagemaker.describe_inference_experiment(Name=found["Name"])

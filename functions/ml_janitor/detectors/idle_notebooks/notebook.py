@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws import logs, metrics, trail
+from ml_janitor.aws import idle_time, logs, metrics, trail
 from ml_janitor.aws.answers import Listing, attempt, needed
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, Series
@@ -20,12 +21,6 @@ IN_SERVICE = "InService"
 LOG_GROUP = "/aws/sagemaker/NotebookInstances"
 OPENED = "CreatePresignedNotebookInstanceUrl"
 """The call behind "Open Jupyter": its URL is needed to get in."""
-
-IDLE_NAMESPACE, IDLE_METRIC, IDLE_DIMENSION = "MLJanitor/Notebooks", "IdleSeconds", "NotebookInstanceName"
-"""Where a notebook itself may publish for how long its kernels and terminals have been idle."""
-
-IDLE_WINDOW = timedelta(hours=3)
-"""How far back an idle time is looked for: long enough to say that a notebook stopped publishing it."""
 
 AGENT_NAMESPACE, AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
 """Where AWS's sample lifecycle script has the CloudWatch agent publish (publish-instance-metrics)."""
@@ -114,13 +109,13 @@ def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: da
     names = [notebook.target.name for notebook in notebooks]
     openings = trail.lookup(aws, OPENED, since, now)
     busy = _busy(aws, names, since, now)
-    idle = _idle(aws, names, now)
+    idle = idle_time.read(aws, {name: idle_time.OURS(NotebookInstanceName=name) for name in names}, now)
     logged = aws.map(lambda notebook: logs.last_event(aws, LOG_GROUP, notebook.stream), notebooks)
     return [
         replace(
             notebook,
             log=log,
-            opened=_opened(openings, name),
+            opened=trail.newest(openings, partial(_names, name)),
             busy=busy[name],
             idle=idle[name],
             price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
@@ -139,24 +134,10 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
     )
 
 
-def _opened(openings: Listing[trail.Event], name: str) -> Signal[trail.Event]:
-    """The newest opening of notebook *name*; a broken-off reading can show one, never the lack of one."""
-    newest = max(
-        (event for event in openings.items if event.succeeded and name.lower() in _notebooks_of(event)),
-        key=lambda event: event.at,
-        default=None,
-    )
-    if newest is not None:
-        return Value(newest, trail.LOOKUP_EVENTS, newest.at)
-    if openings.error is not None:
-        return Unreadable(openings.error, trail.LOOKUP_EVENTS)
-    return Absent(trail.LOOKUP_EVENTS)
-
-
-def _notebooks_of(event: trail.Event) -> set[str]:
-    """The notebooks an event names, lower-case: in its request, or in its resources as name or ARN."""
+def _names(name: str, event: trail.Event) -> bool:
+    """Whether *event* names the notebook *name*: in its request, or in its resources as name or ARN."""
     asked = (value for key, value in event.request.items() if key.lower() == "notebookinstancename")
-    return {str(name).rpartition("/")[2].lower() for name in (*asked, *event.resources)}
+    return name.lower() in {str(one).rpartition("/")[2].lower() for one in (*asked, *event.resources)}
 
 
 def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> dict[str, Signal[datetime]]:
@@ -200,21 +181,3 @@ def _newest(signals: Iterable[Signal[datetime]], otherwise: Unreadable | None = 
         return max(values, key=lambda signal: signal.value)
     unread = next((signal for signal in known if isinstance(signal, Unreadable)), otherwise)
     return unread or Absent(metrics.GET_METRIC_DATA)
-
-
-def _idle(aws: Aws, names: Sequence[str], now: datetime) -> dict[str, Signal[timedelta]]:
-    """The newest idle time that each notebook published itself, with its time."""
-    asked = {
-        name: Metric.of(IDLE_NAMESPACE, IDLE_METRIC, stat="Minimum", period=60, **{IDLE_DIMENSION: name})
-        for name in names
-    }
-    answers = metrics.read(aws, asked.values(), now - IDLE_WINDOW, now)
-    return {name: _last_idle(answers[metric]) for name, metric in asked.items()}
-
-
-def _last_idle(signal: Signal[Series]) -> Signal[timedelta]:
-    if not isinstance(signal, Value):
-        return signal
-    at, seconds = max(signal.value.points)
-    longest = timedelta(days=3650).total_seconds()  # whatever a script publishes must fit into a timedelta
-    return Value(timedelta(seconds=min(max(seconds, 0.0), longest)), signal.source, at.astimezone(UTC))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import logs, tags
+from ml_janitor.aws import idle_time, logs, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.cost import Cost
@@ -21,7 +21,6 @@ from ml_janitor.detectors.idle_notebooks.signs import (
     Sign,
     certainty,
     evidence_of,
-    fresh_idle,
     signs,
     unknown,
     unseen_work,
@@ -130,7 +129,7 @@ class IdleNotebooks(Detector[Notebook]):
         if candidate.status != IN_SERVICE:
             return rule.kept(f"its status is {candidate.status}, not {IN_SERVICE}")
         rule.passed("it is InService")
-        idle = fresh_idle(candidate, now)
+        idle = idle_time.fresh(candidate.idle, now)
         last = max(signs(candidate, idle), key=lambda sign: sign.at)
         if self._stopped_outside_hours(candidate):
             verdict = self._scheduled(rule, candidate, last, now)
@@ -170,7 +169,7 @@ class IdleNotebooks(Detector[Notebook]):
         plan = outside_hours.schedule(self.working_hours, now)
         if plan is None:
             return None
-        span, idle = self.allowance(now).span, fresh_idle(candidate, now)
+        span, idle = self.allowance(now).span, idle_time.fresh(candidate.idle, now)
         quiet = now - last.at >= span
         if quiet and (why := unknown(candidate, idle) or unseen_work(candidate, idle)) is not None:
             return rule.unknown(why)

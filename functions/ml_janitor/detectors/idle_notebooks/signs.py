@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from ml_janitor.aws import idle_time
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, evidence
+from ml_janitor.core.text import iso
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
-
-STALE = timedelta(minutes=30)
-"""An idle time published longer ago than this says nothing about now."""
 
 START = timedelta(hours=1)
 """How long before a notebook's last change its log may end: Jupyter runs before it is in service."""
@@ -23,15 +22,6 @@ class Sign(NamedTuple):
 
     what: str
     at: datetime
-
-
-def fresh_idle(notebook: Notebook, now: datetime) -> Value[timedelta] | None:
-    """The idle time that *notebook* published of itself, if that is new enough to count."""
-    match notebook.idle:
-        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
-            return idle
-        case _:
-            return None
 
 
 def signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
@@ -107,26 +97,17 @@ def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Eviden
     yield Evidence("status", notebook.status, source=notebook.source)
     yield Evidence("instance type", notebook.instance_type, source=notebook.source)
     yield Evidence("rule", rule)
-    yield evidence("last line in the Jupyter log", notebook.log, _iso)
+    yield evidence("last line in the Jupyter log", notebook.log, iso)
     yield Evidence(
-        "last start or change", _iso(notebook.modified), source=notebook.source, at=notebook.modified
+        "last start or change", iso(notebook.modified), source=notebook.source, at=notebook.modified
     )
-    yield evidence("last opening", notebook.opened, lambda event: f"{_iso(event.at)} by {event.user}")
-    yield evidence("last processor use", notebook.busy, _iso)
-    idle = notebook.idle
-    shown = None
-    if isinstance(idle, Value) and idle.at is not None:
-        stale = "" if fresh_idle(notebook, now) else ", too long ago to count"
-        shown = f"{ago(idle.value)} at {_iso(idle.at)}{stale}"
-    yield evidence("idle time it published", idle, shown)
-
-
-def _iso(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    yield evidence("last opening", notebook.opened, lambda event: f"{iso(event.at)} by {event.user}")
+    yield evidence("last processor use", notebook.busy, iso)
+    yield evidence("idle time it published", notebook.idle, idle_time.words(notebook.idle, now))
 
 
 def when(sign: Sign, now: datetime) -> str:
     """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
     if sign.at > now:
-        return f"{sign.what} at {_iso(sign.at)}, which is after this sweep began"
+        return f"{sign.what} at {iso(sign.at)}, which is after this sweep began"
     return f"{sign.what} {ago(now - sign.at)} ago"

@@ -24,13 +24,13 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
     spaces = idle_shutdown.described(
         aws, ((app.domain, app.space) for app in asked if app.space), idle_shutdown.DESCRIBE_SPACE
     )
-    owner = {_id(app): _profile(app, spaces) for app in asked}
-    owners = ((app.domain, name) for app in asked if (name := owner[_id(app)]))
+    owner = {app.target.key: _profile(app, spaces) for app in asked}
+    owners = ((app.domain, name) for app in asked if (name := owner[app.target.key]))
     profiles = idle_shutdown.described(aws, owners, idle_shutdown.DESCRIBE_PROFILE)
     domains = idle_shutdown.described(aws, ((app.domain, "") for app in asked), idle_shutdown.DESCRIBE_DOMAIN)
 
     def timeout_of(app: App) -> Signal[timedelta]:
-        name = owner[_id(app)]
+        name = owner[app.target.key]
         above = [domains[app.domain, ""]]
         above += [profiles[app.domain, name]] if name else []
         above += [spaces[app.domain, app.space]] if app.space else []
@@ -48,10 +48,6 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
         replace(app, shutdown=timeout_of(app), remote=remote(app)) if app.type in idle_shutdown.TYPES else app
         for app in apps
     ]
-
-
-def _id(app: App) -> str:
-    return app.target.key
 
 
 def _profile(app: App, spaces: Mapping[idle_shutdown.Place, Signal[idle_shutdown.Settings]]) -> str | None:

@@ -11,7 +11,7 @@ from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.core.signals import Signal, given
 
 STARTS = "StartSession"
 SAGEMAKER = "sagemaker.amazonaws.com"
@@ -33,13 +33,9 @@ def read(aws: Aws, apps: Sequence[App], since: datetime, now: datetime) -> list[
 
 
 def newest(sessions: Listing[trail.Event], app: App) -> Signal[datetime]:
-    """When the newest session of *app* began; a broken-off reading cannot show that there is none."""
-    began = [one.at for one in sessions.items if one.source == SAGEMAKER and one.succeeded and _for(one, app)]
-    if began:
-        return Value(max(began), trail.LOOKUP_EVENTS, max(began))
-    if sessions.error is not None:
-        return Unreadable(sessions.error, trail.LOOKUP_EVENTS)
-    return Absent(trail.LOOKUP_EVENTS)
+    """When the newest session of *app* began."""
+    session = trail.newest(sessions, lambda one: one.source == SAGEMAKER and _for(one, app))
+    return given(session, lambda found: found.at)
 
 
 def _for(event: trail.Event, app: App) -> bool:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from ml_janitor.aws import logs, metrics, studio_tags, trail
+from ml_janitor.aws import idle_time, logs, studio_tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
-from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.prices import STUDIO, Price
 from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.aws.studio_apps import CANVAS, IN_SERVICE, KERNEL_GATEWAY, SYSTEM, App
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import ago
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Value
+from ml_janitor.core.signals import Absent, Evidence, Value
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.detectors.idle_studio_apps import own_shutdown, remote_sessions, signs
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied
@@ -42,17 +43,8 @@ TIMES = 2
 """Studio's own idle shutdown gets so many of its timeouts before it counts as not working."""
 
 
-CANVAS_NAMESPACE, CANVAS_METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
-"""In seconds, by DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
-
-NAMESPACE, METRIC = "MLJanitor/Notebooks", "IdleSeconds"
-"""In seconds, by DomainId and SpaceName (docs/notebook-activity)."""
-
-WINDOW = timedelta(hours=3)
-"""How far back it is looked for: long enough to say that it stopped being published."""
-
-LONGEST = timedelta(days=3650)
-"""A larger value than this must still fit into the calendar."""
+OF_CANVAS = partial(idle_time.published, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive")
+"""By DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +145,7 @@ class IdleStudioApps(Detector[App]):
         if now - last.at < allowed:
             return rule.kept(f"{quiet}; {ago(allowed)} are allowed")
         rule.passed(quiet)
-        published = signs.fresh_idle(candidate, now)
+        published = idle_time.fresh(candidate.idle, now)
         if candidate.type != CANVAS and published is not None and published.value < allowed:
             return rule.kept(f"it says itself that it has been idle for only {ago(published.value)}")
         if (why := signs.unknown(candidate, now)) is not None:
@@ -234,28 +226,16 @@ def _never_stopped(app: App) -> str | None:
 
 def _with_idle_times(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
     """*apps* with the newest idle time that was published of each."""
-    asked = {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}
-    answers = metrics.read(aws, asked.values(), now - WINDOW, now)
-    return [
-        replace(app, idle=_newest(answers[metric]) if (metric := asked.get(app.target.key)) else Absent())
-        for app in apps
-    ]
+    found = idle_time.read(
+        aws, {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}, now
+    )
+    return [replace(app, idle=found.get(app.target.key, Absent())) for app in apps]
 
 
 def _metric(app: App) -> Metric | None:
     """Where the idle time of *app* is published, if it may be."""
     if app.type == CANVAS and app.profile:
-        of_user = {"DomainId": app.domain, "UserProfileName": app.profile}
-        return Metric.of(CANVAS_NAMESPACE, CANVAS_METRIC, stat="Minimum", period=60, **of_user)
+        return OF_CANVAS(DomainId=app.domain, UserProfileName=app.profile)
     if app.type != CANVAS and app.space:
-        of_space = {"DomainId": app.domain, "SpaceName": app.space}
-        return Metric.of(NAMESPACE, METRIC, stat="Minimum", period=60, **of_space)
+        return idle_time.OURS(DomainId=app.domain, SpaceName=app.space)
     return None
-
-
-def _newest(signal: Signal[Series]) -> Signal[timedelta]:
-    if not isinstance(signal, Value):
-        return signal
-    at, seconds = max(signal.value.points)
-    idle = timedelta(seconds=min(max(seconds, 0.0), LONGEST.total_seconds()))
-    return Value(idle, signal.source, at.astimezone(UTC))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
+from ml_janitor.aws import idle_time
 from ml_janitor.aws.idle_shutdown import TYPES
 from ml_janitor.aws.studio_apps import CANVAS, App
 from ml_janitor.core.durations import ago
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
+from ml_janitor.core.text import iso
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
-
-STALE = timedelta(minutes=30)
-"""An idle time that was published longer ago than this says nothing about now."""
 
 
 class Sign(NamedTuple):
@@ -35,7 +34,7 @@ def last(app: App, now: datetime) -> Sign:
 
 
 def _signs(app: App, now: datetime) -> Iterator[Sign]:
-    idle = fresh_idle(app, now)
+    idle = idle_time.fresh(app.idle, now)
     if idle is not None and idle.at is not None:
         seen_by = "that Canvas saw" if app.type == CANVAS else "in a kernel or terminal"
         yield Sign(f"activity {seen_by}", idle.at - idle.value)
@@ -48,15 +47,6 @@ def _signs(app: App, now: datetime) -> Iterator[Sign]:
         what = f"a remote editor's session, which began at {iso(began)} and may have lasted until"
         yield Sign(what, max(began, min(began + remote_sessions.LASTS, now)))
     yield Sign("its start", app.started)
-
-
-def fresh_idle(app: App, now: datetime) -> Value[timedelta] | None:
-    """The idle time that was published, if it speaks of now."""
-    match app.idle:
-        case Value(_, _, at) as idle if at is not None and now - at <= STALE:
-            return idle
-        case _:
-            return None
 
 
 def unknown(app: App, now: datetime) -> str | None:
@@ -73,8 +63,8 @@ def _canvas_unknown(app: App, now: datetime) -> str | None:
     """Canvas is silent unless it is asked; only what it publishes itself counts."""
     if isinstance(app.idle, Unreadable):
         return f"the idle time of Canvas could not be read ({app.idle.error}), so it may be in use"
-    if fresh_idle(app, now) is None:
-        return f"Canvas published no idle time of its user in the last {ago(STALE)}"
+    if idle_time.fresh(app.idle, now) is None:
+        return f"Canvas published no idle time of its user in the last {ago(idle_time.STALE)}"
     return None
 
 
@@ -92,7 +82,7 @@ def _silent(app: App, now: datetime) -> str | None:
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-    if isinstance(app.activity, Value) or _arrives(app) or fresh_idle(app, now):
+    if isinstance(app.activity, Value) or _arrives(app) or idle_time.fresh(app.idle, now):
         return None
     since = "nothing was written to its log since it started"
     written = "it has no log" if isinstance(app.log, Absent) else since
@@ -138,10 +128,9 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
     yield evidence("last activity of its user", app.activity, _shown(app.activity) or same)
     if app.checked is not None:
         yield Evidence("last health check", iso(app.checked), at=app.checked)
-    if app.type == CANVAS:
-        yield evidence("idle time that Canvas published", app.idle, _idle_words(app, now))
-    else:
-        yield evidence("idle time that its space published", app.idle, _idle_words(app, now))
+    publisher = "Canvas" if app.type == CANVAS else "its space"
+    yield evidence(f"idle time that {publisher} published", app.idle, idle_time.words(app.idle, now))
+    if app.type != CANVAS:
         yield evidence("last line in its log", app.log, _shown(app.log))
     if app.remote:
         yield evidence("last session of a remote editor", app.session, _shown(app.session))
@@ -151,17 +140,5 @@ def seen(app: App, now: datetime) -> Iterator[Evidence]:
         yield evidence("Studio's own idle shutdown", after, shown)
 
 
-def _idle_words(app: App, now: datetime) -> str | None:
-    if not isinstance(app.idle, Value) or app.idle.at is None:
-        return None
-    stale = "" if fresh_idle(app, now) else ", too long ago to count"
-    return f"{ago(app.idle.value)} at {iso(app.idle.at)}{stale}"
-
-
 def _shown(signal: Signal[datetime]) -> str | None:
     return iso(signal.value) if isinstance(signal, Value) else None
-
-
-def iso(at: datetime) -> str:
-    """A time in UTC for a reader."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws import metrics, references, s3, storage_prices, tags
-from ml_janitor.aws.answers import Listing, ReadError, attempt
+from ml_janitor.aws.answers import Listing, ReadError, attempt, attempted
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
 from ml_janitor.aws.client import Aws
@@ -138,9 +138,9 @@ def read(aws: Aws, found: Sequence[Bucket], now: datetime) -> list[Bucket]:
         name = bucket.name
         return replace(
             bucket,
-            lifecycle=attempt(partial(_lifecycle, aws, name), source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
+            lifecycle=_lifecycle(aws, name),
             lock=s3.object_lock(aws, name),
-            uploads=attempt(partial(_uploads, aws, name), source=LIST_UPLOADS),
+            uploads=_uploads(aws, name),
             root=attempt(lambda: tree(_versions(aws, name), now, _Users(known, name)), source=LIST_VERSIONS),
             counted=counted[name],
             inputs=tuple(each for each in jobs.items if each.bucket == name),
@@ -165,13 +165,15 @@ class _Users:
         yield from (user.label for user in uses.needed_only_by if user.path.startswith(REFERS))
 
 
+@attempted(GET_LIFECYCLE, absent=NO_LIFECYCLE)
 def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
     answer: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)
     return {name: answer[name] for name in ("Rules", MINIMUM, LIFECYCLE_TEXT) if name in answer}
 
 
+@attempted(LIST_UPLOADS)
 def _uploads(aws: Aws, bucket: str) -> tuple[datetime, ...]:
-    pages = aws.s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
+    pages = aws.pages(LIST_UPLOADS, Bucket=bucket)
     return tuple(one["Initiated"] for page in pages for one in page.get("Uploads", ()))  # missing if none
 
 
@@ -181,7 +183,7 @@ def _versions(aws: Aws, bucket: str) -> Iterator[Version]:
 
     Of a bucket that never kept versions, these are its objects.
     """
-    pages = aws.s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    pages = aws.pages(LIST_VERSIONS, Bucket=bucket)
 
     def entries() -> Iterator[Version]:
         for turned, page in enumerate(pages, start=1):

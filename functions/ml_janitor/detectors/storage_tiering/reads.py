@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, attempted
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import mentioned
 from ml_janitor.aws.metrics import Metric
@@ -100,24 +100,25 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     They are published only for minutes with requests, so that a bucket in which nothing happens at all
     looks like one without them. Counted are all answers with a body: listings, too.
     """
-    asked = aws.map(
-        lambda name: attempt(partial(_filters, aws, name), source=LIST_METRICS_CONFIGURATIONS), buckets
-    )
-    found: dict[str, Signal[tuple[Counted, ...]]] = {}
-    wanted: dict[tuple[str, str], tuple[Metric, Metric]] = {}
-    for name, filters in zip(buckets, asked, strict=True):
-        if isinstance(filters, Value):
-            wanted |= {(name, one): _metrics(name, one) for one in filters.value}
-        else:
-            found[name] = filters if isinstance(filters, Unreadable) else Absent(LIST_METRICS_CONFIGURATIONS)
+    filters = dict(zip(buckets, aws.map(partial(_filters, aws), buckets), strict=True))
+    wanted = {
+        (name, one): _metrics(name, one)
+        for name, read in filters.items()
+        if isinstance(read, Value)
+        for one in read.value
+    }
     series = metrics.read(aws, (one for pair in wanted.values() for one in pair), now - WINDOW, now)
-    for name, filters in zip(buckets, asked, strict=True):
-        if isinstance(filters, Value):
-            pairs = {prefix: wanted[name, one] for one, prefix in filters.value.items()}
-            found[name] = _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
-    return found
+
+    def of(name: str, read: Signal[dict[str, str]]) -> Signal[tuple[Counted, ...]]:
+        if not isinstance(read, Value):
+            return read
+        pairs = {prefix: wanted[name, one] for one, prefix in read.value.items()}
+        return _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
+
+    return {name: of(name, read) for name, read in filters.items()}
 
 
+@attempted(LIST_METRICS_CONFIGURATIONS)
 def _filters(aws: Aws, bucket: str) -> dict[str, str]:
     """The prefixes of a bucket's metrics by their filters' ids; those by tag or access point are left out."""
     found: dict[str, str] = {}
@@ -168,8 +169,9 @@ def inputs(aws: Aws, now: datetime) -> Listing[Input]:
         read = tuple(list(_inputs(kind, one.value)) for one in answers if isinstance(one, Value))
         unread = next((one.error for one in answers if isinstance(one, Unreadable)), None)
         found.append(Listing(read, jobs.error or unread))
-    errors = "; ".join(one.error for one in found if one.error is not None)
-    return Listing(tuple(one for each in found for job in each.items for one in job), errors or None)
+    return Listing.joined(
+        (one for each in found for job in each.items for one in job), (each.error for each in found)
+    )
 
 
 def _inputs(kind: Kind, job: Mapping[str, Any]) -> Iterator[Input]:

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from ml_janitor.aws import trail
+from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.trail import Event
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
@@ -72,7 +73,7 @@ def read(aws: Aws, resources: Iterable[Resource], now: datetime) -> dict[str, Si
 
 
 def _event_name(resource: Resource) -> str:
-    return f"Create{resource.noun}"
+    return f"Create{resource.kind.noun}"
 
 
 def _read_kind(
@@ -113,14 +114,15 @@ def creation(resource: Resource, events: Iterable[Event]) -> Event | None:
 
 def created_by(event: Event, resource: Resource) -> bool:
     """Whether *event* is a Create call that succeeded and names *resource*."""
-    if not event.succeeded or event.source != f"{resource.service}.amazonaws.com":
+    if not event.succeeded or event.source != f"{Arn.parse(resource.arn).service}.amazonaws.com":
         return False
     asked = {key.lower(): value for key, value in event.request.items()}
-    name = asked.get(resource.named.lower())
+    name = asked.get(resource.kind.named.lower())
     if name is None:  # CloudTrail leaves out requests that are too long
         return not {resource.name, resource.arn}.isdisjoint(event.resources)
     domain = asked.get("domainid")
-    in_domain = resource.type not in STUDIO or f"{resource.type}/{domain}/" in resource.arn
+    kind = resource.kind.type
+    in_domain = kind not in STUDIO or f"{kind}/{domain}/" in resource.arn
     return name == resource.name and in_domain
 
 

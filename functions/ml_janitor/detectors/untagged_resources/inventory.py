@@ -17,16 +17,12 @@ from ml_janitor.core.model import Target
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
-    One resource as its listing shows it.
+    One resource of a *kind* as its listing shows it.
 
-    *noun* is what its Create call makes ("EndpointConfig"), *named* the member of that call that names it.
     *outside* says why a resource that was asked for by name is not judged, such as a job that ended long ago.
     """
 
-    service: str
-    type: str
-    noun: str
-    named: str
+    kind: Kind
     arn: str
     name: str
     created: datetime | None
@@ -49,13 +45,10 @@ def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
 def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
     """An *entry* of a listing; a member that is not there fails the read, as a cut-off answer does."""
     created = entry.get("CreationTime")
-    running = kind.job and entry[f"{kind.noun}Status"] == kind.running
+    running = kind.job and entry[kind.status] == kind.running
     over = kind.job and not running and created is not None and created < since
     return Resource(
-        service="sagemaker",
-        type=kind.type,
-        noun=kind.noun,
-        named=kind.named,
+        kind=kind,
         arn=kind.arn_of(aws, entry),
         name=kind.name_of(entry),
         created=created,
@@ -100,5 +93,4 @@ def named(resources: Iterable[Resource], arn: str) -> Resource | None:
 def once(listings: Sequence[Listing[Resource]]) -> Listing[Resource]:
     """All *listings* as one, each resource once: a running job is also one of the last days."""
     unique = {one.arn: one for listing in listings for one in listing.items}
-    errors = dict.fromkeys(listing.error for listing in listings if listing.error is not None)
-    return Listing(tuple(unique.values()), "; ".join(errors) or None)
+    return Listing.joined(unique.values(), (listing.error for listing in listings))

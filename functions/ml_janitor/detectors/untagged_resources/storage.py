@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 from ml_janitor.aws import images, s3
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, search, texts_in
+from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, Kind, search, texts_in
 from ml_janitor.detectors.untagged_resources.inventory import Resource, named
+
+BUCKET = Kind("bucket", "Bucket", "Buckets")
+REPOSITORY = Kind("repository", "Repository", "repositories")
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
@@ -32,8 +36,8 @@ def read(aws: Aws, since: datetime) -> Listing[Resource]:
     found = aws.map(lambda record: locations(aws, record, since), SEARCHED)
     used = {text for listing in found for text in listing.items}
     owned = aws.map(lambda listing: listing(aws, used), (buckets, repositories))
-    errors = [listing.error for listing in (*found, *owned) if listing.error is not None]
-    return Listing(tuple(one for listing in owned for one in listing.items), "; ".join(errors) or None)
+    errors = [*(one.error for one in found), *(one.error for one in owned)]
+    return Listing.joined((one for listing in owned for one in listing.items), errors)
 
 
 def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
@@ -74,10 +78,7 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
     def resource(name: str, created: datetime) -> Resource:
         return Resource(
-            service="s3",
-            type="bucket",
-            noun="Bucket",
-            named="BucketName",
+            kind=BUCKET,
             arn=f"arn:{aws.partition}:s3:::{name}",
             name=name,
             created=created,
@@ -89,26 +90,17 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
 def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
     """The account's own image repositories in its region."""
-    pages = aws.client("ecr").get_paginator("describe_repositories")
-    size = {"PageSize": images.LARGEST_PAGE}
 
-    def resource(entry: dict[str, Any]) -> Resource:
+    def resource(entry: Mapping[str, Any]) -> Resource:
         return Resource(
-            service="ecr",
-            type="repository",
-            noun="Repository",
-            named="RepositoryName",
+            kind=REPOSITORY,
             arn=entry["repositoryArn"],
             name=entry["repositoryName"],
             created=entry["createdAt"],
             outside=None if entry["repositoryUri"] in used else UNUSED,
         )
 
-    return everything(
-        pages.paginate(PaginationConfig=size),
-        lambda page: map(resource, page["repositories"]),
-        source=images.DESCRIBE_REPOSITORIES,
-    )
+    return images.repositories(aws, resource)
 
 
 def located(text: str) -> str | None:

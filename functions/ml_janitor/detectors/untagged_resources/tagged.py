@@ -80,7 +80,7 @@ def same(aws: Aws, target: Target) -> bool:
 
 def target_of(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
     """*resource* as a target, with the tags that were *read*."""
-    return target_in(aws, resource.arn, resource.name, resource.type, resource.created, tags=read)
+    return target_in(aws, resource.arn, resource.name, resource.kind.type, resource.created, tags=read)
 
 
 def add(aws: Aws, arn: str, key: str, value: str) -> None:
