@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.referrers import User
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
@@ -20,6 +23,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
+from ml_janitor.detectors.duplicate_artifacts.survey import Survey
 from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 
@@ -221,6 +225,35 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     assert found.cost.monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
     assert found.action == DELETE
+    assert found.steps[:-1] == (
+        "everything about it could be read",
+        "another artifact of its size may be the same",
+        "it is like s3://models/live/model.tar.gz: equal SHA-256",
+        "nothing in use refers to it",
+        "it is not locked, nor billed for a minimum time that has yet to pass",
+    )
+
+
+def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
+    folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
+    found = judged(folder, act_on_prefixes=BACKUP)
+
+    assert isinstance(found, Finding)
+    assert found.spared == (
+        "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
+        " proves it a copy"
+    )
+
+
+def test_what_is_asked_and_done_without_a_setting() -> None:
+    plain = DuplicateArtifacts()
+    looks = {"s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration"}
+
+    assert looks.isdisjoint(grant.action for grant in plain.reads)
+    assert looks <= {grant.action for grant in DuplicateArtifacts(inventory_from=1).reads}
+    assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
+    with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
+        DuplicateArtifacts(inventories={"models": {}})
 
 
 def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
@@ -343,6 +376,15 @@ def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
         assert verdict.spared is None
     else:
         assert expected in str(verdict.spared)
+
+
+def test_what_a_broken_listing_does_not_show_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = stored()
+    monkeypatch.setattr(rule, "listed", lambda *_: one)
+    monkeypatch.setattr(Survey, "read", lambda *_, **__: Listing((), "broke off"))
+
+    with pytest.raises(ReadError, match="broke off"):
+        DuplicateArtifacts(buckets=("models",)).look(cast("Aws", None), copy(one).target, NOW)
 
 
 def test_what_has_no_keeper_is_not_deleted() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fakes import target_at
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import training, tuning
+from ml_janitor.detectors.hung_training_jobs import stops, training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
@@ -23,6 +24,7 @@ from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
+from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -388,6 +390,28 @@ def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
 
     assert (word(verdict), reason in verdict.reason) == (expected, True)
     assert "status" in {one.signal for one in verdict.evidence}
+
+
+@pytest.mark.parametrize(("what", "unfinished"), [("job", True), ("warm pool", False)])
+def test_only_of_a_stopped_job_a_pool_is_left(
+    monkeypatch: pytest.MonkeyPatch, what: str, *, unfinished: bool
+) -> None:
+    one = pool(HOUR)
+    monkeypatch.setattr(HungTrainingJobs, "look", lambda *_: one)
+
+    found = HungTrainingJobs().look_unfinished(cast("Aws", None), one.target, {"what": what}, NOW)
+
+    assert found == replace(one, unfinished=unfinished)
+
+
+def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule, one = HungTrainingJobs(), pool(HOUR).target
+    monkeypatch.setattr(stops, "ended_otherwise", lambda *_: "it failed")
+
+    assert rule.ended_otherwise(cast("Aws", None), one, {}) == "it failed"
+    assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn
+    with pytest.raises(CannotActError):
+        rule.revert_effect(one, {"what": "warm pool"})
 
 
 # --- tuning jobs -------------------------------------------------------------------------------

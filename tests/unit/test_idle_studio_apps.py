@@ -216,6 +216,7 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert isinstance(verdict, Finding)
     assert verdict.reason == "the last sign of use was a line in its log 9 hours ago; 4 hours are allowed"
     assert verdict.confidence is Confidence.LIKELY
+    assert IdleStudioApps.cleanup.grace == DAY
     assert verdict.action == "stop the app (its space and volume stay; memory and running terminals do not)"
     assert verdict.since == NOW - 9 * HOUR
     assert verdict.cost is not None
