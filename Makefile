@@ -67,7 +67,7 @@ KIT_PYTHON ?= python3.11
 KIT_TORCH ?=
 
 kit/.venv/.made: requirements/kit.txt kit/tests/cpu_torch.py | .venv/.bootstrap
-	$(KIT_PYTHON) -m venv --clear kit/.venv 2>/dev/null || $(PYTHON) -m venv --clear kit/.venv
+	made() { $(BIN)/uv venv --quiet --clear --no-python-downloads --python $$1 kit/.venv; }; made $(KIT_PYTHON) 2>/dev/null || made $(PYTHON)
 	$(BIN)/uv pip install --quiet --python kit/.venv/bin/python --require-hashes --no-deps -r requirements/kit.txt
 	kit/.venv/bin/python kit/tests/cpu_torch.py $(KIT_TORCH)
 	@touch $@

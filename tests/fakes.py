@@ -25,6 +25,27 @@ class Thing(Candidate):
     verdict: Verdict | Exception
 
 
+def target_at(
+    path: str,
+    created: datetime | None = CREATED,
+    tags: Signal[Tags] | Mapping[str, str] | None = None,
+    *,
+    service: str = "sagemaker",
+    region: str = "us-east-1",
+    name: str = "",
+) -> Target:
+    """What has this *path* in its ARN, "KIND/NAME", with *tags*; none by default, and read."""
+    return Target(
+        arn=f"arn:aws:{service}:{region}:123456789012:{path}",
+        name=name or path.rpartition("/")[2],
+        kind=path.partition("/")[0],
+        account="123456789012",
+        region=region,
+        created=created,
+        tags=tags if isinstance(tags, Value | Unreadable | NotRead) else Value(dict(tags or {})),  # type: ignore[arg-type]
+    )
+
+
 def thing(
     name: str,
     verdict: Verdict | Exception,
@@ -32,16 +53,7 @@ def thing(
     created: datetime | None = CREATED,
 ) -> Thing:
     """A thing with *tags*; none by default, and read."""
-    target = Target(
-        arn=f"arn:aws:sagemaker:us-east-1:123456789012:thing/{name}",
-        name=name,
-        kind="thing",
-        account="123456789012",
-        region="us-east-1",
-        created=created,
-        tags=tags if isinstance(tags, Value | Unreadable | NotRead) else Value(dict(tags or {})),  # type: ignore[arg-type]
-    )
-    return Thing(target=target, verdict=verdict)
+    return Thing(target=target_at(f"thing/{name}", created, tags), verdict=verdict)
 
 
 def waste(monthly: str | None = "10", *, accrued: str | None = None, priced: bool = True) -> Finding:

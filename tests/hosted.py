@@ -27,7 +27,7 @@ from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import ACTION, Actions
-from ml_janitor.ledger.table import KEY, Table, partition
+from ml_janitor.ledger.table import Table, partition
 from ml_janitor.slack import ingress
 from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox.control import Control
@@ -215,8 +215,10 @@ class Host:
             s3.delete_object(Bucket=bucket, Key=one["Key"])
         dynamodb, table = self.root("dynamodb"), self.deployed.one("AWS::DynamoDB::Table")
         for item in dynamodb.scan(TableName=table.rpartition("/")[2])["Items"]:
-            if function.name in item[KEY[0]]["S"].split("#"):
-                dynamodb.delete_item(TableName=table.rpartition("/")[2], Key={key: item[key] for key in KEY})
+            if function.name in item["pk"]["S"].split("#"):
+                dynamodb.delete_item(
+                    TableName=table.rpartition("/")[2], Key={key: item[key] for key in ("pk", "sk")}
+                )
 
     def root(self, service: Any) -> Any:
         """A client that may do everything, and is not recorded."""

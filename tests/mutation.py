@@ -191,6 +191,10 @@ TARGETS = {
     "detectors/duplicate_artifacts/rule.py": (
         "unit/test_duplicate_artifacts.py",
         "unit/test_act_prefixes.py",
+        "integration/test_duplicate_artifacts.py",
+        "integration/test_inventories.py",
+        "integration/test_deleting_copies.py",
+        "integration/test_proving_copies.py",
     ),
     "detectors/duplicate_artifacts/comparing.py": (
         "unit/test_comparing.py",

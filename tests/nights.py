@@ -71,12 +71,7 @@ class Postman:
     dues: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        deliveries: Deliveries,
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         del sweep, now
         for result in warnings:

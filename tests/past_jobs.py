@@ -7,26 +7,18 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Finding, Target, Verdict
-from ml_janitor.core.signals import Value
+from ml_janitor.core.model import Finding, Verdict
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 PRICE = Price(Decimal("1.408"), "Price List API")
 
 
 def job(ran: timedelta = 4 * HOUR, **more: Any) -> PastJob:
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/churn-1",
-        name="churn-1",
-        kind="training-job",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - 24 * HOUR,
-        tags=Value(more.pop("tags", {})),
-    )
+    target = target_at("training-job/churn-1", NOW - 24 * HOUR, more.pop("tags", {}))
     fields: dict[str, Any] = {
         "instance": "ml.g5.xlarge",
         "instances": 1,

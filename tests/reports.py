@@ -8,10 +8,11 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
+from fakes import target_at
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence, Value
+from ml_janitor.core.signals import Evidence
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
@@ -30,15 +31,8 @@ def result(
     detector: str, name: str, verdict: Verdict, *, owner: str | None = None, region: str = "us-east-1"
 ) -> Result:
     """One judged resource."""
-    target = Target(
-        arn=f"arn:aws:sagemaker:{region}:{ACCOUNT}:thing/{name}",
-        name=name,
-        kind="thing",
-        account=ACCOUNT,
-        region=region,
-        created=NOW - timedelta(days=90),
-        tags=Value({"owner": owner} if owner else {}),
-    )
+    tags = {"owner": owner} if owner else {}
+    target = target_at(f"thing/{name}", NOW - timedelta(days=90), tags, region=region, name=name)
     outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
     return Result(detector=detector, target=target, verdict=verdict, outcome=outcome, owner=owner)
 

@@ -118,6 +118,12 @@ class Deployment:
                 patch.setenv(name, value)
             yield
 
+    @property
+    def notebook_status(self) -> str:
+        """That of the notebook "churn"."""
+        found = self.session.client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
+        return str(found["NotebookInstanceStatus"])
+
     def table(self) -> dict[str, list[dict[str, Any]]]:
         """Everything that is remembered."""
         return items(self.session)

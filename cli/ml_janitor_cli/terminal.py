@@ -17,9 +17,18 @@ from ml_janitor.core.text import plain, some, usd
 from ml_janitor.report import plan as six_weeks
 from ml_janitor.report.finding_words import whose, work
 from ml_janitor.report.mrkdwn import counted
-from ml_janitor_cli.finding_rows import ERROR_LIMIT, NAME_LIMIT, Layout, drawn
+from ml_janitor_cli.finding_rows import (
+    ERROR_LIMIT,
+    NAME_LIMIT,
+    Layout,
+    Part,
+    amounts,
+    by_detector,
+    drawn,
+    footnotes,
+    totals,
+)
 from ml_janitor_cli.screen import GAP, Grid, head, title, write
-from ml_janitor_cli.totals import Part, amounts, by_detector, footnotes, totals
 
 INDENT = 2
 SHOWN = 6

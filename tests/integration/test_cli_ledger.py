@@ -20,6 +20,7 @@ from ml_janitor.deployment import PACE, WAIT
 from ml_janitor.engine.detector import ChangedError
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.runs import LastRun, Runs
 from ml_janitor.ledger.table import Table
@@ -47,6 +48,16 @@ class Desk:
         self.nights, self._monkeypatch, self._capsys = nights, monkeypatch, capsys
         self.naps: list[float] = []
         monkeypatch.setattr(edge, "sleep", self.naps.append)
+
+    def due(self, *names: str) -> None:
+        """Waste that was warned about four days ago."""
+        self.nights.warned(*names)
+        self.nights.clock += 4 * DAY
+
+    def entry(self, name: str = "lamp") -> Entry:
+        """What the ledger has of a finding."""
+        entries = self.nights.ledger.entries("cellar", ACCOUNT, REGION)
+        return next(entry for entry in entries if entry.name == name)
 
     def __call__(self, *argv: str, typed: str | None = None) -> tuple[int, str]:
         """The status of one command, and all that it said."""
@@ -194,7 +205,10 @@ def test_a_snooze_ends(desk: Desk) -> None:
             "is in account 999999999999; the credentials are of 123456789012",
         ),
         ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "(any more), looked for in us-east-1"),
-        ("arn:aws:sagemaker:us-east-1:123456789012:chair/lamp", "no detector judges"),
+        (
+            "arn:aws:lambda:us-east-1:123456789012:function:x",
+            "which is of kind function of lambda; these kinds are judged: thing",
+        ),
         ("lamp", "lamp"),
     ],
 )
@@ -239,8 +253,7 @@ def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
 
 
 def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) -> None:
-    desk.nights.warned("lamp", "vase")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp", "vase")
 
     def refuse(name: str) -> None:
         if name.endswith("lamp"):
@@ -252,28 +265,15 @@ def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) ->
 
     said = " ".join(desk("findings")[1].split())
     assert re.search(r"not done on 2026-10-10 03:00 UTC: .*AccessDenied", said)
-    known = {one.name: one for one in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)}
-    assert known["lamp"].not_done_at == desk.nights.clock
-    assert known["vase"].not_done_at is None
+    assert desk.entry().not_done_at == desk.nights.clock
+    assert desk.entry("vase").not_done_at is None
 
 
 def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
     desk.nights.warned("lamp")
     desk.nights.after(DAY)
 
-    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    assert entry.not_done == ""
-
-
-def test_a_reason_is_kept_only_while_its_warning_stands(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    desk.nights.ledger.void_warning(entry, "it is only reported now")
-
-    desk.nights.ledger.record_not_done(entry, "held back", desk.nights.clock)
-
-    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    assert (entry.not_done, entry.not_done_at) == ("", None)
+    assert desk.entry().not_done == ""
 
 
 def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
@@ -288,13 +288,13 @@ def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: 
 
 
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp")
 
     status, said = desk("sweep")
     assert (status, said.count("lamp")) == (0, 1)
     assert said.endswith("Nothing was done: --act does what is due.\n")
-    assert desk("sweep", "--act", typed="123")[0] == 2
+    status, said = desk("sweep", "--act", typed="123")
+    assert (status, f"account {ACCOUNT}, type the account id: " in said) == (2, True)
     assert desk.nights.world.done == []
     status, said = desk("sweep", "--act", typed=ACCOUNT)
 
@@ -308,27 +308,18 @@ def test_where_nobody_answers_nothing_is_done(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, command: Sequence[str]
 ) -> None:
     """In a pipeline there is no terminal; on one, Ctrl-D and Ctrl-C are no answer either."""
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp")
     monkeypatch.setattr("sys.stdin", StringIO(""))
 
     status, said = desk(*command)
 
     assert status == 2
     assert said.endswith("\njanitor: nobody answered, so nothing was done; --yes goes on without asking\n")
-    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
-    assert (desk.nights.world.done, entry.approved) == ([], "")
-
-
-def test_the_question_shows_no_answer_of_its_own(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
-    assert f"account {ACCOUNT}, type the account id: " in desk("sweep", "--act", typed="123")[1]
+    assert (desk.nights.world.done, desk.entry().approved) == ([], "")
 
 
 def test_ctrl_c_in_the_middle_of_an_act_says_what_becomes_of_it(desk: Desk) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp")
 
     def stop(_: str) -> None:
         raise KeyboardInterrupt
@@ -357,8 +348,7 @@ def test_ctrl_c_anywhere_else_is_one_line(desk: Desk, monkeypatch: pytest.Monkey
 
 
 def test_what_is_due_is_as_wide_as_the_reader_can_use(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.nights.warned("a-lamp-with-a-name-that-is-longer-than-half-a-line-is")
-    desk.nights.clock += 4 * DAY
+    desk.due("a-lamp-with-a-name-that-is-longer-than-half-a-line-is")
     monkeypatch.setenv("COLUMNS", "60")
     for command in (("sweep",), ("approve", "cellar", "--yes")):
         said = desk(*command)[1]
@@ -377,8 +367,11 @@ def test_acting_by_hand_obeys_the_same_laws(desk: Desk) -> None:
     assert "0 due, 2 waiting" in said
 
 
+type Thinking = Callable[[Callable[[], None]], None]
+
+
 @pytest.fixture
-def thinking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+def thinking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Thinking:
     """What happens while a person is asked for the account id; the clock is the real one, and runs."""
 
     def while_asked(happens: Callable[[], None]) -> None:
@@ -395,11 +388,8 @@ def passing(nights: Nights, span: timedelta) -> Callable[[], None]:
     return passes
 
 
-def test_it_is_looked_at_again_with_the_time_of_that_moment(
-    desk: Desk, thinking: Callable[[Callable[[], None]], None]
-) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+def test_it_is_looked_at_again_with_the_time_of_that_moment(desk: Desk, thinking: Thinking) -> None:
+    desk.due("lamp")
     thinking(passing(desk.nights, timedelta(minutes=50)))
 
     assert desk("sweep", "--act")[0] == 0
@@ -412,8 +402,7 @@ def test_it_is_looked_at_again_with_the_time_of_that_moment(
 def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp")
 
     def denied(*_: object) -> None:
         raise DENIED
@@ -427,11 +416,8 @@ def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     assert "AccessDeniedException" in said
 
 
-def test_an_answer_that_took_too_long_does_nothing(
-    desk: Desk, thinking: Callable[[Callable[[], None]], None]
-) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+def test_an_answer_that_took_too_long_does_nothing(desk: Desk, thinking: Thinking) -> None:
+    desk.due("lamp")
     thinking(passing(desk.nights, 2 * HOUR))
 
     status, said = desk("sweep", "--act")
@@ -440,12 +426,9 @@ def test_an_answer_that_took_too_long_does_nothing(
     assert desk.nights.world.done == []
 
 
-def test_a_warning_that_became_void_meanwhile_is_not_acted_on(
-    desk: Desk, thinking: Callable[[Callable[[], None]], None]
-) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
-    (entry,) = desk.nights.ledger.entries("cellar", ACCOUNT, REGION)
+def test_a_warning_that_became_void_meanwhile_is_not_acted_on(desk: Desk, thinking: Thinking) -> None:
+    desk.due("lamp")
+    entry = desk.entry()
     thinking(lambda: desk.nights.ledger.void_warning(entry, "it is only reported now"))
 
     assert desk("sweep", "--act")[0] == 0
@@ -453,14 +436,12 @@ def test_a_warning_that_became_void_meanwhile_is_not_acted_on(
     assert desk.nights.world.done == []
 
 
-def test_only_what_was_shown_is_acted_on(desk: Desk, thinking: Callable[[Callable[[], None]], None]) -> None:
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+def test_only_what_was_shown_is_acted_on(desk: Desk, thinking: Thinking) -> None:
+    desk.due("lamp")
     desk.nights.world.add("chair")
     desk.nights.sweep(dry=True)
-    entries = {e.name: e for e in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)}
     due = desk.nights.clock + timedelta(minutes=10)
-    desk.nights.ledger.warned(entries["chair"], now=desk.nights.clock - 4 * DAY, due=due)
+    desk.nights.ledger.warned(desk.entry("chair"), now=desk.nights.clock - 4 * DAY, due=due)
     thinking(passing(desk.nights, timedelta(minutes=30)))
 
     desk("sweep", "--act")
@@ -483,8 +464,7 @@ def test_nobody_acts_at_a_time_to_come(desk: Desk, monkeypatch: pytest.MonkeyPat
 
 def test_one_person_in_two_terminals_is_two(desk: Desk) -> None:
     """Both would act on the same at once, if a person were the holder of a lease."""
-    desk.nights.warned("lamp")
-    desk.nights.clock += 4 * DAY
+    desk.due("lamp")
     second: list[tuple[int, str]] = []
 
     def meanwhile(_: str) -> None:
@@ -561,8 +541,7 @@ def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pyte
 
 
 def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
-    desk.nights.warned("a", "b", "c", "d")
-    desk.nights.clock += 4 * DAY
+    desk.due("a", "b", "c", "d")
     assert "janitor approve cellar" in desk("sweep", "--act", "--yes")[1]
     assert desk.nights.world.done == []
 
@@ -619,13 +598,6 @@ def test_an_id_that_nobody_knows_says_where_ids_are_listed(desk: Desk, command: 
 
     assert (status, said.count("\n")) == (2, 1)
     assert said.endswith(f"deadbeef00 in {ACCOUNT}, us-east-1; janitor findings lists what was\n")
-
-
-def test_what_nobody_judges_is_refused_with_the_kinds_that_are(desk: Desk) -> None:
-    status, said = desk("snooze", "arn:aws:lambda:us-east-1:123456789012:function:x", "3")
-
-    assert status == 2
-    assert "which is of kind function of lambda; these kinds are judged: thing" in said
 
 
 def test_whoever_waits_for_aws_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,14 +18,6 @@ from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, buttons, said, u
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
-NO_SCOPE = (
-    "Slack refused conversations.open: missing_scope; add the scope to the app under OAuth & Permissions, "
-    "and install it again"
-)
-NO_TAB = (
-    "Slack refused the direct message: messages_tab_disabled; switch the app's Messages Tab on, under "
-    "App Home"
-)
 DUE, DUE_AT = "Fri 9 Oct 05:10 (Europe/Berlin)", "2026-10-09T03:10:00Z"
 TWICE, TWICE_AT = "Mon 12 Oct 05:10 (Europe/Berlin)", "2026-10-12T03:10:00Z"
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
@@ -144,54 +136,6 @@ def noted(armed: Deployment) -> str:
     return str(newest)
 
 
-@pytest.mark.parametrize(
-    ("fault", "why"),
-    [
-        ({"method": "conversations.open", "code": "missing_scope"}, NO_SCOPE),
-        ({"method": "chat.postMessage", "code": "messages_tab_disabled", "skip": 1}, NO_TAB),
-    ],
-)
-def test_a_refused_direct_message_doubles_the_grace_and_loses_nothing_of_the_channels(
-    armed: Deployment, fault: dict[str, Any], why: str
-) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud")
-    armed.slack.fault("error", **fault)
-
-    assert armed.sweep()["sweeps"][0]["found"] == 1
-
-    assert armed.slack.direct_messages(OWNER) == []
-    assert (entry_of(armed)["due"], entry_of(armed)["unmessaged"]) == (TWICE_AT, why)
-    assert said(only(armed)).startswith(
-        f"*Will be deleted after {TWICE}* unless somebody keeps it. Its owner"
-    )
-    armed.slack.clear_faults()
-    armed.later(HOUR)
-    armed.sweep()
-    assert (armed.slack.direct_messages(OWNER), len(armed.slack.messages())) == ([], 1)
-
-
-def test_of_several_the_ones_that_were_taken_are_due_and_the_others_later(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a", "b", "c")
-    armed.slack.fault("down", method="chat.postMessage", skip=4 + 2, times=0)
-
-    armed.sweep()
-
-    assert sorted(item["due"] for item in armed.table()["finding"]) == [DUE_AT, TWICE_AT, TWICE_AT]
-    shown = [said(one).partition("*Will be deleted after ")[2][:6] for one in armed.slack.messages()[1:]]
-    assert sorted(shown) == ["Fri 9 ", "Mon 12", "Mon 12"]
-
-
-def test_without_the_channels_message_nothing_is_due_and_no_owner_is_messaged(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud")
-    armed.slack.fault("error", method="chat.postMessage", code="account_inactive")
-
-    with pytest.raises(RunFailedError, match="1 warning was not sent, so nothing is due"):
-        armed.sweep()
-
-    assert armed.slack.direct_messages(OWNER) == []
-    assert "warned" not in entry_of(armed)
-
-
 def test_a_run_that_dies_before_the_direct_message_leaves_the_later_date_and_no_second_message(
     armed: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,28 +190,6 @@ def test_a_press_in_the_channel_changes_the_direct_message_too(armed: Deployment
 
     assert said(only(armed, OWNER)) == said(only(armed))
     assert said(only(armed, OWNER)).startswith("*Snoozed until")
-
-
-def test_now_and_undo_in_the_direct_message_are_for_members_only(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "fraud", owner=EMAILS[MEMBER])
-    armed.sweep()
-    with_buttons = only(armed, MEMBER)
-    armed.send(
-        armed.slack.press(with_buttons["ts"], "janitor:now", user=OWNER, channel=with_buttons["channel"])
-    )
-    assert "only members of the janitor's user group" in armed.slack.responses()[-1]["text"]
-
-    press(armed, "now", MEMBER, shown_to=MEMBER)
-
-    assert not exists(armed.session, "fraud")
-    assert said(only(armed, MEMBER)) == said(only(armed))
-    assert buttons(only(armed, MEMBER)) == ["undo"]
-
-    press(armed, "undo", MEMBER, shown_to=MEMBER)
-
-    assert exists(armed.session, "fraud")
-    assert said(only(armed, MEMBER)) == said(only(armed))
-    assert "*Brought back on" in said(only(armed))
 
 
 def test_a_direct_message_of_another_finding_does_not_count(armed: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +61,12 @@ class Ran(NamedTuple):
     def part(self) -> str:
         """What it says of the deployment, on one line."""
         return " ".join(self.out.partition("Deployment  ")[2].split())
+
+    def says(self, status: int | None, *parts: str) -> None:
+        """It ended so, unless that is tested elsewhere, and said all this of the deployment."""
+        assert self.status == (self.status if status is None else status)
+        for part in parts:
+            assert part in self.part
 
     def row(self, function: str) -> str:
         """One row of the table of functions."""
@@ -236,19 +242,13 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
 
 
 @pytest.mark.usefixtures("box")
-def test_not_deployed_is_said_and_is_no_problem(doctor: Doctor) -> None:
-    ran = doctor()
+@pytest.mark.parametrize(("asked", "name", "status"), [((), NAME, 0), (("--stack", "Other"), "Other", 1)])
+def test_not_deployed_is_said_and_only_a_stack_that_was_asked_for_has_to_be_there(
+    doctor: Doctor, asked: Sequence[str], name: str, status: int
+) -> None:
+    ran = doctor(*asked)
 
-    assert ran.part == f"Not deployed here: there is no stack {NAME} in {REGION}."
-    assert ran.status == 0
-
-
-@pytest.mark.usefixtures("box")
-def test_a_stack_that_was_asked_for_has_to_be_there(doctor: Doctor) -> None:
-    ran = doctor("--stack", "Other")
-
-    assert ran.part == f"Not deployed here: there is no stack Other in {REGION}."
-    assert ran.status == 1
+    assert (ran.part, ran.status) == (f"Not deployed here: there is no stack {name} in {REGION}.", status)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +261,7 @@ def test_who_may_only_audit_is_not_told_off(
 
     ran = doctor()
 
-    assert "cannot be told" in ran.part
-    assert said in ran.part
+    ran.says(None, "cannot be told", said)
     assert ran.status == status
     assert doctor("--stack", NAME).status == 1
 
@@ -294,11 +293,7 @@ def test_a_schedule_that_was_changed(site: Site, doctor: Doctor) -> None:
     ):
         scheduler.update_schedule(Name=name, **{key: now[key] for key in kept} | changes)
 
-        ran = doctor()
-
-        assert ran.status == 1
-        assert f"{NAME} in {REGION}: 1 problem." in ran.part
-        assert f"idle-notebooks: schedule {said}" in ran.part
+        doctor().says(1, f"{NAME} in {REGION}: 1 problem.", f"idle-notebooks: schedule {said}")
 
 
 def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, doctor: Doctor) -> None:
@@ -311,16 +306,13 @@ def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, docto
         Key={"pk": {"S": partition("sweep", "untagged-resources", ACCOUNT, REGION)}, "sk": {"S": "latest"}},
     )
 
-    ran = doctor()
-
-    assert ran.status == 1
-    assert (
-        "idle-notebooks: last run it last ran 3 hours ago, and is overdue → see docs/operating.md, DidNotRun"
-        in ran.part
+    doctor().says(
+        1,
+        "idle-notebooks: last run it last ran 3 hours ago, and is overdue → see docs/operating.md, DidNotRun",
+        "6 hours ago, was not complete: sagemaker:ListEndpoints broke off after 10: Throttling",
+        "it has never run, and its schedule has been there for 30 days",
+        "3 problems.",
     )
-    assert "6 hours ago, was not complete: sagemaker:ListEndpoints broke off after 10: Throttling" in ran.part
-    assert "it has never run, and its schedule has been there for 30 days" in ran.part
-    assert "3 problems." in ran.part
 
 
 def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, doctor: Doctor) -> None:
@@ -358,12 +350,12 @@ def test_messages_that_wait(box: Control, site: Site, doctor: Doctor) -> None:
 
     ran = doctor()
 
-    assert ran.status == 1
-    assert (
+    ran.says(
+        1,
         "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old → see docs/operating.md,"
-        " FailedMessages" in ran.part
+        " FailedMessages",
+        "1 in Undelivered (events that could not be delivered), for how long is not known",
     )
-    assert "1 in Undelivered (events that could not be delivered), for how long is not known" in ran.part
     assert re.search(r" 2 waiting ", ran.row("idle-endpoints"))
     assert re.search(r" 1 waiting ", ran.row("digest"))
 
@@ -392,22 +384,19 @@ def test_alarms_that_nobody_hears(site: Site, doctor: Doctor) -> None:
     for one in sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
 
-    ran = doctor()
-
-    assert ran.status == 1
-    assert (
-        f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}" in ran.part
+    doctor().says(
+        1, f"nobody is subscribed, so no alarm wakes anybody → aws sns subscribe --topic-arn {topic}"
     )
 
 
 def test_a_function_that_is_gone_and_settings_that_differ(site: Site, doctor: Doctor) -> None:
     site.client("lambda").delete_function(FunctionName=site.physical("IdleEndpointsFunction"))
 
-    ran = doctor("--set", "idle-notebooks.enabled=false")
-
-    assert ran.status == 1
-    assert "idle-endpoints: function the function" in ran.part
-    assert "idle-notebooks: function it is deployed, but switched off in the settings here" in ran.part
+    doctor("--set", "idle-notebooks.enabled=false").says(
+        1,
+        "idle-endpoints: function the function",
+        "idle-notebooks: function it is deployed, but switched off in the settings here",
+    )
 
 
 def test_a_detector_that_is_not_in_the_stack(
@@ -418,8 +407,7 @@ def test_a_detector_that_is_not_in_the_stack(
 
     ran = doctor("idle-notebooks", "idle-endpoints")
 
-    assert ran.status == 1
-    assert "idle-notebooks: function it is not in the stack → make deploy adds it" in ran.part
+    ran.says(1, "idle-notebooks: function it is not in the stack → make deploy adds it")
     assert "digest" not in ran.part
     assert session.region_name == REGION
 
@@ -473,10 +461,9 @@ def test_missing_scopes_say_what_is_lost(doctor: Doctor, slack: SlackControl) ->
 def test_a_group_that_may_press_needs_a_scope_of_its_own(doctor: Doctor, slack: SlackControl) -> None:
     slack.set_scopes(*ALL_SCOPES)
 
-    ran = doctor("--set", "janitor.slack_group=S0123456789")
-
-    assert ran.status == 1
-    assert "the scope usergroups:read is missing: nobody can press Do it now or Undo" in ran.part
+    doctor("--set", "janitor.slack_group=S0123456789").says(
+        1, "the scope usergroups:read is missing: nobody can press Do it now or Undo"
+    )
     slack.set_scopes(*ALL_SCOPES, "usergroups:read")
     assert doctor("--set", "janitor.slack_group=S0123456789").status == 0
 
@@ -491,10 +478,9 @@ def test_buttons_that_nobody_could_press_are_named(site: Site, doctor: Doctor, s
     site.client("secretsmanager").create_secret(Name="ml-janitor/slack-signing", SecretString=SIGNING_SECRET)
     slack.set_scopes(*ALL_SCOPES, "usergroups:read")
 
-    ran = doctor(*PRESSES)
-
-    assert ran.status == 1
-    assert "S0123456789: no_such_subteam, so nobody can press Do it now or Undo → copy the id" in ran.part
+    doctor(*PRESSES).says(
+        1, "S0123456789: no_such_subteam, so nobody can press Do it now or Undo → copy the id"
+    )
     slack.add_usergroup("S0123456789", "ml-janitors")
     assert "S0123456789 has no members, so nobody can press Do it now or Undo" in doctor(*PRESSES).part
     slack.add_usergroup("S0123456789", "ml-janitors", "U0DINA")
@@ -508,10 +494,9 @@ def test_a_signing_secret_that_is_none_is_named(site: Site, doctor: Doctor, slac
     secrets = site.client("secretsmanager")
     secrets.create_secret(Name="ml-janitor/slack-signing", SecretString='{"signing_secret": null}')
 
-    ran = doctor(*PRESSES)
-
-    assert ran.status == 1
-    assert "ml-janitor/slack-signing holds no signing secret of Slack's, so no press is heard" in ran.part
+    doctor(*PRESSES).says(
+        1, "ml-janitor/slack-signing holds no signing secret of Slack's, so no press is heard"
+    )
     secrets.delete_secret(SecretId="ml-janitor/slack-signing", ForceDeleteWithoutRecovery=True)
     assert f"there is no secret ml-janitor/slack-signing in {REGION}, so no press is heard" in (
         doctor(*PRESSES).part
@@ -519,25 +504,17 @@ def test_a_signing_secret_that_is_none_is_named(site: Site, doctor: Doctor, slac
 
 
 @pytest.mark.usefixtures("site")
-def test_without_leave_to_see_channels_the_channel_is_not_judged(doctor: Doctor, slack: SlackControl) -> None:
-    slack.set_scopes(*ALL_SCOPES)
-
-    ran = doctor()
-
-    assert ran.status == 0
-    assert (
-        "In the deployment, not checked: 1 channel to see #ml-costs, the app would need channels:read"
-        in ran.part
-    )
-
-
-@pytest.mark.usefixtures("site")
-def test_with_leave_to_see_public_channels_only_a_public_one_is_found(
+def test_the_channel_is_judged_as_far_as_the_app_may_see_channels(
     doctor: Doctor, slack: SlackControl
 ) -> None:
-    slack.set_scopes(*ALL_SCOPES, "channels:read")
+    slack.set_scopes(*ALL_SCOPES)
+    doctor().says(
+        0, "In the deployment, not checked: 1 channel to see #ml-costs, the app would need channels:read"
+    )
 
+    slack.set_scopes(*ALL_SCOPES, "channels:read")
     assert "channel #ml-costs, and the app is in it" in doctor().part
+    assert "channel #ml-costs, and the app is in it" in doctor("--config", str(written(CHANNEL))).part
 
 
 @pytest.mark.usefixtures("site")
@@ -552,10 +529,7 @@ def test_a_channel_that_cannot_be_posted_to(doctor: Doctor, slack: SlackControl)
         ("C0NOWHERE", "C0NOWHERE: channel_not_found"),
         ("", "slack_channel is not set → set slack_channel"),
     ):
-        ran = doctor("--config", str(written(channel)))
-
-        assert ran.status == 1
-        assert said in ran.part
+        doctor("--config", str(written(channel))).says(1, said)
 
 
 def test_every_routed_channel_is_looked_at(site: Site, doctor: Doctor, slack: SlackControl) -> None:
@@ -581,9 +555,8 @@ def test_every_routed_channel_is_looked_at(site: Site, doctor: Doctor, slack: Sl
     site.client("secretsmanager").put_secret_value(
         SecretId=SECRET, SecretString="https://hooks.slack.com/services/T/B/secret"
     )
-    ran = doctor()
-    assert (
-        "one channel only, so nothing is posted → put a bot token (xoxb-...) into it, or remove" in ran.part
+    doctor().says(
+        None, "one channel only, so nothing is posted → put a bot token (xoxb-...) into it, or remove"
     )
 
 
@@ -591,11 +564,6 @@ def written(channel: str) -> Path:
     other = Path("other.toml")
     other.write_text(f'[janitor]\nslack_channel = "{channel}"\n')
     return other
-
-
-@pytest.mark.usefixtures("site")
-def test_a_channel_by_its_id(doctor: Doctor) -> None:
-    assert "channel #ml-costs, and the app is in it" in doctor("--config", str(written(CHANNEL))).part
 
 
 def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
@@ -609,7 +577,7 @@ def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
 
         ran = doctor()
 
-        assert said in ran.part
+        ran.says(None, said)
         assert ran.status == status
         assert "services/T/B" not in ran.out
         assert "xoxb-revoked" not in ran.out
@@ -618,12 +586,10 @@ def test_what_the_secret_holds(site: Site, doctor: Doctor) -> None:
 def test_a_secret_that_is_not_there(site: Site, doctor: Doctor) -> None:
     site.client("secretsmanager").delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
 
-    ran = doctor()
-
-    assert ran.status == 1
-    assert (
+    doctor().says(
+        1,
         f'there is no secret {SECRET} in {REGION} → read -rs S && printf %s "$S" | '
-        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin" in ran.part
+        f"aws secretsmanager create-secret --name {SECRET} --secret-string file:///dev/stdin",
     )
 
 
@@ -634,10 +600,7 @@ def test_slack_that_does_not_answer(doctor: Doctor, slack: SlackControl) -> None
         slack.clear_faults()
         slack.fault(**fault, method="auth.test", times=0)
 
-        ran = doctor()
-
-        assert ran.status == 1
-        assert "In the deployment, not answered: 1 Slack Slack did not answer" in ran.part
+        doctor().says(1, "In the deployment, not answered: 1 Slack Slack did not answer")
 
 
 @pytest.mark.usefixtures("site")
@@ -660,10 +623,7 @@ callers = ["arn:aws:iam::{0}:role/platform"]
 def test_a_deployment_without_slack(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "janitor.toml").write_text(WITHOUT_OTHERS)
 
-    ran = doctor()
-
-    assert "Slack not set up (slack_secret is empty), so nothing is posted" in ran.part
-    assert ran.status == 0
+    doctor().says(0, "Slack not set up (slack_secret is empty), so nothing is posted")
 
 
 DAY = timedelta(days=1)
@@ -690,14 +650,12 @@ def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_s
     assert "all is well" in doctor(*besides(armed)).part
 
     site.acted("churn", 2 * DAY, region="eu-central-1")
-    ran = doctor(*besides(armed))
-
-    assert ran.status == 1
-    assert f"undo 1 thing that idle-notebooks did {IN_FRANKFURT}, which has no powers there → " in ran.part
-    assert (
+    doctor(*besides(armed)).says(
+        1,
+        f"undo 1 thing that idle-notebooks did {IN_FRANKFURT}, which has no powers there → ",
         "eu-central-1 in janitor.regions again until then, and make deploy: act_in need not name it; "
-        "or janitor undo, with credentials of your own"
-    ) in ran.part
+        "or janitor undo, with credentials of your own",
+    )
     swept = f'[janitor]\nregions = ["{REGION}", "eu-central-1"]\n'
     assert "no powers" not in doctor(*besides(swept + armed)).part
 
@@ -707,22 +665,20 @@ def test_what_a_detector_did_that_was_disarmed_without_a_date_cannot_be_undone_f
 ) -> None:
     site.acted("churn", 2 * DAY)
 
-    ran = doctor()
-
-    assert ran.status == 1
-    assert "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03" in ran.part
-    assert (
+    doctor().says(
+        1,
+        "1 thing that idle-notebooks did in us-east-1 can be undone until 2026-11-03",
         "armed_until = 2026-10-04 in detectors.idle-notebooks, or the later day it was disarmed, "
-        "and make deploy; or janitor undo, with credentials of your own"
-    ) in ran.part
+        "and make deploy; or janitor undo, with credentials of your own",
+    )
 
 
 def test_an_undo_function_that_was_not_deployed_yet_is_missed(site: Site, doctor: Doctor) -> None:
     site.acted("churn", 2 * DAY)
 
-    ran = doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n"))
-
-    assert "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo" in ran.part
+    doctor(*besides(f"[{NOTEBOOKS}]\narmed_until = 2026-10-04\n")).says(
+        None, "which has no powers there → make deploy REVERT=1 puts it back; or janitor undo"
+    )
 
 
 def test_a_prefix_that_was_armed_earlier_and_is_missing_is_named(site: Site, doctor: Doctor) -> None:

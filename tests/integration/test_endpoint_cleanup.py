@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
+from typing import Any
 
 import boto3
 import pytest
@@ -21,6 +22,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from ml_janitor.detectors.idle_endpoints.signals import Endpoint
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor.ledger.action import Action, Stage
@@ -73,6 +75,24 @@ class Paced(Nights):
         assert {result.outcome for result in self.swept().values()} == {Outcome.WARNED}
         self.pass_by(2 * HOUR)
 
+    def gone(self) -> None:
+        """What is idle was deleted a day ago."""
+        self.due()
+        self.swept()
+        self.pass_by(DAY)
+
+    def half_gone(self) -> None:
+        """An hour ago a sweep began with it, and did not wait for AWS."""
+        self.due()
+        self.wait = None
+        self.swept()
+        self.pass_by(HOUR)
+
+    def shows(self, world: Serving, before: object) -> None:
+        """In ten minutes all is as it was *before*."""
+        self.pass_by(10 * MINUTE)
+        assert world.shown() == before
+
     @property
     def action(self) -> Action:
         """The only action."""
@@ -83,7 +103,7 @@ class Paced(Nights):
         """Take it back, as the undo function would."""
         found = self.undoing.find(NAME, ACCOUNT, REGION, self.action.id)
         undoing = replace(self.undoing, wait=self.wait)
-        return undoing.undo(IdleEndpoints(), self.aws, found, by="maria")
+        return undoing.undo(RULE, self.aws, found, by="maria")
 
 
 @pytest.fixture
@@ -98,11 +118,34 @@ def world(nights: Paced, box: Control, aws: Aws) -> Serving:
     return Serving(box, aws)
 
 
+RULE = IdleEndpoints()
+
+
+def judged(nights: Paced) -> Endpoint:
+    """The one that is found, looked at again and found waste again."""
+    (found,) = RULE.find(nights.aws, NOW)
+    candidate = RULE.look(nights.aws, found.target, NOW)
+    assert candidate is not None
+    assert isinstance(RULE.decide(candidate, NOW), Finding)
+    return candidate
+
+
+def redeploy(world: Serving, endpoint: str, config: str, **given: Any) -> None:
+    """CI deploys *endpoint* anew, with one variant."""
+    role = {} if "ModelName" not in given else {"ExecutionRoleArn": ROLE}
+    variants = [variant(**{"VariantName": "blue", **given})]
+    world.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=variants, **role)
+    world.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+
+
 # --- the way there and back ----------------------------------------------------------------------
 
 
-def test_an_endpoint_is_deleted_and_its_configuration_stays(world: Serving, nights: Paced) -> None:
+def test_an_endpoint_is_deleted_and_an_undo_brings_back_all_that_describe_showed(
+    world: Serving, nights: Paced
+) -> None:
     world.plain()
+    before = world.shown()
     nights.due()
 
     result = nights.swept()["churn"]
@@ -112,21 +155,9 @@ def test_an_endpoint_is_deleted_and_its_configuration_stays(world: Serving, nigh
     assert world.gone("churn")
     assert "configuration churn" in world.shown()
     assert nights.action.steps == {"act: delete the endpoint": "done"}
-
-
-def test_an_undo_brings_back_all_that_describe_showed(world: Serving, nights: Paced) -> None:
-    world.plain()
-    before = world.shown()
-    nights.due()
-    nights.swept()
     nights.pass_by(DAY)
-    assert world.shown() != before
-
-    done = nights.undo()
-
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
-    assert done.stage is Stage.UNDONE
+    assert nights.undo().stage is Stage.UNDONE
+    nights.shows(world, before)
 
 
 def test_a_deleted_configuration_is_made_again(world: Serving, nights: Paced) -> None:
@@ -139,8 +170,7 @@ def test_a_deleted_configuration_is_made_again(world: Serving, nights: Paced) ->
 
     nights.undo()
 
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 def test_components_go_first_and_come_back_last(world: Serving, nights: Paced) -> None:
@@ -157,8 +187,7 @@ def test_components_go_first_and_come_back_last(world: Serving, nights: Paced) -
     assert list(world.shown()) == ["configuration gateway", "policies", "actions"]
     nights.pass_by(DAY)
     nights.undo()
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 def test_without_time_to_wait_the_next_sweep_finishes_it(world: Serving, nights: Paced) -> None:
@@ -192,28 +221,10 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights:
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
-def test_time_that_runs_out_between_two_steps_is_no_failure(world: Serving, nights: Paced) -> None:
-    world.shared()
-    nights.due()
-    nights.box.clear_calls()
-    nights.time(lambda: "sagemaker:DeleteInferenceComponent" not in nights.box.calls())
-
-    result = nights.swept()["gateway"]
-
-    assert result.outcome is Outcome.WAITING
-    assert note(result) == "half done: the run had no time left, and the next one goes on with it"
-    assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
-    nights.pass_by(HOUR)
-    nights.time()
-    assert nights.swept()["gateway"].outcome is Outcome.ACTED
-
-
 def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     end = nights.clock + timedelta(seconds=20)
     nights.time(lambda: nights.clock < end)
 
@@ -223,8 +234,7 @@ def test_an_undo_whose_time_runs_out_is_on_its_way_back(world: Serving, nights: 
     assert (nights.action.stage, nights.action.broke) == (Stage.UNDOING, False)
     nights.time()
     nights.undo()
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(
@@ -264,10 +274,7 @@ def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
 def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
-    nights.due()
-    nights.wait = None
-    nights.swept()
-    nights.pass_by(HOUR)
+    nights.half_gone()
     world.publish("Invocations", [3.0], InferenceComponentName="scaled")
 
     result = nights.swept()["gateway"]
@@ -277,8 +284,7 @@ def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> N
     assert [action.target.name for action in nights.put_back] == ["gateway"]
     nights.wait = nights.a_minute
     nights.undo()
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 def deploying(nights: Paced, deploy: Callable[[], object]) -> None:
@@ -297,23 +303,14 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Se
     world.shared()
     nights.due()
 
-    def deploy() -> None:
-        variants = [variant(VariantName="blue", ModelName=None)]
-        world.sagemaker.create_endpoint_config(
-            EndpointConfigName="gateway-2", ExecutionRoleArn=ROLE, ProductionVariants=variants
-        )
-        world.sagemaker.update_endpoint(EndpointName="gateway", EndpointConfigName="gateway-2")
-
-    deploying(nights, deploy)
+    deploying(nights, lambda: redeploy(world, "gateway", "gateway-2", ModelName=None))
 
     result = nights.swept()["gateway"]
 
-    assert (result.outcome, note(result)) == (
-        Outcome.CHANGED,
-        (
-            "last deployed 5 minutes ago; endpoints are left alone for 7 days; "
-            "what had been done is being put back"
-        ),
+    assert result.outcome is Outcome.CHANGED
+    assert note(result) == (
+        "last deployed 5 minutes ago; endpoints are left alone for 7 days; "
+        "what had been done is being put back"
     )
     assert [action.target.name for action in nights.put_back] == ["gateway"]
     assert not world.gone("gateway")
@@ -329,15 +326,8 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
     world: Serving, nights: Paced
 ) -> None:
     world.shared()
-    nights.due()
-    nights.wait = None
-    nights.swept()
-    nights.pass_by(HOUR)
-    variants = [variant(VariantName="green", ModelName=None)]
-    world.sagemaker.create_endpoint_config(
-        EndpointConfigName="gateway-2", ExecutionRoleArn=ROLE, ProductionVariants=variants
-    )
-    world.sagemaker.update_endpoint(EndpointName="gateway", EndpointConfigName="gateway-2")
+    nights.half_gone()
+    redeploy(world, "gateway", "gateway-2", VariantName="green", ModelName=None)
     nights.pass_by(HOUR)
     nights.wait = nights.a_minute
 
@@ -350,10 +340,7 @@ def test_components_do_not_come_back_to_a_deployment_without_their_variant(
 def test_components_do_not_come_back_to_an_endpoint_that_failed(world: Serving, nights: Paced) -> None:
     """A description without variants is whole there, not cut off."""
     world.shared()
-    nights.due()
-    nights.wait = None
-    nights.swept()
-    nights.pass_by(HOUR)
+    nights.half_gone()
     nights.box.patch("sagemaker", ["endpoints", "gateway"], EndpointStatus="Failed")
 
     with pytest.raises(CannotUndoError, match="its endpoint is Failed, not InService"):
@@ -382,24 +369,16 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
     """In the last moment, after everybody has looked."""
     world.plain() if what == "configuration" else world.shared()
     name = "churn" if what == "configuration" else "gateway"
-    detector = IdleEndpoints()
-    (found,) = detector.find(nights.aws, NOW)
-    candidate = detector.look(nights.aws, found.target, NOW)
-    assert candidate is not None
-    finding = detector.decide(candidate, NOW)
-    assert isinstance(finding, Finding)
-    record = detector.prepare(nights.aws, candidate, {})
+    candidate = judged(nights)
+    record = RULE.prepare(nights.aws, candidate, {})
     if what == "configuration":
-        world.sagemaker.create_endpoint_config(
-            EndpointConfigName="churn-2", ProductionVariants=[variant(VariantName="blue")]
-        )
-        world.sagemaker.update_endpoint(EndpointName="churn", EndpointConfigName="churn-2")
+        redeploy(world, "churn", "churn-2")
     else:
         put_on(world, "newcomer", "gateway")
     nights.pass_by(HOUR)
 
     def act() -> None:
-        detector.act(nights.aws.armed(), candidate.target, record, Memory())
+        RULE.act(nights.aws.armed(), candidate.target, record, Memory())
 
     if what == "configuration":
         with pytest.raises(ChangedError, match="it runs the configuration churn-2 now, not churn"):
@@ -417,35 +396,27 @@ def test_an_act_never_deletes_what_was_deployed_to_since_its_record(
 def test_another_endpoint_of_its_name_is_never_taken_for_it(world: Serving, nights: Paced) -> None:
     """Somebody deletes it after everybody has looked, and creates one of the same configuration."""
     world.plain()
-    detector = IdleEndpoints()
-    (found,) = detector.find(nights.aws, NOW)
-    candidate = detector.look(nights.aws, found.target, NOW)
-    assert candidate is not None
-    finding = detector.decide(candidate, NOW)
-    assert isinstance(finding, Finding)
-    record = detector.prepare(nights.aws, candidate, {})
-    assert not detector.is_done(nights.aws, found.target, record)
+    candidate = judged(nights)
+    record = RULE.prepare(nights.aws, candidate, {})
+    assert not RULE.is_done(nights.aws, candidate.target, record)
     world.sagemaker.delete_endpoint(EndpointName="churn")
     nights.pass_by(HOUR)
     world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName="churn")
     nights.pass_by(HOUR)
 
-    detector.act(nights.aws.armed(), found.target, record, Memory())
+    RULE.act(nights.aws.armed(), candidate.target, record, Memory())
 
-    assert detector.is_done(nights.aws, found.target, record)
+    assert RULE.is_done(nights.aws, candidate.target, record)
     assert world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointStatus"] == "InService"
     with pytest.raises(CannotActError, match="another endpoint has its name now"):
-        detector.prepare(nights.aws, candidate, {})
+        RULE.prepare(nights.aws, candidate, {})
 
 
 def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
     world: Serving, nights: Paced
 ) -> None:
     world.shared()
-    nights.due()
-    nights.wait = None
-    nights.swept()
-    nights.pass_by(HOUR)
+    nights.half_gone()
     world.endpoint(
         "other", {"VariantName": "blue", "ModelName": None}, age=timedelta(0), ExecutionRoleArn=ROLE
     )
@@ -491,9 +462,7 @@ def test_waiting_night_after_night_is_no_failure_but_is_told(world: Serving, nig
 def test_an_undo_that_takes_longer_goes_on_when_called_again(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     nights.wait = None
 
     calls = 0
@@ -577,8 +546,7 @@ def test_killed_at_any_step_of_act_and_undo_both_are_finished(
 
     nights.undo()
 
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 @pytest.mark.parametrize("kill", share(ACT_KILLS, 5, ids=name_of))
@@ -591,8 +559,7 @@ def test_killed_at_any_step_it_can_be_taken_back(world: Serving, nights: Paced, 
 
     nights.undo()
 
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 @pytest.mark.parametrize("kind", ["lost-reply", "hang-up"])
@@ -612,48 +579,35 @@ def test_lost_answers_are_settled_by_looking(world: Serving, nights: Paced, kind
     for service, operation, skip in UNDO_STEPS:
         nights.box.fault(service, operation, kind, skip=2 * skip)
     nights.undo()
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 # --- what stays as it is -------------------------------------------------------------------------
 
 
-def only_reported(nights: Paced, name: str) -> str:
-    nights.due()
-    result = nights.swept()[name]
-    assert result.outcome is Outcome.ADVISED
-    return note(result)
-
-
-def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced) -> None:
+@pytest.mark.parametrize("warned", [False, True])
+def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced, *, warned: bool) -> None:
     world.plain()
+    if warned:
+        nights.due()
     world.monitor("drift", "churn")
 
     result = nights.swept()["churn"]
 
     assert result.outcome is Outcome.ADVISED
     assert note(result) == "only reported: it is likely, and only what is proven is acted on"
-
-
-def test_an_endpoint_that_is_monitored_since_its_warning_stays(world: Serving, nights: Paced) -> None:
-    world.plain()
-    nights.due()
-    world.monitor("drift", "churn")
-
-    result = nights.swept()["churn"]
-
-    assert result.outcome is Outcome.ADVISED
     assert not world.gone("churn")
 
 
 def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights: Paced) -> None:
     world.shared()
     nights.box.patch("sagemaker", ["inference_components", "scaled"], InferenceComponentStatus="Failed")
+    nights.due()
 
-    assert only_reported(nights, "gateway") == (
-        "only reported: the inference component scaled on it is Failed, not InService"
-    )
+    result = nights.swept()["gateway"]
+
+    assert result.outcome is Outcome.ADVISED
+    assert note(result) == "only reported: the inference component scaled on it is Failed, not InService"
 
 
 def tag(world: Serving, component: str, **tags: str) -> None:
@@ -670,33 +624,25 @@ def components_left(world: Serving) -> list[str]:
     return sorted(one["InferenceComponentName"] for one in listed)
 
 
-def test_a_component_that_is_kept_keeps_its_endpoint(world: Serving, nights: Paced) -> None:
-    world.shared()
-    tag(world, "adapter", keep="true")
-
-    result = nights.swept()["gateway"]
-
-    assert result.outcome is Outcome.KEPT
-    assert result.verdict.reason == "it would take along adapter, which is tagged keep=true"
-
-
 @pytest.mark.parametrize(
-    ("tags", "why"),
+    ("tags", "outcome", "why"),
     [
-        ({"environment": "production"}, "it serves production"),
-        ({"managed_by": "terraform"}, "terraform manages it"),
+        ({"keep": "true"}, Outcome.KEPT, "it would take along scaled, which is tagged keep=true"),
+        ({"environment": "production"}, Outcome.ADVISED, "it would take along scaled: it serves production"),
+        ({"managed_by": "terraform"}, Outcome.ADVISED, "it would take along scaled: terraform manages it"),
     ],
 )
-def test_a_component_of_production_or_of_a_tool_is_only_reported(
-    world: Serving, nights: Paced, tags: dict[str, str], why: str
+def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
+    world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome, why: str
 ) -> None:
     world.shared()
     tag(world, "scaled", **tags)
 
     result = nights.swept()["gateway"]
 
-    assert result.outcome is Outcome.ADVISED
-    assert note(result) == f"only reported: it would take along scaled: {why}"
+    kept = outcome is Outcome.KEPT
+    said = result.verdict.reason if kept else note(result)
+    assert (result.outcome, said) == (outcome, why if kept else f"only reported: {why}")
 
 
 @pytest.mark.parametrize(
@@ -720,17 +666,12 @@ def test_a_tag_on_a_component_after_the_warning_counts(
 def test_other_components_than_those_that_were_judged_hold_it_back(world: Serving, nights: Paced) -> None:
     """One that came between looking and preparing: nobody has seen its tags."""
     world.shared()
-    detector = IdleEndpoints()
-    (found,) = detector.find(nights.aws, NOW)
-    candidate = detector.look(nights.aws, found.target, NOW)
-    assert candidate is not None
-    finding = detector.decide(candidate, NOW)
-    assert isinstance(finding, Finding)
+    candidate = judged(nights)
     world.component("late", "gateway", age=timedelta())
     world.box.set_clock(NOW + HOUR)
 
     with pytest.raises(CannotActError, match="other inference components were put on it"):
-        detector.prepare(nights.aws, candidate, {})
+        RULE.prepare(nights.aws, candidate, {})
 
 
 def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
@@ -750,49 +691,30 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
 # --- what an undo refuses ------------------------------------------------------------------------
 
 
-def test_another_endpoint_of_its_name_is_left_alone(world: Serving, nights: Paced) -> None:
-    world.plain()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
-    world.box.set_clock(nights.clock)
-    world.sagemaker.create_endpoint_config(
-        EndpointConfigName="new",
-        ProductionVariants=[
-            {
-                "VariantName": "blue",
-                "ModelName": "model",
-                "InstanceType": "ml.m5.xlarge",
-                "InitialInstanceCount": 1,
-            }
-        ],
-    )
-    world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName="new")
-    nights.pass_by(HOUR)
-    before = world.shown()
-
-    with pytest.raises(CannotUndoError, match="an endpoint of its name runs the configuration new now"):
-        nights.undo()
-
-    assert world.shown() == before
-
-
-def test_what_somebody_created_from_the_same_configuration_is_left_alone(
-    world: Serving, nights: Paced
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ("new", "an endpoint of its name runs the configuration new now"),
+        ("churn", "of its name was created since"),
+    ],
+    ids=["another configuration", "a pipeline that deploys again, without last month's weights"],
+)
+def test_another_endpoint_of_its_name_is_left_alone(
+    world: Serving, nights: Paced, config: str, why: str
 ) -> None:
-    """A pipeline that deploys again: its weights and counts are not those of last month."""
     world.plain()
-    config = world.sagemaker.describe_endpoint(EndpointName="churn")["EndpointConfigName"]
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     world.box.set_clock(nights.clock)
+    if config == "new":
+        world.sagemaker.create_endpoint_config(
+            EndpointConfigName="new", ProductionVariants=[variant(VariantName="blue")]
+        )
     world.sagemaker.create_endpoint(EndpointName="churn", EndpointConfigName=config)
     nights.pass_by(HOUR)
     before = world.shown()
     nights.box.clear_calls()
 
-    with pytest.raises(CannotUndoError, match="an endpoint of its name was created since"):
+    with pytest.raises(CannotUndoError, match=why):
         nights.undo()
 
     assert world.shown() == before
@@ -801,20 +723,10 @@ def test_what_somebody_created_from_the_same_configuration_is_left_alone(
 
 def test_a_replaced_configuration_is_not_deployed(world: Serving, nights: Paced) -> None:
     world.plain()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     world.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
     world.sagemaker.create_endpoint_config(
-        EndpointConfigName="churn",
-        ProductionVariants=[
-            {
-                "VariantName": "blue",
-                "ModelName": "model",
-                "InstanceType": "ml.p4d.24xlarge",
-                "InitialInstanceCount": 9,
-            }
-        ],
+        EndpointConfigName="churn", ProductionVariants=[variant(VariantName="blue", InitialInstanceCount=9)]
     )
 
     with pytest.raises(CannotUndoError, match="its configuration churn was replaced"):
@@ -826,9 +738,7 @@ def test_a_replaced_configuration_is_not_deployed(world: Serving, nights: Paced)
 def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: Serving, nights: Paced) -> None:
     """A newer SDK knows members that the record has not, and AWS adds some of its own accord."""
     world.plain()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     nights.box.patch(
         "sagemaker", ["endpoint_configs", "churn"], MetricsConfig={"EnableDetailedObservability": False}
     )
@@ -841,9 +751,7 @@ def test_a_configuration_that_aws_tells_more_of_by_now_is_the_same(world: Servin
 def test_without_capacity_it_can_be_tried_again(world: Serving, nights: Paced) -> None:
     world.plain()
     before = world.shown()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     nights.box.fault(
         "sagemaker",
         "CreateEndpoint",
@@ -873,16 +781,13 @@ def test_without_capacity_it_can_be_tried_again(world: Serving, nights: Paced) -
 
     nights.undo()
 
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)
 
 
 def test_a_component_without_capacity_can_be_tried_again(world: Serving, nights: Paced) -> None:
     world.shared()
     before = world.shown()
-    nights.due()
-    nights.swept()
-    nights.pass_by(DAY)
+    nights.gone()
     nights.wait = None
     for _ in range(2):
         with pytest.raises(NotBackYetError):
@@ -900,5 +805,4 @@ def test_a_component_without_capacity_can_be_tried_again(world: Serving, nights:
 
     nights.undo()
 
-    nights.pass_by(10 * MINUTE)
-    assert world.shown() == before
+    nights.shows(world, before)

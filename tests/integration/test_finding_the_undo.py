@@ -129,9 +129,7 @@ def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
-def test_in_lambda_that_is_an_answer_and_the_message_says_so(
-    notebook: Deployment,
-) -> None:
+def test_in_lambda_that_is_an_answer_and_the_message_says_so(notebook: Deployment) -> None:
     notebook.box.fault("sagemaker", "StopNotebookInstance", "error", times=0, status=408, code="Unavailable")
     table = notebook.session.client("dynamodb")
     notebook.press("now", MEMBER)

@@ -15,7 +15,7 @@ from armed import DENIED, Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor import handlers
-from ml_janitor.acting.undoing import CannotUndoError, RecordRefusedError, Undoing
+from ml_janitor.acting.undoing import RecordRefusedError, Undoing
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.cause import UNVERIFIED, Why
@@ -28,7 +28,7 @@ from ml_janitor.report.causes import words
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE
 from ml_janitor_sandbox.iam import IamControl
-from nights import DAY, HOUR, Nights, in_memory
+from nights import DAY, Nights, in_memory
 from policies import allow, role
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
@@ -303,21 +303,6 @@ def unsigned(nights: Nights) -> Undoing:
     )
 
 
-def test_a_record_without_a_code_from_when_all_were_signed_is_undone_by_nobody(nights: Nights) -> None:
-    acted(nights, "a")
-    put(nights.table, {**records(nights.table)["a"], "mac": "", "signed": ""})
-    began = nights.of("a").began
-
-    nights.actions._macs = OwnMacs(made=began - 2 * HOUR)
-    with pytest.raises(RecordRefusedError, match="although it began after the key for that was made"):
-        unsigned(nights).undo(Cellar(), nights.aws, nights.of("a"), by="maria")
-    assert nights.of("a").stage is Stage.ACTED
-
-    nights.actions._macs = OwnMacs(made=began - HOUR)  # a function of the version before
-    unsigned(nights).undo(Cellar(), nights.aws, nights.of("a"), by="maria")
-    assert nights.of("a").stage is Stage.UNDONE
-
-
 def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
     with_kms: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,16 +330,6 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     assert (result.outcome, with_kms.world.done) == (Outcome.FAILED, [])
     assert result.cause is not None
     assert result.cause.why is Why.NOTHING_DONE
-
-
-def test_what_cannot_be_verified_is_not_undone_and_can_be_tried_again(with_kms: Nights, box: Control) -> None:
-    acted(with_kms, "a")
-    box.fault("kms", "VerifyMac", "deny", times=0)
-    with pytest.raises(CannotUndoError, match="could not be verified"):
-        undo(with_kms)
-    box.clear_faults()
-    undo(with_kms)
-    assert "a" in with_kms.world.things
 
 
 # --- deployed -------------------------------------------------------------------------------------

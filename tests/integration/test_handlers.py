@@ -28,10 +28,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts import artifact
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
-from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled.sweep_run import Ran
-from ml_janitor.slack.sender import Time
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
@@ -284,38 +281,7 @@ def killed(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 
 
-def test_another_run_of_the_same_sweep_is_waited_for_and_then_refused(
-    deployed: SlackControl, session: boto3.Session, table: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=slept.append))
-    until = NOW + timedelta(minutes=15)
-    Leases(table).take("idle-endpoints", ACCOUNT, REGION, holder="other", now=NOW, until=until)
-
-    with pytest.raises(LeaseTakenError):
-        handlers.sweep(event("manual-dry-run"), Context())
-
-    assert (reports(session), deployed.messages()) == ({}, [])
-    assert slept == [15.0] * 40
-
-
 # --- what goes wrong -------------------------------------------------------------------------------
-
-
-def test_slack_being_down_fails_the_run_after_everything_else_and_the_retry_posts(
-    deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
-) -> None:
-    idle_endpoints(session, box, "a")
-    deployed.fault("error", times=0, code="account_inactive")
-
-    with pytest.raises(RunFailedError, match=r"Slack could not be told: .*account_inactive"):
-        handlers.sweep(event("scheduled"), Context())
-
-    assert (len(items(session)["finding"]), len(reports(session))) == (1, 2)
-    assert lines(log)[0]["message"] == "swept"
-    deployed.clear_faults()
-    handlers.sweep(event("scheduled"), Context())
-    assert [one["thread_ts"] is None for one in deployed.messages()] == [True, False]
 
 
 def test_nothing_new_reads_no_secret_and_posts_nothing(

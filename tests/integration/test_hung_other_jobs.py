@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.exemptions import Exemptions
@@ -24,6 +25,7 @@ from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep, sweep_one
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
+from verdicts import word
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
@@ -165,14 +167,7 @@ class Account:
 
 
 def target(kind: str, name: str) -> Target:
-    return Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}",
-        name=name,
-        kind=kind,
-        account=ACCOUNT,
-        region=REGION,
-        created=None,
-    )
+    return target_at(f"{kind}/{name}", None)
 
 
 def swept(aws: Aws, policy: Policy | None = None, **tunables: Any) -> Sweep:
@@ -186,10 +181,7 @@ def verdicts(report: Sweep) -> dict[str, Verdict]:
 
 def words(report: Sweep) -> dict[str, str]:
     """Every verdict in one word, by the name of its resource."""
-    return {
-        name: "unknown" if isinstance(one, Kept) and one.unknown else getattr(one, "confidence", "kept")
-        for name, one in verdicts(report).items()
-    }
+    return {name: word(one) for name, one in verdicts(report).items()}
 
 
 # --- processing jobs ---------------------------------------------------------------------------

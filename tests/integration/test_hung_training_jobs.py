@@ -11,16 +11,18 @@ from typing import Any
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Target
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox.control import Control
+from verdicts import only
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -134,24 +136,11 @@ def hourly(first: datetime, last: datetime) -> list[datetime]:
 
 
 def target(name: str) -> Target:
-    return Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}",
-        name=name,
-        kind="training-job",
-        account=ACCOUNT,
-        region=REGION,
-        created=None,
-    )
+    return target_at(f"training-job/{name}", None)
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:
     return sweep(HungTrainingJobs(**tunables), aws, now=NOW, policy=Policy())
-
-
-def only(report: Sweep) -> Result:
-    assert report.error is None
-    (result,) = report.results
-    return result
 
 
 def kept(report: Sweep) -> str:

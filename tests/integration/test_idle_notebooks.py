@@ -14,12 +14,13 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.trail import lookup
 from ml_janitor.core.model import Finding, Kept, Target
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Sweep
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox.control import Control
+from verdicts import only, shown
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 OPEN = "CreatePresignedNotebookInstanceUrl"
@@ -61,16 +62,6 @@ class Account:
 
 def swept(aws: Aws, now: datetime = NOW) -> Sweep:
     return sweep(IdleNotebooks(), aws, now=now, policy=Policy())
-
-
-def only(report: Sweep) -> Result:
-    assert report.error is None
-    (result,) = report.results
-    return result
-
-
-def shown(result: Result) -> dict[str, object]:
-    return {seen.signal: seen.error or seen.value for seen in result.verdict.evidence}
 
 
 def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
@@ -174,12 +165,7 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
     ],
 )
 def test_processor_use_is_work(
-    account: Account,
-    aws: Aws,
-    *,
-    metric: str,
-    values: list[float],
-    busy: bool,
+    account: Account, aws: Aws, *, metric: str, values: list[float], busy: bool
 ) -> None:
     account.notebook("churn")
     more = {"cpu": "cpu3", "host": "ip-10-0-0-7"}

@@ -24,6 +24,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from nights import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
+from verdicts import only, shown, word
 
 OWNERS = Policy(owner_tags=("owner",))
 
@@ -43,23 +44,9 @@ def swept(aws: Aws, now: datetime = NOW, **tunables: Any) -> Sweep:
     return sweep(IdleStudioApps(**tunables), aws, now=now, policy=OWNERS)
 
 
-def only(report: Sweep) -> Result:
-    assert report.error is None
-    (result,) = report.results
-    return result
-
-
-def shown(result: Result) -> dict[str, object]:
-    return {seen.signal: seen.error or seen.value for seen in result.verdict.evidence}
-
-
 def reason(result: Result) -> str:
     assert isinstance(result.verdict, Kept)
     return result.verdict.reason
-
-
-def unknown(result: Result) -> bool:
-    return isinstance(result.verdict, Kept) and result.verdict.unknown
 
 
 @pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])
@@ -77,7 +64,7 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
 
     (unread,) = nights.sweep().report.results
 
-    assert unknown(unread)
+    assert word(unread) == "unknown"
     assert unread.target.key == warned.target.key
     (entry,) = nights.ledger.entries(nights.detector.name, ACCOUNT, REGION)
     assert (entry.closed, entry.due) == (None, warned.due)
@@ -91,7 +78,7 @@ def test_without_the_trail_a_space_that_editors_elsewhere_can_reach_is_unknown(
     studio.app(space="far", kind="CodeEditor")
     studio.box.fault("cloudtrail", "LookupEvents", "deny", times=0)
 
-    assert unknown(only(swept(aws))) is (access == "ENABLED")
+    assert (word(only(swept(aws))) == "unknown") is (access == "ENABLED")
     assert ("cloudtrail:LookupEvents" in studio.box.calls()) is (access == "ENABLED")
 
 
@@ -110,7 +97,7 @@ def test_a_remote_editors_session_is_use_for_as_long_as_it_may_last(
     result = only(swept(aws))
 
     assert isinstance(result.verdict, Kept) is kept
-    assert not unknown(result)
+    assert word(result) != "unknown"
     again = IdleStudioApps().look(aws, result.target, NOW)
     assert again is not None
     assert isinstance(IdleStudioApps().decide(again, NOW), Kept) is kept
@@ -212,12 +199,7 @@ def test_the_log_of_a_lifecycle_script_or_another_app_is_not_its_own(studio: Stu
     ],
 )
 def test_canvas_goes_by_what_it_publishes(
-    studio: Studio,
-    aws: Aws,
-    *,
-    idle: timedelta,
-    ago: timedelta,
-    expected: str,
+    studio: Studio, aws: Aws, *, idle: timedelta, ago: timedelta, expected: str
 ) -> None:
     studio.app(profile="anna", kind="Canvas", instance=None, active=None, wrote=MINUTE)
     studio.canvas_says("anna", idle, ago=ago)

@@ -39,6 +39,7 @@ from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
+from verdicts import word
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -91,14 +92,7 @@ def swept(aws: Aws, inventory: Mapping[str, str] = SETTING, **tunables: Any) -> 
 
 
 def words(done: Sweep) -> dict[str, str]:
-    return {
-        result.target.name.partition("/")[2]: str(result.verdict.confidence)
-        if isinstance(result.verdict, Finding)
-        else "unknown"
-        if result.verdict.unknown
-        else "kept"
-        for result in done.results
-    }
+    return {result.target.name.partition("/")[2]: word(result) for result in done.results}
 
 
 def row(key: str, size: int | None, etag: str | None, **given: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, USED, Shelf, Thing, thing, waste
+from fakes import Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.resources import remembered
@@ -24,7 +24,6 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry, Recorded
 from ml_janitor.ledger.findings import GONE, Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.limits import Limits
 from ml_janitor.ledger.macs import NoKey
 from ml_janitor.ledger.requests import Requests
 from ml_janitor.ledger.table import Table
@@ -144,62 +143,6 @@ def test_how_many_were_first_seen_does_not_change_when_a_run_is_repeated(ledger:
 # --- what is closed --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("later", "why"), [((), GONE), ((replace(LAMP, verdict=USED),), "it is used")], ids=["gone", "kept"]
-)
-def test_what_is_no_longer_found_is_closed_with_a_reason_and_a_time_to_live(
-    ledger: Ledger, aws: Aws, session: boto3.Session, later: tuple[Thing, ...], why: str
-) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW)
-
-    ledger.record(aws, swept(aws, *later), NOW + DAY)
-
-    closed = entries(ledger)["lamp"]
-    assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, why, None)
-    (item,) = items(session)["finding"]
-    assert item["expires"] == int((NOW + DAY + 90 * DAY).timestamp())
-
-
-def test_what_was_closed_keeps_its_time_and_is_not_closed_again(ledger: Ledger, aws: Aws) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW)
-
-    for days in (1, 2):
-        ledger.record(aws, swept(aws), NOW + days * DAY)
-
-    assert entries(ledger)["lamp"].closed == NOW + DAY
-
-
-def test_what_comes_back_is_announced_again_and_lives_on(
-    ledger: Ledger, aws: Aws, session: boto3.Session
-) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW)
-    ledger.record(aws, swept(aws), NOW + DAY)
-
-    again = ledger.record(aws, swept(aws, LAMP), NOW + 2 * DAY)
-
-    assert names(again) == ["lamp"]
-    assert entries(ledger)["lamp"].first_seen == NOW + 2 * DAY
-    (item,) = items(session)["finding"]
-    assert not {"closed", "close_reason", "expires"} & set(item)
-
-
-@pytest.mark.parametrize(
-    ("things", "breaks"),
-    [((), RuntimeError("the listing broke off")), ((replace(LAMP, verdict=UNTELLABLE),), None)],
-    ids=["incomplete", "unknown"],
-)
-def test_nothing_is_closed_that_could_not_be_looked_at(
-    ledger: Ledger, aws: Aws, things: tuple[Thing, ...], breaks: Exception | None
-) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW)
-
-    ledger.record(aws, swept(aws, *things, breaks=breaks), NOW + DAY)
-    again = ledger.record(aws, swept(aws, LAMP), NOW + 2 * DAY)
-
-    assert entries(ledger)["lamp"].closed is None
-    assert names(again) == []
-
-
 def test_a_resource_that_was_made_anew_starts_from_nothing(ledger: Ledger, aws: Aws) -> None:
     told(ledger, aws, swept(aws, LAMP), NOW)
     anew = thing("lamp", waste("10"), created=NOW)
@@ -296,15 +239,3 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
 
     ledger.record(aws, swept(aws), NOW + HOUR)
     assert (entry(ACCOUNT).open, entry(THERE).open) == (False, True)
-
-
-# --- limits ----------------------------------------------------------------------------------------
-
-
-def test_an_action_keeps_its_place_in_a_night_that_is_full(table: Table) -> None:
-    limits = Limits(table, "UTC")
-
-    def placed(action: str) -> bool:
-        return limits.in_night(ACCOUNT, action, at_most=2, now=NOW)
-
-    assert [placed(action) for action in ("a", "b", "c", "a", "b")] == [True, True, False, True, True]

@@ -42,6 +42,7 @@ WORK: tuple[Callable[[Table], Any], ...] = (
     lambda table: list(table.query("p")),
     lambda table: list(table.query("nobody")),
     lambda table: sorted(table.scan(""), key=str),
+    lambda table: list(table.scan("q")),
     lambda table: table.get("q", "s" * 2000),
     lambda table: list(table.get_many([("p", "1"), ("p", "2")], sleep=lambda _: None).values()),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -40,19 +40,6 @@ def publish(box: Control, count: int, values: Sequence[float] = (1.0,) * WEEK) -
             for number in range(count)
         ],
     )
-
-
-def test_a_thousand_metrics_are_three_calls_and_none_is_mixed_up(box: Control, aws: Aws) -> None:
-    publish(box, 1001, values=(1.0,))
-
-    data = read(aws, [metric(number) for number in range(1001)], NOW - DAY, NOW)
-
-    assert box.calls()["cloudwatch:GetMetricData"] == 3
-    for number in range(1001):
-        signal = data[metric(number)]
-        assert isinstance(signal, Value)
-        assert signal.value.points == ((NOW - HOUR, number + 1.0),)
-        assert signal.value.points[0][0].tzinfo is UTC
 
 
 def test_every_page_is_read(box: Control, aws: Aws) -> None:
@@ -118,15 +105,6 @@ def test_only_the_exact_dimensions_match(box: Control, aws: Aws) -> None:
     assert isinstance(data[fewer], Absent)
     assert isinstance(data[other], Absent)
     assert isinstance(data[turned], Value)
-
-
-def test_a_window_between_hours_holds_its_first_hour(box: Control, aws: Aws) -> None:
-    publish(box, 1, values=(1.0,) * 4)
-
-    signal = read(aws, [metric()], NOW - 3.5 * HOUR, NOW)[metric()]
-
-    assert isinstance(signal, Value)
-    assert len(signal.value.points) == 4
 
 
 def test_what_is_published_is_listed_by_name(box: Control, aws: Aws) -> None:

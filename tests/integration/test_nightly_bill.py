@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import Seed
-from fakes import waste
+from fakes import target_at, waste
 from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
@@ -23,7 +23,7 @@ from ml_janitor.bill.archive import DOCUMENT
 from ml_janitor.bill.asking import bill_reads
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Mode, Target
+from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.findings import Ledger
@@ -263,22 +263,11 @@ def test_the_digest_says_that_the_bill_was_not_read(
 
 @pytest.mark.parametrize("detector", ["idle-endpoints", "untagged-resources"])
 def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
-    deployed: SlackControl,
-    ledger: Ledger,
-    aws: Aws,
-    billed: Control,
-    detector: str,
+    deployed: SlackControl, ledger: Ledger, aws: Aws, billed: Control, detector: str
 ) -> None:
     created = NOW - 5 * DAY
     Seed(billed, aws).endpoint("ranker", age=5 * DAY, tags={"project": "churn"})
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/ranker",
-        name="ranker",
-        kind="endpoint",
-        account=ACCOUNT,
-        region=REGION,
-        created=created,
-    )
+    target = target_at("endpoint/ranker", created)
     result = Result(detector=detector, target=target, verdict=waste(), outcome=Outcome.WOULD_ACT)
     sweep = Sweep(detector=detector, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=(result,))
     ledger.record(aws, sweep, NOW)

@@ -17,12 +17,7 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.organization import accounts, member_session
-from ml_janitor.config.member_roles import (
-    Kind,
-    role_arn,
-    role_name,
-    sweep_role_name,
-)
+from ml_janitor.config.member_roles import Kind, role_arn, role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources

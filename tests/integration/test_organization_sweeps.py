@@ -18,20 +18,13 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.config.member_roles import (
-    UNDO_FUNCTION_ROLE,
-    Kind,
-    role_arn,
-    role_name,
-    sweep_role_name,
-)
+from ml_janitor.config.member_roles import UNDO_FUNCTION_ROLE, Kind, role_arn, role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.latest import LastSweep, Latest
 from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled.invocation import Invocation
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import Organization, Roles, acting_as
@@ -231,9 +224,7 @@ def test_without_an_organization_no_other_account_is_looked_at(accounts: Account
     assert not accounts.asked()
 
 
-def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(
-    accounts: Accounts,
-) -> None:
+def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(accounts: Accounts) -> None:
     accounts.listed(Listed(accounts.first, (REGION, OFF)))
     answer = accounts.child(accounts.first, REGION, OFF)
 
@@ -324,40 +315,6 @@ def test_a_role_that_does_not_trust_it_is_an_error_of_its_own_account_alone(
         assert accounts.child(accounts.second, time=later.isoformat(), mode="dry-run")["sweeps"][0]["found"]
 
 
-class Strange:
-    """An STS that answers with the credentials of another account, whichever was asked for."""
-
-    def __init__(self, account: str, session: boto3.Session) -> None:
-        self.account, self.session = account, session
-
-    def assume_role(self, **_: Any) -> dict[str, Any]:
-        given = self.session.get_credentials()
-        assert given is not None
-        return {
-            "AssumedRoleUser": {"Arn": f"arn:aws:sts::{self.account}:assumed-role/x/ml-janitor"},
-            "Credentials": {
-                "AccessKeyId": given.access_key,
-                "SecretAccessKey": given.secret_key,
-                "SessionToken": given.token,
-            },
-        }
-
-
-def test_credentials_of_another_account_read_nothing(
-    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client, second = Invocation.client, accounts.second
-    strange = Strange(second, accounts.inside[second])
-    monkeypatch.setattr(
-        Invocation, "client", lambda own, name, *rest: strange if name == "sts" else client(own, name, *rest)
-    )
-    with pytest.raises(RunFailedError, match=f"{accounts.first} were asked for, and those of {second} answ"):
-        accounts.child(accounts.first)
-
-    assert not accounts.asked()
-    assert f"those of {second} answered" in str(accounts.last(accounts.first).error)
-
-
 # --- one name in two accounts ------------------------------------------------------------------------
 
 
@@ -372,35 +329,6 @@ def warned(accounts: Accounts) -> Accounts:
 
 def press(accounts: Accounts, word: str, account: str) -> None:
     accounts.armed.press(word, MEMBER, ts=accounts.message(account)["ts"])
-
-
-def test_what_is_pressed_acts_in_its_own_account_and_is_undone_there(warned: Accounts) -> None:
-    press(warned, "now", warned.first)
-    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
-
-    press(warned, "undo", warned.first)
-    assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "InService")
-    changed = [
-        (one["operation"], one["account"])
-        for one in warned.armed.box.requests()
-        if one["operation"] in {"StopNotebookInstance", "StartNotebookInstance"}
-    ]
-    assert changed == [("StopNotebookInstance", warned.first), ("StartNotebookInstance", warned.first)]
-    assert {one["pk"].split("#")[2] for one in warned.armed.table()["action"]} == {warned.first}
-    assert [each for each, one in warned.findings().items() if "warned" in one] == [warned.second]
-    assert "Brought back" in said(warned.message(warned.first))
-    assert "Brought back" not in said(warned.message(warned.second))
-
-
-def test_a_hold_keeps_in_its_own_account_only(warned: Accounts) -> None:
-    press(warned, "keep", warned.second)
-    warned.armed.later(timedelta(hours=36))
-    again = warned.armed.now.replace(second=0)
-    warned.listed(time=again)
-    for account in warned.made.members:
-        warned.child(account, time=again.isoformat())
-
-    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
 
 
 def test_a_night_has_so_many_over_all_accounts(warned: Accounts) -> None:

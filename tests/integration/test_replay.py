@@ -132,9 +132,7 @@ def test_a_function_that_fails_is_one_and_its_environment_is_gone(
 
 
 def test_it_handles_what_slack_sends_and_what_is_handed_on(
-    capsys: pytest.CaptureFixture[str],
-    armed: Deployment,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], armed: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert replay("interact", "--handler", "interact") == 0
     assert json.loads(capsys.readouterr().out) == {"statusCode": 200, "body": ""}

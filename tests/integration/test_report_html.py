@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Page
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Target
+from ml_janitor.core.model import Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence, Value
+from ml_janitor.core.signals import Evidence
 from ml_janitor.report.templating import breakable
 from pages import DESKTOP, PHONE
 
@@ -25,14 +26,11 @@ def finding(
     number: int, cost: Cost | None = None, *, owner: str | None = "anna@example.com", **changes: Any
 ) -> Result:
     name = changes.pop("name", f"ranker-{number}")
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/ranker-{number}",
+    target = target_at(
+        f"endpoint/ranker-{number}",
+        NOW - timedelta(days=40),
+        {"team": changes.pop("team", "search")},
         name=name,
-        kind="endpoint",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - timedelta(days=40),
-        tags=Value({"team": changes.pop("team", "search")}),
     )
     verdict = Finding(
         reason="no request in 7 days",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError
+from armed import KilledError
 from conftest import ACCOUNT, REGION
 from lambdas import reports
 from ml_janitor import handlers
@@ -18,7 +18,6 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config import events
 from ml_janitor.core.model import Confidence, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.engine.detector import NotFinishedError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import TRIES, Action, Stage
 from ml_janitor.ledger.actions import Actions, BegunBeforeError
@@ -85,17 +84,6 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
     assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
 
 
-def test_what_was_asked_back_and_never_begins_is_told_after_a_day(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-    nights.actions.request_undo(nights.of("lamp"), "maria", nights.clock)
-
-    outcomes = [result.outcome for _ in range(6) for result in nights.after(5 * HOUR).values()]
-
-    assert outcomes == [Outcome.WAITING] * 4 + [Outcome.FAILED] * 2
-    assert len(nights.put_back) == 6
-
-
 def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(broken: Nights) -> None:
     result = swept(broken)
 
@@ -159,44 +147,6 @@ def test_an_act_that_failed_often_does_not_count_against_its_undo(nights: Nights
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
-def test_an_undo_that_was_killed_is_gone_on_with_too(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-
-    def killed(_: str) -> None:
-        raise KilledError
-
-    nights.world.before = killed
-    for number in range(TRIES):
-        with pytest.raises(KilledError):
-            undone(nights, again=number > 0)
-        result = swept(nights)
-        assert result is not None
-        assert (result.outcome is Outcome.FAILED) is (number == TRIES - 1)
-    assert result is not None
-    assert "each was cut off" in note(result)
-
-
-def test_waiting_for_aws_is_no_failure_but_told_after_a_day(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nights.warned("lamp")
-    nights.after(4 * DAY)
-
-    def undo(*_: Any) -> None:
-        raise NotFinishedError("the endpoint is being created")
-
-    monkeypatch.setattr(Cellar, "revert", undo)
-    outcomes = []
-    for number in range(2 * TRIES):
-        with pytest.raises(CannotUndoError, match="on its way back"):
-            undone(nights, again=number > 0)
-        outcomes += [result.outcome for result in nights.after(5 * HOUR).values()]
-
-    assert outcomes == [Outcome.WAITING] * 4 + [Outcome.FAILED] * 2
-    assert len(nights.put_back) == 2 * TRIES
-
-
 def test_it_is_gone_on_with_after_a_sweep_that_broke_off(broken: Nights) -> None:
     broken.world.broken = RuntimeError("the listing broke off")
     broken.clock += HOUR
@@ -234,34 +184,6 @@ def test_that_it_failed_then_is_measured_for_the_alarm(
     assert json.loads(capsys.readouterr().out)["ActionsFailed"] == [1.0]
 
 
-def test_what_is_half_done_is_told_after_its_detector_was_disarmed(nights: Nights) -> None:
-    """Nobody finishes it any more, and nobody else would say that there is an endpoint without its parts."""
-    nights.warned("lamp", "sofa")
-    nights.world.before = unlucky
-    nights.after(4 * DAY)
-    nights.world.before = lambda _: None
-    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
-
-    results = nights.after(HOUR)
-
-    assert results["lamp"].outcome is Outcome.FAILED
-    assert note(results["lamp"]) == (
-        "half done: cellar was disarmed, so a person has to look: OSError: reset; "
-        f"by hand: janitor undo {nights.of('lamp').id}"
-    )
-    assert results["sofa"].outcome is Outcome.WOULD_ACT
-    undone(nights)
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
-
-
-def unlucky(step: str) -> None:
-    """The lamp is unplugged and no more; AWS refuses the sofa from the first."""
-    if step == "remove lamp":
-        raise OSError("reset")
-    if step == "unplug sofa":
-        raise DENIED
-
-
 def test_a_dry_run_leaves_it_alone(broken: Nights) -> None:
     assert swept(broken, dry=True) is None
     assert broken.put_back == []
@@ -290,19 +212,7 @@ def test_of_two_at_once_one_brings_it_back(broken: Nights) -> None:
     assert broken.world.done[2:] == ["bring back lamp", "plug in lamp"]
 
 
-def test_what_is_half_brought_back_is_not_too_old(broken: Nights) -> None:
-    broken.clock += 31 * DAY
-    broken.world.before = lambda _: None
-
-    assert undone(broken, again=True).stage is Stage.UNDONE
-
-
 # --- in Lambda --------------------------------------------------------------------------------------
-
-
-def status(deployment: Deployment) -> str:
-    sagemaker = deployment.session.client("sagemaker")
-    return str(sagemaker.describe_notebook_instance(NotebookInstanceName="churn")["NotebookInstanceStatus"])
 
 
 @pytest.fixture
@@ -334,20 +244,9 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
     stuck.deliver()
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
     assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
-    assert status(stuck) == "InService"
+    assert stuck.notebook_status == "InService"
     assert stuck.box.invocations()[-1]["function"] == UNDO
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
-
-
-def test_what_was_brought_back_meanwhile_is_not_brought_back_again(stuck: Deployment) -> None:
-    stuck.sweep("idle-notebooks")
-    (event,) = handed(stuck)
-    stuck.press("undo", MEMBER)
-    stuck.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
-
-    answer = handlers.undo(event | {"request": "late"}, stuck.context())
-
-    assert (answer["done"], status(stuck)) == (False, "Stopped")
 
 
 def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table) -> None:
@@ -368,7 +267,7 @@ def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table
     answer = handlers.undo(event | {"request": "late"}, stuck.context())
 
     assert (answer["done"], answer["why"]) == (False, "churn is not half brought back any more")
-    assert status(stuck) == "Stopped"
+    assert stuck.notebook_status == "Stopped"
 
 
 def test_a_sweep_without_an_undo_function_says_so(stuck: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement, owners
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section
 from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.retries import TRIES, SlackError
+from ml_janitor.slack.retries import SlackError
 from ml_janitor.slack.secret import read_secret
 from ml_janitor.slack.sender import Time
 from ml_janitor.slack.webhook import Webhook
@@ -107,13 +107,6 @@ def test_people_are_looked_up_once_and_only_by_address(bot: Slack, workspace: Sl
     assert workspace.calls() == {"users.lookupByEmail": 2}
 
 
-def test_a_webhook_gets_the_message_alone(hook: Webhook, workspace: SlackControl) -> None:
-    assert hook.people(["a@x"], deadline=DEADLINE) == {}
-    hook.deliver(post("main", "reply", attachment="r.html"), b"x", deadline=DEADLINE)
-    assert [(m["text"], m["via"]) for m in workspace.messages()] == [("main", "webhook")]
-    assert workspace.files() == []
-
-
 # --- pictures -------------------------------------------------------------------------------------
 
 PNG = b"\x89PNG\r\n\x1a\n..."
@@ -202,15 +195,6 @@ def test_a_rate_limit_is_waited_out_again_and_again(
     assert (texts(workspace), clock.slept) == (["hello"], [30, 30, 30])
 
 
-def test_a_rate_limit_longer_than_the_time_left_is_an_error_at_once(
-    either: Any, workspace: SlackControl, clock: Clock
-) -> None:
-    workspace.fault("ratelimit", retry_after=100, times=0)
-    with pytest.raises(SlackError, match=r"asks to wait 100 s \(rate limit\), and only 100 s are left"):
-        either.deliver(post(), deadline=DEADLINE)
-    assert (texts(workspace), clock.slept) == ([], [])
-
-
 def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: Time) -> None:
     asked = HttpResponse(status_code=429, headers={"Retry-After": ["3600"]}, body={})
     request = HttpRequest(method="POST", url="https://slack.com/api/chat.postMessage", headers={})
@@ -229,32 +213,6 @@ def test_an_outage_is_waited_out(either: Any, workspace: SlackControl, clock: Cl
     assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
 
 
-def test_slacks_own_errors_are_waited_out(bot: Slack, workspace: SlackControl, clock: Clock) -> None:
-    workspace.fault("error", code="internal_error")
-    bot.deliver(post(), deadline=DEADLINE)
-    assert (texts(workspace), clock.slept) == (["hello"], [1])
-
-
-@pytest.mark.parametrize("status", [0, 503])
-def test_slack_that_stays_down_is_an_error(
-    either: Any, workspace: SlackControl, clock: Clock, status: int
-) -> None:
-    workspace.fault("down", status=status, times=0)
-    with pytest.raises(SlackError, match="Slack could not be reached"):
-        either.deliver(post(), deadline=DEADLINE)
-    assert clock.slept == [1, 2, 4, 8, 16]
-    assert sum(workspace.calls().values()) == TRIES
-
-
-def test_slack_that_stays_down_costs_no_more_than_the_time_left(
-    either: Any, workspace: SlackControl, clock: Clock
-) -> None:
-    workspace.fault("down", times=0)
-    with pytest.raises(SlackError):
-        either.deliver(post(), deadline=5)
-    assert clock.slept == [1, 2]
-
-
 def test_a_lost_reply_is_repeated_rather_than_the_message_lost(bot: Slack, workspace: SlackControl) -> None:
     workspace.fault("lost-reply")
     delivered = bot.deliver(post("main", "reply"), deadline=DEADLINE)
@@ -264,12 +222,6 @@ def test_a_lost_reply_is_repeated_rather_than_the_message_lost(bot: Slack, works
     assert delivered.ts == again["ts"]
     assert once["client_msg_id"] == again["client_msg_id"] != reply["client_msg_id"]
     assert once["metadata"] == again["metadata"] != reply["metadata"]
-
-
-def test_a_webhooks_lost_reply_is_repeated(hook: Webhook, workspace: SlackControl) -> None:
-    workspace.fault("lost-reply")
-    hook.deliver(post(), deadline=DEADLINE)
-    assert texts(workspace) == ["hello", "hello"]
 
 
 def test_a_failed_reply_does_not_lose_the_rest(bot: Slack, workspace: SlackControl) -> None:
@@ -298,25 +250,6 @@ def test_a_failed_file_does_not_lose_the_message(
     assert texts(workspace) == ["main"]
     assert len(delivered.problems) == 1
     assert "the report is not attached" in delivered.problems[0]
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        {"kind": "ratelimit", "retry_after": 9},
-        {"kind": "down", "status": 502},
-        {"kind": "down", "status": 0},
-        {"kind": "lost-reply"},
-    ],
-)
-def test_an_upload_is_repeated_too(
-    bot: Slack, workspace: SlackControl, clock: Clock, fault: dict[str, Any]
-) -> None:
-    workspace.fault(**fault, method="upload")
-    delivered = bot.deliver(post(attachment="r.html"), b"x", deadline=DEADLINE)
-    assert delivered.problems == ()
-    assert workspace.files()[0]["channel"] == CHANNEL
-    assert clock.slept == [fault.get("retry_after", 1)]
 
 
 # --- people who cannot be looked up ---------------------------------------------------------------
@@ -390,12 +323,6 @@ def test_slacks_own_words_about_bad_blocks_are_passed_on(bot: Slack) -> None:
     bad = Post(main=Message(text="x", blocks=({"type": "sections"},)))
     with pytest.raises(SlackError, match=r"invalid_blocks .*unsupported type: sections"):
         bot.deliver(bad, deadline=DEADLINE)
-
-
-def test_a_dead_webhook_says_to_make_a_new_one(workspace: SlackControl, time: Time) -> None:
-    with pytest.raises(SlackError, match="no_service; make a new incoming webhook") as caught:
-        Webhook(f"{workspace.hook}x", time).deliver(post(), deadline=DEADLINE)
-    assert "opensesame" not in str(caught.value)
 
 
 # --- the secret -----------------------------------------------------------------------------------

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import boto3
 import pytest
 
-from bench.virtual_time import VirtualTime
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import key_ranges
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace, Share
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
-from ml_janitor.config.settings import Settings
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Names
 from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
-from ml_janitor.scheduled.turns import calling, shares
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
@@ -122,54 +118,3 @@ def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
     (struck,) = (one["struck"] for one in box.faults())
     assert 0 < struck < 12
     assert 3 < clock.seconds < 30
-
-
-LOOKUP = "cloudtrail:LookupEvents"
-
-
-def test_all_functions_at_once_leave_the_other_half_to_a_client_that_uses_it(
-    box: Control, session: boto3.Session
-) -> None:
-    """Each function looks events up as often as it may, and nobody is refused, in a minute of AWS's time."""
-    settings = Settings.parse({"bill": {"enabled": True}})
-    names = [name for name, actions in calling(settings).items() if LOOKUP in actions]
-    box.fault("cloudtrail", "LookupEvents", "rate", per_second=2)
-    ends = NOW.timestamp() + 60
-    made = Counter[str]()
-
-    def moved(at: float) -> None:
-        box.set_clock(datetime.fromtimestamp(at, UTC))
-
-    with (
-        VirtualTime(NOW.timestamp(), round_trip=0.02, moved=moved, workers=len(names) + 1) as time,
-        ThreadPoolExecutor(len(names) + 1) as functions,
-        ThreadPoolExecutor(1) as pool,
-    ):
-
-        def function(name: str) -> None:
-            pace = Pace(clock=time.clock, sleep=time.sleep, shares=shares(settings, name))
-            prices = Prices(lambda: session.client("pricing"))
-            aws = Aws(
-                session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, pace=pace, attempts=1
-            )
-            with time.working():
-                while time.clock() < ends:
-                    aws.cloudtrail.lookup_events()
-                    made[name] += 1
-
-        def pipeline() -> None:
-            cloudtrail = session.client("cloudtrail")
-            with time.working():
-                while time.clock() < ends:
-                    began = time.clock()
-                    cloudtrail.lookup_events()
-                    made["pipeline"] += 1
-                    time.sleep(began + 1 - time.clock())
-
-        for done in [functions.submit(function, name) for name in names] + [functions.submit(pipeline)]:
-            done.result(50)
-
-    assert len(names) == 6
-    assert [one["struck"] for one in box.faults()] == [0]
-    assert made["pipeline"] >= 58
-    assert min(made[name] for name in names) >= 9

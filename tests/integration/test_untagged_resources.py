@@ -22,6 +22,7 @@ from ml_janitor.engine.run import sweep
 from ml_janitor_sandbox.control import Control
 from studio_seed import spelled
 from tag_seed import COMPLETE, REGISTRY, ROLE, model, training, transform_job
+from verdicts import shown
 
 ROOT = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 SSO = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Lab_0123456789abcdef/anna@example.com"
@@ -33,10 +34,6 @@ def swept(aws: Aws, **tunables: Any) -> Sweep:
 
 def by_name(results: Iterable[Result]) -> dict[str, Result]:
     return {result.target.name: result for result in results}
-
-
-def shown(result: Result) -> dict[str, Any]:
-    return {one.signal: one.value or one.error for one in result.verdict.evidence}
 
 
 def look(aws: Aws, arn: str, name: str) -> Any:

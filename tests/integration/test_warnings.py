@@ -10,7 +10,6 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from lambdas import idle_endpoints
-from ml_janitor.engine.failures import RunFailedError
 from ml_janitor_cli.main import main
 from slackside import ARMED, GROUP, OWNER, Deployment, buttons, said
 
@@ -61,14 +60,6 @@ def test_several_are_a_thread_below_what_they_cost_together(armed: Deployment) -
     assert {item["message"] for item in armed.table()["finding"]} == {one["ts"] for one in warnings}
 
 
-def test_nobody_is_warned_twice_and_a_warning_is_no_announcement_besides(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a")
-    armed.sweep()
-    armed.later(DAY)
-    armed.sweep()
-    assert len(armed.slack.messages()) == 1
-
-
 def test_a_dry_run_warns_nobody_and_offers_nothing(armed: Deployment) -> None:
     armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
     idle_endpoints(armed.session, armed.box, "a")
@@ -103,31 +94,6 @@ def test_a_button_that_nobody_could_press_is_not_there(
         assert [hold["key"].partition("@")[0] for hold in armed.table()["hold"]] == [
             f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a"
         ]
-
-
-def test_what_slack_does_not_take_is_not_due_and_its_turn_comes_again(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a", "b", "c")
-    armed.slack.fault("error", method="chat.postMessage", code="account_inactive", skip=2, times=0)
-
-    with pytest.raises(
-        RunFailedError, match=r"Slack: 2 warnings were not sent, so nothing is due: .*account_inactive"
-    ):
-        armed.sweep()
-
-    assert sum("warned" in item for item in armed.table()["finding"]) == 1
-    armed.slack.clear_faults()
-    armed.sweep()
-    assert all("warned" in item for item in armed.table()["finding"])
-
-
-def test_one_message_that_slack_refuses_does_not_keep_the_others(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a", "b", "c")
-    armed.slack.fault("error", method="chat.postMessage", code="invalid_blocks", skip=1)
-
-    with pytest.raises(RunFailedError, match="Slack: 1 warning was not sent"):
-        armed.sweep()
-
-    assert sum("warned" in item for item in armed.table()["finding"]) == 2
 
 
 def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Deployment) -> None:
@@ -186,15 +152,3 @@ def test_a_detector_that_is_disarmed_voids_its_warnings_where_people_read_them(a
         "*Only reported since Tue 6 Oct 06:00 (Europe/Berlin):* idle-endpoints is not armed any more. "
         "Nothing is done to it."
     )
-
-
-def test_a_message_that_cannot_be_changed_undoes_nothing(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a")
-    armed.sweep()
-    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
-    armed.slack.fault("error", method="chat.update", code="account_inactive")
-
-    with pytest.raises(RunFailedError, match="a warning's message does not say that it is void"):
-        armed.sweep()
-
-    assert "warned" not in armed.table()["finding"][0]

@@ -204,11 +204,7 @@ WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
     ("off", "death", "said"), [pytest.param(*rest, id=name) for name, *rest in WHOLE_ACCOUNTS]
 )
 def test_without_its_mechanism_a_killed_run_does_something_twice(
-    off: Off,
-    death: tuple[str, str, int],
-    said: str,
-    box: Control,
-    monkeypatch: pytest.MonkeyPatch,
+    off: Off, death: tuple[str, str, int], said: str, box: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operation, kind, skip = death
 

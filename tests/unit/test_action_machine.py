@@ -22,6 +22,7 @@ from ml_janitor.engine.policy import Policy
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.entries import Entry
+from ml_janitor.report.causes import words
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, in_memory
 
 MINUTE = timedelta(minutes=1)
@@ -277,6 +278,17 @@ def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
     assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
 
 
+def test_what_is_as_the_act_leaves_it_before_the_first_step_was_done_by_others(nights: Nights) -> None:
+    """The run was killed between storing the undo and its first step."""
+    nights.actions.begin(lamp(nights), {"name": "lamp"}, warned=TUESDAY, now=nights.clock)
+    del nights.world.things["lamp"]
+
+    changed = lamp(nights)
+
+    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, cause(Why.DONE_BY_OTHERS))
+    assert (nights.of("lamp").stage, nights.world.done) == (Stage.WITHDRAWN, [])
+
+
 def test_what_takes_a_day_is_a_failure_in_the_second_after_it(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +310,8 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done: Nights) -> N
     failed = lamp(half_done)
 
     assert (failed.outcome, failed.cause) == (Outcome.FAILED, Cause(Why.MAC_INVALID))
-    assert half_done.of("lamp").stage is Stage.FAILED
+    left = half_done.of("lamp")
+    assert (left.stage, left.error) == (Stage.FAILED, words(Cause(Why.MAC_INVALID)))
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from fakes import target_at
 from ml_janitor.core.cause import Cause, Why
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Target
-from ml_janitor.core.signals import Tags, Value
+from ml_janitor.core.signals import Tags
 from ml_janitor.engine.arming import Arming
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -19,15 +20,7 @@ WASTE = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it",
 
 
 def target(name: str, tags: Tags) -> Target:
-    return Target(
-        arn=f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}",
-        name=name,
-        kind="endpoint",
-        account="123456789012",
-        region="us-east-1",
-        created=datetime(2026, 8, 1, tzinfo=UTC),
-        tags=Value(tags),
-    )
+    return target_at(f"endpoint/{name}", datetime(2026, 8, 1, tzinfo=UTC), tags)
 
 
 @pytest.mark.parametrize(

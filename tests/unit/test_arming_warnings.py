@@ -6,12 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import (
-    arming_refusals,
-    arming_warnings,
-    home_refusals,
-    notice_warnings,
-)
+from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, home_refusals, notice_warnings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 

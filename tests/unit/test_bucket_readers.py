@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader, readers, shared
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader, read, readers, shared
 
 OWN, OTHER = "123456789012", "999999999999"
 OBJECT = "arn:aws:s3:::models/backup/model.tar.gz"
@@ -77,6 +80,29 @@ def test_one_statement_may_stand_without_a_list() -> None:
     document = policy()
 
     assert who({**document, "Statement": document["Statement"][0]}) == [f"account {OTHER}"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (json.dumps(policy()), Value),
+        ("NoSuchBucketPolicy", Absent),
+        ("AccessDenied", Unreadable),
+        ("[]", Unreadable),
+        ("{}", Unreadable),
+    ],
+)
+def test_no_policy_is_absent_and_one_that_is_none_is_unreadable(answer: str, expected: type) -> None:
+    def get_bucket_policy(**_: str) -> dict[str, str]:
+        if answer.isalpha():
+            raise ClientError({"Error": {"Code": answer, "Message": ""}}, "GetBucketPolicy")
+        return {"Policy": answer}
+
+    aws: Any = SimpleNamespace(account=OTHER, s3=SimpleNamespace(get_bucket_policy=get_bucket_policy))
+    found = read(aws, "models")
+
+    assert isinstance(found, expected)
+    assert not isinstance(found, Value) or found.value == (), "the account itself is nobody else"
 
 
 READERS = (

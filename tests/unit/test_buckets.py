@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.buckets import Habits, freed
+from ml_janitor.detectors.duplicate_artifacts.buckets import Habits, freed, locked, region_of
 
 ONE = Stored(
     bucket="b",
@@ -86,3 +88,45 @@ def test_what_is_unreadable_is_said_to_be() -> None:
     assert "unknown, since its versioning is (denied)" in said(versioning=DENIED)
     habits = Habits(versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({}))
     assert "whether a lifecycle rule frees its bytes is unknown (denied)" in freed(habits, ONE, "v", TAGS)
+
+
+RETAINED = {"RetainUntilDate": datetime(2027, 1, 1, tzinfo=UTC), "Mode": "COMPLIANCE"}
+UNTIL = Value("retained until 2027-01-01 (compliance)")
+
+
+@pytest.mark.parametrize(
+    ("retention", "hold", "expected"),
+    [
+        ("none", "none", Absent),
+        (RETAINED, "none", UNTIL),
+        (RETAINED, "OFF", UNTIL),
+        (RETAINED, "denied", UNTIL),
+        ("none", "OFF", Absent),
+        ("none", "ON", Value("under a legal hold")),
+        ("denied", "ON", Value("under a legal hold")),
+        (RETAINED, "ON", Value("under a legal hold")),
+        ("denied", "none", Unreadable),
+        ("none", "denied", Unreadable),
+    ],
+)
+def test_a_retention_or_a_hold_locks_and_what_is_unreadable_may(
+    retention: Any, hold: str, expected: Any
+) -> None:
+    def answer(given: Any, shown: dict[str, Any]) -> dict[str, Any]:
+        codes = {"none": "NoSuchObjectLockConfiguration", "denied": "AccessDenied"}
+        if isinstance(given, str) and given in codes:
+            raise ClientError({"Error": {"Code": codes[given], "Message": ""}}, "Get")
+        return shown
+
+    s3 = SimpleNamespace(
+        get_object_retention=lambda **_: answer(retention, {"Retention": retention}),
+        get_object_legal_hold=lambda **_: answer(hold, {"LegalHold": {"Status": hold}}),
+        head_bucket=lambda **_: {},
+    )
+    aws: Any = SimpleNamespace(s3=s3, region="eu-west-3")
+    found = locked(aws, ONE, Value("Enabled"))
+
+    assert isinstance(found, type(expected) if isinstance(expected, Value) else expected)
+    assert not isinstance(found, Value) or found.value == expected.value
+    assert [locked(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
+    assert region_of(aws, "b") == Value("eu-west-3", "s3:HeadBucket")

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.traffic import Cause, Way, addresses
 from ml_janitor.aws.usage_types import between
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, Line
 from past_jobs import word
@@ -28,15 +29,7 @@ DENIED = Unreadable("ListObjectsV2: AccessDenied")
 
 def line(*causes: Cause, **more: Any) -> Line:
     name = "USE1-EUC1-AWS-Out-Bytes/GetObject"
-    target = Target(
-        arn=f"arn:aws:ce:{REGION}:{ACCOUNT}:usage-type/{name}",
-        name=name,
-        kind="usage-type",
-        account=ACCOUNT,
-        region=REGION,
-        created=None,
-        tags=Value({}),
-    )
+    target = target_at(f"usage-type/{name}", None, service="ce")
     fields: dict[str, Any] = {
         "target": target,
         "operation": "GetObject",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.referrers import User
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
 from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
@@ -20,7 +23,9 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
 from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
+from ml_janitor.detectors.duplicate_artifacts.survey import Survey
 from ml_janitor.engine.detector import CannotActError
+from verdicts import word
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -85,12 +90,6 @@ def judged(candidate: Copy, now: datetime = NOW, **tunables: Any) -> Verdict:
     return DuplicateArtifacts(**tunables).decide(candidate, now)
 
 
-def outcome(verdict: Verdict) -> str:
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
-
-
 def crowded(one: Stored) -> Value[Unit]:
     return Value(unit(one, crowded=True))
 
@@ -127,7 +126,7 @@ def crowded(one: Stored) -> Value[Unit]:
     ],
 )
 def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
-    assert outcome(judged(candidate)) == expected
+    assert word(judged(candidate)) == expected
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def test_a_class_with_a_minimum_time_is_billed_until_then(
 ) -> None:
     one = stored(storage_class=storage_class, modified=NOW - age)
 
-    assert outcome(judged(copy(one))) == expected
+    assert word(judged(copy(one))) == expected
 
 
 @pytest.mark.parametrize(
@@ -207,14 +206,14 @@ def test_a_class_with_a_minimum_time_is_billed_until_then(
     ],
 )
 def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
-    assert outcome(judged(copy(stored(key, size=size)))) == expected
+    assert word(judged(copy(stored(key, size=size)))) == expected
 
 
 def test_the_tunables_say_what_an_artifact_is() -> None:
     data = copy(stored("a/data.parquet", size=100))
 
-    assert outcome(judged(data, extensions=(".parquet",), min_size=100)) == "proven"
-    assert outcome(judged(data, extensions=(".parquet",), min_size=101)) == "kept"
+    assert word(judged(data, extensions=(".parquet",), min_size=100)) == "proven"
+    assert word(judged(data, extensions=(".parquet",), min_size=101)) == "kept"
 
 
 def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -> None:
@@ -226,6 +225,35 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     assert found.cost.monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
     assert found.action == DELETE
+    assert found.steps[:-1] == (
+        "everything about it could be read",
+        "another artifact of its size may be the same",
+        "it is like s3://models/live/model.tar.gz: equal SHA-256",
+        "nothing in use refers to it",
+        "it is not locked, nor billed for a minimum time that has yet to pass",
+    )
+
+
+def test_two_of_many_files_are_named_that_may_not_be_read() -> None:
+    folder = copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/")))
+    found = judged(folder, act_on_prefixes=BACKUP)
+
+    assert isinstance(found, Finding)
+    assert found.spared == (
+        "the contents of s3://models/backup/model.tar.gz and s3://models/backup/x may not be read, so nothing"
+        " proves it a copy"
+    )
+
+
+def test_what_is_asked_and_done_without_a_setting() -> None:
+    plain = DuplicateArtifacts()
+    looks = {"s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration"}
+
+    assert looks.isdisjoint(grant.action for grant in plain.reads)
+    assert looks <= {grant.action for grant in DuplicateArtifacts(inventory_from=1).reads}
+    assert (plain.compare_up_to, plain.cleanup.grace, plain.keeps_files) == (20 * 2**30, 3 * DAY, True)
+    with pytest.raises(ValueError, match=r"inventories.models.table: expected"):
+        DuplicateArtifacts(inventories={"models": {}})
 
 
 def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
@@ -350,6 +378,15 @@ def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
         assert expected in str(verdict.spared)
 
 
+def test_what_a_broken_listing_does_not_show_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = stored()
+    monkeypatch.setattr(rule, "listed", lambda *_: one)
+    monkeypatch.setattr(Survey, "read", lambda *_, **__: Listing((), "broke off"))
+
+    with pytest.raises(ReadError, match="broke off"):
+        DuplicateArtifacts(buckets=("models",)).look(cast("Aws", None), copy(one).target, NOW)
+
+
 def test_what_has_no_keeper_is_not_deleted() -> None:
     without = copy(standing=Standing(role=Role.SURPLUS))
 
@@ -360,9 +397,9 @@ def test_what_has_no_keeper_is_not_deleted() -> None:
 def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
     alone = copy(role=Role.ALONE, standing=Standing(role=Role.ALONE))
 
-    assert outcome(judged(alone)) == "kept"
+    assert word(judged(alone)) == "kept"
     unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))
-    assert outcome(unknown) == "unknown"
+    assert word(unknown) == "unknown"
     assert "a bucket that was not searched may hold the same" in unknown.reason
 
 

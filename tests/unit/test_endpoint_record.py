@@ -12,24 +12,17 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
+from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.request_members import fitted
-from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.deletion import desired, drifted, not_itself
 from ml_janitor.detectors.idle_endpoints.undo import rescaling
 from ml_janitor.engine.detector import CannotActError
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
-TARGET = Target(
-    arn="arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn",
-    name="churn",
-    kind="endpoint",
-    account=ACCOUNT,
-    region=REGION,
-    created=CREATED,
-)
+TARGET = target_at("endpoint/churn", CREATED)
 
 
 def no_prices() -> Any:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import REFERENCE, Image, Manifest
@@ -102,14 +103,7 @@ def repository(
     def signal(given: object) -> object:
         return given if isinstance(given, Unreadable | NotRead) else Value(given)
 
-    target = Target(
-        arn=f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}",
-        name=name,
-        kind="repository",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - 400 * DAY,
-    )
+    target = target_at(f"repository/{name}", NOW - 400 * DAY, service="ecr")
     return Repository(
         target=target,
         images=Value(images or (OLD, NEW)),
@@ -267,14 +261,7 @@ def test_what_may_be_set_is_what_the_globs_name() -> None:
 
 
 def output(user: object = Absent(), held: object = None) -> Output:
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/churn-1",
-        name="churn-1",
-        kind="training-job",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - 200 * DAY,
-    )
+    target = target_at("training-job/churn-1", NOW - 200 * DAY)
     return Output(
         target=target,
         folder="s3://models/out/churn-1/",

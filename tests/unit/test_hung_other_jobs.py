@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from fakes import target_at
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import training, tuning
+from ml_janitor.detectors.hung_training_jobs import stops, training, tuning
 from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
 from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
@@ -22,6 +24,8 @@ from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
 from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
+from ml_janitor.engine.detector import CannotActError
+from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -32,14 +36,7 @@ REST, FULL, BUSY, THREAD = Span(0, 1), Span(1599, 1600), Span(100, 900), Span(10
 
 
 def target(kind: str, name: str = "nightly") -> Target:
-    return Target(
-        arn=f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}",
-        name=name,
-        kind=kind,
-        account="123456789012",
-        region="us-east-1",
-        created=NOW - 40 * HOUR,
-    )
+    return target_at(f"{kind}/{name}", NOW - 40 * HOUR)
 
 
 def job(kind: Kind, **changed: Any) -> Job:
@@ -87,13 +84,6 @@ def decide(candidate: Suspect | SuspectTuner, **tunables: Any) -> Verdict:
     return HungTrainingJobs(**tunables).decide(candidate, NOW)
 
 
-def words(verdict: Verdict) -> str:
-    """The verdict in one word."""
-    if isinstance(verdict, Finding):
-        return verdict.confidence.value
-    return "unknown" if verdict.unknown else "kept"
-
-
 OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=lambda kind: kind.of.type)
 
 # --- processing and transform jobs -------------------------------------------------------------
@@ -114,7 +104,7 @@ OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=
     ],
 )
 def test_only_hosts_at_rest_hang(kind: Kind, cpu: Signal[Span] | Span, expected: str) -> None:
-    assert words(decide(silent(job(kind), cpu=cpu))) == expected
+    assert word(decide(silent(job(kind), cpu=cpu))) == expected
 
 
 @OTHERS
@@ -130,7 +120,7 @@ def test_only_hosts_at_rest_hang(kind: Kind, cpu: Signal[Span] | Span, expected:
 def test_with_a_gpu_the_cpu_must_rest_too(kind: Kind, gpu: Span, cpu: Span, expected: str) -> None:
     of = job(kind, groups=(("ml.g4dn.xlarge", 1),))
 
-    assert words(decide(silent(of, gpu=gpu, cpu=cpu))) == expected
+    assert word(decide(silent(of, gpu=gpu, cpu=cpu))) == expected
 
 
 @OTHERS
@@ -144,7 +134,7 @@ def test_with_a_gpu_the_cpu_must_rest_too(kind: Kind, gpu: Span, cpu: Span, expe
     ],
 )
 def test_a_single_thread_on_a_large_host_works(kind: Kind, instance: str, cpu: Span, expected: str) -> None:
-    assert words(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
+    assert word(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
 
 
 def test_a_full_load_is_not_called_rest() -> None:
@@ -154,13 +144,13 @@ def test_a_full_load_is_not_called_rest() -> None:
 @OTHERS
 @pytest.mark.parametrize(("quiet", "expected"), [(6 * HOUR, "likely"), (6 * HOUR - SECOND, "kept")])
 def test_six_hours_of_silence(kind: Kind, quiet: timedelta, expected: str) -> None:
-    assert words(decide(silent(job(kind), quiet=quiet))) == expected
+    assert word(decide(silent(job(kind), quiet=quiet))) == expected
 
 
 @OTHERS
 @pytest.mark.parametrize(("quiet", "expected"), [(24 * HOUR, "likely"), (24 * HOUR - SECOND, "kept")])
 def test_without_metrics_it_takes_a_day(kind: Kind, quiet: timedelta, expected: str) -> None:
-    assert words(decide(silent(job(kind), cpu=Absent(), quiet=quiet))) == expected
+    assert word(decide(silent(job(kind), cpu=Absent(), quiet=quiet))) == expected
 
 
 @OTHERS
@@ -175,7 +165,7 @@ def test_without_metrics_it_takes_a_day(kind: Kind, quiet: timedelta, expected: 
     ],
 )
 def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], expected: str) -> None:
-    assert words(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
+    assert word(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
 
 
 def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
@@ -201,14 +191,14 @@ def test_no_limit_is_not_called_a_limit_that_was_kept(kind: Kind) -> None:
 def test_waiting_for_instances_costs_nothing(kind: Kind) -> None:
     verdict = decide(silent(job(kind, phase="Starting", started=None)))
 
-    assert words(verdict) == "kept"
+    assert word(verdict) == "kept"
     assert verdict.reason == "Starting for 40 hours: waiting for instances costs nothing"
 
 
 @OTHERS
 @pytest.mark.parametrize("status", ["Stopping", "Stopped", "Completed", "Failed"])
 def test_what_ended_meanwhile_is_kept(kind: Kind, status: str) -> None:
-    assert words(decide(silent(job(kind, status=status)))) == "kept"
+    assert word(decide(silent(job(kind, status=status)))) == "kept"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +225,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
     seen = Value(job(training.KIND, name="big", status=watched)) if isinstance(watched, str) else watched
     verdict = decide(replace(silent(of), watched=seen))
 
-    assert words(verdict) == ("proven" if late and expected == "likely" else expected)
+    assert word(verdict) == ("proven" if late and expected == "likely" else expected)
     assert late or verdict.reason.startswith(reason)
     (shown,) = (one for one in verdict.evidence if one.signal == "watches")
     assert shown.error == (REFUSED.error if seen is REFUSED else None)
@@ -248,14 +238,14 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
     ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
 def test_without_a_description_nothing_is_known(kind: Kind, signal: Signal[Job], expected: str) -> None:
-    assert words(decide(Suspect(target=target(kind.of.type), job=signal))) == expected
+    assert word(decide(Suspect(target=target(kind.of.type), job=signal))) == expected
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(38 * HOUR, "kept"), (38 * HOUR - SECOND, "proven")])
 def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected: str) -> None:
     verdict = decide(silent(job(PROCESSING_KIND, max_runtime=limit), quiet=MINUTE))
 
-    assert words(verdict) == expected
+    assert word(verdict) == expected
     if expected == "proven":
         assert verdict.reason.startswith(
             "this processing job is processing 60 minutes after the end of its own limit of 37 hours"
@@ -278,7 +268,7 @@ def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
 
     verdict = decide(silent(of, cpu=cpu, quiet=quiet))
 
-    assert words(verdict) == expected
+    assert word(verdict) == expected
     if expected == "likely":
         assert verdict.reason.startswith(
             "this processing job is processing 9 hours after the end of its own limit of 30 hours"
@@ -334,13 +324,13 @@ def pool(unused: timedelta | None, **changed: Any) -> Suspect:
 def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) -> None:
     verdict = decide(pool(unused))
 
-    assert words(verdict) == expected
+    assert word(verdict) == expected
     assert ("unused for" in verdict.reason) is (unused is not None)
 
 
 def test_the_patience_with_pools_is_tunable() -> None:
-    assert words(decide(pool(2 * HOUR), pool_patience=2 * HOUR)) == "proven"
-    assert words(decide(pool(2 * HOUR - SECOND), pool_patience=2 * HOUR)) == "kept"
+    assert word(decide(pool(2 * HOUR), pool_patience=2 * HOUR)) == "proven"
+    assert word(decide(pool(2 * HOUR - SECOND), pool_patience=2 * HOUR)) == "kept"
     assert getattr(decide(pool(2 * HOUR), grace_pool=MINUTE), "grace", None) == MINUTE
 
 
@@ -348,12 +338,12 @@ def test_the_patience_with_pools_is_tunable() -> None:
 def test_a_pool_that_does_not_wait_is_kept(status: str | None) -> None:
     verdict = decide(pool(5 * HOUR, pool=status))
 
-    assert words(verdict) == "kept"
+    assert word(verdict) == "kept"
     assert verdict.reason == "no longer in progress (Completed)"
 
 
 def test_a_job_in_progress_has_no_pool_that_waits() -> None:
-    assert words(decide(pool(5 * HOUR, status="InProgress", phase="Uploading"))) == "kept"
+    assert word(decide(pool(5 * HOUR, status="InProgress", phase="Uploading"))) == "kept"
 
 
 def test_a_pool_is_told_in_full() -> None:
@@ -398,8 +388,30 @@ def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
 ) -> None:
     verdict = decide(replace(pool(MINUTE, **{"status": "Stopped", **changed}), unfinished=True))
 
-    assert (words(verdict), reason in verdict.reason) == (expected, True)
+    assert (word(verdict), reason in verdict.reason) == (expected, True)
     assert "status" in {one.signal for one in verdict.evidence}
+
+
+@pytest.mark.parametrize(("what", "unfinished"), [("job", True), ("warm pool", False)])
+def test_only_of_a_stopped_job_a_pool_is_left(
+    monkeypatch: pytest.MonkeyPatch, what: str, *, unfinished: bool
+) -> None:
+    one = pool(HOUR)
+    monkeypatch.setattr(HungTrainingJobs, "look", lambda *_: one)
+
+    found = HungTrainingJobs().look_unfinished(cast("Aws", None), one.target, {"what": what}, NOW)
+
+    assert found == replace(one, unfinished=unfinished)
+
+
+def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule, one = HungTrainingJobs(), pool(HOUR).target
+    monkeypatch.setattr(stops, "ended_otherwise", lambda *_: "it failed")
+
+    assert rule.ended_otherwise(cast("Aws", None), one, {}) == "it failed"
+    assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn
+    with pytest.raises(CannotActError):
+        rule.revert_effect(one, {"what": "warm pool"})
 
 
 # --- tuning jobs -------------------------------------------------------------------------------
@@ -439,14 +451,14 @@ def tuner(
     ],
 )
 def test_a_tuner_hangs_when_every_running_child_does(children: list[Suspect], expected: str) -> None:
-    assert words(decide(tuner(*children))) == expected
+    assert word(decide(tuner(*children))) == expected
 
 
 @pytest.mark.parametrize("listed", [REFUSED, NotRead(), Absent()])
 def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None:
     verdict = decide(tuner(listed=listed))
 
-    assert words(verdict) == "unknown"
+    assert word(verdict) == "unknown"
     assert verdict.reason == "its running children could not be listed"
 
 
@@ -461,7 +473,7 @@ def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None
     ],
 )
 def test_a_tuner_must_be_in_progress(status: Signal[Tuner] | str, expected: str) -> None:
-    assert words(decide(tuner(PROVEN, status=status))) == expected
+    assert word(decide(tuner(PROVEN, status=status))) == expected
 
 
 def test_what_the_children_cost_is_counted_once() -> None:

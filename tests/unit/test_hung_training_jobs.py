@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from fakes import target_at
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import Newest
-from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
+from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import training
 from ml_janitor.detectors.hung_training_jobs.job import Job
@@ -20,20 +21,14 @@ from ml_janitor.detectors.hung_training_jobs.progress import Signs
 from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.hung_training_jobs.survey import Suspect
+from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 
-TARGET = Target(
-    arn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NAME}",
-    name=NAME,
-    kind="training-job",
-    account="123456789012",
-    region="us-east-1",
-    created=NOW - 265 * HOUR,
-)
+TARGET = target_at(f"training-job/{NAME}", NOW - 265 * HOUR)
 JOB = Job(
     kind=training.KIND,
     name=NAME,
@@ -102,13 +97,6 @@ def decide(candidate: Suspect, rule: HungTrainingJobs | None = None) -> Verdict:
     return (rule or HungTrainingJobs()).decide(candidate, NOW)
 
 
-def words(verdict: Verdict) -> str:
-    """The verdict in one word."""
-    if isinstance(verdict, Finding):
-        return verdict.confidence.value
-    return "unknown" if verdict.unknown else "kept"
-
-
 # --- how long it has been silent ---------------------------------------------------------------
 
 
@@ -134,7 +122,7 @@ def words(verdict: Verdict) -> str:
 def test_silence_is_measured_against_the_jobs_own_rhythm(
     silent: timedelta, pause: Signal[timedelta] | timedelta, expected: str
 ) -> None:
-    assert words(decide(hung(silent=silent, pause=pause))) == expected
+    assert word(decide(hung(silent=silent, pause=pause))) == expected
 
 
 @pytest.mark.parametrize(
@@ -177,7 +165,7 @@ def test_without_logs_nothing_is_known(rhythm: Signal[Rhythm], reason: str) -> N
 def test_a_job_that_writes_is_alive(
     wrote: Signal[Newest | None] | timedelta | None, pause: Signal[timedelta] | timedelta, expected: str
 ) -> None:
-    assert words(decide(hung(wrote=wrote, pause=pause))) == expected
+    assert word(decide(hung(wrote=wrote, pause=pause))) == expected
 
 
 # --- its load ----------------------------------------------------------------------------------
@@ -210,7 +198,7 @@ def test_a_job_that_writes_is_alive(
     ],
 )
 def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> None:
-    assert words(decide(hung(*hosts))) == expected
+    assert word(decide(hung(*hosts))) == expected
 
 
 @pytest.mark.parametrize(
@@ -229,7 +217,7 @@ def test_without_gpus_nothing_is_proof(cpu: Signal[Span] | Span, expected: str, 
     job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
     loads = [host(n, Absent(), cpu) for n in range(1, hosts + 1)]
 
-    assert words(decide(hung(*loads, job=job))) == expected
+    assert word(decide(hung(*loads, job=job))) == expected
 
 
 @pytest.mark.parametrize(
@@ -247,7 +235,7 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
     job = replace(JOB, groups=((instance, hosts),))
     loads = [host(n, Span(full - 1, full), Span(100, 110)) for n in range(1, hosts + 1)]
 
-    assert words(decide(hung(*loads, job=job))) == expected
+    assert word(decide(hung(*loads, job=job))) == expected
 
 
 @pytest.mark.parametrize(
@@ -273,7 +261,7 @@ def test_gpus_at_rest_are_no_proof_and_a_cpu_beside_them_may_work(
 ) -> None:
     job = replace(JOB, groups=((instance, 1),))
 
-    assert words(decide(hung(host(1, Span(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
+    assert word(decide(hung(host(1, Span(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
 
 
 @pytest.mark.parametrize(("spinning", "expected"), [(0, "likely"), (1, "likely"), (2, "proven")])
@@ -282,7 +270,7 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     loads = [host(n, Span(99, 100) if n <= spinning else Span(0, 1), QUIET) for n in range(1, 4)]
     verdict = decide(hung(*loads, job=job))
 
-    assert words(verdict) == expected
+    assert word(verdict) == expected
     one = "and one of 3 GPUs spins without a change, as also in a program made for one;"
     assert (one in verdict.reason) is (spinning == 1)
 
@@ -315,7 +303,7 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
 def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: Span, expected: str) -> None:
     job = replace(JOB, groups=(("ml.p4d.24xlarge", 1),))
 
-    assert words(decide(hung(host(1, gpu, QUIET), job=job))) == expected
+    assert word(decide(hung(host(1, gpu, QUIET), job=job))) == expected
 
 
 @pytest.mark.parametrize("hosts", [1, 2])
@@ -323,7 +311,7 @@ def test_one_gpu_on_each_of_two_hosts_is_two(hosts: int) -> None:
     job = replace(JOB, groups=(("ml.p3.8xlarge", 2),))
     loads = [host(n, Span(99, 100) if n <= hosts else REST, QUIET) for n in (1, 2)]
 
-    assert words(decide(hung(*loads, job=job))) == ("likely", "proven")[hosts - 1]
+    assert word(decide(hung(*loads, job=job))) == ("likely", "proven")[hosts - 1]
 
 
 def test_what_may_be_work_is_likely_and_says_why() -> None:
@@ -331,7 +319,7 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
     full = decide(hung(host(1, Span(99, 100)), job=one_gpu, silent=6 * HOUR))
     beside = decide(hung(host(1, REST), silent=6 * HOUR))
 
-    assert [words(full), words(beside)] == ["likely", "likely"]
+    assert [word(full), word(beside)] == ["likely", "likely"]
     assert (
         "and the load of algo-1 stands at full without a change, which may be work: no GPU of it waits for"
         " another;" in full.reason
@@ -348,17 +336,17 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
 
-    assert words(decide(hung(host(1, Absent(), Span(0, 1)), job=job))) == "likely"
-    assert words(decide(hung(host(1, Absent(), Span(0, 900)), job=job))) == "kept"
+    assert word(decide(hung(host(1, Absent(), Span(0, 1)), job=job))) == "likely"
+    assert word(decide(hung(host(1, Absent(), Span(0, 900)), job=job))) == "kept"
 
 
 @pytest.mark.parametrize(("silent", "expected"), [(24 * HOUR - SECOND, "kept"), (24 * HOUR, "likely")])
 def test_a_host_without_metrics_takes_a_day(silent: timedelta, expected: str) -> None:
-    assert words(decide(hung(host(1, FULL), host(2, Absent(), Absent()), silent=silent))) == expected
+    assert word(decide(hung(host(1, FULL), host(2, Absent(), Absent()), silent=silent))) == expected
 
 
 def test_a_job_without_known_hosts_is_likely_at_most() -> None:
-    assert words(decide(with_signs(hung(), loads=Value(())))) == "likely"
+    assert word(decide(with_signs(hung(), loads=Value(())))) == "likely"
 
 
 @pytest.mark.parametrize(
@@ -387,7 +375,7 @@ def test_each_sign_is_shown(candidate: Suspect, signal: str, value: str | None, 
 
 @pytest.mark.parametrize("loads", [NotRead(), REFUSED])
 def test_an_unread_load_is_unknown(loads: Signal[tuple[HostLoad, ...]]) -> None:
-    assert words(decide(with_signs(hung(), loads=loads))) == "unknown"
+    assert word(decide(with_signs(hung(), loads=loads))) == "unknown"
 
 
 # --- its phase and its own limit ---------------------------------------------------------------
@@ -413,18 +401,18 @@ def test_other_phases_are_kept(phase: str) -> None:
 
 
 def test_a_job_that_ended_meanwhile_is_kept() -> None:
-    assert words(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
+    assert word(decide(hung(job=replace(JOB, status="Completed")))) == "kept"
 
 
 @pytest.mark.parametrize(
     ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
 def test_without_a_description_nothing_is_known(job: Signal[Job], expected: str) -> None:
-    assert words(decide(hung(job=job))) == expected
+    assert word(decide(hung(job=job))) == expected
 
 
 def test_training_since_nobody_knows_is_unknown() -> None:
-    assert words(decide(hung(job=replace(JOB, started=None)))) == "unknown"
+    assert word(decide(hung(job=replace(JOB, started=None)))) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -442,7 +430,7 @@ def test_training_since_nobody_knows_is_unknown() -> None:
 def test_a_busy_job_may_not_pass_its_own_limit(changed: dict[str, Any], expected: str) -> None:
     busy = hung(host(1, BUSY), silent=MINUTE, job=replace(JOB, **changed))
 
-    assert words(decide(busy)) == expected
+    assert word(decide(busy)) == expected
 
 
 def test_past_its_limit_needs_no_other_signal() -> None:
@@ -459,7 +447,7 @@ def test_past_its_limit_needs_no_other_signal() -> None:
 def test_runtime_alone_is_no_proof() -> None:
     old = replace(JOB, started=NOW - 27 * DAY, counted_from=NOW - 27 * DAY)
 
-    assert words(decide(hung(silent=MINUTE, pause=NotRead(), job=old))) == "kept"
+    assert word(decide(hung(silent=MINUTE, pause=NotRead(), job=old))) == "kept"
 
 
 # --- what a finding says -----------------------------------------------------------------------
@@ -550,11 +538,11 @@ def test_the_tunables_count() -> None:
         silence=2 * HOUR, times_longest_pause=2, silence_without_rhythm=HOUR, overrun=5 * HOUR
     )
 
-    assert words(decide(hung(silent=2 * HOUR, pause=HOUR), rule)) == "proven"
-    assert words(decide(hung(silent=2 * HOUR - SECOND, pause=MINUTE), rule)) == "kept"
-    assert words(decide(hung(silent=2 * HOUR, pause=Absent()), rule)) == "likely"
-    assert words(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=259 * HOUR)), rule)) == "kept"
-    assert words(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=258 * HOUR)), rule)) == "proven"
+    assert word(decide(hung(silent=2 * HOUR, pause=HOUR), rule)) == "proven"
+    assert word(decide(hung(silent=2 * HOUR - SECOND, pause=MINUTE), rule)) == "kept"
+    assert word(decide(hung(silent=2 * HOUR, pause=Absent()), rule)) == "likely"
+    assert word(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=259 * HOUR)), rule)) == "kept"
+    assert word(decide(hung(silent=MINUTE, job=replace(JOB, max_runtime=258 * HOUR)), rule)) == "proven"
 
 
 def test_the_steps_stand_in_order() -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.metrics import Series
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_clusters import Cluster, IdleClusters
 
@@ -30,14 +31,7 @@ def hours(*worked: int, missing: int = 0) -> Value[Series]:
 
 def cluster(*, created: datetime = NOW - 9 * DAY, **members: Any) -> Cluster:
     """An EMR cluster that has waited for a day, and does not end by itself."""
-    target = Target(
-        arn=f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-1",
-        name="reports",
-        kind="cluster",
-        account=ACCOUNT,
-        region=REGION,
-        created=created,
-    )
+    target = target_at("cluster/j-1", created, name="reports", service="elasticmapreduce")
     known: dict[str, Any] = {
         "status": "WAITING",
         "instances": Value({"m5.xlarge": 3}),

@@ -10,14 +10,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.endpoints import (
-    Config,
-    Description,
-    InferenceComponent,
-    Summary,
-    Variant,
-    rented,
-)
+from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
@@ -34,6 +27,7 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     meters,
     processed,
 )
+from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -107,13 +101,6 @@ def endpoint(**given: Any) -> Endpoint:
         tags=Value({}),
     )
     return Endpoint(target=target, **whole)
-
-
-def word(verdict: Verdict) -> str:
-    """The verdict in a word."""
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
 
 
 def decided(**given: Any) -> Verdict:

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from fakes import target_at
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.trail import Event
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Target, Verdict
+from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from verdicts import shown, word
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
 NOON = datetime(2026, 10, 6, 12, tzinfo=UTC)
@@ -37,15 +39,7 @@ def notebook(now: datetime, *, quiet: timedelta = 30 * DAY, **signals: Any) -> N
         "modified": now - 60 * DAY,
     }
     return Notebook(
-        target=Target(
-            arn="arn:aws:sagemaker:us-east-1:123456789012:notebook-instance/churn",
-            name="churn",
-            kind="notebook-instance",
-            account="123456789012",
-            region="us-east-1",
-            created=now - 90 * DAY,
-            tags=Value({}),
-        ),
+        target=target_at("notebook-instance/churn", now - 90 * DAY),
         instance_type="ml.t3.xlarge",
         price=Price(Decimal("0.20"), "Price List API"),
         **{"status": "InService", **given, **signals},
@@ -69,16 +63,6 @@ def judged(candidate: Notebook, now: datetime, **tunables: Any) -> Verdict:
     return IdleNotebooks(**tunables).decide(candidate, now)
 
 
-def outcome(verdict: Verdict) -> str:
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
-
-
-def shown(verdict: Verdict) -> dict[str, object]:
-    return {seen.signal: seen.error or seen.value for seen in verdict.evidence}
-
-
 @pytest.mark.parametrize(
     ("now", "quiet", "expected"),
     [
@@ -98,7 +82,7 @@ def shown(verdict: Verdict) -> dict[str, object]:
 def test_the_last_line_of_the_log_decides_to_the_second(
     now: datetime, quiet: timedelta, expected: str
 ) -> None:
-    assert outcome(judged(notebook(now, quiet=quiet), now)) == expected
+    assert word(judged(notebook(now, quiet=quiet), now)) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,14 +113,14 @@ def test_evidence_names_the_rule_of_the_hour(now: datetime, rule: str) -> None:
 def test_nights_and_holidays_are_those_of_the_time_zone(
     now: datetime, hours: WorkingHours, expected: str
 ) -> None:
-    assert outcome(judged(notebook(now, quiet=3 * HOUR), now, working_hours=hours)) == expected
+    assert word(judged(notebook(now, quiet=3 * HOUR), now, working_hours=hours)) == expected
 
 
 def test_the_outside_rule_never_allows_more_than_the_other() -> None:
     for outside in (HOUR, 5 * HOUR):
         longer = {"patience": HOUR, "patience_outside_hours": outside}
         verdict = judged(notebook(NIGHT, quiet=HOUR), NIGHT, **longer)
-        assert outcome(verdict) == "likely"
+        assert word(verdict) == "likely"
         assert shown(verdict)["rule"] == "patience"
 
 
@@ -172,7 +156,7 @@ def test_any_recent_sign_keeps_whatever_else_is_unreadable(
     signals: dict[str, Any], sign: str, log: Any
 ) -> None:
     verdict = judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT)
-    assert outcome(verdict) == "kept"
+    assert word(verdict) == "kept"
     assert sign in verdict.reason
 
 
@@ -186,7 +170,7 @@ def test_any_recent_sign_keeps_whatever_else_is_unreadable(
 )
 def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
     verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert outcome(verdict) == "likely"
+    assert word(verdict) == "likely"
     assert "2 hours ago" in verdict.reason
 
 
@@ -200,7 +184,7 @@ def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, An
 )
 def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
     verdict = judged(notebook(NIGHT, log=log), NIGHT)
-    assert outcome(verdict) == "unknown"
+    assert word(verdict) == "unknown"
     assert words in verdict.reason
 
 
@@ -215,14 +199,14 @@ def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
 )
 def test_a_log_that_ends_before_its_start_does_not_arrive(log: datetime, idle: Any, expected: str) -> None:
     verdict = judged(notebook(NIGHT, modified=NIGHT - 2 * DAY, log=Value(log), idle=idle), NIGHT)
-    assert outcome(verdict) == expected
+    assert word(verdict) == expected
     assert ("nothing was written to its Jupyter log since" in verdict.reason) == (expected == "unknown")
 
 
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent()])
 def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(log: Any) -> None:
     verdict = judged(notebook(NIGHT, log=log, idle=Unreadable("GetMetricData: Throttling")), NIGHT)
-    assert outcome(verdict) == "unknown"
+    assert word(verdict) == "unknown"
     assert "could not be read (GetMetricData: Throttling)" in verdict.reason
 
 
@@ -251,7 +235,7 @@ def test_an_idle_time_from_inside_proves_or_keeps(
     idle: timedelta, age: timedelta, signals: dict[str, Any], expected: str
 ) -> None:
     published = Value(idle, "cloudwatch:GetMetricData", NIGHT - age)
-    assert outcome(judged(notebook(NIGHT, idle=published, **signals), NIGHT)) == expected
+    assert word(judged(notebook(NIGHT, idle=published, **signals), NIGHT)) == expected
 
 
 @pytest.mark.parametrize(
@@ -270,7 +254,7 @@ def test_an_idle_time_from_inside_proves_or_keeps(
 )
 def test_what_only_supports_is_said_when_it_fails(signals: dict[str, Any], expected: tuple[str, str]) -> None:
     verdict = judged(notebook(NIGHT, **signals), NIGHT)
-    assert outcome(verdict) == "likely"
+    assert word(verdict) == "likely"
     assert expected in shown(verdict).items()
 
 
@@ -427,7 +411,7 @@ def test_what_its_own_idle_time_proves_needs_no_schedule() -> None:
     ],
 )
 def test_no_clock_stops_what_may_work_unseen(signals: dict[str, Any]) -> None:
-    assert outcome(scheduled(notebook(LATE, quiet=6 * HOUR, **signals), LATE)) == "unknown"
+    assert word(scheduled(notebook(LATE, quiet=6 * HOUR, **signals), LATE)) == "unknown"
 
 
 def test_on_a_weekend_the_last_closing_is_fridays() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from fakes import target_at
 from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
@@ -21,6 +22,7 @@ from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps import remote_sessions
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps, _metric, _price
+from verdicts import shown, word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -48,15 +50,7 @@ def app(**given: Any) -> App:
 
 
 def target() -> Target:
-    return Target(
-        arn="arn:aws:sagemaker:us-east-1:123456789012:app/d-1/desk/jupyterlab/default",
-        name="desk/JupyterLab/default",
-        kind="app",
-        account="123456789012",
-        region="us-east-1",
-        created=NOW - 30 * DAY,
-        tags=Value({}),
-    )
+    return target_at("app/d-1/desk/jupyterlab/default", NOW - 30 * DAY, name="desk/JupyterLab/default")
 
 
 def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> App:
@@ -74,16 +68,6 @@ def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> Ap
 
 def judged(candidate: App, **tunables: Any) -> Verdict:
     return IdleStudioApps(**tunables).decide(candidate, NOW)
-
-
-def outcome(verdict: Verdict) -> str:
-    if isinstance(verdict, Finding):
-        return str(verdict.confidence)
-    return "unknown" if verdict.unknown else "kept"
-
-
-def shown(verdict: Verdict) -> dict[str, object]:
-    return {seen.signal: seen.error or seen.value for seen in verdict.evidence}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +93,7 @@ def shown(verdict: Verdict) -> dict[str, object]:
     ],
 )
 def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:
-    assert outcome(judged(app(**signals))) == expected
+    assert word(judged(app(**signals))) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,12 +131,12 @@ def test_a_log_that_ends_before_its_start_does_not_arrive(
 ) -> None:
     verdict = judged(app(started=NOW - 2 * DAY, log=Value(log), activity=activity))
 
-    assert outcome(verdict) == expected
+    assert word(verdict) == expected
     assert ("nothing was written to its log since it started" in verdict.reason) == (expected == "unknown")
 
 
 def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
-    assert outcome(judged(app(instance_type=None))) == "unknown"
+    assert word(judged(app(instance_type=None))) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +158,7 @@ def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
     ],
 )
 def test_canvas_goes_by_the_idle_time_that_it_publishes(candidate: App, expected: str) -> None:
-    assert outcome(judged(candidate)) == expected
+    assert word(judged(candidate)) == expected
 
 
 @pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])
@@ -197,21 +181,21 @@ def test_studio_s_own_idle_shutdown_gets_twice_its_time(
     silent = {"activity": Value(NOW - quiet), "log": Value(NOW - quiet)}
     verdict = judged(app(type=kind, shutdown=shutdown, **silent))
 
-    assert outcome(verdict) == expected
+    assert word(verdict) == expected
     assert ("did not" in verdict.reason) == (isinstance(verdict, Finding) and isinstance(shutdown, Value))
 
 
 def test_apps_that_studio_never_stops_itself_need_no_word_about_it() -> None:
-    assert outcome(judged(app(**NOT_LAB))) == "likely"
+    assert word(judged(app(**NOT_LAB))) == "likely"
     assert "Studio's own idle shutdown" not in shown(judged(app(**NOT_LAB)))
 
 
 def test_patience_is_by_type() -> None:
     patience = {"JupyterLab": 10 * HOUR, "KernelGateway": 8 * HOUR}
 
-    assert outcome(judged(app(), patience=patience)) == "kept"
-    assert outcome(judged(app(**NOT_LAB), patience=patience)) == "likely"
-    assert outcome(judged(app(type="CodeEditor"), patience=patience)) == "likely"
+    assert word(judged(app(), patience=patience)) == "kept"
+    assert word(judged(app(**NOT_LAB), patience=patience)) == "likely"
+    assert word(judged(app(type="CodeEditor"), patience=patience)) == "likely"
 
 
 def test_patience_is_set_in_the_settings_and_a_wrong_type_is_refused() -> None:
@@ -221,7 +205,7 @@ def test_patience_is_set_in_the_settings_and_a_wrong_type_is_refused() -> None:
         assert isinstance(detector, IdleStudioApps)
         return detector
 
-    assert outcome(settings({"JupyterLab": "10h"}).decide(app(), NOW)) == "kept"
+    assert word(settings({"JupyterLab": "10h"}).decide(app(), NOW)) == "kept"
     with pytest.raises(SettingsError, match="patience: no app type Jupyterlab; there are JupyterLab, "):
         settings({"Jupyterlab": "10h"})
 
@@ -232,6 +216,7 @@ def test_a_finding_says_what_how_long_and_what_it_costs() -> None:
     assert isinstance(verdict, Finding)
     assert verdict.reason == "the last sign of use was a line in its log 9 hours ago; 4 hours are allowed"
     assert verdict.confidence is Confidence.LIKELY
+    assert IdleStudioApps.cleanup.grace == DAY
     assert verdict.action == "stop the app (its space and volume stay; memory and running terminals do not)"
     assert verdict.since == NOW - 9 * HOUR
     assert verdict.cost is not None
@@ -424,7 +409,7 @@ def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
     ],
 )
 def test_only_an_idle_time_that_its_space_publishes_proves(signals: dict[str, Any], expected: str) -> None:
-    assert outcome(IdleStudioApps().decide(app(**signals), NOW)) == expected
+    assert word(IdleStudioApps().decide(app(**signals), NOW)) == expected
 
 
 SPACE = "arn:aws:sagemaker:us-east-1:123456789012:space/d-1"

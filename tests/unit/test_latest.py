@@ -154,4 +154,6 @@ def test_the_last_digest_bill_and_advice_are_each_accounts_own(latest: Latest) -
     latest.advised(ACCOUNT, advice)
 
     assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT), latest.advice(ACCOUNT)) == (NOW, bill, advice)
+    latest.billed(ACCOUNT, LastBill(time=NOW))
+    assert latest.bill(ACCOUNT) == LastBill(time=NOW, posted=False)
     assert (latest.digest(THERE), latest.bill(THERE), latest.advice(THERE)) == (None, None, None)

@@ -6,18 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from ml_janitor.core.model import Target
+from fakes import target_at
 from ml_janitor.core.ownership import Manager, Managers, marks, protects, team
 from ml_janitor.core.signals import Tags, Unreadable, Value
 
-MINE = Target(
-    arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",
-    name="churn",
-    kind="model",
-    account="123456789012",
-    region="us-east-1",
-    created=None,
-)
+MINE = target_at("model/churn", None)
 
 
 def marked(tags: Tags) -> dict[str, object]:

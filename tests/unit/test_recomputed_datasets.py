@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets, Repeated, Run
 from past_jobs import word
@@ -22,15 +23,7 @@ PRICE = Price(Decimal(2), "Price List API")
 def repeated(runs: int = 10, **more: Any) -> Repeated:
     """A job that ran for 5 hours of instances each day at noon, the last time yesterday."""
     name = "features-*~0a1b2c3d"
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/{name}",
-        name=name,
-        kind="processing-job",
-        account=ACCOUNT,
-        region=REGION,
-        created=None,
-        tags=Value({}),
-    )
+    target = target_at(f"processing-job/{name}", None)
     fields: dict[str, Any] = {
         "target": target,
         "runs": tuple(Run(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),

@@ -108,6 +108,18 @@ def test_it_is_waited_for_until_a_third_of_the_time_is_left() -> None:
     assert run.now - NOW == timedelta(minutes=10)
 
 
+@pytest.mark.parametrize(("seconds", "pauses"), [(45, 1), (46, 0)])
+def test_what_sweeping_took_is_not_left_for_waiting(seconds: int, pauses: int) -> None:
+    run = Run()
+    run.taken(THERE)
+    both: Any = [HERE, THERE]
+
+    for _ in run.queue.of(both):
+        run.now += timedelta(minutes=9, seconds=seconds)
+
+    assert (run.pauses, len(run.failures)) == (pauses, 1)
+
+
 def test_a_clock_that_stands_still_ends_it_too() -> None:
     run = Run()
     run.taken(THERE)
@@ -121,13 +133,21 @@ def test_a_clock_that_stands_still_ends_it_too() -> None:
     assert run.pauses == 40
 
 
-def test_without_a_pause_nothing_is_waited_for() -> None:
-    run = Run()
+def test_without_a_pause_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, tries = Run(), list[str]()
     run.queue = run.queued(waits=False)
     run.taken(THERE)
+    take = run.leases.take
+
+    def counted(detector: str, account: str, region: str, **how: Any) -> None:
+        tries.append(region)
+        take(detector, account, region, **how)
+
+    monkeypatch.setattr(run.leases, "take", counted)
 
     assert run.of(HERE, THERE) == [(["us-east-1"], 1)]
 
+    assert tries == ["us-east-1", "eu-west-1"]
     with pytest.raises(Exception, match="eu-west-1 by another run, so it was not swept"):
         run.failures.check()
 

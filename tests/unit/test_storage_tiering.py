@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.answers import Listing, ReadError
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB
+from ml_janitor.detectors.storage_tiering import bucket as buckets
+from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import Bucket
 from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence
 from ml_janitor.detectors.storage_tiering.plans import OURS
@@ -22,6 +27,7 @@ from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 
+TEAM: Signal[Tags] = Value({"team": "search"})
 EXPIRES = {"Expiration": {"Days": 400}}
 
 
@@ -211,9 +217,35 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
     assert {(one.action, one.on) for one in RULE.acts} == {
         ("s3:PutLifecycleConfiguration", "arn:aws:s3:::meridian-lab")
     }
+    record = {"bucket": "meridian-lab", "rules": [{"id": "ml-janitor-a"}]}
+    assert RULE.revert_effect(bucket().target, record) == writing.effect(record)
     assert RULE.never_acts() is None
     assert StorageTiering().never_acts() == "act_on_buckets is empty, so no bucket may be given rules"
     assert StorageTiering(uploads=DAY).uploads == DAY
+    assert (RULE.cleanup.grace, RULE.payback) == (3 * DAY, 180 * DAY)
+
+
+@pytest.mark.parametrize(
+    ("most", "own", "along"),
+    [(1, TEAM, 1), (1, Value({}), 0), (1, Unreadable("denied"), 1), (0, TEAM, 0)],
+)
+def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
+    monkeypatch: pytest.MonkeyPatch, most: int, own: Signal[Tags], along: int
+) -> None:
+    small, large = bucket(stored=1.0 * GB), bucket(tagged=False)
+
+    def tagged(_aws: Any, _name: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
+        return dict.fromkeys(keys, own)
+
+    monkeypatch.setattr(buckets, "measured", lambda *_: Listing((small, large), "broke off"))
+    monkeypatch.setattr(buckets, "read", lambda _aws, some, _now: some)
+    monkeypatch.setattr(buckets, "tagged", tagged)
+    aws: Any = SimpleNamespace(account=ACCOUNT, region=REGION)
+    found: list[Bucket] = []
+
+    with pytest.raises(ReadError, match="broke off"):
+        found.extend(replace(RULE, read_tags_up_to=most).find(aws, NOW))
+    assert [len(one.takes_along) for one in found] == [0, along]
 
 
 def test_of_a_folder_with_something_kept_the_other_folders_are_proposed() -> None:

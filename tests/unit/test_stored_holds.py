@@ -81,3 +81,13 @@ def test_a_keep_is_not_shortened_by_a_snooze_whatever_is_said(holds: Holds) -> N
     holds.put(ACCOUNT, REGION, WEEK, shorten=True)
 
     assert stands(holds) == KEPT
+
+
+def test_when_a_hold_was_given_is_stored_under_the_name_that_older_versions_read() -> None:
+    table = MemoryTable()
+    Holds(table).put(ACCOUNT, REGION, KEPT)
+
+    (item,) = table.query(f"hold#{ACCOUNT}#{REGION}")
+
+    assert ("said" in item, "given" in item) == (True, False)
+    assert Holds(table).all(ACCOUNT, REGION) == {KEY: (KEPT,)}

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.core.model import Confidence, Finding, Target
+from conftest import NOW
+from fakes import target_at
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.detectors.studio_without_idle_shutdown import Place, Setting, StudioWithoutIdleShutdown
 from past_jobs import word
@@ -35,32 +36,24 @@ def domain(idle: Any, *profiles: Any, **more: Any) -> Place:
     settings = tuple(
         Setting("default-user-settings", app, followers=read) for app in ("JupyterLab", "CodeEditor")
     )
-    return place("domain/d-1", "domain", said("DefaultUserSettings", idle), settings=settings, **more)
+    return place("domain/d-1", said("DefaultUserSettings", idle), settings=settings, **more)
 
 
 def profile(idle: Any, above: Any = OFF) -> Place:
     settings = tuple(Setting("user-settings", app) for app in ("JupyterLab", "CodeEditor"))
     both = said("DefaultUserSettings", above), said("UserSettings", idle)
-    return place("user-profile/d-1/anna", "user-profile", *both, settings=settings)
+    return place("user-profile/d-1/anna", *both, settings=settings)
 
 
 def space(idle: Any, above: Any = ON, app: str = "JupyterLab", *, shared: bool = False) -> Place:
     member = "DefaultSpaceSettings" if shared else "DefaultUserSettings"
     both = said(member, above), said("SpaceSettings", {key: idle[key] for key in idle if "Minutes" in key})
     own = (Setting("space-settings", app, shared=shared),)
-    return place("space/d-1/desk", "space", *both, settings=own)
+    return place("space/d-1/desk", *both, settings=own)
 
 
-def place(path: str, kind: str, *above: Signal[Any], **more: Any) -> Place:
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{path}",
-        name=path.rpartition("/")[2],
-        kind=kind,
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW,
-        tags=Value({}),
-    )
+def place(path: str, *above: Signal[Any], **more: Any) -> Place:
+    target = target_at(path, NOW)
     fields: dict[str, Any] = {"target": target, "status": "InService", "above": above}
     return Place(**(fields | more))
 

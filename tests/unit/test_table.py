@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
-from ml_janitor.ledger.table import WRITTEN, ConditionFailedError, NotReadError, Table, key, stamp
+from ml_janitor.ledger.table import WRITTEN, ConditionFailedError, NotReadError, Table, key, partition, stamp
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 FREE = Attr("holder").not_exists()
@@ -93,6 +94,21 @@ def test_what_was_left_out_is_asked_for_again_after_ever_longer_pauses() -> None
         table(Client(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)
 
 
+def test_all_pages_are_read_as_they_stand_now() -> None:
+    asked = list[dict[str, Any]]()
+
+    def paginate(**request: Any) -> list[dict[str, Any]]:
+        asked.append(request)
+        return [{"Items": [KEY]}, {"Items": []}, {"Items": [KEY]}]
+
+    client = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+
+    assert [list(table(client).query("p")), list(table(client).scan("p"))] == [
+        [{"pk": "p", "sk": "s"}] * 2
+    ] * 2
+    assert [request["ConsistentRead"] for request in asked] == [True] * 2
+
+
 # --- writing -----------------------------------------------------------------------------------------
 
 
@@ -129,7 +145,7 @@ def test_a_refusal_says_what_stands_there(write: Any) -> None:
     with pytest.raises(ConditionFailedError) as older:
         write(Client(refusal(item={"holder": {"S": "x"}})), only_if=FREE, signed=True)
 
-    assert unsigned.value.item == {}
+    assert (unsigned.value.item, str(signed.value)) == ({}, ""), "no message repeats an item"
     assert signed.value.item == {WRITTEN: "another", "holder": "x"}
     assert older.value.item == {"holder": "x"}
 
@@ -165,6 +181,10 @@ def test_a_long_key_is_cut_and_stays_one_of_its_own() -> None:
     assert key("p", "s" * 1000) == {"pk": "p", "sk": "s" * 1000}
     for long, readable in (("s" * 1001, "s" * 900), ("s" + "é" * 600, "s" + "é" * 449)):
         assert key("p", long) == {"pk": "p", "sk": f"{readable}...{sha256(long.encode()).hexdigest()}"}
+
+
+def test_a_partition_is_named_so_that_a_person_can_read_it() -> None:
+    assert partition("lease", "shelf", "123456789012", "us-east-1") == "lease#shelf#123456789012#us-east-1"
 
 
 def test_a_time_is_utc_to_the_second() -> None:

@@ -14,12 +14,7 @@ import pytest
 from armed import Cellar, KilledError, raising
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undo_run import UndoRun
-from ml_janitor.acting.undoing import (
-    CannotUndoError,
-    NotBackYetError,
-    NothingDoneError,
-    RecordRefusedError,
-)
+from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, NothingDoneError, RecordRefusedError
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import UndoEvent

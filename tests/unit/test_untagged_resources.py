@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ml_janitor.core.model import Confidence, Finding, Kept, Target
+from fakes import target_at
+from ml_janitor.aws import tags
+from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources import tagged
+from ml_janitor.detectors.untagged_resources import creators, filling, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
+from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError
@@ -29,14 +34,7 @@ PIPELINE = Creator(name="SageMaker", role="role pipeline", person=False)
 
 
 def candidate(**signals: Any) -> TaggedResource:
-    target = Target(
-        arn="arn:aws:sagemaker:us-east-1:123456789012:model/churn",
-        name="churn",
-        kind="model",
-        account="123456789012",
-        region="us-east-1",
-        created=NOW,
-    )
+    target = target_at("model/churn", NOW)
     return TaggedResource(target=target, **signals)
 
 
@@ -190,6 +188,47 @@ def test_what_is_added_has_to_have_room() -> None:
         prepared(45)
     with pytest.raises(CannotActError, match="its own list of tags was not read"):
         FILLING.prepare(None, candidate(bulk=Value({}), exact=NotRead()), {})  # type: ignore[arg-type]
+
+
+def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In bulk, one is complete; by their own lists one lacks a tag, one does not, and one is unknown."""
+    own: dict[str, Signal[Tags]] = {
+        "lacking": Value(UNTAGGED),
+        "lagging": Value(COMPLETE),
+        "unread": Unreadable("denied"),
+    }
+    asked: list[str] = []
+    names = ["complete", *own]
+    model = next(kind for kind in KINDS if kind.type == "model")
+    resources = [Resource(kind=model, arn=name, name=name, created=NOW) for name in names]
+
+    def read(_aws: Any, some: Sequence[Resource], _now: datetime) -> dict[str, Any]:
+        asked.extend(one.arn for one in some)
+        return {}
+
+    monkeypatch.setattr(tags, "exactly", lambda _aws, arn: own[arn])
+    monkeypatch.setattr(creators, "read", read)
+    aws: Any = SimpleNamespace(account="1", region="r", map=lambda read, some: [read(one) for one in some])
+    bulk: list[Signal[Tags]] = [Value(COMPLETE), *([Value(UNTAGGED)] * 3)]
+
+    found = {one.target.name: one for one in DETECTOR._candidates(aws, resources, bulk, NOW)}
+
+    assert {name: one.exact for name, one in found.items()} == {"complete": NotRead(), **own}
+    assert found["unread"].target.tags == Value(UNTAGGED)
+    assert found["lagging"].target.tags == Value(COMPLETE)
+    assert asked == ["lacking"]
+
+
+def test_an_undo_says_what_it_does_and_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagged, "same", lambda *_: True)
+    aws: Any = None
+    target, record = exact({}).target, {"add": {"owner": "anna"}}
+    steps: Any = SimpleNamespace(do=lambda _name, _call: None)
+
+    assert DETECTOR.revert_effect(target, record) == filling.undo_words("churn", record["add"], "is")
+    assert DETECTOR.revert(aws, target, record, steps) == filling.undo_words("churn", record["add"], "was")
 
 
 def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
+from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
-from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.unused_volumes import UnusedVolumes, Volume
 from past_jobs import word
@@ -19,16 +20,8 @@ DAY = timedelta(days=1)
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
 
-def volume(path: str, kind: str, **more: Any) -> Volume:
-    target = Target(
-        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{path}",
-        name=path.rpartition("/")[2],
-        kind=kind,
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - 300 * DAY,
-        tags=Value({}),
-    )
+def volume(path: str, **more: Any) -> Volume:
+    target = target_at(path, NOW - 300 * DAY)
     fields: dict[str, Any] = {
         "target": target,
         "changed": NOW - 40 * DAY,
@@ -39,11 +32,11 @@ def volume(path: str, kind: str, **more: Any) -> Volume:
 
 
 def notebook(**more: Any) -> Volume:
-    return volume("notebook-instance/eda", "notebook-instance", **{"status": "Stopped", **more})
+    return volume("notebook-instance/eda", **{"status": "Stopped", **more})
 
 
 def space(**more: Any) -> Volume:
-    return volume("space/d-1/desk", "space", **{"app": Absent(), "wrote": Absent(), **more})
+    return volume("space/d-1/desk", **{"app": Absent(), "wrote": Absent(), **more})
 
 
 @pytest.mark.parametrize(

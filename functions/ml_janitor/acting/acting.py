@@ -89,8 +89,7 @@ class Acting:
         AWS is waited for *until* then at the longest. In an incomplete sweep or a dry run nothing is done.
         One action's failure does not stop the others; only a failure of the ledger ends it.
         """
-        arming = policy.armed(detector.name)
-        if not arming.armed:
+        if not policy.armed(detector.name).armed:
             return SoFar(sweep)
         reverts = resume_reverts(detector, self.known(sweep), self._revert, self.clock())
         if sweep.error is not None:

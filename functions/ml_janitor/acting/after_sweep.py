@@ -138,7 +138,15 @@ class Cleaning:
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
                 self.ledger.latest.left(sweep, now)
-        sweep = self._warned(sweep, entries, policy, now)
+        if self.warner is not None:
+            with self.failures.survived("the warnings could not be sent"):
+                sweep, problems, error = self.warner(
+                    sweep, entries, policy.armed(self.detector.name), now=now
+                )
+                for problem in problems:
+                    self.failures.note(f"Slack: {problem}")
+                if error is not None:
+                    raise error
         self._update_messages(lambda follow: follow(sweep, known.recorded))
         return known._replace(sweep=sweep)
 
@@ -166,17 +174,6 @@ class Cleaning:
                 self.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
-
-    def _warned(self, sweep: Sweep, entries: Mapping[str, Entry], policy: Policy, now: datetime) -> Sweep:
-        if self.warner is not None:
-            arming = policy.armed(self.detector.name)
-            with self.failures.survived("the warnings could not be sent"):
-                sweep, problems, error = self.warner(sweep, entries, arming, now=now)
-                for problem in problems:
-                    self.failures.note(f"Slack: {problem}")
-                if error is not None:
-                    raise error
-        return sweep
 
     def _update_messages(self, update: Callable[[Follow], Sequence[str]]) -> None:
         """Update messages by *update*; a failure is noted, and what was done stays done."""

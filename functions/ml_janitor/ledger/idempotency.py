@@ -13,7 +13,7 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 
-from ml_janitor.ledger.table import EXPIRES, KEY
+from ml_janitor.ledger.table import EXPIRES
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -47,11 +47,10 @@ def once(
     """
     config = IdempotencyConfig(expires_after_seconds=int(KEEP.total_seconds()), hash_function="sha256")
     config.register_lambda_context(cast("LambdaContext", context))
-    pk, sk = KEY
     layer = DynamoDBPersistenceLayer(
         table_name=table.name,
-        key_attr=pk,
-        sort_key_attr=sk,
+        key_attr="pk",
+        sort_key_attr="sk",
         static_pk_value=f"{IDEMPOTENCY}#{name}",
         expiry_attr=EXPIRES,
         in_progress_expiry_attr="in_progress_expires",

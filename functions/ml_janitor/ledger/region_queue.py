@@ -59,14 +59,17 @@ class RegionQueue:
         no batch at all.
         """
         left, pauses, swept = list(accounts), 0, False
+        last = self.begun + self.patience * (KEPT - 1) / KEPT
+        most = (last - self.begun) // PAUSE  # a limit of its own, since the clock may stand still
         while True:
             with self._leased(left) as (free, passed):
                 left = [aws for aws in left if aws not in free and aws not in passed]
                 if free:
                     swept = True
                     yield from self._swept(free, left)
-            if not left or pauses == self._most() or not self._waits():
+            if not left or self.pause is None or pauses == most or self.clock() + PAUSE > last:
                 break
+            self.pause()
             pauses += 1
         for aws in left:
             if not swept and not self.rest:
@@ -82,17 +85,6 @@ class RegionQueue:
                 with self.failures.survived("what was swept could not be remembered"):
                     where = (self.detector, aws.account, aws.region)
                     self.leases.swept(*where, holder=self.holder, now=self.clock())
-
-    def _most(self) -> int:
-        """How often it waits: a limit of its own, since the clock may stand still."""
-        return self.patience * (KEPT - 1) // (PAUSE * KEPT)
-
-    def _waits(self) -> bool:
-        """Wait a while, if enough time is then left for another batch."""
-        if self.pause is None or self.clock() + PAUSE > self.begun + self.patience * (KEPT - 1) / KEPT:
-            return False
-        self.pause()
-        return True
 
     @contextmanager
     def _leased(self, accounts: Sequence[Aws]) -> Iterator[tuple[list[Aws], list[Aws]]]:

@@ -17,7 +17,6 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-KEY = ("pk", "sk")
 LONGEST, READABLE = 1000, 900
 """Bytes of a sort key that stay as they are, and those that are left of a longer one."""
 
@@ -41,7 +40,7 @@ EXPIRES = "expires"
 WRITTEN = "written"
 """Names the last signed write of an item, so that its writer recognises it."""
 
-ABSENT = Attr(KEY[0]).not_exists()
+ABSENT = Attr("pk").not_exists()
 """The condition that there is no such item."""
 
 
@@ -57,12 +56,8 @@ class NotReadError(Exception):
     """DynamoDB left items out of every answer."""
 
 
-class _OwnWriteError(Exception):
+class _OwnWriteError(ConditionFailedError):
     """A write was refused because it had been made before: *item* is what it left."""
-
-    def __init__(self, item: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.item = item
 
 
 ANSWER_REFUSED: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
@@ -116,7 +111,7 @@ class Table:
 
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
         """Every item of one partition as it stands now, all pages."""
-        return self._pages("query", self._condition("KeyConditionExpression", Key(KEY[0]).eq(pk)))
+        return self._pages("query", self._condition("KeyConditionExpression", Key("pk").eq(pk)))
 
     def scan(self, start: str) -> Iterator[dict[str, Any]]:
         """
@@ -124,7 +119,7 @@ class Table:
 
         For a person's command, who does not know which partitions there are: no function may do it.
         """
-        return self._pages("scan", self._condition("FilterExpression", Attr(KEY[0]).begins_with(start)))
+        return self._pages("scan", self._condition("FilterExpression", Attr("pk").begins_with(start)))
 
     def put(
         self,
@@ -192,7 +187,7 @@ class Table:
                 mark,
             )
         except _OwnWriteError as own:
-            return self._plain(own.item)
+            return dict(own.item)
         return self._plain(answer["Attributes"])
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
@@ -234,10 +229,10 @@ class Table:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
-            item: Mapping[str, Any] = error.response.get("Item", {})  # type: ignore[assignment]
-            if mark and self._plain({WRITTEN: item.get(WRITTEN, {"NULL": True})}) == mark:
+            item = self._plain(error.response.get("Item", {}))  # type: ignore[arg-type]
+            if mark and item.get(WRITTEN) == mark[WRITTEN]:
                 raise _OwnWriteError(item) from error
-            raise ConditionFailedError(self._plain(item)) from error
+            raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: stamp(one) if isinstance(one, datetime) else one for name, one in values.items()}
@@ -257,7 +252,7 @@ def key(pk: str, sk: str) -> dict[str, str]:
     long = sk.encode()
     if len(long) > LONGEST:
         sk = f"{long[:READABLE].decode(errors='ignore')}...{sha256(long).hexdigest()}"
-    return dict(zip(KEY, (pk, sk), strict=True))
+    return {"pk": pk, "sk": sk}
 
 
 def partition(kind: str, detector: str, account: str | None, region: str) -> str:

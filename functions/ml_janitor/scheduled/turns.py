@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ml_janitor.aws.pace import RATES, Share
-from ml_janitor.bill.asking import bill_reads
 from ml_janitor.config.schedules import meet
 from ml_janitor.config.settings import Settings
 
@@ -70,6 +69,8 @@ def calling(settings: Settings) -> dict[str, set[str]]:
     """The operations that each function calls of what is not the janitor's own, by its name."""
     armed = {one.name for one in settings.armed()}
     grants = {one.name: (*one.reads, *(one.acts if one.name in armed else ())) for one in settings.enabled()}
-    if settings.bill.enabled:
+    if settings.bill.enabled:  # imported late: no other function needs it
+        from ml_janitor.bill.asking import bill_reads
+
         grants[BILL] = bill_reads(settings.bill)
     return {name: {one.action for one in given if not one.implied} for name, given in grants.items()}

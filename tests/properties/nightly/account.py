@@ -43,12 +43,7 @@ class Carrier:
         self.account = account
 
     def __call__(
-        self,
-        sweep: Sweep,
-        warnings: Sequence[Result],
-        *,
-        now: datetime,
-        deliveries: Deliveries,
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         del sweep, now
         account, slack = self.account, self.account.slack

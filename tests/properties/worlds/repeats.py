@@ -8,19 +8,7 @@ from hashlib import sha256
 from string import ascii_lowercase
 from typing import Any
 
-from properties.worlds.base import (
-    DAY,
-    EXEMPT,
-    HOUR,
-    ROLE,
-    UNKEPT,
-    Account,
-    Claim,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
 
 DETECTOR = "recomputed-datasets"
 LISTINGS = {DETECTOR: {"sagemaker:ListProcessingJobs", "sagemaker:ListTransformJobs"}}

@@ -7,18 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import (
-    BUCKET,
-    DAY,
-    EXEMPT,
-    ROLE,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import BUCKET, DAY, EXEMPT, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
 
 DETECTOR = "unused-serving-resources"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpointConfigs", "sagemaker:ListModels"}}

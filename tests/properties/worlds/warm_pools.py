@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from properties.worlds.base import (
-    BUCKET,
-    EXEMPT,
-    HOUR,
-    MINUTE,
-    ROLE,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-)
+from properties.worlds.base import BUCKET, EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Labels, Thing
 
 
 @dataclass(frozen=True, kw_only=True)
