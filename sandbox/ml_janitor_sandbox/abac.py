@@ -15,11 +15,8 @@ OPERATIONS = {"s3:GetBucketAbac", "s3:PutBucketAbac"}
 ENABLED, DISABLED = "Enabled", "Disabled"
 
 
-class Switched:
+class Switched(set[str]):
     """The buckets of an account for which it is on; "by default, ABAC is disabled" (S3 user guide)."""
-
-    def __init__(self) -> None:
-        self.on: set[str] = set()
 
 
 def answer(asked: Asked) -> Reply:
@@ -34,7 +31,7 @@ def answer(asked: Asked) -> Reply:
         backend("s3", asked.account, asked.region).head_bucket(bucket)
     except MissingBucket:
         return error(asked, HTTPStatus.NOT_FOUND, "NoSuchBucket", "There is no such bucket")
-    buckets = switched(asked.account).on
+    buckets = switched(asked.account)
     content = b""
     if asked.operation == "PutBucketAbac":
         if xmltodict.parse(asked.body)["AbacStatus"]["Status"] == ENABLED:

@@ -46,7 +46,7 @@ class Admin:
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "clock"): _clock,
             ("PUT", "clock"): _set_clock,
-            ("GET", "invocations"): lambda: list(invocations().events),
+            ("GET", "invocations"): lambda: list(invocations()),
             ("PUT", "functions"): _host,
             ("GET", "durations"): lambda: dict(durations().seconds),
             ("PUT", "durations"): lambda **given: durations().set(given),

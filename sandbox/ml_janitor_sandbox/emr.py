@@ -8,7 +8,7 @@ Nothing publishes `IsIdle`: whoever needs it seeds the metric. An auto-terminati
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ml_janitor_sandbox import clock, model, paging, state
@@ -49,15 +49,12 @@ class Cluster:
         }
 
 
-@dataclass(slots=True)
-class Clusters:
-    """Those of one account and region, the oldest first."""
-
-    by_id: dict[str, Cluster] = field(default_factory=dict)
+class Clusters(dict[str, Cluster]):
+    """Those of one account and region by their ids, the oldest first."""
 
 
-def _all(call: Call) -> dict[str, Cluster]:
-    return state.at(Clusters, call.account, call.region).by_id
+def _all(call: Call) -> Clusters:
+    return state.of(Clusters, call)
 
 
 def _one(call: Call) -> Cluster:

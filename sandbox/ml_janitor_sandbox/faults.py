@@ -100,10 +100,7 @@ class Fault:
             return False
         if self.match and self.match not in asked.text:
             return False
-        if (self.principal or asked.principal, self.region or asked.region) != (
-            asked.principal,
-            asked.region,
-        ):
+        if self.principal not in (None, asked.principal) or self.region not in (None, asked.region):
             return False
         if self.kind == "break-page":
             return self._page(asked) > self.skip
@@ -189,15 +186,8 @@ class Ledger:
         """Count a request, and say what is to go wrong with it: delays, then one failure."""
         with self._lock:
             self.calls[asked.name] += 1
-            self.requests.append(
-                {
-                    "service": asked.service,
-                    "operation": asked.operation,
-                    "region": asked.region,
-                    "account": asked.account,
-                    "principal": asked.principal,
-                }
-            )
+            members = ("service", "operation", "region", "account", "principal")
+            self.requests.append({name: getattr(asked, name) for name in members})
             met: list[Fault] = []
             for fault in self.faults:
                 if fault.meets(asked):

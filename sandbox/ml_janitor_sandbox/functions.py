@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -30,11 +29,8 @@ RUNNING: dict[str, Code] = {}
 """The functions that run here, by name or by ARN, until a reset."""
 
 
-@dataclass(slots=True)
-class Invocations:
-    """What was handed over in an account and region, in order."""
-
-    events: list[dict[str, Any]] = field(default_factory=list)
+class Invocations(list[dict[str, Any]]):
+    """What was handed over, in order."""
 
 
 def invoke(asked: Asked, environ: Environ) -> Reply:
@@ -53,7 +49,7 @@ def invoke(asked: Asked, environ: Environ) -> Reply:
             more = {**more, "X-Amz-Function-Error": "Unhandled"}
         return reply(json.dumps(done.payload).encode(), "application/json", more=more)
     with state.LOCK:
-        invocations().events.append({"function": function, "event": event})
+        invocations().append({"function": function, "event": event})
     return reply(b"", status=HTTPStatus.ACCEPTED)
 
 

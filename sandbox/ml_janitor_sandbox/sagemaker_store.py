@@ -35,6 +35,8 @@ class Kind:
     """The same when the name is taken."""
     members: tuple[str, str, str] | None = None
     """The members with its name, its ARN and its status, where they are not called after the noun."""
+    key: tuple[str, ...] = ()
+    """The members of a request that together name one, where its name alone does not."""
 
     def __deepcopy__(self, _: object) -> Kind:
         """There is one of each; it is compared by identity."""
@@ -162,7 +164,8 @@ def resources(call: Call, of: Kind) -> dict[str, Resource]:
 
 def get(call: Call, of: Kind, name: str | None = None) -> Resource:
     """The resource a call is about, or AWS's error."""
-    name = str(call.params.get(of.name_member, "") if name is None else name)
+    if name is None:
+        name = "/".join(str(call.params.get(one, "")) for one in of.key or (of.name_member,))
     if name not in resources(call, of):
         raise _refused(of.missing, of.arn_of(call, name))
     return resources(call, of)[name]

@@ -35,11 +35,8 @@ class Target:
     activities: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Targets:
+class Targets(dict[Where, Target]):
     """All of an account in one region."""
-
-    def __init__(self) -> None:
-        self.by_where: dict[Where, Target] = {}
 
 
 def scaled_variants(call: Call, endpoint: str) -> set[str]:
@@ -55,9 +52,9 @@ def deregister_endpoint(call: Call, endpoint: str) -> None:
         del there[where]
 
 
-def targets(call: Call) -> dict[Where, Target]:
+def targets(call: Call) -> Targets:
     """Those where the call was made."""
-    return state.of(Targets, call).by_where
+    return state.of(Targets, call)
 
 
 def where_of(call: Call) -> Where:

@@ -7,6 +7,7 @@ import pytest
 from ml_janitor_sandbox.iam.conditions import arn_like, read
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
+JANITORS = {"aws:PrincipalArn": "arn:aws:iam::*:role/janitor-*"}
 ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm-dev"
 
 
@@ -89,16 +90,8 @@ def test_everything_but_some_resources() -> None:
         ({"StringLike": {"sagemaker:ResourceTag/env": "d?v*"}}, ("dev-2",), True),
         ({"StringNotLike": {"sagemaker:ResourceTag/env": "d*"}}, ("dev-2",), False),
         ({"StringEquals": {"sagemaker:ResourceTag/env": "d*"}}, ("dev",), False),
-        (
-            {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/janitor-*"}},
-            ("arn:aws:iam::1:role/x",),
-            False,
-        ),
-        (
-            {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/janitor-*"}},
-            ("arn:aws:iam::1:role/janitor-a",),
-            True,
-        ),
+        ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/x",), False),
+        ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/janitor-a",), True),
         ({"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::1:role/a"}}, ("arn:aws:iam::1:role/b",), True),
         ({"Null": {"aws:ResourceTag/keep": "true"}}, None, True),
         ({"Null": {"aws:ResourceTag/keep": True}}, ("1",), False),

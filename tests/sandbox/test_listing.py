@@ -63,6 +63,33 @@ def test_more_than_a_hundred_cannot_be_asked_for(sagemaker: Any, method: str) ->
     assert (code, "less than or equal to 100" in message) == ("ValidationException", True)
 
 
+@pytest.mark.parametrize(
+    ("service", "method", "asked", "code"),
+    [
+        (
+            "application-autoscaling",
+            "describe_scalable_targets",
+            {"MaxResults": 51, "ServiceNamespace": "sagemaker"},
+            "ValidationException",
+        ),
+        ("cloudtrail", "lookup_events", {"MaxResults": 51}, "InvalidMaxResultsException"),
+        ("ecr", "describe_repositories", {"maxResults": 1001}, "InvalidParameterException"),
+        (
+            "pricing",
+            "get_products",
+            {"MaxResults": 101, "ServiceCode": "AmazonSageMaker"},
+            "InvalidParameterException",
+        ),
+        ("resourcegroupstaggingapi", "get_resources", {"ResourcesPerPage": 101}, "InvalidParameterException"),
+        ("savingsplans", "describe_savings_plans", {"maxResults": 1001}, "ValidationException"),
+    ],
+)
+def test_every_service_has_its_own_largest_page(
+    aws: Any, service: str, method: str, asked: dict[str, Any], code: str
+) -> None:
+    assert refused(getattr(aws(service), method), **asked) == code
+
+
 def test_the_status_of_training_jobs_is_compared_after_the_cut(
     sagemaker: Any, control: Control, training: Any
 ) -> None:

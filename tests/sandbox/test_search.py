@@ -73,6 +73,10 @@ def test_filters_are_joined_by_the_operator_and_nested_in_subexpressions(sagemak
     assert names(sagemaker, ("Tags.team", "Equals", "t0"), SubExpressions=within) == {"today"}
 
 
+def by(*one: Any) -> dict[str, Any]:
+    return {"SearchExpression": {"Filters": [spelled(*one)]}}
+
+
 NESTED = {
     "NestedPropertyName": "InputDataConfig",
     "Filters": [spelled("InputDataConfig.ChannelName", "Equals", "train")],
@@ -86,16 +90,16 @@ NESTED = {
         ({"Resource": "Pipeline"}, "searching Pipeline"),
         ({"Resource": "TrainingJob", "SortBy": "TrainingJobName"}, "sorting by"),
         (
-            {"SearchExpression": {"Filters": [spelled("TrainingJobName", "Contains", "a")]}},
+            by("TrainingJobName", "Contains", "a"),
             "operator Contains",
         ),
-        ({"SearchExpression": {"Filters": [spelled("TrainingJobNam", "Equals", "a")]}}, "Unknown property"),
+        (by("TrainingJobNam", "Equals", "a"), "Unknown property"),
         (
-            {"SearchExpression": {"Filters": [spelled("ResourceConfig", "Equals", "a")]}},
+            by("ResourceConfig", "Equals", "a"),
             "comparing ResourceConfig",
         ),
-        ({"SearchExpression": {"Filters": [spelled("CreationTime", "LessThan", "soon")]}}, "is no time"),
-        ({"SearchExpression": {"Filters": [spelled("CreationTime", "LessThan", None)]}}, "has no value"),
+        (by("CreationTime", "LessThan", "soon"), "is no time"),
+        (by("CreationTime", "LessThan", None), "has no value"),
         ({"SearchExpression": {"NestedFilters": [NESTED]}}, "NestedFilters"),
     ],
 )
@@ -111,9 +115,7 @@ def test_records_hold_everything_and_their_tags(sagemaker: Any, endpoint: Callab
     )
     arn = endpoint("e")
 
-    (model,) = sagemaker.search(
-        Resource="Model", SearchExpression={"Filters": [spelled("ModelName", "Equals", "m")]}
-    )["Results"]
+    (model,) = sagemaker.search(Resource="Model", **by("ModelName", "Equals", "m"))["Results"]
     (found,) = sagemaker.search(Resource="Endpoint")["Results"]
 
     assert model["Model"]["Model"]["PrimaryContainer"] == container

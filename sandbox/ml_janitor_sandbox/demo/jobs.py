@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -250,11 +250,10 @@ class Family(Row):
     def plan(self, plan: Plan) -> None:
         """Add every run."""
         kind = ProcessingJob if self.processed else Job
-        common = {one.name: getattr(self, one.name) for one in fields(Row)}
         for created in moments(self.since, self.every, self.until):
             started = created + timedelta(minutes=5)
             run = kind(
-                **common | {"name": f"{self.name}-{created:%Y%m%d}"},
+                **self.common() | {"name": f"{self.name}-{created:%Y%m%d}"},
                 instance=self.instance,
                 count=self.count,
                 created=created,

@@ -67,11 +67,9 @@ class Repository(Row):
         base = _layer("base", 4 * GB)
         for build in range(1, self.builds + 1):
             at = workday(self.every * (self.builds - build + 1), self.name)
-            config, own = (
-                _layer(f"{self.name} config {build}", 9_000),
-                _layer(f"{self.name} {build}", self.size * GB),
-            )
-            manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": [base, own]})
+            layers = [base, _layer(f"{self.name} {build}", self.size * GB)]
+            config = _layer(f"{self.name} config {build}", 9_000)
+            manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": layers})
             digest = "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
             plan.call(
                 at,
@@ -99,10 +97,7 @@ class FailedJob(Row):
         began = workday(self.age, self.name)
         ended = began + timedelta(hours=2)
         job = Job(
-            name=self.name,
-            project=self.project,
-            environment=self.environment,
-            managed_by=self.managed_by,
+            **self.common(),
             instance="ml.g5.2xlarge",
             created=began,
             started=began + timedelta(minutes=6),

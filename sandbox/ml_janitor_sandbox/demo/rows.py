@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -96,6 +96,10 @@ class Row:
     """Why it is not waste, although a hasty rule would think so."""
     unknown: str = ""
     """Why nobody can tell."""
+
+    def common(self) -> dict[str, Any]:
+        """What all rows have, as it is in this one."""
+        return {one.name: getattr(self, one.name) for one in fields(Row)}
 
     @property
     def arn(self) -> str:

@@ -23,11 +23,8 @@ NOTED = (
 """How calls begin that are recorded by themselves."""
 
 
-class History:
+class History(list[dict[str, Any]]):
     """The management events of one account and region."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
 
 
 @serves("cloudtrail", "LookupEvents")
@@ -40,7 +37,7 @@ def lookup_events(call: Call) -> dict[str, Any]:
         raise AwsError("InvalidTimeRangeException", "The start time is after the end time.")
     found = [
         event
-        for event in state.of(History, call).events
+        for event in state.of(History, call)
         if (start is None or event["EventTime"] >= start)
         and (end is None or event["EventTime"] <= end)
         and all(_matches(event, wanted) for wanted in params.get("LookupAttributes") or ())
@@ -82,7 +79,7 @@ def record(account: str, region: str, event: dict[str, Any]) -> None:
     event["CloudTrailEvent"] = (
         detail if isinstance(detail, str) else json.dumps(_detail(event, region) | (detail or {}))
     )
-    state.at(History, account, region).events.append(event)
+    state.at(History, account, region).append(event)
 
 
 def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:

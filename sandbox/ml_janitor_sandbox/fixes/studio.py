@@ -14,9 +14,9 @@ from ml_janitor_sandbox.sagemaker_store import Kind, Resource, checked_name, cre
 ID_LENGTH = 12
 
 
-def studio_kind(noun: str) -> Kind:
+def studio_kind(noun: str, *key: str) -> Kind:
     """
-    Declare a kind of Studio's: its status member is `Status`, and it is stored by the rest of its ARN.
+    Declare a kind of Studio's: its status member is `Status`, and it is stored by its *key*, as in its ARN.
 
     So `/sandbox/state` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
     one name are two resources, as on AWS. What is missing is no ValidationException.
@@ -26,22 +26,15 @@ def studio_kind(noun: str) -> Kind:
         members=(f"{noun}Name", f"{noun}Arn", "Status"),
         missing=("ResourceNotFound", f"{noun} [{{name}}] does not exist."),
         duplicate=("ResourceInUse", f"{noun} already exists: {{arn}}"),
+        key=key,
     )
 
 
-DOMAIN, PROFILE, SPACE, APP = map(studio_kind, ("Domain", "UserProfile", "Space", "App"))
-serve(DOMAIN, "List")
-
-
-def delete(call: Call, resource: Resource, *kinds: Kind, **inside: str) -> None:
-    """Forget a resource at once, if there is none of these *kinds* whose members say that it is *inside*."""
-    for of in kinds:
-        for one in resources(call, of).values():
-            if inside.items() <= one.members.items() and one.status != "Deleted":
-                held = f"it has {of.plural} ({one.name})"
-                message = f"Unable to delete {resource.kind.noun} [{resource.name}]: {held}"
-                raise AwsError("ResourceInUse", message)
-    del resources(call, resource.kind)[resource.name]
+DOMAIN = studio_kind("Domain", "DomainId")
+PROFILE = studio_kind("UserProfile", "DomainId", "UserProfileName")
+SPACE = studio_kind("Space", "DomainId", "SpaceName")
+APP = studio_kind("App")
+serve(DOMAIN, "Describe", "List")
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -65,61 +58,43 @@ def create_domain(call: Call) -> dict[str, Any]:
     return {"DomainArn": resource.arn, "DomainId": domain_id, "Url": url}
 
 
-@serves("sagemaker", "DescribeDomain")
-def describe_domain(call: Call) -> dict[str, Any]:
-    """Everything it was created with."""
-    return _domain(call).members
+# --- user profiles and spaces, which stand in a domain --------------------------------------------
 
 
-@serves("sagemaker", "UpdateDomain")
-def update_domain(call: Call) -> dict[str, Any]:
-    """What is named changes, at once."""
-    return _update(call, _domain(call))
-
-
-@serves("sagemaker", "DeleteDomain")
-def delete_domain(call: Call) -> None:
-    """Only an empty one."""
-    domain = _domain(call)
-    delete(call, domain, APP, SPACE, PROFILE, DomainId=domain.name)
-
-
-def _domain(call: Call) -> Resource:
-    return get(call, DOMAIN, call.params["DomainId"])
-
-
-# --- user profiles and spaces -----------------------------------------------------------------
-
-
-def _serve(of: Kind, contains: str) -> None:
-    """Both stand in a domain and work alike; *contains* is the filter of the listing."""
+def _serve_inside(of: Kind, contains: str) -> None:
+    """Create and list them; *contains* is the filter of the listing."""
+    serve(of, "Describe")
 
     @serves("sagemaker", f"Create{of.noun}")
     def create_one(call: Call) -> dict[str, Any]:
-        key = f"{_domain(call).name}/{checked_name(call, of.name_member)}"
+        key = f"{get(call, DOMAIN).name}/{checked_name(call, of.name_member)}"
         return {of.arn_member: create(call, of, "InService", name=key, **_summaries(call)).arn}
-
-    @serves("sagemaker", f"Describe{of.noun}")
-    def describe_one(call: Call) -> dict[str, Any]:
-        return _found(call, of).members
 
     @serves("sagemaker", f"List{of.noun}s")
     def list_them(call: Call) -> dict[str, Any]:
         return listing(call, of, only=_filter(call, of, contains))
 
+
+def _serve_changes(of: Kind, *holds: Kind) -> None:
+    """What an update names changes at once. Nothing is deleted that still *holds* something."""
+
     @serves("sagemaker", f"Update{of.noun}")
     def update_one(call: Call) -> dict[str, Any]:
-        return _update(call, _found(call, of))
+        one = get(call, of)
+        asked = {name: value for name, value in call.params.items() if not name.endswith(("Id", "Name"))}
+        one.touch(**{name: merged(one.members.get(name), value) for name, value in asked.items()})
+        return {of.arn_member: one.arn}
 
     @serves("sagemaker", f"Delete{of.noun}")
     def delete_one(call: Call) -> None:
-        delete(
-            call, _found(call, of), APP, **{name: call.params[name] for name in ("DomainId", of.name_member)}
-        )
-
-
-def _found(call: Call, of: Kind) -> Resource:
-    return get(call, of, f"{call.params['DomainId']}/{call.params[of.name_member]}")
+        resource, inside = get(call, of), {name: call.params[name] for name in of.key}.items()
+        for one in (one for held in holds for one in resources(call, held).values()):
+            if inside <= one.members.items() and one.status != "Deleted":
+                message = (
+                    f"Unable to delete {of.noun} [{resource.name}]: it has {one.kind.plural} ({one.name})"
+                )
+                raise AwsError("ResourceInUse", message)
+        del resources(call, of)[resource.name]
 
 
 def _filter(call: Call, of: Kind, contains: str) -> Callable[[Resource], bool]:
@@ -147,14 +122,6 @@ def _summaries(call: Call) -> dict[str, Any]:
     return {member: value for member, value in settings.items() if value}
 
 
-def _update(call: Call, one: Resource) -> dict[str, Any]:
-    changed = {
-        k: merged(one.members.get(k), v) for k, v in call.params.items() if not k.endswith(("Id", "Name"))
-    }
-    one.touch(**changed)
-    return {one.kind.arn_member: one.arn}
-
-
 @serves("sagemaker", "StartSession")
 def start_session(call: Call) -> dict[str, Any]:
     """
@@ -170,5 +137,8 @@ def start_session(call: Call) -> dict[str, Any]:
     return {"SessionId": session, "StreamUrl": f"wss://stream.invalid/{session}", "TokenValue": session}
 
 
-_serve(PROFILE, "UserProfileNameContains")
-_serve(SPACE, "SpaceNameContains")
+_serve_inside(PROFILE, "UserProfileNameContains")
+_serve_inside(SPACE, "SpaceNameContains")
+_serve_changes(DOMAIN, APP, SPACE, PROFILE)
+_serve_changes(PROFILE, APP)
+_serve_changes(SPACE, APP)

@@ -38,9 +38,8 @@ def _owner(call: Call) -> Resource:
     profile, space = call.params.get("UserProfileName"), call.params.get("SpaceName")
     if (profile is None) == (space is None):
         raise rejected("Exactly one of UserProfileName and SpaceName must be given.")
-    domain = get(call, DOMAIN, call.params["DomainId"])
-    of, name = (PROFILE, profile) if space is None else (SPACE, space)
-    return get(call, of, f"{domain.name}/{name}")
+    get(call, DOMAIN)
+    return get(call, PROFILE if space is None else SPACE)
 
 
 def _key(call: Call, owner: Resource) -> str:
@@ -93,7 +92,7 @@ def create_app(call: Call) -> dict[str, Any]:
         LastHealthCheckTimestamp=now,
         LastUserActivityTimestamp=now,
     )
-    inherited = get(call, DOMAIN, call.params["DomainId"]).tags
+    inherited = get(call, DOMAIN).tags
     created.tags = inherited | (owner.tags if owner.kind is PROFILE else {}) | created.tags
     created.ever_tagged = bool(created.tags)
     progress.becomes(call, created, "app.create", "InService")

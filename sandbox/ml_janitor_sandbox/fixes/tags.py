@@ -32,11 +32,8 @@ MOST_TAGS = 50
 _page = partial(after, invalid="PaginationTokenExpiredException", message="Token does not exist")
 
 
-class EverTagged:
-    """Buckets that have had a tag: GetResources goes on listing them when it is gone."""
-
-    def __init__(self) -> None:
-        self.arns: set[str] = set()
+class EverTagged(set[str]):
+    """ARNs of buckets that have had a tag: GetResources goes on listing them when it is gone."""
 
 
 def _ours(account: str, region: str, arn: str) -> Resource | None:
@@ -149,7 +146,7 @@ def put_bucket_tagging(self: Any, bucket_name: str, tags: dict[str, str]) -> Non
     _moto_bucket_tagging(self, bucket_name, tags)
     if tags:
         bucket = self.head_bucket(bucket_name)
-        state.at(EverTagged, self.account_id, bucket.region_name).arns.add(bucket.arn)
+        state.at(EverTagged, self.account_id, bucket.region_name).add(bucket.arn)
 
 
 @serves("tag", "GetResources")
@@ -172,7 +169,7 @@ def get_resources(call: Call) -> dict[str, Any]:
 
 
 def _tagged(call: Call) -> Iterator[TaggedResource]:
-    once = state.of(EverTagged, call).arns
+    once = state.of(EverTagged, call)
     for store in iter_taggable_backends(call.account, call.region):
         for one in store.iter_tagged_resources():
             if isinstance(store, S3Backend) and not _here(store, one, call.region):

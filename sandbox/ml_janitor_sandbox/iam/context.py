@@ -108,7 +108,7 @@ def _bucket(call: Call, bucket: str) -> dict[str, str]:
     reference): an object's own tags are s3:ExistingObjectTag, which is not for deleting (S3 user guide,
     "Tagging and access control policies").
     """
-    if bucket not in switched(call.account).on:
+    if bucket not in switched(call.account):
         return {}
     kept: S3Backend = backend("s3", call.account, call.region)
     return dict(kept.tagger.get_tag_dict_for_resource(kept.head_bucket(bucket).arn))
