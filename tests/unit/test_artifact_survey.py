@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
@@ -11,11 +12,16 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts import survey
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Unit
+from ml_janitor.aws.locations import Address
+from ml_janitor.aws.references import References
+from ml_janitor.aws.referrers import User
+from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import comparing, standings, survey
+from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
 from ml_janitor.detectors.duplicate_artifacts.contents import Contents
+from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.sources import candidates
+from ml_janitor.detectors.duplicate_artifacts.standings import Standings
 from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
 
 MIB = 1024**2
@@ -99,6 +105,141 @@ def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:
 
     assert (copy.replica, copy.archived, copy.stale) == (True, "ARCHIVE_ACCESS", "its list is old")
     assert (copy.contents, unread.contents) == (Value(read.standings.known[one]), Unreadable("denied"))
+
+
+def model(root: str, *sizes: int, region: str = "us-east-1", storage_class: str = "STANDARD") -> Unit:
+    """A model whose files are numbers."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    files = tuple(
+        Stored(bucket="b", key=f"{root}/{n}", size=size, etag="e", modified=at, storage_class=storage_class)
+        for n, size in enumerate(sizes, start=1)
+    )
+    return Unit(bucket="b", region=region, files=files, root=f"{root}/")
+
+
+class Read:
+    """How *units* stand by folder, and what was read for that: *heads* by region, and bytes of files."""
+
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        units: Sequence[Unit],
+        *,
+        bodies: Mapping[str, bytes] = types.MappingProxyType({}),
+        used: Sequence[str] = (),
+        errors: Sequence[str] = (),
+        denied: Sequence[str] = (),
+        up_to: int = 10**9,
+        **known: Contents,
+    ) -> None:
+        self.heads: list[str] = []
+        self.bytes: list[str] = []
+
+        def head(_aws: object, one: Stored, region: str) -> Signal[Contents]:
+            self.heads.append(f"{region} {one.key}")
+            if one.key in denied:
+                return Unreadable("denied")
+            return Value(known.get(one.key.replace("/", ""), Contents(size=one.size)))
+
+        def digest(_aws: object, one: Stored, _number: int) -> Value[bytes]:
+            self.bytes.append(one.key)
+            return Value(bodies.get(one.key, b""))
+
+        monkeypatch.setattr(standings, "head", head)
+        monkeypatch.setattr(comparing, "digest", digest)
+        references = References(errors=list(errors))
+        references.add(User("model m", "model/m", in_use=True), [Address("b", key) for key in used])
+        aws = SimpleNamespace(region="us-east-1", map=lambda read, items: [read(item) for item in items])
+        read = Standings(cast("Aws", aws), ("s3://b/",), up_to, lambda: references)
+        found = read.of(units)
+        self.unreadable = read.unreadable
+        self.standings = {str(unit.root): standing for unit, (standing, _) in found.items()}
+
+
+TWO = (model("a", MIB), model("b", MIB))
+FOLDERS = (model("a", MIB, 9), model("b", MIB, 9))
+BOTH = ["a/1", "b/1"]
+
+
+@pytest.mark.parametrize(
+    ("units", "given", "read"),
+    [
+        (TWO, {}, BOTH),
+        (TWO, {"used": ["a/1"]}, BOTH),
+        (TWO, {"used": BOTH}, []),
+        (TWO, {"errors": ["ListModels: denied"]}, []),
+        (TWO, {"up_to": 2 * MIB - 1}, []),
+        ((TWO[0], model("b", MIB, storage_class="GLACIER")), {}, []),
+        (TWO, {"b1": Contents(size=MIB, archived="ARCHIVE_ACCESS")}, []),
+        ((TWO[0], model("b", MIB, region="eu-west-1")), {}, []),
+        (FOLDERS, {}, ["a/2", "b/2", *BOTH]),
+        (FOLDERS, {"up_to": 2 * MIB + 17}, ["a/2", "b/2"]),
+        (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
+        (FOLDERS, {"a1": Contents(size=MIB, md5="1"), "b1": Contents(size=MIB, md5="2")}, []),
+    ],
+    ids=[
+        "two",
+        "one needed",
+        "both needed",
+        "references unreadable",
+        "too much",
+        "archived",
+        "archived by tier",
+        "another region",
+        "folders, the smallest file first",
+        "too much for both files",
+        "unequal in the smallest",
+        "known to be unequal in the largest",
+    ],
+)
+def test_bytes_are_read_only_where_they_decide(
+    monkeypatch: pytest.MonkeyPatch, units: Sequence[Unit], given: dict[str, Any], read: list[str]
+) -> None:
+    assert Read(monkeypatch, units, **given).bytes == read
+
+
+@pytest.mark.parametrize("tier", [True, False])
+def test_what_is_archived_is_nobodys_keeper(monkeypatch: pytest.MonkeyPatch, *, tier: bool) -> None:
+    old = model("a", MIB, storage_class="STANDARD" if tier else "DEEP_ARCHIVE")
+    known = Contents(size=MIB, md5="1", archived="ARCHIVE_ACCESS" if tier else None)
+
+    found = Read(monkeypatch, (old, TWO[1]), a1=known, b1=Contents(size=MIB, md5="1")).standings
+
+    assert (list(found), found["b/"].role) == (["b/"], Role.ALONE)
+
+
+@pytest.mark.parametrize("changed", [{"expires": "in a week"}, {"replica": True}])
+@pytest.mark.parametrize("file", ["a1", "a2"])
+def test_a_keeper_lasts_in_every_file(
+    monkeypatch: pytest.MonkeyPatch, file: str, changed: dict[str, Any]
+) -> None:
+    size = MIB if file == "a1" else 9
+
+    found = Read(monkeypatch, FOLDERS, **{file: Contents(size=size, **changed)}).standings
+
+    assert found["a/"].keeper == FOLDERS[1]
+
+
+def test_what_refers_to_any_file_of_a_folder_makes_it_the_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Read(monkeypatch, FOLDERS, used=["b/2"]).standings["a/"].keeper == FOLDERS[1]
+
+
+def test_what_may_not_be_asked_about_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Read(monkeypatch, TWO, denied=["b/1"])
+
+    assert read.unreadable == {TWO[1].files[0]: Unreadable("denied")}
+    assert (read.bytes, read.standings["b/"].role) == ([], Role.UNSURE)
+
+
+def test_every_other_of_its_shape_counts_and_what_is_alone_in_its_shape_is_not_asked_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    europe = model("c", MIB, region="eu-west-1")
+
+    read = Read(monkeypatch, (*TWO, europe, model("d", MIB, 9)), bodies={"b/1": b"other"})
+
+    assert [one.others for one in read.standings.values()] == [2, 2, 2]
+    assert read.heads == ["us-east-1 a/1", "us-east-1 b/1", "eu-west-1 c/1"]
 
 
 @pytest.mark.parametrize(
