@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from plain_requests import ROLE
+from ml_janitor_sandbox.control import Control
+from plain_requests import ROLE, processing
 
 CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
 INPUT = {"EndpointName": "e", "LocalPath": "/opt/ml/processing/input"}
@@ -114,3 +115,28 @@ def test_an_endpoint_goes_without_asking_its_schedules(sagemaker: Any, endpoint:
     sagemaker.delete_endpoint(EndpointName="e")
     later(minutes=1)
     assert status(sagemaker) == "Scheduled"
+
+
+def test_executions_are_the_processing_jobs_of_a_schedule(
+    sagemaker: Any, endpoint: Any, control: Control
+) -> None:
+    for name in ("e", "other"):
+        endpoint(name)
+        schedule(sagemaker, f"of-{name}", **inline(name))
+        arn = sagemaker.describe_monitoring_schedule(MonitoringScheduleName=f"of-{name}")
+        processing(sagemaker, f"run-{name}")
+        control.patch(
+            "sagemaker",
+            ["processing_jobs", f"run-{name}"],
+            MonitoringScheduleArn=arn["MonitoringScheduleArn"],
+        )
+    processing(sagemaker, "nobody-s")
+
+    def executions(**asked: str) -> list[str]:
+        found = sagemaker.list_monitoring_executions(**asked)["MonitoringExecutionSummaries"]
+        return sorted(one["ProcessingJobArn"].rpartition("/")[2] for one in found)
+
+    assert executions() == ["run-e", "run-other"]
+    assert executions(MonitoringScheduleName="of-e") == ["run-e"]
+    assert executions(EndpointName="other") == ["run-other"]
+    assert executions(EndpointName="none") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     MODEL,
     MODEL_PACKAGE,
-    OLDEST_FIRST,
     PIPELINE,
     PROCESSING_JOB,
     TRAINING_JOB,
@@ -32,7 +31,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     search,
     texts_in,
 )
-from ml_janitor.aws.training_jobs import NEW, recorded
+from ml_janitor.aws.training_jobs import ENDED, every
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal, Unreadable, Value
 
@@ -80,10 +79,6 @@ WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 
 NO_WORDS = frozenset[str]()
 
-OVERLAP = timedelta(hours=1)
-"""By which looking again lists training jobs that an earlier reading may have listed: clocks differ."""
-
-ENDED = frozenset({"Completed", "Failed", "Stopped"})
 FAILED, REJECTED = "Failed", "Rejected"
 
 UNUSED: Mapping[Kind, str] = {
@@ -145,7 +140,9 @@ class User:
 def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) -> Listing[Referrer]:
     """All of *kind* that may refer to something, *found* being what was described before."""
     if kind is TRAINING_JOB:
-        return _training_jobs(aws, now)
+        jobs, unread = every(aws, partial(_recorded, aws), now)
+        still_open = _described(aws, kind, [_listed(aws, kind, entry) for entry in jobs.open.values()])
+        return Listing.joined((*jobs.ended, *still_open.items), (unread, still_open.error))
     read = partial(_listed, aws, kind)
     if kind is MODEL_PACKAGE:  # their listing does not say when one was modified
         packages = model_packages(aws)
@@ -162,56 +159,9 @@ def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) ->
     return Listing.joined(described.items, (listed.error, described.error))
 
 
-@dataclass(slots=True)
-class Jobs:
-    """
-    The training jobs of a run at *at*: what those *ended* refer to, if to anything, and the *open* others.
-
-    *lately* are the keys of those that had ended and that the next listing may name again.
-    """
-
-    at: datetime
-    ended: list[Referrer]
-    lately: set[str]
-    open: dict[str, Listed]
-
-
-def _training_jobs(aws: Aws, now: datetime) -> Listing[Referrer]:
-    """
-    All training jobs there ever were.
-
-    Search has their records. What it may not have taken in yet is listed; only that and what has not ended
-    is described. What a job refers to does not change, and once it ended it only keeps no copy any more:
-    looking again within a run lists what is new.
-    """
-    unread = None
-    jobs: Jobs | None = aws.lasting.get(TRAINING_JOB)
-    since = now - NEW if jobs is None else jobs.at - OVERLAP
-    if jobs is None:
-        jobs = Jobs(now, [], set(), {})
-        records = recorded(aws, partial(_record, aws, jobs), now)
-        unread = records.error
-        jobs.ended += records.items
-    new = listing(
-        aws, TRAINING_JOB, partial(_listed, aws, TRAINING_JOB), CreationTimeAfter=since, **OLDEST_FIRST
-    )
-    jobs.open |= {one.target.key: one for one in new.items if one.target.key not in jobs.lately}
-    if unread is None and new.error is None:
-        jobs.at = now
-        aws.lasting[TRAINING_JOB] = jobs
-    still_open = _described(aws, TRAINING_JOB, jobs.open.values())
-    return Listing.joined((*jobs.ended, *still_open.items), (unread, new.error, still_open.error))
-
-
-def _record(aws: Aws, jobs: Jobs, record: dict[str, Any]) -> Referrer | None:
-    """What a training job in Search refers to, if it has ended and refers to anything; note it in *jobs*."""
-    one = _listed(aws, TRAINING_JOB, record)
-    if one.status not in ENDED:
-        jobs.open[one.target.key] = one
-        return None
-    if record["CreationTime"] >= jobs.at - NEW:
-        jobs.lately.add(one.target.key)
-    found = _referrer(aws, TRAINING_JOB, one.target, record)
+def _recorded(aws: Aws, record: dict[str, Any]) -> Referrer | None:
+    """What a training job that ended refers to by its record in Search, if to anything."""
+    found = _referrer(aws, TRAINING_JOB, TRAINING_JOB.target(aws, record), record)
     return found if found.places or found.manifests else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from sys import intern
 from typing import Any
 
@@ -96,7 +96,7 @@ def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
         history = History(dict.fromkeys(EVENTS, ()), describe(error))
     readings: Sequence[Callable[[], Listing[Used]]] = (
         lambda: _training_jobs(aws, since, now),
-        *(partial(_jobs, aws, batch, since) for batch in BATCHES),
+        *(partial(_jobs, aws, kind, since) for kind in BATCHES),
         lambda: _endpoints(aws, history, now),
         lambda: _notebooks(aws, history, since),
         lambda: _apps(aws, history, now),
@@ -155,46 +155,32 @@ def _hourly(instances: int, share: Decimal) -> Decimal:
     return instances * share
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """A kind of job: how its times begin, the word in its usage types, and where its instances stand."""
-
-    kind: Kind
-    stem: str
-    word: str
-    rented: tuple[str, ...]
-
-    def resources(self, job: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the job rents: instances of one type."""
-        for name in self.rented:
-            job = job.get(name) or {}
-        return job
+BATCHES: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
+    PROCESSING_JOB: ("Processing", ("ProcessingResources", "ClusterConfig")),
+    TRANSFORM_JOB: ("Tsform", ("TransformResources",)),
+}
+"""The word in the usage types of other jobs, and where in a description the instances stand."""
 
 
-BATCHES = (
-    _Batch(PROCESSING_JOB, "Processing", "Processing", ("ProcessingResources", "ClusterConfig")),
-    _Batch(TRANSFORM_JOB, "Transform", "Tsform", ("TransformResources",)),
-)
-
-
-def _jobs(aws: Aws, batch: _Batch, since: datetime) -> Listing[Used]:
+def _jobs(aws: Aws, kind: Kind, since: datetime) -> Listing[Used]:
+    (word, rented), stem = BATCHES[kind], kind.noun.removesuffix("Job")
     listed = sagemaker_kinds.targets(
-        aws, batch.kind, CreationTimeAfter=since - LONGEST_JOB, SortBy="CreationTime", SortOrder="Descending"
+        aws, kind, CreationTimeAfter=since - LONGEST_JOB, SortBy="CreationTime", SortOrder="Descending"
     )
     some = listed.items[:MOST_DESCRIBED]
     book = tags.of_many(aws, [one.arn for one in some])
-    answers = aws.map(lambda one: sagemaker_kinds.describe(aws, batch.kind, one.name), some)
+    answers = aws.map(lambda one: sagemaker_kinds.describe(aws, kind, one.name), some)
     found, errors = [], [listed.error, book.error]
     if len(some) < len(listed.items):
-        errors.append(f"only the newest {len(some):,} of {len(listed.items):,} {batch.kind.words}s were read")
+        errors.append(f"only the newest {len(some):,} of {len(listed.items):,} {kind.words}s were read")
     errors += [one.error for one in answers if isinstance(one, Unreadable)][:1]
     for target, answer in zip(some, answers, strict=True):
         job = answer.value if isinstance(answer, Value) else {}
-        start, end = job.get(f"{batch.stem}StartTime"), job.get(f"{batch.stem}EndTime")
-        resources = batch.resources(job)
+        start, end = job.get(f"{stem}StartTime"), job.get(f"{stem}EndTime")
+        resources: Mapping[str, Any] = reduce(lambda one, name: one.get(name) or {}, rented, job)
         if start is None or "InstanceType" not in resources:
             continue
-        usage = _usage(aws, f"{batch.word}:{resources['InstanceType']}")
+        usage = _usage(aws, f"{word}:{resources['InstanceType']}")
         count = Decimal(resources.get("InstanceCount", 1))
         run = Run(usage_type=usage, start=start, end=end, hourly=count)
         found.append(Used(target=replace(target, tags=book.of(target.arn)), runs=(run,), ended=end))

@@ -1,5 +1,5 @@
 """
-The training jobs that cost something now, found in few calls.
+Training jobs, found in few calls: those that cost something now, and all there ever were.
 
 ListTrainingJobs compares the status after it has cut the pages: among 50,000 jobs of a month, ten that run
 take 500 calls. Search compares on the server, but its index takes in what is new with a delay: jobs of the
@@ -9,6 +9,7 @@ last day are listed besides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, pairwise
@@ -56,6 +57,12 @@ Where a run that shares its answers cuts the past: each reader looks back a litt
 It so reads few records that it does not want, and none that another reader of the run has not read.
 """
 
+OVERLAP = timedelta(hours=1)
+"""By which looking again lists jobs that an earlier reading may have listed: clocks differ."""
+
+RUNNING = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
+ENDED = frozenset({"Completed", "Failed", "Stopped"})
+
 AVAILABLE = "Available"
 """The status of a warm pool that waits for its next job: unused, and billed."""
 
@@ -66,14 +73,13 @@ type Entry = tuple[Target, bool]
 def billed(aws: Aws, now: datetime) -> Listing[Target]:
     """The training jobs in progress, and those that are over and whose instances wait for another one."""
     read = partial(_entry, aws, now)
-    running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
     changed = {
         "Name": "LastModifiedTime",
         "Operator": "GreaterThanOrEqualTo",
         "Value": _stamp(now - POOL_LIFE - NEW),
     }
     found = (
-        search(aws, RECORD, read, SearchExpression={"Filters": [running]}),
+        search(aws, RECORD, read, SearchExpression={"Filters": [RUNNING]}),
         search(aws, RECORD, read, SearchExpression={"Filters": [changed]}),
         listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
     )
@@ -85,12 +91,67 @@ def lately[T](
     aws: Aws, read: Callable[[Mapping[str, Any]], T], since: datetime, now: datetime
 ) -> tuple[Listing[T], ...]:
     """The training jobs in progress, those created after *since*, and those that Search may not know yet."""
-    running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
     return (
-        search(aws, RECORD, read, SearchExpression={"Filters": [running]}),
+        search(aws, RECORD, read, SearchExpression={"Filters": [RUNNING]}),
         recorded(aws, read, now, since=since),
         listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
     )
+
+
+@dataclass(slots=True)
+class Jobs[T]:
+    """
+    The training jobs of a run at *at*: what is kept of those that *ended*, and entries of the *open* others.
+
+    *lately* are the keys of those that had ended and that the next listing may name again.
+    """
+
+    at: datetime
+    ended: list[T] = field(default_factory=list)
+    lately: set[str] = field(default_factory=set)
+    open: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def every[T](
+    aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime
+) -> tuple[Jobs[T], str | None]:
+    """
+    All training jobs there ever were, and why there may be more; *read* keeps something of one that ended.
+
+    Search has their records. What it may not have taken in yet is listed. Once it ended, a job does not
+    change: looking again within a run lists what is new.
+    """
+    unread = None
+    jobs: Jobs[T] | None = aws.lasting.get(TRAINING_JOB)
+    since = now - NEW if jobs is None else jobs.at - OVERLAP
+    if jobs is None:
+        jobs = Jobs(now)
+        records = recorded(aws, partial(_ended, aws, jobs, read), now)
+        unread = records.error
+        jobs.ended += records.items
+    new = listing(aws, TRAINING_JOB, partial(_keyed, aws), CreationTimeAfter=since, **OLDEST_FIRST)
+    jobs.open |= {key: entry for key, entry in new.items if key not in jobs.lately}
+    if unread is None and new.error is None:
+        jobs.at = now
+        aws.lasting[TRAINING_JOB] = jobs
+    return jobs, Listing.joined((), (unread, new.error)).error
+
+
+def _keyed(aws: Aws, entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return TRAINING_JOB.target(aws, entry).key, entry
+
+
+def _ended[T](
+    aws: Aws, jobs: Jobs[T], read: Callable[[dict[str, Any]], T | None], record: dict[str, Any]
+) -> T | None:
+    """What *read* keeps of a job in Search, if it has ended; note it in *jobs*."""
+    key, _ = _keyed(aws, record)
+    if record.get(TRAINING_JOB.status) not in ENDED:
+        jobs.open[key] = record
+        return None
+    if record["CreationTime"] >= jobs.at - NEW:
+        jobs.lately.add(key)
+    return read(record)
 
 
 class _TooManyError(Exception):
