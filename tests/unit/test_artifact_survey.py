@@ -72,6 +72,20 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     assert read.errors[1].startswith("2 artifacts have the size of another one and were not compared")
 
 
+@pytest.mark.parametrize("ran_out", [True, False])
+def test_a_listing_is_done_only_if_there_was_time_for_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, *, ran_out: bool
+) -> None:
+    monkeypatch.setattr(Survey, "_sources", lambda *_: [])
+    read, done = reading({}), list[str]()
+    cast("Any", read.aws).ran_out = ran_out
+    read._listing = cast("Any", SimpleNamespace(done=lambda: done.append("done")))
+
+    read.read()
+
+    assert done == ([] if ran_out else ["done"])
+
+
 def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:
     shelf = Shelf(bucket="b", region="us-east-1", stale="its list is old")
     (one,) = shelf.put(cast("Any", page('"e"')), Names())

@@ -219,6 +219,10 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
     }
     record = {"bucket": "meridian-lab", "rules": [{"id": "ml-janitor-a"}]}
     assert RULE.revert_effect(bucket().target, record) == writing.effect(record)
+    assert {(one.action, one.on) for one in StorageTiering(undo_buckets=("old",)).undoes} == {
+        ("s3:GetLifecycleConfiguration", "arn:aws:s3:::old"),
+        ("s3:PutLifecycleConfiguration", "arn:aws:s3:::old"),
+    }
     assert RULE.never_acts() is None
     assert StorageTiering().never_acts() == "act_on_buckets is empty, so no bucket may be given rules"
     assert StorageTiering(uploads=DAY).uploads == DAY
