@@ -104,11 +104,11 @@ def _notices(read: Opinions, found: set[str]) -> list[str]:
     if read.problem is not None:
         step = f"enroll the account there and allow {LIST} and {SUMMARIES}, or set plan.aws_opinions to false"
         return [f"{NAME} could not be read ({read.problem}): {step}"]
-    said = [
+    notices = [
         f"{NAME} recommends for {plain(one.name)}: {one}; nothing was found about it here"
         for one in read.each
         if one.arn.lower() not in found
     ]
     if read.each and read.together is not None:
-        said.append(f"{NAME} counts {usd(read.together)} a month for SageMaker together: in no sum here")
-    return said
+        notices.append(f"{NAME} counts {usd(read.together)} a month for SageMaker together: in no sum here")
+    return notices

@@ -161,8 +161,8 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         head.add_row(name, *facts)
         lines = [head]
     lines.append(Text(plain(row.finding.reason), overflow="fold"))
-    said = [paid_once(row.finding.cost), instead_of(row.result)]
-    lines += [Text(one, style="dim", overflow="fold") for one in said if one]
+    notes = [paid_once(row.finding.cost), instead_of(row.result)]
+    lines += [Text(one, style="dim", overflow="fold") for one in notes if one]
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence

@@ -203,12 +203,12 @@ def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
     accounts = dict.fromkeys(one.account for one in roles)
     bad = [one for one in roles if one.state is not State.FINE]
     troubled = dict.fromkeys(one.account for one in bad)
-    said = (
+    result = (
         f"{counted(len(troubled), 'account')} of {len(accounts)} to be looked after."
         if bad
         else f"{counted(len(accounts), 'account')}: every role is as it should be."
     )
-    yield title("Organization", said)
+    yield title("Organization", result)
     for state in State:
         if rows := alike(
             [one for one in bad if one.state is state],

@@ -59,17 +59,17 @@ class Grid(Table):
             column.overflow = "fold"
 
 
-def title(what: str, said: str) -> Text:
+def title(what: str, summary: str) -> Text:
     """What a page is about, and in a sentence what came out."""
-    return Text.assemble((f"{what}  ", "bold cyan"), (said, "bold"))
+    return Text.assemble((f"{what}  ", "bold cyan"), (summary, "bold"))
 
 
-def head(name: Text, said: Text | None = None) -> Table:
+def head(name: Text, summary: Text | None = None) -> Table:
     """The line above a block: its name, and at the right what is said of it."""
     line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     line.add_column(name)
-    if said is not None:
-        line.add_column(said, justify="right")
+    if summary is not None:
+        line.add_column(summary, justify="right")
     return line
 
 

@@ -102,11 +102,11 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool, accou
     sums = Totals.of(part.results)
     counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
     name = Text(plain(part.detector), style="bold cyan")
-    said = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
+    summary = Text.assemble(counts, "   " if amounts(sums) else "", (amounts(sums), "bold"))
     if found:
-        said.append(f"   about {work(found[0].result)} of work{' each' if len(found) > 1 else ''}", "dim")
-    fits = name.cell_len + GAP + said.cell_len <= width
-    above = head(name, said) if fits else head(Text("\n").join([name, said]))
+        summary.append(f"   about {work(found[0].result)} of work{' each' if len(found) > 1 else ''}", "dim")
+    fits = name.cell_len + GAP + summary.cell_len <= width
+    above = head(name, summary) if fits else head(Text("\n").join([name, summary]))
     body: list[RenderableType] = []
     if found and layout:
         body.append(drawn(found, layout))

@@ -149,8 +149,8 @@ def warner(own: Invocation) -> Warner | None:
     """Whoever warns; None without Slack, and then nothing is ever acted on."""
     if not own.settings.janitor.slack_secret:
         return None
-    said = terms(own.settings, own.keep_tag)
-    alerts = WarningSender(own.connect, own.slack_deadline, said, own.settings.routes)
+    wording = terms(own.settings, own.keep_tag)
+    alerts = WarningSender(own.connect, own.slack_deadline, wording, own.settings.routes)
     return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
 
 

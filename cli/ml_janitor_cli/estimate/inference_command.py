@@ -109,7 +109,7 @@ def inference(
         with account(ctx, region, profile, config, overrides) as at:
             found = read(at, endpoint)
 
-    def made() -> Estimate:
+    def estimated() -> Estimate:
         hourly_usd = found.hourly_usd if price is None and instance is None else None
         return compared(
             found,
@@ -128,7 +128,7 @@ def inference(
             slower=found.slower if slower is None else slower,
         )
 
-    return answer("inference", made, as_json=as_json)
+    return answer("inference", estimated, as_json=as_json)
 
 
 def compared(

@@ -120,14 +120,16 @@ class Latencies:
         if not self.figures:
             return make()
         if self.batch_ms > self.batch * self.one_ms:
-            made = Estimate((), f"Do not batch: {self.batch} requests at once took longer than one by one.")
+            estimate = Estimate(
+                (), f"Do not batch: {self.batch} requests at once took longer than one by one."
+            )
         else:
-            made = make()
+            estimate = make()
         without = "the way to the endpoint, unless --network-ms takes it off"
         return replace(
-            made,
-            figures=(*self.figures, *made.figures),
-            without=f"{without}; {made.without}" if made.without else without,
+            estimate,
+            figures=(*self.figures, *estimate.figures),
+            without=f"{without}; {estimate.without}" if estimate.without else without,
         )
 
 

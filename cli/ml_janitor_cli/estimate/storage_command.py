@@ -75,7 +75,7 @@ def storage(
             found = read(at, bucket)
         return answer("storage", lambda: found, as_json=as_json)
 
-    def made() -> Estimate:
+    def estimated() -> Estimate:
         if profile is not None:
             cohorts = cohorts_of(text_of(profile), profile)
         else:
@@ -89,7 +89,7 @@ def storage(
             small_too=small_too,
         )
 
-    return answer("storage", made, as_json=as_json)
+    return answer("storage", estimated, as_json=as_json)
 
 
 def rule_of(words: str) -> LifecycleRule:

@@ -71,10 +71,10 @@ def text_of(path: str) -> str:
         raise edge.Refused(f"{path} cannot be read: {error}") from error
 
 
-def answer(name: str, made: Callable[[], Estimate], *, as_json: bool) -> int:
-    """Print the estimate that is *made*. Raises Refused if it is impossible."""
+def answer(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int:
+    """Print the answer of *estimate*. Raises Refused if it is impossible."""
     try:
-        found = made()
+        found = estimate()
     except ImpossibleError as error:
         raise edge.Refused(str(error)) from error
     if as_json:

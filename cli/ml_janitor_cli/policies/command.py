@@ -59,7 +59,7 @@ def write(
     section = settings.policies
     check_types(section)
     try:
-        made = written(
+        texts = written(
             Wanted(
                 tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
                 max_runtime=section.max_runtime // timedelta(seconds=1),
@@ -70,8 +70,8 @@ def write(
         )
     except ImpossibleError as error:
         raise edge.Refused(str(error)) from error
-    put(directory, made, force=force)
-    for name, text in made.items():
+    put(directory, texts, force=force)
+    for name, text in texts.items():
         sys.stdout.write(f"{plain(str(directory / name))}  {len(text):,} characters\n")
     if not section.instance_types:
         sys.stdout.write("policies.instance_types is empty: jobs may run on any instance type\n")
@@ -98,9 +98,9 @@ def instance_types() -> list[str]:
     return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]
 
 
-def put(directory: Path, made: Mapping[str, str], *, force: bool) -> None:
+def put(directory: Path, texts: Mapping[str, str], *, force: bool) -> None:
     """
-    Write the files of *made* by name, and what they were; all of them, or on a refusal none.
+    Write the files of *texts* by name, and what they were; all of them, or on a refusal none.
 
     Raises Refused where one was changed by somebody, and FailedError where one cannot be written.
     """
@@ -109,7 +109,7 @@ def put(directory: Path, made: Mapping[str, str], *, force: bool) -> None:
         before = recorded(directory)
         changed = [
             name
-            for name, text in made.items()
+            for name, text in texts.items()
             if (there := content(directory / name)) not in {None, text.encode()}
             and before.get(name) != digest(there or b"")
         ]
@@ -122,8 +122,8 @@ def put(directory: Path, made: Mapping[str, str], *, force: bool) -> None:
             f"{directory}: {', '.join(changed)} {'was' if len(changed) == 1 else 'were'} not written by this "
             "command, or changed since. Nothing was written: name another directory, or give --force"
         )
-    record = json.dumps({name: digest(text.encode()) for name, text in made.items()}, indent=1) + "\n"
-    for name, text in {**made, RECORD: record}.items():
+    record = json.dumps({name: digest(text.encode()) for name, text in texts.items()}, indent=1) + "\n"
+    for name, text in {**texts, RECORD: record}.items():
         if (reason := replace_file(directory / name, text)) is not None:
             raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
 

@@ -208,19 +208,19 @@ def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tu
 
 def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted) -> Served:
     kind = one.config.types.get(variant.name, "")
-    made = machine(kind) if kind else Machine(0, None)
+    host = machine(kind) if kind else Machine(0, None)
     asked = _metrics(one, variant, more)
     raw = {name: _together([data[each] for each in series]) for name, series in asked.items()}
     hosts = variant.name in one.config.hosts
     return Served(
         variant=variant,
         type=kind,
-        machine=made,
+        machine=host,
         fixed=_fixed(one, variant),
         sleeps=hosts or one.asynchronous,
         hosts=hosts,
         model=one.config.models.get(variant.name),
-        peaks=_peaks(raw, made, one.end),
+        peaks=_peaks(raw, host, one.end),
         totals={
             name: given(series, lambda found: (found.total, len(found.points)))
             for name, series in raw.items()
@@ -263,7 +263,7 @@ def _fixed(one: _Described, variant: Variant) -> str | None:
     return next((why for why, true in reasons.items() if true), None)
 
 
-def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> Signal[tuple[Load, ...]]:
+def _peaks(raw: Mapping[str, Signal[Series]], host: Machine, end: datetime) -> Signal[tuple[Load, ...]]:
     """
     The peaks of every hour of the window; unreadable if one hour of what decides is missing.
 
@@ -288,9 +288,9 @@ def _peaks(raw: Mapping[str, Signal[Series]], made: Machine, end: datetime) -> S
     loads = tuple(
         Load(
             cpu=read["CPUUtilization"][hour] / 100,
-            memory=read["MemoryUtilization"][hour] / 100 * made.vcpus,
-            gpu=read["GPUUtilization"][hour] / 100 if made.gpus else 0,
-            gpu_memory=read["GPUMemoryUtilization"][hour] / 100 if made.gpus else 0,
+            memory=read["MemoryUtilization"][hour] / 100 * host.vcpus,
+            gpu=read["GPUUtilization"][hour] / 100 if host.gpus else 0,
+            gpu_memory=read["GPUMemoryUtilization"][hour] / 100 if host.gpus else 0,
             requests=read["ConcurrentRequestsPerModel"].get(hour, 0),
             idle=read["requests"].get(hour) == 0,
         )

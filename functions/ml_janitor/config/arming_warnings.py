@@ -101,18 +101,18 @@ def notice_warnings(settings: Settings) -> list[str]:
     """
     hours = settings.working_hours
     last = range(max(hours.start, hours.end - NOTICE // HOUR), hours.end)
-    said = []
+    warnings = []
     for detector in settings.enabled():
         schedule = settings.schedule(type(detector))
         days = missed(schedule, last, hours.days)
         if getattr(settings.sections[detector.name], "stop_outside_hours", ()) and days:
             on = ", ".join(DAYS[day] for day in days)
-            said.append(
+            warnings.append(
                 f"detectors.{detector.name}: stop_outside_hours warns in the last working hours "
                 f"({last.start}:00 to {hours.end}:00), and {schedule} may not run then on {on}: what "
                 "nobody was warned of is not stopped that night. The default, rate(1 hour), always does"
             )
-    return said
+    return warnings
 
 
 def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None:

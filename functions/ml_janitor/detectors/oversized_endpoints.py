@@ -269,22 +269,22 @@ def _range(counts: Sequence[int]) -> str:
 
 def _shown(served: Served, loads: Sequence[Load]) -> Iterator[Evidence]:
     """The highest of all peaks of a variant."""
-    name, made = served.variant.name, served.machine
+    name, host = served.variant.name, served.machine
     yield Evidence(
         f"CPU peak of {name}",
-        f"{max(load.cpu for load in loads) / made.vcpus:.0%} of {made.vcpus} vCPUs",
+        f"{max(load.cpu for load in loads) / host.vcpus:.0%} of {host.vcpus} vCPUs",
         source=GET_METRIC_DATA,
     )
     yield Evidence(
         f"memory peak of {name}",
-        f"{max(load.memory for load in loads) / made.vcpus:.0%}",
+        f"{max(load.memory for load in loads) / host.vcpus:.0%}",
         source=GET_METRIC_DATA,
     )
-    if made.gpus:
+    if host.gpus:
         yield Evidence(
             f"GPU peak of {name}",
-            f"{max(load.gpu for load in loads) / made.gpus:.0%} of {made.gpus} GPUs, memory"
-            f" {max(load.gpu_memory for load in loads) / made.gpus:.0%}",
+            f"{max(load.gpu for load in loads) / host.gpus:.0%} of {host.gpus} GPUs, memory"
+            f" {max(load.gpu_memory for load in loads) / host.gpus:.0%}",
             source=GET_METRIC_DATA,
         )
     if (most := max(load.requests for load in loads)) > 0:

@@ -121,18 +121,18 @@ def _spans(report: BillReport) -> str:
     """The last settled day with the same weekday before, and the month to date with that before."""
     month = _month(report)
     day = report.yesterday
-    said = []
+    parts = []
     if day is not None:
         after, before = day.comparison.after.first, day.comparison.before.first
-        said.append(f"{usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}")
+        parts.append(f"{usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}")
     spent = f"{month.last:%B} to date {usd(report.bill.total(month))}"
     if report.month is not None:
         compared = report.month.comparison
         moved = _against(report.month, _days(compared.before))
         shorter = compared.after.days < month.days  # the month before has fewer days
         spent += f" ({_days(compared.after)}: {moved})" if shorter else f", {moved}"
-    said.append(spent)
-    return f"{_title(report)} {'; '.join(said)}."
+    parts.append(spent)
+    return f"{_title(report)} {'; '.join(parts)}."
 
 
 def _title(report: BillReport) -> str:
@@ -150,14 +150,14 @@ def _by_account(report: BillReport) -> Iterator[str]:
     every = lines(report.bill, ACCOUNT, span, moved.comparison.before if moved else None)
     ranked = sorted(every, key=lambda one: -(one.usd if one.change is None else one.change))
     saved = report.saved_by_account
-    said = [
+    rows = [
         _line(one, prose(titled(one.name, names), 80), saved.get(one.name)) for one in ranked[:MOST_ACCOUNTS]
     ]
     if rest := ranked[MOST_ACCOUNTS:]:
         usd_saved = sum((saved.get(one.name, Decimal(0)) for one in rest), Decimal(0))
-        said.append(_line(together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
+        rows.append(_line(together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
     days = _days(span) if moved else f"{span.days} days"
-    yield "\n".join([f"*By account, {days}:*", *said])
+    yield "\n".join([f"*By account, {days}:*", *rows])
 
 
 def _days(span: Span) -> str:
@@ -173,14 +173,14 @@ def _against(movement: Movement, before: str) -> str:
 def _budget(state: BudgetState, month: date) -> str:
     share = words.percent(state.spent / state.usd)
     part = f", {prose(state.tag, 60)} {prose(state.value, 60)}" if state.tag else ""
-    said = f"*Budget of {month:%B}{part}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
+    text = f"*Budget of {month:%B}{part}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
     if state.spent > state.usd:
-        said += f": *{usd(state.spent - state.usd)} over*"
+        text += f": *{usd(state.spent - state.usd)} over*"
     if state.expected is None:
-        return f"{said}; AWS has no forecast."
+        return f"{text}; AWS has no forecast."
     over = state.expected - state.usd
     verdict = f", *{usd(over)} over*" if over > 0 and state.spent <= state.usd else ""
-    return f"{said}; {usd(state.expected)} expected{verdict}."
+    return f"{text}; {usd(state.expected)} expected{verdict}."
 
 
 # --- why --------------------------------------------------------------------------------------
@@ -188,18 +188,18 @@ def _budget(state: BudgetState, month: date) -> str:
 
 def _why(report: BillReport) -> str:
     """The largest movers that are news of the month, else of the whole span; and the day's largest other."""
-    told: list[str] = []
+    rows: list[str] = []
     named: set[str] = set()
     for movement, span in ((report.month, "this month"), (report.main, f"in {report.span.days} days")):
         if movement is not None and (movers := _news(movement)[:MOVERS]):
-            told = [f"*What moved it {span}:*", *(_mover(one, movement) for one in movers)]
+            rows = [f"*What moved it {span}:*", *(_mover(one, movement) for one in movers)]
             named = {one.culprit.name for one in movers if one.culprit}
             break
     day = report.yesterday
     fresh = [one for one in _news(day) if one.culprit and one.culprit.name not in named] if day else []
     if day is not None and fresh:
-        told += [f"*And on {day.comparison.after.first:%A}:*", _mover(fresh[0], day)]
-    return "\n".join(told) or "Nothing moved more than usual."
+        rows += [f"*And on {day.comparison.after.first:%A}:*", _mover(fresh[0], day)]
+    return "\n".join(rows) or "Nothing moved more than usual."
 
 
 def _mover(one: Mover, movement: Movement) -> str:
@@ -215,18 +215,18 @@ def _news(movement: Movement) -> Sequence[Mover]:
 
 def _untagged(report: BillReport) -> Iterator[str]:
     """The untagged share of the first tag: the one that the bill is divided by."""
-    for said in words.untagged(report.shares[:1]):
-        yield f"*Untagged:* {prose(said, LONGEST_LINE)}, of {report.span.days} days."
+    for sentence in words.untagged(report.shares[:1]):
+        yield f"*Untagged:* {prose(sentence, LONGEST_LINE)}, of {report.span.days} days."
 
 
 def _table(report: BillReport, by: str) -> Iterator[str]:
     if not readable(report.bill, by):
         return
     every = report.table(by)
-    said = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
+    rows = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
     if rest := every[MOST_LINES:]:
-        said.append(_line(together(rest), f"{len(rest)} others"))
-    yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *said])
+        rows.append(_line(together(rest), f"{len(rest)} others"))
+    yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *rows])
 
 
 def _line(one: Line, name: str, saved: Decimal | None = None) -> str:

@@ -34,9 +34,9 @@ def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[UnitRow]:
     """
     endpoints = {(one.usd, one.units) for one in costs if one.kind == "endpoint"}
     several = len({one.account for one in costs}) > 1
-    told = [one for one in costs if one.kind != "model" or (one.usd, one.units) not in endpoints]
-    for kind in dict.fromkeys(one.kind for one in told):
-        own = [one for one in told if one.kind == kind]
+    shown = [one for one in costs if one.kind != "model" or (one.usd, one.units) not in endpoints]
+    for kind in dict.fromkeys(one.kind for one in shown):
+        own = [one for one in shown if one.kind == kind]
         yield from (_row(one, several=several) for one in own[:most])
         if kind in MORE and (more := own[most:]):
             yield UnitRow(

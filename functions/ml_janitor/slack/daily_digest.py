@@ -78,15 +78,15 @@ class DailyDigest:
         self.logger.info("summed up", extra=counts)
         measure_dollars(dollars(rows) if seen is None else seen.dollars)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
-        said = self._of_bill(bill, now)
+        part = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
             if self.announcer:
                 post = (
-                    digest(rows, now=now, actions=actions, bill=said)
+                    digest(rows, now=now, actions=actions, bill=part)
                     if seen is None
-                    else organization_digest(seen, now=now, actions=actions, bill=said)
+                    else organization_digest(seen, now=now, actions=actions, bill=part)
                 )
-                for problem in self.announcer.post(self._post(post, bill if said else None)):
+                for problem in self.announcer.post(self._post(post, bill if part else None)):
                     failures.note(f"Slack: {problem}")
             if self.announcer and bill is not None and not bill.posted:
                 self.ledger.latest.billed(self.account, replace(bill, posted=True))

@@ -187,8 +187,8 @@ class PressWorker:
             at = press.pressed
             until = None if lasts is None else at + lasts
             key = about(entry.detector, entry.key)
-            said = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
-            self.holds.put(entry.account, entry.region, said)
+            given = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
+            self.holds.put(entry.account, entry.region, given)
             place = MessageRef(press.channel, press.message)
             untold = self._change_message(lambda: self.advice.show(place, self.clock()))
             return {"done": True, "word": LABELS[word], "untold": untold}
