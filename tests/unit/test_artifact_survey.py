@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -125,12 +125,12 @@ class Read:
         monkeypatch: pytest.MonkeyPatch,
         units: Sequence[Unit],
         *,
-        bodies: Mapping[str, bytes] = types.MappingProxyType({}),
+        known: Mapping[str, Contents] = MappingProxyType({}),
+        bodies: Mapping[str, bytes] = MappingProxyType({}),
         used: Sequence[str] = (),
         errors: Sequence[str] = (),
         denied: Sequence[str] = (),
         up_to: int = 10**9,
-        **known: Contents,
     ) -> None:
         self.heads: list[str] = []
         self.bytes: list[str] = []
@@ -139,7 +139,7 @@ class Read:
             self.heads.append(f"{region} {one.key}")
             if one.key in denied:
                 return Unreadable("denied")
-            return Value(known.get(one.key.replace("/", ""), Contents(size=one.size)))
+            return Value(known.get(one.key, Contents(size=one.size)))
 
         def digest(_aws: object, one: Stored, _number: int) -> Value[bytes]:
             self.bytes.append(one.key)
@@ -170,12 +170,12 @@ BOTH = ["a/1", "b/1"]
         (TWO, {"errors": ["ListModels: denied"]}, []),
         (TWO, {"up_to": 2 * MIB - 1}, []),
         ((TWO[0], model("b", MIB, storage_class="GLACIER")), {}, []),
-        (TWO, {"b1": Contents(size=MIB, archived="ARCHIVE_ACCESS")}, []),
+        (TWO, {"known": {"b/1": Contents(size=MIB, archived="ARCHIVE_ACCESS")}}, []),
         ((TWO[0], model("b", MIB, region="eu-west-1")), {}, []),
         (FOLDERS, {}, ["a/2", "b/2", *BOTH]),
         (FOLDERS, {"up_to": 2 * MIB + 17}, ["a/2", "b/2"]),
         (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
-        (FOLDERS, {"a1": Contents(size=MIB, md5="1"), "b1": Contents(size=MIB, md5="2")}, []),
+        (FOLDERS, {"known": {key: Contents(size=MIB, md5=key) for key in BOTH}}, []),
     ],
     ids=[
         "two",
@@ -201,23 +201,22 @@ def test_bytes_are_read_only_where_they_decide(
 @pytest.mark.parametrize("tier", [True, False])
 def test_what_is_archived_is_nobodys_keeper(monkeypatch: pytest.MonkeyPatch, *, tier: bool) -> None:
     old = model("a", MIB, storage_class="STANDARD" if tier else "DEEP_ARCHIVE")
-    known = Contents(size=MIB, md5="1", archived="ARCHIVE_ACCESS" if tier else None)
+    known = {key: Contents(size=MIB, md5="1") for key in BOTH}
+    known["a/1"] = replace(known["a/1"], archived="ARCHIVE_ACCESS" if tier else None)
 
-    found = Read(monkeypatch, (old, TWO[1]), a1=known, b1=Contents(size=MIB, md5="1")).standings
+    found = Read(monkeypatch, (old, TWO[1]), known=known).standings
 
     assert (list(found), found["b/"].role) == (["b/"], Role.ALONE)
 
 
 @pytest.mark.parametrize("changed", [{"expires": "in a week"}, {"replica": True}])
-@pytest.mark.parametrize("file", ["a1", "a2"])
+@pytest.mark.parametrize(("file", "size"), [("a/1", MIB), ("a/2", 9)])
 def test_a_keeper_lasts_in_every_file(
-    monkeypatch: pytest.MonkeyPatch, file: str, changed: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, file: str, size: int, changed: dict[str, Any]
 ) -> None:
-    size = MIB if file == "a1" else 9
+    read = Read(monkeypatch, FOLDERS, known={file: Contents(size=size, **changed)})
 
-    found = Read(monkeypatch, FOLDERS, **{file: Contents(size=size, **changed)}).standings
-
-    assert found["a/"].keeper == FOLDERS[1]
+    assert read.standings["a/"].keeper == FOLDERS[1]
 
 
 def test_what_refers_to_any_file_of_a_folder_makes_it_the_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
