@@ -180,6 +180,40 @@ def test_a_proof_that_was_begun_on_another_object_starts_over(pair: Pair, other:
         assert pair.ranges_read() == 50
 
 
+def test_a_proof_that_was_begun_with_other_ranges_starts_over(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many larger ones, of a later release, would skip bytes that nobody compared."""
+    memo = memo_of(lambda: pair.prepared({}, reads=1))
+    monkeypatch.setattr(comparing, "RANGE", 8)
+
+    pair.prepared(memo)
+
+    assert pair.ranges_read() == 2 * 13
+
+
+def test_what_could_not_be_read_for_lack_of_time_goes_on_next_time(pair: Pair) -> None:
+    pair.box.fault("s3", "GetObject", "deny", times=0)
+
+    with pytest.raises(NotYetError, match="0 bytes of 100 bytes were compared"):
+        pair.prepared({}, reads=1)
+
+
+def test_a_checksum_decides_before_a_byte_is_read(pair: Pair) -> None:
+    copy, keeper, other = (
+        replace(told_nothing(pair.aws, key), contents=Contents(size=SIZE, whole={"SHA-256": sha}))
+        for key, sha in (("b.tar.gz", "1"), ("a.tar.gz", "1"), ("a.tar.gz", "2"))
+    )
+    pair.box.clear_calls()
+
+    assert Equality(pair.aws, copy, keeper, {}).proof() == "equal SHA-256"
+    with pytest.raises(CannotActError, match="after all: unequal SHA-256"):
+        Equality(pair.aws, copy, other, {}).proof()
+    assert comparing.equal(pair.aws, copy, keeper) is True
+    assert comparing.equal(pair.aws, copy, other) is False
+    assert pair.ranges_read() == 0
+
+
 @pytest.mark.parametrize("at", [None, 0, SIZE // 2, SIZE - 1])
 def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pair, at: int | None) -> None:
     pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))

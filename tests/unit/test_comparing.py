@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
+from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.duplicate_artifacts import comparing
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
@@ -70,6 +71,14 @@ def alike(done: Comparison, a: Stored, b: Stored) -> Likeness:
     return likeness(done.known[a], done.known[b]).likeness
 
 
+def test_a_range_is_large_and_what_is_held_of_it_small() -> None:
+    """Every thread holds a chunk, and every range costs a request."""
+    mib = 1024**2
+
+    assert [*map(comparing.begin, range(3)), comparing.CHUNK] == [0, mib, 9 * mib, mib]
+    assert 2 * comparing.AT_ONCE == THREADS
+
+
 @pytest.mark.parametrize("size", [1, PROBE, PROBE + 1, PROBE + RANGE, PROBE + RANGE + 1, 500])
 def test_equal_bytes_are_read_once_and_proven(store: Bytes, size: int) -> None:
     a, b = store.put("a", b"x" * size), store.put("b", b"x" * size)
@@ -97,6 +106,16 @@ def test_what_differs_early_is_not_read_on(store: Bytes) -> None:
 
     assert alike(done, a, c) is Likeness.PROVEN
     assert store.read == {"a": 501, "b": PROBE, "c": 501}
+
+
+def test_each_of_many_is_read_one_range_at_a_time(store: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they differ in early is then read of none but once."""
+    monkeypatch.setattr(comparing, "THREADS", 2)
+    many = [store.put(f"{n}", b"x" * PROBE + bytes([n]) * 500) for n in range(3)]
+
+    settled(store, many)
+
+    assert set(store.read.values()) == {PROBE + RANGE}
 
 
 def test_of_objects_proven_equal_only_one_is_read(store: Bytes) -> None:

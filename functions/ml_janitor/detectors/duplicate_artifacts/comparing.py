@@ -156,14 +156,14 @@ class Equality:
     The proof that *copy* and *keeper* are the same bytes; *memo* is how far an earlier run came.
 
     The running proof is a SHA-256 over those of the ranges that were found equal. It holds for the
-    two very objects that were read then: any other version or ETag begins anew.
+    two very objects that were read then: any other version or ETag begins anew, as do ranges of other sizes.
     """
 
     def __init__(self, aws: Aws, copy: Seen, keeper: Seen, memo: Mapping[str, Any]) -> None:
         self._aws = aws
         self._copy = copy
         self._keeper = keeper
-        self._bound = [_identity(copy), _identity(keeper)]
+        self._bound = [_identity(copy), _identity(keeper), [PROBE, RANGE]]
         fits = memo.get("of") == self._bound
         self._next: int = memo["next"] if fits else 0
         self._sum: str = memo["sum"] if fits else START
@@ -205,8 +205,8 @@ class Equality:
         return ReadError(f"comparing {self._copy.stored.uri} with {self._keeper.stored.uri}: {why}")
 
     def _not_yet(self) -> NotYetError:
-        done, size = begin(self._next) if self._next else 0, self._copy.stored.size
-        shown, whole = data_size(min(done, size)), data_size(size)
+        size = self._copy.stored.size
+        shown, whole = data_size(min(begin(self._next), size)), data_size(size)
         why = f"{shown} of {whole} were compared with {self._keeper.stored.uri} so far"
         return NotYetError(why, {"of": self._bound, "next": self._next, "sum": self._sum})
 
