@@ -145,7 +145,7 @@ def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Re
     for result in sweep.results:
         entry = entries.get(result.target.key)
         if result.outcome is Outcome.WAITING and entry and entry.due is not None and entry.due <= at:
-            due[entry.due, result.target.key] = replace(result, due=entry.due)
+            due[entry.due, result.target.arn, result.target.key] = replace(result, due=entry.due)
     return [due[one] for one in sorted(due)]
 
 
