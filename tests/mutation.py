@@ -186,7 +186,7 @@ TARGETS = {
     "core/exemptions.py": ("unit/test_exemptions.py",),
     "core/ownership.py": ("unit/test_ownership.py",),
     "core/job_families.py": ("unit/test_spot.py",),
-    "core/signals.py": ("unit/test_explanation.py", "unit/test_exemptions.py"),
+    "core/signals.py": ("unit/test_signals.py", "unit/test_explanation.py", "unit/test_exemptions.py"),
     "core/cause.py": ("unit/test_report_outcomes.py", "unit/test_arming.py"),
     "detectors/duplicate_artifacts/rule.py": (
         "unit/test_duplicate_artifacts.py",

@@ -123,6 +123,21 @@ def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) ->
     assert answer.value == Rhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
 
 
+def test_the_newest_event_of_all_streams_is_the_last_one(account: Aws, logs: Stubber) -> None:
+    """Also where the index has none of them yet."""
+    streams(logs, a=None, b=None)
+    events(logs, "b1", LAST)
+    events(logs, "b1", LAST - HOUR)
+    for at in (LAST, LAST - HOUR):  # the history of each
+        events(logs, "b1", at)
+        events(logs, "b1")
+
+    answer = rhythm(account)
+
+    assert isinstance(answer, Value)
+    assert answer.value.last == LAST
+
+
 def test_one_that_is_just_silent_may_hide_none_that_is_fresh(account: Aws, logs: Stubber) -> None:
     streams(logs, a=None, b=None)
     events(logs, "b1", FRESH)

@@ -1,0 +1,21 @@
+"""What becomes of a signal that is computed from another."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import NOW
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value, given
+
+
+@pytest.mark.parametrize(
+    ("signal", "becomes"),
+    [
+        (Value(2, "call", NOW), Value(4, "call", NOW)),
+        (Absent("call"), Absent("call")),
+        (Unreadable("denied", "call"), Unreadable("denied", "call")),
+        (NotRead(), NotRead()),
+    ],
+)
+def test_only_what_was_read_is_computed_with(signal: Signal[int], becomes: Signal[int]) -> None:
+    assert given(signal, lambda read: 2 * read) == becomes
