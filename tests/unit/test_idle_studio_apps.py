@@ -247,6 +247,11 @@ def test_evidence_says_that_canvas_spoke_too_long_ago() -> None:
     )
 
 
+def test_evidence_has_the_log_of_all_but_canvas_which_writes_none() -> None:
+    assert "last line in its log" not in shown(judged(canvas(9 * HOUR)))
+    assert "last line in its log" in shown(judged(app()))
+
+
 def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
     assert "which is after this sweep began" in judged(app(log=Value(NOW + SECOND))).reason
     assert "a line in its log less than a minute ago" in judged(app(log=Value(NOW))).reason
