@@ -157,3 +157,14 @@ class Tunable(Detector[Thing]):
 
     def decide(self, candidate: Thing, now: datetime) -> Verdict:  # noqa: ARG002
         return USED
+
+
+class SleepingClock:
+    """Seconds that pass only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 0.0, list[float]()
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds

@@ -68,8 +68,8 @@ def explain(
     Each resource is read again and judged by every detector for its kind, those that are switched
     off among them, whether it is found or kept. What people kept or snoozed is read from the ledger.
 
-    Exit status: 0, every resource was judged; 1, something could not be read; 2, bad usage, such as
-    an ARN or a name that no resource has; 3, a resource was deleted.
+    Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage,
+    such as an ARN or a name that no resource has; 3, a resource was deleted.
 
     \b
     Examples:

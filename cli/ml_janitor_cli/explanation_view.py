@@ -30,7 +30,7 @@ SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
 """With less room for values than this beside the source calls, those move below the values."""
 
-NOT_JUDGED = "It exists, but is not among what is judged here: a page in docs/detectors says what is."
+NOT_JUDGED = "It exists, but is not among those that are judged: docs/detectors says which are."
 """Of a job that did not complete, for example, where a detector judges only those that did."""
 
 STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}

@@ -146,7 +146,7 @@ def test_what_exists_and_is_none_of_those_that_a_detector_judges_is_no_mistake(
 
     assert ran.status == 0
     assert re.search(r"^spot-training, generous-runtime-limits, .* +not judged$", ran.out, re.MULTILINE)
-    assert ran.flat.count("It exists, but is not among what is judged here") == 1
+    assert ran.flat.count("It exists, but is not among those that are judged") == 1
     assert "Did you mean" not in ran.out
     words = {each["detector"]: each["verdict"] for each in document["explanations"]}
     assert (words["untagged-resources"], words["spot-training"]) == ("found", "not judged")

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryHandler, RetryState
 
+from fakes import SleepingClock
 from ml_janitor.core.results import Sweep
 from ml_janitor.ledger.entries import Recorded
 from ml_janitor.report.announcement import announcement, owners
@@ -27,21 +28,9 @@ from reports import NOW, full
 DEADLINE = 100.0
 
 
-class Clock:
-    """Seconds that pass only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SleepingClock:
+    return SleepingClock()
 
 
 @pytest.fixture
@@ -50,7 +39,7 @@ def workspace(box: Control) -> SlackControl:
 
 
 @pytest.fixture
-def time(clock: Clock) -> Time:
+def time(clock: SleepingClock) -> Time:
     return Time(clock=lambda: clock.now, sleep=clock.sleep)
 
 
@@ -137,7 +126,7 @@ def test_a_picture_stands_in_the_message_and_is_shared_nowhere_else(
 
 
 def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
-    bot: Slack, workspace: SlackControl, clock: Clock
+    bot: Slack, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     workspace.fault("error", code="invalid_blocks", method="chat.postMessage", times=2)
     bot.deliver(with_picture(), deadline=DEADLINE)
@@ -146,7 +135,7 @@ def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
 
 
 def test_what_slack_never_takes_for_a_picture_is_left_out_in_time(
-    bot: Slack, workspace: SlackControl, clock: Clock
+    bot: Slack, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     bot.deliver(with_picture(b"<svg/>"), deadline=DEADLINE)
     assert "The picture is missing: Slack refused the post" in str(last_block(workspace))
@@ -187,7 +176,7 @@ def either(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 def test_a_rate_limit_is_waited_out_again_and_again(
-    either: Any, workspace: SlackControl, clock: Clock
+    either: Any, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     for _ in range(3):
         workspace.fault("ratelimit", retry_after=30)
@@ -207,7 +196,9 @@ def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: Time) -> No
 
 
 @pytest.mark.parametrize("status", [0, 500, 503])
-def test_an_outage_is_waited_out(either: Any, workspace: SlackControl, clock: Clock, status: int) -> None:
+def test_an_outage_is_waited_out(
+    either: Any, workspace: SlackControl, clock: SleepingClock, status: int
+) -> None:
     workspace.fault("down", status=status, times=3)
     either.deliver(post(), deadline=DEADLINE)
     assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
@@ -269,7 +260,9 @@ def test_a_failed_look_up_names_people_plainly_and_asks_for_nobody_else(
     assert texts(workspace) == ["hello"]
 
 
-def test_a_rate_limited_look_up_is_waited_for(bot: Slack, workspace: SlackControl, clock: Clock) -> None:
+def test_a_rate_limited_look_up_is_waited_for(
+    bot: Slack, workspace: SlackControl, clock: SleepingClock
+) -> None:
     workspace.add_user("U1", "a@x")
     workspace.fault("ratelimit", retry_after=20)
     assert bot.people(["a@x"], deadline=DEADLINE) == {"a@x": "U1"}
@@ -277,7 +270,7 @@ def test_a_rate_limited_look_up_is_waited_for(bot: Slack, workspace: SlackContro
 
 
 def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
-    bot: Slack, workspace: SlackControl, clock: Clock
+    bot: Slack, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     workspace.fault("ratelimit", retry_after=20, times=0)
     assert bot.people(["a@x", "b@x", "c@x"], deadline=DEADLINE) == {}
@@ -296,7 +289,7 @@ def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
     ],
 )
 def test_a_refusal_says_in_one_line_what_to_do(
-    workspace: SlackControl, time: Time, clock: Clock, channel: str, says: str
+    workspace: SlackControl, time: Time, clock: SleepingClock, channel: str, says: str
 ) -> None:
     workspace.add_channel("C1", "outside", member=False)
     workspace.add_channel("C2", "old", archived=True)

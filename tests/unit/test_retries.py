@@ -11,29 +11,19 @@ from typing import Any
 
 import pytest
 
+from fakes import SleepingClock
 from ml_janitor.slack.retries import RetryWithinDeadline, SlackError, TimeLeft, retry_after
 
 URL = "https://files.slack.com/upload/1"
 
 
-class Clock:
-    """Seconds that pass only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now, self.slept = 0.0, list[float]()
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+@pytest.fixture
+def clock() -> SleepingClock:
+    return SleepingClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def left(clock: Clock) -> TimeLeft:
+def left(clock: SleepingClock) -> TimeLeft:
     return TimeLeft(deadline=100, clock=lambda: clock.now, sleep=clock.sleep)
 
 
@@ -42,7 +32,7 @@ def answered(status: int, error: str = "", **headers: str) -> Any:
     return SimpleNamespace(status_code=status, headers=named, body={"error": error} if error else None)
 
 
-def pauses(left: TimeLeft, clock: Clock, *ends: Any) -> list[float | None]:
+def pauses(left: TimeLeft, clock: SleepingClock, *ends: Any) -> list[float | None]:
     """The pause after each of *ends*, which are answers or errors, of one request; None where it is final."""
     (retrying,) = left.retries()
     found = list[float | None]()
@@ -77,7 +67,7 @@ def pauses(left: TimeLeft, clock: Clock, *ends: Any) -> list[float | None]:
     ],
 )
 def test_a_request_is_made_again_after_a_pause_or_not_at_all(
-    left: TimeLeft, clock: Clock, ends: list[Any], waits: list[float | None]
+    left: TimeLeft, clock: SleepingClock, ends: list[Any], waits: list[float | None]
 ) -> None:
     assert pauses(left, clock, *ends) == waits
 
@@ -102,7 +92,9 @@ def test_how_long_a_rate_limit_asks_to_wait(headers: dict[str, Any], seconds: fl
     assert retry_after(headers) == seconds
 
 
-def test_an_error_says_how_long_slack_asked_for_and_how_much_was_left(left: TimeLeft, clock: Clock) -> None:
+def test_an_error_says_how_long_slack_asked_for_and_how_much_was_left(
+    left: TimeLeft, clock: SleepingClock
+) -> None:
     pauses(left, clock, answered(429, Retry_After="200"))
     clock.now = 90
     assert "asks to wait 200 s (rate limit), and only 10 s are left" in left.rate_limited()
@@ -135,7 +127,7 @@ def refused(status: int, **headers: str) -> urllib.error.HTTPError:
 )
 def test_an_upload_is_made_again_too(
     left: TimeLeft,
-    clock: Clock,
+    clock: SleepingClock,
     monkeypatch: pytest.MonkeyPatch,
     *,
     ends: list[Exception],
