@@ -102,6 +102,9 @@ check-style: dev
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 
+check-names: dev
+	$(BIN)/python tests/naming.py
+
 check-types: dev
 	$(BIN)/mypy
 
