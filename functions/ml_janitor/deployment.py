@@ -77,7 +77,7 @@ def acting(
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
         undoable=lambda name, account: settings.undo_reaches(name, account, clock().date()),
-        actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],
+        actors=lambda: [settings.detector(actor) for actor in settings.registry if actor.cleanup is not None],
     )
 
 
@@ -287,7 +287,7 @@ def organization_reader(own: Invocation) -> OrganizationReader | None:
 
 def action_history(own: Invocation) -> ActionHistory:
     """What the digest says of armed detectors."""
-    undoable = {one.name for one in own.settings.undoable(own.clock().date())}
+    undoable = own.settings.undoable_names(own.clock().date())
     return ActionHistory(
         ledger=own.ledger,
         actions=own.actions,

@@ -53,7 +53,7 @@ class Acting:
     and the messages made from it. *undoable* says of a detector whether the deployment may still undo its
     actions in an account, and *within* is `undo_days`. *together* is whether one night's limit holds over all
     accounts of an organization. *wait* lets some time pass for what waits for AWS; without it the next run
-    resumes that. *actors* are all detectors that can act.
+    resumes that. *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -70,7 +70,7 @@ class Acting:
     together: bool
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
-    actors: Sequence[Detector[Any]] = ()
+    actors: Callable[[], Sequence[Detector[Any]]] = tuple
 
     def act(
         self,

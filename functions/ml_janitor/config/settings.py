@@ -63,17 +63,22 @@ class Settings:
         overrides: Iterable[str] = (),
         base: Mapping[str, Any] | None = None,
         registry: Registry = DETECTORS,
+        bundled: bool = False,
     ) -> Settings:
         """
-        Settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
+        Read settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
-        Raises SettingsError.
+        Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
+        tunables again only when it is built. Raises SettingsError.
         """
-        return cls.parse(layered(files, base or {}, overrides, sections=SECTIONS), registry=registry)
+        tables = layered(files, base or {}, overrides, sections=SECTIONS)
+        return cls.parse(tables, registry=registry, bundled=bundled)
 
     @classmethod
-    def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
-        """Settings from the tables of a TOML document. Raises SettingsError."""
+    def parse(
+        cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS, bundled: bool = False
+    ) -> Settings:
+        """Read settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys("detectors", tables.get("detectors", {}), [each.name for each in registry])
         whole: Any = {name: validated(model, tables.get(name, {}), name) for name, model in SECTIONS.items()}
@@ -96,7 +101,8 @@ class Settings:
             without=organization.without,
         )
         for detector in registry:
-            settings.detector(detector)
+            if not bundled:
+                settings.detector(detector)
             settings.check_arms(detector)
         return settings
 
@@ -126,6 +132,11 @@ class Settings:
             return detector(**values)
         except ValueError as error:
             raise SettingsError(f"detectors.{detector.name}: {error}") from error
+
+    def detector_called(self, name: str) -> Detector[Any] | None:
+        """Build the one detector called *name*; return None if the registry has none."""
+        found = (self.detector(detector) for detector in self.registry if detector.name == name)
+        return next(found, None)
 
     def enabled(self) -> list[Detector[Any]]:
         """Every detector that is not switched off, in the registry's order."""
@@ -206,6 +217,11 @@ class Settings:
 
     def undoable(self, today: date) -> list[Detector[Any]]:
         """Every detector whose acts may still be undone on *today*: armed, or disarmed not long ago."""
+        names = self.undoable_names(today)
+        return [self.detector(detector) for detector in self.registry if detector.name in names]
+
+    def undoable_names(self, today: date) -> set[str]:
+        """Return the names of the detectors whose acts may still be undone on *today*."""
         span = timedelta(days=self.janitor.undo_days)
 
         def was_armed(detector: type[Detector[Any]]) -> bool:
@@ -214,7 +230,7 @@ class Settings:
                 return True
             return section.armed_until is not None and today <= section.armed_until + span
 
-        return [self.detector(each) for each in self.registry if was_armed(each)]
+        return {detector.name for detector in self.registry if was_armed(detector)}
 
     def undoes_elsewhere(self, detector: str) -> bool:
         """
@@ -228,7 +244,7 @@ class Settings:
         """Whether the undo function may take back on *today* what *detector* did in *account*."""
         named = accounts_of(self.sections[detector].act_in)
         within = not named or account in named or self.undoes_elsewhere(detector)
-        return within and detector in {one.name for one in self.undoable(today)}
+        return within and detector in self.undoable_names(today)
 
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """When *detector* runs: its own schedule, unless the operator set another."""
