@@ -133,10 +133,11 @@ def usual(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
     steps = (until - known[0]).days - WEEK.days
     if steps <= 0:
         return ZERO
-    changing = dict.fromkeys(
-        [*(day for day in known if day - WEEK >= known[0]), *(day + WEEK for day in known)]
-    )
-    changes = [usd.get(day, ZERO) - usd.get(day - WEEK, ZERO) for day in sorted(changing) if day < until]
+    changes = [
+        usd.get(day, ZERO) - usd.get(day - WEEK, ZERO)
+        for day in sorted({*known, *(day + WEEK for day in known)})
+        if known[0] + WEEK <= day < until
+    ]
     varies = (sum((change * change for change in changes), ZERO) / steps).sqrt()
     return TIMES * varies * Decimal(comparison.after.days).sqrt() + abs(_other_weekdays(usd, comparison))
 
