@@ -159,11 +159,11 @@ def _keys(usage_type: str, tag: str | None) -> Iterator[_Key]:
 
 
 def _limit(claims: Sequence[_Claim], side: str, most: Decimal) -> None:
-    """Limit the sum of *claims* to *most*."""
-    asked = sum((getattr(claim, side) for claim in claims), ZERO)
+    """Limit the sum of *claims* to *most*, and to 0 for a negative line, which is a correction."""
+    asked, most = sum((getattr(claim, side) for claim in claims), ZERO), max(most, ZERO)
     if asked > most:
         for claim in claims:
-            setattr(claim, side, getattr(claim, side) * max(most, ZERO) / asked)
+            setattr(claim, side, getattr(claim, side) * most / asked)
 
 
 def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
