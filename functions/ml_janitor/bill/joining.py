@@ -159,11 +159,11 @@ def _keys(usage_type: str, tag: str | None) -> Iterator[_Key]:
 
 
 def _limit(claims: Sequence[_Claim], side: str, most: Decimal) -> None:
-    """Have *claims* claim no more than *most* together."""
-    asked = sum((getattr(one, side) for one in claims), ZERO)
+    """Have *claims* claim no more than *most* together; nothing of a line below zero, as a correction is."""
+    asked, most = sum((getattr(one, side) for one in claims), ZERO), max(most, ZERO)
     if asked > most:
         for one in claims:
-            setattr(one, side, getattr(one, side) * max(most, ZERO) / asked)
+            setattr(one, side, getattr(one, side) * most / asked)
 
 
 def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
