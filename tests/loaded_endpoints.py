@@ -16,7 +16,7 @@ WINDOW = 14 * 24
 LATER = NOW + timedelta(minutes=25)
 """Within an hour that does not count yet."""
 
-USUAL: Mapping[str, Any] = {
+USUAL: dict[str, Any] = {
     "CPUUtilization": 144.0,
     "MemoryUtilization": 22.0,
     "ConcurrentRequestsPerModel": 2.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from ml_janitor_sandbox.control import Control
 
 FITS = ("kept", "its size fits its peaks")
 SMALLER = ("found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge")
+GPU: dict[str, Any] = {"GPUUtilization": 20.0, "GPUMemoryUtilization": 20.0}
 NIGHTS = [at % 24 < 10 for at in range(WINDOW)]
 RESTS = [0.0 if night else 9.0 for night in NIGHTS]
 GAPS = [None if night else 9.0 for night in NIGHTS]
@@ -41,7 +43,7 @@ def swept(aws: Aws) -> dict[str, Result]:
 def test_the_peak_of_each_metric_in_its_unit_decides(loads: Loads, aws: Aws, box: Control) -> None:
     """A spike lasts a minute: the mean of its hour would still fit an ml.c5.xlarge."""
     spike = {"CPUUtilization": 300.0}
-    expected = dict[str, tuple[str, str]]()
+    expected, given = dict[str, tuple[str, str]](), dict[str, Any]()
     for name, verdict, given in (
         ("calm", SMALLER, {}),
         ("cpu", FITS, {"spike": spike}),
@@ -68,7 +70,7 @@ def test_the_peak_of_each_metric_in_its_unit_decides(loads: Loads, aws: Aws, box
     ):
         expected[name] = verdict
         loads.made(name, kind="ml.g5.2xlarge")
-        loads.busy(name, **{"GPUUtilization": 20.0, "GPUMemoryUtilization": 20.0, **gpu})
+        loads.busy(name, **GPU | gpu)
     expected["young"] = "kept", "judged from 14 days on"
     loads.made("young", age=10 * DAY)
     box.clear_calls()

@@ -15,6 +15,7 @@ from loaded_endpoints import LATER, WINDOW, Loads, told
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
+from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.engine.policy import Policy
 from ml_janitor.engine.run import run
@@ -68,7 +69,7 @@ def swept(aws: Aws, **tunables: Any) -> dict[str, Result]:
 
 def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box: Control) -> None:
     """A spike lasts a minute and comes on top of its hour; that of the latency doubles the mean."""
-    expected = dict[str, tuple[str, str]]()
+    expected, given = dict[str, tuple[str, str]](), dict[str, Any]()
     for name, verdict, given in (
         ("calm", LESS, {}),
         ("latency", ("found", "of 0.4 s would cost"), {"spike": {"ModelLatency": WINDOW * 100 * 0.2e6}}),
@@ -145,14 +146,14 @@ def test_one_is_looked_at_alone_with_its_tags_as_they_are(quiet: Quiet, aws: Aws
     for name in ("calm", "other"):
         quiet.made(name, tags={"janitor:latency": "2s"})
         quiet.busy(name)
-    one = replace(next(ServerlessCandidates().find(aws, LATER, "other")).target, tags=None)
+    one = replace(next(ServerlessCandidates().find(aws, LATER, "other")).target, tags=NotRead())
     box.clear_calls()
 
     looked = ServerlessCandidates().look(aws, one, LATER)
 
     assert looked is not None
     assert looked.target.name == "other"
-    assert looked.target.tags.value == {"janitor:latency": "2s"}
+    assert looked.target.tags == Value({"janitor:latency": "2s"}, "sagemaker:ListTags")
     assert box.calls()["sagemaker:ListTags"] == box.calls()["sagemaker:DescribeEndpoint"] == 1
     assert ServerlessCandidates().look(aws, replace(one, name="gone"), LATER) is None
 

@@ -20,7 +20,7 @@ from ml_janitor.engine.run import run
 from ml_janitor_sandbox.control import Control
 from studio_seed import DAY, GROUP, HOUR, ROLE, Studio, spelled
 
-KEEP = {"janitor:keep": "true"}
+KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
 SECOND = timedelta(seconds=1)
 
