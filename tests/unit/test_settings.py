@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.sections import SHARED
+from ml_janitor.config.sections import SECTIONS, SHARED
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
@@ -274,6 +274,134 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: P
         assert settings.detector(detector) == standard.detector(detector) == detector()
         own = {field.name for field in fields(detector)} - SHARED
         assert settings.sections[detector.name].model_fields_set == own
+
+
+DEFAULTS: dict[str, dict[str, object]] = {
+    "janitor": {
+        "regions": [],
+        "keep_tags": ["janitor:keep", "keep"],
+        "keep_until_tag": "janitor:keep-until",
+        "owner_tags": ["owner", "created-by", "team"],
+        "tools": [],
+        "ignore": [],
+        "time_zone": "UTC",
+        "working_hours": "Mon-Fri 08-20",
+        "holidays": [],
+        "slack_channel": "",
+        "slack_secret": "",
+        "slack_signing_secret": "",
+        "slack_group": "",
+        "slack_concurrency": 5,
+        "max_actions_per_night": 50,
+        "undo_days": 30,
+        "undo_roles": [],
+        "digest_schedule": "cron(0 7 * * ? *)",
+        "permissions_boundary": "",
+        "role_path": "/",
+        "subnets": [],
+        "security_groups": [],
+        "kms_key": "",
+        "ledger_writers": [],
+    },
+    "slack": {"routes": {}},
+    "bill": {
+        "enabled": False,
+        "schedule": "cron(30 6 * * ? *)",
+        "weekly_table": "Mon",
+        "monthly_budget": 0,
+        "budgets": {},
+        "anomaly_monitor": "off",
+        "max_requests": 8,
+        "settling_days": 2,
+        "days": 30,
+        "metric": "auto",
+        "tags": {name: name for name in ("project", "owner", "environment", "team", "cost-center")},
+        "services": [],
+        "chargeback": "cost-center",
+    },
+    "plan": {
+        "hours": {
+            "end": 0.25,
+            "delete-data": 0.5,
+            "lifecycle": 2,
+            "spot": 4,
+            "resize": 2,
+            "replace": 8,
+            "commit": 3,
+            "limit": 0.5,
+            "tag": 0.1,
+        },
+        "weekly_advice": "Mon",
+        "aws_opinions": False,
+    },
+    "policies": {
+        "max_runtime": timedelta(days=1),
+        "max_keep_alive": timedelta(minutes=30),
+        "instance_types": [],
+        "exempt_roles": [],
+    },
+    "organization": {
+        "id": "",
+        "janitor_account": "",
+        "external_id": "",
+        "callers": [],
+        "accounts": [],
+        "units": [],
+        "all_accounts": False,
+        "without": [],
+        "regions": [],
+        "at_once": 20,
+    },
+    "detectors.tunable-things": {
+        "enabled": True,
+        "mode": "dry-run",
+        "schedule": "",
+        "act_in": [],
+        "act_on": None,
+        "grace": None,
+        "grace_likely": timedelta(days=1),
+        "business_days": None,
+        "max_actions": 10,
+        "max_share": 20,
+        "act_on_managed": [],
+        "act_on_environments": [],
+        "armed_until": None,
+    }
+    | {field.name: getattr(Tunable(), field.name) for field in fields(Tunable) if field.name not in SHARED}
+    | {"suffixes": [".bin"]},
+}
+"""What holds where nobody sets anything, written by hand: changing a limit's default is a decision."""
+
+
+def test_every_default_is_as_it_was_decided() -> None:
+    settings = load()
+    found = {name: getattr(settings, name) for name in SECTIONS}
+    found |= {f"detectors.{name}": section for name, section in settings.sections.items()}
+
+    assert {name: section.model_dump() for name, section in found.items()} == DEFAULTS
+
+
+LIMITS = {
+    "janitor.slack_concurrency": (0, None),
+    "janitor.max_actions_per_night": (0, None),
+    "janitor.undo_days": (1, 90),
+    "bill.monthly_budget": (0, None),
+    "bill.max_requests": (1, 100),
+    "bill.settling_days": (0, 14),
+    "bill.days": (1, 180),
+    "organization.at_once": (1, 1000),
+    "tunable-things.max_actions": (0, None),
+    "tunable-things.max_share": (0, 100),
+}
+"""The least and the most that a number may be."""
+
+
+@pytest.mark.parametrize(("key", "least", "most"), [(key, *limits) for key, limits in LIMITS.items()])
+def test_a_number_is_refused_beyond_its_limits(key: str, least: int, most: int | None) -> None:
+    for allowed in (least, least if most is None else most):
+        load("", f"{key}={allowed}")
+    for beyond in (least - 1, *(() if most is None else (most + 1,))):
+        assert refusal(f"{key}={beyond}").endswith(f", got {beyond}")
 
 
 def uncommented(line: str) -> str:
