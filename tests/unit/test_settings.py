@@ -17,6 +17,7 @@ from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.ownership import Managers
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = (Tunable,)
@@ -582,3 +583,18 @@ def test_routes_are_those_of_slack_with_the_main_channel() -> None:
     routes = Settings.parse({"janitor": janitor, "slack": slack}).routes
 
     assert routes.teams == {"a": "#a", "b": ""}
+
+
+def test_settings_in_a_bundle_build_no_detector_until_one_is_asked_for() -> None:
+    tables = {
+        "detectors": {"idle-studio-apps": {"patience": {"Paint": "1d"}}, "idle-notebooks": {"enabled": False}}
+    }
+
+    with pytest.raises(SettingsError, match="no app type Paint"):
+        Settings.parse(tables)
+
+    settings = Settings.parse(tables, bundled=True)
+    assert isinstance(settings.detector_called("idle-endpoints"), IdleEndpoints)
+    assert settings.detector_called("idle-horses") is None
+    with pytest.raises(SettingsError, match="no app type Paint"):
+        settings.detector_called("idle-studio-apps")
