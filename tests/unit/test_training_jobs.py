@@ -39,7 +39,7 @@ def matches(record: Record, one: Mapping[str, str]) -> bool:
         "GreaterThanOrEqualTo": value >= wanted,
         "LessThan": value < wanted,
     }
-    return compared[one["Operator"]]
+    return bool(compared[one["Operator"]])
 
 
 def script(indexed: Sequence[Record], new: Sequence[Record] = ()) -> Script:
@@ -63,8 +63,8 @@ def names(record: Mapping[str, Any]) -> str:
     return str(record["TrainingJobName"])
 
 
-AVAILABLE = {"WarmPoolStatus": {"Status": "Available"}}
-KEPT = {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}
+AVAILABLE: dict[str, Any] = {"WarmPoolStatus": {"Status": "Available"}}
+KEPT: dict[str, Any] = {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}
 
 
 @pytest.mark.parametrize(
