@@ -206,7 +206,7 @@ def training(status: str = "Completed", **more: Any) -> dict[str, Any]:
 
 
 def test_jobs_refer_to_what_they_read_and_running_ones_to_where_they_will_write() -> None:
-    ended = {"ModelArtifacts": {"S3ModelArtifacts": "s3://data/out/fit/model.tar.gz"}}
+    ended: dict[str, Any] = {"ModelArtifacts": {"S3ModelArtifacts": "s3://data/out/fit/model.tar.gz"}}
     held: Descriptions = {TRAINING_JOB: {"fit": training(**ended), "runs": training("InProgress")}}
 
     found = Account(held).read()

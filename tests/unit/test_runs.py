@@ -208,6 +208,8 @@ def test_of_many_jobs_the_newest_are_described(monkeypatch: pytest.MonkeyPatch) 
 
     assert set(found(script(**answers), "only the newest 2 of 3 processing jobs were read")) == {"p-1", "p-2"}
     answers["ListProcessingJobs"] = {"ProcessingJobSummaries": listed[:2]}
+    denied = "processing job p-1: DescribeProcessingJob: AccessDeniedException: denied"
+    assert found(script(**answers | {"DescribeProcessingJob": DENIED}), denied) == {}
     assert set(found(script(**answers))) == {"p-1", "p-2"}
 
 
