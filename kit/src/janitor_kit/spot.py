@@ -145,7 +145,7 @@ class Training:
             except Exception as failed:
                 if kind is None:
                     raise
-                _log.error("the last checkpoint was not uploaded: %s", failed)  # noqa: TRY400 - *error* is what counts
+                _log.error("the last checkpoint was not uploaded: %s", failed)
             finally:
                 self._leave()
 

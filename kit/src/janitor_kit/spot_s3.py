@@ -103,7 +103,7 @@ class S3Copies:
                 self._prune()
             except Exception as error:  # whatever it is, training goes on, and the next checkpoint is tried
                 self._failed = error
-                _log.error("checkpoint %s was not uploaded: %s", self._working, error)  # noqa: TRY400
+                _log.error("checkpoint %s was not uploaded: %s", self._working, error)
             else:
                 self._failed, self.upload_s = None, self._clock() - started
             with self._change:
