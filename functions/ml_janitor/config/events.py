@@ -70,7 +70,7 @@ class DigestEvent(BaseModel):
 
         Lambda keeps the id of a request over its retries, but a message sent again by hand has another.
         """
-        return request if self.time is None else self.model_dump_json(exclude_defaults=True)
+        return request if self.time is None else self.model_dump_json()
 
 
 class SweepEvent(DigestEvent):
@@ -205,7 +205,7 @@ def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
     try:
         return parse(event=event, model=model)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
         message = first["msg"].removeprefix("Value error, ")
         raise MalformedEventError(f"the event makes no sense: {where}: {message}") from None

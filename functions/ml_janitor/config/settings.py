@@ -63,16 +63,21 @@ class Settings:
         overrides: Iterable[str] = (),
         base: Mapping[str, Any] | None = None,
         registry: Registry = DETECTORS,
+        bundled: bool = False,
     ) -> Settings:
         """
         Load settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
-        Raises SettingsError.
+        Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
+        tunables again only when it is built. Raises SettingsError.
         """
-        return cls.parse(layered(files, base or {}, overrides, sections=SECTIONS), registry=registry)
+        tables = layered(files, base or {}, overrides, sections=SECTIONS)
+        return cls.parse(tables, registry=registry, bundled=bundled)
 
     @classmethod
-    def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
+    def parse(
+        cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS, bundled: bool = False
+    ) -> Settings:
         """Parse settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys(
@@ -102,7 +107,8 @@ class Settings:
             without=organization.without,
         )
         for detector in registry:
-            settings.detector(detector)
+            if not bundled:
+                settings.detector(detector)
             settings.check_arms(detector)
         return settings
 
@@ -132,6 +138,11 @@ class Settings:
             return detector(**values)
         except ValueError as error:
             raise SettingsError(f"detectors.{detector.name}: {error}") from error
+
+    def detector_called(self, name: str) -> Detector[Any] | None:
+        """Build the one detector called *name*; return None if the registry has none."""
+        found = (self.detector(detector) for detector in self.registry if detector.name == name)
+        return next(found, None)
 
     def enabled(self) -> list[Detector[Any]]:
         """Return every detector that is not switched off, in the registry's order."""
@@ -216,6 +227,11 @@ class Settings:
 
     def undoable(self, today: date) -> list[Detector[Any]]:
         """Return every detector with undoable actions on *today*: armed, or disarmed not long ago."""
+        names = self.undoable_names(today)
+        return [self.detector(detector) for detector in self.registry if detector.name in names]
+
+    def undoable_names(self, today: date) -> set[str]:
+        """Return the names of the detectors whose acts may still be undone on *today*."""
         span = timedelta(days=self.janitor.undo_days)
 
         def was_armed(detector: type[Detector[Any]]) -> bool:
@@ -224,7 +240,7 @@ class Settings:
                 return True
             return section.armed_until is not None and today <= section.armed_until + span
 
-        return [self.detector(detector_type) for detector_type in self.registry if was_armed(detector_type)]
+        return {detector.name for detector in self.registry if was_armed(detector)}
 
     def undoes_elsewhere(self, detector: str) -> bool:
         """
@@ -238,7 +254,7 @@ class Settings:
         """Return whether the undo function may undo actions of *detector* in *account* on *today*."""
         named = accounts_of(self.sections[detector].act_in)
         within = not named or account in named or self.undoes_elsewhere(detector)
-        return within and detector in {undoable.name for undoable in self.undoable(today)}
+        return within and detector in self.undoable_names(today)
 
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """Return the schedule of *detector*: its own, unless the operator set another."""
