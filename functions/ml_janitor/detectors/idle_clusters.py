@@ -65,7 +65,7 @@ class Cluster(Candidate):
 @dataclass(frozen=True)
 class IdleClusters(Detector[Cluster]):
     """
-    Finds EMR clusters that only wait, and says what HyperPod clusters cost.
+    Finds EMR clusters that only wait, and shows the cost of HyperPod clusters.
 
     AWS publishes nothing that shows the work of a HyperPod cluster: that stays unknown.
     """

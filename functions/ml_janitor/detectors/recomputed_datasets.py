@@ -121,7 +121,7 @@ class Repeated(Candidate):
 @dataclass(frozen=True)
 class RecomputedDatasets(Detector[Repeated]):
     """
-    Finds processing and transform jobs that compute once more what they have before.
+    Finds processing and transform jobs that repeat an earlier computation.
 
     Step caching of SageMaker Pipelines keeps the outcome of a step, a feature store the outcomes of many.
     """

@@ -33,7 +33,7 @@ type Leftover = Group | Repository | Output
 @dataclass(frozen=True)
 class ForgottenLeftovers(Detector[Leftover]):
     """
-    Finds log groups that keep all events, images nobody pulls, and what failed training jobs left.
+    Finds log groups that keep all events, images that nobody pulls, and outputs of failed jobs.
 
     Each is cheap by itself and grows for as long as the account exists.
     """

@@ -41,7 +41,7 @@ UNDOES: tuple[Grant, ...] = (
 @dataclass(frozen=True)
 class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     """
-    Training, processing and transform jobs that hang; warm pools that nobody uses.
+    Stops training, processing and transform jobs that hang, and unused warm pools.
 
     A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the longest pause
     they made before, nothing new lies in its S3 folders, and the load of every host stands still; or when it

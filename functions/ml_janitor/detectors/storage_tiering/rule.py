@@ -44,7 +44,7 @@ LEAST_NONCURRENT = timedelta(days=90)
 @dataclass(frozen=True)
 class StorageTiering(Detector[Bucket]):
     """
-    Finds buckets whose bytes are old and in STANDARD, old versions, and uploads never completed.
+    Finds buckets with old bytes in STANDARD, old versions, or incomplete uploads.
 
     What is read decides into which class it may go, and where that is not known, S3 finds it out
     (Intelligent-Tiering).
