@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
 from ml_janitor.acting.undos import RESTART
+from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import local
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.holds import Hold, How
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.buttons import Button, Subject
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.status import Status, StatusWording, who
-from ml_janitor.report.warnings import WarningTerms, body, head, headline, listed, subject_of, warning
+from ml_janitor.report.warnings import WarningTerms, body, head, headline, listed, subject_of, terms, warning
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
@@ -225,6 +227,33 @@ def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> Non
     assert list(shown(VOICE.acted(action(), None))) == []
     assert list(shown(replace(VOICE, undoable=False).acted(action(), DUE))) == []
     assert list(shown(VOICE.undone(action(undone=NOW, undone_by="d"), None))) == []
+
+
+PRESSES = {Button.KEEP, Button.SNOOZE, Button.TONIGHT}
+SIGNED = {"slack_secret": "bot", "slack_channel": "C0123456789", "slack_signing_secret": "signing"}
+GROUPED = {**SIGNED, "slack_group": "S0123456789"}
+
+
+@pytest.mark.parametrize(
+    ("janitor", "in_act", "in_dry_run"),
+    [
+        ({}, set(), set()),
+        (SIGNED, PRESSES, PRESSES),
+        (GROUPED, PRESSES | {Button.NOW, Button.UNDO}, PRESSES | {Button.UNDO}),
+    ],
+)
+def test_a_button_is_offered_where_its_press_finds_a_function(
+    janitor: dict[str, Any], in_act: set[Button], in_dry_run: set[Button]
+) -> None:
+    """A dry run has nothing to do now, and what was done before it was disarmed can be undone."""
+    armed = {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}
+    found = terms(Settings.parse({"janitor": janitor, "detectors": armed}), "keep")
+
+    assert {name for name in found if found[name].keep_tag == "keep"} == {
+        one.name for one in DETECTORS if one.cleanup is not None
+    }
+    assert found["idle-endpoints"].offers == in_act
+    assert found["idle-notebooks"].offers == in_dry_run
 
 
 def shown(status: Status, terms: WarningTerms = TERMS) -> dict[str, Any]:

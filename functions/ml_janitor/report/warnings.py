@@ -70,14 +70,17 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT
-        rule = settings.detector(detector)
         wording = StatusWording(
             effect=cleanup.effect,
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
             way=way(cleanup),
-            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
-            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
+            revert_effect=lambda action: settings.detector(detector).revert_effect(
+                action.target, action.undo
+            ),
+            missing_for_undo=lambda action: settings.detector(detector).missing_for_undo(
+                action.target, action.undo
+            ),
         )
         offers = (buttons | group) - (set() if armed else {Button.NOW})
         return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)

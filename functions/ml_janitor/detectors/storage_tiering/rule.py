@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from annotated_types import Interval
@@ -71,8 +72,8 @@ class StorageTiering(Detector[Bucket]):
         allow(GET_PRODUCTS),
     )
 
-    policies: Mapping[str, str] = field(default_factory=lambda: dict(POLICIES), hash=False)
-    folders: Mapping[str, str] = field(default_factory=lambda: dict(FOLDERS), hash=False)
+    policies: Mapping[str, str] = field(default_factory=partial(dict, POLICIES), hash=False)
+    folders: Mapping[str, str] = field(default_factory=partial(dict, FOLDERS), hash=False)
     min_gb: Annotated[float, Interval(gt=0)] = 50.0
     payback: timedelta = timedelta(days=180)
     noncurrent: timedelta = timedelta(days=90)
