@@ -52,12 +52,10 @@ def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usa
 
 def _each_hour(span: Span, since: datetime, hours: int) -> Iterator[tuple[int, float]]:
     """Yield the index of each of *hours* after *since* that *span* is in, and its cost in that hour."""
-    first, last = max((span.start - since) // HOUR, 0), min((span.end - since) / HOUR, hours)
-    for hour in range(first, hours):
+    first, last = (span.start - since) // HOUR, -((since - span.end) // HOUR)
+    for hour in range(max(first, 0), min(last, hours)):
         begin = since + HOUR * hour
         part = (min(span.end, begin + HOUR) - max(span.start, begin)) / HOUR
-        if hour >= last:
-            break
         if part > 0:
             yield hour, span.hourly.usd * part
 
@@ -94,10 +92,7 @@ def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
     """
     slope, bends = float(len(hours)), list[tuple[float, float]]()
     for hour in hours:
-        position, rates = (
-            0.0,
-            [item for item in sorted(hour, key=lambda usage: -usage.discount) if item.usd > 0],
-        )
+        position, rates = 0.0, sorted(hour, key=lambda usage: -usage.discount)
         for number, item in enumerate(rates):
             following = 1 / (1 - rates[number + 1].discount) if number + 1 < len(rates) else 0.0
             position += item.usd * (1 - item.discount)

@@ -72,6 +72,6 @@ class Cost:
     @property
     def payback(self) -> timedelta | None:
         """Return the time until the saving has paid for the one-time cost; None if never."""
-        if not self.once_usd or not self.monthly_usd or self.monthly_usd < 0:
+        if not self.once_usd or self.monthly_usd is None or self.monthly_usd <= 0:
             return None
         return timedelta(hours=float(self.once_usd / self.monthly_usd * HOURS_PER_MONTH))
