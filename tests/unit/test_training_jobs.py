@@ -239,6 +239,7 @@ def test_fewer_records_than_aws_counted_are_an_error(counted: int, error: str | 
     found = recorded(account.aws(), names, NOW)
 
     assert (found.items, found.error) == (("a", "b"), error)
+    assert recorded(Script({SEARCHED: {"Results": []}}).aws(), names, NOW).error is None
 
 
 def test_a_run_that_shares_its_answers_asks_for_the_same_parts_of_the_past() -> None:
