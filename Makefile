@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup dev audit test soak mutants mutate mutate-parts check check-style check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
-.PHONY: bench measures cost scale synth deploy diff destroy lock dist clean
+.PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ check-style: dev
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 
+check-names: dev
+	$(BIN)/python tests/naming.py
+
 check-types: dev
 	$(BIN)/mypy
 
@@ -142,6 +145,9 @@ bench: dev .build/custodian/.made ## Measure the speed claims, as ratios within 
 
 measures: dev ## Count modules, circles, what one endpoint executes, and lines; ADVISER=RANGE of commits: the files that one touches
 	$(BIN)/python tests/measures.py $(if $(ADVISER),--adviser $(ADVISER),)
+
+names: dev ## Write the names that deployments, tables and scripts use into tests/stable_names.toml, where a test holds them
+	$(NODE_ENV) PYTHONPATH=. $(BIN)/python tests/stable_names.py
 
 cost: dev ## Count the calls of a month for 1,000 endpoints, and compute what they cost
 	$(NODE_ENV) $(BIN)/python -m bench.counting

@@ -1,1 +1,1 @@
-"""What is deployed: CDK constructs made from the registry of detectors."""
+"""The deployment: CDK constructs made from the registry of detectors."""

@@ -1,4 +1,4 @@
-"""Acknowledges a finding of cdk-nag, on the construct that causes it, with its reason."""
+"""Acknowledgements of cdk-nag's findings, on the construct that causes them, with their reason."""
 
 from __future__ import annotations
 

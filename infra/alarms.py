@@ -1,4 +1,4 @@
-"""What wakes somebody: a failed run, a run that did not happen, a message nobody could deliver."""
+"""Alarms that wake somebody: a failed run, a run that did not happen, a message nobody could deliver."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ml_janitor.report.telemetry import ACCOUNTS, DETECTOR, NAMESPACE, REFUSED
 
 def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
     """
-    The topic that all alarms tell, over TLS only, and under *key* if there is one.
+    Create the topic that all alarms notify, over TLS only, and under *key* if there is one.
 
-    What demands TLS is a policy, which takes the place of the topic's own default; under that one, alarms
-    might publish. So they are allowed to by name, else each would ring unheard
+    The policy that demands TLS replaces the topic's default, which would let alarms publish. So alarms are
+    allowed by name, else nobody would hear them
     (https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger).
     """
     topic = sns.Topic(scope, id_, display_name="ML Janitor", enforce_ssl=True, master_key=key)
@@ -53,7 +53,7 @@ def alarm(
     periods: int = 1,
     missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
 ) -> cloudwatch.Alarm:
-    """One alarm that tells *topic* what it *says*; docs/operating.md says what to do about it."""
+    """Create an alarm that notifies *topic* of what it *says*; docs/operating.md says what to do about it."""
     made = cloudwatch.Alarm(
         scope,
         id_,
@@ -69,7 +69,7 @@ def alarm(
 
 
 def runs_begun(detector: str, *, period: Duration) -> cloudwatch.Metric:
-    """How many runs of *detector* over an organization have begun: each one counts its accounts once."""
+    """Count the runs of *detector* over an organization that began: each counts its accounts once."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=ACCOUNTS,
@@ -87,7 +87,7 @@ def watch_schedule(
     schedule: str,
     topic: sns.ITopic,
 ) -> None:
-    """An alarm on a *schedule* that did not run what it is for; *runs* counts those in a period."""
+    """Create an alarm on a *schedule* that did not run its target; *runs* counts its runs in a period."""
     watched = patience(schedule)
     if watched is None:
         Annotations.of(scope).add_info(
@@ -110,7 +110,7 @@ def watch_schedule(
 
 
 def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
-    """Alarms on an armed detector: an act that failed, a limit that held back, a record that is forged."""
+    """Create alarms on an armed detector: a failed act, a limit that held something back, a forged record."""
     for id_, says in (
         ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
         ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
@@ -128,7 +128,7 @@ def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
 
 def patience(schedule: str) -> tuple[Duration, int] | None:
     """
-    How long a schedule may be silent: a period, and how many of them.
+    Return how long a schedule may be silent: a period, and how many of them.
 
     An alarm sees seven days at the most (PutMetricAlarm: Period times EvaluationPeriods), so a weekly
     schedule gets exactly those, and a longer one None: its alarm would ring between any two runs.

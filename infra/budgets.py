@@ -1,4 +1,4 @@
-"""What AWS itself watches of the bill: budgets, anomalies, and the estimated charges. All of it is free."""
+"""AWS's own monitoring of the bill: budgets, anomalies, and the estimated charges. All of it is free."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from infra.alarms import alarm
 from ml_janitor.config.sections import BillSection
 
 ALERTS = (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
-"""When a budget tells the topic: percent of it that are spent, or expected by the end of the month."""
+"""Alerts of a budget to the topic: percent of it that are spent, or expected by the end of the month."""
 
 NOT_COUNTED = ("include_credit", "include_refund", "include_tax")
-"""As everywhere else: an ended credit is no overspending."""
+"""Charges that budgets leave out, as everywhere else: an ended credit is not overspending."""
 
 LEAST_ANOMALY = 100
-"""Dollars below which an anomaly tells nobody."""
+"""Dollars below which the topic hears of no anomaly."""
 
 BILLING_REGION = "us-east-1"
-"""The one region with the metric EstimatedCharges (CloudWatch user guide, "Create a billing alarm")."""
+"""The only region with the metric EstimatedCharges (CloudWatch user guide, "Create a billing alarm")."""
 
 
 class Budgets(Construct):
@@ -57,7 +57,7 @@ class Budgets(Construct):
 
     def _budget(self, id_: str, usd: float, what: str, *, filters: Sequence[str] = ()) -> None:
         """
-        A budget of a month with its alerts, called after *what* it is of.
+        Create a monthly budget with its alerts, named after its scope *what*.
 
         AWS takes no colon, no backslash and no "/action/" in a name (Budgets API reference, Budget).
         """
@@ -90,7 +90,7 @@ class Budgets(Construct):
         )
 
     def _estimated_charges(self, usd: float) -> None:
-        """An alarm that comes hours before a budget's, where the account has billing alerts switched on."""
+        """Create an alarm that comes hours before a budget's, where the account has billing alerts."""
         alarm(
             self,
             "EstimatedCharges",
@@ -107,7 +107,7 @@ class Budgets(Construct):
         )
 
     def _anomalies(self, monitor: str) -> None:
-        """Tell the topic of anomalies that *monitor* finds; "create" makes one over all services."""
+        """Notify the topic of anomalies that *monitor* finds; "create" makes a monitor over all services."""
         if monitor == "create":
             monitor = ce.CfnAnomalyMonitor(
                 self,
@@ -141,7 +141,7 @@ class Budgets(Construct):
         )
 
     def _let_publish(self, service: str, conditions: dict[str, dict[str, str]]) -> None:
-        """Let *service* tell the topic, in the name of this account only."""
+        """Let *service* publish to the topic, in the name of this account only."""
         self._topic.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(service)],

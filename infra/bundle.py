@@ -1,8 +1,8 @@
 """
-Builds what ships to Lambda: one folder, without Docker, the same bytes on every machine.
+The bundle that ships to Lambda: one folder, without Docker, the same bytes on every machine.
 
-Hash-pinned wheels for the target platform, botocore's data cut to the services used, our source,
-janitor.toml at the root, and byte code that needs no time stamps.
+Hash-pinned wheels for the target platform, botocore's data cut to the services used, our source, janitor.toml
+at the root, and byte code that needs no time stamps.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ SERVICES = frozenset(
         "sagemaker",
         "savingsplans",
         "secretsmanager",
-        "ssm",  # powertools.utilities.parameters makes one at import of its convenience module
+        "ssm",  # powertools.utilities.parameters makes a client at import of its convenience module
         "sts",
     }
 )
-"""The services whose models botocore keeps in the bundle; the other 400 are 20 MB nobody reads."""
+"""The services whose models botocore keeps in the bundle; the other 400 are 20 MB that nobody reads."""
 
 BUILDER = "1"
-"""Changes when the recipe below changes what it makes, so that an old asset is not reused."""
+"""Version of the recipe below; a change to the recipe's output changes it, so that no old asset is reused."""
 
 MACHINE_SPECIFIC = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 """dist-info files that differ between two builds of the same thing."""
@@ -70,8 +70,8 @@ def build(output: Path, architecture: Architecture) -> None:
     """
     Fill the empty folder *output*.
 
-    Raises CalledProcessError if a wheel cannot be had or its hash is wrong, RuntimeError on a
-    Python of another minor version, whose byte code Lambda would ignore.
+    Raises CalledProcessError if a wheel is not available or its hash is wrong, RuntimeError on a Python of
+    another minor version, whose byte code Lambda would ignore.
     """
     if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON:
         raise RuntimeError(f"build with Python {PYTHON}: byte code of another version is dead weight")
@@ -85,17 +85,17 @@ def build(output: Path, architecture: Architecture) -> None:
 
 def cached(architecture: Architecture) -> Path:
     """
-    The bundle under `.build`, built only if something that it is made from, or this recipe, has changed.
+    Return the bundle under `.build`, built only if its sources or this recipe have changed.
 
-    Of older ones the latest stays: another process may still run it.
+    The latest older bundle stays: another process may still run it.
     """
     key = hashlib.sha256(digest(architecture).encode() + Path(__file__).read_bytes()).hexdigest()
     path = BUILT / f"{architecture}-{key[:16]}"
     if not path.exists():
         BUILT.mkdir(exist_ok=True)
-        older = sorted(BUILT.glob(f"{architecture}-*"), key=lambda one: one.stat().st_mtime)
-        for one in older[:-1]:
-            shutil.rmtree(one, ignore_errors=True)
+        older = sorted(BUILT.glob(f"{architecture}-*"), key=lambda bundle: bundle.stat().st_mtime)
+        for bundle in older[:-1]:
+            shutil.rmtree(bundle, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=BUILT) as folder:
             made = Path(folder) / "bundle"
             made.mkdir()
@@ -106,7 +106,7 @@ def cached(architecture: Architecture) -> Path:
 
 
 def install(output: Path, architecture: Architecture) -> None:
-    """The pinned wheels, copied (uv would link them to its cache, and trimming would cut into that)."""
+    """Install the pinned wheels as copies (trimming would cut into uv's cache if they were links)."""
     subprocess.run(  # noqa: S603 - our own tool
         [
             str(Path(sys.executable).parent / "uv"),
@@ -120,7 +120,7 @@ def install(output: Path, architecture: Architecture) -> None:
 
 
 def trim(output: Path) -> None:
-    """Leave out what never runs in Lambda, and what differs from machine to machine."""
+    """Remove files that never run in Lambda, or that differ from machine to machine."""
     shutil.rmtree(output / "bin", ignore_errors=True)
     (output / ".lock").unlink(missing_ok=True)
     for name in MACHINE_SPECIFIC:
@@ -136,10 +136,10 @@ def trim(output: Path) -> None:
 
 def byte_compile(output: Path) -> None:
     """
-    Byte code that is trusted without looking at the source.
+    Compile to byte code that is trusted without looking at the source.
 
-    /var/task is read-only and its files carry no real time, so time-stamped byte code would be
-    stale at every cold start. One worker, so that the order of writing cannot matter.
+    /var/task is read-only and its files carry no real time, so time-stamped byte code would be stale at every
+    cold start. One worker, so that the order of writing cannot matter.
     """
     compileall.compile_dir(
         output,
@@ -152,7 +152,7 @@ def byte_compile(output: Path) -> None:
 
 
 def digest(architecture: Architecture) -> str:
-    """Everything the bundle is made from; CDK's own hash would miss the pins and the platform."""
+    """Hash everything that the bundle is made from; CDK's own hash would miss the pins and the platform."""
     total = hashlib.sha256(f"{BUILDER} {PYTHON} {PLATFORMS[architecture]} {sorted(SERVICES)}".encode())
     for path in inputs():
         total.update(path.relative_to(ROOT).as_posix().encode())
@@ -161,7 +161,7 @@ def digest(architecture: Architecture) -> str:
 
 
 def inputs() -> Iterator[Path]:
-    """The files that `build` reads."""
+    """Yield the files that `build` reads."""
     yield from (REQUIREMENTS, SETTINGS)
     for path in sorted(SOURCE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -1,4 +1,4 @@
-"""The dashboard: the money first, then how the sweeps went, then what is wrong."""
+"""The dashboard: the money first, then the results of sweeps, then what is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = Duration.days(1)
 
 
 def dashboard(scope: Construct, id_: str, functions: dict[str, lambda_.IFunction]) -> cloudwatch.Dashboard:
-    """One page for the whole deployment; *functions* by detector."""
+    """Create one page for the whole deployment; *functions* are by detector."""
     detectors = list(functions)
     made = cloudwatch.Dashboard(scope, id_, default_interval=Duration.days(30))
     made.add_widgets(
@@ -39,7 +39,7 @@ def dashboard(scope: Construct, id_: str, functions: dict[str, lambda_.IFunction
 
 
 def latest(name: str, detector: str) -> cloudwatch.Metric:
-    """The largest value a day of one of the janitor's own metrics: hourly sweeps must not add up."""
+    """Return a metric's largest value per day: hourly sweeps must not add up."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=name,
@@ -53,13 +53,13 @@ def latest(name: str, detector: str) -> cloudwatch.Metric:
 def graph(
     title: str, name: str, detectors: Sequence[str], *, width: int = 8, stacked: bool = False
 ) -> cloudwatch.GraphWidget:
-    """One metric over time, a line per detector."""
+    """Plot one metric over time, a line per detector."""
     left = [latest(name, detector) for detector in detectors]
     return cloudwatch.GraphWidget(title=title, left=left, width=width, stacked=stacked)
 
 
 def total(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.SingleValueWidget:
-    """The sum over all detectors, as one number."""
+    """Show the sum over all detectors, as one number."""
     metrics = {f"m{n}": latest(name, detector) for n, detector in enumerate(detectors)}
     return cloudwatch.SingleValueWidget(
         title=title,

@@ -1,4 +1,4 @@
-"""What the state machine of an organization does: list its accounts, look at each, close; what it costs."""
+"""The state machine of an organization: list its accounts, look at each, close; and its price."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ each time a step of your workflow is executed", retries too.
 MONTH = timedelta(days=30)
 
 LABEL = "Accounts"
-"""Names the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
+"""Label of the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
 
 WORKS = 16 * 60
-"""How long an answer is waited for, in seconds: longer than any function works."""
+"""Seconds to wait for an answer: longer than any function works."""
 
 ENDS = 24 * 3600
-"""After so many seconds a run is broken off: the next day's has long begun."""
+"""Seconds after which a run is broken off: the next day's has long begun."""
 
 THROTTLED = ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
 TRANSIENT = [
@@ -40,17 +40,20 @@ TRANSIENT = [
     "Lambda.SdkClientException",
     "Lambda.ServiceException",
 ]
-"""What may be tried again where doing it twice is as good as once (Step Functions developer guide, "Handle
-transient Lambda service exceptions")."""
+"""
+Errors that may be tried again where doing it twice is as good as once (Step Functions developer guide,
+"Handle transient Lambda service exceptions").
+"""
 
 
 def definition(accounts: str, *, at_once: int) -> Definition:
     """
-    What is run for {"detector", "function", "time"}, around the function of the ARN *accounts*.
+    Define a run for {"detector", "function", "time"}, around the function with the ARN *accounts*.
 
-    What fails in one account ends in that account's own execution, and Close finds what left no result: also
-    where the map itself failed, or was given up. Where List fails, nothing is looked at. No state has more
-    in it than a few numbers for each account: a state takes 256 KiB (developer guide, "Quotas").
+    A failure in one account ends in that account's own execution, and Close finds the accounts without a
+    result: also where the map itself failed, or was given up. Where List fails, nothing is looked at. No
+    state has more in it than a few numbers for each account: a state takes 256 KiB (developer guide,
+    "Quotas").
     """
     sweep = _invoke(
         {"FunctionName.$": "$.function"},
@@ -111,13 +114,13 @@ def definition(accounts: str, *, at_once: int) -> Definition:
 
 
 def _step(accounts: str, step: str) -> Definition:
-    """One step of the function that lists accounts; either can be repeated."""
+    """Return one step of the function that lists accounts; either step can be repeated."""
     payload = {"step": step, "detector.$": "$.detector", "time.$": "$.time"}
     return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLED, *TRANSIENT])
 
 
 def _invoke(function: Mapping[str, str], payload: Mapping[str, str], *, retried: Sequence[str]) -> Definition:
-    """A task that invokes *function*, again for the errors that are *retried*: over some six minutes."""
+    """Return a task that invokes *function*, again for the *retried* errors: over some six minutes."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
@@ -138,26 +141,26 @@ def _invoke(function: Mapping[str, str], payload: Mapping[str, str], *, retried:
 
 def transitions(of: Definition) -> tuple[int, int]:
     """
-    How many transitions a run makes by itself, and how many each account adds: every state, entered once.
+    Count the transitions of a run itself, and those that each account adds: every state, entered once.
 
     Without retries no run makes more, and an account that answers makes one less.
     """
-    (each,) = (state["ItemProcessor"] for state in of["States"].values() if "ItemProcessor" in state)
-    return len(of["States"]), len(each["States"])
+    (per_account,) = (state["ItemProcessor"] for state in of["States"].values() if "ItemProcessor" in state)
+    return len(of["States"]), len(per_account["States"])
 
 
 def price(settings: Settings) -> str:
-    """What the transitions of all detectors cost at most in 30 nights, in words."""
+    """Estimate the maximum cost of the transitions of all detectors in 30 nights, in words."""
     section = settings.organization
     of_run, of_account = transitions(definition("", at_once=section.at_once))
     found = len(dict.fromkeys(section.accounts)) or 100
-    runs = [MONTH / schedules.period(settings.schedule(type(one))) for one in settings.enabled()]
+    runs = [MONTH / schedules.period(settings.schedule(type(detector))) for detector in settings.enabled()]
     dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * PRICE
-    each = "" if section.accounts else ", for every 100 accounts"
+    basis = "" if section.accounts else ", for every 100 accounts"
     held = f" A run looks at about {in_time(settings)} large accounts in an hour: at_once times {AN_HOUR}."
     more = "" if section.accounts else held
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
         f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
-        f"{usd(dollars)}{each}; accounts without anything are looked at less often, and cost less.{more}"
+        f"{usd(dollars)}{basis}; accounts without anything are looked at less often, and cost less.{more}"
     )

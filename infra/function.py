@@ -32,7 +32,7 @@ from infra.state_machine import Organization
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 RETENTION = logs.RetentionDays.THREE_MONTHS
 EVENT_AGE = Duration.hours(1)
-"""An older event would run as a dry run anyway; better that its alarm says so."""
+"""Maximum age of an event: an older one would run as a dry run anyway; better that its alarm says so."""
 
 DELIVERY_RETRIES = 3
 RUN_RETRIES = 1
@@ -40,7 +40,7 @@ RUN_RETRIES = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all functions of the stack have in common."""
+    """Properties that all functions of the stack share."""
 
     code: lambda_.Code
     architecture: lambda_.Architecture
@@ -53,13 +53,12 @@ class Shared:
 
 class JanitorFunction(Construct):
     """
-    A function under a role of its own, with its log group, and a queue for what failed.
+    A function under a role of its own, with its log group, and a queue for failed runs.
 
     A run that fails goes to the function's own retries and then to the queue; both raise an alarm.
-    Asynchronous invocations alone have either (Lambda developer guide, "How Lambda handles errors and
-    retries with asynchronous invocation"), so a function that *answers* has neither. The role is
-    closed to CDK's own grants, which are wider than what is used; it has a *role_name* where other accounts
-    name it.
+    Asynchronous invocations alone have either (Lambda developer guide, "How Lambda handles errors and retries
+    with asynchronous invocation"), so a function that *answers* has neither. The role is closed to CDK's own
+    grants, which are wider than needed; it has a *role_name* where other accounts name it.
     """
 
     def __init__(
@@ -119,8 +118,8 @@ class JanitorFunction(Construct):
             "AwsSolutions-L1",
             reason="Python 3.13 is supported by Lambda until 2029, and the bundle's byte code is for it.",
         )
-        for each in allowed:
-            self._allow(each)
+        for rights in allowed:
+            self._allow(rights)
         group.grant_write(self.role)
         if shared.network is not None:
             shared.network.attach(self.function, self.role)
@@ -143,8 +142,8 @@ class JanitorFunction(Construct):
         """
         Have *schedule* run it, by itself or *through* the state machine of an organization.
 
-        The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an
-        alarm too, and so does a schedule that did not run.
+        The scheduler's retries and dead-letter queue see failed deliveries only; that queue raises an alarm
+        too, and so does a schedule that did not run.
         """
         name = self._name
         invoker = iam.Role(
@@ -190,9 +189,9 @@ class JanitorFunction(Construct):
 
     def _queue(self, id_: str, sender: iam.Role, says: str) -> sqs.Queue:
         """
-        A queue for what *sender* could not do; any message in it raises an alarm that *says* so.
+        Create a queue for what *sender* could not do; any message in it raises an alarm that *says* so.
 
-        Messages are kept for two weeks, the longest there is.
+        Messages are kept for two weeks, the longest retention there is.
         """
         key = self._shared.key
         made = sqs.Queue(
@@ -249,7 +248,7 @@ class Local:
 
 
 def code(architecture: Architecture) -> lambda_.Code:
-    """The one asset that all functions share."""
+    """Return the one asset that all functions share."""
     return lambda_.Code.from_asset(
         str(SOURCE),
         asset_hash=digest(architecture),

@@ -1,4 +1,4 @@
-"""What is remembered between runs: the one table for it, and the key that signs undo records."""
+"""The ledger, which remembers everything between runs: its one table, and the key that signs undo records."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ WRITES = (
     *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
     *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
 )
-"""All that writes items: a transaction needs the permissions of its parts."""
+"""Actions that write items: a transaction needs the permissions of its parts."""
 
 
 class Ledger(dynamodb.Table):
     """
     A table whose keys a person can read: *pk* is the kind of item and its sweep, *sk* the resource.
 
-    It outlives the stack: what was announced to whom is not lost with a redeployment. Undo records
-    hold whole descriptions, hyperparameters among them, so the table is encrypted under a key of the
-    customer's own, which can be taken away.
+    It outlives the stack: a redeployment does not lose what was announced to whom. Undo records hold whole
+    descriptions, hyperparameters among them, so the table is encrypted under a key of the customer's own,
+    which can be taken away.
     """
 
     def __init__(self, scope: Construct, id_: str) -> None:
@@ -53,7 +53,7 @@ class Ledger(dynamodb.Table):
         )
 
     def only_writers(self, roles: Sequence[str], others: Sequence[str]) -> None:
-        """Deny writing to everybody but *roles*, those of the functions, and what *others* name, if any."""
+        """Deny writing to everybody but *roles*, those of the functions, and *others*, if there are any."""
         if others:
             writers = [*roles, *others]
             self.add_to_resource_policy(
@@ -90,7 +90,7 @@ class UndoKey(kms.Key):
 
 def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
     """
-    Nobody of another account, and nobody without TLS, whatever else allows it.
+    Deny access from other accounts, and access without TLS, whatever else allows it.
 
     A statement of a table's own policy may not name the table: that would refer to itself.
     """
@@ -105,7 +105,7 @@ def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
 
 
 def denied(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
-    """A Deny for everybody under *conditions*."""
+    """Deny *actions* to everybody under *conditions*."""
     return iam.PolicyStatement(
         effect=iam.Effect.DENY,
         principals=[iam.AnyPrincipal()],
@@ -117,7 +117,7 @@ def denied(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyS
 
 def key_policy(stack: Stack) -> list[iam.PolicyStatement]:
     """
-    The account governs the key, and whoever may use the table may use it through DynamoDB.
+    Let the account govern the key, and let users of the table use it through DynamoDB.
 
     The same as the policy of AWS's own key for DynamoDB, so that roles need no statement about keys.
     """

@@ -1,4 +1,4 @@
-"""What each account of an organization grants: a CloudFormation template for StackSets, and Terraform."""
+"""The grants of each account of an organization: a CloudFormation template for StackSets, and Terraform."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ DESCRIPTIONS = {
 }
 
 ANY = 10
-"""How many conditions `Fn::Or` takes (CloudFormation user guide, "Condition functions")."""
+"""Maximum number of conditions of `Fn::Or` (CloudFormation user guide, "Condition functions")."""
 
 
 def write(settings: Settings, folder: Path, today: date) -> list[Path]:
     """
-    Write the templates into *folder*, and Terraform that makes the same roles; the answer is their paths.
+    Write the templates into *folder*, and Terraform that makes the same roles; return their paths.
 
-    What acts has files of its own, where something is armed or can be undone *today*. Raises SettingsError.
+    Roles that act have files of their own, where something is armed or can be undone *today*. Raises
+    SettingsError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -53,7 +54,7 @@ def write(settings: Settings, folder: Path, today: date) -> list[Path]:
 
 
 def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
-    """The roles of each stack: those that read, and those that change something."""
+    """Return the roles of each stack: the roles that read, and those that change something."""
     return {
         READING: [
             *(role_of(detector, Kind.READ) for detector in settings.enabled()),
@@ -65,11 +66,11 @@ def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
 
 def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict[str, Any]:
     """
-    The template of the stack *name*: nothing in it depends on the region, and every name is fixed.
+    Return the template of the stack *name*: it does not depend on the region, and every name is fixed.
 
     IAM is global, so a StackSet puts it into one region of each account; in a second one the names would be
-    taken. Service-managed StackSets leave the management account out, which gets it as a stack of its own.
-    A role is made only in the accounts that have it.
+    taken. Service-managed StackSets leave the management account out, which gets it as a stack of its own. A
+    role is made only in the accounts that have it.
     """
     here = {"account": "${AWS::AccountId}", "partition": "${AWS::Partition}"}
     bounded_by = boundary(settings, **here)
@@ -77,9 +78,10 @@ def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict
     resources: dict[str, Any] = {}
     for role in roles:
         there = variants(settings, role, shown=here["account"], partition=here["partition"])
-        named = [_condition(one, conditions) for one in there]
+        named = [_condition(variant, conditions) for variant in there]
         policies = [
-            {"PolicyName": role.kind.value, "PolicyDocument": _filled_in(one.document)} for one in there
+            {"PolicyName": role.kind.value, "PolicyDocument": _filled_in(variant.document)}
+            for variant in there
         ]
         if not there:
             continue
@@ -107,33 +109,33 @@ def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict
 
 
 def _condition(variant: Variant, conditions: dict[str, Any]) -> str:
-    """The name of the condition that holds where *variant* does, which is added; "" where it always does."""
+    """Add the condition that holds where *variant* does, and return its name; "" where it always holds."""
     if not variant.accounts:
         return ""
-    tests: list[Any] = [{"Fn::Equals": [{"Ref": "AWS::AccountId"}, one]} for one in variant.accounts]
-    one = _or(tests, conditions)
-    return _named({"Fn::Not": [one]} if variant.but else one, conditions)
+    tests: list[Any] = [{"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]} for account in variant.accounts]
+    any_of = _or(tests, conditions)
+    return _named({"Fn::Not": [any_of]} if variant.but else any_of, conditions)
 
 
 def _any_of(named: Sequence[str], conditions: dict[str, Any]) -> str:
     if len(named) == 1:
         return named[0]
-    return _named(_or([{"Condition": one} for one in named], conditions), conditions)
+    return _named(_or([{"Condition": name} for name in named], conditions), conditions)
 
 
 def _or(tests: list[Any], conditions: dict[str, Any]) -> Any:
-    """Whether any of *tests* holds, a few at a time."""
+    """Return a condition that holds if any of *tests* holds, a few at a time."""
     while len(tests) > 1:
-        some = [tests[at : at + ANY] for at in range(0, len(tests), ANY)]
-        tests = [{"Fn::Or": each} if len(each) > 1 else each[0] for each in some]
+        groups = [tests[at : at + ANY] for at in range(0, len(tests), ANY)]
+        tests = [{"Fn::Or": group} if len(group) > 1 else group[0] for group in groups]
         if len(tests) > 1:
-            tests = [{"Condition": _named(each, conditions)} for each in tests]
+            tests = [{"Condition": _named(test, conditions)} for test in tests]
     return tests[0]
 
 
 def _named(test: Any, conditions: dict[str, Any]) -> str:
-    """The name of the condition *test*, which is added unless it is there."""
-    known = next((name for name, one in conditions.items() if one == test), None)
+    """Return the name of the condition *test*, which is added unless it is there."""
+    known = next((name for name, condition in conditions.items() if condition == test), None)
     name = known or f"Accounts{len(conditions) + 1}"
     conditions[name] = test
     return name
@@ -145,13 +147,13 @@ def _logical_id(role: MemberRole) -> str:
 
 
 def _filled_in(value: Any) -> Any:
-    """*value*, in which CloudFormation fills in the account and the partition."""
+    """Return *value*, in which CloudFormation fills in the account and the partition."""
     match value:
         case str() if "${" in value:
             return {"Fn::Sub": value}
         case dict():
-            return {key: _filled_in(one) for key, one in value.items()}
+            return {key: _filled_in(item) for key, item in value.items()}
         case list():
-            return [_filled_in(one) for one in value]
+            return [_filled_in(item) for item in value]
         case _:
             return value

@@ -1,4 +1,4 @@
-"""The roles that accounts of an organization grant, as Terraform."""
+"""Terraform of the roles that accounts of an organization grant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_janitor.config.settings import Settings
 
 
 def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> str:
-    """The same roles as a Terraform module: apply it in each account, with the provider that is there."""
+    """Return the roles as a Terraform module: apply it in each account, with the provider that is there."""
     here = {
         "account": "${data.aws_caller_identity.here.account_id}",
         "partition": "${data.aws_partition.here.partition}",
@@ -22,7 +22,7 @@ def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> st
     for role in roles:
         label = role.name.removeprefix("ml-janitor-member-").replace("-", "_")
         there = variants(settings, role, shown=here["account"], partition=here["partition"])
-        counts = [_count(one) for one in there]
+        counts = [_count(variant) for variant in there]
         if not there:
             continue
         count = " || ".join(counts) if all(counts) else ""
@@ -38,21 +38,21 @@ def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> st
             *_policy_document(f"{label}_trust", trust(settings, role, partition=here["partition"])),
         ]
         for number, (variant, own) in enumerate(zip(there, counts, strict=True)):
-            each = f"{label}_{number}" if number else label
+            policy = f"{label}_{number}" if number else label
             blocks += [
-                f'resource "aws_iam_role_policy" "{each}" {{',
+                f'resource "aws_iam_role_policy" "{policy}" {{',
                 *_counted(own),
                 f"  name   = {json.dumps(role.kind.value)}",
                 f"  role   = aws_iam_role.{label}{'[0]' if count else ''}.id",
-                f"  policy = data.aws_iam_policy_document.{each}.json",
+                f"  policy = data.aws_iam_policy_document.{policy}.json",
                 "}\n",
-                *_policy_document(each, variant.document),
+                *_policy_document(policy, variant.document),
             ]
     return "\n".join(blocks)
 
 
 def _count(variant: Variant) -> str:
-    """The expression that is true where *variant* holds; nothing where it always does."""
+    """Return the expression that is true where *variant* holds; empty where it always does."""
     if not variant.accounts:
         return ""
     test = f"contains({json.dumps(variant.accounts)}, data.aws_caller_identity.here.account_id)"
@@ -82,17 +82,17 @@ data "aws_partition" "here" {{}}
 
 
 def _policy_document(name: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """A policy as Terraform writes one."""
+    """Write a policy in Terraform's syntax."""
     yield f'data "aws_iam_policy_document" "{name}" {{'
     for statement in document["Statement"]:
         yield "  statement {"
         yield f"    effect    = {json.dumps(statement['Effect'])}"
         yield from _listed("actions", statement["Action"])
         yield from _listed("resources", statement.get("Resource", ()))
-        for kind, one in statement.get("Principal", {}).items():
+        for kind, identifiers in statement.get("Principal", {}).items():
             yield "    principals {"
             yield f"      type        = {json.dumps(kind)}"
-            yield f"      identifiers = [{json.dumps(one)}]"
+            yield f"      identifiers = [{json.dumps(identifiers)}]"
             yield "    }"
         for test, pairs in statement.get("Condition", {}).items():
             for key, values in pairs.items():

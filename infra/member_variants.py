@@ -1,4 +1,4 @@
-"""What a role of member accounts allows, by the accounts in which that is the same."""
+"""Policies of a role of member accounts, grouped by the accounts in which they are the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 10_240
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What a role allows in some *accounts*: those, or all *but* those."""
+    """A role's policy in some *accounts*: those, or all *but* those."""
 
     document: Document
     accounts: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Variant:
 
 def variants(settings: Settings, role: MemberRole, *, shown: str, partition: str) -> list[Variant]:
     """
-    What *role* allows, by the accounts in which that is the same; nothing in those that have no such role.
+    Return the policies of *role* with the accounts that share them; nothing for accounts without the role.
 
     Raises SettingsError for a policy that IAM would not take.
     """
@@ -45,17 +45,21 @@ def variants(settings: Settings, role: MemberRole, *, shown: str, partition: str
         if document != elsewhere:
             by_document.setdefault(json.dumps(document), (document, []))[1].append(account)
     apart = tuple(account for _, accounts in by_document.values() for account in accounts)
-    found = [Variant(one, tuple(accounts), but=False) for one, accounts in by_document.values() if one]
+    found = [
+        Variant(document, tuple(accounts), but=False)
+        for document, accounts in by_document.values()
+        if document
+    ]
     return [*found, *([Variant(elsewhere, apart)] if elsewhere else [])]
 
 
 def _length(document: Document, shown: str, partition: str) -> int:
-    """As IAM counts it, of an account and the longest partition there is."""
+    """Return the length as IAM counts it, for an account and the longest partition there is."""
     text = json.dumps(document, separators=(",", ":"))
     return len(text.replace(shown, OTHERS).replace(partition, "aws-us-gov").replace(" ", ""))
 
 
 def description(role: MemberRole) -> str:
-    """IAM takes a thousand signs, and few beside letters (API reference, CreateRole)."""
+    """Describe *role*: IAM takes 1,000 characters, few beside letters (API reference, CreateRole)."""
     what = {Kind.READ: "reads for", Kind.ACT: "acts for", Kind.UNDO: "undoes what was done for"}[role.kind]
     return f"ML Janitor, {what} {role.reader.name}: {role.reader.summary()}"[:1000]

@@ -1,4 +1,4 @@
-"""What an organization demands of every role, function, queue, topic and log group of the stack."""
+"""An organization's demands on every role, function, queue, topic and log group of the stack."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ IN_A_VPC = (
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 )
-"""What Lambda does with a function's role to bring it into a VPC (Lambda developer guide, "Required IAM
-permissions")."""
+"""
+Actions of Lambda, with a function's role, to bring the function into a VPC (Lambda developer guide, "Required
+IAM permissions").
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,9 @@ class Network:
         """
         Bring *function* into the network.
 
-        Lambda may use the role for it, and the function's own code may not (Lambda developer guide,
-        "Giving Lambda functions access to resources in an Amazon VPC": lambda:SourceFunctionArn is in
-        requests of code alone).
+        Lambda may use the role for it, and the function's own code may not (Lambda developer guide, "Giving
+        Lambda functions access to resources in an Amazon VPC": lambda:SourceFunctionArn is in requests of
+        code alone).
         """
         cast("lambda_.CfnFunction", function.node.default_child).add_property_override(
             "VpcConfig", {"SubnetIds": self.subnets, "SecurityGroupIds": self.security_groups}
@@ -62,7 +64,7 @@ class Network:
 
 
 def through_queues(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:
-    """What a role that sends messages to queues under *key* needs (SQS developer guide, "Key management")."""
+    """Allow a role to send messages to queues under *key* (SQS developer guide, "Key management")."""
     return iam.PolicyStatement(
         actions=["kms:Decrypt", "kms:GenerateDataKey"],
         resources=[key.key_arn],
@@ -78,13 +80,13 @@ def shape_roles(scope: Construct, *, path: str, boundary: str) -> None:
 
 @jsii.implements(cdk.IAspect)
 class Roles:
-    """Gives every role a path and a boundary, with those that CDK makes for its own purposes."""
+    """Gives every role a path and a boundary, including the roles that CDK makes for its own purposes."""
 
     def __init__(self, *, path: str, boundary: str) -> None:
         self._properties = {"Path": "" if path == "/" else path, "PermissionsBoundary": boundary}
 
     def visit(self, node: IConstruct) -> None:
-        """Set what there is to be set, if *node* is a role."""
+        """Set the path and the boundary, if *node* is a role."""
         if isinstance(node, cdk.CfnResource) and node.cfn_resource_type == "AWS::IAM::Role":
             for name, value in self._properties.items():
                 if value:

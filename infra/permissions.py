@@ -24,11 +24,11 @@ much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN
 """
 
 UNRESOLVED = "${Token["
-"""What begins a part of a string that only CloudFormation knows. To ask CDK about it takes Node a while."""
+"""Beginning of a part of a string that only CloudFormation knows. To ask CDK about it takes Node a while."""
 
 
 class Place(NamedTuple):
-    """Where a grant holds: an account, and a region of it."""
+    """A place where a grant holds: an account, and a region of it."""
 
     account: str
     region: str
@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a function's role holds: *grants*, each in the places *where*, less what *denied* says."""
+    """Permissions of a function's role: *grants*, each in the places *where*, except *denied*."""
 
     grants: Sequence[Grant]
     where: Sequence[Place] = ()
@@ -44,43 +44,46 @@ class Allowed:
 
 
 def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
-    """The *regions* of the stack's own account; its own region if none is named."""
+    """Return the *regions* of the stack's own account; its own region if none is named."""
     return [Place(stack.account, region) for region in regions or [stack.region]]
 
 
 def acting_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
     """
-    Where `act_in` lets a detector act, as the operator wrote it.
+    Return the places where `act_in` lets a detector act, as the operator wrote it.
 
-    In a deployment to another account than those, what that allows is nowhere.
+    In a deployment to another account than those, there are no such places.
     """
-    return [Place(*each) for each in arming.places(regions or [stack.region])]
+    return [Place(*place) for place in arming.places(regions or [stack.region])]
 
 
 def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
-    """Where what a detector did can be undone; disarmed, without `act_in`, that is wherever it sweeps."""
-    return [Place(*each) for each in arming.undo_places(regions or [stack.region])] or places(stack, regions)
+    """Return the places where an action can be undone; disarmed, without `act_in`, everywhere it sweeps."""
+    return [Place(*place) for place in arming.undo_places(regions or [stack.region])] or places(
+        stack, regions
+    )
 
 
 def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
-    """One Allow per set of actions under the same conditions, or as many as its resources need."""
+    """Return one Allow per set of actions under the same conditions, or as many as its resources need."""
     return [
         iam.PolicyStatement(
             actions=list(granted),
             resources=some,
             conditions=conditions(
-                replace(one, values=tuple(in_partition(stack, value) for value in one.values)) for one in when
+                replace(condition, values=tuple(in_partition(stack, value) for value in condition.values))
+                for condition in when
             ),
         )
         for granted, when, resources in grouped(
-            grants, lambda grant: [(one, grant.when) for one in resources_of(stack, grant, where)]
+            grants, lambda grant: [(resource, grant.when) for resource in resources_of(stack, grant, where)]
         )
         for some in short(stack, resources)
     ]
 
 
 def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
-    """*resources* in their order, in lists that each fit into one statement: of many regions they do not."""
+    """Split *resources* in order into lists that each fit a statement: many regions need several."""
     some: list[str] = []
     length = 0
     for resource in resources:
@@ -95,12 +98,12 @@ def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
 
 
 def denials(statements: Iterable[Document]) -> list[iam.PolicyStatement]:
-    """*statements*, of `sparing`, as CDK has them."""
-    return [iam.PolicyStatement.from_json(one) for one in statements]
+    """Convert *statements*, of `sparing`, to CDK's."""
+    return [iam.PolicyStatement.from_json(statement) for statement in statements]
 
 
 def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:
-    """The ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
+    """Return the ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
     if grant.on == "*" or grant.on.startswith(UNRESOLVED):
         return [grant.on]
     if grant.on.startswith("arn:"):
@@ -110,25 +113,25 @@ def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str
 
 
 def in_partition(stack: Stack, text: str) -> str:
-    """*text* with the partition of the stack, if it is an ARN of AWS's standard one."""
+    """Return *text* with the partition of the stack, if it is an ARN of AWS's standard one."""
     return text.replace("arn:aws:", f"arn:{partition(stack)}:", 1)
 
 
 @lru_cache(1)
 def partition(stack: Stack) -> str:
-    """The partition of the stack, which is asked for once."""
+    """Return the partition of the stack, which is asked for once."""
     return stack.partition
 
 
 def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[str]:
-    """cdk-nag's ids for the stars in the resources of *grants*, which `resources_of` made on purpose."""
-    resources = {shown(stack, each) for grant in grants for each in resources_of(stack, grant, where)}
+    """Return cdk-nag's ids for stars in resources of *grants*, which `resources_of` made on purpose."""
+    resources = {shown(stack, resource) for grant in grants for resource in resources_of(stack, grant, where)}
     return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
 
 
 @lru_cache(10_000)
 def shown(stack: Stack, resource: str) -> str:
-    """A resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
+    """Return a resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
     if UNRESOLVED not in resource:
         return resource
     if isinstance(resolved := stack.resolve(resource), dict) and "Fn::Join" in resolved:
@@ -137,7 +140,7 @@ def shown(stack: Stack, resource: str) -> str:
 
 
 def reference(part: dict[str, Any]) -> str:
-    """An intrinsic inside a resource: `Ref` of a pseudo parameter, or `Fn::GetAtt` of something's ARN."""
+    """Return an intrinsic in a resource: `Ref` of a pseudo parameter, or `Fn::GetAtt` of an ARN."""
     if "Ref" in part:
         return f"<{part['Ref']}>"
     return f"<{'.'.join(part['Fn::GetAtt'])}>"

@@ -13,14 +13,14 @@ from infra.acknowledge import acknowledge
 KEEP = Duration.days(90)
 
 KEEP_FILES = Duration.days(3)
-"""Of a reading that no run went on with: none does after a day."""
+"""Age of the files of an unfinished reading: no run continues it after a day."""
 
 
 class Reports(s3.Bucket):
     """
-    One object per sweep; nobody but the janitor writes, and only the account reads.
+    A bucket with one object per sweep; nobody but the janitor writes, and only the account reads.
 
-    Below *passing*, files lie for some days only.
+    Below *passing*, files are kept for some days only.
     """
 
     def __init__(self, scope: Construct, id_: str, *, passing: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ class Reports(s3.Bucket):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
                 s3.LifecycleRule(expiration=KEEP, abort_incomplete_multipart_upload_after=Duration.days(1)),
-                *(s3.LifecycleRule(prefix=each, expiration=KEEP_FILES) for each in passing),
+                *(s3.LifecycleRule(prefix=prefix, expiration=KEEP_FILES) for prefix in passing),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )

@@ -1,4 +1,4 @@
-"""What the role of each function may do: at home, on what detectors look at, and through other roles."""
+"""The rights of each function's role: at home, on what detectors look at, and through other roles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ml_janitor.scheduled.accounts import listing_reads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What functions may do under *settings*; in an organization they see accounts through roles alone."""
+    """The rights of functions under *settings*; in an organization they see accounts through roles alone."""
 
     stack: Stack
     settings: Settings
@@ -39,7 +39,7 @@ class Rights:
     undo_key: kms.Key
 
     def of_sweep(self, detector: Detector[Any]) -> list[Allowed]:
-        """To sweep with *detector*: read, keep reports, and where it is armed act and sign undo records."""
+        """Allow a sweep with *detector*: read, keep reports, and if armed act and sign undo records."""
         armed, organization = self._armed(detector), self.settings.organization.used
         own = self.own(uses.of_sweep(detector, armed=armed, organization=organization))
         where = self._through_roles(detector) if organization else self._here(detector)
@@ -47,11 +47,11 @@ class Rights:
         return [own, *where, *lists, *([self.macs("GenerateMac")] if armed else [])]
 
     def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[Allowed]:
-        """To undo what the detectors did."""
+        """Allow undoing what the detectors did."""
         return [self.own(uses.of_undo()), self.macs("VerifyMac"), *map(self._undoes, undoable)]
 
     def of_digest(self) -> list[Allowed]:
-        """To read what the sweeps left, and the picture of the bill, which a digest may say."""
+        """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
         organization, bill = self.settings.organization.used, self.settings.bill.enabled
         advice = bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice)
         return [
@@ -61,7 +61,7 @@ class Rights:
         ]
 
     def of_bill(self) -> list[Allowed]:
-        """To read the bill, and keep it."""
+        """Allow reading the bill, and keeping it."""
         organization, kept = self.settings.organization.used, self._objects(f"{FOLDER}/*", "Get", "Put")
         own = self.own(uses.of_bill(organization=organization))
         if organization:
@@ -71,7 +71,7 @@ class Rights:
         return [own, Allowed([*bill_reads(self.settings.bill), *kept], everywhere)]
 
     def of_accounts(self) -> list[Allowed]:
-        """To list the accounts of the organization, and keep that list."""
+        """Allow listing the accounts of the organization, and keeping that list."""
         lists = self._objects(f"{ORGANIZATION}/*", "Get", "Put")
         return [
             Allowed(uses.grants(uses.of_accounts(), self.ledger.table_arn)),
@@ -79,13 +79,13 @@ class Rights:
         ]
 
     def own(self, used: uses.Uses) -> Allowed:
-        """What is *used* of the ledger, and the one secret with Slack's token, where Slack is used at all."""
+        """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
         secret = self.settings.janitor.slack_secret
         slack = [self.secret(secret)] if secret else []
         return Allowed([*uses.grants(used, self.ledger.table_arn), *slack])
 
     def secret(self, name: str) -> Grant:
-        """Reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
+        """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
         arn = self.stack.format_arn(
             service="secretsmanager",
             resource="secret",
@@ -95,22 +95,22 @@ class Rights:
         return allow("secretsmanager:GetSecretValue", on=arn)
 
     def macs(self, action: str) -> Allowed:
-        """To do *action* with the key that signs undo records."""
+        """Allow *action* with the key that signs undo records."""
         return Allowed([allow(f"kms:{action}", on=self.undo_key.key_arn)])
 
     def _armed(self, detector: Detector[Any]) -> bool:
         return self.settings.mode(detector.name) is Mode.ACT
 
     def _lists(self, of: str) -> Allowed:
-        """Reading the lists of runs over the organization."""
+        """Allow reading the lists of runs over the organization."""
         return Allowed(self._objects(f"{ORGANIZATION}/{of}", "Get"))
 
     def _objects(self, under: str, *verbs: str) -> list[Grant]:
-        """Getting or putting objects of the report bucket."""
+        """Allow getting or putting objects of the report bucket."""
         return [allow(f"s3:{verb}Object", on=self.reports.arn_for_objects(under)) for verb in verbs]
 
     def _here(self, detector: Detector[Any]) -> list[Allowed]:
-        """What it may read here and keep, and change where `act_in` says, but for the keep tags."""
+        """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
         section = self.settings.janitor
         reads = Allowed([*detector.reads, *self._keeps(detector)], places(self.stack, section.regions))
         if not self._armed(detector):
@@ -119,9 +119,9 @@ class Rights:
         return [reads, Allowed(detector.acts, where, denials(sparing(detector.acts, section.keep_tags)))]
 
     def _through_roles(self, detector: Detector[Any]) -> list[Allowed]:
-        """To keep reports, ask for prices, and take on its roles."""
+        """Allow keeping reports, asking for prices, and assuming its roles."""
         kinds = [Kind.READ, *([Kind.ACT] if self._armed(detector) else [])]
-        prices = [one for one in detector.reads if one.action == GET_PRODUCTS]
+        prices = [grant for grant in detector.reads if grant.action == GET_PRODUCTS]
         keeps = Allowed([*self._keeps(detector), *prices])
         return [keeps, *(self._taking_on(detector, kind) for kind in kinds)]
 
@@ -135,12 +135,12 @@ class Rights:
         return Allowed(detector.undoes, where)
 
     def _taking_on(self, reader: Reader, kind: Kind) -> Allowed:
-        """To take on the role of that *kind* for *reader* in the accounts that have it."""
+        """Allow assuming the role of that *kind* for *reader* in the accounts that have it."""
         arns = takes_on(self.settings, role_of(reader, kind), partition="aws")
         return Allowed([allow("sts:AssumeRole", on=arn) for arn in arns])
 
     def _keeps(self, detector: Detector[Any]) -> list[Grant]:
-        """Writing into its folder of the report bucket, and reading what a run left there to the next one."""
+        """Allow writing into its folder of the report bucket, and reading files left for the next run."""
         keeps = self._objects(f"{detector.name}/*", "Put")
         if detector.keeps_files:
             keeps += self._objects(f"{folder(detector.name)}*", "Get")
@@ -151,5 +151,5 @@ class Rights:
 
 
 def invokes(*functions: lambda_.IFunction) -> Allowed:
-    """To invoke *functions*."""
-    return Allowed([allow("lambda:InvokeFunction", on=each.function_arn) for each in functions])
+    """Allow invoking *functions*."""
+    return Allowed([allow("lambda:InvokeFunction", on=function.function_arn) for function in functions])

@@ -1,4 +1,4 @@
-"""What hears Slack's buttons: a function with a URL that checks and passes on, and one that does the work."""
+"""The receivers of Slack's buttons: a function with a URL that checks and passes on, and a worker."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SlackButtons(Construct):
     """
     Two functions, because Slack wants an answer within three seconds.
 
-    The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the
-    worker. The worker writes holds and requests into the ledger, and invokes the functions that act
-    and undo; neither holds a permission on a customer's resource.
+    The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the worker.
+    The worker writes holds and requests into the ledger, and invokes the functions that act and undo; neither
+    holds a permission on a customer's resource.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class SlackButtons(Construct):
             allowed=[own, invokes(*([undo] if undo is not None else []), *sweeps.values())],
             shared=shared,
             environment={
-                "JANITOR_FUNCTIONS": json.dumps({name: each.function_name for name, each in sweeps.items()}),
+                "JANITOR_FUNCTIONS": json.dumps(
+                    {name: function.function_name for name, function in sweeps.items()}
+                ),
                 **({"JANITOR_UNDO": undo.function_name} if undo is not None else {}),
             },
             timeout=Duration.minutes(2),
@@ -71,8 +73,8 @@ class SlackButtons(Construct):
             answers=True,
             concurrency=concurrency or None,  # anybody may call it: no more of the account's than this
         )
-        # Lambda counts what the receiver could not take as 5xx (developer guide, "Monitoring Lambda function
-        # URLs"). What it refuses is a 4xx, of which anybody may cause as many as they like.
+        # Lambda counts failures of the receiver as 5xx (developer guide, "Monitoring Lambda function URLs").
+        # Its refusals are 4xx, of which anybody may cause as many as they like.
         alarm(
             receiver,
             "NotTaken",

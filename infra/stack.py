@@ -53,9 +53,9 @@ class JanitorStack(Stack):
     """
     One scheduled function per enabled detector, a digest, and what they share.
 
-    *settings* decide which detectors there are, when they run and what they may act on; they are
-    validated before anything is made, by the same code that reads them in Lambda. *today* decides
-    whether what a disarmed detector did can still be undone.
+    *settings* decide which detectors there are, when they run and what they may act on; they are validated
+    before anything is made, by the same code that reads them in Lambda. *today* decides whether what a
+    disarmed detector did can still be undone.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class JanitorStack(Stack):
         self.ledger = Ledger(self, "Ledger")
         self.undo_key = UndoKey(self, "UndoRecordKey")
         self.reports = Reports(
-            self, "Reports", passing=[folder(one.name) for one in settings.registry if one.keeps_files]
+            self,
+            "Reports",
+            passing=[folder(detector.name) for detector in settings.registry if detector.keeps_files],
         )
         self.shared = Shared(
             code=code("arm64"),
@@ -134,14 +136,18 @@ class JanitorStack(Stack):
                 own=self.rights.own(uses.of_presses()),
                 shared=self.shared,
                 sweeps={
-                    one.name: self.functions[one.name]
-                    for one in settings.armed()
-                    if one.name in self.functions
+                    detector.name: self.functions[detector.name]
+                    for detector in settings.armed()
+                    if detector.name in self.functions
                 },
                 undo=undo,
                 concurrency=section.slack_concurrency,
             )
-        roles = [one.role.role_arn for one in self.node.find_all() if isinstance(one, JanitorFunction)]
+        roles = [
+            construct.role.role_arn
+            for construct in self.node.find_all()
+            if isinstance(construct, JanitorFunction)
+        ]
         self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         dashboard(self, "Dashboard", self.functions)
@@ -150,7 +156,7 @@ class JanitorStack(Stack):
             self._member_roles(today)
 
     def _warn(self) -> None:
-        """Say at synth what the settings do that their operator may not expect."""
+        """Warn at synth about effects of the settings that their operator may not expect."""
         home = "" if cdk.Token.is_unresolved(self.region) else self.region
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         settings, routed = self.settings, account and not self.settings.organization.used
@@ -161,17 +167,17 @@ class JanitorStack(Stack):
             "bill-requests": request_warnings(settings),
             "at-once": slow_runs(settings, len(set(settings.organization.accounts))),
             "routes": [
-                f"[slack.routes]: {said}"
-                for said in (idle_routes(settings.slack.routes, account) if routed else ())
+                f"[slack.routes]: {warning}"
+                for warning in (idle_routes(settings.slack.routes, account) if routed else ())
             ],
         }.items():
-            for said in warnings:
-                cdk.Annotations.of(self).add_warning_v2(f"janitor:{name}", said)
+            for warning in warnings:
+                cdk.Annotations.of(self).add_warning_v2(f"janitor:{name}", warning)
 
     def _sweep(
         self, detector: Detector[Any], undo: lambda_.IFunction | None, organization: Organization | None
     ) -> lambda_.IFunction:
-        """The function of *detector*; it has what broke off brought back by *undo*, where it can be."""
+        """Create the function of *detector*, which has interrupted actions brought back by *undo*."""
         allowed, environment = self.rights.of_sweep(detector), {"JANITOR_DETECTOR": detector.name}
         if undo is not None:
             allowed += [invokes(undo), self.rights.macs("VerifyMac")]
@@ -195,7 +201,7 @@ class JanitorStack(Stack):
         return made.function
 
     def _undo(self, undoable: Iterable[Detector[Any]]) -> lambda_.IFunction:
-        """The function that takes back what was done, while there can be something to take back."""
+        """Create the function that undoes actions, while there can be something to undo."""
         return JanitorFunction(
             self,
             "Undo",
@@ -210,7 +216,7 @@ class JanitorStack(Stack):
         ).function
 
     def _organization(self) -> Organization:
-        """What has every detector look at all accounts, and the function that it asks which those are."""
+        """Create the state machine for runs over all accounts, and the function that lists the accounts."""
         accounts = JanitorFunction(
             self,
             "Accounts",
@@ -234,7 +240,7 @@ class JanitorStack(Stack):
         )
 
     def _bill(self) -> None:
-        """The function that reads the bill, each reading of which AWS charges for."""
+        """Create the function that reads the bill; AWS charges for each of its readings."""
         bill = self.settings.bill
         JanitorFunction(
             self,
@@ -254,7 +260,7 @@ class JanitorStack(Stack):
         )
 
     def _outputs(self) -> None:
-        """What an operator looks for first."""
+        """Output what an operator looks for first."""
         cdk.CfnOutput(
             self, "AlarmTopic", value=self.topic.topic_arn, description="Subscribe whoever is on call"
         )
@@ -263,10 +269,10 @@ class JanitorStack(Stack):
         cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
 
     def _member_roles(self, today: date) -> None:
-        """Write what every account of the organization has to grant beside the template of the stack."""
+        """Write the grants that every account of the organization needs beside the template of the stack."""
         stage = cdk.Stage.of(self)
         written = member.write(self.settings, Path(stage.outdir if stage else "."), today)
-        sizes = ", ".join(f"{one.name} ({one.stat().st_size:,} bytes)" for one in written)
+        sizes = ", ".join(f"{path.name} ({path.stat().st_size:,} bytes)" for path in written)
         cdk.Annotations.of(self).add_info(
             f"[organization]: {sizes}, beside this template, make the roles that its accounts grant; "
             "docs/organization.md says how."

@@ -34,16 +34,18 @@ LOG_DELIVERY = (
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 )
-"""What Step Functions needs of a role to write logs; none has a resource level (developer guide, "Using
-CloudWatch Logs to log execution history")."""
+"""
+Permissions that Step Functions needs of a role to write logs; none has a resource level (developer guide,
+"Using CloudWatch Logs to log execution history").
+"""
 
 
 class Organization(Construct):
     """
     The state machine, under a role of its own, with its log, and alarms on runs that failed.
 
-    *accounts* lists and closes, *lists* is the bucket with the lists. `runs` lets it invoke the detectors'
-    functions, which are made later.
+    *accounts* lists and closes, *lists* is the bucket with the lists. `may_invoke` lets it invoke the
+    detectors' functions, which are made later.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class Organization(Construct):
             self._allow(["lambda:InvokeFunction"], function.function_arn)
 
     def input_for(self, function: lambda_.IFunction, detector: str) -> scheduler.ScheduleTargetInput:
-        """What a schedule starts it with, to run *detector*."""
+        """Return the input with which a schedule starts it, to run *detector*."""
         return scheduler.ScheduleTargetInput.from_object(
             {
                 "detector": detector,
@@ -144,7 +146,7 @@ class Organization(Construct):
 
     def _runs_children(self) -> None:
         """
-        What a Distributed Map needs (developer guide, "IAM policies for using Distributed Map states").
+        Allow what a Distributed Map needs (developer guide, "IAM policies for using Distributed Map states").
 
         It names the state machine, and so is a policy of its own: the machine waits for the other one.
         """

@@ -27,6 +27,8 @@ from tempfile import TemporaryDirectory
 from types import CodeType
 from typing import Any
 
+import naming
+
 ROOT = Path(__file__).parent.parent
 GENERATED = re.compile(
     r"(^|/)package-lock\.json$|^requirements/|^events/|^tests/upgrade/.*\.json$|^docs/(images|generated)/|^docs/[^/]*\.(html|svg)$"
@@ -66,11 +68,39 @@ def main() -> None:
     if asked.adviser:
         touched = adviser(root, asked.adviser)
         say("an adviser touches", f"{len(touched)} files: {', '.join(touched)}")
+    for what, number in house(root):
+        say(what, number)
     for group, where in GROUPS.items():
         counted = dict(lines(root, where))
         python = sum(number for name, number in counted.items() if name.endswith(".py"))
         say(f"lines of {group}", f"{sum(counted.values()):,} in {len(counted)} files ({python:,} of Python)")
     say("left out of lines", "lock files, recordings of an earlier version, fonts, pictures")
+
+
+def house(root: Path) -> Iterator[tuple[str, str]]:
+    """What it takes to find one's way in functions, cli and infra: files, imports, names, exceptions."""
+    code = naming.trees(root)
+    product = {path: tree for path, tree in code.items() if path.startswith(naming.HOUSES[0])}
+    yield "files of Python", f"{len(product)}, {sum(map(import_lines, product.values())):,} lines of imports"
+    names, again = naming.definitions(code, naming.HOUSES[0]), naming.shared(product)
+    yield "public names", f"{len(names):,}, of which {len(again):,} stand in several modules"
+    yield "variables called `one`", f"{sum(1 for _ in naming.called_one(code)):,}"
+    yield "docstrings without a subject", f"{sum(1 for _ in naming.headless(code)):,}"
+    yield "exception classes", str(sum(map(exceptions, product.values())))
+
+
+def import_lines(tree: ast.Module) -> int:
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in nodes)
+
+
+def exceptions(tree: ast.Module) -> int:
+    """The classes of a module that are named after an error, or derive from one."""
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return sum(
+        any("Error" in ast.unparse(base) or "Exception" in ast.unparse(base) for base in node.bases)
+        for node in classes
+    )
 
 
 def say(what: str, found: object) -> None:

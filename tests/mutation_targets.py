@@ -45,7 +45,7 @@ MOST = 10
 """The most files of unit tests that are found for a module, and half as many others; `ALSO` comes on top."""
 
 ENOUGH = 3
-"""Where fewer test files import a module, those count too that test what imports it, and slow ones."""
+"""Where fewer test files import a module, those count too that test what imports it."""
 
 COMMON = {"__init__", "rule", "main", "command"}
 """Names of modules after which no test file is named."""
@@ -81,6 +81,9 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_proving_copies.py",
     ),
     "functions/ml_janitor/detectors/duplicate_artifacts/rule.py": ("integration/test_inventories.py",),
+    "functions/ml_janitor/detectors/forgotten_leftovers/": ("integration/test_setting_retentions.py",),
+    "functions/ml_janitor/detectors/idle_notebooks/": ("integration/test_stopping_notebooks.py",),
+    "functions/ml_janitor/detectors/idle_studio_apps/": ("integration/test_deleting_studio_apps.py",),
     "functions/ml_janitor/detectors/idle_endpoints/rule.py": ("integration/test_endpoint_cleanup.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/rule.py": ("integration/test_restarting_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/tuning.py": ("integration/test_hung_other_jobs.py",),
@@ -174,7 +177,8 @@ def nearest_tests(path: str) -> list[Path]:
     ]
     found = sorted(near, key=lambda test: (near[test], test))
     quick = [test for test in found if not near[test][1]]
-    slow = [test for test in found if near[test][1] and (near[test][0] == 0 or len(quick) < ENOUGH)]
+    direct = any(near[test][0] < 2 for test in quick)
+    slow = [test for test in found if near[test][1] and (near[test][0] == 0 or not direct)]
     return list(dict.fromkeys([*quick[:MOST], *slow[: MOST // 2], *also]))
 
 

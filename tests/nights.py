@@ -191,11 +191,11 @@ class NoArchive(Archive):
 
 
 @contextmanager
-def in_memory() -> Iterator[Nights]:
-    """Nights without a sandbox: their ledger is in memory, and so is the account."""
+def in_memory(table: Table | None = None) -> Iterator[Nights]:
+    """Nights without a sandbox: their ledger is in memory (*table*), and so is the account."""
     session, world = boto3.Session(region_name=REGION), World()
     with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cellar, "world", world)
         prices = Prices(lambda: make_client(session, "pricing", REGION, 1))
         aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, attempts=1)
-        yield Nights(MemoryTable(), session, aws, world, archive=NoArchive())
+        yield Nights(table or MemoryTable(), session, aws, world, archive=NoArchive())

@@ -1,4 +1,4 @@
-"""The composition root: everything that is built from what one invocation of a function is given."""
+"""The composition root: it builds every part from one invocation of a function."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def acting(
     wait: Callable[[], None],
     revert: Callable[[Action], None],
 ) -> Acting:
-    """What acts on what is due. *wait* lets AWS go on; *revert* undoes a half-done action, or asks for it."""
+    """
+    Return the part that acts. *wait* lets AWS go on; *revert* undoes a
+    half-done action, or asks for it.
+    """
     section = settings.janitor
     return Acting(
         ledger=Ledger(table),
@@ -77,7 +80,7 @@ def acting(
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
         undoable=lambda name, account: settings.undo_reaches(name, account, clock().date()),
-        actors=[settings.detector(one) for one in settings.registry if one.cleanup is not None],
+        actors=lambda: [settings.detector(actor) for actor in settings.registry if actor.cleanup is not None],
     )
 
 
@@ -90,7 +93,7 @@ def undoing(
     wait: Callable[[], None],
     unsigned: bool = False,
 ) -> Undoing:
-    """What undoes actions. *wait* lets AWS go on; *unsigned* also undoes what has no signature."""
+    """Return the part that undoes. *wait* lets AWS go on; *unsigned* also undoes unsigned actions."""
     return Undoing(
         actions=actions,
         holds=Holds(table),
@@ -103,7 +106,7 @@ def undoing(
 
 
 def acting_in_lambda(own: Invocation) -> Acting:
-    """What acts on what is due in an armed function, which has to ask for an undo."""
+    """Return the part that acts in an armed function, which has to ask for an undo."""
     return acting(
         own.settings,
         own.table,
@@ -116,16 +119,16 @@ def acting_in_lambda(own: Invocation) -> Acting:
 
 
 def undoing_in_lambda(own: Invocation) -> Undoing:
-    """What undoes actions in the functions that may."""
+    """Return the part that undoes actions, in the functions that may."""
     return undoing(own.settings, own.table, own.actions, own.clock, wait=lambda: own.seconds.sleep(WAIT))
 
 
 def ask_for_revert(own: Invocation, action: Action) -> None:
     """
-    Ask the undo function for it: an armed role may not undo what it did.
+    Ask the undo function to revert *action*: an armed role may not undo its own actions.
 
-    It goes on in the name of whoever asked for it first. The same attempt is asked for once, however often
-    a sweep is retried.
+    The undo goes on in the name of the person who asked first. However often a sweep is
+    retried, it asks for the same attempt once.
     """
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
@@ -146,7 +149,7 @@ def ask_for_revert(own: Invocation, action: Action) -> None:
 
 
 def warner(own: Invocation) -> Warner | None:
-    """Whoever warns; None without Slack, and then nothing is ever acted on."""
+    """Return the sender of warnings; None without Slack, and then the janitor never acts."""
     if not own.settings.janitor.slack_secret:
         return None
     wording = terms(own.settings, own.keep_tag)
@@ -155,7 +158,7 @@ def warner(own: Invocation) -> Warner | None:
 
 
 def message_updates(own: Invocation) -> MessageUpdates | None:
-    """Whatever keeps messages true; None without Slack."""
+    """Return the updater of messages; None without Slack."""
     if not own.settings.janitor.slack_secret:
         return None
     return MessageUpdates(
@@ -171,7 +174,7 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
 
 
 def weekly_advice(own: Invocation) -> WeeklyAdvice:
-    """Whatever posts the weekly advice, and shows what became of it."""
+    """Return the poster of the weekly advice, which also shows its results."""
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
     return WeeklyAdvice(
@@ -186,7 +189,7 @@ def weekly_advice(own: Invocation) -> WeeklyAdvice:
 
 
 def undo_run(own: Invocation, logger: Logger) -> UndoRun:
-    """What the undo function does with one event."""
+    """Return the undo function's work for one event."""
 
     def opened(detector: str, account: str, region: str) -> AbstractContextManager[list[Aws]]:
         inside = own.entered(Place(account, (region,)), role_name(detector, Kind.UNDO))
@@ -209,19 +212,19 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
 
 
 def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
-    """The message of *before* says how far it came. What cannot be told now, the next sweep tells."""
+    """Update the message of *before* with its progress. If that fails now, the next sweep does it."""
     updates = message_updates(own)
     if updates is None or not before.message:
         return
     known = updates.actions.all(before.detector, before.target.account, before.target.region)
     try:
-        updates.action(next(one for one in known if one.sk == before.sk))
+        updates.action(next(action for action in known if action.sk == before.sk))
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 
 def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
-    """What begins and ends a run over an organization. Imported late: no other function needs it."""
+    """Return the run over an organization. Imported late: no other function needs it."""
     from ml_janitor.aws.organization import ALWAYS_ENABLED
     from ml_janitor.scheduled.accounts import AccountsRun
 
@@ -243,7 +246,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
 
 
 def bill_run(own: Invocation, logger: Logger) -> BillRun:
-    """What the bill's function does with one event. Imported late: no other function needs it."""
+    """Return the bill function's work for one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.bill.resources import BilledResources
@@ -271,7 +274,7 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
 
 
 def organization_reader(own: Invocation) -> OrganizationReader | None:
-    """What the digest reads of all accounts; None where there is one. Imported late: it is seldom needed."""
+    """Return the digest's reader of all accounts; None in one account. Imported late: it is seldom needed."""
     if not own.settings.organization.used:
         return None
     from ml_janitor.slack.organization_overview import OrganizationReader
@@ -286,15 +289,15 @@ def organization_reader(own: Invocation) -> OrganizationReader | None:
 
 
 def action_history(own: Invocation) -> ActionHistory:
-    """What the digest says of armed detectors."""
-    undoable = {one.name for one in own.settings.undoable(own.clock().date())}
+    """Return the digest's part about armed detectors."""
+    undoable = own.settings.undoable_names(own.clock().date())
     return ActionHistory(
         ledger=own.ledger,
         actions=own.actions,
         holds=own.holds,
-        cleanups={one.name: one.cleanup for one in own.settings.registry if one.cleanup is not None},
+        cleanups={kind.name: kind.cleanup for kind in own.settings.registry if kind.cleanup is not None},
         time_zone=own.settings.janitor.time_zone,
-        disarmed=[own.settings.detector(one) for one in own.settings.registry if one.name not in undoable],
+        disarmed=[own.settings.detector(kind) for kind in own.settings.registry if kind.name not in undoable],
         within=timedelta(days=own.settings.janitor.undo_days),
         several=own.settings.organization.used,
     )

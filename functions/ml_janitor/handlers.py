@@ -1,4 +1,4 @@
-"""The Lambda edges: the event, the environment, the clocks. Imports late, to keep a cold start short."""
+"""The entry points of the Lambda functions. They import late, to keep a cold start short."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ BILL, DIGEST, PRESS, UNDO = "bill", "digest", "press", "undo"
 
 
 def clock() -> datetime:
-    """The real time. JANITOR_NOW is for the sandbox, in which it is always the same night."""
+    """Return the real time. JANITOR_NOW is for the sandbox, in which it is always the same night."""
     if fixed := os.environ.get("JANITOR_NOW"):
         return datetime.fromisoformat(fixed)
     return datetime.now(UTC)
 
 
 def seconds() -> Time:
-    """The seconds that Slack is waited for."""
+    """Return the clock that bounds the waiting for Slack."""
     from ml_janitor.slack.sender import Time
 
     return Time(clock=time.monotonic, sleep=time.sleep)
@@ -38,7 +38,7 @@ def seconds() -> Time:
 
 @cache
 def logger() -> Logger:
-    """Structured logs. Nothing of an event, a resource or the environment is logged by itself."""
+    """Return the structured logger. It logs nothing of an event, a resource or the environment by itself."""
     from aws_lambda_powertools import Logger
 
     return Logger(service="ml-janitor")
@@ -48,9 +48,9 @@ def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
 
-    Raises MalformedEventError for an event that makes no sense, InProgressError and LeaseTakenError
-    for one that came while another was at work, RunFailedError after everything that could be done
-    was done. Lambda tries each of them again.
+    Raises MalformedEventError for an invalid event, and InProgressError and LeaseTakenError for an event that
+    came while another was at work. Raises RunFailedError at the end, after everything possible was done.
+    Lambda tries each of them again.
     """
     from ml_janitor.config import events
 
@@ -75,7 +75,7 @@ def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
-    Tell Slack what all sweeps found, and which did not run; once per event.
+    Tell Slack about all sweeps' findings, and about sweeps that did not run; once per event.
 
     Raises MalformedEventError, InProgressError, and RunFailedError if Slack did not take it.
     """
@@ -88,7 +88,7 @@ def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
-    Read the bill, keep it, and say in Slack what moved it, unless a digest is about to; once per event.
+    Read the bill, keep it, and post in Slack what moved it, unless a digest is about to; once per event.
 
     Raises MalformedEventError, InProgressError, and RunFailedError if nobody could be told.
     """
@@ -105,7 +105,7 @@ def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa
     """
     Take a press on a button in Slack at the function URL: verify it, hand it on, acknowledge it.
 
-    Raises nothing: the answer says what became of it.
+    Raises nothing: the answer says what happened.
     """
     from ml_janitor.slack.ingress import answer
 
@@ -114,10 +114,10 @@ def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa
 
 def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
-    Do what was pressed in Slack, once per press; what may not be done is refused, and that is the answer.
+    Do the work of a press in Slack, once per press; a forbidden press is refused, and that is the answer.
 
-    Raises MalformedEventError, InProgressError, and what AWS raises if it does not take the work. Whoever
-    pressed hears of that too: Slack showed them a press that was taken.
+    Raises MalformedEventError, InProgressError, and AWS's errors if AWS does not take the work. The person
+    who pressed hears of that too: Slack showed them a press that was taken.
     """
     from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
@@ -137,10 +137,10 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
-    Bring back what one finding's action cleaned up; once per event.
+    Bring back the resource that one finding's action cleaned up; once per event.
 
-    Raises MalformedEventError, InProgressError, LeaseTakenError, and CannotUndoError for what can be
-    tried again.
+    Raises MalformedEventError, InProgressError, LeaseTakenError, and
+    CannotUndoError for failures that can be tried again.
     """
     from ml_janitor import deployment
     from ml_janitor.config import events
@@ -152,7 +152,7 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
-    """What does what was pressed, in this invocation."""
+    """Return the worker for presses, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
     from ml_janitor.ledger.requests import Requests
@@ -189,14 +189,14 @@ def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> Pre
 def done_once(
     own: Invocation, name: str, identity: str, work: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The answer of *work*, which is done once for each event *identity* of the function *name*."""
+    """Return the answer of *work*, which is done once for each event *identity* of the function *name*."""
     from ml_janitor.ledger.idempotency import once
 
     return once(work, name=name, event=identity, table=own.table, context=own.context)
 
 
 def invoked(context: Context) -> Invocation:
-    """The invocation of *context*, with the environment and the clocks of this process."""
+    """Return the invocation of *context*, with the environment and the clocks of this process."""
     from ml_janitor.scheduled.invocation import Environment, Invocation
 
     logger().append_keys(request_id=context.aws_request_id)
@@ -204,7 +204,7 @@ def invoked(context: Context) -> Invocation:
 
 
 def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
-    """The run that *asked* for."""
+    """Run the sweep that *asked* describes."""
     from ml_janitor import deployment
     from ml_janitor.config.member_roles import role_for, role_name
     from ml_janitor.ledger.region_queue import PAUSE
@@ -238,14 +238,14 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
             return runner.look(detector, accounts[0], asked.resource, now=now, note=note)
     try:
         inside = own.entered(place, role)
-    except Exception as error:  # it is the result of this place, and not of the others of its run
+    except Exception as error:  # the result of this place, and not of the others of its run
         raise runner.not_entered(detector, place, error, now=now) from error
     with own.opened(inside) as accounts:
         return runner.sweep(detector, accounts, now=now, note=note, off=inside.off)
 
 
 def answer(done: Ran) -> dict[str, Any]:
-    """Counts and where the report lies: an answer has a size limit, an account's waste has none."""
+    """Return counts and the report's place: an answer has a size limit, an account's waste has none."""
     return {
         "time": done.report.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "account": done.report.account,
@@ -268,7 +268,7 @@ def answer(done: Ran) -> dict[str, Any]:
 
 
 def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
-    """The digest that *asked* for; the answer is counts."""
+    """Post the digest that *asked* describes; return counts."""
     from ml_janitor import deployment
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.slack.daily_digest import DailyDigest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,16 @@ from typing import Any
 import boto3
 import pytest
 
+from bills import full_report
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.cost_explorer import REGION, CostExplorer
+from ml_janitor.aws.cost_explorer import REGION, CostExplorer, Row, by_dimension, by_tag
+from ml_janitor.bill.accounts import Accounts
+from ml_janitor.bill.archive import BillArchive
 from ml_janitor.bill.asking import DAYS, Wanted
 from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
 from ml_janitor.bill.reading import read
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_sandbox.control import Control
 
@@ -97,6 +102,57 @@ def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) ->
     assert (bill.charges, bill.by_tag) == (whole.charges, {})
     assert (Reading.TAG, GapCause.OVER_LIMIT, "project") in gaps(bill)
     assert (Reading.FORECAST, GapCause.OVER_LIMIT, "") in gaps(bill)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_every_page_of_every_listing_is_read(
+    box: Control, explorer: Callable[..., CostExplorer], size: int
+) -> None:
+    for number in range(4):
+        charge(box, f"USE1-Host:ml.g5.{number}xlarge", f"{number + 1}0", days=3, tags={TAGS["team"]: "nlp"})
+        charge(box, "S3", "9", days=3, service=f"Service {number}", tags={f"tag-{number}": "x"})
+    box.set_bill(tags=[*TAGS, *(f"tag-{number}" for number in range(4))])
+    first, until = (TODAY - 3 * DAY).date(), TODAY.date()
+
+    def listed(asking: CostExplorer) -> tuple[object, ...]:
+        return (
+            asking.daily(first, until, by_dimension("USAGE_TYPE"), by_tag("team")),
+            asking.monthly(first, until, by_dimension("SERVICE")),
+            asking.services(first, until),
+            asking.tag_keys(first, until),
+            asking.tags_active([*TAGS, "tag-0", "nothing"]),
+        )
+
+    whole = listed(explorer(100))
+    box.set_bill(page=size)
+
+    assert listed(explorer(100)) == whole
+    daily, monthly, services, keys, active = whole
+    assert Counter(row.day.day for row in daily) == {3: 5, 4: 5, 5: 5}  # type: ignore[attr-defined]
+    assert len(monthly) == len(services) == 5  # type: ignore[arg-type]
+    assert keys == {"team", "tag-0", "tag-1", "tag-2", "tag-3"}
+    assert active == dict.fromkeys([*TAGS, "tag-0"], True)
+
+
+def test_a_row_has_both_ways_to_count_a_cost_and_forgets_nothing(
+    box: Control, explorer: Callable[..., CostExplorer]
+) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "30", amortized_usd="36", days=3, tags={"project": "llm"})
+    asking = explorer()
+
+    (row, *_) = asking.daily(TODAY.date() - 3 * DAY, TODAY.date(), by_dimension("SERVICE"), by_tag("project"))
+    asking.daily(TODAY.date() - DAY, TODAY.date())
+
+    assert row == Row(
+        day=(TODAY - 3 * DAY).date(),
+        keys=("Amazon SageMaker", "project$llm"),
+        unblended=Decimal(10),
+        amortized=Decimal(12),
+        quantity=Decimal(1),
+        unit="Hrs",
+        estimated=True,
+    )
+    assert asking.requests == 2
 
 
 def test_only_the_last_month_is_read_again(box: Control, read_bill: Read) -> None:
@@ -209,3 +265,128 @@ def test_a_kept_bill_without_its_record_types_is_not_continued(box: Control, rea
     bill = read_bill(kept=replace(whole, records=(), gaps=(gap,)), now=NOW + DAY)
 
     assert round(bill.outside(bill.whole)["Tax"]) == 640
+
+
+# --- what is kept of the night before ---------------------------------------------------------
+
+
+def test_days_that_nobody_read_for_a_month_and_more_are_read(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "900", days=90, tags={"project": "llm"})
+    alone = {"services": ["Amazon SageMaker"]}  # reading costs something, too
+    box.set_clock(NOW - 40 * DAY)
+    kept = read_bill(now=NOW - 40 * DAY, **alone)
+    box.set_clock(NOW)
+
+    bill = read_bill(kept=kept, **alone)
+
+    for rows in (bill.charges, bill.by_tag["project"]):
+        assert {one.day for one in rows} == set(bill.whole)
+        assert len(rows) == DAYS
+    assert round(bill.total(bill.whole), 6) == 650
+
+
+def test_days_that_were_estimated_settle_once_they_are_read_again(box: Control, read_bill: Read) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "900", days=90)
+    box.set_clock(NOW - 4 * DAY)
+    kept = read_bill(now=NOW - 4 * DAY)
+    box.set_clock(NOW)
+    unsettled = kept.first + 30 * DAY
+
+    bill = read_bill(kept=replace(kept, estimated=kept.estimated | {unsettled, bill_day(30)}))
+
+    assert min(kept.estimated).month == 9
+    assert bill.estimated == {unsettled, *(bill_day(number) for number in range(1, 6))}
+
+
+def bill_day(days: int) -> Any:
+    """So many days ago."""
+    return (TODAY - days * DAY).date()
+
+
+def test_days_as_charged_and_days_of_spread_commitments_are_never_in_one_bill(
+    box: Control, read_bill: Read
+) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650", amortized_usd="975", tags={"project": "llm"})
+    kept = read_bill()
+    charge(box, "SageMakerSP", "7", amortized_usd="0", days=1, record_type="SavingsPlanRecurringFee")
+
+    bill = read_bill(kept=kept)
+
+    assert (kept.metric, bill.metric) == (Metric.UNBLENDED, Metric.AMORTIZED)
+    for rows in (bill.charges, bill.by_tag["project"]):
+        assert {round(one.usd, 6) for one in rows} - {0} == {Decimal(15)}
+    assert round(kept.total(kept.whole), 6) == 650
+    assert read_bill(kept=kept, metric=Metric.UNBLENDED).total(kept.whole) == 657
+    assert round(read_bill(metric=Metric.AMORTIZED).total(kept.whole), 6) == 975
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"account": "210987654321"},
+        {"accounts": {}},
+        {"charges": ()},
+        {"first": bill_day(DAYS - 1)},
+        {"until": bill_day(DAYS + 1)},
+        {"gaps": (Gap(reading=Reading.RECORD_TYPES, cause=GapCause.DENIED),)},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_what_is_not_the_same_bill_up_to_now_is_not_continued(
+    box: Control, read_bill: Read, changed: dict[str, Any]
+) -> None:
+    charge(box, "USE1-Host:ml.g5.xlarge", "650")
+    whole = read_bill()
+    kept = replace(whole, charges=tuple(replace(one, usd=one.usd * 2) for one in whole.charges))
+
+    assert read_bill(kept=kept).charges != whole.charges
+    assert read_bill(kept=replace(kept, **changed)) == whole
+
+
+# --- the bucket -------------------------------------------------------------------------------
+
+WANTED = Wanted(
+    tags=TAGS, services=("S3",), accounts=Accounts(names={ACCOUNT: ""}, everything=True, without=("1" * 12,))
+)
+
+
+@pytest.fixture
+def archive(session: boto3.Session) -> BillArchive:
+    session.client("s3").create_bucket(Bucket="reports")
+    return BillArchive(session.client("s3"), "reports")
+
+
+@pytest.mark.parametrize(
+    ("changed", "continued"),
+    [
+        ({}, True),
+        ({"days": 120, "check_tags": True, "first": ("team",)}, True),
+        ({"tags": TAGS | {"owner": "Owner"}}, False),
+        ({"services": ()}, False),
+        ({"accounts": None}, False),
+    ],
+    ids=str,
+)
+def test_a_kept_bill_is_continued_for_what_it_was_read_for(
+    archive: BillArchive, changed: dict[str, Any], *, continued: bool
+) -> None:
+    report = full_report()
+
+    key = archive.keep(report, WANTED)
+
+    assert archive.where(key) == "s3://reports/bill/2026-10-06T03-00-00Z.json"
+    found = archive.bill(key, replace(WANTED, **changed))
+    assert found == (report.bill if continued else None)
+
+
+def test_a_kept_bill_that_is_gone_or_broken_is_none(archive: BillArchive, session: boto3.Session) -> None:
+    report = full_report()
+    picture = archive.keep_picture(report, b"png")
+    session.client("s3").put_object(Bucket="reports", Key="bill/broken.json", Body=b'{"report": {')
+
+    assert archive.bill("bill/broken.json", WANTED) is None
+    assert archive.bill("bill/gone.json", WANTED) is None
+    assert archive.picture(picture) == Value(b"png", "s3:GetObject")
+    assert isinstance(archive.picture("bill/gone.png"), Unreadable)
+    kept = session.client("s3").head_object(Bucket="reports", Key=picture)
+    assert (picture, kept["ContentType"]) == ("bill/2026-10-06T03-00-00Z.png", "image/png")

@@ -1,1 +1,1 @@
-"""Acting on findings that are due, and undoing it."""
+"""Acts on the findings that are due, and undoes actions."""

@@ -1,4 +1,4 @@
-"""What an armed sweep does, in which order: finish what is half done, act on what is due. Laws 3, 5, 6."""
+"""The order of an armed sweep: finish half-done actions, then act on findings that are due. Laws 3, 5, 6."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class SoFar(NamedTuple):
-    """A *sweep* with its outcomes, and the *error* after which nothing more was done, if any."""
+    """A *sweep* with its outcomes, and the *error* that ended the acting, if any."""
 
     sweep: Sweep
     error: Exception | None = None
@@ -46,14 +46,14 @@ class SoFar(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acting:
     """
-    What acting needs from the outside.
+    The outside parts that acting needs.
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
-    and the messages made from it. *undoable* says of a detector whether the deployment may still undo its
-    actions in an account, and *within* is `undo_days`. *together* is whether one night's limit holds over all
-    accounts of an organization. *wait* lets some time pass for what waits for AWS; without it the next run
-    resumes that. *actors* are all detectors that can act.
+    and the messages. *undoable* returns, for a detector and an account, whether the deployment may still undo
+    actions there; *within* is `undo_days`. *together* is true if all accounts of an organization share one
+    night's limit. *wait* lets time pass for actions that wait for AWS; without it the next run resumes them.
+    *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -70,7 +70,7 @@ class Acting:
     together: bool
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
-    actors: Sequence[Detector[Any]] = ()
+    actors: Callable[[], Sequence[Detector[Any]]] = tuple
 
     def act(
         self,
@@ -84,10 +84,11 @@ class Acting:
         until: datetime | None = None,
     ) -> SoFar:
         """
-        *sweep* with the outcomes of acting on what is due; *entries* are its findings in the ledger.
+        Act on the findings of *sweep* that are due, and return it with the outcomes.
 
-        AWS is waited for *until* then at the longest. In an incomplete sweep or a dry run nothing is done.
-        One action's failure does not stop the others; only a failure of the ledger ends it.
+        *entries* are its findings in the ledger. The sweep waits for AWS no longer than
+        *until*. In an incomplete sweep or a dry run it does nothing. One action's failure does
+        not stop the others; only a failure of the ledger does.
         """
         if not policy.armed(detector.name).armed:
             return SoFar(sweep)
@@ -98,16 +99,16 @@ class Acting:
         error = None
         try:
             work.do(until)
-        except Exception as failed:  # the ledger failed: what was done before is still reported
+        except Exception as failed:  # the ledger failed: the sweep still reports earlier outcomes
             error = failed
         return SoFar(with_unfinished(work.so_far, reverts), error)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
-        *sweep* of a detector that is not armed there, once the undos of its earlier actions are resumed.
+        Resume the undos of a detector that is not armed in *sweep*'s account, and return the sweep with them.
 
-        A half-done action is reported until somebody reverts it, and one that no function may undo any more
-        as long as it could be undone.
+        The sweep reports a half-done action until somebody reverts it. It reports an action that no function
+        may undo any more as long as the action could be undone.
         """
         at = self.clock()
         reverts = resume_reverts(detector, self.known(sweep), self._revert, at)
@@ -123,12 +124,12 @@ class Acting:
         self.revert(action)
 
     def known(self, sweep: Sweep) -> list[Action]:
-        """The actions in the account and region of *sweep*."""
+        """Return the actions in the account and region of *sweep*."""
         return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
 
 
 def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
-    """*sweep*, in which a finding that `prepare` refused before waits for no warning."""
+    """Return *sweep*, in which a finding that `prepare` refused before waits for no warning."""
 
     def reported(result: Result) -> Result:
         entry = entries.get(result.target.key)
@@ -140,17 +141,17 @@ def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
 
 
 def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
-    """The findings of *sweep* that may be acted on at that time, the oldest due first."""
+    """Return the findings of *sweep* that may be acted on at that time, the oldest due first."""
     due = {}
     for result in sweep.results:
         entry = entries.get(result.target.key)
         if result.outcome is Outcome.WAITING and entry and entry.due is not None and entry.due <= at:
             due[entry.due, result.target.arn, result.target.key] = replace(result, due=entry.due)
-    return [due[one] for one in sorted(due)]
+    return [due[order] for order in sorted(due)]
 
 
 class _Work:
-    """All that is acted on in one sweep."""
+    """The actions of one sweep."""
 
     def __init__(
         self,
@@ -194,7 +195,10 @@ class _Work:
         )
 
     def do(self, until: datetime | None) -> None:
-        """Resume what broke off, then begin what is due, the oldest first; AWS is waited for *until* then."""
+        """
+        Resume broken-off actions, then begin the due ones, the oldest
+        first; wait for AWS up to *until*.
+        """
         listed = self.acting.known(self.sweep)
         for action in listed:
             if action.stage in UNFINISHED:
@@ -219,7 +223,10 @@ class _Work:
         return replace(self.sweep, results=tuple(self.results.values()), held_back=tuple(held))
 
     def _due(self, *, besides: set[str]) -> list[Result]:
-        """The findings that may be acted on now; each of the others gets the cause for which it waits."""
+        """
+        Return the findings that may be acted on now; give each of the others
+        the cause for which it waits.
+        """
         for result in self.sweep.results:
             entry = self.entries.get(result.target.key)
             if result.target.key in besides or entry is None or entry.due is None:
@@ -245,10 +252,10 @@ class _Work:
 
     def _prepare_again(self) -> None:
         """
-        Prepare again what was refused, each when a warning from its last refusal would be due.
+        Prepare refused findings again, each at the time when a warning from its last refusal would be due.
 
         A warning that ends in "only reported" each time teaches people not to read warnings. A finding that
-        is no longer refused is warned about like a new one.
+        is no longer refused gets a warning like a new one.
         """
         for result in tuple(self.results.values()):
             entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
@@ -260,7 +267,7 @@ class _Work:
                 self._put(self._prepared_again(result, entry, at))
 
     def _prepared_again(self, result: Result, entry: Entry, at: datetime) -> Result:
-        """*result* once its resource was prepared again as it is now; what was not read changes nothing."""
+        """Prepare *result*'s resource again, and return the new result; a failed reading changes nothing."""
         ledger = self.acting.ledger
         try:
             verdict, candidate = self.recheck.verdict(result, at)
@@ -275,7 +282,7 @@ class _Work:
             return result
         except CannotActError as error:
             refused = str(error)
-        except Exception:  # it is only reported as before, and prepared again by the next sweep
+        except Exception:  # reported as before; the next sweep prepares it again
             return result
         if refused:
             ledger.record_refusal(entry, refused, at)
@@ -288,7 +295,7 @@ class _Work:
 
 
 def _incomplete(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
-    """*sweep*, in which everything that was warned about waits for a complete one."""
+    """Return *sweep*, in which every warned finding waits for a complete sweep."""
 
     def noted(result: Result) -> Result:
         entry = entries.get(result.target.key)

@@ -1,4 +1,4 @@
-"""What follows a sweep: acting on what is due, warning about what is new, updating messages."""
+"""The part of a run after its sweep: act on due findings, warn about new ones, update messages."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Follow(Protocol):
-    """Updates the messages of warnings."""
+    """An updater of the warnings' messages."""
 
     def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
-        """Update them after *sweep*. The answer is what did not arrive, one line each."""
+        """Update the messages after *sweep*. Return a line for each message that did not arrive."""
 
     def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
         """Let the messages of *entries* say that their warnings are void."""
@@ -40,7 +40,7 @@ class Follow(Protocol):
 def remember_not_done(
     acting: Acting, aws: Aws, sweep: Sweep, entries: Mapping[str, Entry], now: datetime
 ) -> None:
-    """Remember of each warned finding of *sweep* that is due why it still waits, or failed."""
+    """Remember why each due, warned finding of *sweep* still waits, or failed."""
     held = [
         (entries[result.target.key], acting.words(result.cause))
         for result in sweep.results
@@ -50,11 +50,11 @@ def remember_not_done(
         and result.target.key in entries
         and entries[result.target.key].warned is not None
     ]
-    aws.map(lambda one: acting.ledger.record_not_done(*one, now), held)
+    aws.map(lambda finding: acting.ledger.record_not_done(*finding, now), held)
 
 
 class Known(NamedTuple):
-    """A sweep, where it was, and what the ledger knows of its findings."""
+    """A sweep, its region, and the ledger's state of its findings."""
 
     aws: Aws
     sweep: Sweep
@@ -66,8 +66,8 @@ class Cleaning:
     """
     Acts and warns in one run of one *detector*.
 
-    Without *acting* or without *warner* nothing is ever acted on, nor in a run that is *dry*. What goes wrong
-    is noted in *failures*, and the rest goes on.
+    Without *acting* or without *warner* it never acts, nor in a run that is *dry*. It notes errors in
+    *failures*, and goes on with the rest.
     """
 
     detector: Detector[Any]
@@ -82,9 +82,9 @@ class Cleaning:
 
     def judged_by(self, accounts: Sequence[Aws]) -> Policy:
         """
-        The policy of this run, with the holds in the ledger; dry if they cannot be read.
+        Return the policy of this run, with the holds in the ledger; dry if they cannot be read.
 
-        What people asked for by a button becomes part of the findings and actions that are read next.
+        People's requests by a button become part of the findings and actions that are read next.
         """
         if self.acting is None:
             return self.policy.dry()
@@ -106,10 +106,10 @@ class Cleaning:
 
     def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
         """
-        Act on what is due, then warn about what is new: neither without the ledger, nor for an adviser.
+        Act on due findings, then warn about new ones: neither without the ledger, nor for an adviser.
 
-        *policy* is the one that the sweep was judged by. AWS is waited for *until* then, which leaves time
-        for the other regions.
+        *policy* is the policy that judged the sweep. Acting waits for AWS up to *until*,
+        which leaves time for the other regions.
         """
         if self.detector.cleanup is None:
             return known
@@ -176,7 +176,7 @@ class Cleaning:
         return known
 
     def _update_messages(self, update: Callable[[Follow], Sequence[str]]) -> None:
-        """Update messages by *update*; a failure is noted, and what was done stays done."""
+        """Update messages by *update*. A failure is noted, and undoes nothing."""
         if self.follow is not None:
             with self.failures.survived("the warnings' messages could not be changed"):
                 for problem in update(self.follow):
@@ -185,15 +185,16 @@ class Cleaning:
 
 def sparing_undos(policy: Policy, detector: Detector[Any], acting: Acting, accounts: Iterable[Aws]) -> Policy:
     """
-    *policy* with the resources that undos need, if *detector* spares them, as long as these can be done.
+    Return *policy* with the resources that pending undos need, if *detector* spares them.
 
-    Raises what the ledger raises.
+    An undo needs its resources as long as it is possible. Raises the ledger's errors.
     """
     if not detector.spares_undos:
         return policy
     needed: dict[str, str] = {}
+    actors = acting.actors()
     for aws in accounts:
-        for actor in acting.actors:
+        for actor in actors:
             for action in acting.actions.all(actor.name, aws.account, aws.region):
                 if undoable(action, acting.within, acting.clock()):
                     until = action.began + acting.within

@@ -1,4 +1,4 @@
-"""One action as a state machine: begin it, finish it, resume one that broke off, or have it reverted."""
+"""One action as a state machine: begin it, finish it, resume it after it broke off, or have it reverted."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.limits import Places
 
 ROUNDS = 40
-"""How often a run goes back to the actions that wait for AWS, where its time does not end it before."""
+"""Most returns of a run to the actions that wait for AWS, if its time does not end before."""
 
 
 class StopsError(Exception):
-    """Nothing more is done to one resource now, with this *outcome* and *cause*."""
+    """The janitor leaves one resource alone for now, with this *outcome* and *cause*."""
 
     def __init__(self, outcome: Outcome, cause: Cause) -> None:
         self.outcome = outcome
@@ -42,7 +42,7 @@ class StopsError(Exception):
 
 
 def half_done_cause(why: Why, *details: str | int) -> Cause:
-    """The cause of the outcome of a half-done action."""
+    """Return the cause of the outcome of a half-done action."""
     return Cause(why, details, progress=Progress.HALF_DONE)
 
 
@@ -51,9 +51,9 @@ class ActionMachine:
     """
     The actions of one sweep; *entries* are its findings in the ledger.
 
-    *recheck* reads, *writing* is for the act alone, *words* makes a sentence of a cause, which the ledger
-    keeps for messages. *waiting* are the actions that wait for AWS, by the key of their resource. The sweep
-    holds its lease, so no other run works on what is unfinished.
+    *recheck* reads, and only the act uses *writing*. *words* makes a sentence of a cause, which the ledger
+    keeps for messages. *waiting* holds the actions that wait for AWS, by the key of their resource. The sweep
+    holds its lease, so no other run works on unfinished actions.
     """
 
     ledger: Ledger
@@ -69,7 +69,7 @@ class ActionMachine:
     waiting: dict[str, Action] = field(default_factory=dict)
 
     def begin(self, result: Result, entry: Entry) -> Result:
-        """Act on a finding that is due: from the recheck to the record."""
+        """Act on a due finding: from the recheck to the record."""
         acted = self._attempt(result, lambda: self._begin(result, entry), cause(Why.NO_LEDGER))
         if acted.cause is not None and acted.cause.why is Why.NO_LEDGER:
             self.places.close(acted.cause)  # without the ledger there are no more acts
@@ -86,7 +86,7 @@ class ActionMachine:
         self, results: dict[str, Result], wait: Callable[[], None], until: datetime | None = None
     ) -> None:
         """
-        Resume what waits for AWS *until* then, or as long as there is time.
+        Resume actions that wait for AWS up to *until*, or as long as there is time.
 
         *results* is updated. Each resource is judged anew before.
         """
@@ -101,7 +101,7 @@ class ActionMachine:
                 results[key] = self._resume_waiting(results[key], action)
 
     def act(self, result: Result, action: Action) -> Result:
-        """Act, and record what AWS said. A lost answer is settled by looking."""
+        """Act, and record AWS's answer. If an answer is lost, the machine looks at the resource."""
         self.waiting.pop(action.target.key, None)
         try:
             steps = RecordedSteps(self.actions, action, "act")
@@ -122,7 +122,7 @@ class ActionMachine:
     # --- before anything is done --------------------------------------------------------------
 
     def _begin(self, result: Result, entry: Entry) -> Result:
-        """Act, once nothing speaks against it; else nothing was done, and *result* says why."""
+        """Act, once nothing speaks against it. Else nothing was done, and the returned result says why."""
         try:
             action = self._prepared(result, entry)
         except (StopsError, FullError):
@@ -130,21 +130,21 @@ class ActionMachine:
         except NotYetError as not_yet:
             self.ledger.save_memo(entry, not_yet.memo)
             return replace(result, cause=cause(Why.PREPARING, str(not_yet)))
-        except CannotActError as refused:  # its message says that nothing is done to it
+        except CannotActError as refused:  # its message says why the janitor does nothing
             self.ledger.record_refusal(entry, str(refused), self.recheck.clock())
             why = cause(Why.REFUSED_BY_PREPARE, str(refused))
             return replace(result, outcome=Outcome.ADVISED, cause=why)
         except OutOfTimeError:
             return replace(result, cause=cause(Why.OUT_OF_TIME))
-        except BegunBeforeError as begun:  # and ended: what is in progress does not come here
+        except BegunBeforeError as begun:  # and ended: an action in progress does not come here
             self.ledger.void_warning(entry, str(begun))
             return replace(result, cause=cause(Why.ACTED_BEFORE, str(begun)))
-        except Exception as error:  # the others are still acted on
+        except Exception as error:  # the machine still acts on the others
             return replace(result, outcome=Outcome.FAILED, cause=cause(Why.NOTHING_DONE, describe(error)))
         return self.act(result, action)
 
     def _prepared(self, result: Result, entry: Entry) -> Action:
-        """Recheck, prepare, take a place, store the undo. Raises what speaks against it."""
+        """Recheck, prepare, take a place, store the undo. Raises the reason against acting."""
         self.places.check()
         if not self.recheck.aws.has_time:
             raise OutOfTimeError
@@ -164,12 +164,12 @@ class ActionMachine:
             raise self._changed(entry, Kept(reason=hold), at)
         self.places.take(entry.key, at)
         if not self.arming.effect.saves:
-            verdict = replace(verdict, cost=None)  # nothing is claimed to be saved
+            verdict = replace(verdict, cost=None)  # the action claims no saving
         found = replace(result, verdict=verdict, target=candidate.target)
         return self.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
 
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> StopsError:
-        """Why it is no longer acted on. What could not be judged keeps its warning, and waits."""
+        """Return the reason to stop. A finding that could not be judged keeps its warning, and waits."""
         if verdict is not None and verdict.unknown:
             return StopsError(Outcome.WAITING, cause(Why.UNKNOWN_AT_RECHECK, verdict.reason))
         why = cause(Why.GONE) if verdict is None else cause(Why.NO_LONGER_WASTE, verdict.reason)
@@ -203,9 +203,9 @@ class ActionMachine:
 
     def _resume_waiting(self, result: Result, action: Action) -> Result:
         """
-        *action*, which waited for AWS, judged anew and resumed: minutes may have passed.
+        Judge *action*, which waited for AWS, anew and resume it: minutes may have passed.
 
-        A resource that is as the act leaves it is not judged any more.
+        A resource in the state that the act leaves is not judged any more.
         """
 
         def judged() -> Result:
@@ -225,7 +225,7 @@ class ActionMachine:
         """
         Raise StopsError if *action* is not resumed, and have it reverted if its resource is no longer waste.
 
-        Where nothing was done yet, there is nothing to revert.
+        If nothing was done yet, there is nothing to revert.
         """
         verdict, candidate = self.recheck.verdict(replace(result, target=action.target), at, action.undo)
         entry, outcome, why = self.entries.get(action.target.key), Outcome.CHANGED, None
@@ -247,10 +247,10 @@ class ActionMachine:
 
     def _ask_for_revert(self, action: Action, why: Cause) -> None:
         """
-        Have *action* reverted. If the request fails, a person has to know, and with which command.
+        Have *action* reverted. If the request fails, the error tells a person the command.
 
-        The ledger gets the request first: a resource that was used for a day is brought back even if it is
-        waste again by the time that the undo function runs.
+        The ledger gets the request first: the undo function then brings a used resource back, even if the
+        resource is waste again by that time.
         """
         try:
             self.revert(self.actions.request_undo(action, JANITOR, self.recheck.clock()))
@@ -266,7 +266,10 @@ class ActionMachine:
     def _attempt(
         self, result: Result, step: Callable[[], Result], failed: Cause, *, outcome: Outcome = Outcome.FAILED
     ) -> Result:
-        """The result of *step*, or *result* with what its error means, by default *outcome* and *failed*."""
+        """
+        Return the result of *step*, or *result* with the outcome of its error:
+        by default *outcome* and *failed*.
+        """
         try:
             return step()
         except StopsError as stops:
@@ -296,7 +299,10 @@ class ActionMachine:
         return replace(result, outcome=Outcome.CHANGED, cause=why)
 
     def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
-        """Nothing went wrong: this run resumes it while there is time, else the next one does."""
+        """
+        Record an action that waits, without an error: this run resumes it while
+        there is time, else the next run.
+        """
         self.waiting[action.target.key] = self.actions.unfinished(action, self.words(waits))
         late = self.recheck.clock() - action.began > TOO_LONG
         outcome = Outcome.FAILED if late else Outcome.WAITING

@@ -1,4 +1,4 @@
-"""Whether a resource may be acted on in this very moment: it is rechecked (law 4), or postponed (law 6)."""
+"""Rechecks a resource in the moment before the act (law 4), and postpones acts (law 6)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Recheck:
         self, result: Result, at: datetime, undo: Mapping[str, Any] | None = None
     ) -> tuple[Verdict | None, Any]:
         """
-        The verdict on *result*'s resource as it is at that time, and its candidate; None if it is gone.
+        Return the verdict on *result*'s resource at that time, and its candidate; None if it is gone.
 
-        With *undo*, an action on it is half done.
+        With *undo*, an action on the resource is half done.
         """
         if undo is None:
             candidate = self.detector.look(self.aws, result.target, at)
@@ -58,29 +58,29 @@ class Recheck:
         return judge(self.detector, candidate, at, policy), candidate
 
     def prepared(self, candidate: Any, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What an undo needs, if the ledger can keep it. Raises what `prepare` does."""
+        """Return the data that an undo needs, if the ledger can keep it. Raises the errors of `prepare`."""
         undo = self.detector.prepare(self.aws, candidate, memo)
         written(undo)
         return undo
 
     def held(self, target: Target) -> str | None:
-        """Why *target* is kept by a hold that somebody may have given since the sweep, or None."""
+        """Return the hold that keeps *target*, possibly given since the sweep, as a reason; or None."""
         return held(on(self._holds(target), target, self.detector.name), self.clock())
 
     def is_done(self, action: Action) -> bool:
-        """Whether the resource is as the act leaves it; what cannot be looked at is not."""
+        """Return whether the resource is as the act leaves it; False if it cannot be read."""
         try:
             if self._ended(action) is not None:
                 return False
             return self.detector.is_done(self.aws, action.target, action.undo)
-        except Exception:  # the failure that led here is reported, and the next sweep looks again
+        except Exception:  # the failure before is reported, and the next sweep looks again
             return False
 
     def ended_otherwise(self, action: Action) -> str | None:
-        """Why the resource is no longer waste, if that is not the doing of *action*, which broke off."""
+        """Return why the resource is no longer waste, if *action*, which broke off, is not the cause."""
         try:
             return self._ended(action)
-        except Exception:  # `is_done` asks again, and takes what cannot be looked at for not done
+        except Exception:  # `is_done` reads again, and answers False if it cannot
             return None
 
     def _ended(self, action: Action) -> str | None:
@@ -94,7 +94,7 @@ class Recheck:
 
 @dataclass(frozen=True)
 class Postponement:
-    """Postpones what is due in one sweep. *entries* are its findings in the ledger."""
+    """Postpones due acts of one sweep. *entries* are its findings in the ledger."""
 
     sweep: Sweep
     entries: Mapping[str, Entry]
@@ -102,9 +102,9 @@ class Postponement:
 
     def of(self, key: str, at: datetime, *, hurried: str = "") -> Cause | None:
         """
-        Why nothing is done *at* that time to the resource *key*, or None.
+        Return why the janitor does nothing *at* that time to the resource *key*, or None.
 
-        *hurried* is who pressed *Do it now* on it: that approves this one, on any day.
+        *hurried* is the person who pressed *Do it now* on it: that approves this act, on any day.
         """
         entry = self.entries.get(key)
         if hurried or (entry is not None and entry.hurried):
@@ -115,7 +115,7 @@ class Postponement:
 
     @cached_property
     def too_much(self) -> Cause | None:
-        """Why so much is waste that a person has to look first, or None."""
+        """The cause for which a person has to look first, because so much is waste; or None."""
         looked_at = self.sweep.looked_at
         waste = sum(
             result.outcome is Outcome.WAITING and not self._approved(result.target.key)
@@ -126,6 +126,6 @@ class Postponement:
         return cause(Why.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
 
     def _approved(self, key: str) -> bool:
-        """Whether a person approved it with all others, or pressed *Do it now* on it."""
+        """Return whether a person approved it with all others, or pressed *Do it now* on it."""
         entry = self.entries.get(key)
         return entry is not None and bool(entry.approved or entry.hurried)

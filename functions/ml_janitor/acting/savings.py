@@ -1,4 +1,4 @@
-"""What actions have saved: only the hours that they really ended. Law 8."""
+"""Savings by actions: only the hours of waste that they really ended. Law 8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """Dollars saved by *actions*; *unknown* are those of which nobody knows what an hour of them saved."""
+    """Dollars saved by *actions* actions; for *unknown* more, nobody knows the saving per hour."""
 
     usd: Decimal = Decimal(0)
     actions: int = 0
@@ -31,7 +31,7 @@ class Saved:
 
 
 def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
-    """What *actions* have saved in the month of *now*, as it began in *time_zone*."""
+    """Return the savings by *actions* in the month of *now*, as it began in *time_zone*."""
     local = now.astimezone(ZoneInfo(time_zone))
     month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     total, counted, unknown = Decimal(0), 0, 0
@@ -48,8 +48,8 @@ def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
 
 
 def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[date, Decimal]:
-    """What *actions* have saved on each UTC day from *first* to that of *now*, as AWS bills it."""
-    known = [(one, one.hourly_usd) for one in actions if one.hourly_usd]
+    """Return the savings by *actions* on each UTC day from *first* to that of *now*, as AWS bills it."""
+    known = [(action, action.hourly_usd) for action in actions if action.hourly_usd]
     found: dict[date, Decimal] = {}
     for number in range((now.date() - first).days + 1):
         day = datetime.combine(first + number * DAY, time(), UTC)
@@ -62,7 +62,7 @@ def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[dat
 
 
 def _seconds(action: Action, since: datetime, now: datetime) -> int:
-    """The seconds after *since* from the end of the waste until it is back, or would have ended by itself."""
+    """Return the seconds after *since* between the end of the waste and its return, or its own end."""
     if action.ended is None:
         return 0
     last = min(at for at in (action.undone, action.over, action.until, now) if at is not None)
@@ -79,11 +79,11 @@ def remember(
     now: datetime,
 ) -> None:
     """
-    Remember which actions save nothing any more, as *sweep* found them; *before* is the sweep before it.
+    Record which actions save nothing any more, by *sweep*; *before* is the time of the sweep before it.
 
-    A deleted resource that the sweep found was created anew. A stopped one that is no longer stopped runs
-    since some time after the sweep *before*: the hours between the two are not claimed. What cannot be read
-    is left for the next sweep.
+    If the sweep found a deleted resource, somebody created it anew. A stopped resource that is no longer
+    stopped has been running since some time after *before*: the janitor does not claim the hours between. A
+    resource that cannot be read is left for the next sweep.
     """
     found = {result.target.arn: result.target for result in sweep.results}
     for action in actions.all(sweep.detector, str(sweep.account), sweep.region):

@@ -1,4 +1,4 @@
-"""One invocation of the undo function: what it is asked, whether it may, and what it answers. Law 7."""
+"""One invocation of the undo function: its event, the permission to undo, and its answer. Law 7."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.leases import Leases
 
 POLL_SECONDS = 5.0
-"""Between two attempts to get the lease of a sweep that may be over by then."""
+"""Seconds between two attempts to get the lease of a sweep that may end meanwhile."""
 
 RESERVE = timedelta(minutes=3)
-"""What is left of the invocation's time for the undo itself when it begins; a third, if that is less."""
+"""Time of the invocation that is left for the undo itself; at most a third of the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndoRun:
     """
-    One invocation of the undo function, and what it needs from outside.
+    One invocation of the undo function, and the outside parts that it needs.
 
-    *left* is how long it may still take, *opened* opens a detector's region of an account: *home*, where the
-    function is, or one of its organization. *tell* updates the message of an action, *count_refused* counts a
-    refused record of a detector, and *by_hand* says of an action if it is undone by a person only.
+    *left* is the time that it may still take. *opened* opens a detector's region of an
+    account: *home*, where the function is, or an account of its organization. *tell* updates
+    the message of an action, *count_refused* counts a refused record of a detector, and
+    *by_hand* returns the cause if only a person can undo an action.
     """
 
     settings: Settings
@@ -57,16 +58,16 @@ class UndoRun:
 
     def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
         """
-        Bring back what *asked* names. The answer says whether, and if not, why there is nothing to do.
+        Bring back the resource that *asked* names. The answer says whether it is back, and if not, why.
 
-        Raises CannotUndoError for what went wrong, once its message is updated, and LeaseTakenError if the
-        sweep that may work on it does not end in time: both can be tried again.
+        Raises CannotUndoError for a failure, once the message is updated, and LeaseTakenError if the sweep
+        that may work on the action does not end in time: both can be tried again.
         """
-        undoable = {one.name: one for one in self.settings.undoable(self.clock().date())}
         account = asked.account or self.home
         if account != self.home and not self.settings.organization.used:
             return self._answer(asked, why=f"account {account} is not this one")
-        if asked.detector not in undoable:
+        detector = self.settings.detector_called(asked.detector)
+        if detector is None or asked.detector not in self.settings.undoable_names(self.clock().date()):
             days = self.settings.janitor.undo_days
             return self._answer(
                 asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
@@ -78,7 +79,6 @@ class UndoRun:
                 return self._answer(asked, why=str(nothing))
             if asked.again and action.stage is not Stage.UNDOING:
                 return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
-            detector = undoable[asked.detector]
             try:
                 self._check_allowed(detector, action)
                 if asked.request and not asked.again:  # a press, which may not write this itself
@@ -95,18 +95,18 @@ class UndoRun:
 
     @contextmanager
     def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
-        """*region* of *account*. Raises CannotUndoError if it cannot be entered, which is then remembered."""
+        """Enter *region* of *account*. If that fails, remember it and raise CannotUndoError."""
         with ExitStack() as stack:
             try:
                 (aws,) = stack.enter_context(self.opened(action.detector, account, region))
-            except Exception as error:  # remembered, and said to who asked
+            except Exception as error:  # remembered, and told to the person who asked
                 why = f"account {account} {not_read(error)}"
                 self.undoing.actions.refused(action, why)
                 raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
             yield aws
 
     def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
-        """Raise ByHandError if this function may not undo *action*, which is then remembered."""
+        """Raise ByHandError if this function may not undo *action*, and remember that."""
         if (cause := self.by_hand(detector, action)) is not None:
             why = self.undoing.words(cause)
             self.undoing.actions.refused(action, why)
@@ -117,7 +117,7 @@ class UndoRun:
         """
         Hold the sweep's lease: a sweep would finish a half-done action.
 
-        A sweep in progress is waited for, as long as enough time is left for the undo.
+        The undo waits for a sweep in progress, as long as enough time is left for the undo.
         """
         where = (asked.detector, asked.account or self.home, asked.region)
         reserve = min(RESERVE, self.left() / 3)

@@ -1,4 +1,4 @@
-"""Takes back what the janitor did: finds the action, verifies its record, and reverts it. Law 7."""
+"""Takes back the janitor's actions: finds the action, verifies its record, and reverts it. Law 7."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.holds import Holds
 
 REST = timedelta(days=7)
-"""How long a resource that was brought back is left alone: its owner needs time to use it."""
+"""Time for which the janitor leaves a resource alone after an undo: its owner needs time to use it."""
 
 ROUNDS = 80
-"""How often one call goes back to an undo that waits for AWS, where its time does not end it before."""
+"""Most returns of one call to an undo that waits for AWS, if its time does not end before."""
 
 
 class CannotUndoError(Exception):
-    """There is nothing to take back, or it can no longer be; one line says why."""
+    """There is nothing to take back, or it is too late; the text says why in one line."""
 
 
 class NotBackYetError(CannotUndoError):
-    """It is on its way back, and AWS takes longer than this call had time: call again to go on."""
+    """The resource is on its way back, and AWS needs more time than this call had: call again to go on."""
 
 
 class RecordRefusedError(CannotUndoError):
-    """Its record in the ledger is not what the janitor signed: nothing is done from it."""
+    """The action's record in the ledger is not as the janitor signed it: the janitor does nothing from it."""
 
 
 class ByHandError(CannotUndoError):
-    """The undo function may not bring it back: a person does, with credentials of their own."""
+    """The undo function may not bring the resource back: a person does, with credentials of their own."""
 
 
 class NothingDoneError(CannotUndoError):
@@ -54,11 +54,11 @@ class NothingDoneError(CannotUndoError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
     """
-    What undoing needs from the outside. *clock* is the real time; *within* is `undo_days`.
+    The outside parts that undoing needs. *clock* is the real time; *within* is `undo_days`.
 
-    *words* makes a sentence of a cause. *wait* lets AWS get on with what an undo waits for; without it the
-    next call goes on. *unsigned* also undoes what has no signature, as earlier versions wrote it: that is for
-    a person with credentials of their own.
+    *words* makes a sentence of a cause. *wait* lets AWS get on with an undo; without it the next call goes
+    on. *unsigned* also undoes actions without a signature, which earlier versions wrote: only for a person
+    with credentials of their own.
     """
 
     actions: Actions
@@ -71,15 +71,16 @@ class Undoing:
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Action:
         """
-        The newest action on the finding of id *finding* that can be taken back.
+        Return the newest action on the finding with the id *finding* that can be taken back.
 
-        One that came to nothing does not hide what was done before it; one that was brought back does.
-        Raises CannotUndoError.
+        A withdrawn action does not hide the action before it; an undone action does. Raises CannotUndoError.
         """
-        known = [each for each in self.actions.all(detector, account, region) if each.id == finding]
+        known = [action for action in self.actions.all(detector, account, region) if action.id == finding]
         if not known:
             raise CannotUndoError(f"nothing was done to finding {finding} by {detector} in {region}")
-        done = (each for each in reversed(known) if each.touched and each.stage is not Stage.WITHDRAWN)
+        done = (
+            action for action in reversed(known) if action.touched and action.stage is not Stage.WITHDRAWN
+        )
         newest, action = known[-1], next(done, known[-1])
         if newest.stage in UNDOABLE and (action.stage not in UNDOABLE or self._too_old(action)):
             action = newest
@@ -95,19 +96,19 @@ class Undoing:
         return action
 
     def _too_old(self, action: Action) -> bool:
-        """What is half brought back is never left so."""
+        """Return whether *action* is too old to be undone. A half-reverted action never is."""
         return action.stage is not Stage.UNDOING and self.clock() - action.began > self.within
 
     def undo(
         self, detector: Detector[Any], aws: Aws, action: Action, *, by: str, again: bool = False
     ) -> Action:
         """
-        Bring back what *action* cleaned up, whole or half; then leave it alone for a week.
+        Bring back the resource of *action*, whole or half done; then leave it alone for a week.
 
-        *by* is who asked for it. *again* resumes an undo that broke off, without a new request. Raises
-        CannotUndoError with what went wrong, and NotBackYetError if it only takes longer; either can be
-        tried again. Raises RecordRefusedError if its record does not verify, NothingDoneError if there is
-        nothing to bring back, and BegunBeforeError if another run works on it.
+        *by* is the person who asked. *again* resumes an undo that broke off, without a new request. Raises
+        CannotUndoError with the failure, and NotBackYetError if the undo only takes longer; both can be tried
+        again. Raises RecordRefusedError if the record does not verify, NothingDoneError if there is nothing
+        to bring back, and BegunBeforeError if another run works on it.
         """
         action = self._begin(action, by, again=again)
         try:
@@ -153,7 +154,7 @@ class Undoing:
         """
         Hold the resource for a week, and *reverted_arn*, which has another creation time or another name.
 
-        Stored before anything is reverted, in case the undo breaks off.
+        The hold is stored before the undo starts, in case the undo breaks off.
         """
         target, now = action.target, self.clock()
         why = "it was brought back" if action.touched else "it was asked back before anything was done to it"
@@ -162,13 +163,16 @@ class Undoing:
             self.holds.put(target.account, target.region, hold)
 
     def _withdraw(self, action: Action) -> None:
-        """Record that nothing was done, so that it can be acted on again. Raises NothingDoneError."""
+        """Record that nothing was done, so that the janitor can act again. Raises NothingDoneError."""
         why = "it broke off before its first step"
         self.actions.withdrawn(action, why)
         raise NothingDoneError(f"nothing was done to {action.target.name}: {why}")
 
     def _revert(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
-        """Revert *action*, again while it waits for AWS and there is time; also what became of it."""
+        """
+        Revert *action*, again while it waits for AWS and there is time; return
+        it, and what became of the resource.
+        """
         writing = aws.armed()
         for _ in range(ROUNDS):
             try:
@@ -192,7 +196,7 @@ class Undoing:
 
 
 def _undone_before(action: Action) -> str:
-    """Why *action* is not undone a second time; a job was restarted, not brought back."""
+    """Return why *action* is not undone a second time; a job was restarted, not brought back."""
     who = named(action.undone_by)
     if action.became:
         return f"done before, by {who}: {action.became}"

@@ -1,4 +1,4 @@
-"""How actions are taken back: what that is called, which of them can be, and which broke off. Law 7."""
+"""The undo of actions: its wording, the actions that can be undone, and the undos that broke off. Law 7."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
 
 TOO_LONG = timedelta(days=1)
-"""After this long a person should know that something still waits for AWS, or is being reverted."""
+"""Time after which a person should know that an act or undo still waits for AWS."""
 
 JANITOR = "the janitor"
-"""Who asks for the undo of a half-done action."""
+"""The requester of a half-done action's undo."""
 
 # --- what it is called ------------------------------------------------------------------------
 
@@ -31,10 +31,10 @@ JANITOR = "the janitor"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """
-    The words for taking back what a detector did.
+    The words for taking back a detector's actions.
 
-    *command* is the one of the command line, *label* stands on the button, *noun* is what does it: "An
-    undo". It can be *past*, and afterwards the resource is *done*.
+    *command* is the command's name, *label* stands on the button, *noun* names the undo: "An undo". An undo
+    can be *past*, and afterwards the resource is *done*.
     """
 
     command: str
@@ -50,7 +50,7 @@ RESTART = Way(command="restart", label="Restart", noun="A restart", past="restar
 
 
 def way(cleanup: Cleanup | None) -> Way:
-    """What taking back a *cleanup* is called: nothing that stayed is brought back."""
+    """Return the wording for taking back a *cleanup*: a resource that stayed is not "brought back"."""
     if cleanup is None:
         return UNDO
     if cleanup.undo == RESTART.command:
@@ -59,7 +59,7 @@ def way(cleanup: Cleanup | None) -> Way:
 
 
 def hint(detector: Detector[Any], action: Action) -> Cause:
-    """How to take *action* back from a terminal, or why it cannot be."""
+    """Return the command that takes *action* back from a terminal, or the reason why none can."""
     try:
         detector.revert_effect(action.target, action.undo)
     except CannotActError as never:
@@ -68,7 +68,7 @@ def hint(detector: Detector[Any], action: Action) -> Cause:
 
 
 def undone_by_hand(detector: Detector[Any], action: Action) -> Cause | None:
-    """That *action* is undone by a person's command only, or None if the undo function may do it."""
+    """Return the cause if only a person's command can undo *action*, or None if the undo function may."""
     missing = detector.missing_for_undo(action.target, action.undo)
     return cause(Why.UNDO_BY_HAND, missing, by_hand(detector, action)) if missing else None
 
@@ -77,18 +77,18 @@ def undone_by_hand(detector: Detector[Any], action: Action) -> Cause | None:
 
 
 def undoable(action: Action, within: timedelta, now: datetime) -> bool:
-    """Whether *action* is recent enough to be undone; one that is half reverted always is."""
+    """Return whether *action* is recent enough to be undone; a half-reverted action always is."""
     return action.stage is Stage.UNDOING or (action.stage in UNDOABLE and now - action.began <= within)
 
 
 def unreachable_undos(
     detector: Detector[Any], actions: Iterable[Action], *, within: timedelta, now: datetime
 ) -> UnreachableUndos | None:
-    """The *actions* of *detector* in one region that no deployed function may undo, or None."""
+    """Return the *actions* of *detector* in one region that no deployed function may undo, or None."""
     left = [
-        one
-        for one in actions
-        if one.touched and undoable(one, within, now) and hint(detector, one).why is not Why.NO_UNDO
+        action
+        for action in actions
+        if action.touched and undoable(action, within, now) and hint(detector, action).why is not Why.NO_UNDO
     ]
     if not left:
         return None
@@ -106,7 +106,7 @@ def unreachable_undos(
 
 
 class Unfinished(NamedTuple):
-    """An *action* that is half done or half reverted, and what became of it in this sweep."""
+    """An *action* that is half done or half reverted, and its outcome in this sweep."""
 
     action: Action
     outcome: Outcome
@@ -117,22 +117,24 @@ def resume_reverts(
     detector: Detector[Any], actions: Iterable[Action], revert: Callable[[Action], None], at: datetime
 ) -> list[Unfinished]:
     """
-    Have *revert* resume the half-reverted ones of *actions*, whether their sweep is complete or not.
+    Have *revert* resume the half-reverted *actions*, whether their sweep is complete or not.
 
-    This sweep holds the lease, so no other run works on them. The undo function waits for that lease and
-    then reads how far the action came: a second request does no harm.
+    This sweep holds the lease, so no other run works on them. The undo function waits for that lease and then
+    reads the action's progress: a second request does no harm.
     """
-    return [_resume_revert(detector, one, revert, at) for one in actions if one.stage is Stage.UNDOING]
+    return [
+        _resume_revert(detector, action, revert, at) for action in actions if action.stage is Stage.UNDOING
+    ]
 
 
 def half_done(action: Action) -> bool:
-    """Whether *action* broke off after it had done something."""
+    """Return whether *action* broke off after it had changed something."""
     return action.stage in UNFINISHED and action.touched
 
 
 def left_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[Unfinished]:
     """
-    Those of *actions* that were half done when their *detector* was disarmed: a person has to revert them.
+    Return the *actions* that were half done when their *detector* was disarmed: a person has to revert them.
 
     The detector's role may no longer finish them, nor read whether they were completed.
     """
@@ -153,7 +155,7 @@ def left_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[U
 
 
 def with_unfinished(sweep: Sweep, unfinished: Iterable[Unfinished]) -> Sweep:
-    """*sweep* with what is *unfinished* among its results."""
+    """Return *sweep* with the *unfinished* actions among its results."""
     results = {result.target.key: result for result in sweep.results}
     for action, outcome, why in unfinished:
         before = results.get(action.target.key) or broken_off(action)
@@ -185,12 +187,12 @@ def _resume_revert(
 
 
 def by_hand(detector: Detector[Any], action: Action) -> str:
-    """The command with which a person reverts what *action* did."""
+    """Return the command with which a person reverts *action*."""
     return f"janitor {way(detector.cleanup).command} {action.id}"
 
 
 def broken_off(action: Action) -> Result:
-    """What a sweep says of the resource of a half-done *action*, where it did not find it."""
+    """Return the result for the resource of a half-done *action* that the sweep did not find."""
     return Result(
         detector=action.detector,
         target=action.target,

@@ -1,4 +1,7 @@
-"""Warns about what may be acted on, and remembers what Slack took. Law 5: nobody is surprised."""
+"""
+Warns about findings before the janitor acts, and remembers the warnings
+that Slack took. Law 5: no surprises.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
 
 AT_ONCE = 20
-"""Warnings of one sweep. More would not be read; the next sweep warns about the others."""
+"""Warnings of one sweep. Nobody would read more; the next sweep warns about the others."""
 
 ROUND = timedelta(minutes=5)
-"""A message gives the due date to the next five minutes, which covers the time until Slack has it."""
+"""Step to which messages round the due date up, which covers the time until Slack has the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +34,8 @@ class Deliveries:
     """
     Remembers each warning of one sweep as soon as Slack took it, in the ledger and in *warned*, by key.
 
-    The messages say dates that count from *soon*. What Slack took has twice the grace until its owner has a
-    direct message too: a run that is killed in between, or a message that fails, leaves the later date.
+    The messages say dates that count from *soon*. A delivered warning has twice the grace until its owner has
+    a direct message too: if a run is killed in between, or a message fails, the later date stays.
     """
 
     ledger: Ledger
@@ -43,17 +46,18 @@ class Deliveries:
     warned: dict[str, Result] = field(default_factory=dict)
 
     def due(self, result: Result, *, messaged: bool) -> datetime:
-        """When *result* may be acted on, as its warning says."""
+        """Return the time from which the janitor may act on *result*, as its warning says."""
         return self.arming.due(self.soon, finding(result), messaged=messaged)
 
     def delivered(
         self, result: Result, unmessaged: str, message: MessageRef = NO_MESSAGE, said: str = ""
     ) -> None:
         """
-        Slack took *result*'s warning in the channel as *message*; *said* is the part of it that lasts.
+        Remember that Slack took *result*'s warning in the channel as *message*; *said* is its lasting part.
 
-        Both are empty where a message cannot be changed later. *unmessaged* is why its owner has no direct
-        message, so far. The due date was said; if Slack took longer than expected, it moves.
+        Both are empty where the janitor cannot change the message later. *unmessaged* says
+        why its owner has no direct message so far. The message contained the due date; if
+        Slack took longer than expected, the date moves.
         """
         at = self.clock()
         due = max(self.due(result, messaged=False), self.arming.due(at, finding(result), messaged=False))
@@ -64,7 +68,7 @@ class Deliveries:
         self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=why)
 
     def messaged(self, result: Result, message: MessageRef) -> None:
-        """Slack took *message* to the owner of *result*, whose warning was delivered before."""
+        """Remember that Slack took *message* to the owner of *result*, whose warning was delivered before."""
         late = self.warned[result.target.key].due
         if late is None:
             raise ValueError(f"the warning of {result.target.name} was not delivered")
@@ -74,7 +78,10 @@ class Deliveries:
             self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
 
     def not_messaged(self, result: Result, why: str) -> Result:
-        """*result*, delivered before, whose owner gets no direct message because of *why*."""
+        """
+        Remember that *why* keeps the owner of *result* from a direct
+        message, and return the new result.
+        """
         with suppress(ConditionFailedError):  # somebody pressed a button since
             self.ledger.unmessaged(self._entry(result), why)
         known = self.warned[result.target.key]
@@ -87,21 +94,21 @@ class Deliveries:
 
 
 class Warn(Protocol):
-    """Warns people."""
+    """A sender of warnings."""
 
     def __call__(
         self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         """
-        Warn about each of *warnings*, and their owners, with the dates of *deliveries*.
+        Warn about each of *warnings*, and tell their owners, with the dates of *deliveries*.
 
-        *deliveries* hears of each message as soon as Slack took it. The answer is what did not arrive in the
-        channel, one line each; an owner who could not be messaged is no failure.
+        *deliveries* gets each message as soon as Slack took it. Return a line for each warning that did not
+        arrive in the channel; an owner without a message is no failure.
         """
 
 
 class Warned(NamedTuple):
-    """A *sweep* with its warnings, what Slack did not take, and the *error* after which no more were sent."""
+    """A *sweep* with its warnings, the failed messages, and the *error* that ended the warning, if any."""
 
     sweep: Sweep
     problems: Sequence[str] = ()
@@ -120,10 +127,10 @@ class Warner:
         self, sweep: Sweep, entries: Mapping[str, Entry], arming: Arming, *, now: datetime
     ) -> Warned:
         """
-        *sweep* with what was warned about now, and what Slack did not take.
+        Warn about new findings, and return *sweep* with the warnings and Slack's failures.
 
-        If the ledger cannot store that a warning arrived, no more are sent. What is stopped by the clock is
-        warned about before closing, and not by night.
+        If the ledger cannot store that a warning arrived, no more are sent. Before a nightly stop the janitor
+        warns until closing time, and not by night.
         """
         soon = rounded(self.clock())
         late = {
@@ -131,7 +138,7 @@ class Warner:
             for result in sweep.results
             if isinstance(result.verdict, Finding) and _closed(result, soon)
         }
-        sweep = replace(sweep, results=tuple(late.get(one.target.key, one) for one in sweep.results))
+        sweep = replace(sweep, results=tuple(late.get(result.target.key, result) for result in sweep.results))
         new = [
             result
             for result in sweep.results
@@ -154,27 +161,27 @@ class Warner:
         error = None
         try:
             problems = self.warn(sweep, new[:AT_ONCE], now=now, deliveries=deliveries)
-        except Exception as failed:  # those before it were warned about all the same
+        except Exception as failed:  # the findings before it were warned about all the same
             error = failed
         results = tuple(deliveries.warned.get(result.target.key, result) for result in sweep.results)
         return Warned(replace(sweep, results=results), problems, error)
 
 
 def _closed(result: Result, soon: datetime) -> bool:
-    """Whether it is too late today to warn about *result*."""
+    """Return whether it is too late today to warn about *result*."""
     plan = finding(result).schedule
     return result.why is Why.UNWARNED and plan is not None and soon >= plan.closing
 
 
 def rounded(at: datetime) -> datetime:
-    """The end of the five minutes after the current ones."""
+    """Return the end of the five minutes after the current ones."""
     start = at.replace(minute=0, second=0, microsecond=0)
     steps = (at - start) // ROUND + 2
     return start + steps * ROUND
 
 
 def finding(result: Result) -> Finding:
-    """The verdict of a result that was warned about."""
+    """Return the verdict of a result that was warned about."""
     if not isinstance(result.verdict, Finding):
         raise TypeError(f"{result.target.name} is no finding")
     return result.verdict

@@ -1,4 +1,4 @@
-"""The registry: every detector that exists, in the order of reports. Adding one is a file and a line here."""
+"""The registry: every detector, in the order of reports. A new detector is a file and a line here."""
 
 from __future__ import annotations
 

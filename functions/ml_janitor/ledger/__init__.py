@@ -1,1 +1,1 @@
-"""What is remembered between runs, in one DynamoDB table."""
+"""The janitor's memory between runs: one DynamoDB table."""

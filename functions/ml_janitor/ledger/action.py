@@ -1,4 +1,4 @@
-"""One action: what was done to a finding's resource, and how far it came."""
+"""One action: the change that the janitor makes to a finding's resource, and its progress."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from ml_janitor.core.results import Result
 from ml_janitor.ledger.messages import WarningMessages
 
 TRIES = 3
-"""How often an act or an undo is tried by itself before a person has to look."""
+"""Tries of an act or an undo before a person has to look."""
 
 
 REFUSED = "refused"
-"""What a step is that AWS refused for certain: nothing was done by it."""
+"""State of a step that AWS refused for certain: the step changed nothing."""
 
 
 EXACT = Decimal("0.00000001")
-"""Of a dollar an hour: a gigabyte costs a few hundred-thousandths."""
+"""Precision of dollars per hour: a gigabyte costs a few hundred-thousandths of a dollar an hour."""
 
 
 class Stage(StrEnum):
     """
-    How far an action came. `acting` and `undoing` that no run works on were broken off; nothing
-    was done by one that was `withdrawn`.
+    The stage of an action.
+
+    If no run works on an action that is `acting` or `undoing`, its run broke off.
+    A `withdrawn` action changed nothing.
     """
 
     ACTING = "acting"
@@ -49,14 +51,15 @@ class Action(WarningMessages):
     """
     One clean-up of one finding, under one warning.
 
-    *undo* is what its detector prepared, *steps* are "begun", "done", "refused" or "forgotten" by name,
-    those of the undo among them. *waits* are the attempts that ended in good order, waiting for AWS.
-    *asked* are those that were made before somebody asked for its undo, which was at *asked_at*.
-    *hourly_usd* is what an hour of it saves; None is unknown. It saves that until it is undone, until
-    *until*, when the waste would have ended by itself, or until it was *over*: asked back, seen running
-    again, or made anew. *broke* is whether its last attempt failed, and *error* why. *told* is the `mark`
-    of what its message says, so that a message which could not be changed is changed later. *became* is
-    what an undo made of it, where it did not simply bring it back. *mac* authenticates it at stage *signed*.
+    *undo* is the data that the detector's `prepare` returned. *steps* maps each step's name, the undo's steps
+    included, to "begun", "done", "refused" or "forgotten". *waits* counts the attempts that ended without an
+    error because they wait for AWS. *asked* counts the attempts before somebody asked for the undo, at
+    *asked_at*. *hourly_usd* is the saving per hour; None is unknown. The action saves money until it is
+    undone, until *until*, when the waste would have ended by itself, or until *over*: a person asked for the
+    undo, or the resource was seen running again or made anew. *broke* is true if the last attempt failed with
+    *error*. *told* is the `mark` that the message shows, so that a later run changes a message that could not
+    be changed. *became* says what an undo made of the resource if it did not simply bring the resource back.
+    *mac* authenticates the action at stage *signed*.
     """
 
     sk: str
@@ -88,46 +91,47 @@ class Action(WarningMessages):
 
     @property
     def mark(self) -> str:
-        """How far it came, as its message has to say it."""
+        """The progress that its message has to show."""
         return f"{self.stage} {self.attempts}{' failed' if self.broke else ''}"
 
     @property
     def id(self) -> str:
-        """The id of the finding that it cleaned up."""
+        """The id of the finding that the action cleaned up."""
         return finding_id(self.detector, self.target.key)
 
     @property
     def failures(self) -> int:
         """
-        How many attempts in a row did not end in good order, the one that may be going on among them:
-        of the act, or of its undo since somebody asked for that.
+        The number of failed attempts in a row, including a running one.
+
+        Once somebody has asked for the undo, only the attempts of the undo count.
         """
         return self.attempts - max(self.waits, self.asked)
 
     @property
     def touched(self) -> bool:
         """
-        Whether anything may have been done to its resource: a step that was begun may have been done, one
-        that AWS refused was not.
+        True if the act may have changed the resource. A step that was begun may be
+        done; a step that AWS refused is not.
         """
         return any(step.startswith("act: ") and how != REFUSED for step, how in self.steps.items())
 
     @property
     def coming_back(self) -> bool:
-        """Whether its undo was begun: asked for, it may not have been yet."""
+        """True if its undo has begun. A requested undo may not have begun yet."""
         return any(step.startswith("undo: ") for step in self.steps)
 
     @property
     def given_up(self) -> bool:
-        """Whether it is not tried again by itself."""
+        """True if the janitor does not try the action again by itself."""
         return self.failures >= TRIES
 
 
 def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
     """
-    What an hour without *result*'s waste saves, and until when; None where that is not known.
+    Return the dollars per hour that the end of *result*'s waste saves, and the end of the saving.
 
-    For a job whose end is unknown, no hour is known to be saved.
+    None stands for unknown. For a job whose end is unknown, the saving is unknown.
     """
     cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
     if cost is None:

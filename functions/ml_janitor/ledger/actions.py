@@ -1,4 +1,7 @@
-"""The actions in the ledger's table: the undo before the act, and every step of both. Laws 7 and 8."""
+"""
+The actions in the ledger's table: the undo is stored before the act, then
+every step of both. Laws 7 and 8.
+"""
 
 from __future__ import annotations
 
@@ -30,25 +33,25 @@ NO_MESSAGES = WarningMessages()
 NO_KEY = NoKey()
 
 KEEP = timedelta(days=120)
-"""How long an action stays readable: longer than it can be undone."""
+"""Time for which an action stays readable: longer than it can be undone."""
 
 
 LARGEST = 300 * 1024
 """
-Bytes of what an undo needs: an item of DynamoDB holds 400 KB ("Constraints in Amazon DynamoDB"), and the
-steps of the act and of the undo have to fit into it as well.
+Most bytes of an undo's data. An item of DynamoDB holds 400 KB ("Constraints in Amazon DynamoDB"), and the
+steps of the act and of the undo have to fit into the item as well.
 """
 
 
 class BegunBeforeError(Exception):
-    """The action is not as the writer expects it: another run changed it."""
+    """The stored action is not as the writer expects it: another run changed it."""
 
 
 class Actions:
     """
     The actions in *table*, by detector, account and region; *macs* sign and verify them.
 
-    Every change is conditional on the stage it comes from, so that of two runs at once one stops.
+    Every change is conditional on the stage before it, so that of two concurrent runs one stops.
     """
 
     def __init__(self, table: Table, macs: Macs = NO_KEY) -> None:
@@ -56,13 +59,13 @@ class Actions:
         self._macs = macs
 
     def all(self, detector: str, account: str, region: str) -> list[Action]:
-        """Every action that is remembered, the oldest first."""
+        """Return every stored action, the oldest first."""
         items = self._table.query(partition(ACTION, detector, account, region))
-        whole = (item for item in items if "detector" in item)  # a late write may outlive what ran out
+        whole = (item for item in items if "detector" in item)  # a late write may outlive an expired item
         return sorted(map(_action, whole), key=lambda action: action.began)
 
     def everywhere(self) -> list[Action]:
-        """Every action in every account and region, by reading the whole table."""
+        """Return every action in every account and region, by reading the whole table."""
         return [_action(item) for item in self._table.scan(f"{ACTION}#") if "detector" in item]
 
     def begin(
@@ -76,10 +79,10 @@ class Actions:
         messages: WarningMessages = NO_MESSAGES,
     ) -> Action:
         """
-        Store what brings *result*'s resource back, before anything is done to it.
+        Store the data that brings *result*'s resource back, before the janitor changes anything.
 
-        Raises BegunBeforeError if this warning was acted on before, what `written` raises, and what KMS
-        raises: what cannot be signed is not begun.
+        Raises BegunBeforeError if the janitor has acted on this warning before, the errors of `written`, and
+        KMS's errors: an action that cannot be signed does not begin.
         """
         target = result.target
         hourly, until = saving(result)
@@ -115,11 +118,14 @@ class Actions:
         return _action({**item, **key(place, sk)})
 
     def verify(self, action: Action) -> None:
-        """Raise UnverifiedError unless *action* is as a role that acts signed it, and what KMS raises."""
+        """
+        Raise UnverifiedError unless a role that acts signed *action* as it
+        is. Also raises KMS's errors.
+        """
         verify(self._macs, action)
 
     def check_older(self, action: Action) -> None:
-        """Raise UnverifiedError if *action* began when all were signed, and what KMS raises."""
+        """Raise UnverifiedError if *action* began when every action was signed. Also raises KMS's errors."""
         check_older(self._macs, action)
 
     def resume(self, action: Action, now: datetime) -> Action:
@@ -131,37 +137,41 @@ class Actions:
         )
 
     def acted(self, action: Action, now: datetime) -> Action:
-        """All its steps are done, as AWS said."""
+        """Record that AWS confirmed all steps."""
         return self._moved(action, Stage.ACTED, {"ended": now, "error": "", "broke": False})
 
     def unfinished(self, action: Action, waits_for: str) -> Action:
-        """It waits for AWS and is resumed later, which is no failure even after failed attempts."""
+        """
+        Record that the action waits for AWS and is resumed later: no
+        failure, even after failed attempts.
+        """
         return self._moved(
             action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
         )
 
     def failed(self, action: Action, error: str) -> Action:
-        """It broke off with *error*; what was done is in its steps."""
+        """Record that the action broke off with *error*. Its steps say what was done."""
         return self._moved(action, Stage.FAILED, {"error": error, "broke": True})
 
     def withdrawn(self, action: Action, why: str) -> Action:
-        """Nothing was done, because the resource had changed."""
+        """Record that nothing was done, because the resource had changed."""
         return self._moved(action, Stage.WITHDRAWN, {"error": why})
 
     def request_undo(self, action: Action, by: str, now: datetime) -> Action:
         """
-        Store that a person asked for its undo, so that the request outlives a function that never begins it.
+        Store a person's request for the undo, so that it outlives a function that never begins the undo.
 
-        That stops a run that works on it. Raises BegunBeforeError if it is not as it was read.
+        The request stops a run that works on the action. Raises BegunBeforeError if
+        the action changed since it was read.
         """
         request = {"undone_by": by, "asked": action.attempts, "asked_at": now}
         return self._moved(action, Stage.UNDOING, {**request, "error": "", "broke": False}, over=now)
 
     def begin_undo(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
         """
-        Begin to take it back on a request, or *again*, without one, after an undo that broke off.
+        Begin the undo that a person asked for, or resume it *again* after it broke off.
 
-        Raises BegunBeforeError if it is not as it was read.
+        Raises BegunBeforeError if the action changed since it was read.
         """
         changes: dict[str, Any] = {
             "undone_by": by,
@@ -174,27 +184,30 @@ class Actions:
         return self._moved(action, Stage.UNDOING, changes, over=now)
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
-        """It is taken back; *became* says what became of it where it is not simply back."""
+        """Record that the undo is done. *became* describes the resource where it is not simply back."""
         changes = {"undone": now, "became": became, "error": "", "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
     def refused(self, action: Action, why: str) -> None:
-        """Remember why nothing is done from its record by itself, for the digest and its message."""
+        """
+        Remember why the janitor does nothing from this record by itself,
+        for the digest and the message.
+        """
         if action.broke and action.error == why:
             return
-        with suppress(BegunBeforeError, UnverifiedError):  # it changes while we look: that is another's doing
+        with suppress(BegunBeforeError, UnverifiedError):  # another run is changing it meanwhile
             self._moved(action, action.stage, {"error": why, "broke": True})
 
     def undo_failed(self, action: Action, error: str) -> Action:
-        """Taking it back broke off; it can be tried again."""
+        """Record that the undo broke off; it can be tried again."""
         return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
 
     def end_saving(self, action: Action, at: datetime) -> None:
-        """It saves nothing any more, since *at*."""
+        """Record that the action saves nothing any more, since *at*."""
         self._table.change(_place(action), action.sk, at_first={"over": at})
 
     def message_updated(self, action: Action) -> None:
-        """Remember that its message says how far *action* came."""
+        """Remember that the message shows *action*'s progress."""
         self._table.change(_place(action), action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
@@ -207,10 +220,10 @@ class Actions:
         self, action: Action, to: Stage, also: Mapping[str, Any], *, over: datetime | None = None
     ) -> Action:
         """
-        *action* at stage *to*, signed if that is new; *over* is since when it may save nothing any more, if
-        it did until then.
+        Move *action* to stage *to*, and sign it if the stage is new.
 
-        Raises UnverifiedError if what is signed of it was changed since it was read.
+        *over* is the time at which its saving may end, if it has not ended before. Raises UnverifiedError if
+        the signed part of the item changed since it was read.
         """
         expected = replace(action, stage=to)
         signature = sign(self._macs, expected) if to in SIGNED and to != action.stage else {}
@@ -232,16 +245,16 @@ class Actions:
         return moved
 
 
-def _place(one: Action | Result) -> str:
-    return partition(ACTION, one.detector, one.target.account, one.target.region)
+def _place(item: Action | Result) -> str:
+    return partition(ACTION, item.detector, item.target.account, item.target.region)
 
 
 def written(undo: Mapping[str, Any]) -> str:
     """
-    *undo* as it stands in the ledger.
+    Return *undo* as the JSON text that the ledger stores.
 
-    Raises TypeError if it is not plain JSON, and CannotActError if it is too large: nothing is done that
-    could not be undone.
+    Raises TypeError if it is not plain JSON, and CannotActError if it is too large: the
+    janitor does nothing that it could not undo.
     """
     text = json.dumps(undo)
     if json.loads(text) != dict(undo):
@@ -254,12 +267,15 @@ def written(undo: Mapping[str, Any]) -> str:
 
 
 def _word(name: str) -> str:
-    """A step's name as part of an attribute's: DynamoDB takes letters and digits in aliases only."""
+    """
+    Return a step's name as part of an attribute's name: DynamoDB allows
+    only letters and digits in aliases.
+    """
     return sha256(name.encode()).hexdigest()[:16]
 
 
 def _action(item: Mapping[str, Any]) -> Action:
-    """The action that *item* of the table is; its target's attributes stand among its own."""
+    """Return the action that *item* of the table holds. Its target's attributes stand among its own."""
     steps = dict(json.loads(value) for name, value in item.items() if name.startswith(STEP))
     return ACTION_ITEM.validate_python(
         {**item, "target": item, "undo": json.loads(item["undo"]), "steps": steps}

@@ -1,4 +1,4 @@
-"""What is remembered of one finding, and of the findings of one sweep."""
+"""The remembered state of one finding, and of one sweep's findings."""
 
 from __future__ import annotations
 
@@ -24,34 +24,38 @@ WARNING = (
     *("warned", "due", "channel", "message", "direct_channel", "direct_message", "unmessaged"),
     *("approved", "hurried", "memo", "not_done", "not_done_at"),
 )
-"""What is remembered of a closing, and of a warning: void once a finding is closed."""
+"""The attributes of a closing and of a warning: void once a finding is closed."""
 
 REFUSED = ("refused", "refused_at")
-"""Why preparing refused to act on it, and when it was asked last."""
+"""The reason for which `prepare` refused the finding, and the time of the last try."""
 
 VOIDED = "voided"
-"""Whether its warning was taken back while it was found: armed again, it has to be warned about first."""
+"""
+Set if the warning was taken back while the finding stayed open. If the detector
+is armed again, the janitor warns first.
+"""
 
 
 UNTOLD = ("untold", "untold_why")
-"""Which message does not say yet that its warning is void, and why it is."""
+"""The messages that do not show yet that their warning is void, and the reason for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(WarningMessages):
     """
-    What is remembered of one finding; *announced* is when Slack took the message that named it, and *since*
-    is since when it is waste, as its last sweep said; None if that cannot be known.
+    The remembered state of one finding.
 
-    *warned* is when Slack took its warning in the channel, and *due* when it may be acted on. *unmessaged* is
-    why its owner got no direct message, for which it has twice the grace. *approved* and *hurried* name who
-    said yes to many deletions at once, and who pressed *Do it now*. *memo* is where `prepare` goes on. *said*
-    is the lasting part of the warning's message, which outlives the warning: an undo's message says it too.
-    *refused* is why it could not be prepared when it was asked last, at *refused_at*: it is only reported,
-    and nobody is warned. *not_done* is why it was not acted on by the sweep of *not_done_at*, although it was
-    due. *untold* is the `place` of the messages that do not say yet that its warning is
-    void, and *untold_why* why it is. *missing_for_undo* is the setting without which only a person can undo
-    what would be done.
+    *announced* is the time at which Slack took the message that named the finding. *since* is the time since
+    which the resource is waste, by the last sweep; None if that cannot be known. *warned* is the time at
+    which Slack took the warning in the channel, and *due* the time from which the janitor may act.
+    *unmessaged* says why the owner got no direct message; the grace is then twice as long. *approved* names
+    the person who approved many deletions at once, and *hurried* the person who pressed *Do it now*. *memo*
+    is the point from which `prepare` goes on. *said* is the lasting part of the warning's message: it
+    outlives the warning, because an undo's message repeats it. *refused* says why `prepare` failed at
+    *refused_at*: the janitor only reports the finding, and warns nobody. *not_done* says why the sweep of
+    *not_done_at* did not act on the due finding. *untold* is the `place` of the messages that do not show yet
+    that their warning is void, and *untold_why* the reason. *missing_for_undo* is the setting without which
+    only a person can undo the act.
     """
 
     key: str
@@ -93,15 +97,21 @@ class Entry(WarningMessages):
 
     @property
     def id(self) -> str:
-        """Its short name."""
+        """The short id of the finding."""
         return finding_id(self.detector, self.key)
 
     def outlived(self, now: datetime, lasts: timedelta) -> bool:
-        """Whether its warning is older than its last finding allows: that was longer than *lasts* ago."""
+        """
+        Return whether the last sweep that found this finding is more than *lasts*
+        ago, so that its warning is void.
+        """
         return self.warned is not None and self.closed is None and now - self.last_seen > lasts
 
     def voiding(self, why: str) -> dict[str, str]:
-        """What to remember as its warning is taken back because of *why*, until its message says so."""
+        """
+        Return the attributes to store as the warning is taken back because of
+        *why*, until its message says so.
+        """
         return {"untold": self.place, "untold_why": why} if self.place else {}
 
     @property
@@ -111,12 +121,12 @@ class Entry(WarningMessages):
 
     @property
     def open(self) -> bool:
-        """Whether it is still found."""
+        """True while the finding is still found."""
         return self.closed is None
 
     @property
     def claim(self) -> Claim:
-        """What it would save, and on which resources."""
+        """The saving that it stands for, and the resources that the saving is on."""
         return Claim(
             detector=self.detector,
             arn=self.arn,
@@ -134,10 +144,11 @@ class Entry(WarningMessages):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """
-    The findings of one sweep as the ledger knows them: not announced yet, and all with their dates.
+    The findings of one sweep in the ledger: the *new* ones, not announced yet, and all with their dates.
 
-    *closed* are those that it no longer found, as they were before, each with the reason. *untold* are those
-    whose messages earlier sweeps left behind, found or not. *previous* is when the sweep before it was.
+    *closed* holds the findings that the sweep no longer found, as they were before, each with
+    the reason. *untold* holds the findings, open or not, whose messages earlier sweeps left
+    outdated. *previous* is the time of the sweep before.
     """
 
     new: tuple[Result, ...]
@@ -147,7 +158,7 @@ class Recorded:
     previous: datetime | None = None
 
     def first_seen(self, now: datetime) -> int:
-        """How many were seen for the first time by the sweep of *now*: the same however often it is run."""
+        """Return how many findings the sweep of *now* saw first: the same number however often it runs."""
         return sum(stamp(entry.first_seen) == stamp(now) for entry in self.entries.values())
 
 
@@ -155,5 +166,5 @@ ENTRY = TypeAdapter(Entry)
 
 
 def entry_of(item: Mapping[str, Any]) -> Entry:
-    """The entry that *item* of the table is."""
+    """Return the entry that *item* of the table holds."""
     return ENTRY.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})

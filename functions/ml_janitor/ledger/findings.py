@@ -1,4 +1,4 @@
-"""The ledger: what the janitor remembers of findings between runs, from first seen to closed."""
+"""The findings that the janitor remembers between runs, from first seen to closed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 FINDING = "finding"
 
 MOST_SHARES = 1000
-"""An item has 400 KB: of a saving on more resources, the small shares are remembered as its own."""
+"""An item holds 400 KB. Of a saving on more resources, the ledger keeps the largest shares only."""
 
 KEEP_CLOSED = timedelta(days=90)
-"""How long a closed finding stays readable before DynamoDB removes it."""
+"""Time for which a closed finding stays readable before DynamoDB removes it."""
 
 MISSING = "missing_for_undo"
 GONE = "the resource is no longer there"
@@ -38,11 +38,11 @@ GONE = "the resource is no longer there"
 
 class Ledger:
     """
-    Findings by ARN + creation time in *table*; *latest* are the sweeps and digests there.
+    Findings by ARN + creation time in *table*; *latest* holds the sweeps and digests there.
 
-    Keys can be read by a person: "finding#idle-endpoints#123456789012#us-east-1" and
-    "arn:...@2026-09-01T00:00:00+00:00". A write done twice leaves what one would have left, so a
-    retried run does no harm; two at once are kept apart by `Leases`.
+    People can read the keys: "finding#idle-endpoints#123456789012#us-east-1" and
+    "arn:...@2026-09-01T00:00:00+00:00". Writing twice leaves the same as writing once, so a retried run does
+    no harm. `Leases` keep two concurrent runs apart.
     """
 
     def __init__(self, table: Table) -> None:
@@ -53,13 +53,12 @@ class Ledger:
 
     def record(self, aws: Aws, sweep: Sweep, now: datetime, *, lasts: timedelta = timedelta.max) -> Recorded:
         """
-        Remember every finding of *sweep*; after a complete one, close what is no longer found.
+        Remember every finding of *sweep*; after a complete sweep, close the findings that it no longer has.
 
-        The warning of one that was not found for longer than *lasts*, and is found again, is void.
-
-        A finding is new until it was announced: a message that failed is tried again next time. The finding
-        of what could not be judged this time stays open. A run for an earlier time than the stored one,
-        such as a late event's, changes nothing back.
+        If no sweep found a finding for longer than *lasts*, its warning is void. A finding is
+        new until it is announced: the next run repeats a message that failed. The finding of a
+        resource that the sweep could not judge stays open. A run for an earlier time than the
+        stored one, such as a late event's, changes nothing back.
         """
         before = {entry.key: entry for entry in self.entries(sweep.detector, sweep.account, sweep.region)}
         found = sweep.findings
@@ -87,15 +86,15 @@ class Ledger:
         return Recorded(new=new, entries=entries, closed=tuple(gone), untold=untold, previous=previous)
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Entry | None:
-        """The entry of the finding of id *finding*, open or closed."""
-        return next((each for each in self.entries(detector, account, region) if each.id == finding), None)
+        """Return the entry of the finding with the id *finding*, open or closed."""
+        return next((entry for entry in self.entries(detector, account, region) if entry.id == finding), None)
 
     def entries(self, detector: str, account: str | None, region: str) -> list[Entry]:
-        """Everything that is remembered of a detector's findings in an account and region."""
+        """Return every entry of a detector in an account and region."""
         return _entries(self._table.query(partition(FINDING, detector, account, region)))
 
     def everywhere(self) -> list[Entry]:
-        """Every finding in every account and region, by reading the whole table."""
+        """Return every finding in every account and region, by reading the whole table."""
         return _entries(self._table.scan(f"{FINDING}#"))
 
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
@@ -113,7 +112,7 @@ class Ledger:
         lapsed: AbstractSet[str],
         now: datetime,
     ) -> Entry:
-        """Store *result*; one that was closed opens again, and a warning that *lapsed* is void."""
+        """Store *result*: reopen it if it was closed, and void its warning if it *lapsed*."""
         known = before.get(result.target.key)
         first = {"first_seen": now}
         reopened = known is not None and known.closed is not None
@@ -144,7 +143,10 @@ class Ledger:
         return entry_of(item)
 
     def close(self, entry: Entry, why: str, now: datetime) -> None:
-        """It is over because of *why*, its warning is void, and once found again it is announced again."""
+        """
+        Close *entry* because of *why*: its warning is void, and if it is
+        found again it is announced again.
+        """
         closed = {"closed": now, "close_reason": why, EXPIRES: int((now + KEEP_CLOSED).timestamp())}
         self._change(entry, set_to=closed | entry.voiding(why), remove=("announced", *WARNING, *REFUSED))
 
@@ -161,9 +163,9 @@ class Ledger:
         unmessaged: str = "",
     ) -> None:
         """
-        Remember that Slack took the warning of *entry* as *message*; the first one counts.
+        Remember that Slack took the warning of *entry* as *message*; the first warning counts.
 
-        *unmessaged* is why its owner has no direct message, so far.
+        *unmessaged* says why its owner has no direct message so far.
         """
         self._change(
             entry,
@@ -181,7 +183,7 @@ class Ledger:
 
     def messaged(self, entry: Entry, message: MessageRef, *, late: datetime, due: datetime) -> None:
         """
-        Remember that the owner of *entry* has the direct *message*: it is due then, and not so *late*.
+        Remember that the owner of *entry* has the direct *message*: it is due at *due* instead of *late*.
 
         Raises ConditionFailedError if its date was moved, or its warning is void.
         """
@@ -194,42 +196,48 @@ class Ledger:
         )
 
     def unmessaged(self, entry: Entry, why: str) -> None:
-        """Remember *why* the owner of *entry* has no direct message. Raises ConditionFailedError if void."""
+        """
+        Remember *why* the owner of *entry* has no direct message. Raises
+        ConditionFailedError if the warning is void.
+        """
         self._change(entry, set_to={"unmessaged": why}, only_if=Attr("warned").exists())
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
-        """Somebody pressed *Do it now*: it is due. Raises ConditionFailedError if the warning is void."""
+        """Make *entry* due: *by* pressed *Do it now*. Raises ConditionFailedError if the warning is void."""
         self._change(entry, set_to={"due": now, "hurried": by}, only_if=_warned(entry))
 
     def approve(self, entry: Entry, *, by: str) -> None:
-        """A person approved it among many. Raises ConditionFailedError like `make_due`."""
+        """Remember that *by* approved it among many. Raises ConditionFailedError like `make_due`."""
         self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
 
     def void_warning(self, entry: Entry, why: str) -> None:
-        """Its warning is void because of *why*: it would have to be warned about again."""
+        """Void the warning because of *why*: the janitor would have to warn again."""
         self._change(entry, set_to={VOIDED: True, **entry.voiding(why)}, remove=WARNING)
 
     def void_shown(self, entry: Entry, place: str) -> None:
-        """The message at *place* now shows that its warning is void; another message may not yet."""
+        """Remember that the message at *place* now shows the void warning; another message may not yet."""
         with suppress(ConditionFailedError):
             self._change(entry, remove=UNTOLD, only_if=Attr("untold").eq(place))
 
     def record_refusal(self, entry: Entry, why: str, now: datetime) -> None:
-        """`prepare` refused it: its warning is void, and there is no other before that changes."""
+        """
+        Remember that `prepare` refused it: its warning is void, and no new
+        one follows before that changes.
+        """
         refused = {VOIDED: True, "refused": why, "refused_at": now, **entry.voiding(why)}
         self._change(entry, set_to=refused, remove=WARNING)
 
     def clear_refusal(self, entry: Entry) -> None:
-        """It can be prepared again, and is warned about like a new finding."""
+        """Forget the refusal: it can be prepared again, and gets a warning like a new finding."""
         self._change(entry, remove=(*REFUSED, "memo"))
 
     def record_not_done(self, entry: Entry, why: str, now: datetime) -> None:
-        """It was due, and the sweep of *now* did not act on it because of *why*; while its warning stands."""
+        """Remember, while its warning stands, that the sweep of *now* did not act on it because of *why*."""
         with suppress(ConditionFailedError):
             self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))
 
     def save_memo(self, entry: Entry, memo: Mapping[str, Any]) -> None:
-        """Store how far `prepare` came."""
+        """Store the progress of `prepare`."""
         self._change(entry, set_to={"memo": json.dumps(memo)})
 
     def _change(self, entry: Entry, **changes: Any) -> None:
@@ -238,22 +246,22 @@ class Ledger:
 
 
 def _entries(items: Iterable[Mapping[str, Any]]) -> list[Entry]:
-    """Those of *items* that are whole: a late write may outlive what ran out."""
+    """Return the complete *items* as entries: a late write may outlive an item that expired."""
     return [entry_of(item) for item in items if "detector" in item]
 
 
 def _warned(entry: Entry) -> ConditionBase:
-    """The condition that the warning of *entry* still stands."""
+    """Return the condition that the warning of *entry* still stands."""
     return Attr("warned").eq(entry.warned)
 
 
 def _lapsed(entry: Entry, now: datetime) -> str:
-    """Why *entry*'s warning is void, that nothing confirmed for so long."""
+    """Return the reason why *entry*'s warning lapsed: no sweep confirmed the finding for too long."""
     return f"it was not found for {ago(now - entry.last_seen)}: this warning is void"
 
 
 def _claimed(result: Result) -> dict[str, Any]:
-    """What it would change and save, and on which resources: enough to count each of them once."""
+    """Return the change, the saving and its resources: enough to count each saving once."""
     cost = result.cost or Cost()
     dear = sorted(cost.shares.items(), key=lambda share: (-share[1], share[0]))[:MOST_SHARES]
     return {

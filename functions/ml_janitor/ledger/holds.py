@@ -15,28 +15,34 @@ from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table
 
 HOLD = "hold"
 APP_TYPE = re.compile(r"(:app/[^/]+/[^/]+/)([^/]+)")
-"""The type of a Studio app after domain and owner: 0.1.0 knew some apps by AWS's other spelling of it."""
+"""
+The type of a Studio app after domain and owner: version 0.1.0 stored
+some types in AWS's other spelling.
+"""
 HOLD_ITEM = TypeAdapter(Hold)
 GIVEN = "said"
-"""The attribute that remembers when a hold was given."""
+"""The attribute that holds the time at which a hold was given."""
 
 
 class Holds:
     """
     The holds in *table*.
 
-    A hold is for ARN + creation time: a re-created resource with the old name starts from nothing.
-    A snooze does not shorten a keep: both are stored. Of two holds of one kind the longer wins, in
-    whatever order they arrive.
+    A hold is for ARN + creation time: a re-created resource with the old name has no
+    holds. A snooze does not shorten a keep: the table stores both. Of two holds of one
+    kind the longer wins, in whatever order they arrive.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def put(self, account: str, region: str, hold: Hold, *, shorten: bool = False) -> None:
-        """Remember *hold*, unless one of its kind stands for longer; then only who means to *shorten* it."""
+        """
+        Store *hold*, unless a longer hold of its kind stands and the caller
+        does not mean to *shorten* it.
+        """
         expires = {} if hold.until is None else {EXPIRES: int(hold.until.timestamp())}
-        # What is for good is NULL, which matches no comparison with text (DynamoDB's API, "Condition").
+        # An unlimited hold has NULL, which matches no comparison with text (DynamoDB's API, "Condition").
         longer = None if shorten or hold.until is None else ABSENT | Attr("until").lte(hold.until)
         where, key = _where(account, region), f"{hold.key}#{hold.how}"
         with suppress(ConditionFailedError):
@@ -44,7 +50,7 @@ class Holds:
             self._table.put(where, key, stored, only_if=longer)
 
     def all(self, account: str, region: str) -> Mapping[str, tuple[Hold, ...]]:
-        """Every hold of an account and region, by identity."""
+        """Return every hold of an account and region, by identity."""
         found: dict[str, tuple[Hold, ...]] = {}
         for item in self._table.query(_where(account, region)):
             hold = HOLD_ITEM.validate_python({**item, "given": item[GIVEN]})

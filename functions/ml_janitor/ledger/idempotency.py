@@ -1,4 +1,4 @@
-"""Does something once per event, however often Lambda delivers it: Powertools' idempotency."""
+"""Idempotency by Powertools: does work once per event, however often Lambda delivers the event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 IDEMPOTENCY = "idempotency"
 KEEP = timedelta(hours=24)
-"""How long an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
+"""Time for which an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
 
 
 class InProgressError(Exception):
@@ -39,11 +39,11 @@ def once(
     context: Context,
 ) -> dict[str, Any]:
     """
-    The answer of *work* to *event*, done now or remembered from before.
+    Return the answer of *work* to *event*, done now or remembered from before.
 
-    Records stand in the ledger's table under keys of their own, "idempotency#" and the function's
-    *name*. Work that raises is forgotten, so that a retry does it again; work that was killed is
-    free again when its time would have been over. Raises InProgressError.
+    Records stand in the ledger's table under keys of their own, "idempotency#" and the function's *name*.
+    Work that raises is forgotten, so that a retry does it again. Work that was killed is free again when its
+    time would have been over. Raises InProgressError.
     """
     config = IdempotencyConfig(expires_after_seconds=int(KEEP.total_seconds()), hash_function="sha256")
     config.register_lambda_context(cast("LambdaContext", context))
@@ -58,7 +58,7 @@ def once(
         boto3_client=table.client,
     )
 
-    # The decorator of Powertools is not typed.
+    # The decorator of Powertools has no types.
     @idempotent_function(  # type: ignore[untyped-decorator]
         data_keyword_argument="event", persistence_store=layer, config=config, key_prefix="event"
     )

@@ -1,4 +1,4 @@
-"""The latest sweep of a detector, account and region in numbers, and the latest digest."""
+"""The latest sweep of a detector, account and region in numbers, and the latest digest, bill and advice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LastSweep:
     """
     The latest sweep of a detector, account and region, in numbers.
 
-    Nothing was looked at where the region is not *enabled* in the account: nothing is there.
+    If the region is not *enabled* in the account, the sweep read nothing: nothing is there.
     """
 
     detector: str
@@ -42,11 +42,11 @@ class LastSweep:
 
     @property
     def empty(self) -> bool:
-        """Whether all was read, and there was nothing."""
+        """True if the sweep read everything and found no resources."""
         return self.error is None and self.looked_at == 0
 
     def without(self, alone: Totals, together: Totals) -> LastSweep:
-        """The same without what counts of it *alone*, but not *together* with what others found."""
+        """Return the same sweep with the savings *alone* replaced by those *together* with other findings."""
         return replace(
             self,
             monthly_usd=max(self.monthly_usd - alone.monthly_usd + together.monthly_usd, Decimal(0)),
@@ -60,11 +60,11 @@ SWEEP_ITEM = TypeAdapter(LastSweep)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastBill:
     """
-    The latest reading of the bill, and what it says in Slack: *text* in a line, and *paragraphs*.
+    The latest reading of the bill, and its text in Slack: a line *text*, and *paragraphs*.
 
-    *kept* is the key of the last bill that could be read, in the report bucket. *posted* is whether Slack
-    took what it says; if not, the next digest says it. *picture* is the key of its picture, "" without one,
-    and *picture_words* say what that shows.
+    *kept* is the key, in the report bucket, of the last bill that could be read. *posted* is true if Slack
+    took the text; if not, the next digest carries it. *picture* is the key of its picture, "" without a
+    picture, and *picture_words* describe the picture.
     """
 
     time: datetime
@@ -82,9 +82,9 @@ BILL_ITEM = TypeAdapter(LastBill)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastAdvice:
     """
-    The latest message of advice, and where it is. *subjects* are what its buttons say, *usd* what each saves.
+    The latest message of advice, and its place. *subjects* label its buttons; *usd* is the saving of each.
 
-    It named the best *of* so many, which would save so much a month *together*.
+    The message named the best of *of* changes, which would save *together* dollars a month.
     """
 
     time: datetime
@@ -100,7 +100,7 @@ ADVICE_ITEM = TypeAdapter(LastAdvice)
 
 
 class Latest:
-    """What is remembered of them in *table*: nothing that an earlier run says later replaces it."""
+    """The latest sweeps, digests, bills and advice in *table*. An earlier run never replaces a later one."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -108,14 +108,14 @@ class Latest:
     # --- sweeps -------------------------------------------------------------------------------
 
     def left(self, sweep: Sweep, now: datetime) -> None:
-        """Remember *sweep* in numbers without what was cleaned up since: a digest would call that waste."""
+        """Store *sweep* in numbers without the resources cleaned up since: a digest would call them waste."""
         results = tuple(result for result in sweep.results if result.outcome is not Outcome.ACTED)
         self.remember(replace(sweep, results=results), now, looked_at=sweep.looked_at)
 
     def remember(
         self, sweep: Sweep, now: datetime, *, looked_at: int | None = None, enabled: bool = True
     ) -> None:
-        """Remember *sweep* in numbers, unless a later one is remembered."""
+        """Store *sweep* in numbers, unless a later sweep is stored."""
         totals = Totals.of(sweep.results)
         last = LastSweep(
             detector=sweep.detector,
@@ -133,12 +133,12 @@ class Latest:
             enabled=enabled,
         )
         where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
-        with suppress(ConditionFailedError):  # a later sweep is remembered already
+        with suppress(ConditionFailedError):  # a later sweep is stored already
             earlier = ABSENT | Attr("time").lte(now)
             self._table.put(where, LATEST, SWEEP_ITEM.dump_python(last), only_if=earlier)
 
     def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
-        """The latest sweep, or None if there never was one."""
+        """Return the latest sweep, or None if there never was a sweep."""
         item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
         where = {"detector": detector, "account": account, "region": region}
         return None if item is None else SWEEP_ITEM.validate_python({**item, **where})
@@ -146,7 +146,10 @@ class Latest:
     def sweeps(
         self, detector: str, pairs: Sequence[tuple[str, str]], *, sleep: Callable[[float], None]
     ) -> dict[tuple[str, str], LastSweep]:
-        """The latest sweeps of *pairs* of account and region, by pair, in batches; see `Table.get_many`."""
+        """
+        Return the latest sweeps of *pairs* of account and region, by pair, in
+        batches; see `Table.get_many`.
+        """
         keys = {(partition(SWEEP, detector, *pair), LATEST): pair for pair in pairs}
         items = self._table.get_many(list(keys), sleep=sleep)
         where = {"detector": detector}
@@ -160,7 +163,7 @@ class Latest:
     # --- digests ------------------------------------------------------------------------------
 
     def digest(self, account: str) -> datetime | None:
-        """The time of the latest digest, or None if there never was one."""
+        """Return the time of the latest digest, or None if there never was a digest."""
         item = self._table.get(f"{DIGEST}#{account}", LATEST)
         return datetime.fromisoformat(item["time"]) if item else None
 
@@ -171,23 +174,23 @@ class Latest:
     # --- bills --------------------------------------------------------------------------------
 
     def bill(self, account: str) -> LastBill | None:
-        """The latest reading of the bill, or None if there never was one."""
+        """Return the latest reading of the bill, or None if there never was a bill."""
         item = self._table.get(f"{BILL}#{account}", LATEST)
         return None if item is None else BILL_ITEM.validate_python(item)
 
     def billed(self, account: str, bill: LastBill) -> None:
-        """Remember a reading of the bill."""
+        """Store a reading of the bill."""
         self._table.put(f"{BILL}#{account}", LATEST, BILL_ITEM.dump_python(bill))
 
     # --- advice -------------------------------------------------------------------------------
 
     def advice(self, account: str) -> LastAdvice | None:
-        """The latest message of advice, or None if there never was one."""
+        """Return the latest message of advice, or None if there never was advice."""
         items = self._table.query(f"{ADVICE}#{account}")
         return next((ADVICE_ITEM.validate_python(item) for item in items), None)
 
     def advised(self, account: str, advice: LastAdvice) -> None:
-        """Remember the message of advice that Slack took."""
+        """Store the message of advice that Slack took."""
         item = ADVICE_ITEM.dump_python(advice)
         lists = {"subjects": list(advice.subjects), "usd": list(advice.usd)}
         self._table.put(f"{ADVICE}#{account}", LATEST, item | lists)

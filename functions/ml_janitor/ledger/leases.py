@@ -14,19 +14,19 @@ SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
-    """Another run sweeps the same detector, account and region right now. One line."""
+    """Another run sweeps the same detector, account and region right now. The text is one line."""
 
 
 class SweptBeforeError(LeaseTakenError):
-    """It is not another run, but the same event, which has swept there before."""
+    """The same event, not another run, has swept there before."""
 
 
 class Leases:
     """
     The leases in *table*.
 
-    A lock of Lambda's own (reserved concurrency of 1) cannot be deployed in an account with AWS's
-    starting quota of 10.
+    A lock of Lambda's own (reserved concurrency of 1) cannot be deployed in an
+    account with AWS's starting quota of 10.
     """
 
     def __init__(self, table: Table) -> None:
@@ -38,10 +38,8 @@ class Leases:
         """
         Take the right to sweep, until *until* or `release`; *now* is the real time, not the event's.
 
-        The same *holder* takes it again: a retry goes on where the killed run held it. Not where it has
-        `swept` before.
-
-        Raises LeaseTakenError, and SweptBeforeError in that case.
+        The same *holder* may take the lease again: a retry goes on where the killed run held it. A holder
+        that has `swept` may not. Raises LeaseTakenError, and SweptBeforeError in that case.
         """
         expires = int((until + timedelta(days=1)).timestamp())
         mine = Attr("holder").eq(holder)
@@ -59,9 +57,9 @@ class Leases:
 
     def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
         """
-        Give the lease back, and remember that *holder* has swept: it does not take it a second time.
+        Release the lease, and remember that *holder* has swept and may not take it a second time.
 
-        Another holder that takes it overwrites that, which costs one more sweep at most.
+        Another holder's lease overwrites that memory, which costs one more sweep at most.
         """
         expires = int((now + timedelta(days=1)).timestamp())
         with suppress(ConditionFailedError):
@@ -73,7 +71,7 @@ class Leases:
             )
 
     def release(self, detector: str, account: str, region: str, *, holder: str) -> None:
-        """Give the lease back, unless it is somebody else's by now."""
+        """Release the lease, unless another holder has it by now."""
         with suppress(ConditionFailedError):
             self._table.delete(
                 partition(LEASE, detector, account, region),

@@ -1,4 +1,4 @@
-"""How many actions there were, over a sweep and over a night: counted in the ledger's table. Law 6."""
+"""The number of actions in a sweep and in a night, counted in the ledger's table. Law 6."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 LIMIT = "limit"
 TOGETHER = "organization"
-"""Whose night it is where all accounts of an organization have one."""
+"""Owner of the night where all accounts of an organization share one."""
 TAKEN = Attr("taken")
 KEEP = timedelta(days=7)
 NOON = timedelta(hours=12)
 
 
 class FullError(Exception):
-    """A limit leaves no place for one more action."""
+    """A limit leaves no place for another action."""
 
     def __init__(self, cause: Cause) -> None:
         self.cause = cause
@@ -33,10 +33,10 @@ class FullError(Exception):
 
 class Limits:
     """
-    The counters in *table*: who has a place in a sweep, and in a night.
+    The counters in *table*: the actions that have a place in a sweep, and in a night.
 
-    A place is taken by one conditional write, and by the same action only once: a retried run takes
-    none again, and two runs at once cannot take the last one both.
+    One conditional write takes a place, and the same action takes only one: a retried run takes no second
+    place, and two concurrent runs cannot both take the last place.
     """
 
     def __init__(self, table: Table, time_zone: str) -> None:
@@ -44,23 +44,24 @@ class Limits:
         self._zone = ZoneInfo(time_zone)
 
     def in_sweep(self, sweep: str, action: str, *, at_most: int, now: datetime) -> bool:
-        """Whether *action* has one of *at_most* places in the sweep that *sweep* names."""
+        """Return whether *action* has one of *at_most* places in the sweep that *sweep* names."""
         return self._take(f"sweep#{sweep}", action, at_most=at_most, now=now)
 
     def in_night(self, whose: str, action: str, *, at_most: int, now: datetime) -> bool:
         """
-        Whether *action* has one of *at_most* places in the night of *now*, over all sweeps of *whose* night.
+        Return whether *action* has one of *at_most* places in the night of *now*,
+        over all sweeps of *whose* night.
 
-        That is an account's, or one that all accounts of an organization have together.
+        *whose* is an account, or stands for all accounts of an organization together.
         """
         return self._take(f"night#{whose}#{self.night(now)}", action, at_most=at_most, now=now)
 
     def night(self, now: datetime) -> str:
-        """The night that *now* is in, by the day on which it began: from noon to noon, local time."""
+        """Return the night of *now*, as the day on which it began: from noon to noon, local time."""
         return (now.astimezone(self._zone).replace(tzinfo=None) - NOON).date().isoformat()
 
     def _take(self, counter: str, action: str, *, at_most: int, now: datetime) -> bool:
-        """Actions stand in the counter as digests: 16 digits keep hundreds of them within one item."""
+        """Take a place for *action*. The counter stores digests: with 16 digits an item holds hundreds."""
         mark = sha256(action.encode()).hexdigest()[:16]
         if at_most <= 0:
             return False
@@ -81,8 +82,8 @@ class Places:
     """
     The places that one sweep may still give out: *per_sweep*, and *per_night* over all sweeps.
 
-    A night is that of the sweep's account, or one of all accounts *together*.
-    Once there is none, nothing more is looked at. *held* counts what each limit held back.
+    A night belongs to the sweep's account, or to all accounts *together*. Once no place is left, `check`
+    refuses everything. *held* counts the actions that each limit held back.
     """
 
     def __init__(
@@ -103,13 +104,14 @@ class Places:
         self.held: Counter[Cause] = Counter()
 
     def check(self) -> None:
-        """Raises FullError if there is no place left."""
+        """Raise FullError if there is no place left."""
         if self._full is not None:
             raise self._none_left(self._full)
 
     def take(self, action: str, now: datetime) -> None:
         """
-        Take a place for *action*, which is named by its resource: two detectors' on one take two of a night.
+        Take a place for *action*, which its resource names: two detectors' actions on
+        one resource take two places of a night.
 
         Raises FullError.
         """
@@ -120,7 +122,7 @@ class Places:
             raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._per_night))
 
     def close(self, why: Cause) -> None:
-        """Give out no more, because of *why*."""
+        """Give out no more places, because of *why*."""
         self._full = why
 
     def _none_left(self, limit: Cause) -> FullError:

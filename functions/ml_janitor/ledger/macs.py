@@ -1,9 +1,9 @@
 """
-Signs what an action is undone from with an HMAC key of KMS, and verifies it before anything is done from it.
+Signs the data that undoes an action with an HMAC key of KMS, and verifies it before the janitor uses it.
 
-Whoever can write to the table can write anything into it. Only who may also call GenerateMac with the
-deployment's key can make the janitor act on it. The steps of an action are not signed: they only say which
-calls are left out.
+Everybody who can write to the table can write anything into it. Only callers that may also call GenerateMac
+with the deployment's key can make the janitor act on an item. The steps of an action are not signed: they
+only say which calls are left out.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from ml_janitor.ledger.table import stamp
 ALGORITHM = "HMAC_SHA_256"
 
 DEPLOYING = timedelta(hours=1)
-"""How long after the key is made a function of the version before may still write without a code."""
+"""
+Time after the key's creation in which a function of the version before
+may still write unsigned actions.
+"""
 
 SIGNED = UNFINISHED | {Stage.ACTED}
 """
-The stages that a MAC covers. The roles that act write them. What is being undone keeps the MAC of the stage
-before: the undo function has no permission to make one, so it cannot forge an action.
+The stages that a MAC covers. The roles that act write them. During an undo, an action keeps the MAC of the
+stage before: the undo function has no permission to make a MAC, so it cannot forge an action.
 """
 
 
 class NoKeyError(Exception):
-    """No undo key is named where a record has to be signed or verified."""
+    """There is no undo key where a record has to be signed or verified."""
 
 
 class UnverifiedError(Exception):
-    """A record is not one that the janitor signed; *cause* says so, and nothing was done from it."""
+    """The janitor did not sign this record, and does nothing from it; *cause* says so."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.why.name)
@@ -43,32 +46,35 @@ class UnverifiedError(Exception):
 
 
 class Macs(Protocol):
-    """Makes and verifies message authentication codes."""
+    """A maker and verifier of message authentication codes."""
 
     def sign(self, content: bytes) -> str:
-        """The code of *content*, as text. Raises what AWS raises."""
+        """Return the code of *content*, as text. Raises AWS's errors."""
 
     def verify(self, content: bytes, mac: str) -> bool:
-        """Whether *mac* is the code of *content*. Raises what AWS raises."""
+        """Return whether *mac* is the code of *content*. Raises AWS's errors."""
 
     def since(self) -> datetime:
-        """Since when there are any. Raises what AWS raises."""
+        """Return the time since which codes exist. Raises AWS's errors."""
 
 
 class KmsMacs:
-    """Those of the KMS key *key*, by the id or the ARN of the key."""
+    """The codes of the KMS key *key*, the key's id or ARN."""
 
     def __init__(self, client: Any, key: str) -> None:
         self._client = client
         self._about = {"KeyId": key, "MacAlgorithm": ALGORITHM}
 
     def sign(self, content: bytes) -> str:
-        """Its code. GenerateMac takes 4,096 bytes (API reference), so what is signed is a digest."""
+        """Return the code of *content*'s digest: GenerateMac takes 4,096 bytes (API reference)."""
         answer = self._client.generate_mac(Message=sha256(content).digest(), **self._about)
         return b64encode(answer["Mac"]).decode()
 
     def verify(self, content: bytes, mac: str) -> bool:
-        """Whether it is its code: VerifyMac answers anything else with KMSInvalidMacException."""
+        """
+        Return whether *mac* is the code of *content*. VerifyMac answers any
+        other with KMSInvalidMacException.
+        """
         from botocore.exceptions import ClientError
 
         try:
@@ -86,13 +92,13 @@ class KmsMacs:
         return bool(answer["MacValid"])
 
     def since(self) -> datetime:
-        """When the key was made."""
+        """Return the creation time of the key."""
         made: datetime = self._client.describe_key(KeyId=self._about["KeyId"])["KeyMetadata"]["CreationDate"]
         return made
 
 
 class NoKey:
-    """What signs and verifies nothing, for who only reads, or writes what needs no signature."""
+    """A stand-in without a key, for callers that only read, or write items that need no signature."""
 
     def sign(self, content: bytes) -> str:
         """Raise NoKeyError."""
@@ -110,7 +116,7 @@ class NoKey:
 
 
 def sign(macs: Macs, action: Action) -> dict[str, Any]:
-    """The attributes that authenticate *action* at its stage."""
+    """Return the attributes that authenticate *action* at its stage."""
     return {"signed": action.stage, "mac": macs.sign(content(action, action.stage))}
 
 
@@ -124,16 +130,16 @@ def verify(macs: Macs, action: Action) -> None:
 
 
 def check_older(macs: Macs, action: Action) -> None:
-    """Raise UnverifiedError for an *action* without a code that began when they were made already."""
+    """Raise UnverifiedError for an unsigned *action* that is younger than the signing key."""
     if action.began > macs.since() + DEPLOYING:
         raise UnverifiedError(Cause(Why.MAC_EXPECTED))
 
 
 def content(action: Action, stage: Stage | str) -> bytes:
     """
-    What is signed of *action* at *stage*: what it is done to, under which warning, and what undoes it.
+    Return the signed part of *action* at *stage*: the target, the warning and the undo.
 
-    The key of its item is part of it, so a copy elsewhere in the table does not verify.
+    It includes the key of the item, so a copy elsewhere in the table does not verify.
     """
     target = action.target
     covered = {

@@ -1,4 +1,4 @@
-"""Where the messages about one finding are in Slack."""
+"""The places of one finding's messages in Slack."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class MessageRef(NamedTuple):
-    """One message: the id of its channel, and its ts. Empty where that is unknown."""
+    """One message: the id of its channel, and its ts. Empty where they are unknown."""
 
     channel: str = ""
     ts: str = ""
@@ -18,7 +18,7 @@ NO_MESSAGE = MessageRef()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarningMessages:
-    """The warning in the channel, and the owner's direct message. Empty where there is none."""
+    """The warning in the channel, and the owner's direct message. Empty without a message."""
 
     channel: str = ""
     message: str = ""
@@ -27,7 +27,7 @@ class WarningMessages:
 
     @property
     def messages(self) -> list[MessageRef]:
-        """Those that can be changed and whose buttons count, the channel's first."""
+        """The messages that the janitor can change and whose buttons count, the channel's first."""
         refs = [
             MessageRef(self.channel, self.message),
             MessageRef(self.direct_channel, self.direct_message),
@@ -36,5 +36,5 @@ class WarningMessages:
 
     @property
     def place(self) -> str:
-        """The channel and ts of each, in one string, or nothing."""
+        """The channel and ts of every message, in one string, or ""."""
         return " ".join(part for ref in self.messages for part in ref)

@@ -1,4 +1,4 @@
-"""The batches of a run: the regions whose lease is free at once, and each of the others when it is."""
+"""The batches of a run: first all regions with a free lease, then each of the others when it is free."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.leases import Leases
 
 PAUSE = timedelta(seconds=15)
-"""Between two looks at whether a region is free."""
+"""Time between two looks for a free region."""
 
 KEPT = 3
-"""A third of a run's time is kept for sweeping what was waited for."""
+"""A third of a run's time is reserved for sweeping the regions that it waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The *regions* to sweep now, under their leases, and how many come *later*."""
+    """The *regions* to sweep now, under their leases; *later* counts the regions to come."""
 
     regions: list[Aws]
     later: int
@@ -35,8 +35,9 @@ class RegionQueue:
     """
     The batches of one run of *detector*, whose event is *holder*, from *begun* on by the real *clock*.
 
-    *patience* is how long it may take, *pause* lets a `PAUSE` go by; without it nothing is waited for.
-    *rest* is whether an earlier try of the event has swept some regions, so that this one sweeps the rest.
+    *patience* is the time that the run may take. *pause* lets a `PAUSE` go by; without
+    it the run does not wait. *rest* is true if an earlier try of the event has swept
+    some regions, so that this try sweeps the rest.
     """
 
     leases: Leases
@@ -52,11 +53,12 @@ class RegionQueue:
 
     def of(self, accounts: Sequence[Aws]) -> Generator[Batch]:
         """
-        Every batch, with its leases until the next one is asked for; between two of them no lease is held.
+        Yield every batch, with its leases until the caller asks for the next;
+        between two batches it holds none.
 
-        What has not become free in time is noted as a failure of its region: the retry of the event goes
-        on with it, and passes over what was swept without a failure. Raises LeaseTakenError if there was
-        no batch at all.
+        A region that has not become free in time is noted as a failure: the retry of the
+        event goes on with it, and passes over the regions swept without a failure. Raises
+        LeaseTakenError if there was no batch at all.
         """
         left, pauses, swept = list(accounts), 0, False
         last = self.begun + self.patience * (KEPT - 1) / KEPT
@@ -77,7 +79,7 @@ class RegionQueue:
             self.failures.note(f"{self._taken[aws.region]}, so it was not swept")
 
     def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[Batch]:
-        """One batch. If it went well and others are left, a retry does not do it again."""
+        """Yield one batch. If it succeeded and others are left, a retry does not repeat it."""
         before = len(self.failures)
         yield Batch(free, len(left))
         if left and len(self.failures) == before:
@@ -88,7 +90,7 @@ class RegionQueue:
 
     @contextmanager
     def _leased(self, accounts: Sequence[Aws]) -> Iterator[tuple[list[Aws], list[Aws]]]:
-        """Those of *accounts* that nobody else sweeps, and those that this event has swept before."""
+        """Yield the *accounts* that nobody else sweeps, and those that this event has swept before."""
         free: list[Aws] = []
         passed: list[Aws] = []
 

@@ -1,4 +1,4 @@
-"""What people ask for by a button, as items of their own: who hears a press writes no finding or action."""
+"""People's requests by a button, as items of their own: the press worker writes no finding or action."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 REQUEST = "request"
 AT_ONCE = timedelta(minutes=1)
 KEEP = timedelta(days=7)
-"""How long a request is remembered: a sweep, which grants it, runs sooner."""
+"""Time for which a request is remembered: a sweep grants it sooner."""
 
 
 class Requests:
     """
     The requests in *table*: that a finding is due now, and that an action is undone.
 
-    A sweep grants them under its lease, each once however often it is read: a finding has one under each of
-    its warnings, and an action that is asked back never is what it was before.
+    A sweep grants them under its lease, each once however often it reads them: a finding has one under each
+    of its warnings, and an action whose undo was requested never returns to its earlier stage.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
-        """Ask that *entry*, under its warning, is due."""
+        """Ask for *entry* to be due, under its warning."""
         where = partition(REQUEST, entry.detector, entry.account, entry.region)
         self._put(where, {"what": "due", "key": entry.key, "warned": _stamped(entry.warned), "by": by}, now)
 
     def undo(self, action: Action, *, by: str, press: str, now: datetime) -> None:
         """
-        Ask that *action* is undone, in case the undo function never begins it.
+        Ask for the undo of *action*, in case the undo function never begins it.
 
-        Raises ConditionFailedError if another than *press* asked within the last minute.
+        Raises ConditionFailedError if a press other than *press* asked within the last minute.
         """
         target = action.target
         where = partition(REQUEST, action.detector, target.account, target.region)
@@ -56,7 +56,7 @@ class Requests:
         )
 
     def grant(self, ledger: Ledger, actions: Actions, detector: str, account: str, region: str) -> None:
-        """Write what was asked for into the findings and the actions, where it still makes sense."""
+        """Write the requests into the findings and the actions, where they still apply."""
         items = list(self._table.query(partition(REQUEST, detector, account, region)))
         if not items:
             return

@@ -1,4 +1,4 @@
-"""The runs over an organization: the accounts of each, in the bucket, and the latest ones, in the ledger."""
+"""The runs over an organization: the accounts of each in the bucket, and the latest runs in the ledger."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ORGANIZATION = "organization"
 @dataclass(frozen=True, slots=True)
 class Listed:
     """
-    One account of a run, and the regions to look at there; each is named, enabled there or not.
+    One account of a run, and its regions to read, whether enabled there or not.
 
-    *name* is what Organizations calls the account, where it was asked.
+    *name* is the account's name in Organizations, where the run asked for it.
     """
 
     account: str
@@ -42,9 +42,9 @@ class LastRun:
     """
     The latest run of a detector over the organization, of the schedule's *time*.
 
-    Its list is under *key* in the report bucket and has so many *accounts*. It is at work until it has
-    *ended*; *unread* counts the pairs of account and region that left no result by then. *regions* are all
-    those of its accounts, empty ones too.
+    Its list stands under *key* in the report bucket and has *accounts* accounts. The run is at work until
+    *ended*; *unread* counts the pairs of account and region without a result by then. *regions* are all
+    regions of its accounts, empty ones too.
     """
 
     detector: str
@@ -61,26 +61,26 @@ RUN_ITEM = TypeAdapter(LastRun)
 
 
 class Runs:
-    """The latest run of each detector, in *table*: an earlier one never replaces a later one."""
+    """The latest run of each detector, in *table*: an earlier run never replaces a later one."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     def last(self, detector: str) -> LastRun | None:
-        """The latest run of *detector*, or None if there never was one."""
+        """Return the latest run of *detector*, or None if there never was a run."""
         item = self._table.get(ORGANIZATION, detector)
         return None if item is None else RUN_ITEM.validate_python({**item, "detector": detector})
 
     def begun(self, run: LastRun) -> None:
-        """Remember that *run* has begun, unless a later one has."""
-        item = {key: one for key, one in RUN_ITEM.dump_python(run).items() if one is not None}
+        """Remember that *run* has begun, unless a later run has."""
+        item = {key: value for key, value in RUN_ITEM.dump_python(run).items() if value is not None}
         with suppress(ConditionFailedError):
             self._table.put(
                 ORGANIZATION, run.detector, item, only_if=ABSENT | Attr("time").lte(stamp(run.time))
             )
 
     def ended(self, detector: str, time: datetime, *, at: datetime, unread: int) -> None:
-        """Remember that the run of *time* has ended, unless a later one has begun."""
+        """Remember that the run of *time* has ended, unless a later run has begun."""
         with suppress(ConditionFailedError):
             self._table.change(
                 ORGANIZATION,
@@ -92,10 +92,10 @@ class Runs:
 
 class RunLists:
     """
-    The accounts of each run, as JSON in the bucket *bucket*, seen through *client*.
+    The accounts of each run, as JSON in the bucket *bucket*, through *client*.
 
-    A run has two lists: what is looked at, which Step Functions reads, and all accounts, of which some have
-    nothing to look at that day. Reading one raises ReadError: no other run's list takes its place.
+    A run has two lists: the accounts to read, which Step Functions reads, and all accounts, of which some
+    have nothing to read that day. Reading a list raises ReadError: no other run's list takes its place.
     """
 
     def __init__(self, client: S3Client, bucket: str) -> None:
@@ -105,7 +105,7 @@ class RunLists:
     def keep(
         self, detector: str, time: datetime, *, listed: Sequence[Listed], accounts: Sequence[Listed]
     ) -> str:
-        """Put the lists of the run of *time*; the answer is the key of what is *listed* to look at."""
+        """Put the lists of the run of *time*; return the key of the *listed* accounts to read."""
         for key, items in (
             (_key(detector, time, "accounts.json"), accounts),
             (_key(detector, time), listed),
@@ -119,11 +119,11 @@ class RunLists:
         return key
 
     def listed(self, detector: str, time: datetime) -> tuple[Listed, ...]:
-        """What the run of *time* looks at."""
+        """Return the accounts that the run of *time* reads."""
         return self._read(_key(detector, time))
 
     def accounts(self, detector: str, time: datetime) -> tuple[Listed, ...]:
-        """All accounts and regions of the run of *time*."""
+        """Return all accounts and regions of the run of *time*."""
         return self._read(_key(detector, time, "accounts.json"))
 
     def _read(self, key: str) -> tuple[Listed, ...]:
@@ -132,7 +132,7 @@ class RunLists:
             return LISTED.validate_json(body)
         except ValidationError as error:
             raise ReadError(f"s3://{self._bucket}/{key} is no list of accounts") from error
-        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        except Exception as error:  # an error that is no failed call is a bug, and raised as it is
             if (words := failure(error)) is None:
                 raise
             raise ReadError(f"s3://{self._bucket}/{key} could not be read: {words}") from error

@@ -1,4 +1,4 @@
-"""The steps of an act or an undo, each recorded before and after: one that was done is not done again."""
+"""The steps of an act or an undo, recorded before and after each, so that no step is done twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RecordedSteps:
         """
         Do the step *name*, unless it is recorded as done.
 
-        One of an act that AWS refused was not done, unless an earlier try of it may have been.
+        A step of an act that AWS refused was not done, unless an earlier try may have done it.
         """
         before = self._known.get(f"{self._phase}: {name}")
         if before == "done":
@@ -50,7 +50,7 @@ class RecordedSteps:
         self._record(name, "begun")
         try:
             call()
-        except Exception as error:  # raised again; what is known of it is recorded first
+        except Exception as error:  # raised again, after the step is recorded
             if self._phase == "act" and before != "begun" and refused(error):
                 self._record(name, REFUSED)
             raise
@@ -62,7 +62,7 @@ class RecordedSteps:
             self._record(name, "forgotten")
 
     def begun(self, name: str) -> bool:
-        """Whether the step *name* was begun before."""
+        """Return whether the step *name* was begun before."""
         return self._known.get(f"{self._phase}: {name}") in {"begun", "done"}
 
     def _record(self, name: str, how: str) -> None:
@@ -73,11 +73,11 @@ class RecordedSteps:
 
 def refused(error: BaseException) -> bool:
     """
-    Whether *error* says for certain that the one call which changes something was not carried out.
+    Return whether *error* proves that the changing call was not carried out.
 
-    A lost answer, a fault of AWS (5xx), throttling and timeouts leave it open; so does a refusal that came
-    to a second try, since the first may have done its work, and the refusal of a read, which says nothing
-    of the change before it.
+    A lost answer, a fault of AWS (5xx), throttling and timeouts prove nothing. Neither does
+    the refusal of a second try, since the first may have done its work, nor the refusal of a
+    read, which says nothing of the change before it.
     """
     from botocore.exceptions import ClientError
 

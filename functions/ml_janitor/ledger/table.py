@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 LONGEST, READABLE = 1000, 900
-"""Bytes of a sort key that stay as they are, and those that are left of a longer one."""
+"""Bytes of a sort key that stay as they are, and those that are left of a longer key."""
 
 NOTHING: Mapping[str, Any] = {}
 AT_ONCE = 100
@@ -29,23 +29,26 @@ BATCHES = 8
 
 FIRST_PAUSE, LONGEST_PAUSE, TRIES = 0.1, 5.0, 12
 """
-Seconds before what DynamoDB left out of a batch is asked for again, twice as long each time, and how often.
-
-It leaves out what the throughput had no room for, and advises to wait longer each time (API reference).
+Seconds before the first retry of the items that DynamoDB left out of a batch, the longest pause, and the
+number of tries. The pause doubles each time.
+DynamoDB leaves out items for lack of throughput, and advises to wait longer each time (API reference).
 """
 
 EXPIRES = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
 
 WRITTEN = "written"
-"""Names the last signed write of an item, so that its writer recognises it."""
+"""The attribute that names the last signed write of an item, so that its writer recognises it."""
 
 ABSENT = Attr("pk").not_exists()
 """The condition that there is no such item."""
 
 
 class ConditionFailedError(Exception):
-    """A write was refused because the item is not as it expects; *item* is what it is, for a signed write."""
+    """
+    DynamoDB refused a write because the item is not as expected; *item*
+    is the item, for a signed write.
+    """
 
     def __init__(self, item: Mapping[str, Any] = NOTHING) -> None:
         super().__init__()
@@ -57,18 +60,18 @@ class NotReadError(Exception):
 
 
 class _OwnWriteError(ConditionFailedError):
-    """A write was refused because it had been made before: *item* is what it left."""
+    """DynamoDB refused a write because it had been made before: *item* is the item after it."""
 
 
 ANSWER_REFUSED: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-"""A signed write that is refused answers with the item as it is: its mark says who wrote it."""
+"""A refused signed write answers with the item as it is: its mark names the writer."""
 
 
 class Table:
     """
     The table *name*, whose items have the key "pk", "sk".
 
-    Values are text, numbers, sets and times; a time stands in the table as `stamp` writes it.
+    Values are text, numbers, sets and times; the table holds a time as `stamp` writes it.
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
@@ -78,7 +81,7 @@ class Table:
         self._read = TypeDeserializer()
 
     def get(self, pk: str, sk: str) -> dict[str, Any] | None:
-        """One item as it stands now, or None."""
+        """Return one item as it stands now, or None."""
         answer = self.client.get_item(TableName=self.name, Key=self._dynamo(key(pk, sk)), ConsistentRead=True)
         return self._plain(answer["Item"]) if "Item" in answer else None
 
@@ -86,9 +89,9 @@ class Table:
         self, keys: Sequence[tuple[str, str]], *, sleep: Callable[[float], None]
     ) -> dict[tuple[str, str], dict[str, Any]]:
         """
-        The items with *keys*, all different, as they stand now; those that are not there are left out.
+        Return the items with *keys*, all different, as they stand now; missing items are left out.
 
-        *sleep* waits before what was left out of an answer is asked for again. Raises NotReadError.
+        *sleep* waits before the retry of items that an answer left out. Raises NotReadError.
         """
         batches = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
         with ThreadPoolExecutor(BATCHES, thread_name_prefix="ledger") as pool:
@@ -97,7 +100,7 @@ class Table:
 
     def _batch(self, keys: Sequence[tuple[str, str]], sleep: Callable[[float], None]) -> list[dict[str, Any]]:
         asked: Any = {
-            self.name: {"Keys": [self._dynamo(key(*each)) for each in keys], "ConsistentRead": True}
+            self.name: {"Keys": [self._dynamo(key(*names)) for names in keys], "ConsistentRead": True}
         }
         found, pause = list[dict[str, Any]](), FIRST_PAUSE
         for _ in range(TRIES):
@@ -110,14 +113,14 @@ class Table:
         raise NotReadError(f"DynamoDB left items out of {TRIES} answers: its throughput has no room for them")
 
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
-        """Every item of one partition as it stands now, all pages."""
+        """Yield every item of one partition as it stands now, from all pages."""
         return self._pages("query", self._condition("KeyConditionExpression", Key("pk").eq(pk)))
 
     def scan(self, start: str) -> Iterator[dict[str, Any]]:
         """
-        Every item whose partition's key begins with *start*, by reading the whole table.
+        Yield every item whose partition key begins with *start*, by reading the whole table.
 
-        For a person's command, who does not know which partitions there are: no function may do it.
+        Only for a person's command, which does not know the partitions: no function may scan.
         """
         return self._pages("scan", self._condition("FilterExpression", Attr("pk").begins_with(start)))
 
@@ -150,11 +153,11 @@ class Table:
         signed: bool = False,
     ) -> dict[str, Any]:
         """
-        Set some attributes of an item, which need not exist, and answer all of them.
+        Set some attributes of an item, which need not exist, and return all of them.
 
-        *set_to* replaces, *at_first* only fills what is not there yet, *add* puts members into sets,
-        *remove* names what goes. Raises ConditionFailedError where condition *only_if* does not hold; not
-        where that is because of this very write, whose first answer was lost, if it is *signed*.
+        *set_to* replaces, *at_first* only fills missing attributes, *add* puts members into sets, *remove*
+        names the attributes to delete. Raises ConditionFailedError where condition *only_if* does not hold.
+        If the write is *signed* and its own first answer was lost, that is no error.
         """
         mark = _mark() if signed else {}
         set_to = {**set_to, **mark}
@@ -196,7 +199,7 @@ class Table:
         self._guarded(lambda: self.client.delete_item(TableName=self.name, **request))
 
     def _pages(self, operation: Any, condition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The items on every page of a reading *operation* under *condition*, as they stand now."""
+        """Yield the items on every page of a reading *operation* under *condition*, as they stand now."""
         paginator: Any = self.client.get_paginator(operation)
         for page in paginator.paginate(TableName=self.name, ConsistentRead=True, **condition):
             yield from map(self._plain, page["Items"])
@@ -204,12 +207,15 @@ class Table:
     def _conditional(
         self, only_if: ConditionBase | None, mark: Mapping[str, str] = NOTHING
     ) -> dict[str, Any]:
-        """The members of a write that make it conditional, and have it answer if it has a *mark*."""
+        """
+        Return the members that make a write conditional, and have it return
+        the item if it has a *mark*.
+        """
         condition = self._condition("ConditionExpression", only_if) if only_if else {}
         return {**condition, **(ANSWER_REFUSED if mark else {})}
 
     def _condition(self, member: str, condition: ConditionBase) -> dict[str, Any]:
-        """*condition* as *member* of a request, with the names and the values that it uses."""
+        """Return *condition* as *member* of a request, with its names and values."""
         built = ConditionExpressionBuilder().build_expression(condition, member.startswith("Key"))
         values = self._dynamo(built.attribute_value_placeholders)
         return {
@@ -220,9 +226,10 @@ class Table:
 
     def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NOTHING) -> A:
         """
-        What *write* answers. Raises ConditionFailedError, and _OwnWriteError where the item has its *mark*.
+        Return the answer of *write*. Raises ConditionFailedError, and
+        _OwnWriteError where the item has its *mark*.
 
-        botocore tries again where an answer was lost: the second try then finds what the first one wrote.
+        botocore tries again where an answer was lost: the second try then finds the item of the first.
         """
         try:
             return write()
@@ -235,7 +242,9 @@ class Table:
             raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        plain = {name: stamp(one) if isinstance(one, datetime) else one for name, one in values.items()}
+        plain = {
+            name: stamp(value) if isinstance(value, datetime) else value for name, value in values.items()
+        }
         return {name: self._write.serialize(value) for name, value in plain.items()}
 
     def _plain(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,12 +252,15 @@ class Table:
 
 
 def _mark() -> dict[str, str]:
-    """What a signed write is known by."""
+    """Return a mark by which a signed write is recognised."""
     return {WRITTEN: uuid4().hex}
 
 
 def key(pk: str, sk: str) -> dict[str, str]:
-    """The key of one item. A sort key has at most 1,024 bytes; an S3 object's name alone may have them."""
+    """
+    Return the key of one item. A sort key has at most 1,024 bytes; the name of
+    an S3 object alone may have as many.
+    """
     long = sk.encode()
     if len(long) > LONGEST:
         sk = f"{long[:READABLE].decode(errors='ignore')}...{sha256(long).hexdigest()}"
@@ -256,10 +268,10 @@ def key(pk: str, sk: str) -> dict[str, str]:
 
 
 def partition(kind: str, detector: str, account: str | None, region: str) -> str:
-    """The partition key of one *kind* of item of one sweep; a person can read it."""
+    """Return the partition key of one *kind* of item of one sweep; a person can read it."""
     return f"{kind}#{detector}#{account}#{region}"
 
 
 def stamp(at: datetime) -> str:
-    """A time as it stands in the table: UTC, to the second, and in an order that text has too."""
+    """Return a time as the table holds it: UTC, to the second, so that text sorts in time order."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Which items of the ledger each function reads and writes: its role is allowed these, and no others."""
+"""The items of the ledger that each function reads and writes: its role allows these, and no others."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ type Uses = Mapping[str, tuple[str, ...]]
 
 def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False) -> Uses:
     """
-    The function of *detector*: its own items, the holds, and the counters if it is *armed*.
+    Return the uses of *detector*'s function: its own items, the holds, and the counters if it is *armed*.
 
-    In an *organization* it reads which run it is a part of.
+    In an *organization* it also reads the run that it is a part of.
     """
     name = detector.name
     uses = {
@@ -48,7 +48,7 @@ def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False
         uses[f"{REQUEST}#{name}#*"] = (QUERY,)
     if armed:
         uses[LIMIT] = (UPDATE,)
-    if detector.asks_for is Change.COMMIT:  # which leaves to all others what they found
+    if detector.asks_for is Change.COMMIT:  # commitments leave out the findings of all others
         uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
     if detector.spares_undos:
         uses[f"{ACTION}#*"] = (QUERY,)
@@ -56,15 +56,19 @@ def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False
 
 
 def of_accounts() -> Uses:
-    """What lists the accounts of an organization's runs, and says which of them left no result."""
+    """
+    Return the uses of the function that lists the accounts of an
+    organization's runs and counts missing results.
+    """
     return {f"{SWEEP}#*": (GET_MANY, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
 
 
 def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
     """
-    The digest, which sums up all sweeps, and the *bill* and the weekly *advice* if there are any.
+    Return the uses of the digest, which sums up all sweeps, and of the *bill*
+    and the weekly *advice* if enabled.
 
-    Those of an *organization* are read in batches, and which there are is told by the latest runs.
+    In an *organization* it reads the sweeps in batches, and the latest runs say which there are.
     """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
     return {
@@ -79,14 +83,17 @@ def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
 
 
 def of_bill(*, organization: bool = False) -> Uses:
-    """The bill, which says what was found and done of what it lists; which accounts an *organization* has."""
+    """
+    Return the uses of the bill, which shows the findings and actions on its
+    lines, and an *organization*'s accounts.
+    """
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION)}
     runs = {ORGANIZATION: (GET,)} if organization else {}
     return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **runs, **once("bill")}
 
 
 def of_undo() -> Uses:
-    """The undo function, which is for the actions of all detectors."""
+    """Return the uses of the undo function, which serves the actions of all detectors."""
     return {
         f"{ACTION}#*": (QUERY, UPDATE),
         f"{FINDING}#*": (QUERY,),
@@ -97,21 +104,21 @@ def of_undo() -> Uses:
 
 
 def of_presses() -> Uses:
-    """Slack's worker: it holds, and asks. Findings and actions it only reads."""
+    """Return the uses of Slack's worker: it holds, and asks. It only reads findings and actions."""
     read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, ADVICE)}
     return {**read, f"{HOLD}#*": (QUERY, PUT), f"{REQUEST}#*": (PUT,), **once("press")}
 
 
 def once(name: str) -> Uses:
-    """What every function called *name* does to do an event once."""
+    """Return the permissions that the function *name* needs for its idempotency records."""
     return {f"{IDEMPOTENCY}#{name}": (PUT, UPDATE, DELETE)}
 
 
 def grants(uses: Uses, table: str) -> tuple[Grant, ...]:
     """
-    *uses* as permissions on the table of that ARN.
+    Return *uses* as permissions on the table with that ARN.
 
-    ForAllValues is true of a request that has no key at all, which is a Scan: that is granted to nobody.
+    ForAllValues is true for a request without any key, which is a Scan: no grant allows Scan.
     """
     return tuple(
         allow(f"dynamodb:{operation}", on=table, when=(_keys(pattern),))

@@ -1,1 +1,1 @@
-"""What a run's report looks like to its readers. Pure: results in, text out."""
+"""Renderers of a run's report for its readers: words, messages, pages, pictures and JSON. Pure."""

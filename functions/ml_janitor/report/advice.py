@@ -1,4 +1,7 @@
-"""The weekly advice as a Slack message: what saves most for an hour of work, with owner and dollars. Pure."""
+"""
+The weekly advice as a Slack message: the changes that save most per hour of work, with owner and dollars.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ BUTTONS = (Button.LATER, Button.NOT_FOR_US)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
     """
-    One piece of advice; *held* is who does not want it and for how long, in words.
+    One piece of advice; *held* says who does not want it and for how long.
 
-    *placed* is whether it says in which account and region it is: there are several.
+    *placed* is whether it names its account and region, because there are several.
     """
 
     subject: Subject
@@ -46,19 +49,19 @@ class Advice:
 
 def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool) -> Message:
     """
-    The message of the *best* pieces of advice, out of so many that would save so much *together*.
+    Build the message of the *best* pieces of advice, out of so many that would save so much *together*.
 
-    Without *buttons* it says which commands do the same.
+    Without *buttons* it names the commands that do the same.
     """
-    sums = sum((one.monthly_usd for one in best), Decimal(0))
+    sums = sum((advice.monthly_usd for advice in best), Decimal(0))
     title = f"This week's advice: {usd(sums)} a month in {counted(len(best), 'change')}"
     blocks = [header(title)]
-    for one in best:
-        blocks.append(section(_described(one)))
-        if one.held:
-            blocks.append(context(sentence(prose(one.held, 300))))
+    for advice in best:
+        blocks.append(section(_described(advice)))
+        if advice.held:
+            blocks.append(context(sentence(prose(advice.held, 300))))
         elif buttons:
-            row = [button(LABELS[word], word.value, str(one.subject)) for word in BUTTONS]
+            row = [button(LABELS[word], word.value, str(advice.subject)) for word in BUTTONS]
             blocks.append(actions(row))
     rest = (
         f"{counted(of, 'piece')} of advice would save {usd(together)} a month together"
@@ -74,12 +77,12 @@ def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool)
     return Message(text=title, blocks=tuple(blocks))
 
 
-def _described(one: Advice) -> str:
-    once = f", {usd(one.once_usd)} once" if one.once_usd else ""
-    money = f"*{usd(one.monthly_usd)} a month{once}*"
-    where = f" in {one.subject.account}, {one.subject.region}" if one.placed else ""
+def _described(advice: Advice) -> str:
+    once = f", {usd(advice.once_usd)} once" if advice.once_usd else ""
+    money = f"*{usd(advice.monthly_usd)} a month{once}*"
+    where = f" in {advice.subject.account}, {advice.subject.region}" if advice.placed else ""
     what = (
-        f"{noun(one.subject.detector, 1)} {code(one.name)}{where}, {owner_name(one.owner)}, "
-        f"about {one.work} of work"
+        f"{noun(advice.subject.detector, 1)} {code(advice.name)}{where}, {owner_name(advice.owner)}, "
+        f"about {advice.work} of work"
     )
-    return f"{money}: {what}\n{sentence(prose(one.action, 600))}"
+    return f"{money}: {what}\n{sentence(prose(advice.action, 600))}"

@@ -31,7 +31,7 @@ from ml_janitor.report.mrkdwn import (
 from ml_janitor.report.outcomes import only_reported
 
 SHOWN = 20
-"""Findings that the thread tells one by one, the dearest; the report has them all."""
+"""Findings that the thread shows, the dearest first; the report has them all."""
 
 UNREAD_SHOWN = 3
 
@@ -41,7 +41,7 @@ SHOWN_AT_ONCE = 3
 ACTIONS_SHOWN = 3
 
 OWN_MESSAGE = frozenset({Outcome.WARNED, Outcome.ACTED})
-"""Findings that this sweep warned about in a message of its own, or removed."""
+"""Outcomes with a message of their own: this sweep warned about the finding, or removed it."""
 
 
 def announcement(
@@ -54,10 +54,10 @@ def announcement(
     keep_tag: str = "",
 ) -> Post | None:
     """
-    What to post of *sweep*; None if nothing is new.
+    Build the post of *sweep*; None if nothing is new.
 
-    *people* are Slack's user ids by owner (see `owners`), *report* says where the whole report is
-    kept, *keep_tag* is the tag that exempts. Only the thread mentions people, beside what is theirs.
+    *people* are Slack's user ids by owner (see `owners`), *report* says where the whole report is kept,
+    *keep_tag* is the tag that exempts. Only the thread mentions people, beside their findings.
     """
     new = sorted(recorded.new, key=dearest_first)
     if not new:
@@ -76,7 +76,7 @@ def announcement(
 
 
 def owners(new: Iterable[Result]) -> tuple[str, ...]:
-    """The owners whom the thread will name, each once: those to look up in Slack."""
+    """Return the owners whom the thread will name, each once, to look up in Slack."""
     shown = sorted(new, key=dearest_first)[:SHOWN]
     return tuple(dict.fromkeys(result.owner for result in shown if result.owner))
 
@@ -101,7 +101,7 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
 
 
 def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> list[Block]:
-    """As many of the dearest as have room beside *others*, under a line that says whose all of them are."""
+    """Return as many of the dearest as have room beside *others*, below a line that names all owners."""
     shown = [section("\n".join(described(result, now))) for result in new[:SHOWN_AT_ONCE]]
     while True:
         title = _dearest_title(new, len(shown))
@@ -112,14 +112,14 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
 
 
 def _dearest_title(new: Sequence[Result], shown: int) -> str:
-    """What stands above those that are *shown*; what has no price is not dear."""
+    """Return the title above the *shown* findings; findings without a price are not the dearest."""
     if not words.amounts(Totals.of(new)):
         return f"*{shown} of them:*"
     return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
 
 
 def headline(detector: str, new: Sequence[Result]) -> str:
-    """The money first: "$8,048 a month: 3 new idle endpoints"."""
+    """Write the headline, money first: "$8,048 a month: 3 new idle endpoints"."""
     found = words.kinds(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
     if money := words.amounts(sums):
@@ -167,25 +167,25 @@ def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: 
 
 
 def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
-    """What acting on *new* would do, and why an armed detector only reports some of them."""
+    """Say what acting on *new* would do, and why an armed detector only reports some of them."""
     spared = [result for result in new if only_reported(result)]
     others = [result for result in new if not only_reported(result)]
     dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
     if others:
         yield f"*What would happen:* {_ranked(map(words.action, others), 'other action')}{dry}"
     if spared:
-        why = _ranked((causes.reason(one.cause) for one in spared if one.cause), "other reason")
+        why = _ranked((causes.reason(result.cause) for result in spared if result.cause), "other reason")
         proposed = _ranked(map(words.action, spared), "other action")
         yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
 
 
 def _ranked(texts: Iterable[str], noun: str) -> str:
-    """The most frequent of *texts*, each with its count if they differ; the report lists the rest."""
+    """Rank *texts* by frequency, each with its count if they differ; the report lists the rest."""
     ranked = Counter(texts).most_common()
-    shown = [prose(one, 200) for one, _ in ranked[:ACTIONS_SHOWN]]
+    shown = [prose(text, 200) for text, _ in ranked[:ACTIONS_SHOWN]]
     if len(ranked) > 1:
         counts = ("once" if times == 1 else f"{times:,} times" for _, times in ranked)
-        shown = [f"{count}: {one}" for count, one in zip(counts, shown, strict=False)]
+        shown = [f"{count}: {text}" for count, text in zip(counts, shown, strict=False)]
     if more := len(ranked) - len(shown):
         shown.append(f"{counted(more, noun)}, which the report lists")
     return sentence("; ".join(shown))
@@ -203,11 +203,11 @@ class _Part(NamedTuple):
 
 
 def thread(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> list[Message]:
-    """The dearest of *new*, grouped by owner, in as few replies as Slack's limits allow."""
+    """Group the dearest of *new* by owner, in as few replies as Slack's limits allow."""
     replies: list[Message] = []
     parts: list[_Part] = []
     for part in _parts(new, now, people):
-        if parts and not fits([block for one in (*parts, part) for block in one.blocks]):
+        if parts and not fits([block for shown in (*parts, part) for block in shown.blocks]):
             replies.append(_reply(parts))
             parts = [] if part.first else [_Part(part.name, True, [section(f"*{part.name}*, continued")])]
         parts.append(part)
@@ -245,12 +245,12 @@ def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
 
 
 def described(result: Result, now: datetime) -> list[str]:
-    """One finding in a few lines: what it costs, whose it is, since when, why."""
+    """Describe one finding in a few lines: its cost, its owner, since when, why."""
     return [words.priced_name(result), words.facts(result, now, words.owned_by(result)), reason(result)]
 
 
 def _described_below(result: Result, now: datetime, own: str) -> list[str]:
-    """One finding below its owner's name: its *own* action if they differ, and what could not be read."""
+    """Describe one finding below its owner's name: its *own* action if they differ, and unread signals."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
         *(words.priced_name(result), words.facts(result, now), reason(result)),

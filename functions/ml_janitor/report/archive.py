@@ -1,4 +1,4 @@
-"""Whole reports, kept in the janitor's own bucket: one JSON document and one page per sweep."""
+"""The archive of whole reports in the janitor's own bucket: one JSON document and one page per sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Archive:
-    """The bucket *bucket*, seen through *client*."""
+    """An archive in *bucket*, through *client*."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
@@ -21,7 +21,7 @@ class Archive:
 
     def keep(self, report: Report, *, folder: str) -> str:
         """
-        Put *report* under *folder*, by its time; the answer is where.
+        Put *report* under *folder*, by its time; return its address.
 
         The same run put again replaces itself, so a retry leaves one report.
         """

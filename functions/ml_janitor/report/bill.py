@@ -1,4 +1,4 @@
-"""A bill in words: what was charged, why it moved, what is untagged and what is to come. Pure."""
+"""A bill in words: charges, why they moved, untagged costs and the forecast. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ml_janitor.core.text import plain, usd
 MOST_MOVERS = 8
 UNEXPLAINED_SHOWN = 2
 WASTE = {"hung-training-jobs": "hung"}
-"""What a detector's findings are; idle where nothing else stands here."""
+"""Adjectives for the findings of a detector; idle where the detector is not listed here."""
 
 METRICS = {
     Metric.UNBLENDED: "as charged (unblended)",
@@ -37,12 +37,12 @@ METRICS = {
 
 
 def signed(amount: Decimal) -> str:
-    """A change in dollars, with its sign."""
+    """Format a change in dollars, with its sign."""
     return f"+{usd(amount)}" if amount > 0 else usd(amount)
 
 
 def percent(share: Decimal | None, *, sign: bool = False) -> str:
-    """A share as whole percent, below 10 with a digit: "40 %", "2.5 %"; nothing where there is none."""
+    """Format a share as whole percent, below 10 with a digit: "40 %", "2.5 %"; empty for None."""
     if share is None:
         return ""
     places = Decimal(1) if abs(share) >= Decimal("0.1") else Decimal("0.1")
@@ -51,13 +51,13 @@ def percent(share: Decimal | None, *, sign: bool = False) -> str:
 
 
 def day(at: date | datetime, until: date) -> str:
-    """A day, without its year if that is the one of *until*."""
+    """Format a day, without its year if that is the year of *until*."""
     at = at.date() if isinstance(at, datetime) else at
     return f"{at:%m-%d}" if at.year == until.year else at.isoformat()
 
 
 def whose(bill: Bill) -> str:
-    """The account of *bill*, or how many it is of: no more than Cost Explorer shows."""
+    """Name the account of *bill*, or how many accounts it covers: no more than Cost Explorer shows."""
     if bill.accounts is None:
         return f"account {plain(bill.account)}"
     seen = bill.seen
@@ -67,7 +67,7 @@ def whose(bill: Bill) -> str:
 
 
 def spoken(span: Span) -> str:
-    """A span with its first and last day: "2026-09-06 to 2026-10-05"."""
+    """Format a span with its first and last day: "2026-09-06 to 2026-10-05"."""
     return f"{span.first}" if span.days == 1 else f"{span.first} to {span.last}"
 
 
@@ -75,49 +75,49 @@ def spoken(span: Span) -> str:
 
 
 def change(movement: Movement) -> str:
-    """A change with its share: "+$22,871 (+40 %)"."""
+    """Format a change with its share: "+$22,871 (+40 %)"."""
     share = percent(movement.share, sign=True)
     return f"{signed(movement.change)}{f' ({share})' if share else ''}"
 
 
 def asides(movement: Movement, parts: Breakdown) -> Iterator[str]:
-    """What moved beside the total: tags, and credits that ended."""
-    for one in parts.moved_tags:
-        yield f"{mover(one, movement)}."
+    """Yield movements beside the total: tags, and credits that ended."""
+    for moved in parts.moved_tags:
+        yield f"{mover(moved, movement)}."
     if movement.ended_credits:
         yield f"Besides, credits of {usd(movement.ended_credits)} ended: they are in no total here."
 
 
-def mover(one: Mover, movement: Movement) -> str:
-    """One mover in a line: its dollars, what it is, why, and whose."""
-    what, why, owner = described(one, movement)
-    amount = usd(one.usd) if one.cause is Cause.TAG else signed(one.usd)
+def mover(moved: Mover, movement: Movement) -> str:
+    """Describe one mover in a line: its dollars, the resource, the reason, and the owner."""
+    what, why, owner = described(moved, movement)
+    amount = usd(moved.usd) if moved.cause is Cause.TAG else signed(moved.usd)
     return f"{amount} {', '.join(part for part in (what, why, owner) if part)}"
 
 
-def described(one: Mover, movement: Movement) -> tuple[str, str, str]:
-    """What a mover is, why it moved, and its owner; "" where there is none."""
-    owner = plain(one.owner or "").partition("@")[0]
-    match one.cause:
+def described(mover: Mover, movement: Movement) -> tuple[str, str, str]:
+    """Return the resource of a mover, why it moved, and its owner; "" where one is missing."""
+    owner = plain(mover.owner or "").partition("@")[0]
+    match mover.cause:
         case Cause.PRICE:
-            return f"price of {plain(one.part.usage_type)}", _price(one), owner
+            return f"price of {plain(mover.part.usage_type)}", _price(mover), owner
         case Cause.TAG:
-            values = [_value(movement.tag, value) for value in (one.tag_before, one.part.tag)]
+            values = [_value(movement.tag, value) for value in (mover.tag_before, mover.part.tag)]
             return (
-                f"of {plain(one.part.usage_type)} moved from {values[0]} to {values[1]}",
+                f"of {plain(mover.part.usage_type)} moved from {values[0]} to {values[1]}",
                 "which changes no total",
                 owner,
             )
         case Cause.UNEXPLAINED:
             return (
-                f"{plain(one.part.usage_type)}{_of_tag(movement.tag, one.part.tag)}",
+                f"{plain(mover.part.usage_type)}{_of_tag(movement.tag, mover.part.tag)}",
                 "not explained",
                 owner,
             )
-    if one.culprit is None:
-        return plain(one.part.usage_type), "", owner
-    where = f" in account {plain(one.culprit.account)}" if movement.tag == ACCOUNT else ""
-    return f"{_named(one.culprit)}{where}", _because(one, one.culprit, movement), owner
+    if mover.culprit is None:
+        return plain(mover.part.usage_type), "", owner
+    where = f" in account {plain(mover.culprit.account)}" if movement.tag == ACCOUNT else ""
+    return f"{_named(mover.culprit)}{where}", _because(mover, mover.culprit, movement), owner
 
 
 def _named(culprit: Culprit) -> str:
@@ -127,42 +127,42 @@ def _named(culprit: Culprit) -> str:
     return f"{culprit.members} {kind}s {name}" if culprit.members > 1 else f"{kind} {name}"
 
 
-def _because(one: Mover, culprit: Culprit, movement: Movement) -> str:
+def _because(mover: Mover, culprit: Culprit, movement: Movement) -> str:
     until = movement.comparison.after.until
-    if one.cause is Cause.FINDING:
+    if mover.cause is Cause.FINDING:
         waste = WASTE.get(culprit.detector, "idle")
         since = f" since {day(culprit.since, until)}" if culprit.since else ""
         now = culprit.usd_until_now
         return f"{waste}{since}{f' ({usd(now)} until now)' if now else ''}"
-    if one.cause is Cause.ENDED:
+    if mover.cause is Cause.ENDED:
         ended = f"ended {day(culprit.ended, until)}" if culprit.ended else "ended"
         return f"{ended} by the janitor" if culprit.acted else ended
     new = _new_since(culprit, movement.comparison)
     if new is not None:
         word = "ran first" if culprit.kind.endswith("-job") else "new since"
         return f"{word} {day(new, until)}{', in use' if culprit.used else ''}"
-    return _units(one) + (", in use" if culprit.used else "")
+    return _units(mover) + (", in use" if culprit.used else "")
 
 
 def _new_since(culprit: Culprit, comparison: Comparison) -> date | None:
-    """When it was made, if that was after the beginning of what is compared."""
+    """Return the creation day, if it is after the beginning of the compared days."""
     if culprit.since is None or culprit.since.date() <= comparison.before.first:
         return None
     return culprit.since.date()
 
 
-def _units(one: Mover) -> str:
-    """How much more or less was used: "1,024 instance-hours, 384 before"."""
-    unit = "instance-hours" if one.part.unit == "Hrs" else plain(one.part.unit)
-    if not one.units_before:
-        return f"{one.units_after:,.0f} {unit}, none before"
-    return f"{one.units_after:,.0f} {unit}, {one.units_before:,.0f} before"
+def _units(mover: Mover) -> str:
+    """Say how much more or less was used: "1,024 instance-hours, 384 before"."""
+    unit = "instance-hours" if mover.part.unit == "Hrs" else plain(mover.part.unit)
+    if not mover.units_before:
+        return f"{mover.units_after:,.0f} {unit}, none before"
+    return f"{mover.units_after:,.0f} {unit}, {mover.units_before:,.0f} before"
 
 
-def _price(one: Mover) -> str:
-    """By how much a price rose: what was used cost that much more than at the price of before."""
-    at_old_price = one.part.usd_after - one.part.price_effect
-    share = one.part.price_effect / at_old_price if at_old_price else None
+def _price(mover: Mover) -> str:
+    """Say by how much a price rose: how much more the same usage cost than at the price before."""
+    at_old_price = mover.part.usd_after - mover.part.price_effect
+    share = mover.part.price_effect / at_old_price if at_old_price else None
     return f"{percent(share, sign=True)} for the same use" if share is not None else "changed"
 
 
@@ -180,7 +180,7 @@ def _of_tag(tag: str, value: str | None) -> str:
 
 
 def headline(report: BillReport) -> str:
-    """What came out, in one sentence."""
+    """Summarize the bill in one sentence."""
     if not report.bill.charges:
         unread = any(gap.reading in {Reading.SERVICES, Reading.ACCOUNTS} for gap in report.bill.gaps)
         return "The bill could not be read." if unread else "AWS charged nothing."
@@ -201,38 +201,38 @@ def _days(movement: Movement) -> str:
 
 
 def compared_with(movement: Movement) -> str:
-    """Which days are compared with which, and which of them may still change."""
+    """Say which days are compared with which, and which of them may still change."""
     comparison = movement.comparison
     compared = f"{spoken(comparison.after)}, compared with {spoken(comparison.before)}"
     if comparison.unsettled:
-        young = ", ".join(f"{one:%m-%d}" for one in comparison.unsettled)
+        young = ", ".join(f"{day:%m-%d}" for day in comparison.unsettled)
         compared += f"; AWS may still change {young}"
     return compared
 
 
 def untagged(shares: Sequence[TagShare]) -> Iterator[str]:
-    """The share of the bill that has no value of each tag, and how that changed."""
-    for one in shares:
-        if not one.untagged and not one.untagged_before:
+    """Yield the share of the bill that has no value of each tag, and how that share changed."""
+    for share in shares:
+        if not share.untagged and not share.untagged_before:
             continue
-        before = f", {percent(one.share_before)} before" if one.total_before else ""
-        yield f"no {plain(one.tag)}: {usd(one.untagged)} ({percent(one.share)}{before})"
+        before = f", {percent(share.share_before)} before" if share.total_before else ""
+        yield f"no {plain(share.tag)}: {usd(share.untagged)} ({percent(share.share)}{before})"
 
 
 def outside(report: BillReport) -> Iterator[str]:
-    """Credits, refunds and taxes, which are in no comparison."""
+    """Yield credits, refunds and taxes, which are in no comparison."""
     for name, amount in report.bill.outside(report.span).items():
         yield f"{plain(name)} {usd(amount)}"
 
 
 def forecast(report: BillReport) -> str | None:
-    """What the month will cost with what was charged already; None where a gap says why not."""
+    """Forecast the month's cost, including charges so far; None where a gap says why."""
     found = report.bill.forecast
     if found is None:
         return None
     month = Span(found.first.replace(day=1), found.first.day - 1)
     spent = report.bill.total(month)
-    low, high = (usd(spent + one) for one in (found.low, found.high))
+    low, high = (usd(spent + amount) for amount in (found.low, found.high))
     return (
         f"{found.first:%B} will come to {usd(spent + found.usd)} ({low} to {high} in 80 % of cases), "
         f"of which {usd(spent)} is spent"
@@ -240,7 +240,7 @@ def forecast(report: BillReport) -> str | None:
 
 
 def saved(report: BillReport) -> str | None:
-    """What the janitor's own actions saved; None if nothing."""
+    """Say what the janitor's own actions saved; None if nothing."""
     if not report.saved and not report.saved_this_month:
         return None
     total = sum(report.saved.values(), Decimal(0))
@@ -249,13 +249,13 @@ def saved(report: BillReport) -> str | None:
 
 
 def price_of_reading(report: BillReport) -> str:
-    """What asking Cost Explorer cost."""
+    """Say what the requests to Cost Explorer cost."""
     requests = report.bill.requests
     return f"{requests} request{'s' * (requests != 1)} to Cost Explorer, ${report.bill.read_usd:.2f}"
 
 
 def facts(report: BillReport) -> Iterator[tuple[str, str]]:
-    """What else there is to say, a line each."""
+    """Yield further facts about the bill, a line each."""
     titled: list[tuple[str, Iterable[str]]] = [
         ("untagged", untagged(report.shares)),
         ("not counted here", outside(report)),
@@ -279,22 +279,22 @@ class Row:
 
 
 def rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
-    """The change as a table that adds up: movers, the smaller ones together, what is not explained."""
+    """Yield the change as a table that adds up: movers, smaller movers together, and the unexplained part."""
     parts = breakdown(movement, most)
-    for one in parts.movers:
-        yield Row(one.usd, *described(one, movement))
+    for mover in parts.movers:
+        yield Row(mover.usd, *described(mover, movement))
     if parts.smaller:
         count = len(parts.smaller)
         yield Row(parts.smaller_usd, f"{count} smaller change{'s' * (count > 1)}", "", "")
     if parts.unexplained:
         ranked = parts.unexplained[:UNEXPLAINED_SHOWN]
-        largest = ", ".join(f"{signed(one.usd)} {_where(one)}" for one in ranked)
+        largest = ", ".join(f"{signed(mover.usd)} {_where(mover)}" for mover in ranked)
         rest = len(parts.unexplained) - len(ranked)
         more = f", {rest} more" if rest else ""
         yield Row(parts.unexplained_usd, "not explained", f"{largest}{more}", "")
 
 
-def _where(one: Mover) -> str:
-    """A usage type, and the value of the tag that it was charged under."""
-    value = f" ({plain(one.part.tag)})" if one.part.tag else ""
-    return f"{plain(one.part.usage_type)}{value}"
+def _where(mover: Mover) -> str:
+    """Return a usage type, and the tag value that it was charged under."""
+    value = f" ({plain(mover.part.tag)})" if mover.part.tag else ""
+    return f"{plain(mover.part.usage_type)}{value}"

@@ -1,4 +1,4 @@
-"""What is missing from a bill, why, and what to do about it: one sentence a cause. Pure."""
+"""Gaps of a bill in words: the missing part, its cause and the remedy, one sentence per cause. Pure."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ ACTIVATE = (
 
 
 def missing(gaps: Sequence[Gap], max_requests: int) -> Iterator[str]:
-    """A sentence for each of *gaps*; *max_requests* is the limit that some did not fit into."""
-    over = [one for one in gaps if one.cause is GapCause.OVER_LIMIT]
+    """Write a sentence for each of *gaps*; *max_requests* is the limit that some did not fit into."""
+    over = [gap for gap in gaps if gap.cause is GapCause.OVER_LIMIT]
     if over:
-        what = ", ".join(_what(one) for one in over)
+        what = ", ".join(_what(gap) for gap in over)
         limit = f"{max_requests} request{'s' * (max_requests != 1)}"
         yield f"Did not fit into {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
-    yield from dict.fromkeys(sentence(one) for one in gaps if one.cause is not GapCause.OVER_LIMIT)
+    yield from dict.fromkeys(sentence(gap) for gap in gaps if gap.cause is not GapCause.OVER_LIMIT)
 
 
 def _what(gap: Gap) -> str:
@@ -62,7 +62,7 @@ def _what(gap: Gap) -> str:
 
 
 def sentence(gap: Gap) -> str:
-    """What *gap* leaves out, why, and what to do about it."""
+    """Describe what *gap* leaves out, why, and what to do about it."""
     subject = plain(gap.subject)
     if (unseen := gap.reading is Reading.ACCOUNTS and bool(subject)) or gap.reading in OF_RESOURCES:
         return _accounts(gap) if unseen else _resources(gap, subject)
@@ -98,7 +98,7 @@ def _tag(gap: Gap, key: str) -> str:
 
 
 def _accounts(gap: Gap) -> str:
-    """That accounts are not in the bill."""
+    """Say that accounts are missing from the bill."""
     accounts = plain(gap.subject, 500)
     if gap.cause is GapCause.NOT_CHARGED:
         return (

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 VERSION = 1
 UNTAGGED = "(untagged)"
 BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet run a cell (OWASP, "CSV Injection")."""
+"""Characters that make a spreadsheet run a cell (OWASP, "CSV Injection")."""
 
 
 def text(report: BillReport, *, by: str) -> str:
-    """`document` as JSON text, in ASCII: names from AWS must not steer a terminal."""
+    """Return `document` as JSON text, in ASCII: names from AWS must not steer a terminal."""
     return json.dumps(document(report, by=by), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def document(report: BillReport, *, by: str) -> dict[str, Any]:
-    """*report* with its table *by* something, as plain JSON values; dollars are rounded to cents."""
+    """Return *report* with its table *by* something, as plain JSON values; dollars are rounded to cents."""
     bill, main = report.bill, report.main
     found = bill.forecast
     return {
@@ -46,11 +46,11 @@ def document(report: BillReport, *, by: str) -> dict[str, Any]:
         "yesterday": report.yesterday and _movement(report.yesterday),
         "month": report.month and _movement(report.month),
         "table": _table(report, by),
-        "untagged": [_share(one) for one in report.shares],
+        "untagged": [_share(share) for share in report.shares],
         "outside": [
             {"record_type": name, "usd": money(usd)} for name, usd in bill.outside(report.span).items()
         ],
-        "unit_costs": [_unit_cost(one) for one in report.unit_costs],
+        "unit_costs": [_unit_cost(cost) for cost in report.unit_costs],
         "forecast": found
         and {
             "first": _day(found.first),
@@ -78,88 +78,88 @@ def document(report: BillReport, *, by: str) -> dict[str, Any]:
 
 
 def _table(report: BillReport, by: str) -> dict[str, Any] | None:
-    """None where the tag that it is by could not be read."""
+    """Return the table, or None where the tag for it could not be read."""
     if not readable(report.bill, by):
         return None
     return {
         "by": by,
         "lines": [
-            {"name": one.name or None, "usd": money(one.usd), "usd_before": money(one.usd_before)}
-            for one in report.table(by)
+            {"name": line.name or None, "usd": money(line.usd), "usd_before": money(line.usd_before)}
+            for line in report.table(by)
         ],
     }
 
 
-def _movement(one: Movement) -> dict[str, Any]:
+def _movement(movement: Movement) -> dict[str, Any]:
     return {
-        "before": _span(one.comparison.before),
-        "after": _span(one.comparison.after),
-        "unsettled": [_day(day) for day in one.comparison.unsettled],
-        "usd_before": money(one.usd_before),
-        "usd_after": money(one.usd_after),
-        "change_usd": money(one.change),
-        "share": None if one.share is None else round(float(one.share), 4),
-        "tag": one.tag or None,
-        "ended_credits_usd": money(one.ended_credits),
-        "movers": [_mover(mover, one) for mover in one.movers],
+        "before": _span(movement.comparison.before),
+        "after": _span(movement.comparison.after),
+        "unsettled": [_day(day) for day in movement.comparison.unsettled],
+        "usd_before": money(movement.usd_before),
+        "usd_after": money(movement.usd_after),
+        "change_usd": money(movement.change),
+        "share": None if movement.share is None else round(float(movement.share), 4),
+        "tag": movement.tag or None,
+        "ended_credits_usd": money(movement.ended_credits),
+        "movers": [_mover(mover, movement) for mover in movement.movers],
     }
 
 
-def _mover(one: Mover, movement: Movement) -> dict[str, Any]:
+def _mover(mover: Mover, movement: Movement) -> dict[str, Any]:
     return {
-        "usd": money(one.usd),
-        "cause": one.cause.value,
-        "text": spoken(one, movement),
-        "owner": one.owner,
-        "ordinary": one.ordinary,
-        "usage_type": one.part.usage_type,
-        "region": one.part.region,
-        "phase": one.part.phase.value,
-        "tag_value": one.part.tag or None,
-        "tag_value_before": one.tag_before or None,
-        "units": float(one.units_after),
-        "units_before": float(one.units_before),
-        "unit": one.part.unit,
-        "resource": one.culprit and _resource(one.culprit),
+        "usd": money(mover.usd),
+        "cause": mover.cause.value,
+        "text": spoken(mover, movement),
+        "owner": mover.owner,
+        "ordinary": mover.ordinary,
+        "usage_type": mover.part.usage_type,
+        "region": mover.part.region,
+        "phase": mover.part.phase.value,
+        "tag_value": mover.part.tag or None,
+        "tag_value_before": mover.tag_before or None,
+        "units": float(mover.units_after),
+        "units_before": float(mover.units_before),
+        "unit": mover.part.unit,
+        "resource": mover.culprit and _resource(mover.culprit),
     }
 
 
-def _resource(one: Culprit) -> dict[str, Any]:
+def _resource(culprit: Culprit) -> dict[str, Any]:
     return {
-        "arn": one.arn,
-        "name": one.name,
-        "kind": one.kind,
-        "members": one.members,
-        "since": moment(one.since),
-        "ended": moment(one.ended),
-        "usd_until_now": money(one.usd_until_now),
-        "detector": one.detector or None,
-        "in_use": one.used,
-        "acted": one.acted,
+        "arn": culprit.arn,
+        "name": culprit.name,
+        "kind": culprit.kind,
+        "members": culprit.members,
+        "since": moment(culprit.since),
+        "ended": moment(culprit.ended),
+        "usd_until_now": money(culprit.usd_until_now),
+        "detector": culprit.detector or None,
+        "in_use": culprit.used,
+        "acted": culprit.acted,
     }
 
 
-def _unit_cost(one: UnitCost) -> dict[str, Any]:
+def _unit_cost(cost: UnitCost) -> dict[str, Any]:
     return {
-        "kind": one.kind,
-        "name": one.name,
-        "resource": one.resource,
-        "region": one.region,
-        "usd": money(one.usd),
-        "units": one.units,
-        "unit": one.unit,
-        "per": one.per,
-        "usd_per": None if one.per_unit is None else round(float(one.per_unit), 6),
-        "notes": [note.value for note in one.notes],
+        "kind": cost.kind,
+        "name": cost.name,
+        "resource": cost.resource,
+        "region": cost.region,
+        "usd": money(cost.usd),
+        "units": cost.units,
+        "unit": cost.unit,
+        "per": cost.per,
+        "usd_per": None if cost.per_unit is None else round(float(cost.per_unit), 6),
+        "notes": [note.value for note in cost.notes],
     }
 
 
-def _share(one: TagShare) -> dict[str, Any]:
+def _share(share: TagShare) -> dict[str, Any]:
     return {
-        "tag": one.tag,
-        "usd": money(one.untagged),
-        "share": None if one.share is None else round(float(one.share), 4),
-        "share_before": None if one.share_before is None else round(float(one.share_before), 4),
+        "tag": share.tag,
+        "usd": money(share.untagged),
+        "share": None if share.share is None else round(float(share.share), 4),
+        "share_before": None if share.share_before is None else round(float(share.share_before), 4),
     }
 
 
@@ -176,9 +176,10 @@ def _day(day: date) -> str:
 
 def chargeback(report: BillReport, tag: str) -> str:
     """
-    What each value of *tag* is charged in the span, by service, as CSV: the last line is what has no value.
+    Write the charges of each value of *tag* in the span, by service, as CSV; the last line has untagged
+    charges.
 
-    Together it is the bill of the span, to the cent that rounding leaves. Raises KeyError if the tag was not
+    The lines add up to the bill of the span, apart from rounding to cents. Raises KeyError if the tag was not
     read.
     """
     out = io.StringIO()
@@ -192,5 +193,5 @@ def chargeback(report: BillReport, tag: str) -> str:
 
 
 def safe(cell: str) -> str:
-    """*cell* so that no spreadsheet takes it for a formula."""
+    """Return *cell* so that no spreadsheet takes it for a formula."""
     return f"'{cell}" if cell.startswith(BEGINS_A_FORMULA) else cell

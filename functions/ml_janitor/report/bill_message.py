@@ -1,4 +1,4 @@
-"""What the bill says in Slack each morning: a few paragraphs, posted alone or within the digest. Pure."""
+"""Slack paragraphs about the bill, for each morning: posted alone or within the digest. Pure."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ LASTING = {
     GapCause.YOUNG_ACCOUNT,
     GapCause.NOT_CHARGED,
 }
-"""Causes that stay from day to day: they are named with the weekly table only."""
+"""Causes that stay from day to day: only the message with the weekly table names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillMessage:
-    """*text* is for a notification; *paragraphs* are mrkdwn, each of which fits into a block."""
+    """A message with *text* for a notification, and *paragraphs* in mrkdwn that each fit into a block."""
 
     text: str
     paragraphs: tuple[str, ...]
 
 
 def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> BillMessage:
-    """What *report* says of a day; with the table by the tag *table_by*, unless that is ""."""
+    """Build the daily message of *report*, with the table by the tag *table_by* unless that is ""."""
     weekly = bool(table_by)
     if not report.bill.charges:
         text = words.headline(report)
@@ -58,7 +58,7 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
     parts = [
         _spans(report),
         *_by_account(report),
-        *(_budget(one, report.bill.until - timedelta(days=1)) for one in report.budgets),
+        *(_budget(state, report.bill.until - timedelta(days=1)) for state in report.budgets),
         _why(report),
         *_untagged(report),
         *(_table(report, table_by) if weekly else ()),
@@ -69,19 +69,19 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
 
 
 def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Picture | None = None) -> Post:
-    """The message alone, with its picture; and with what was *saved* this month, where no digest says so."""
+    """Build the post of the message alone, with its picture; and *saved* this month, if no digest has it."""
     paragraphs = list(message.paragraphs)
     if saved:
         paragraphs.append(f"*Saved so far this month:* {usd(saved)}")
     blocks = [header("What AWS charged")]
-    for one in paragraphs:
-        if fits([*blocks, section(one)]):
-            blocks.append(section(one))
+    for paragraph in paragraphs:
+        if fits([*blocks, section(paragraph)]):
+            blocks.append(section(paragraph))
     return Post(main=Message(text=message.text, blocks=tuple(blocks)), picture=picture)
 
 
 def daily_costs(report: BillReport, tag: str) -> Series:
-    """The days of the report's span by the values of *tag*; by phase, where that could not be read."""
+    """Return the days of the report's span by the values of *tag*, or by phase if *tag* could not be read."""
     by = tag if readable(report.bill, tag) else PHASE
     days = list(report.span)
     groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
@@ -90,13 +90,13 @@ def daily_costs(report: BillReport, tag: str) -> Series:
 
 
 def bill_picture(report: BillReport, tag: str) -> Picture:
-    """The same as a PNG."""
+    """Draw the daily costs as a PNG."""
     series = daily_costs(report, tag)
     return Picture(name=PICTURE_NAME, png=png(columns(series, PICTURE)), words=series.reduced().description)
 
 
 def late(last: str) -> str:
-    """That the bill was not read when its schedule says; *last* is how long ago it was, "" for never."""
+    """Say that the bill was not read on schedule; *last* is how long ago it was, "" for never."""
     when = f"the last time was {last} ago" if last else "it never has been"
     return f"*Bill:* not read: {when}. The log of the function bill says why."
 
@@ -118,7 +118,7 @@ def _month(report: BillReport) -> Span:
 
 
 def _spans(report: BillReport) -> str:
-    """The last settled day with the same weekday before, and the month to date with that before."""
+    """Compare the last settled day with its weekday before, and the month to date with the month before."""
     month = _month(report)
     day = report.yesterday
     parts = []
@@ -136,25 +136,26 @@ def _spans(report: BillReport) -> str:
 
 
 def _title(report: BillReport) -> str:
-    """Whose bill it is, where it may be that of several accounts."""
+    """Name the accounts of the bill, where it may cover several."""
     several = report.bill.accounts is not None
     return f"*Bill of {prose(words.whose(report.bill), 120)}:*" if several else "*Bill:*"
 
 
 def _by_account(report: BillReport) -> Iterator[str]:
-    """The accounts of several, what rose most first, with what was saved there; the others together."""
+    """List the accounts of a bill of several, largest rise first, with savings; sum up the others."""
     moved, names = report.month or report.main, report.bill.accounts or {}
     if len(report.bill.seen) < 2:
         return
     span = moved.comparison.after if moved else report.span
     every = lines(report.bill, ACCOUNT, span, moved.comparison.before if moved else None)
-    ranked = sorted(every, key=lambda one: -(one.usd if one.change is None else one.change))
+    ranked = sorted(every, key=lambda line: -(line.usd if line.change is None else line.change))
     saved = report.saved_by_account
     rows = [
-        _line(one, prose(titled(one.name, names), 80), saved.get(one.name)) for one in ranked[:MOST_ACCOUNTS]
+        _line(line, prose(titled(line.name, names), 80), saved.get(line.name))
+        for line in ranked[:MOST_ACCOUNTS]
     ]
     if rest := ranked[MOST_ACCOUNTS:]:
-        usd_saved = sum((saved.get(one.name, Decimal(0)) for one in rest), Decimal(0))
+        usd_saved = sum((saved.get(line.name, Decimal(0)) for line in rest), Decimal(0))
         rows.append(_line(together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
     days = _days(span) if moved else f"{span.days} days"
     yield "\n".join([f"*By account, {days}:*", *rows])
@@ -187,34 +188,36 @@ def _budget(state: BudgetState, month: date) -> str:
 
 
 def _why(report: BillReport) -> str:
-    """The largest movers that are news of the month, else of the whole span; and the day's largest other."""
+    """List the largest news of the month, else of the whole span, and the largest other mover of the day."""
     rows: list[str] = []
     named: set[str] = set()
     for movement, span in ((report.month, "this month"), (report.main, f"in {report.span.days} days")):
         if movement is not None and (movers := _news(movement)[:MOVERS]):
-            rows = [f"*What moved it {span}:*", *(_mover(one, movement) for one in movers)]
-            named = {one.culprit.name for one in movers if one.culprit}
+            rows = [f"*What moved it {span}:*", *(_mover(mover, movement) for mover in movers)]
+            named = {mover.culprit.name for mover in movers if mover.culprit}
             break
     day = report.yesterday
-    fresh = [one for one in _news(day) if one.culprit and one.culprit.name not in named] if day else []
+    fresh = (
+        [mover for mover in _news(day) if mover.culprit and mover.culprit.name not in named] if day else []
+    )
     if day is not None and fresh:
         rows += [f"*And on {day.comparison.after.first:%A}:*", _mover(fresh[0], day)]
     return "\n".join(rows) or "Nothing moved more than usual."
 
 
-def _mover(one: Mover, movement: Movement) -> str:
-    return f"\u2022 {prose(words.mover(one, movement), LONGEST_LINE)}"
+def _mover(mover: Mover, movement: Movement) -> str:
+    return f"\u2022 {prose(words.mover(mover, movement), LONGEST_LINE)}"
 
 
 def _news(movement: Movement) -> Sequence[Mover]:
-    return [one for one in movement.news if one.cause is not Cause.TAG]
+    return [mover for mover in movement.news if mover.cause is not Cause.TAG]
 
 
 # --- tags -------------------------------------------------------------------------------------
 
 
 def _untagged(report: BillReport) -> Iterator[str]:
-    """The untagged share of the first tag: the one that the bill is divided by."""
+    """Describe the untagged share of the first tag, by which the bill is divided."""
     for sentence in words.untagged(report.shares[:1]):
         yield f"*Untagged:* {prose(sentence, LONGEST_LINE)}, of {report.span.days} days."
 
@@ -223,25 +226,25 @@ def _table(report: BillReport, by: str) -> Iterator[str]:
     if not readable(report.bill, by):
         return
     every = report.table(by)
-    rows = [_line(one, prose(one.name, 60) or f"no {prose(by, 60)}") for one in every[:MOST_LINES]]
+    rows = [_line(line, prose(line.name, 60) or f"no {prose(by, 60)}") for line in every[:MOST_LINES]]
     if rest := every[MOST_LINES:]:
         rows.append(_line(together(rest), f"{len(rest)} others"))
     yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *rows])
 
 
-def _line(one: Line, name: str, saved: Decimal | None = None) -> str:
+def _line(line: Line, name: str, saved: Decimal | None = None) -> str:
     moved = ""
-    if one.change is not None and round(one.change, 2):
-        share = words.percent(one.change / one.usd_before, sign=True) if one.usd_before else "new"
-        moved = f" ({words.signed(one.change)}, {share})"
-    return f"• {name}: {usd(one.usd)}{moved}{f'; {usd(saved)} saved' if saved else ''}"
+    if line.change is not None and round(line.change, 2):
+        share = words.percent(line.change / line.usd_before, sign=True) if line.usd_before else "new"
+        moved = f" ({words.signed(line.change)}, {share})"
+    return f"• {name}: {usd(line.usd)}{moved}{f'; {usd(saved)} saved' if saved else ''}"
 
 
 # --- what is missing --------------------------------------------------------------------------
 
 
 def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator[str]:
-    """What could not be read; what lasts only *weekly*, and where nothing else was read."""
+    """List what could not be read; lasting causes only *weekly*, or where nothing else was read."""
     whole = weekly or not report.bill.charges
     gaps = [
         gap

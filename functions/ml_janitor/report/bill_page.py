@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 MOST_LINES = 12
 MOST_UNITS = 8
 ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, MOST_GROUPS + 1)))
-"""The colours that the page's own style does not have."""
+"""Colours that the page's own style lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One bar of the waterfall: where it begins and how wide it is, in percent."""
+    """One bar of the waterfall: its beginning and its width, in percent."""
 
     amount: str
     what: str
@@ -42,13 +42,13 @@ class Step:
 
 
 def page(report: BillReport, *, by: str = PHASE, max_requests: int) -> str:
-    """The whole page, with a table *by* something among others."""
+    """Render the whole page, with a table *by* something among others."""
     template = environment().get_template("bill_page.html.j2")
     return template.render(bill=section(report, by=by, max_requests=max_requests))
 
 
 def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[str, Any]:
-    """What the template of the bill shows."""
+    """Return the values for the bill's template."""
     main, bill = report.main, report.bill
     return {
         "light": {name: charts.LIGHT[name] for name in ONLY_OURS},
@@ -69,7 +69,7 @@ def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[s
 
 
 def steps(movement: Movement) -> Iterator[Step]:
-    """The movers as a waterfall: each begins where that before it ended."""
+    """Yield the movers as a waterfall: each begins where the one before it ended."""
     rows = list(words.rows(movement))
     ends = [Decimal(0)]
     for row in rows:
@@ -89,7 +89,7 @@ def steps(movement: Movement) -> Iterator[Step]:
 
 
 def drawn(report: BillReport) -> Iterator[dict[str, Any]]:
-    """The charts, each for wide and narrow pages, with its numbers as a table."""
+    """Yield the charts, each for wide and narrow pages, with its numbers as a table."""
     for number, series in enumerate(all_series(report)):
         few = series.reduced()
         yield {
@@ -102,7 +102,7 @@ def drawn(report: BillReport) -> Iterator[dict[str, Any]]:
 
 
 def all_series(report: BillReport) -> Iterator[Series]:
-    """Daily cost by the first tag that was read, else by phase; and what was saved, if anything was."""
+    """Yield daily cost by the first tag that was read, else by phase; and savings by day, if any."""
     if report.main is None:
         days = list(report.span)
     else:
@@ -136,7 +136,7 @@ def _svg(series: Series, form: charts.Form, name: str) -> Any:
 
 
 def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
-    """By phase, by the first tag, and by what was asked for."""
+    """Yield tables by phase, by the first tag, and by the requested key."""
     tag = report.main.tag if report.main else ""
     for name in dict.fromkeys([PHASE, tag, by]):
         if name and readable(report.bill, name):
@@ -150,15 +150,15 @@ def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
 def _lines(report: BillReport, by: str) -> Iterator[dict[str, str]]:
     every = report.table(by)
     shown, rest = every[:MOST_LINES], every[MOST_LINES:]
-    yield from (_line(plain(one.name) or f"no {by}", [one]) for one in shown)
+    yield from (_line(plain(line.name) or f"no {by}", [line]) for line in shown)
     if rest:
         yield _line(f"{len(rest)} others", rest)
     yield _line("together", every)
 
 
 def _line(name: str, of: Sequence[Line]) -> dict[str, str]:
-    now = sum((one.usd for one in of), Decimal(0))
-    before = sum((one.usd_before or Decimal(0) for one in of), Decimal(0))
+    now = sum((line.usd for line in of), Decimal(0))
+    before = sum((line.usd_before or Decimal(0) for line in of), Decimal(0))
     change = now - before
     return {
         "name": name,

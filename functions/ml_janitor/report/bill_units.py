@@ -1,4 +1,4 @@
-"""What a unit cost, in words: requests to endpoints and models, jobs and their families. Pure."""
+"""Costs per unit in words: requests to endpoints and models, jobs and their families. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class UnitRow:
-    """One line: what it is, what it was charged, for how many units, and what that makes for each."""
+    """One line: the resource, its charge, the number of units, and the price of each."""
 
     what: str
     usd: str
@@ -28,46 +28,47 @@ class UnitRow:
 
 def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[UnitRow]:
     """
-    The dearest *most* of each kind, and how many more there are; of jobs, their families have the rest.
+    Yield the dearest *most* of each kind, and how many more there are; the rest of the jobs is in their
+    families.
 
-    A model that alone serves one endpoint, and has the same dollars and requests, is not said twice.
+    A model that alone serves one endpoint, and has the same dollars and requests, is not repeated.
     """
-    endpoints = {(one.usd, one.units) for one in costs if one.kind == "endpoint"}
-    several = len({one.account for one in costs}) > 1
-    shown = [one for one in costs if one.kind != "model" or (one.usd, one.units) not in endpoints]
-    for kind in dict.fromkeys(one.kind for one in shown):
-        own = [one for one in shown if one.kind == kind]
-        yield from (_row(one, several=several) for one in own[:most])
+    endpoints = {(cost.usd, cost.units) for cost in costs if cost.kind == "endpoint"}
+    several = len({cost.account for cost in costs}) > 1
+    shown = [cost for cost in costs if cost.kind != "model" or (cost.usd, cost.units) not in endpoints]
+    for kind in dict.fromkeys(cost.kind for cost in shown):
+        own = [cost for cost in shown if cost.kind == kind]
+        yield from (_row(cost, several=several) for cost in own[:most])
         if kind in MORE and (more := own[most:]):
             yield UnitRow(
-                f"{len(more)} more {MORE[kind]}", usd(sum((one.usd for one in more), Decimal(0))), "", ""
+                f"{len(more)} more {MORE[kind]}", usd(sum((cost.usd for cost in more), Decimal(0))), "", ""
             )
 
 
-def _row(one: UnitCost, *, several: bool) -> UnitRow:
-    kind = one.resource.replace("-", " ") or one.kind
-    notes = "".join(f" ({NOTES[note]})" for note in one.notes)
-    where = f" in account {plain(one.account)}" if several else ""
-    what = f"{kind}{'s' if one.kind == 'family' else ''} {plain(one.name, 120)}{where}{notes}"
-    if one.per_unit is None:
+def _row(cost: UnitCost, *, several: bool) -> UnitRow:
+    kind = cost.resource.replace("-", " ") or cost.kind
+    notes = "".join(f" ({NOTES[note]})" for note in cost.notes)
+    where = f" in account {plain(cost.account)}" if several else ""
+    what = f"{kind}{'s' if cost.kind == 'family' else ''} {plain(cost.name, 120)}{where}{notes}"
+    if cost.per_unit is None:
         each = ""
-    elif one.unit == "requests":
-        each = f"{price(one.per_unit)} per 1,000"
+    elif cost.unit == "requests":
+        each = f"{price(cost.per_unit)} per 1,000"
     else:
-        each = f"{price(one.per_unit)} each" if one.kind == "family" else ""
-    return UnitRow(what, usd(one.usd), _units(one), each)
+        each = f"{price(cost.per_unit)} each" if cost.kind == "family" else ""
+    return UnitRow(what, usd(cost.usd), _units(cost), each)
 
 
-def _units(one: UnitCost) -> str:
-    if one.units is None:
-        return f"{one.unit} unknown"
-    if one.unit == "jobs":
-        return f"{one.units:,} jobs" if one.kind == "family" else ""
-    return f"{one.units:,} request{'s' * (one.units != 1)}" if one.units else "no request"
+def _units(cost: UnitCost) -> str:
+    if cost.units is None:
+        return f"{cost.unit} unknown"
+    if cost.unit == "jobs":
+        return f"{cost.units:,} jobs" if cost.kind == "family" else ""
+    return f"{cost.units:,} request{'s' * (cost.units != 1)}" if cost.units else "no request"
 
 
 def price(amount: Decimal) -> str:
-    """Dollars for one unit: where cents would hide it, two digits that count."""
+    """Format the dollars for one unit: with two significant digits where cents would hide the amount."""
     if amount >= Decimal("0.1"):
         return usd(amount)
     return f"${amount:.{1 - amount.adjusted()}f}" if amount >= Decimal("0.000001") else "<$0.000001"

@@ -1,4 +1,4 @@
-"""The buttons in Slack: what each is called, and which finding its press speaks of. Pure."""
+"""Buttons in Slack: their labels, and the finding that a press is about. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Button(StrEnum):
-    """What a press says. The values are Slack's action ids."""
+    """A press on a button. The values are Slack's action ids."""
 
     KEEP = "janitor:keep"
     SNOOZE = "janitor:snooze"
@@ -28,7 +28,7 @@ LABELS = {
     Button.LATER: "Snooze 4 weeks",
     Button.NOT_FOR_US: "Not for us",
 }
-"""What stands on them; a detector may have another word for the last one."""
+"""Labels of the buttons; a detector may have another word for *Undo*."""
 
 VALUE = re.compile(
     r"(?P<detector>[a-z][a-z0-9-]{0,63}) (?P<account>[0-9]{12}) (?P<region>[a-z0-9-]{3,32}) "
@@ -50,7 +50,7 @@ class Subject:
 
     @classmethod
     def read(cls, value: str) -> Subject:
-        """What `str` wrote into a button. Raises ValueError."""
+        """Parse the value that `str` wrote into a button. Raises ValueError."""
         if (parts := VALUE.fullmatch(value)) is None:
             raise ValueError("the button says nothing that is known here")
         return cls(**parts.groupdict())

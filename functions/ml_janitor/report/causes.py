@@ -1,4 +1,4 @@
-"""The sentences of causes: the one place where why an outcome is what it is becomes words. Pure."""
+"""Sentences for causes: the only place that turns the cause of an outcome into words. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import named
 
 AHEAD = frozenset({Outcome.WAITING, Outcome.WARNED})
-"""What is not acted on yet, and may be."""
+"""Outcomes of findings that nobody has acted on yet, but may."""
 
 LOOK = "so a person has to look"
 
@@ -85,14 +85,14 @@ IF_GIVEN = {
     Why.DISARMED: ": {1}",
     Why.NOT_PROVEN: "; to prove it: {1}",
 }
-"""What is added where the last detail, which may be empty, is not."""
+"""Text to append where the last detail is given."""
 
 LEADS = {Why.MAX_SHARE: "held back: ", Why.NOTHING_DONE: "nothing was done: ", Why.UNDO_WITH: "{0}: "}
-"""What stands before a reason where it stands alone."""
+"""Text to put before a reason that stands alone."""
 
 
 def reason(cause: Cause) -> str:
-    """*cause* in a clause, without what its reader knows from where it stands."""
+    """Return *cause* as a clause, without details that its reader knows from the context."""
     text = REASONS[cause.why]
     if cause.details and cause.details[-1]:
         text += IF_GIVEN.get(cause.why, "")
@@ -112,7 +112,7 @@ def reason(cause: Cause) -> str:
 
 
 def note(result: Result) -> str:
-    """What a reader has to know of *result*'s outcome, or nothing."""
+    """Return the note that a reader needs about the outcome of *result*; empty if there is none."""
     cause = result.cause
     if cause is None:
         return ""
@@ -121,7 +121,7 @@ def note(result: Result) -> str:
 
 
 def undone_by_hand(result: Result) -> str:
-    """That only a person can undo what will be done to *result*, and how; or nothing."""
+    """Return that only a person can undo the coming action on *result*, and how; else an empty string."""
     verdict = result.verdict
     if not isinstance(verdict, Finding) or result.outcome not in AHEAD or not verdict.missing_for_undo:
         return ""
@@ -130,17 +130,17 @@ def undone_by_hand(result: Result) -> str:
 
 
 def words(what: Cause | UnreachableUndos) -> str:
-    """*what* in a sentence that can stand alone, as the ledger and the log keep it."""
+    """Return *what* as a sentence that can stand alone, as the ledger and the log keep it."""
     return reason(what) if isinstance(what, Cause) else unreachable(what)
 
 
-def held_back(one: HeldBack) -> str:
-    """One limit, and how often it held something back."""
-    return f"{one.times} {reason(one.cause)}" if one.times else reason(one.cause)
+def held_back(limit: HeldBack) -> str:
+    """Return the reason of one limit, and how often it held an action back."""
+    return f"{limit.times} {reason(limit.cause)}" if limit.times else reason(limit.cause)
 
 
 def unreachable(undos: UnreachableUndos) -> str:
-    """What can be undone by nothing that is deployed, and how to mend that."""
+    """Describe undos that no deployed function may do, and how to restore the permissions."""
     things = "1 thing" if undos.count == 1 else f"{undos.count} things"
     return (
         f"{things} that it did in {undos.region} can be undone until {undos.until}, but "
@@ -151,6 +151,6 @@ def unreachable(undos: UnreachableUndos) -> str:
 
 
 def limits(sweep: Sweep) -> list[str]:
-    """Everything about *sweep* that held something back, one line each."""
+    """List every limit that held back an action in *sweep*, one line each."""
     lost = [] if sweep.unreachable is None else [unreachable(sweep.unreachable)]
     return [*map(held_back, sweep.held_back), *lost]

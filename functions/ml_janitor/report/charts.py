@@ -36,13 +36,10 @@ COLOURS = {
 }
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 DARK = {name: dark for name, (_, dark) in COLOURS.items()}
-"""
-Fixed colours. Those of the groups can be told apart by people who see no red, no green or no blue: a test
-computes it.
-"""
+"""Fixed colours. People who see no red, no green or no blue can tell the groups apart: a test computes it."""
 
 VARIABLES = {name: f"var(--{name})" for name in LIGHT}
-"""The same as variables of the page, which has them in light and dark."""
+"""The same colours as variables of the page, which has them in light and dark."""
 
 TICKS = 5
 WIDEST_COLUMN = 48.0
@@ -55,23 +52,23 @@ WIDTHS = {
     **dict.fromkeys("abcdeghknopqsuvxyz_?0235679$", 0.65),
     **dict.fromkeys("mwMW@%", 1.0),
 }
-"""The widths of letters in usual sans-serifs, of their height; others: up to 0.8, beyond Latin 1."""
+"""Widths of letters in usual sans-serifs, relative to their height; others: up to 0.8, beyond Latin 1."""
 
 FONTS = Path(__file__).parent / "fonts"
 ZOOM = 2
 """Pixels of the picture for one of the chart: most screens have two."""
 
 UNKNOWN = re.compile(r"[^\u0000-\u017f\u0386-\u03ce\u0400-\u045f\u2010-\u2015\u2018-\u201e\u2026\u20ac]")
-"""What the fonts have no letter for: it would be left out without a trace."""
+"""Characters that the fonts lack, and would leave out without a trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """
-    How a chart is drawn: its size, that of its letters, and its colours by name.
+    The form of a chart: its size, that of its letters, and its colours by name.
 
     The legend is *beside* the columns or below them. *titled*: the title is written above. *hover*: a column
-    says its numbers under the pointer. *margin* is left free on each side.
+    shows its numbers under the pointer. *margin* is left free on each side.
     """
 
     width: int
@@ -90,7 +87,7 @@ PICTURE = Form(width=780, height=400, letters=14, colours=LIGHT, titled=True, ma
 
 
 def columns(series: Series, form: Form, *, id: str = "chart") -> str:  # noqa: A002 - HTML's word
-    """*series* as stacked columns, in SVG. *id* tells charts of one page apart."""
+    """Draw *series* as stacked columns, in SVG. *id* tells charts of one page apart."""
     series = series.reduced()
     template = environment().get_template("chart.svg.j2")
     return template.render(_drawing(series, form), series=series, form=form, id=id)
@@ -98,7 +95,7 @@ def columns(series: Series, form: Form, *, id: str = "chart") -> str:  # noqa: A
 
 def png(svg: str) -> bytes:
     """
-    *svg* as a PNG on a white ground, with the fonts beside this module and none of the machine's.
+    Return *svg* as a PNG on a white ground, with the fonts beside this module and none of the machine's.
 
     The library is imported late: few runs draw.
     """
@@ -126,12 +123,12 @@ class Plot(NamedTuple):
     column: float
 
     def x(self, at: int) -> float:
-        """Where the column of a day begins."""
+        """Return where the column of a day begins."""
         return self.left + self.slot * at + (self.slot - self.column) / 2
 
 
 def _drawing(series: Series, form: Form) -> dict[str, Any]:
-    """Everything that the template draws, in its coordinates."""
+    """Return everything that the template draws, in its coordinates."""
     letters, line, edge = form.letters, form.letters * 1.5, form.width - form.margin
     ticks = _ticks(*_extent(series))
     dollars = [_dollars(tick, ticks[1] - ticks[0]) for tick in ticks]
@@ -172,19 +169,23 @@ def _drawing(series: Series, form: Form) -> dict[str, Any]:
 
 
 def _extent(series: Series) -> tuple[Decimal, Decimal]:
-    """The lowest and the highest end of a stack: credits go down from zero, all else up."""
+    """Return the lowest and the highest end of a stack: credits go down from zero, all else up."""
     by_day = list(zip(*series.groups.values(), strict=True))
     return (
-        min((sum((one for one in day if one < 0), Decimal(0)) for day in by_day), default=Decimal(0)),
-        max((sum((one for one in day if one > 0), Decimal(0)) for day in by_day), default=Decimal(0)),
+        min(
+            (sum((amount for amount in day if amount < 0), Decimal(0)) for day in by_day), default=Decimal(0)
+        ),
+        max(
+            (sum((amount for amount in day if amount > 0), Decimal(0)) for day in by_day), default=Decimal(0)
+        ),
     )
 
 
 def _ticks(low: Decimal, high: Decimal) -> list[Decimal]:
-    """Round amounts from *low* or less to *high* or more, about five, one of them zero."""
+    """Return round amounts from *low* or less to *high* or more, about five, one of them zero."""
     span = high - low or Decimal(1)
     power = Decimal(10) ** floor(log10(span / TICKS))
-    step = next(power * each for each in (1, 2, 5, 10) if power * each * TICKS >= span)
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * TICKS >= span)
     first = floor(low / step)
     return [step * at for at in range(first, max(ceil(high / step), first + 1) + 1)]
 
@@ -197,7 +198,7 @@ def _dollars(tick: Decimal, step: Decimal) -> str:
 def _layers(
     series: Series, plot: Plot, y: Callable[[Decimal], float]
 ) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
-    """The columns of each group: its colour, and a path with its opacity for settled and for other days."""
+    """Yield the columns of each group: its colour, and a path with its opacity for settled and other days."""
     up, down = [Decimal(0)] * len(series.days), [Decimal(0)] * len(series.days)
     final = len(series.days) - series.unsettled
     for place, amounts in enumerate(series.groups.values()):
@@ -213,14 +214,14 @@ def _layers(
 
 
 def _colour(place: int) -> str:
-    """The name of a group's colour; what is past the last one is the others."""
+    """Return the name of a group's colour; groups past the last colour are the others."""
     return f"group-{place + 1}" if place < MOST_GROUPS else "others"
 
 
 def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[float, str]]:
-    """The days to name below the columns: as many as have room; Mondays where it is one a week or fewer."""
+    """Yield the days to name below the columns: as many as have room; Mondays if one a week or fewer."""
     room = _width("30 Sep", form.letters) + form.letters * 0.5
-    every = next((each for each in (1, 2, 7, 14, 28, 91) if plot.slot * each >= room), 364)
+    every = next((days_apart for days_apart in (1, 2, 7, 14, 28, 91) if plot.slot * days_apart >= room), 364)
     first = next((at for at, day in enumerate(days[:7]) if day.weekday() == 0), 0) if every >= 7 else 0
     for at in range(first, len(days), every):
         label, middle = f"{days[at]:%-d %b}", plot.x(at) + plot.column / 2
@@ -229,7 +230,7 @@ def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[floa
 
 
 def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, str, bool]]:
-    """Where a mark stands, what it says if there is room, and whether it has a line: not at the left."""
+    """Yield a mark's place, its text if there is room, and whether it has a line: not at the left."""
     known = [mark for mark in series.marks if mark.day in series.days]
     places = [plot.left + plot.slot * series.days.index(mark.day) for mark in known]
     for mark, (here, following) in zip(known, pairwise([*places, plot.right]), strict=True):
@@ -238,7 +239,7 @@ def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, st
 
 
 def _day_summary(series: Series, at: int) -> str:
-    """One day's numbers in a line: the total, and the groups that have any."""
+    """Write one day's numbers in a line: the total, and the groups with an amount."""
     parts = [f"{plain(name, 80)} {usd(group[at])}" for name, group in series.groups.items() if group[at]]
     end = ", may still change" if at >= len(series.days) - series.unsettled else ""
     total = f"{series.days[at]:%a %-d %b %Y}: {usd(series.totals[at])}{end}"
@@ -246,7 +247,7 @@ def _day_summary(series: Series, at: int) -> str:
 
 
 def _legend(series: Series, width: float, form: Form) -> Iterator[tuple[str, str, str]]:
-    """Colour, name and dollars of each group; beside the columns in the order of a stack."""
+    """Yield colour, name and dollars of each group; beside the columns in the order of a stack."""
     entries = [(_colour(place), *entry) for place, entry in enumerate(series.groups.items())]
     for colour, name, amounts in reversed(entries) if form.beside else entries:
         amount = usd(sum(amounts, Decimal(0)))
@@ -258,12 +259,12 @@ def _legend(series: Series, width: float, form: Form) -> Iterator[tuple[str, str
 
 
 def _width(text: str, letters: float) -> float:
-    """How wide *text* is at most in a usual sans-serif."""
-    return letters * sum(WIDTHS.get(one, 0.8 if one <= "\u024f" else 1.0) for one in text)
+    """Estimate how wide *text* is at most in a usual sans-serif."""
+    return letters * sum(WIDTHS.get(char, 0.8 if char <= "\u024f" else 1.0) for char in text)
 
 
 def _cut(text: str, room: float, letters: float) -> str:
-    """As much of *text* as fits into *room*, cut in the middle: names that begin alike end differently."""
+    """Cut *text* in the middle to fit into *room*: names that begin alike end differently."""
     shown = plain(text, 200)
     kept = len(shown)
     while kept > 1 and _width(shown, letters) > room:

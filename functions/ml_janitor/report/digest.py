@@ -1,4 +1,4 @@
-"""The daily digest: what all sweeps found, what it costs, and which did not run. Pure."""
+"""The daily digest: the findings of all sweeps, their cost, and the sweeps that did not run. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ml_janitor.report.mrkdwn import (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """
-    One sweep that should run: what it said *last*, and how many findings are *new* since the last digest.
+    One sweep that should run: its *last* result, and how many findings are *new* since the last digest.
 
     It is *late* when its schedule should have run it again by now; *last* is None if it never ran.
     """
@@ -44,17 +44,17 @@ class Row:
 
     @property
     def ran(self) -> bool:
-        """Whether it did what its schedule says."""
+        """Return whether the sweep ran on schedule."""
         return self.last is not None and not self.late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestActions:
     """
-    What armed detectors did since the last digest, one line each, and what they will do tonight.
+    Actions of armed detectors since the last digest, one line each, and the actions due tonight.
 
-    *failed* are also those from before that still are, *saved* is of this month. *lost* is what can be
-    undone, but by no function that is deployed.
+    *failed* includes earlier actions that have still failed, *saved* is for this month. *lost* are actions
+    that can be undone, but by no function that is deployed.
     """
 
     acted: Sequence[str] = ()
@@ -66,7 +66,7 @@ class DigestActions:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything to tell, but for what was saved."""
+        """Return whether there is anything to tell, apart from savings."""
         return bool(self.acted or self.failed or self.undone or self.due or self.lost)
 
 
@@ -77,9 +77,9 @@ def digest(
     rows: Sequence[Row], *, now: datetime, actions: DigestActions = NOTHING, bill: Sequence[str] = ()
 ) -> Post:
     """
-    What to post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
+    Build the post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
 
-    *bill* is what the bill says, in paragraphs.
+    *bill* has the paragraphs about the bill.
     """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
@@ -114,7 +114,7 @@ def digest(
 
 
 def dearest_first(rows: Iterable[Row]) -> list[Row]:
-    """The rows that found something, dollars descending."""
+    """Return the rows that found something, dollars descending."""
     found = [row for row in rows if row.last is not None and (row.last.found or row.new)]
     return sorted(
         found, key=lambda row: row.last.monthly_usd + row.last.accrued_usd if row.last else 0, reverse=True
@@ -122,22 +122,22 @@ def dearest_first(rows: Iterable[Row]) -> list[Row]:
 
 
 def counts_of(actions: DigestActions) -> str:
-    """How many of each in a few words, for a notification."""
+    """Count each kind of action in a few words, for a notification."""
     counts = [
-        f"{len(ones)} {word}"
-        for word, ones in (
+        f"{len(texts)} {word}"
+        for word, texts in (
             ("done", actions.acted),
             ("failed", actions.failed),
             ("undone", actions.undone),
             ("due tonight", actions.due),
         )
-        if ones
+        if texts
     ]
     return f" {', '.join(counts)}." if counts else ""
 
 
 def saved_so_far(saved: Saved) -> str:
-    """What was saved this month; nothing if nothing was done."""
+    """Say what was saved this month; return nothing if there were no actions."""
     if not saved.actions and not saved.unknown:
         return ""
     left = (
@@ -153,7 +153,7 @@ def saved_so_far(saved: Saved) -> str:
 def of_actions(
     actions: DigestActions, some: Callable[[Sequence[str]], Sequence[str]] = list
 ) -> Iterator[Block]:
-    """Paragraphs about what was done and will be, of each list as many lines as *some* leaves."""
+    """Build paragraphs about past and coming actions, with as many lines of each list as *some* leaves."""
     for title, parts in (
         ("Failed", actions.failed),
         ("No function may undo", actions.lost),
@@ -167,7 +167,7 @@ def of_actions(
 
 
 def unjudged(last: Iterable[LastSweep]) -> Iterator[Block]:
-    """How much could not be judged; nothing if everything was."""
+    """Say how many resources could not be judged; yield nothing if there are none."""
     if unknown := sum(sweep.unknown for sweep in last):
         verb = "was" if unknown == 1 else "were"
         yield section(f"{counted(unknown, 'resource')} could not be judged and {verb} kept.")
@@ -176,7 +176,7 @@ def unjudged(last: Iterable[LastSweep]) -> Iterator[Block]:
 def quiet(
     last: Sequence[LastSweep], ran: str, saved: Saved, bill: Sequence[str], *, where: str = ""
 ) -> Message:
-    """The message of a day on which all is as it was; *ran* is what looked, *where* the findings are."""
+    """Build the message of a day without changes; *ran* is what looked, *where* the findings are."""
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
     sums = amounts(sums_of(last))
     parts = ["Nothing new today."]
@@ -191,7 +191,7 @@ def quiet(
 
 
 def found_in_all(last: Sequence[LastSweep], new: int, where: str = "") -> str | None:
-    """What all sweeps found, *where*, what it costs, and how much of it is *new*; None if nothing was."""
+    """Summarize all findings: their cost, *where*, and how many are *new*; None if there are none."""
     found, sums = sum(sweep.found for sweep in last), amounts(sums_of(last))
     if not found:
         return None
@@ -200,7 +200,7 @@ def found_in_all(last: Sequence[LastSweep], new: int, where: str = "") -> str | 
 
 
 def sums_of(last: Iterable[LastSweep]) -> Totals:
-    """What their findings cost together."""
+    """Add up the cost of their findings."""
     sweeps = list(last)
     return Totals(
         monthly_usd=sum((sweep.monthly_usd for sweep in sweeps), Decimal(0)),
@@ -209,7 +209,7 @@ def sums_of(last: Iterable[LastSweep]) -> Totals:
 
 
 def paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
-    """*parts*, a line each, under their *title*; nothing without any."""
+    """Put *parts*, a line each, under their *title*; return nothing if there are none."""
     return [section(text) for text in lines([f"*{title}:*", *parts])] if parts else []
 
 
@@ -222,7 +222,7 @@ def _silence(row: Row, now: datetime) -> str:
 
 
 def last_time(at: datetime | None, now: datetime) -> str:
-    """When something ran last."""
+    """Say when something ran last."""
     return "it never has" if at is None else f"the last time was {ago(now - at)} ago"
 
 

@@ -1,4 +1,4 @@
-"""How messages name findings: what they are, whose, since when, how sure, and what they cost. Pure."""
+"""The words for findings in messages: what they are, whose, since when, how sure, and their cost. Pure."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ CONFIDENCE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely but not pr
 
 
 def finding(result: Result) -> Finding:
-    """The verdict of *result*, which is a finding. Raises TypeError for another."""
+    """Return the verdict of *result*, which is a finding. Raises TypeError for another verdict."""
     if not isinstance(result.verdict, Finding):
         raise TypeError("only findings are told")
     return result.verdict
 
 
 def action(result: Result) -> str:
-    """What would be done."""
+    """Return the proposed action."""
     return result.verdict.action if isinstance(result.verdict, Finding) else ""
 
 
 def noun_of(detector: str, result: Result) -> str:
-    """What one finding is called: the verdict says it, else the detector's name does."""
+    """Return the noun for one finding: from its verdict, else from the detector's name."""
     verdict = result.verdict
     return (verdict.noun if isinstance(verdict, Finding) else None) or noun(detector, 1)
 
 
 def noun(detector: str, number: int) -> str:
-    """What *detector* finds, in words: its name says it, if that is the plural of a thing."""
+    """Return the noun for findings of *detector*: its name, if that is the plural of a thing."""
     words = detector.replace("-", " ").replace("studio", "Studio")
     words = words if words.endswith("s") else f"{words} findings"
     return words.removesuffix("s") if number == 1 else words
 
 
 def priced_name(result: Result) -> str:
-    """Its name, and what it costs."""
+    """Return its name and its cost."""
     cost = price(result)
     return f"{code(result.target.name)}{f'  *{cost}*' if cost else ''}"
 
 
 def price(result: Result) -> str:
-    """What it costs, or that nobody knows its price; nothing if it has no price of its own."""
+    """Return its cost, or that the price is unknown; empty if it has no price of its own."""
     sums = Totals.of([result])
     known = amounts(sums) or ("price unknown" if sums.unpriced else "")
     return ", ".join([*([known] if known else []), *beside_sums(result.cost)])
 
 
 def instead_of(result: Result) -> str:
-    """Which finding is counted instead of *result*, in a sentence; nothing if it is counted whole."""
+    """Name the finding that is counted instead of *result*, in a sentence; empty if it is counted whole."""
     if (overlap := result.overlap) is None:
         return ""
     same = overlap.arn.lower() == result.target.arn.lower()
@@ -75,12 +75,12 @@ def instead_of(result: Result) -> str:
 
 
 def work(result: Result) -> str:
-    """How long the change takes somebody, as a guess."""
+    """Estimate the hours of work that the change takes."""
     return ago(timedelta(hours=result.hours))
 
 
 def beside_sums(cost: Cost | None) -> list[str]:
-    """What no sum has: how soon a change returns what it costs once, and what one accident would cost."""
+    """List amounts in no sum: when a change pays back its one-time cost, and the cost of one accident."""
     payback, exposure = (cost.payback, cost.exposure_usd) if cost else (None, None)
     return [
         *([f"paid back in {ago(payback)}"] if payback else []),
@@ -89,27 +89,27 @@ def beside_sums(cost: Cost | None) -> list[str]:
 
 
 def place(where: Target | Sweep, *, accounts: bool) -> str:
-    """The region, and before it the account where the report is about several."""
+    """Return the region, after the account where the report is about several."""
     return plain(f"{where.account} {where.region}" if accounts else where.region)
 
 
 def owner(result: Result) -> str:
-    """Whose it is, in a report."""
+    """Return its owner, for a report."""
     return plain(result.owner, 60) if result.owner else NO_OWNER
 
 
 def owner_name(owner: str | None) -> str:
-    """Who *owner* is, in a message."""
+    """Return the name of *owner*, for a message."""
     return prose(owner, 80) if owner else NO_OWNER
 
 
 def owned_by(result: Result) -> str:
-    """Whose it is, as the beginning of a sentence."""
+    """Return its owner, as the beginning of a sentence."""
     return f"owned by {owner_name(result.owner)}" if result.owner else NO_OWNER
 
 
 def facts(result: Result, now: datetime, owner: str = "", spent: str = "") -> str:
-    """In a sentence: *owner*, since when and what it has *spent* since, how sure, and what its tags say."""
+    """Say in a sentence: *owner*, since when and what it has *spent* since, how sure, and its tags."""
     verdict = finding(result)
     since = "since when is unknown"
     if verdict.since is not None:
@@ -119,7 +119,7 @@ def facts(result: Result, now: datetime, owner: str = "", spent: str = "") -> st
 
 
 def reason(result: Result) -> str:
-    """Why it is one."""
+    """Return the reason of its verdict."""
     return sentence(prose(result.verdict.reason, 400))
 
 
@@ -127,7 +127,7 @@ def reason(result: Result) -> str:
 
 
 def kinds(detector: str, results: Sequence[Result]) -> str:
-    """How many of what: "2 hung training jobs, 1 hung processing job and 1 more"."""
+    """Count findings by noun: "2 hung training jobs, 1 hung processing job and 1 more"."""
     ranked = Counter(noun_of(detector, result) for result in results).most_common()
     parts = [counted(times, name) for name, times in ranked[:NOUNS_SHOWN]]
     if more := sum(times for _, times in ranked[NOUNS_SHOWN:]):
@@ -136,7 +136,7 @@ def kinds(detector: str, results: Sequence[Result]) -> str:
 
 
 def by_owner(results: Iterable[Result]) -> list[tuple[str | None, list[Result]]]:
-    """*results* by owner, who comes first whose dearest comes first; one spelling of a name is enough."""
+    """Group *results* by owner, the owner of the dearest first; one spelling of a name is enough."""
     groups: dict[str, tuple[str | None, list[Result]]] = {}
     for result in results:
         groups.setdefault((result.owner or "").casefold(), (result.owner or None, []))[1].append(result)
@@ -144,7 +144,7 @@ def by_owner(results: Iterable[Result]) -> list[tuple[str | None, list[Result]]]
 
 
 def shares(results: Iterable[Result]) -> str:
-    """Every owner's share of *results*, which are the dearest first."""
+    """List every owner's share of *results*, which are the dearest first."""
     groups = by_owner(results)
     shown = [f"{owner_name(owner)} ({share(theirs)})" for owner, theirs in groups[:OWNERS_SHOWN]]
     more = len(groups) - len(shown)
@@ -152,13 +152,13 @@ def shares(results: Iterable[Result]) -> str:
 
 
 def share(results: Sequence[Result]) -> str:
-    """How many findings, and what they cost: "2 for $8,048 a month"."""
+    """Say how many findings, and their cost: "2 for $8,048 a month"."""
     parts = amounts(Totals.of(results))
     return f"{len(results):,}{f' for {parts}' if parts else ''}"
 
 
 def amounts(sums: Totals) -> str:
-    """What some findings cost, in a few words; nothing if no price is known."""
+    """Return the cost of findings in a few words; empty if no price is known."""
     parts = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
         more = f", {usd(sums.hourly_usd)} more every hour" if sums.hourly_usd else ""
@@ -169,12 +169,12 @@ def amounts(sums: Totals) -> str:
 
 
 def left_out(unpriced: int) -> str:
-    """What a reader of a sum has to know of the findings that have no price; begins with a space."""
+    """Say how many findings a sum leaves out because their price is unknown; begins with a space."""
     return f" The sum leaves out {unpriced:,} whose price is unknown." if unpriced else ""
 
 
 def whose(report: Report) -> str:
-    """Which account *report* is about, or how many."""
+    """Name the account of *report*, or how many accounts it covers."""
     if len(report.accounts) > 1:
         return f"{len(report.accounts)} accounts"
     return f"account {plain(report.account or 'unknown')}"

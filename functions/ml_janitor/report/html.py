@@ -26,10 +26,10 @@ BARS = 10
 """Owners that get a bar of their own; the rest share one."""
 
 OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
-"""What is waste no more."""
+"""Outcomes that are no longer waste."""
 
 AT_ONCE = 80
-"""Findings that are drawn when the page opens; its script draws the others when somebody asks for them."""
+"""Findings drawn when the page opens; its script draws the others when somebody asks for them."""
 
 LINES_AT_ONCE, LINES_AT_MOST = 10, 100
 """Lines of a list that are shown, and with those folded below; past them the page names the JSON report."""
@@ -39,7 +39,7 @@ type Counts = list[tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a chart: dollars, how many findings, and how long beside the longest one."""
+    """One bar of a chart: dollars, number of findings, and length relative to the longest bar."""
 
     name: str
     usd: Decimal
@@ -52,27 +52,31 @@ class Bar:
 
 
 def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False) -> str:
-    """The whole page, with six weeks of work if *plan*; *bill* is its section (`bill_page.section`)."""
+    """Render the whole page, with six weeks of work if *plan*; *bill* is from `bill_page.section`."""
     from markupsafe import Markup
 
     findings = sorted(report.findings, key=first_to_do)
-    done = [one for one in findings if one.outcome is Outcome.ACTED]
-    left = [one for one in findings if one.outcome not in OVER]
+    done = [result for result in findings if result.outcome is Outcome.ACTED]
+    left = [result for result in findings if result.outcome not in OVER]
     totals, ended = Totals.of(left), Totals.of(done)
     accounts = len(report.accounts) > 1
     rows = [row(number, result, accounts=accounts) for number, result in enumerate(findings)]
     dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
     template = environment().get_template("finding.html.j2")
-    drawn = [Markup(template.render(row=one, dry=dry).strip()) for one in rows]  # noqa: S704 - the template escapes
+    drawn = [Markup(template.render(row=finding, dry=dry).strip()) for finding in rows]  # noqa: S704 - the template escapes
     troubles = [result for result in report.results if needs_a_look(result)]
-    kept = [(one, one.verdict) for one in report.results if isinstance(one.verdict, Kept)]
-    over = [one for one, _ in kept if one.outcome is not Outcome.KEPT and not needs_a_look(one)]
+    kept = [(result, result.verdict) for result in report.results if isinstance(result.verdict, Kept)]
+    over = [result for result, _ in kept if result.outcome is not Outcome.KEPT and not needs_a_look(result)]
     begun = [what_became(result, accounts=accounts) for result in over]
-    unread = [one for one, verdict in kept if verdict.unknown]
+    unread = [result for result, verdict in kept if verdict.unknown]
     errors, sweeps = not_complete(report), report.sweeps
-    held = [line("{}: {}", one.detector, commands(held_back(w))) for one in sweeps for w in one.held_back]
-    undos = [(one.detector, one.unreachable) for one in sweeps if one.unreachable is not None]
-    lost = [line("{}: {}", detector, commands(unreachable(one))) for detector, one in undos]
+    held = [
+        line("{}: {}", sweep.detector, commands(held_back(limit)))
+        for sweep in sweeps
+        for limit in sweep.held_back
+    ]
+    undos = [(sweep.detector, sweep.unreachable) for sweep in sweeps if sweep.unreachable is not None]
+    lost = [line("{}: {}", detector, commands(unreachable(undo))) for detector, undo in undos]
     return (
         environment()
         .get_template("report.html.j2")
@@ -94,9 +98,11 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             accounts=accounts,
             rows=rows,
             first=drawn[:AT_ONCE],
-            entries=[entry(one) for one in rows[:AT_ONCE]],
-            more=packed([{**entry(one), "html": tr} for one, tr in zip(rows, drawn, strict=True)][AT_ONCE:]),
-            choices={name: sorted({one[name] for one in rows}) for name in FILTERS},
+            entries=[entry(finding) for finding in rows[:AT_ONCE]],
+            more=packed(
+                [{**entry(finding), "html": tr} for finding, tr in zip(rows, drawn, strict=True)][AT_ONCE:]
+            ),
+            choices={name: sorted({finding[name] for finding in rows}) for name in FILTERS},
             at_once=LINES_AT_ONCE,
             at_most=LINES_AT_MOST,
             unread=unread,
@@ -120,26 +126,33 @@ def html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = 
             ],
             nothing_read=nothing_read(report),
             charts=charts(left, accounts=accounts),
-            sources=sorted({one.cost.source for one in findings if one.cost is not None and one.cost.known}),
+            sources=sorted(
+                {found.cost.source for found in findings if found.cost is not None and found.cost.known}
+            ),
         )
     )
 
 
 def charts(left: Sequence[Result], *, accounts: bool) -> list[tuple[str, list[Bar], list[Bar], Counts]]:
-    """Sums by what people ask for: the title, dollars a month, dollars so far, and what is in no sum."""
-    counted = [(one, one.counted) for one in left if one.counted is not None and not uncounted(one)]
-    none = [one for one in left if uncounted(one)]
+    """
+    Return sums by kind, owner and account: the title, dollars a month, dollars so far, and findings in no
+    sum.
+    """
+    counted = [
+        (result, result.counted) for result in left if result.counted is not None and not uncounted(result)
+    ]
+    none = [result for result in left if uncounted(result)]
     asked: list[tuple[str, Callable[[Result], str], int | None]] = [
-        ("By kind of waste", lambda one: one.detector, None),
-        ("By owner", lambda one: one.owner or NO_OWNER, BARS),
+        ("By kind of waste", lambda result: result.detector, None),
+        ("By owner", lambda result: result.owner or NO_OWNER, BARS),
     ]
     if accounts:
-        asked.append(("By account", lambda one: one.target.account, BARS))
+        asked.append(("By account", lambda result: result.target.account, BARS))
     return [
         (
             title,
-            bars(((name(one), cost.monthly_usd) for one, cost in counted), limit=limit),
-            bars(((name(one), cost.accrued_usd) for one, cost in counted), limit=limit),
+            bars(((name(result), cost.monthly_usd) for result, cost in counted), limit=limit),
+            bars(((name(result), cost.accrued_usd) for result, cost in counted), limit=limit),
             unpriced(map(name, none)),
         )
         for title, name, limit in asked
@@ -148,7 +161,7 @@ def charts(left: Sequence[Result], *, accounts: bool) -> list[tuple[str, list[Ba
 
 
 def plan_section(report: Report) -> dict[str, Any]:
-    """What the section of the plan shows."""
+    """Return the values for the plan's section."""
     planned = weeks(report)
     most = planned[-1].by_then or Decimal(1)
     return {
@@ -161,7 +174,7 @@ def plan_section(report: Report) -> dict[str, Any]:
                 "by_then": usd(week.by_then),
                 "percent": round(float(week.by_then / most) * 100, 2),
                 "lines": lines(week),
-                "below": [commands(one) for one in below(week)],
+                "below": [commands(text) for text in below(week)],
             }
             for week in planned
         ],
@@ -169,33 +182,33 @@ def plan_section(report: Report) -> dict[str, Any]:
 
 
 def nothing_read(report: Report) -> list[str]:
-    """Why nothing at all could be read, each reason once; empty if anything was."""
+    """List why nothing at all could be read, each reason once; empty if anything was read."""
     if any(sweep.error is None or sweep.looked_at for sweep in report.sweeps):
         return []
     return list(dict.fromkeys(plain(sweep.error or "", 2000) for sweep in report.sweeps))
 
 
 def noticed(report: Report) -> list[Markup]:
-    """What the reading of each detector came across besides; of several accounts, in which."""
+    """List other notices of each detector's reading; with several accounts, including the account."""
     several = len(report.accounts) > 1
     return [
         line(
             "{}: {}",
-            f"{one.detector} in {place(one, accounts=True)}" if several else one.detector,
+            f"{sweep.detector} in {place(sweep, accounts=True)}" if several else sweep.detector,
             plain(notice),
         )
-        for one in report.sweeps
-        for notice in one.notices
+        for sweep in report.sweeps
+        for notice in sweep.notices
     ]
 
 
 def not_complete(report: Report) -> list[Markup]:
-    """Which detectors could not look at everything, where and why: one line for all places of one reason."""
+    """List detectors that could not look at everything: one line for all places of one reason."""
     several = len(report.accounts) > 1
     places: dict[tuple[str, str], list[str]] = {}
-    for one in report.sweeps:
-        if one.error:
-            places.setdefault((one.detector, one.error), []).append(place(one, accounts=several))
+    for sweep in report.sweeps:
+        if sweep.error:
+            places.setdefault((sweep.detector, sweep.error), []).append(place(sweep, accounts=several))
     return [
         line("{} in {} is not complete: {}", detector, few(where), breakable(why))
         for (detector, why), where in places.items()
@@ -203,24 +216,24 @@ def not_complete(report: Report) -> list[Markup]:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of *names*, and how many more there are."""
+    """Return the first of *names*, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more places" if len(names) > 3 else "")
 
 
 def line(form: str, *values: object) -> Markup:
-    """*values* in *form*, escaped unless they are markup."""
+    """Put *values* into *form*, escaped unless they are markup."""
     from markupsafe import Markup
 
     return Markup(form).format(*values)  # noqa: S704 - format escapes what it puts in
 
 
 def what_became(result: Result, *, accounts: bool) -> Markup:
-    """One resource, and what became of acting on it."""
+    """Return one line about a resource, and the outcome of acting on it."""
     return line("{} ({}, {}): {}", *_named(result, accounts), commands(became(result)))
 
 
 def not_judged(result: Result, *, accounts: bool) -> Markup:
-    """One resource that could not be judged, and why."""
+    """Return one line about a resource that could not be judged, and why."""
     return line("{} ({}, {}): {}", *_named(result, accounts), breakable(plain(result.verdict.reason)))
 
 
@@ -229,7 +242,7 @@ def _named(result: Result, accounts: bool) -> tuple[Markup, str, str]:  # noqa: 
 
 
 def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) -> list[Bar]:
-    """Dollars summed by name, longest first; past *limit* names the rest become one bar."""
+    """Sum dollars by name, longest bar first; past *limit* names the rest become one bar."""
     sums: dict[str, tuple[Decimal, int]] = {}
     for name, amount in amounts:
         if amount is not None:
@@ -248,14 +261,17 @@ def bars(amounts: Iterable[tuple[str, Decimal | None]], *, limit: int | None) ->
 
 
 def uncounted(result: Result) -> bool:
-    """Whether nothing of *result* is part of a sum: it has no known price, or another is counted instead."""
+    """
+    Return whether no part of *result* is in a sum: its price is unknown, or another finding is counted
+    instead.
+    """
     if result.overlap is not None:
         return not (result.overlap.monthly_usd or result.overlap.accrued_usd)
     return dollars(result) is None
 
 
 def unpriced(names: Iterable[str]) -> Counts:
-    """How many findings that are in no sum each name has; past `BARS` names the rest are put together."""
+    """Count the findings in no sum by name; past `BARS` names the rest are put together."""
     counts = Counter(plain(name) for name in names).most_common()
     if len(counts) > BARS:
         rest = counts[BARS - 1 :]

@@ -1,4 +1,4 @@
-"""The findings of the HTML report: what a row shows, and what the page's script knows of it."""
+"""Findings of the HTML report: the fields of a row, and the data for the page's script."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAGES = {
     "space": "studio",
     "domain": "studio",
 }
-"""The pages of the SageMaker console; for an app or a space, that of its domain."""
+"""Pages of the SageMaker console; apps and spaces link to the page of their domain."""
 
 HOSTS = {
     "aws": "console.aws.amazon.com",
@@ -50,7 +50,7 @@ FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
 
 def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
-    """What one line of the table shows, and what its script sorts and filters by."""
+    """Return the fields that a table row shows, and by which the page's script sorts and filters."""
     verdict = result.verdict
     if not isinstance(verdict, Finding):
         raise TypeError("only findings have a row")
@@ -83,13 +83,13 @@ def row(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any
 
 
 def shown(item: Evidence) -> dict[str, str]:
-    """One signal: its name, and what was read or why not."""
+    """Return the name of one signal, and its value or why it could not be read."""
     value = f"could not be read: {item.error}" if item.error else str(item.value)
     return {"signal": plain(item.signal), "value": plain(value)}
 
 
 def entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script sorts, filters, finds and unfolds one line of the table by."""
+    """Return the fields by which the page's script sorts, filters, finds and unfolds a table row."""
     known = ("number", "name", "usd", "worth", *FILTERS, "evidence", "arn")
     parts = ("name", "detector", "place", "owner", "team", "reason")
     text = " ".join([*(row[part] for part in parts), row["became"].striptags()])
@@ -97,21 +97,21 @@ def entry(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def packed(entries: Sequence[Mapping[str, Any]]) -> str:
-    """*entries* as compressed JSON in ASCII: 20,000 findings cost no time when the page opens."""
+    """Return *entries* as compressed JSON in ASCII: a page with 20,000 findings opens without delay."""
     if not entries:
         return ""
     return b64encode(gzip.compress(json.dumps(entries).encode(), mtime=0)).decode()
 
 
 def commands(text: str) -> Markup:
-    """*text* without anything that could be markup, and what can be typed at a terminal as such."""
+    """Return *text* without markup, and with terminal commands marked as code."""
     from markupsafe import Markup, escape
 
     return Markup(COMMAND.sub(r"<code>\1</code>", str(escape(plain(text, 1500)))))  # noqa: S704 - escaped here
 
 
 def console_link(arn: str, name: str, region: str) -> str:
-    """The address for the resource *arn*, called *name*; by its ARN where its page is not known."""
+    """Return the console address of the resource *arn*, called *name*; by ARN where its page is not known."""
     parsed = Arn.parse(arn)
     host = HOSTS.get(parsed.partition, HOSTS["aws"])
     first, _, rest = parsed.name.partition("/")

@@ -22,9 +22,9 @@ VERSION = 2
 
 def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
     """
-    `document` as JSON text.
+    Return `document` as JSON text.
 
-    ASCII only: what AWS calls a resource must not steer the terminal that a document is printed to.
+    ASCII only: the name of an AWS resource must not steer the terminal that prints a document.
     """
     return (
         json.dumps(document(report, every=every, plan=plan), indent=2, ensure_ascii=True, allow_nan=False)
@@ -33,14 +33,14 @@ def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
 
 
 def lines(report: Report, *, every: bool = False, plan: bool = False) -> str:
-    """`document` as JSON lines: first all but its results, then a result a line; ASCII like `text`."""
+    """Return `document` as JSON lines: first all but its results, then a result a line; ASCII like `text`."""
     head = document(report, every=every, plan=plan)
     results = head.pop("results")
-    return "".join(json.dumps(one, ensure_ascii=True, allow_nan=False) + "\n" for one in [head, *results])
+    return "".join(json.dumps(part, ensure_ascii=True, allow_nan=False) + "\n" for part in [head, *results])
 
 
 def document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
-    """*report* as plain JSON values: findings and unknowns, *every* other kept one too, and its *plan*."""
+    """Return *report* as plain JSON values: findings and unknowns, all else if *every*, and its *plan*."""
     totals = Totals.of(report.results)
     return {
         "version": VERSION,
@@ -63,13 +63,13 @@ def document(report: Report, *, every: bool = False, plan: bool = False) -> dict
 
 
 def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
-    """Every result with its sweep: findings first, and of them what is to be done first."""
+    """Return every result with its sweep: findings first, the most urgent findings at the top."""
     pairs = [(sweep, result) for sweep in report.sweeps for result in sweep.results]
     return sorted(pairs, key=lambda pair: (not isinstance(pair[1].verdict, Finding), first_to_do(pair[1])))
 
 
 def moment(at: datetime | None) -> str | None:
-    """A time in UTC, ISO 8601 with Z."""
+    """Format a time in UTC, ISO 8601 with Z."""
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -78,12 +78,12 @@ def _counted(report: Report) -> Iterable[Cost]:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> float:
-    """Of cents, as the results have them."""
+    """Add up cents, as the results have them."""
     return float(sum((cents(amount) or Decimal(0) for amount in amounts), Decimal(0)))
 
 
 def money(usd: Decimal | None) -> float | None:
-    """Dollars as a number rounded to cents, or null for unknown."""
+    """Return dollars as a number rounded to cents, or null for unknown."""
     rounded = cents(usd)
     return None if rounded is None else float(rounded)
 
@@ -133,7 +133,7 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
 
 
 def _instead_of(overlap: Overlap | None) -> dict[str, Any] | None:
-    """Which finding is counted instead, and what is counted of this one all the same."""
+    """Return the finding that is counted instead, and the part of this finding that is still counted."""
     if overlap is None:
         return None
     return {
@@ -145,7 +145,7 @@ def _instead_of(overlap: Overlap | None) -> dict[str, Any] | None:
 
 
 def beside_sums(cost: Cost | None) -> dict[str, float | None]:
-    """What of *cost* is neither a month's nor spent yet."""
+    """Return the parts of *cost* that are neither monthly nor spent yet."""
     payback = cost.payback if cost else None
     return {
         "once_usd": money(cost.once_usd if cost else None),
@@ -162,15 +162,15 @@ def _week(week: Week) -> dict[str, Any]:
         "once_usd": money(week.totals.once_usd),
         "by_then_monthly_usd": money(week.by_then),
         "hours_of_work": round(week.hours, 2),
-        "changes": [{"detector": one.detector, "arn": one.target.arn} for one in week.changes],
+        "changes": [{"detector": result.detector, "arn": result.target.arn} for result in week.changes],
         "instead": week.instead,
         "advice": list(week.advice),
     }
 
 
 def evidence(seen: Evidence) -> dict[str, Any]:
-    """One signal: its name, and what was read or why not."""
+    """Return the name of one signal, and its value or why it could not be read."""
     value = seen.value
-    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for these
+    if isinstance(value, float) and not math.isfinite(value):  # JSON cannot represent these
         value = str(value)
     return {"signal": seen.signal, "value": value, "error": seen.error}

@@ -1,4 +1,4 @@
-"""Text and blocks as Slack takes them: text from AWS calls nobody and formats nothing. Pure."""
+"""Text and blocks as Slack takes them: text from AWS mentions nobody and formats nothing. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_SECTION = 3000
 LONGEST_ALT = 2000
 
 MOST_BLOCKS = 45
-"""Slack takes 50."""
+"""Blocks of a message; Slack takes 50."""
 
 LARGEST = 12_000
 """
@@ -33,7 +33,9 @@ Slack refuses somewhere above 13,200 characters, and does not say how it counts
 """
 
 ADDRESS = re.compile(r"(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
-"""What a reader copies; it stands in a code span, in which Slack replaces nothing, not even `:aws:`."""
+"""
+An address that a reader copies; it stands in a code span, where Slack replaces nothing, not even `:aws:`.
+"""
 
 LOOKALIKES = (
     (re.compile("`"), "'"),
@@ -43,7 +45,8 @@ LOOKALIKES = (
     (re.compile(r"(?<!\d):(?=[\w+'-]+:)"), "\u2236"),
 )
 """
-What Slack would format with, where it would, and what is shown instead: code, bold, strike, italic, emoji.
+Characters that Slack would format with, where it would, and the look-alike shown instead: code, bold, strike,
+italic, emoji.
 
 mrkdwn has no escape for these characters, only for & < and >.
 """
@@ -69,10 +72,10 @@ class Picture:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """
-    What is posted at once: a message, the replies in its thread, and how the attached report is named.
+    A message, the replies in its thread, and the name of the attached report.
 
     The message says enough by itself: an incoming webhook has neither threads nor files. A *picture* stands
-    at its end; where it cannot, the message says so.
+    at its end; where Slack cannot show it, the message says so.
     """
 
     main: Message
@@ -85,27 +88,27 @@ class Post:
 
 
 def escaped(text: str) -> str:
-    """*text* with the three characters that Slack parses replaced: after this it mentions nobody."""
+    """Return *text* with the three characters that Slack parses replaced, so that it mentions nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def prose(text: str, longest: int = 500) -> str:
     """
-    *text* from AWS within a sentence: one line, no markup, at most *longest* characters as sent.
+    Return *text* from AWS for use within a sentence: one line, no markup, at most *longest* characters as
+    sent.
 
-    Characters that would format become look-alikes; an ARN or an S3 address stays as it is, in a
-    code span.
+    Characters that would format become look-alikes; an ARN or an S3 address stays as it is, in a code span.
     """
     return _fitting(_inert, text, longest)
 
 
 def code(text: str, longest: int = 150) -> str:
-    """*text* from AWS as a name to copy: in a code span, in which nothing formats."""
+    """Return *text* from AWS as a name to copy: in a code span, in which nothing formats."""
     return _fitting(_span, text.strip() or "(no name)", longest)
 
 
 def _fitting(write: Any, text: str, longest: int) -> str:
-    """What *write* makes of as much of *text* as stays within *longest*: escaping makes it longer."""
+    """Apply *write* to as much of *text* as stays within *longest*: escaping makes the text longer."""
     limit = longest
     while len(written := str(write(plain(text, limit)))) > longest:
         limit = limit * longest // len(written) - 1
@@ -131,15 +134,15 @@ def _span(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """*text* with a full stop, and with a capital letter if it begins with a word and not with a name."""
+    """Return *text* with a full stop, and with a capital letter if it begins with a word and not a name."""
     ended = text if text.endswith((".", "!", "?")) else f"{text}."
     return ended[:1].upper() + ended[1:] if ended.split()[0].isalpha() else ended
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
-    one, of, rest = noun.partition(" of ")
-    plural = f"{one[:-1]}ies" if re.search("[^aeiou]y$", one) else f"{one}s"
+    """Format a number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
+    singular, of, rest = noun.partition(" of ")
+    plural = f"{singular[:-1]}ies" if re.search("[^aeiou]y$", singular) else f"{singular}s"
     return f"{number:,} {noun if number == 1 else plural + of + rest}"
 
 
@@ -149,7 +152,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def header(text: str) -> Block:
-    """A headline; never with text from AWS."""
+    """Build a headline; never with text from AWS."""
     from slack_sdk.models.blocks import HeaderBlock
 
     cut = text if len(text) <= LONGEST_HEADER else f"{text[: LONGEST_HEADER - 4]} ..."
@@ -157,35 +160,35 @@ def header(text: str) -> Block:
 
 
 def section(text: str) -> Block:
-    """A paragraph of mrkdwn that was made with `prose` and `code`."""
+    """Build a paragraph of mrkdwn that was made with `prose` and `code`."""
     from slack_sdk.models.blocks import SectionBlock
 
     return SectionBlock(text=_mrkdwn(text)).to_dict()
 
 
 def context(text: str) -> Block:
-    """A paragraph in small print."""
+    """Build a paragraph in small print."""
     from slack_sdk.models.blocks import ContextBlock
 
     return ContextBlock(elements=[_mrkdwn(text)]).to_dict()
 
 
 def image(file: str, words: str) -> Block:
-    """The picture that was uploaded as *file*."""
+    """Build the block of the picture that was uploaded as *file*."""
     from slack_sdk.models.blocks import ImageBlock
 
     return ImageBlock(slack_file={"id": file}, alt_text=words[:LONGEST_ALT]).to_dict()
 
 
 def actions(buttons: Sequence[Block]) -> Block:
-    """Some buttons in a row."""
+    """Build a row of buttons."""
     from slack_sdk.models.blocks import ActionsBlock
 
     return ActionsBlock(elements=list(buttons)).to_dict()
 
 
 def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
-    """A button labelled *text*; a press of it brings *action* and *value* back."""
+    """Build a button labelled *text*; a press of it brings *action* and *value* back."""
     from slack_sdk.models.blocks import ButtonElement
 
     return ButtonElement(
@@ -194,7 +197,7 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
 
 
 def question(title: str, text: str, yes: str, no: str) -> Block:
-    """What is asked before a press counts."""
+    """Build the question that a person answers before a press counts."""
     from slack_sdk.models.blocks import ConfirmObject
 
     return ConfirmObject(
@@ -209,7 +212,10 @@ def _plain_text(text: str) -> PlainTextObject:
 
 
 def _mrkdwn(text: str) -> MarkdownTextObject:
-    """With `verbatim`, Slack links no URLs and names by itself. Its models check sections only for length."""
+    """
+    Build mrkdwn. With `verbatim`, Slack does not link URLs and names. Its models check only the length of
+    sections.
+    """
     from slack_sdk.models.blocks import MarkdownTextObject
 
     if len(text) > LONGEST_SECTION:
@@ -218,23 +224,23 @@ def _mrkdwn(text: str) -> MarkdownTextObject:
 
 
 def size(blocks: Iterable[Block]) -> int:
-    """How large *blocks* are together."""
+    """Return the size of *blocks* together."""
     return sum(len(json.dumps(block, ensure_ascii=False).encode()) + 2 for block in blocks)
 
 
 def with_block(message: Message, block: Block) -> Message:
-    """*message* with *block* at its end, if it has room."""
+    """Return *message* with *block* at its end, if there is room."""
     blocks = (*message.blocks, block)
     return Message(text=message.text, blocks=blocks) if fits(blocks) else message
 
 
 def fits(blocks: Sequence[Block]) -> bool:
-    """Whether Slack takes *blocks* as one message."""
+    """Return whether Slack takes *blocks* as one message."""
     return len(blocks) <= MOST_BLOCKS and size(blocks) <= LARGEST
 
 
 def lines(texts: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
-    """Lines put together into as few paragraphs of at most *longest* characters as hold them."""
+    """Join lines into as few paragraphs of at most *longest* characters as hold them."""
     paragraph = ""
     for line in texts:
         if paragraph and len(paragraph) + 1 + len(line) > longest:

@@ -44,7 +44,7 @@ REGIONS = 2
 def organization_digest(
     seen: Overview, *, now: datetime, actions: DigestActions = NOTHING, bill: Sequence[str] = ()
 ) -> Post:
-    """What to post of a day, like `report.digest.digest`; short if all is as it was."""
+    """Build the post of a day, like `report.digest.digest`; short if nothing changed."""
     if seen.fine and not seen.new and not actions.any:
         who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
         looked = f"{who} looked at {counted(seen.accounts, 'account')}."
@@ -89,7 +89,7 @@ def _blocks(
 
 
 def _cut(blocks: Sequence[Block]) -> list[Block]:
-    """As many of *blocks* as Slack takes."""
+    """Return as many of *blocks* as Slack takes."""
     for number in range(len(blocks), 0, -1):
         left = context(f"and {counted(len(blocks) - number, 'more paragraph')}: see the dashboard")
         if fits([*blocks[:number], left]):
@@ -98,7 +98,7 @@ def _cut(blocks: Sequence[Block]) -> list[Block]:
 
 
 def _lines(parts: Sequence[str], most: int) -> list[str]:
-    """The first *most* of *parts*, and how many more there are."""
+    """Return the first *most* of *parts*, and how many more there are."""
     more = len(parts) - most
     return [*parts[:most], *([f"and {more:,} more"] if more > 0 else [])]
 
@@ -116,7 +116,7 @@ def _headline(seen: Overview) -> str:
 
 
 def _where(seen: Overview) -> str:
-    """In how many of the accounts something was found; nothing where there is one."""
+    """Say in how many of the accounts something was found; empty if there is one account."""
     found = len({sweep.account for sweep in seen.last if sweep.found})
     return f" in {found:,} of {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
 
@@ -129,7 +129,7 @@ def _silence(run: DetectorRun, now: datetime) -> str:
 
 
 def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
-    """Runs that still look at accounts: what they found there before is counted."""
+    """Describe runs that still look at accounts: what they found there before is counted."""
     for run in seen.runs:
         if run.at_work and not run.error:
             after = f" after {ago(now - run.begun)}" if run.begun else ""
@@ -142,14 +142,14 @@ def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
 
 
 def _unlisted(seen: Overview) -> Iterator[str]:
-    """Runs of which nobody knows what they look at."""
+    """Describe runs with an error that hides which accounts they look at."""
     for run in seen.runs:
         if run.error:
             yield f"{noun(run.detector, 2)}, all of it: {prose(run.error, 300)}"
 
 
 def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
-    """*rows* with an error, a line for all detectors that have it in the same accounts; the most first."""
+    """Group *rows* with an error: one line for detectors with the same accounts, most rows first."""
     by_detector = _grouped(rows, lambda row: row.detector)
     alike: dict[frozenset[str], list[str]] = {}
     for detector, of_detector in by_detector.items():
@@ -160,7 +160,7 @@ def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
     ]
     groups.sort(key=lambda group: -len(group[2]))
     for accounts, detectors, of_group in groups[:GROUPS]:
-        names = some([account_name(one, seen.names) for one in sorted(accounts)], NAMED)
+        names = some([account_name(account, seen.names) for account in sorted(accounts)], NAMED)
         sweeps = f"{counted(len(of_group), 'sweep')} in {counted(len(accounts), 'account')}"
         yield f"{_detectors(detectors, len(seen.runs))}: {sweeps}: {names}. {_why(of_group)}"
     if more := groups[GROUPS:]:
@@ -176,14 +176,14 @@ def _detectors(names: Sequence[str], of: int) -> str:
 
 
 def _why(rows: Sequence[Row]) -> str:
-    """The most frequent reason."""
+    """Return the most frequent reason."""
     reasons = Counter(row.last.error or "" if row.last else "the run left nothing" for row in rows)
     (reason, _), *others = reasons.most_common()
     return f"{'Most often: ' if others else ''}{sentence(prose(reason, 250))}"
 
 
 def account_name(account: str, names: Mapping[str, str]) -> str:
-    """What an account is called, with its id."""
+    """Return an account's name with its id."""
     return f"{prose(names[account], 50)} ({account})" if names.get(account) else prose(account, 40)
 
 
@@ -191,10 +191,10 @@ def account_name(account: str, names: Mapping[str, str]) -> str:
 
 
 def _accounts(seen: Overview, most: int) -> Iterator[str]:
-    """A paragraph for each of the dearest accounts, and one for all others."""
+    """Write a paragraph for each of the dearest accounts, and one for all others."""
     found = [row for row in seen.rows if row.last is not None and (row.last.found or row.new)]
     by_account = _grouped(found, lambda row: row.account)
-    ranked = sorted(by_account.items(), key=lambda one: _dearest(one[1]))
+    ranked = sorted(by_account.items(), key=lambda entry: _dearest(entry[1]))
     rest = ranked[most:]
     if rest:
         yield f"*The dearest {f'{most} ' if most > 1 else ''}of {counted(len(ranked), 'account')}:*"
@@ -212,9 +212,9 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
 
 
 def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
-    """The dollars of each detector that found something, and how many of what where; the dearest first."""
+    """Yield the dollars of each detector with findings, and how many of what where; the dearest first."""
     by_detector = _grouped(rows, lambda row: row.detector)
-    ranked = sorted(by_detector.items(), key=lambda one: _dearest(one[1]))
+    ranked = sorted(by_detector.items(), key=lambda entry: _dearest(entry[1]))
     for detector, of_detector in ranked[:KINDS]:
         found = sum(row.last.found for row in of_detector if row.last)
         places = some([row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS)
@@ -226,7 +226,7 @@ def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
-    """Sort key: dollars a month, then dollars spent, then findings, the most first."""
+    """Return the sort key: dollars a month, then dollars spent, then findings, the most first."""
     known = [row for row in rows if row.last is not None]
     sums = digest.sums_of(row.last for row in known if row.last)
     found = sum(row.last.found for row in known if row.last)

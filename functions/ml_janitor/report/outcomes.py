@@ -1,4 +1,4 @@
-"""What became of a finding, in one word and in a sentence that never says more than was done. Pure."""
+"""The outcome of a finding as one word and as a sentence that never claims more than was done. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ml_janitor.core.text import moment, plain
 from ml_janitor.report import causes
 
 BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
-"""Of an action that was begun when its resource was a finding still."""
+"""Words for an action that began while its resource was still a finding."""
 
 HALF_DONE = "half done"
 NOT_DUE = {Why.NOT_DUE, Why.OWNER_NOT_MESSAGED}
@@ -27,7 +27,7 @@ STATUS = {
 
 
 def status(result: Result) -> str:
-    """Where *result* stands, in a word or two."""
+    """Return the status of *result* in a word or two."""
     if not_due(result):
         return STATUS[Outcome.WARNED]
     if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.cause and result.cause.progress:
@@ -36,22 +36,22 @@ def status(result: Result) -> str:
 
 
 def not_due(result: Result) -> bool:
-    """Whether *result* waits for nothing but its date."""
+    """Return whether *result* waits only for its date."""
     return result.outcome is Outcome.WAITING and result.why in NOT_DUE
 
 
 def only_reported(result: Result) -> bool:
-    """Whether an armed detector does nothing to *result*, for a reason."""
+    """Return whether an armed detector does nothing to *result*, for a reason."""
     return result.outcome is Outcome.ADVISED and result.cause is not None
 
 
 def needs_a_look(result: Result) -> bool:
-    """Whether something failed or was left half done."""
+    """Return whether something failed or was left half done."""
     return status(result) in {STATUS[Outcome.FAILED], HALF_DONE}
 
 
 def became(result: Result) -> str:
-    """What was done about *result*, what will be, or why nothing is."""
+    """Say what was done about *result*, what will be done, or why nothing is."""
     note = plain(causes.note(result), 1000)
     by_hand = _after(plain(causes.undone_by_hand(result), 1000))
     if not isinstance(result.verdict, Finding):
@@ -82,5 +82,5 @@ def _after(note: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """*text* with an end."""
+    """Return *text* with a full stop, unless it has an end."""
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

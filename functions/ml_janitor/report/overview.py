@@ -1,4 +1,4 @@
-"""What the latest runs over an organization found, and what is not known of them. Pure."""
+"""The results of the latest runs over an organization, and their gaps. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class DetectorRun:
     """
     The latest run of *detector* over the organization, of the schedule's *time*; None if there never was one.
 
-    It looked at so many *accounts*, in so many *sweeps*. While it is *at_work*, those that are *waiting* have
-    no result of it yet. It is *late* if its schedule should have begun another by now. *error* is why
-    nobody knows what it looks at.
+    It looked at so many *accounts*, in so many *sweeps*. While it is *at_work*, accounts that are *waiting*
+    have no result of this run yet. It is *late* if its schedule should have begun another run by now. *error*
+    is why nobody knows which accounts it looks at.
     """
 
     detector: str
@@ -33,17 +33,17 @@ class DetectorRun:
 
     @property
     def ran(self) -> bool:
-        """Whether it did what its schedule says, or is about to."""
+        """Return whether the run happened on schedule, or is about to."""
         return self.time is not None and not self.late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """
-    What the latest *runs* found in all *accounts*.
+    Results of the latest *runs* in all *accounts*.
 
-    *rows* are of those sweeps that found something, left something unjudged, or have an error, or no result
-    at all although their run has ended. *names* are of accounts, where they are known.
+    *rows* are the sweeps that found something, left something unjudged, have an error, or have no result
+    although their run has ended. *names* are the known names of accounts.
     """
 
     runs: Sequence[DetectorRun]
@@ -53,12 +53,12 @@ class Overview:
 
     @property
     def last(self) -> list[LastSweep]:
-        """The sweeps that have a result."""
+        """Return the sweeps that have a result."""
         return [row.last for row in self.rows if row.last is not None]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How much there is of it, for the log."""
+        """Return counts for the log."""
         return {
             "accounts": self.accounts,
             "sweeps": sum(run.sweeps for run in self.runs),
@@ -69,7 +69,7 @@ class Overview:
 
     @property
     def dollars(self) -> dict[str, Decimal]:
-        """What the findings of each detector that ever ran cost a month, over all accounts."""
+        """Return the monthly cost of the findings of each detector that ever ran, over all accounts."""
         sums = {run.detector: Decimal(0) for run in self.runs if run.time is not None}
         for sweep in self.last:
             sums[sweep.detector] += sweep.monthly_usd
@@ -77,25 +77,25 @@ class Overview:
 
     @property
     def new(self) -> int:
-        """Findings since the last digest."""
+        """Count findings since the last digest."""
         return sum(row.new for row in self.rows)
 
     @property
     def unread(self) -> list[Row]:
-        """Sweeps that read nothing at all."""
+        """Return the sweeps that read nothing."""
         return [row for row in self.rows if row.last is None or (row.last.error and not row.last.looked_at)]
 
     @property
     def incomplete(self) -> list[Row]:
-        """Sweeps that read a part."""
+        """Return the sweeps that read a part."""
         return [row for row in self.rows if row.last and row.last.error and row.last.looked_at]
 
     @property
     def partial(self) -> bool:
-        """Whether there may be more: something was not read."""
+        """Return whether there may be more findings, because something was not read."""
         return bool(self.unread or self.incomplete) or any(run.error for run in self.runs)
 
     @property
     def fine(self) -> bool:
-        """Whether everything ran and was read."""
+        """Return whether everything ran and was read."""
         return not self.partial and all(run.ran and not run.at_work for run in self.runs)

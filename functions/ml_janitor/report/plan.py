@@ -1,4 +1,4 @@
-"""Six weeks of work out of what was found: what is done first, and what is saved by then. Pure."""
+"""A plan of six weeks of work from the findings: the order of changes, and the savings by then. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ WEEKS: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("commitments", (Change.COMMIT,)),
     ("monitoring", (Change.TAG,)),
 )
-"""What is done in each week. Commitments come after all that makes usage smaller: they cover what stays."""
+"""Changes of each week. Commitments follow every change that reduces usage, because they cover what stays."""
 
 OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
-"""What needs no work any more."""
+"""Outcomes that need no more work."""
 
 SHOWN = 5
 """Changes of a week that are listed; the rest is counted."""
@@ -33,10 +33,10 @@ SHOWN = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Week:
     """
-    One week: its *changes*, what is to be done first at the top, and what the month costs less *by_then*.
+    One week: its *changes*, the most urgent first, and how much less a month costs *by_then*.
 
-    *instead* is how many more findings are about the same resources, and in no sum. *advice* is what else
-    is done, in sentences. *accounts* is whether the report is about several.
+    *instead* is how many more findings are about the same resources, and in no sum. *advice* has other work,
+    in sentences. *accounts* is whether the report is about several.
     """
 
     number: int
@@ -53,17 +53,17 @@ class Week:
 
     @property
     def hours(self) -> float:
-        """How long they take, as a guess."""
-        return sum(one.hours for one in self.changes)
+        """Estimate the hours of work that the changes take."""
+        return sum(result.hours for result in self.changes)
 
 
 def weeks(report: Report) -> tuple[Week, ...]:
-    """The six weeks of *report*; a week without anything to do is there too."""
-    left = sorted((one for one in report.findings if one.outcome not in OVER), key=first_to_do)
+    """Return the six weeks of *report*, including weeks without anything to do."""
+    left = sorted((result for result in report.findings if result.outcome not in OVER), key=first_to_do)
     planned, by_then = list[Week](), Decimal(0)
     for number, (title, kinds) in enumerate(WEEKS, start=1):
-        ours = [one for one in left if one.change in kinds]
-        changes = tuple(one for one in ours if not _instead(one))
+        ours = [result for result in left if result.change in kinds]
+        changes = tuple(result for result in ours if not _instead(result))
         by_then += Totals.of(changes).monthly_usd
         planned.append(
             Week(
@@ -80,8 +80,8 @@ def weeks(report: Report) -> tuple[Week, ...]:
 
 
 def headline(planned: Sequence[Week]) -> str:
-    """All weeks in a sentence."""
-    changes = [one for week in planned for one in week.changes]
+    """Summarize all weeks in a sentence."""
+    changes = [result for week in planned for result in week.changes]
     if not changes:
         return "Nothing to do was found."
     sums = amounts(Totals.of(changes))
@@ -90,7 +90,7 @@ def headline(planned: Sequence[Week]) -> str:
 
 
 def summary(week: Week) -> str:
-    """A week's changes, their work and their money, in a few words."""
+    """Summarize a week's changes, their work and their money, in a few words."""
     if not week.changes:
         return "nothing found"
     sums = amounts(week.totals)
@@ -98,28 +98,28 @@ def summary(week: Week) -> str:
 
 
 def lines(week: Week) -> list[tuple[str, str, str]]:
-    """The changes of *week* that are listed: what each saves, its name and owner, and who found it."""
+    """List changes of *week*, limited to `SHOWN`: what each saves, its name and owner, and who found it."""
 
-    def line(one: Result) -> tuple[str, str, str]:
-        account = f" in {plain(one.target.account)}" if week.accounts else ""
-        name = f"{plain(one.target.name, 120)}{account}, {owner(one)}"
-        return price(one), name, f"{one.detector}, about {work(one)}"
+    def line(result: Result) -> tuple[str, str, str]:
+        account = f" in {plain(result.target.account)}" if week.accounts else ""
+        name = f"{plain(result.target.name, 120)}{account}, {owner(result)}"
+        return price(result), name, f"{result.detector}, about {work(result)}"
 
-    return [line(one) for one in week.changes[:SHOWN]]
+    return [line(result) for result in week.changes[:SHOWN]]
 
 
 def below(week: Week) -> list[str]:
-    """What stands below the listed changes."""
+    """List the lines below the listed changes."""
     rest = week.changes[SHOWN:]
     sums = amounts(Totals.of(rest))
     more = f"and {counted(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
     same = "about resources that another change is planned for, in no sum"
     instead = f"and {counted(week.instead, 'more finding')} {same}" if week.instead else ""
-    return [one for one in (more, instead, *week.advice) if one]
+    return [text for text in (more, instead, *week.advice) if text]
 
 
 def hours(number: float) -> str:
-    """A number of hours of work."""
+    """Format a number of hours of work."""
     shown = f"{number:,.2g}" if number < 10 else f"{number:,.0f}"
     return f"{shown} hour{'' if shown == '1' else 's'} of work"
 
@@ -130,10 +130,12 @@ def _instead(result: Result) -> bool:
 
 
 def _advice(report: Report) -> Iterator[str]:
-    """What keeps the bill from growing back: by what was found and was not armed, or could not be read."""
-    again = [one for one in report.findings if one.outcome is Outcome.WOULD_ACT and one.change.ends]
+    """Advise what keeps the bill from growing back: by findings not armed, or resources not read."""
+    again = [
+        result for result in report.findings if result.outcome is Outcome.WOULD_ACT and result.change.ends
+    ]
     if again:
-        names = dict.fromkeys(one.detector for one in again)
+        names = dict.fromkeys(result.detector for result in again)
         yield (
             f"Arm {', '.join(names)}: what is proven of the {counted(len(again), 'finding')} here, and of"
             " the next, would then be ended after a warning (docs/arming.md)."

@@ -1,4 +1,4 @@
-"""Dollars by day and group, as a chart draws them and a table lists them. Pure."""
+"""Dollars by day and group, for a chart and for its table. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from ml_janitor.core.text import plain, usd
 
 MOST_GROUPS = 7
-"""Groups with a colour of their own: more cannot be told apart. The rest is one grey group."""
+"""Groups with a colour of their own: nobody can tell more apart. The rest is one grey group."""
 
 
 class Mark(NamedTuple):
-    """A line before *day*, and what is written above the days from there on."""
+    """A line before *day*, and the text above the days that follow."""
 
     day: date
     text: str
@@ -36,7 +36,7 @@ class Series:
     marks: Sequence[Mark] = ()
 
     def reduced(self, most: int = MOST_GROUPS) -> Series:
-        """The same with the largest groups by themselves, largest first, and the others as one."""
+        """Return this series with the largest groups, largest first, and the other groups as one."""
         ranked = sorted(self.groups, key=lambda name: (-abs(sum(self.groups[name], Decimal(0))), name))
         ranked = [name for name in ranked if any(self.groups[name])]
         groups = {name: self.groups[name] for name in ranked[:most]}
@@ -55,13 +55,13 @@ class Series:
 
     @property
     def table(self) -> Iterator[tuple[str, list[str]]]:
-        """What a table shows of each day, the latest first: the total and each group."""
+        """List the table's row for each day, the latest first: the total and each group."""
         for at, total in reversed(list(enumerate(self.totals))):
             yield self.days[at].isoformat(), [usd(total), *(usd(group[at]) for group in self.groups.values())]
 
     @property
     def description(self) -> str:
-        """The chart in a sentence or two."""
+        """Describe the chart in a sentence or two."""
         if not self.days:
             return "No days to show."
         top, day = max(zip(self.totals, self.days, strict=True))

@@ -1,4 +1,4 @@
-"""Where a warned finding stands, in a sentence or two, and which buttons it then has. Pure."""
+"""The status of a warned finding in a sentence or two, and the buttons it then has. Pure."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DONE = {
     Effect.TIER: "given lifecycle rules",
     Effect.DELETE: "deleted",
 }
-"""What happened to a resource, by what acting on it does."""
+"""Past participle of each effect on a resource."""
 
 LONGEST = 400
-"""Characters of a reason or an error; the report and the log have the whole."""
+"""Longest reason or error, in characters; the report and the log have the whole text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the message says now, in mrkdwn, what can be pressed, and what an undo would do, in words."""
+    """The current text of the message in mrkdwn, its buttons, and in words what an undo would do."""
 
     text: str
     buttons: tuple[Button, ...] = ()
@@ -45,23 +45,23 @@ class Status:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusWording:
     """
-    How standings are said for one detector: what acting does, and the channel's time zone.
+    The words for the statuses of one detector: what acting does, and the channel's time zone.
 
-    *undoable* is whether its acts can be undone from Slack at all, *way* how that is called, and
-    *revert_effect* says what it would do to one; it raises CannotActError where nothing comes back.
-    *missing_for_undo* is the setting without which only a person can undo one, or nothing.
+    *undoable* is whether Slack can undo its actions at all, *way* the wording of an undo, and *revert_effect*
+    says what an undo would do to one action; it raises CannotActError where nothing comes back.
+    *missing_for_undo* is the setting without which only a person can undo an action, or nothing.
     """
 
     effect: Effect
     time_zone: str
     undoable: bool = True
     way: Way = UNDO
-    revert_effect: Callable[[Action], str] = lambda one: f"{one.target.name} is brought back, and costs again"
+    revert_effect: Callable[[Action], str] = lambda it: f"{it.target.name} is brought back, and costs again"
     missing_for_undo: Callable[[Action], str] = lambda _: ""
 
     @property
     def done(self) -> str:
-        """What will have happened to it: it is "deleted", "stopped", or "tagged"."""
+        """Return what will have happened to it: "deleted", "stopped" or "tagged"."""
         return DONE[self.effect]
 
     def at(self, moment: datetime) -> str:
@@ -69,10 +69,10 @@ class StatusWording:
 
     def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:
         """
-        It was warned about. The next sweep after *due* acts on it.
+        Say that it was warned about, and that the next sweep after *due* acts on it.
 
-        *unmessaged* is why its owner got no direct message. What is *scheduled* may be in use until then, and
-        is acted on once it is quiet.
+        *unmessaged* is why its owner got no direct message. A *scheduled* resource may be in use until then,
+        and is acted on once it is quiet.
         """
         if scheduled:
             text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
@@ -83,13 +83,13 @@ class StatusWording:
         return self._status(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
     def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Status:
-        """Its time has come, and something holds it back."""
+        """Say that it is due, and what holds it back."""
         text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
         tonight = (Button.TONIGHT,) if scheduled else ()
         return self._status(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Status:
-        """Somebody said to keep it, or not now."""
+        """Say that somebody keeps it, or postponed it."""
         why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
         by = f"by {who(hold.by)} on {self.at(hold.given)}.{why}"
         if hold.how is How.KEPT and hold.until is None:
@@ -101,7 +101,7 @@ class StatusWording:
         return self._status(f"*{verb} until {self.at(hold.until)}* {by} {again}", (Button.KEEP,))
 
     def hurried(self, by: str, at: datetime) -> Status:
-        """Somebody pressed *Do it now*."""
+        """Say that somebody pressed *Do it now*."""
         text = (
             f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
             "in the next minutes if it is still waste."
@@ -109,12 +109,12 @@ class StatusWording:
         return self._status(text, (Button.KEEP, Button.SNOOZE))
 
     def going(self, action: Action) -> Status:
-        """It is being cleaned up, which takes AWS a while, or longer than a run has time."""
+        """Say that the clean-up continues: AWS takes a while, or the run had no time left."""
         text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
         return self._status(text)
 
     def acted(self, action: Action, undo_until: datetime | None) -> Status:
-        """It was cleaned up. *undo_until* is how long that can be undone, even after a refusal."""
+        """Say that it was cleaned up. *undo_until* is how long an undo is possible, even after a refusal."""
         text = f"{self._history(action)}."
         if action.broke:
             text += f" *Could not be {self.way.done}:* {sentence(prose(action.error, LONGEST))}"
@@ -135,7 +135,7 @@ class StatusWording:
         )
 
     def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Status:
-        """It could not be cleaned up; *action* is what became of it, if it was begun."""
+        """Say that the clean-up failed; *action* is the action, if it began."""
         half_done = action if action is not None and action.touched else None
         text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
         effect = self._offered(half_done)
@@ -144,31 +144,34 @@ class StatusWording:
         )
 
     def left(self, action: Action, why: str, at: datetime) -> Status:
-        """It was half done when its detector was disarmed, everywhere or there, as *why* says."""
+        """Say that it was half done when its detector was disarmed, everywhere or there, as *why* says."""
         since = f"*Half done*, and since {self.at(at)} nobody goes on with it, because"
         effect = self._offered(action)
         return self._status(f"{since} {why}: a person has to look.", (Button.UNDO,) if effect else (), effect)
 
     def stays(self, why: str, at: datetime) -> Status:
-        """It is no longer waste, or no longer there; nothing is done to it."""
+        """Say that it is no longer waste, or no longer there, and that nothing is done to it."""
         return self._status(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
 
     def void(self, why: str, at: datetime) -> Status:
-        """It is only reported from now on."""
+        """Say that it is only reported from now on."""
         since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
         return self._status(f"{since} Nothing is done to it.")
 
     def over(self, why: str) -> Status:
-        """Its warning was taken back some time ago, and its message did not say so then."""
+        """Say that its warning was withdrawn some time ago, when its message did not say so."""
         return self._status(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
 
     def undoing(self, action: Action, by: str, at: datetime) -> Status:
-        """Somebody pressed *Undo*."""
+        """Say that somebody pressed *Undo*."""
         pressed = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
         return self._status(f"{self._history(action)}. {pressed}")
 
     def undone(self, action: Action, rest: datetime | None) -> Status:
-        """It was brought back, and is left alone until *rest*: a job that was submitted again is another."""
+        """
+        Say that it was brought back, and is left alone until *rest*: a job that was submitted again is
+        another.
+        """
         when = f" on {self.at(action.undone)}" if action.undone else ""
         became = f": {prose(action.became, LONGEST)}" if action.became else ""
         done = f"*{self.way.done.capitalize()}{when}* for {who(action.undone_by)}{became}."
@@ -180,7 +183,7 @@ class StatusWording:
         return self._status(f"{text} It is left alone until {self.at(rest)}.")
 
     def undo_failed(self, action: Action, why: str, at: datetime) -> Status:
-        """It could not be brought back, which can be tried again."""
+        """Say that it could not be brought back; an undo can be tried again."""
         effect = self._offered(action)
         then = "The next sweep goes on with it."
         if action.given_up:
@@ -191,12 +194,12 @@ class StatusWording:
         )
 
     def by_hand(self, missing: str, finding: str) -> str:
-        """That only a person can undo it, how, and which setting is *missing* for a button to."""
+        """Say that only a person can undo it, how, and which setting is *missing* for a button."""
         command = code(f"janitor {self.way.command} {finding}")
         return reason(cause(Why.UNDO_BY_HAND, code(missing, LONGEST), command))
 
     def _offered(self, action: Action | None) -> str:
-        """What an undo of *action* would do, or nothing if it cannot be had from here."""
+        """Return what an undo of *action* would do; empty if Slack cannot offer it."""
         if action is None or not self.undoable or self.missing_for_undo(action):
             return ""
         try:
@@ -205,12 +208,12 @@ class StatusWording:
             return ""
 
     def _status(self, text: str, buttons: tuple[Button, ...] = (), revert_effect: str = "") -> Status:
-        """*text* with the name of the zone after its last time only."""
+        """Build a status from *text*, with the name of the time zone after its last time only."""
         zone = f" ({self.time_zone})"
         return Status(text.replace(zone, "", max(0, text.count(zone) - 1)), buttons, revert_effect)
 
     def _history(self, action: Action) -> str:
-        """What was done, when, and on whose word."""
+        """Say what was done, when, and why."""
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ", because nobody kept it"
         if action.ended is None:
             return f"*Half {self.done}* since {self.at(action.began)}{asked if action.by else ''}"
@@ -218,7 +221,7 @@ class StatusWording:
 
 
 def _next(action: Action | None) -> str:
-    """What comes after a failure: of *action*, or before there was one."""
+    """Say what comes after a failure: of *action*, or before there was one."""
     given_up = action is not None and action.given_up
     if action is None or not action.touched:
         then = ", and a person has to look." if given_up else "; the next sweep tries again."
@@ -231,5 +234,5 @@ def _next(action: Action | None) -> str:
 
 
 def who(by: str) -> str:
-    """A person's name within a sentence."""
+    """Return a person's name for use within a sentence."""
     return prose(named(by), 80)

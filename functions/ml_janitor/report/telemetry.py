@@ -1,4 +1,4 @@
-"""What a run says of itself to CloudWatch: a line per sweep, and a few metrics per run."""
+"""Telemetry of a run for CloudWatch: a log line per sweep, and a few metrics per run."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ if TYPE_CHECKING:
 
 NAMESPACE = "MLJanitor"
 DETECTOR = "detector"
-"""The one dimension of the janitor's own metrics."""
+"""The only dimension of the janitor's metrics."""
 
 ACCOUNTS = "Accounts"
-"""The accounts that a run over an organization looks at."""
+"""Number of accounts that a run over an organization looks at."""
 
 REFUSED = "RecordsRefused"
-"""Records of actions that do not verify, of which nothing was done."""
+"""Records of actions that do not verify; the janitor does nothing with them."""
 
 OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
-"""What an armed run says besides, with how many limits held something back (HeldBack)."""
+"""
+Additional metrics of an armed run; HeldBack, the number of limits that held something back, is also one.
+"""
 
 
 UNITS = {"Duration": "Seconds", "MonthlyUsd": "None"}
 
 
 def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
-    """One structured line per sweep: counts, dollars and what went wrong, never a name or a value."""
+    """Log one structured line per sweep: counts, dollars and errors, never a name or a value."""
     totals = Totals.of(sweep.results)
     say = logger.error if sweep.error else logger.info
     say(
@@ -62,10 +64,10 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: s
 
 def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     """
-    One run as CloudWatch metrics, written to the log in the embedded metric format.
+    Write one run as CloudWatch metrics to the log, in the embedded metric format.
 
-    All regions of a run are one value: the largest value of a day is then the day's, not a region's. What
-    a detector did before it was disarmed can still fail to come back.
+    All regions of a run are one value, so that a day's maximum covers the day and not one region. A revert of
+    an action from before the disarming can still fail.
     """
     counts = {
         "LookedAt": sum(sweep.looked_at for sweep in sweeps),
@@ -79,32 +81,32 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     if armed or any(result.outcome is Outcome.FAILED for result in results):
         counts |= {name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOMES.items()}
         counts["HeldBack"] = sum(len(sweep.held_back) for sweep in sweeps)
-        counts[REFUSED] = sum(one.why in UNVERIFIED for one in results)
+        counts[REFUSED] = sum(result.why in UNVERIFIED for result in results)
     _write(detector, counts)
 
 
 def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
     """
-    What the findings of each detector cost a month, where what several name is counted once.
+    Write the monthly cost of each detector's findings; a cost that several detectors name counts once.
 
-    Said by the digest, which alone knows all of them: a dashboard may add these up.
+    Only the digest writes it, because only the digest knows all findings: a dashboard may add the values up.
     """
     for detector, dollars in by_detector.items():
         _write(detector, {"MonthlyUsd": float(dollars)})
 
 
 def measure_refused(detector: str) -> None:
-    """The undo function refused a record of *detector*."""
+    """Count a record of *detector* that the undo function refused."""
     _write(detector, {REFUSED: 1})
 
 
 def measure_accounts(detector: str, accounts: int) -> None:
-    """A run of *detector* over an organization has begun, and looks at so many accounts."""
+    """Record how many *accounts* a run of *detector* over an organization looks at, when it begins."""
     _write(detector, {ACCOUNTS: accounts})
 
 
 def _write(detector: str, values: Mapping[str, float]) -> None:
-    """Metrics of *detector*, by name: counts, but for those in `UNITS`."""
+    """Write metrics of *detector*, by name; their unit is a count unless `UNITS` has another."""
     from aws_lambda_powertools.metrics import EphemeralMetrics
 
     metrics = EphemeralMetrics(namespace=NAMESPACE)

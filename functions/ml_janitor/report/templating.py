@@ -1,4 +1,4 @@
-"""The templates of this package: autoescaped, and an undefined name is an error."""
+"""Templates of this package: autoescaped, and an undefined name is an error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 BREAKS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
-"""Where a long word may be broken besides its hyphens: not in a number, nor in a time."""
+"""Separators after which a browser may break a long word, besides hyphens: not in a number or a time."""
 
 
 @cache
 def environment() -> Environment:
-    """The one environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
+    """Return the environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -30,7 +30,7 @@ def environment() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """*text* escaped, in which a browser may break names, addresses and ARNs behind their separators."""
+    """Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators."""
     from markupsafe import Markup, escape
 
     return Markup(BREAKS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here

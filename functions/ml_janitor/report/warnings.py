@@ -1,4 +1,4 @@
-"""The warnings before anything is done: one message for each finding, under a head that counts them. Pure."""
+"""Warnings before an action: one message for each finding, below a head that counts them. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ASKED = 299
 """
-Characters of a question, before its full stop: Slack takes 300
+Longest text of a question, in characters before its full stop: Slack takes 300
 (https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
 """
 HOUR = 3600
@@ -49,10 +49,10 @@ LONGEST_COMMAND = 600
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarningTerms:
     """
-    What holds for all warnings of a detector.
+    Settings that all warnings of a detector share.
 
-    *lost* is what an undo does not bring back. *offers* are the buttons that a press would find
-    somebody for; without any, the message says how else to keep, by tag or command.
+    *lost* is what an undo does not bring back. *offers* are the buttons whose press would find somebody to do
+    it; without buttons, the message says how else to keep, by tag or command.
     """
 
     wording: StatusWording
@@ -62,7 +62,7 @@ class WarningTerms:
 
 
 def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
-    """What warnings say and offer, by detector: a button only where its press would find a function."""
+    """Return the terms by detector: they offer a button only where its press would find a function."""
     section = settings.janitor
     signed = bool(section.slack_signing_secret)
     buttons = {Button.KEEP, Button.SNOOZE, Button.TONIGHT} if signed else set()
@@ -70,19 +70,26 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT
-        rule = settings.detector(detector)
         wording = StatusWording(
             effect=cleanup.effect,
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
             way=way(cleanup),
-            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
-            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
+            revert_effect=lambda action: settings.detector(detector).revert_effect(
+                action.target, action.undo
+            ),
+            missing_for_undo=lambda action: settings.detector(detector).missing_for_undo(
+                action.target, action.undo
+            ),
         )
         offers = (buttons | group) - (set() if armed else {Button.NOW})
         return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
 
-    return {one.name: of(one, one.cleanup) for one in settings.registry if one.cleanup is not None}
+    return {
+        detector.name: of(detector, detector.cleanup)
+        for detector in settings.registry
+        if detector.cleanup is not None
+    }
 
 
 # --- one finding ----------------------------------------------------------------------------------
@@ -90,9 +97,9 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
 
 def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
     """
-    What is warned about: what, whose, what it has cost, why, and what would be done.
+    Write a warning: the resource, its owner, its cost so far, the reason, and the action that is planned.
 
-    This part of the message stays; only what became of it changes. *user* is the owner's Slack id.
+    This part of the message stays; only the status below it changes. *user* is the owner's Slack id.
     """
     verdict = words.finding(result)
     owner = f"<@{user}>, this one is yours" if user else words.owned_by(result)
@@ -115,7 +122,7 @@ def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None
 
 
 def warning(subject: Subject, name: str, body: str, status: Status, terms: WarningTerms) -> Message:
-    """The message about one finding: its *body* as it was posted, where it stands, and the buttons."""
+    """Build the message about one finding: its *body* as it was posted, its status, and the buttons."""
     offered = [word for word in status.buttons if word in terms.offers]
     blocks = [section(body), section(status.text)]
     if offered:
@@ -124,14 +131,14 @@ def warning(subject: Subject, name: str, body: str, status: Status, terms: Warni
 
 
 def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Status:
-    """Where *result* stands, now warned about; *unmessaged* is why its owner got no direct message."""
+    """Return the status after a warning; *unmessaged* is why the owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
     return terms.wording.due(result.due, unmessaged, scheduled=words.finding(result).schedule is not None)
 
 
 def subject_of(result: Result) -> Subject:
-    """What the buttons of *result* carry."""
+    """Return the subject that the buttons of *result* carry."""
     target = result.target
     return Subject(
         detector=result.detector,
@@ -159,7 +166,7 @@ def _button(word: Button, subject: Subject, name: str, wording: StatusWording, s
 
 
 def _spent(verdict: Finding, now: datetime) -> str:
-    """What it has cost since it is waste, at its price of today."""
+    """Return the cost since the resource is waste, at its price of today."""
     hourly = verdict.cost.hourly_usd if verdict.cost and verdict.cost.accrued_usd is None else None
     if hourly is None or verdict.since is None:
         return ""
@@ -169,10 +176,10 @@ def _spent(verdict: Finding, now: datetime) -> str:
 
 def _keep_command(arn: str) -> str:
     """
-    The command that keeps *arn*, in a code span and quoted for the shell.
+    Return the command that keeps *arn*, in a code span and quoted for the shell.
 
-    A resource's name is hostile input: whoever may put an object into a bucket chooses it. A command that
-    is too long for a span, or that a span would change, names only `janitor keep`.
+    A resource's name is hostile input: whoever may put an object into a bucket chooses the name. If the
+    command is too long for a span, or a span would change it, only `janitor keep` is named.
     """
     command = f"janitor keep {shlex.quote(arn)} --reason why"
     shown = code(command, LONGEST_COMMAND)
@@ -183,7 +190,7 @@ def _keep_command(arn: str) -> str:
 
 
 def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
-    """The message above the warnings of one sweep, or above those of one owner, who reads it: *owned*."""
+    """Build the message above a sweep's warnings, or, if *owned*, above those of the owner who reads it."""
     sums = Totals.of(results)
     title, money = _event(results, terms), words.amounts(sums)
     target = results[0].target
@@ -201,13 +208,13 @@ def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False)
 
 
 def headline(results: Sequence[Result], terms: WarningTerms) -> str:
-    """After when how many of what go, and what they cost."""
+    """Say when how many of what will be acted on, and what they cost."""
     event, money = _event(results, terms), words.amounts(Totals.of(results))
     return f"{event}: {money}" if money else event
 
 
 def _event(results: Sequence[Result], terms: WarningTerms) -> str:
-    """After when how many of what go; the next sweep after that moment does it."""
+    """Say when how many of what will be acted on; the next sweep after that moment does it."""
     dues = sorted(result.due for result in results if result.due is not None)
     when = (
         f"after {terms.wording.at(dues[0])}"
@@ -222,14 +229,13 @@ def _event(results: Sequence[Result], terms: WarningTerms) -> str:
 def listed(
     results: Sequence[Result], terms: WarningTerms, *, now: datetime
 ) -> Iterator[tuple[Message, list[Result]]]:
-    """All warnings in as few messages as hold them, for a webhook: without threads, and without buttons."""
+    """Yield all warnings in as few messages as hold them, for a webhook: without threads and buttons."""
     todo = sorted(results, key=dearest_first)
     while todo:
         blocks: list[Block] = []
         included: list[Result] = []
         for result in todo:
-            due = due_status(result, terms).text if result.due else ""
-            own = section(f"{body(result, terms, now=now)}\n{due}")
+            own = section(f"{body(result, terms, now=now)}\n{due_status(result, terms).text}")
             if included and not fits([header("x" * 150), *blocks, own]):
                 break
             blocks.append(own)
@@ -240,6 +246,6 @@ def listed(
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
-    buttons = {word for one in results if one.due for word in due_status(one, terms).buttons}
+    buttons = {word for result in results for word in due_status(result, terms).buttons}
     names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

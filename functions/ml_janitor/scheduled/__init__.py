@@ -1,1 +1,1 @@
-"""What Lambda does on a schedule: a sweep, and the bill."""
+"""The scheduled work of Lambda functions: sweeps, and the bill."""

@@ -1,4 +1,4 @@
-"""A run over an organization: which accounts it looks at, and which of them left no result."""
+"""A run over an organization: it lists the accounts, and counts those without a result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 EMPTY_FOR, EMPTY_RUNS = timedelta(hours=20), 4
 """
-For how long, and for how many runs at most, a pair that was empty is not looked at.
-
-Of a daily run that began late none is left out. An hourly one looks at each pair again within five hours:
-what begins there is known before hung-training-jobs could judge it, after six hours of silence.
+Time, and most runs, for which a run skips a pair that was empty.
+A daily run that began late skips no pair. An hourly run reads each pair again within five hours: it knows a
+new job before hung-training-jobs could judge the job, after six hours of silence.
 """
 
 NO_RESULT = "could not be read: the run ended without a result of it"
@@ -39,7 +38,7 @@ MOST = 10
 
 
 def listing_reads(section: OrganizationSection) -> list[Grant]:
-    """What listing the accounts of *section* takes; nothing where it names them."""
+    """Return the permissions to list the accounts of *section*; none if the section names accounts."""
     if section.accounts:
         return []
     if section.all_accounts:
@@ -54,19 +53,19 @@ def listing_reads(section: OrganizationSection) -> list[Grant]:
 
 
 def empty_for(settings: Settings, detector: str) -> timedelta:
-    """For how long the runs of *detector* leave out what was empty."""
-    (every,) = (period(settings.schedule(one)) for one in settings.registry if one.name == detector)
+    """Return the time for which the runs of *detector* skip empty pairs."""
+    (every,) = (period(settings.schedule(kind)) for kind in settings.registry if kind.name == detector)
     return min(EMPTY_FOR, EMPTY_RUNS * every)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsRun:
     """
-    What the state machine asks before and after it has looked at the accounts.
+    The steps of the state machine before and after it reads the accounts.
 
-    *home* is the account that it runs in. *organizations* makes a client, where the settings name no
-    accounts; *known_regions* are looked at where they name no regions. *clock* is the real time, and *sleep*
-    spends some.
+    *home* is the account that it runs in. *organizations* makes a client, for settings that
+    name no accounts; *known_regions* are the regions for settings that name no regions.
+    *clock* is the real time, and *sleep* spends some.
     """
 
     settings: Settings
@@ -83,11 +82,11 @@ class AccountsRun:
 
     def run(self, asked: AccountsEvent) -> dict[str, Any]:
         """
-        Do the step that was asked for; the answer stays small, however many accounts there are.
+        Do the requested step; the answer stays small, however many accounts there are.
 
-        Raises NotListedError if the accounts could not be listed, RunFailedError where no account would trust
-        a function from here, and then nothing is looked at. At the end RunFailedError, if some left no
-        result, which is remembered by then.
+        Raises NotListedError if the accounts could not be listed, and RunFailedError if no account would
+        trust a function from here, before anything is read. At the end it raises RunFailedError if some
+        accounts left no result, after it has remembered that.
         """
         if refused := home_refusals(self.settings, self.home):
             raise RunFailedError("; ".join(refused))
@@ -96,9 +95,9 @@ class AccountsRun:
 
     def _list(self, detector: str, time: datetime) -> dict[str, Any]:
         """
-        Keep the list of the run of *time*, once: what came twice goes on with the same list.
+        Keep the list of the run of *time*, once: a repeated event goes on with the same list.
 
-        Else the second one would leave out what the first has found empty meanwhile.
+        Else a second list would leave out the pairs that the first run has found empty meanwhile.
         """
         run = self.runs.last(detector)
         if run is None or run.time != time:
@@ -111,7 +110,7 @@ class AccountsRun:
                 key=key,
                 accounts=len(listed),
                 begun=self.clock(),
-                regions=tuple(dict.fromkeys(region for one in everything for region in one.regions)),
+                regions=tuple(dict.fromkeys(region for item in everything for region in item.regions)),
             )
             self.runs.begun(run)
             self.logger.info(
@@ -124,7 +123,7 @@ class AccountsRun:
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 
     def _accounts(self) -> list[Listed]:
-        """Every account with every region to look at. Raises NotListedError."""
+        """Return every account with every region to read. Raises NotListedError."""
         section = self.settings.organization
         found = dict.fromkeys(section.accounts, "") or accounts(
             self.organizations(), units=section.units, without=section.without
@@ -133,7 +132,10 @@ class AccountsRun:
         return [Listed(account, regions, name) for account, name in found.items()]
 
     def _without_empty(self, detector: str, everything: Sequence[Listed], time: datetime) -> list[Listed]:
-        """*everything* less the pairs that were empty lately, and the accounts that have no others."""
+        """
+        Return *everything* without the pairs that were empty lately, and
+        without accounts that have no others.
+        """
         lasts = empty_for(self.settings, detector)
         empty = {
             (last.account, last.region)
@@ -141,13 +143,15 @@ class AccountsRun:
             if last is not None and last.empty and time - last.time < lasts
         }
         left = [
-            replace(one, regions=tuple(each for each in one.regions if (one.account, each) not in empty))
-            for one in everything
+            replace(
+                item, regions=tuple(region for region in item.regions if (item.account, region) not in empty)
+            )
+            for item in everything
         ]
-        return [one for one in left if one.regions]
+        return [item for item in left if item.regions]
 
     def _close(self, detector: str, time: datetime) -> dict[str, Any]:
-        """Remember what left no result since *time* as an error, and that the run has ended."""
+        """Remember each pair without a result since *time* as an error, and that the run has ended."""
         unread = [
             pair
             for pair, last in self._lasts(detector, self.lists.listed(detector, time)).items()
@@ -165,7 +169,7 @@ class AccountsRun:
         return {"unread": 0}
 
     def _lasts(self, detector: str, pairs_of: Sequence[Listed]) -> dict[tuple[str, str], LastSweep | None]:
-        """The latest sweep of each account and region, None of what was never swept."""
-        pairs = [(one.account, region) for one in pairs_of for region in one.regions]
+        """Return the latest sweep of each account and region; None for a pair that was never swept."""
+        pairs = [(item.account, region) for item in pairs_of for region in item.regions]
         known = self.latest.sweeps(detector, pairs, sleep=self.sleep)
         return {pair: known.get(pair) for pair in pairs}

@@ -1,4 +1,4 @@
-"""One scheduled reading of the bill: read, explain, keep, remember, post. What Lambda does around `bill/`."""
+"""One scheduled reading of the bill: read, explain, keep, remember, post. The part around `bill/`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 SAME_MORNING = timedelta(hours=6)
-"""How long the bill waits for a digest to be said in."""
+"""Time for which the bill waits for a digest that can carry it."""
 
 NOT_LISTED = "no run has listed the accounts of [organization] yet; it is there once a detector has run"
 
@@ -52,10 +52,10 @@ NOT_LISTED = "no run has listed the accounts of [organization] yet; it is there 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillRun:
     """
-    What a reading is made of. Without *announcer* it is only kept.
+    The parts of one reading. Without *announcer* the bill is only kept.
 
-    It is the bill of *account*, of which *regions* are looked at; with *organization*, that of all of its
-    accounts, as far as Cost Explorer shows them to *account*. *opened* gives a place, read only.
+    It is the bill of *account*, in which *regions* are read; with *organization*, the bill of all its
+    accounts, as far as Cost Explorer shows them to *account*. *opened* opens a place, read only.
     """
 
     settings: Settings
@@ -72,7 +72,7 @@ class BillRun:
 
     def run(self, now: datetime) -> dict[str, Any]:
         """
-        Read the bill as of *now*, keep it, and say it in Slack, or leave that to a digest that is due.
+        Read the bill as of *now*, keep it, and post it in Slack, or leave that to a digest that is due.
 
         Raises RunFailedError if it could not be read and nobody hears of that, or if Slack did not take it.
         """
@@ -138,7 +138,7 @@ class BillRun:
             for place in places:
                 there = self._what_ran(place, bill, wanted, now, verdicts)
                 found = Known((*found.resources, *there.resources), (*found.gaps, *there.gaps))
-        except Exception as error:  # what was charged needs none of it
+        except Exception as error:  # the charges need none of it
             self.logger.exception("the bill could not be joined with what ran")
             gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
             found = Known(gaps=(gap,))
@@ -161,31 +161,34 @@ class BillRun:
         return replace(report, budgets=tuple(budgets))
 
     def _picture(self, report: BillReport, tag: str) -> Picture | None:
-        """Its picture; None without charges, or if it cannot be drawn: the words are enough."""
+        """Return its picture; None without charges, or if it cannot be drawn: the words are enough."""
         if not report.bill.charges:
             return None
         try:
             return bill_picture(report, tag)
-        except Exception:  # a library in another language draws it: whatever it raises, the words are said
+        except Exception:  # a library in another language draws it, and may raise anything
             self.logger.exception("the picture could not be drawn")
             return None
 
     def _accounts(self) -> Accounts | None:
-        """Whose bill it is, if not the function's own account's alone; None also where nobody can say."""
+        """
+        Return the accounts of the bill; None for the function's own account
+        alone, or if nobody can say.
+        """
         if self.organization is None:
             return None
-        names = {one.account: one.name for one in self.organization.listed()}
+        names = {item.account: item.name for item in self.organization.listed()}
         return asking.accounts(self.settings.organization, names)
 
     def _unlisted(self, now: datetime) -> Bill:
-        """Nothing of the bill of units whose accounts no run has listed yet: it costs nothing."""
+        """Return an empty bill of units whose accounts no run has listed yet: it costs no request."""
         gap = Gap(reading=Reading.ACCOUNTS, cause=GapCause.FAILED, detail=NOT_LISTED)
         return Bill(
             account=self.account, time=now, first=now.date(), until=now.date(), gaps=(gap,), accounts={}
         )
 
     def _moved(self, bill: Bill, question: asking.Question) -> list[Place]:
-        """Where resources can have moved the bill of the organization, in the regions of its roles."""
+        """Return the places whose resources can have moved the organization's bill, in its roles' regions."""
         allowed, regions = self.settings.organization.regions, dict[str, list[str]]()
         for account, region in moved_places(bill, question):
             if not allowed or region in allowed:
@@ -195,7 +198,10 @@ class BillRun:
     def _what_ran(
         self, place: Place, bill: Bill, wanted: Wanted, now: datetime, done: Mapping[str, Judged]
     ) -> Known:
-        """What ran in the days of *bill*, with what the ledger says of it: no detector judges it again."""
+        """
+        Return the resources that ran in the days of *bill*, with the ledger's
+        verdicts: no detector judges again.
+        """
         entries = [
             entry
             for detector in judging(self.settings.enabled())
@@ -222,7 +228,7 @@ class BillRun:
             return Known(gaps=(gap,))
         if self.organization is None:
             return found
-        gaps = [replace(one, subject=f"{place.account}/{one.subject}") for one in found.gaps]
+        gaps = [replace(gap, subject=f"{place.account}/{gap.subject}") for gap in found.gaps]
         return Known(found.resources, tuple(gaps))
 
     def _actions(self) -> list[Action]:
@@ -254,7 +260,7 @@ class BillRun:
         )
 
     def _digest_was_today(self, now: datetime) -> bool:
-        """Whether a digest has said already what was saved."""
+        """Return whether a digest has shown the savings already."""
         last = self.ledger.latest.digest(self.account)
         return last is not None and self._local(last).date() == self._local(now).date()
 
@@ -263,20 +269,20 @@ class BillRun:
 
 
 def _named(places: Iterable[Place]) -> list[str]:
-    """As `ml_janitor.bill.report.place` calls them."""
+    """Return the places as `ml_janitor.bill.report.place` spells them."""
     return [f"{place.account}/{region}" for place in places for region in place.regions]
 
 
 def _of_ledger(entries: Iterable[Entry]) -> str:
-    """What the ledger has of a place that could not be looked at: its open findings, the dearest first."""
-    found = sorted((one for one in entries if one.open), key=lambda one: -(one.monthly_usd or 0))
+    """Return the ledger's open findings in a place that could not be read, as words, the dearest first."""
+    found = sorted((entry for entry in entries if entry.open), key=lambda entry: -(entry.monthly_usd or 0))
     if not found:
         return ""
-    known = [one.monthly_usd for one in found if one.monthly_usd is not None]
+    known = [entry.monthly_usd for entry in found if entry.monthly_usd is not None]
     least = "at least " * (len(known) < len(found))
     monthly = f", {least}{usd(sum(known, Decimal(0)))} a month" if known else ""
     count = f"{len(found)} open finding{'s' * (len(found) > 1)}"
-    return f"; the ledger has {count} there{monthly}: {some([one.name for one in found], SHOWN)}"
+    return f"; the ledger has {count} there{monthly}: {some([entry.name for entry in found], SHOWN)}"
 
 
 def _refused(report: BillReport) -> list[Gap]:

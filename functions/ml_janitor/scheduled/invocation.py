@@ -1,4 +1,4 @@
-"""What one invocation of a function is given: its environment, its context and what it may call."""
+"""One invocation of a function: its environment, its context and the parts that it may use."""
 
 from __future__ import annotations
 
@@ -38,23 +38,22 @@ from ml_janitor.slack.sender import API, Sender, Time
 
 RESERVE = timedelta(minutes=2)
 """
-What a run keeps of its time for the report, the ledger and Slack; a quarter of it, if that is less.
-
-A call that began just before then may still take a connection, an answer and a pause before its
-next try, about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
+Time of a run that is kept for the report, the ledger and Slack; at most a quarter of the whole.
+A call that began just before then may still take a connection, an answer and a pause before its next try,
+about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
 """
 
 AFTER_SLACK = timedelta(seconds=5)
-"""What Slack leaves of the time, so that the run can end by itself; a tenth of it, if that is less."""
+"""Time that Slack leaves, so that the run can end by itself; at most a tenth of the whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """
-    What the deployment says of a function.
+    The deployment's settings of a function.
 
-    *functions* are those of the armed detectors by the detector's name, *undo* is the one that
-    undoes: what this one may hand work to.
+    *functions* are the functions of the armed detectors by the detector's name, and *undo* is the undo
+    function: this function may hand work to them.
     """
 
     table: str
@@ -66,13 +65,13 @@ class Environment:
     functions: Mapping[str, str] = field(default_factory=dict)
     undo: str = ""
     undo_key: str = ""
-    """The KMS key that signs what actions are undone from; of none where the function may not use it."""
+    """The KMS key that signs the undo data of actions; "" where the function may not use it."""
     still: bool = False
-    """Whether time stands still, as in the sandbox: no call waits for its turn."""
+    """True if time stands still, as in the sandbox: no call waits for its turn."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
-        """From environment variables. Raises SettingsError with the name of one that is missing."""
+        """Read environment variables. Raises SettingsError with the name of a missing one."""
         try:
             functions = json.loads(variables.get("JANITOR_FUNCTIONS", "{}")).items()
             return cls(
@@ -97,7 +96,7 @@ class Invocation:
     """
     One invocation with its *environment* and *context*.
 
-    *clock* is the real time, *seconds* are those that Slack is waited for.
+    *clock* is the real time; *seconds* bound the waiting for Slack.
     """
 
     def __init__(
@@ -114,11 +113,11 @@ class Invocation:
         self.seconds = seconds
         self._session = boto3.Session()
         files = [path for path in [environment.root / FILE] if path.exists()]
-        self.settings = Settings.load(files=files)
+        self.settings = Settings.load(files=files, bundled=True)
 
     @property
     def left(self) -> timedelta:
-        """How long it may still take."""
+        """The time that it may still take."""
         return timedelta(milliseconds=self.context.get_remaining_time_in_millis())
 
     @property
@@ -128,16 +127,17 @@ class Invocation:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that the deployment looks at, in its own account."""
+        """The regions that the deployment reads, in its own account."""
         return tuple(self.settings.janitor.regions) or (self.environment.region,)
 
     @property
     def detector(self) -> Detector[Any]:
-        """The one detector that the function is for. Raises SettingsError."""
-        for detector in self.settings.enabled():
-            if detector.name == self.environment.detector:
-                return detector
-        raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {self.environment.detector}")
+        """The one detector of the function. Raises SettingsError."""
+        name = self.environment.detector
+        detector = self.settings.detector_called(name)
+        if detector is None or not self.settings.sections[name].enabled:
+            raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {name}")
+        return detector
 
     @cached_property
     def table(self) -> Table:
@@ -168,7 +168,7 @@ class Invocation:
 
     @property
     def run_lists(self) -> RunLists:
-        """The accounts that they look at."""
+        """The lists of the runs' accounts."""
         return RunLists(self.client("s3"), self.environment.bucket)
 
     @property
@@ -177,7 +177,10 @@ class Invocation:
 
     @property
     def announcer(self) -> Announcer | None:
-        """Whoever tells Slack, until shortly before the end; None if the deployment has no Slack."""
+        """
+        The sender of messages to Slack, until shortly before the end; None
+        if the deployment has no Slack.
+        """
         if not self.settings.janitor.slack_secret:
             return None
         return Announcer(
@@ -194,7 +197,7 @@ class Invocation:
 
     @property
     def slack_deadline(self) -> float:
-        """Until when Slack is waited for, in those seconds."""
+        """The time until which the function waits for Slack, on the clock of *seconds*."""
         left = self.left
         return self.seconds.clock() + (left - min(AFTER_SLACK, left / 10)).total_seconds()
 
@@ -212,12 +215,12 @@ class Invocation:
         )
 
     def connect(self) -> Sender:
-        """The one sender of this invocation. Raises SlackError."""
+        """Return the one sender of this invocation. Raises SlackError."""
         return self._sender
 
     @property
     def slack_url(self) -> str:
-        """Where Slack's Web API is."""
+        """The address of Slack's Web API."""
         return self.environment.slack_url or API
 
     def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
@@ -228,11 +231,11 @@ class Invocation:
 
     def place(self, asked: SweepEvent) -> Place:
         """
-        Where *asked* has this function look.
+        Return the place that *asked* has this function read.
 
-        In an organization, what the run listed counts: of an event without a time, which is a press or by
-        hand, all accounts of the latest run. Raises MalformedEventError for any other place, and ReadError
-        where there is no list.
+        In an organization, the run's list counts: for an event without a time, which is a
+        press or by hand, all accounts of the latest run. Raises MalformedEventError for any
+        other place, and ReadError if there is no list.
         """
         if not self.settings.organization.used:
             return place_here(asked, home=self.home, regions=self.regions)
@@ -248,9 +251,10 @@ class Invocation:
 
     def entered(self, place: Place, role: str) -> Entered:
         """
-        *place* with a session for it: in an organization, one of *role* there, in what it has enabled.
+        Enter *place*: in an organization, with a session of *role* there, in its enabled regions.
 
-        Raises what AWS answers, and ReadError for credentials of another account: nothing is read with them.
+        Raises AWS's errors, and ReadError for credentials of another account: the
+        function reads nothing with them.
         """
         section = self.settings.organization
         if not section.used:
@@ -259,12 +263,12 @@ class Invocation:
         arn = role_arn(self.settings, role, account=place.account, partition=partition)
         session = member_session(self.client("sts"), self._session, arn, section.external_id)
         enabled = enabled_regions(make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS))
-        on = tuple(one for one in place.regions if one in enabled)
-        off = tuple(one for one in place.regions if one not in enabled)
+        on = tuple(region for region in place.regions if region in enabled)
+        off = tuple(region for region in place.regions if region not in enabled)
         return Entered(session, place._replace(regions=on), place._replace(regions=off))
 
     def opened(self, inside: Entered) -> AbstractContextManager[list[Aws]]:
-        """The regions of a place, read only as long as enough time is kept for what comes after."""
+        """Open the regions of a place; reads stop when only the time for the rest of the run is left."""
         reserve = min(RESERVE, self.left / 4)
         pace = None
         if not self.environment.still:
@@ -283,12 +287,12 @@ class Invocation:
 
     @property
     def _scratch(self) -> BucketScratch | None:
-        """Where the reading of the detector goes on, if it is one that may not end in one run."""
+        """The files in which the detector's reading goes on, if it is one that may not end in one run."""
         name = self.environment.detector
-        if not any(one.name == name and one.keeps_files for one in self.settings.registry):
+        if not any(detector.name == name and detector.keeps_files for detector in self.settings.registry):
             return None
         return BucketScratch(self.client("s3"), self.environment.bucket, folder(name))
 
     def client(self, service: ServiceName, region: str = "") -> Any:
-        """A client for *service*, in the function's own region if no other is given."""
+        """Return a client for *service*, in the function's own region if no other is given."""
         return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)

@@ -1,4 +1,4 @@
-"""Where an event has a function look: its own account, or one that the run's list names."""
+"""The place that an event has a function read: its own account, or an account of the run's list."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ml_janitor.ledger.runs import Listed
 
 
 class Place(NamedTuple):
-    """An account, and the regions of it to look at."""
+    """An account, and the regions of it to read."""
 
     account: str
     regions: tuple[str, ...]
 
 
 class Entered(NamedTuple):
-    """A *session* for *place*, and what of it is *off*: in regions that are not enabled, nothing is read."""
+    """A *session* for *place*; *off* holds the regions that are not enabled, where nothing is read."""
 
     session: boto3.Session
     place: Place
     off: Place
 
     def whole(self) -> Entered:
-        """The same, if all of it is enabled. Raises ReadError."""
+        """Return the same, if all of it is enabled. Raises ReadError."""
         if self.off.regions:
             raise ReadError(f"{', '.join(self.off.regions)} is not enabled in account {self.off.account}")
         return self
@@ -35,7 +35,7 @@ class Entered(NamedTuple):
 
 def place_here(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Place:
     """
-    Where *asked* looks in a deployment that is for its own account *home*, and looks at *regions*.
+    Return the place that *asked* reads in a deployment for its own account *home* and *regions*.
 
     Raises MalformedEventError for any other account.
     """
@@ -49,20 +49,20 @@ def place_here(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Pla
 
 def place_listed(asked: SweepEvent, listed: Iterable[Listed], *, home: str) -> Place:
     """
-    Where *asked* looks in an organization, of which its run *listed* some accounts.
+    Return the place that *asked* reads in an organization, whose run *listed* some accounts.
 
-    Neither an event nor whoever forges one has a function look elsewhere: raises MalformedEventError for
-    an account or a region that was not listed.
+    An event, even a forged one, cannot have a function read elsewhere: an account or a region that was not
+    listed raises MalformedEventError.
     """
     account = asked.looks_at or home
-    item = next((each for each in listed if each.account == account), None)
+    item = next((item for item in listed if item.account == account), None)
     if item is None:
         other = "" if asked.looks_at else "; give an account that is"
         raise MalformedEventError(
             f"the event makes no sense: account: {account} is not in the list of its run{other}"
         )
     wanted = asked.within(item.regions)
-    if beyond := [each for each in wanted if each not in item.regions]:
+    if beyond := [region for region in wanted if region not in item.regions]:
         raise MalformedEventError(
             f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
         )

@@ -1,4 +1,4 @@
-"""One scheduled run: lease, sweep, keep the report, remember, tell. What Lambda does around the engine."""
+"""One scheduled run: lease, sweep, keep the report, remember, tell. The part around the engine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Tell(Protocol):
-    """Tells people what is new."""
+    """A teller of new findings."""
 
     def __call__(
         self,
@@ -48,16 +48,16 @@ class Tell(Protocol):
         taken: Callable[[Sequence[Result]], None],
     ) -> Sequence[str]:
         """
-        Tell of *sweep*'s new findings, and call *taken* with those of each message as soon as it arrived.
+        Tell of *sweep*'s new findings, and call *taken* with each message's findings as soon as it arrived.
 
-        *where* is where the whole report lies. The answer is what did not arrive although the
-        message did, one line each. Raises an error if a message did not.
+        *where* is the place of the whole report. Return a line for each part of a message that did not
+        arrive. Raises an error if a message did not arrive.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a run leaves: its report, where it lies, and how many findings were seen for the first time."""
+    """The result of a run: its report, the report's place, and the number of new findings."""
 
     report: Report
     where: str
@@ -68,13 +68,13 @@ class Ran:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """
-    Everything a run needs from the outside.
+    The outside parts that a run needs.
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
-    names the event, so that its retry goes on under its own lease; *patience* is how long the run
-    may take, and *pause* lets a while go by where another run sweeps. Without *tell* nobody is told, and
-    nothing counts as announced. Without *acting* or without *warner* nothing is ever acted on, nor in a
-    run that is *dry*. *follow* changes what was posted before.
+    names the event, so that its retry goes on under its own lease. *patience* is the time that
+    the run may take, and *pause* waits while another run sweeps. Without *tell* the run tells
+    nobody, and nothing counts as announced. Without *acting* or without *warner* it never acts,
+    nor if it is *dry*. *follow* changes earlier messages.
     """
 
     policy: Policy
@@ -104,10 +104,11 @@ class Runner:
         """
         Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
-        Of what is *off* it is remembered that it is not enabled: its findings stay, for what is there is paid
-        for all the same. A region that another run sweeps is waited for, once the others are done. Raises
-        LeaseTakenError if none became free; RunFailedError at the end, for one that did not, an incomplete
-        sweep, a report or a ledger that could not be written, or a message that did not arrive.
+        The ledger remembers that the regions of *off* are not enabled: their findings stay, because the
+        resources still cost money. The run waits for a region that another run sweeps, once the others are
+        done. Raises LeaseTakenError if no region became free. Raises RunFailedError at the end, for a region
+        that did not become free, an incomplete sweep, a report or a ledger that could not be written, or a
+        message that did not arrive.
         """
         failures = Failures(self.logger)
         queue = RegionQueue(
@@ -121,8 +122,8 @@ class Runner:
             failures=failures,
         )
         known, seconds, where = list[Known](), 0.0, ""
-        with closing(queue.of(accounts)) as each:
-            for batch in each:
+        with closing(queue.of(accounts)) as batches:
+            for batch in batches:
                 begun = perf_counter()
                 swept = self._swept(
                     detector, batch, failures, ends=queue.begun + self.patience, now=now, note=note
@@ -130,9 +131,9 @@ class Runner:
                 known, seconds = [*known, *swept], seconds + perf_counter() - begun
                 folder = "rest" if queue.rest else ""
                 where = self._kept(_report(known, accounts, now), detector.name, failures, folder=folder)
-                for one in swept:
+                for known_sweep in swept:
                     with failures.survived("Slack could not be told"):
-                        for problem in self._told(one, failures, now=now, where=where, note=note):
+                        for problem in self._told(known_sweep, failures, now=now, where=where, note=note):
                             failures.note(f"Slack: {problem}")
         if off is not None:
             with failures.survived("the ledger could not be written"):
@@ -141,13 +142,16 @@ class Runner:
         report = _report(known, accounts, now)
         telemetry.measure(detector.name, report.sweeps, seconds=seconds)
         failures.check(where)
-        new = sum(one.recorded.first_seen(now) for one in known)
+        new = sum(known_sweep.recorded.first_seen(now) for known_sweep in known)
         return Ran(report=report, where=where, new=new, note=note)
 
     def not_entered(
         self, detector: Detector[Any], place: Place, error: Exception, *, now: datetime
     ) -> RunFailedError:
-        """The *error* that kept it from *place*, remembered there: it never looks like one without waste."""
+        """
+        Return the *error* that kept the run from *place*, and remember it: the
+        place must not look free of waste.
+        """
         failures = Failures(self.logger)
         why = not_read(error)
         for sweep in _unswept(detector, place, error=why):
@@ -189,30 +193,30 @@ class Runner:
                 policy = replace(policy, named=self._named(batch.regions))
         report = run([detector], batch.regions, now=now, policy=policy, swept=swept)
         known = self._remembered(report, batch.regions, failures)
-        for number, one in enumerate(known):
+        for number, swept_region in enumerate(known):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
-            known[number] = cleaning.after(one, policy, now, until=until)
-        for one in known:
-            seconds, new = ended[one.sweep.region], one.recorded.first_seen(now)
-            telemetry.summarise(self.logger, one.sweep, seconds=seconds, new=new, note=note)
+            known[number] = cleaning.after(swept_region, policy, now, until=until)
+        for swept_region in known:
+            seconds, new = ended[swept_region.sweep.region], swept_region.recorded.first_seen(now)
+            telemetry.summarise(self.logger, swept_region.sweep, seconds=seconds, new=new, note=note)
         return known
 
     def _named(self, regions: Sequence[Aws]) -> frozenset[str]:
-        """The resources that open findings of all detectors would change, by ARN in lower case."""
+        """Return the resources that open findings of all detectors would change, by ARN in lower case."""
         return named(
             entry.claim
             for aws in regions
-            for each in DETECTORS
-            for entry in self.ledger.entries(each.name, aws.account, aws.region)
+            for kind in DETECTORS
+            for entry in self.ledger.entries(kind.name, aws.account, aws.region)
             if entry.open
         )
 
     def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
         """
-        One resource only: judged and reported. Nothing is remembered, and nobody is told.
+        Judge and report one resource only. Nothing is remembered, and nobody is told.
 
-        Raises RunFailedError if it could not be judged.
+        Raises RunFailedError if the resource could not be judged.
         """
         failures = Failures(self.logger)
         begun = perf_counter()
@@ -229,14 +233,14 @@ class Runner:
         return Ran(report=report, where=where, new=0, note=note)
 
     def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
-        """Where the report lies now; nowhere if that failed."""
+        """Keep the report and return its place; "" if that failed."""
         path = [detector, str(report.account), *([folder] if folder else [])]
         with failures.survived("the report could not be kept"):
             return self.archive.keep(report, folder="/".join(path))
         return ""
 
     def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[Known]:
-        """Each sweep with what the ledger knows of it: nothing, where it could not be written."""
+        """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
         known = []
         for aws, sweep in zip(accounts, report.sweeps, strict=True):
             if sweep.error is not None:
@@ -263,7 +267,7 @@ class Runner:
         return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
 
     def _to_announce(self, known: Known) -> Iterator[Result]:
-        """What is new and gets no warning of its own: a warning says all that an announcement says."""
+        """Yield new findings without a warning of their own: a warning says all that an announcement says."""
         outcomes = {result.target.key: result.outcome for result in known.sweep.results}
         for result in known.recorded.new:
             if outcomes.get(result.target.key) not in {Outcome.WARNED, Outcome.WAITING}:
@@ -271,13 +275,13 @@ class Runner:
 
 
 def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> Report:
-    """What all batches so far found."""
+    """Return the report of all batches so far."""
     account = accounts[0].account if accounts else None
-    return Report(time=now, account=account, sweeps=tuple(one.sweep for one in known))
+    return Report(time=now, account=account, sweeps=tuple(known_sweep.sweep for known_sweep in known))
 
 
 def _unswept(detector: Detector[Any], place: Place, error: str | None = None) -> Iterator[Sweep]:
-    """A sweep of each region of *place* in which nothing was looked at."""
+    """Yield a sweep of each region of *place* in which nothing was read."""
     for region in place.regions:
         yield Sweep(
             detector=detector.name, account=place.account, region=region, mode=Mode.DRY_RUN, error=error

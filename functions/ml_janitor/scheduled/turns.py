@@ -1,4 +1,4 @@
-"""The turns of each function at the operations of AWS that several of them call: from the settings alone."""
+"""The turns of each function at AWS operations that several functions call: from the settings alone."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LONGEST_RUN = timedelta(minutes=15)
 """Lambda's longest time for one invocation."""
 
 MAP_RUN = timedelta(hours=1) + LONGEST_RUN
-"""From a detector's schedule until the last account was looked at: of no more accounts than `in_time`."""
+"""Time from a detector's schedule until the last account was read, for at most `in_time` accounts."""
 
 AN_HOUR = 8
-"""Accounts as large as that of docs/scale.md that one of `at_once` looks at in an hour, one by one."""
+"""Accounts as large as that of docs/scale.md that one of `at_once` reads in an hour, one by one."""
 
 
 def in_time(settings: Settings) -> int:
-    """How many accounts a run looks at before detectors that share no turns with its own may begin."""
+    """Return how many accounts a run reads before detectors that share no turns with it may begin."""
     return AN_HOUR * settings.organization.at_once
 
 
 def slow_runs(settings: Settings, accounts: int) -> list[str]:
-    """What an operator has to know where a run over so many *accounts* outlasts `MAP_RUN`."""
+    """Return a warning for the operator if a run over *accounts* accounts outlasts `MAP_RUN`."""
     held = in_time(settings)
     if accounts <= held:
         return []
@@ -43,34 +43,40 @@ def slow_runs(settings: Settings, accounts: int) -> list[str]:
 
 def shares(settings: Settings, name: str) -> dict[str, Share]:
     """
-    The turns of the function *name* (a detector's, or `BILL`), by operation: every deployment of the same
-    settings divides them alike.
+    Return the turns of the function *name* (a detector's, or `BILL`), by operation.
 
-    A rate that AWS is known to enforce is divided among all functions that call the operation, whenever they
-    run. `UNKNOWN` is divided among those whose schedules let them run together: divided among all, it would
-    not last for a thousand endpoints in Lambda's time.
+    Every deployment of the same settings divides them alike. All functions that call an operation share a
+    rate that AWS is known to enforce, whenever they run. The functions whose schedules let them run together
+    share `UNKNOWN`: if all shared it, it would not last for a thousand endpoints in Lambda's time.
     """
     calls = calling(settings)
-    schedules = {one.name: settings.schedule(type(one)) for one in settings.enabled()}
+    schedules = {detector.name: settings.schedule(type(detector)) for detector in settings.enabled()}
     schedules[BILL] = settings.bill.schedule
     span = MAP_RUN if settings.organization.used else LONGEST_RUN
     own = schedules.get(name)
-    together = {one for one in calls if own is None or one == name or meet(own, schedules[one], span)}
+    together = {
+        function
+        for function in calls
+        if own is None or function == name or meet(own, schedules[function], span)
+    }
     found = {}
     for action in sorted(calls.get(name) or set().union(*calls.values())):
         among = calls if action in RATES else together
-        callers = [one for one, actions in calls.items() if one in among and action in actions]
+        callers = [function for function, actions in calls.items() if function in among and action in actions]
         if len(callers) > 1:
             found[action] = Share(callers.index(name) if name in callers else 0, len(callers))
     return found
 
 
 def calling(settings: Settings) -> dict[str, set[str]]:
-    """The operations that each function calls of what is not the janitor's own, by its name."""
-    armed = {one.name for one in settings.armed()}
-    grants = {one.name: (*one.reads, *(one.acts if one.name in armed else ())) for one in settings.enabled()}
+    """Return the operations that each function calls outside the janitor's own resources, by its name."""
+    armed = {detector.name for detector in settings.armed()}
+    grants = {
+        detector.name: (*detector.reads, *(detector.acts if detector.name in armed else ()))
+        for detector in settings.enabled()
+    }
     if settings.bill.enabled:  # imported late: no other function needs it
         from ml_janitor.bill.asking import bill_reads
 
         grants[BILL] = bill_reads(settings.bill)
-    return {name: {one.action for one in given if not one.implied} for name, given in grants.items()}
+    return {name: {grant.action for grant in given if not grant.implied} for name, given in grants.items()}

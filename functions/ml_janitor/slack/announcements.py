@@ -1,4 +1,4 @@
-"""Posts to Slack what a run found, and the digest of all runs."""
+"""Posts of a run's findings to Slack, and of the digest of all runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 class Announcer:
     """
-    Posts until *deadline*, in the seconds of the sender's clock.
+    A poster that works until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post, so a run without news reads no secret.
     *keep_tag* is the tag that exempts. *routes* say which channel hears of what.
@@ -60,8 +60,8 @@ class Announcer:
         """
         Post *sweep*'s new findings with its report, to each channel its own.
 
-        Raises SlackError if a message was not taken, after the other channels got theirs: what a channel
-        did not take is not posted to another, whose readers are not those that it concerns.
+        Raises SlackError if a message was not taken, after the other channels got theirs. A refused message
+        goes to no other channel, because its readers are not concerned.
         """
         problems, refused = list[str](), list[str]()
         for channel, part, of_part in by_channel(sweep, recorded, self._routes):
@@ -96,13 +96,13 @@ class Announcer:
 
 
 def by_channel(sweep: Sweep, recorded: Recorded, routes: Routes) -> list[tuple[str, Sweep, Recorded]]:
-    """*sweep* and what is new of it, for each channel that hears of something new: the dearest first."""
+    """Split *sweep* and its new findings by the channels that hear of something new, the dearest first."""
     new: dict[str, list[Result]] = {}
     for result in sorted(recorded.new, key=dearest_first):
         new.setdefault(routes.channel(result.target), []).append(result)
 
     def part(channel: str) -> Sweep:
-        heard = (one for one in sweep.results if routes.channel(one.target) == channel)
+        heard = (result for result in sweep.results if routes.channel(result.target) == channel)
         return replace(sweep, results=tuple(heard))
 
     return [

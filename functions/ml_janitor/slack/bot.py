@@ -1,4 +1,4 @@
-"""Sends posts to Slack as the app's bot, and looks up people."""
+"""The app's bot: sends posts to Slack, and looks up people."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Picture, Post
 
 REQUEST_SECONDS = 10
-"""How long one request may take; Slack answers within one or two."""
+"""Timeout of one request; Slack answers within one or two seconds."""
 
 EARLY_SHARE = 0.25
 """The share of the remaining time for looking up and messaging people; the channel gets the rest."""
 
 NOT_READY = "invalid_blocks"
-"""What Slack refuses a block with that shows a file which it has not taken in yet."""
+"""Slack's error code for a block that shows a file which Slack has not taken in yet."""
 
 LAST_PAUSE = 8.0
 """The longest pause, in seconds, before a message is posted without the picture."""
@@ -40,7 +40,7 @@ KEYS = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
 
 QUIET = logging.getLogger("janitor.slack_sdk")
 QUIET.setLevel(logging.CRITICAL)
-"""At DEBUG, slack_sdk logs the URL of a webhook, which is a secret, and whole messages."""
+"""Logger for slack_sdk, which at DEBUG logs whole messages, and the URL of a webhook, which is a secret."""
 
 
 class SlackRefusedError(SlackError):
@@ -52,12 +52,12 @@ class SlackRefusedError(SlackError):
 
     @property
     def about_one_message(self) -> bool:
-        """Whether Slack may still accept another message."""
+        """Return whether Slack may still accept another message."""
         return self.code in ABOUT_ONE_MESSAGE
 
     @property
     def about_one_person(self) -> bool:
-        """Whether the refusal concerns only one person."""
+        """Return whether the refusal concerns only one person."""
         return self.code in ABOUT_ONE_PERSON
 
 
@@ -65,10 +65,10 @@ class Slack:
     """
     The app's bot: messages with threads, mentions and files.
 
-    A message may arrive twice: when Slack's answer is lost, the post is retried, because twice is better
-    than never. Both then carry the same `client_msg_id` and the same key in their metadata. Slack does not
-    document that it drops duplicates of the former (the reference of chat.postMessage only names errors
-    about them); a program can recognise them by the latter.
+    A message may arrive twice: when Slack's answer is lost, the post is retried, because twice is better than
+    never. Both then carry the same `client_msg_id` and the same key in their metadata. Slack does not
+    document that it drops duplicates of `client_msg_id` (the reference of chat.postMessage only names errors
+    about them); a program can recognise duplicates by the key.
     """
 
     def __init__(self, token: str, channel: str, time: Time, *, url: str = API) -> None:
@@ -78,7 +78,7 @@ class Slack:
         self._url = url
         self._user_ids: dict[str, str | None] = {}
         self._names: dict[str, str] = {}
-        """What a channel is called in the settings, by the id in Slack's answers."""
+        """Name of each channel in the settings, by the id in Slack's answers."""
         self._lookups_failed = False
 
     def __repr__(self) -> str:
@@ -86,15 +86,15 @@ class Slack:
 
     @property
     def interactive(self) -> bool:
-        """The bot has threads, mentions and buttons."""
+        """Return True: the bot has threads, mentions and buttons."""
         return True
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
         """
-        Slack's user ids of those *owners* who are named by an e-mail address and can be found.
+        Return Slack's user ids of those *owners* who are named by an e-mail address and can be found.
 
-        Each person is looked up once. After a failure that is not about one person (Slack is down, a scope
-        is missing), no more are looked up, and messages show the owner's name instead.
+        Each person is looked up once. After a failure that is not about one person (Slack is down, a scope is
+        missing), no more are looked up, and messages show the owner's name instead.
         """
         time_left = self._time.until(self.early(deadline))
         found = {}
@@ -131,8 +131,8 @@ class Slack:
         """
         Post the message, then its replies and *report* in its thread; to *channel*, or its own.
 
-        Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a
-        problem of the delivery: the rest is still tried, and the message is not sent again.
+        Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a problem
+        of the delivery: the rest is still tried, and the message is not sent again.
         """
         time_left, where = self._time.until(deadline), MessageRef(channel or self._channel)
         if post.picture is None:
@@ -155,7 +155,7 @@ class Slack:
         return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
 
     def early(self, deadline: float) -> float:
-        """The deadline for what is optional (looking up and messaging people): a quarter of the time left."""
+        """Return the deadline for optional work (finding, messaging people): a quarter of the time left."""
         now = self._time.clock()
         return now + (deadline - now) * EARLY_SHARE
 
@@ -170,12 +170,12 @@ class Slack:
         )
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """The channel of direct messages to *user*, who is not notified. Raises SlackError."""
+        """Return the channel of direct messages to *user*, who is not notified. Raises SlackError."""
         answer = self._call("conversations_open", self._time.until(deadline), users=user)
         return MessageRef(str(answer["channel"]["id"]))
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Replace the one *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
+        """Replace *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
         try:
             self._call(
                 "chat_update",
@@ -245,7 +245,7 @@ class Slack:
         return self._post(with_block(message, why), self._time.until(deadline), channel)
 
     def _upload(self, name: str, content: bytes, time_left: TimeLeft, to: str, **share: Any) -> str:
-        """Upload a file for channel *to*, nobody's unless it is *share*d; the answer is its id."""
+        """Upload a file for channel *to*, without sharing it unless *share* says where; return its id."""
         size = len(content)
         upload = self._call("files_getUploadURLExternal", time_left, to=to, filename=name, length=size)
         time_left.upload(str(upload["upload_url"]), content, timeout=REQUEST_SECONDS)
@@ -255,7 +255,7 @@ class Slack:
         return file
 
     def _call(self, method: str, time_left: TimeLeft, *, to: str = "", **arguments: Any) -> Any:
-        """Call one method of the Web API, for a post *to* a channel if it is one. Raises SlackError."""
+        """Call one method of the Web API, for a post *to* a channel if there is one. Raises SlackError."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:

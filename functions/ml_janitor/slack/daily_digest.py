@@ -1,4 +1,4 @@
-"""Posts the daily digest: the latest sweeps and the day's actions, from the ledger to Slack."""
+"""The daily digest: posts the latest sweeps and the day's actions, from the ledger to Slack."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyDigest:
     """
-    What a digest is made from. Without *announcer* it is only counted. *picture* reads a kept picture.
+    The sources of a digest. Without *announcer* it is only counted. *picture* reads a kept picture.
 
     With *organization*, it is about all of its accounts, else about *account* in *regions*.
     """
@@ -97,7 +97,7 @@ class DailyDigest:
         return counts
 
     def _of_bill(self, bill: LastBill | None, now: datetime) -> Sequence[str]:
-        """What the bill says that no message of its own said, or that it was not read."""
+        """Return the bill's paragraphs, unless a message of their own had them, or that it was not read."""
         section = self.settings.bill
         if not section.enabled:
             return ()
@@ -106,7 +106,7 @@ class DailyDigest:
         return () if bill.posted else bill.paragraphs
 
     def _post(self, post: Post, bill: LastBill | None) -> Post:
-        """*post* with the picture of *bill*, if that is said in it and has one."""
+        """Add the picture of *bill* to *post*, if the post is about the bill and the bill has a picture."""
         if bill is None or bill.posted or not bill.picture:
             return post
         match self.picture(bill.picture):
@@ -120,14 +120,14 @@ class DailyDigest:
                 return post
 
     def since(self, now: datetime) -> datetime:
-        """The time of the last digest, or when it was due."""
+        """Return the time of the last digest, or when it was due."""
         since = self.ledger.latest.digest(self.account)
         if since is None or since >= now:
             return now - period(self.settings.janitor.digest_schedule)
         return since
 
     def rows(self, now: datetime) -> list[Row]:
-        """One row for each enabled detector and region; what was first seen since the last digest is new."""
+        """Return a row for each enabled detector and region; findings since the last digest are new."""
         since = self.since(now)
         rows: list[Row] = []
         found: list[Entry] = []
@@ -146,7 +146,7 @@ class DailyDigest:
 
 
 def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
-    """What the findings of each detector that ever ran cost a month, over all regions."""
+    """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
     sums: dict[str, Decimal] = {}
     for row in rows:
         if row.last is not None:

@@ -1,4 +1,4 @@
-"""Reads what armed detectors did since the last digest: acted, failed, undone, due, and saved."""
+"""The actions of armed detectors since the last digest: acted, failed, undone, due, and saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.holds import Holds
 
 TONIGHT = timedelta(days=1)
-"""The digest names what is due within this time."""
+"""The digest names findings that are due within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,36 +54,42 @@ class ActionHistory:
         self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
     ) -> DigestActions:
         """
-        The actions since *since*, and what is due within a day from *now*.
+        Return the actions since *since*, and the findings due within a day from *now*.
 
         *places* are the accounts and regions in which a detector may have acted.
         """
         where = {detector: list(places(detector)) for detector in self.cleanups}
-        everywhere = dict.fromkeys(place for each in where.values() for place in each)
+        everywhere = dict.fromkeys(place for acted_in in where.values() for place in acted_in)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
-            asked = [(detector, *place) for detector, each in where.items() for place in each]
+            asked = [(detector, *place) for detector, acted_in in where.items() for place in acted_in]
             actions = [
-                action for each in pool.map(lambda one: self.actions.all(*one), asked) for action in each
+                action for known in pool.map(lambda key: self.actions.all(*key), asked) for action in known
             ]
             asked = [
                 (detector, *place) for place in everywhere for detector in where if place in where[detector]
             ]
-            entries = [entry for each in pool.map(lambda one: self._due(one, now), asked) for entry in each]
+            entries = [entry for due in pool.map(lambda key: self._due(key, now), asked) for entry in due]
         return DigestActions(
-            acted=[self._acted(one) for one in actions if one.ended is not None and one.ended > since],
-            failed=[self._failed(one) for one in actions if one.broke],
-            undone=[self._undone(one) for one in actions if one.undone is not None and one.undone > since],
+            acted=[
+                self._acted(action) for action in actions if action.ended is not None and action.ended > since
+            ],
+            failed=[self._failed(action) for action in actions if action.broke],
+            undone=[
+                self._undone(action)
+                for action in actions
+                if action.undone is not None and action.undone > since
+            ],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
             lost=list(self._lost(places, now)),
-            saved=saved(  # by actions after which something is no longer paid: a tag saves nothing
-                (one for one in actions if self.cleanups[one.detector].effect.saves),
+            saved=saved(  # only actions that end a cost: a tag saves nothing
+                (action for action in actions if self.cleanups[action.detector].effect.saves),
                 now=now,
                 time_zone=self.time_zone,
             ),
         )
 
     def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
-        """Undos that no deployed function has permissions for, one line for each detector and place."""
+        """Yield undos that no deployed function has permissions for, one line for each detector and place."""
         for detector in self.disarmed:
             for account, region in places(detector.name):
                 known = self.actions.all(detector.name, account, region)
@@ -93,7 +99,7 @@ class ActionHistory:
                     yield f"{code(detector.name)}{where}: {prose(unreachable(lost), 600)}"
 
     def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
-        """Findings of a detector, account and region that are due or overdue, and not held."""
+        """Return findings of a detector, account and region that are due or overdue, and not held."""
         _, account, region = where
         due = [
             entry
@@ -106,7 +112,7 @@ class ActionHistory:
     def _acted(self, action: Action) -> str:
         asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
         money = ""
-        if hourly := action.hourly_usd:  # a job's by the hour, else by the month
+        if hourly := action.hourly_usd:  # a job is priced by the hour, else by the month
             worth = f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
             money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)

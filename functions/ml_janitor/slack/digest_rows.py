@@ -1,4 +1,4 @@
-"""Counts in the rows of a digest what findings of several detectors claim: each dollar once."""
+"""Sums of a digest's rows in which findings of several detectors share costs: each dollar counts once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
     """
-    *rows* without the dollars of their *found* that are counted for a finding of another detector.
+    Return *rows* without the dollars of their *found* that count for a finding of another detector.
 
-    What findings of one detector claim twice, its sweep has counted once already.
+    Costs that findings of one detector share were already counted once by its sweep.
     """
     alone: dict[tuple[str, str], Totals] = {}
     for detector in dict.fromkeys(entry.detector for entry in found):
@@ -37,9 +37,9 @@ def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
 
 
 def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
-    """What is counted of *found* among each other, by detector and region."""
+    """Add up *found* by detector and region, counting shared costs once."""
     sums: dict[tuple[str, str], Totals] = {}
-    for entry, overlap in zip(found, overlaps([one.claim for one in found]), strict=True):
+    for entry, overlap in zip(found, overlaps([entry.claim for entry in found]), strict=True):
         before = sums.get((entry.detector, entry.region), Totals())
         monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
         accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd

@@ -27,14 +27,14 @@ SHORTEST = 16
 
 
 class NoSecretError(Exception):
-    """The secret holds no signing secret; the message does not repeat its content."""
+    """The secret has no signing secret; the message does not repeat its content."""
 
 
 def answer(
     event: Mapping[str, Any], environment: Mapping[str, str], *, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
     """
-    The answer to the function URL's *event*: 200 once the worker is invoked, else an error.
+    Answer the function URL's *event*: 200 once the worker is invoked, else an error.
 
     The log has only the reason of a refusal: a body, a header or a URL may hold secrets. The body is empty,
     so that Slack leaves the message as it is; at anything but a 200, Slack tells the person who pressed that
@@ -59,7 +59,7 @@ def answer(
 
 
 def description(error: Exception) -> str:
-    """An error of AWS by its operation and code, another one by its type; never by its text."""
+    """Describe an error of AWS by its operation and code, another error by its type; never by its text."""
     from botocore.exceptions import ClientError
 
     if isinstance(error, NoSecretError):
@@ -72,7 +72,7 @@ def description(error: Exception) -> str:
 @cache
 def signing_secret(name: str, _age: int) -> str:
     """
-    The app's signing secret: the whole secret *name*, or its "signing_secret" if it holds JSON.
+    Return the app's signing secret: the whole secret *name*, or its "signing_secret" if it holds JSON.
 
     Raises NoSecretError if it was never filled in.
     """
@@ -80,7 +80,7 @@ def signing_secret(name: str, _age: int) -> str:
 
 
 def signing_secret_in(secret_text: str, name: str) -> str:
-    """The signing secret that the secret *name* holds. Raises NoSecretError."""
+    """Return the signing secret in the content of the secret *name*. Raises NoSecretError."""
     text = secret_text.strip()
     try:
         found = json.loads(text).get("signing_secret") if text.startswith("{") else text
@@ -93,7 +93,7 @@ def signing_secret_in(secret_text: str, name: str) -> str:
 
 @cache
 def client(service: str) -> Any:
-    """A client that gives up before Slack does; of botocore, since importing boto3 slows the cold start."""
+    """Create a client of botocore that gives up before Slack does; importing boto3 slows the cold start."""
     import botocore.session
     from botocore.config import Config
 

@@ -1,4 +1,4 @@
-"""Who pressed a button and may they: group members press all buttons, owners some of those on their own."""
+"""Permissions of people in Slack: group members press all buttons, owners some of those on their own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Directory:
 
     def person(self, user: str, team: str = "") -> Person:
         """
-        The person with the id *user* in the workspace *team*. Raises SlackError.
+        Return the person with the id *user* in the workspace *team*. Raises SlackError.
 
         Slack guarantees only that the two together are unique: a person of another workspace may have the
         same user id as one of ours.
@@ -59,18 +59,18 @@ class Directory:
         )
 
     def members(self, group: str) -> frozenset[str]:
-        """The users in *group*. Raises SlackError."""
+        """Return the users in *group*. Raises SlackError."""
         answer: Any = self._slack.ask("usergroups_users_list", deadline=self._deadline, usergroup=group)
         return frozenset(map(str, answer["users"]))
 
     @cached_property
     def _team(self) -> str:
-        """The app's own workspace; people of others can be in a shared channel, with any address."""
+        """Return the app's own workspace; people of others can be in a shared channel, with any address."""
         return str(self._slack.ask("auth_test", deadline=self._deadline)["team_id"])
 
 
 def forbidden(word: Button, person: Person, *, member: bool, owner: str | None) -> str | None:
-    """Why *person* may not press *word* on something that *owner* owns, or None if they may."""
+    """Return why *person* may not press *word* on something that *owner* owns, or None if they may."""
     if not person.own:
         return "only people of this workspace may press that"
     if member:

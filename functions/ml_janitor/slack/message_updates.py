@@ -1,4 +1,4 @@
-"""Updates the message of each warning with its outcome. Reads the ledger, and decides nothing."""
+"""Updates of each warning's message with its outcome. Reads the ledger, and decides nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MessageUpdates:
     """
-    Changes messages until *deadline*, in the seconds of the sender's clock.
+    An updater that works until *deadline*, in the seconds of the sender's clock.
 
     *terms* are by detector, *clock* is the real time, *within* is how long an action can be undone.
     """
@@ -59,20 +59,20 @@ class MessageUpdates:
         """
         Update the messages of *sweep*'s warnings that are out of date.
 
-        An action's message is updated from the action's record, so the next sweep makes up for a message
-        that could not be changed and for a run that was killed. Findings with an action are left to that. A
-        void warning is remembered until its message says so. The answer is why Slack did not take an update;
-        the first failure ends the updates, because the next one would fail too.
+        An action's message is updated from the action's record, so the next sweep makes up for a message that
+        could not be changed and for a run that was killed. Findings with an action are left to that update.
+        The ledger remembers a void warning until its message says so. Returns why Slack did not take an
+        update; the first failure ends the updates, because the next one would fail too.
         """
         account = str(sweep.account)
         actions = self.actions.all(sweep.detector, account, sweep.region)
         try:
             for action in actions:
-                # an act under way, or one that a killed run left without a reason, has nothing to say yet
+                # an act in progress, or one that a killed run left without a reason, has nothing to say yet
                 unclear = action.stage is Stage.ACTING and not action.waits
                 if action.message and action.told != action.mark and not unclear:
                     self.action(action)
-            shown = {one.place for one in actions if one.stage is not Stage.WITHDRAWN}
+            shown = {action.place for action in actions if action.stage is not Stage.WITHDRAWN}
             for entry in recorded.untold:
                 if entry.untold not in shown:
                     wording = self.terms[entry.detector].wording
@@ -90,7 +90,7 @@ class MessageUpdates:
     def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
         """Update the messages of disarmed detectors: *why* warnings are void, or an action is half done."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
-        actions = [action for each in sorted(where) for action in self.actions.all(*each)]
+        actions = [action for place in sorted(where) for action in self.actions.all(*place)]
         half_done = {action.target.key: action for action in actions if undos.half_done(action)}
         try:
             for entry in entries.values():
@@ -105,7 +105,7 @@ class MessageUpdates:
         return ()
 
     def _changes(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
-        """Entries whose status changed, with the status and whether the warning is void."""
+        """Yield entries whose status changed, with the status and whether the warning is void."""
         now = self.clock()
         holds = cache(lambda: self.holds.all(str(sweep.account), sweep.region))
         wording = self.terms[sweep.detector].wording
@@ -126,7 +126,7 @@ class MessageUpdates:
                 yield known, status, result.outcome is Outcome.ADVISED
 
     def _status(self, result: Result, entry: Entry, now: datetime) -> Status | None:
-        """The status of a warned finding that was not acted on; None if it is as before."""
+        """Return the status of a warned finding that was not acted on; None if it is as before."""
         wording = self.terms[entry.detector].wording
         match result.outcome:
             case Outcome.ADVISED:
@@ -160,7 +160,7 @@ class MessageUpdates:
         """
         Show in *action*'s messages that its undo was asked for. Raises SlackError.
 
-        Nothing is recorded: whoever hears a press may not write actions. The undo function does.
+        Nothing is recorded: the function that hears a press may not write actions. The undo function does.
         """
         self._say(action, self._status_of(action))
 
@@ -200,20 +200,20 @@ class MessageUpdates:
         A direct message that Slack refuses to change is left as well: its reader may have left since.
         """
         message = warning(subject, name, body or code(name), status, self.terms[subject.detector])
-        for one in posted:
+        for ref in posted:
             try:
-                self._sender.change(message, one, deadline=self.deadline)
+                self._sender.change(message, ref, deadline=self.deadline)
             except SlackRefusedError:
-                if one is posted[0]:
+                if ref is posted[0]:
                     raise
 
 
 def bare(result: Result) -> str:
-    """The reason for *result*'s outcome, without naming the outcome."""
+    """Return the reason for *result*'s outcome, without naming the outcome."""
     return "" if result.cause is None else reason(result.cause)
 
 
 def _refs(place: str) -> list[MessageRef]:
-    """The messages that `WarningMessages.place` names."""
+    """Return the messages that `WarningMessages.place` names."""
     parts = place.split()
     return list(map(MessageRef, parts[::2], parts[1::2]))

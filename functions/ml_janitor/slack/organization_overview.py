@@ -1,4 +1,4 @@
-"""Reads what the latest run of each detector found in all accounts: in batches, whatever their number."""
+"""The results of each detector's latest run in all accounts: read in batches, whatever their number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationReader:
     """
-    Reads the ledger over all accounts.
+    A reader of the ledger over all accounts.
 
     Of 1,000 accounts, 17 regions and 18 detectors these are 306,000 sweeps in 3,060 requests; findings are
     read only where something was found. *sleep* waits where DynamoDB has no room for a batch.
@@ -40,9 +40,9 @@ class OrganizationReader:
 
     def read(self, *, since: datetime, now: datetime) -> tuple[Overview, Sequence[Entry]]:
         """
-        What the latest runs found, and the open findings; what was first seen after *since* is new.
+        Return the results of the latest runs, and the open findings; those first seen after *since* are new.
 
-        A run whose list cannot be read is part of the answer: nothing that it found is.
+        The overview names a run whose list cannot be read, but not its findings.
         """
         runs, rows, names = list[DetectorRun](), list[Row](), dict[str, str]()
         newest: LastRun | None = None
@@ -66,7 +66,7 @@ class OrganizationReader:
             except ReadError as error:
                 runs.append(replace(run, error=str(error)))
                 continue
-            names |= {one.account: one.name for one in listed if one.name}
+            names |= {account.account: account.name for account in listed if account.name}
             run, of_run = self._of(detector, run, listed)
             runs.append(run)
             rows += of_run
@@ -77,32 +77,34 @@ class OrganizationReader:
         return seen, [entry for entries in found for entry in entries]
 
     def listed(self) -> Sequence[Listed]:
-        """Every account of the newest run of a detector; none where there was none, or it cannot be read."""
-        runs = [run for one in self.settings.enabled() if (run := self.runs.last(one.name)) is not None]
+        """Return every account of a detector's newest run; none if there is none, or it cannot be read."""
+        runs = [
+            run for detector in self.settings.enabled() if (run := self.runs.last(detector.name)) is not None
+        ]
         return self._all(max(runs, key=lambda run: run.time, default=None))
 
     def acted_in(self, detector: str) -> list[tuple[str, str]]:
         """
-        The accounts and regions in which `act_in` of *detector* lets it act, armed now or before.
+        Return the accounts and regions in which `act_in` of *detector* lets it act, armed now or before.
 
-        These are all, where it did not name some of them to the end (`Settings.undoes_elsewhere`).
+        These are all, where `act_in` did not name some of them until the end (`Settings.undoes_elsewhere`).
         """
         places, last = set(self.settings.sections[detector].act_in), None
         elsewhere = self.settings.undoes_elsewhere(detector)
         if places:
             last = self.runs.last(detector)
         return [
-            (one.account, region)
-            for one in self._all(last)
-            for region in one.regions
-            if elsewhere or one.account in places or f"{one.account}/{region}" in places
+            (account.account, region)
+            for account in self._all(last)
+            for region in account.regions
+            if elsewhere or account.account in places or f"{account.account}/{region}" in places
         ]
 
     def _of(
         self, detector: Detector[Any], run: DetectorRun, listed: Sequence[Listed]
     ) -> tuple[DetectorRun, list[Row]]:
-        """*run* with how far it is, and a row for each account and region that has something to say."""
-        pairs = [(one.account, region) for one in listed for region in one.regions]
+        """Return *run* with its progress, and a row for each account and region that has something to say."""
+        pairs = [(account.account, region) for account in listed for region in account.regions]
         sweeps = self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
         rows, waiting = list[Row](), set[str]()
         for account, region in pairs:
@@ -124,18 +126,20 @@ class OrganizationReader:
         return replace(run, sweeps=len(pairs), waiting=len(waiting) if run.at_work else 0), rows
 
     def _found(self, rows: Sequence[Row]) -> list[list[Entry]]:
-        """The open findings of each of *rows*."""
+        """Return the open findings of each of *rows*."""
 
         def read(row: Row) -> list[Entry]:
             if row.last is None or not row.last.found:
                 return []
-            return [one for one in self.ledger.entries(row.detector, row.account, row.region) if one.open]
+            return [
+                entry for entry in self.ledger.entries(row.detector, row.account, row.region) if entry.open
+            ]
 
         with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
             return list(pool.map(read, rows))
 
     def _all(self, run: LastRun | None) -> Sequence[Listed]:
-        """Every account of *run*, also those without anything to look at; none where that cannot be read."""
+        """Return every account of *run*, even with nothing to look at; none where the list is unreadable."""
         if run is None:
             return ()
         try:
@@ -145,7 +149,7 @@ class OrganizationReader:
 
 
 def _counted(rows: Sequence[Row], found: Sequence[Sequence[Entry]], since: datetime) -> list[Row]:
-    """*rows* with what is new, and each resource counted once in its account."""
+    """Return *rows* with their new findings, and each resource counted once in its account."""
     by_account: dict[str, tuple[list[Row], list[Entry]]] = {}
     for row, entries in zip(rows, found, strict=True):
         of_account, open_ = by_account.setdefault(row.account, ([], []))

@@ -1,5 +1,5 @@
 """
-Verifies a request to the function URL and parses the press in it: is it from Slack, is it new, what is it.
+Verification of a request to the function URL, and the press in it: is it from Slack, is it new, what is it.
 
 Everybody on the internet can send a request here, and Slack waits three seconds including a cold start. So
 this module imports little, trusts nothing before the signature is checked, and only accepts or refuses.
@@ -36,7 +36,7 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Press:
-    """What was pressed, by whom, on which message: all that the worker gets of a request."""
+    """The worker's whole input: the button, the person and the message of a press."""
 
     user: str
     team: str
@@ -48,7 +48,7 @@ class Press:
     response_url: str
 
     def event(self) -> dict[str, str]:
-        """The event that the worker is invoked with."""
+        """Return the event that the worker is invoked with."""
         return asdict(self)
 
 
@@ -59,15 +59,15 @@ class Clock:
         self._now = now
 
     def now(self) -> float:
-        """In seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self._now.timestamp()
 
 
 def verified_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
     """
-    The press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
+    Return the press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
 
-    Cheap checks come first: the *secret* is not read for what is unsigned, stale or too large.
+    Cheap checks come first: the *secret* is not read for an unsigned, stale or too large request.
     """
     headers = _headers(event)
     stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
@@ -83,7 +83,7 @@ def verified_press(event: Mapping[str, Any], secret: Callable[[], str], now: dat
 
 
 def _headers(event: Mapping[str, Any]) -> Mapping[str, str]:
-    """Lambda passes their names in lower case, and joins repeated ones with a comma."""
+    """Return the headers: Lambda passes their names in lower case, and joins repeated ones with a comma."""
     headers = event.get("headers")
     if not isinstance(headers, Mapping):
         return {}
@@ -98,7 +98,7 @@ def _method(event: Mapping[str, Any]) -> object:
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
-    """The body byte for byte as it was signed."""
+    """Return the body byte for byte as it was signed."""
     body = event.get("body")
     if not isinstance(body, str):
         raise RequestRefusedError(400, "no body")
@@ -127,7 +127,7 @@ def _verify(body: bytes, stamp: str, signature: str, secret: Callable[[], str], 
 
 
 def _press(body: bytes) -> Press:
-    """The one press in the form; Slack sends no more than one. Raises RequestRefusedError."""
+    """Return the one press in the form; Slack sends no more than one. Raises RequestRefusedError."""
     try:
         payload = json.loads(parse_qs(body.decode(), strict_parsing=True, max_num_fields=10)["payload"][0])
         kind = payload["type"]

@@ -1,4 +1,4 @@
-"""Does what a pressed button says: stores a hold, or asks for an act or an undo."""
+"""The worker behind the buttons: stores a hold, or asks for an act or an undo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ADVICE = {
     Button.LATER: (How.SNOOZED, timedelta(days=28), "advice for later"),
     Button.NOT_FOR_US: (How.KEPT, None, "advice that is not for us"),
 }
-"""What a press on a piece of advice means, for how long, and why."""
+"""Effect of a press on a piece of advice, for how long, and why."""
 
 type Answer = dict[str, Any]
 
@@ -53,10 +53,10 @@ class PressRefusedError(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PressWorker:
     """
-    Handles presses.
+    A handler of presses.
 
-    *home* is the account that this is in, which alone is looked at without an organization. *functions* are
-    the armed detectors' functions by detector, *undo* is the undo function. *once* does some
+    *home* is the account that this is in, the only account that is looked at without an organization.
+    *functions* are the armed detectors' functions by detector, *undo* is the undo function. *once* does some
     work once per press, *hand_over* invokes a function, *ephemeral_reply* posts to a response URL.
     """
 
@@ -122,7 +122,7 @@ class PressWorker:
     # --- may it be pressed --------------------------------------------------------------------
 
     def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
-        """The person who pressed; the group is read only if it matters. Raises PressRefusedError."""
+        """Return the person who pressed; the group is read only if it matters. Raises PressRefusedError."""
         person = self.directory.person(press.user, press.team)
         if forbidden(word, person, member=False, owner=owner) is None:
             return person
@@ -133,7 +133,7 @@ class PressWorker:
         return person
 
     def _open(self, press: PressEvent, subject: Subject) -> Entry:
-        """The finding whose warning was pressed. Raises PressRefusedError if the warning no longer counts."""
+        """Return the finding of the pressed warning. Raises PressRefusedError if that is over."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
             raise PressRefusedError("the ledger no longer has this finding")
@@ -213,7 +213,7 @@ class PressWorker:
             raise PressRefusedError("there is a newer message about it; press there")
         self._check_looked_at(subject.account)
         today = self.clock().date()
-        if not self.undo or subject.detector not in {one.name for one in self.settings.undoable(today)}:
+        if not self.undo or subject.detector not in self.settings.undoable_names(today):
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         wording = self.messages.terms[action.detector].wording
         try:
@@ -259,7 +259,7 @@ class PressWorker:
         """
         Change a message, and return why that failed, or nothing: the press counts either way.
 
-        *change* answers False where it is no longer the newest one.
+        *change* returns False where the message is no longer the newest one.
         """
         try:
             newest = change()

@@ -1,4 +1,4 @@
-"""What Slack's error codes mean, and how to fix each. Pure."""
+"""Slack's error codes: their meaning, and how to fix each. Pure."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ TO_DO = {
 
 
 def refusal(error: str, what: str, details: str = "") -> str:
-    """One line about Slack's *error*: which request it refused, and what to do."""
+    """Describe Slack's *error* in a line: which request it refused, and what to do."""
     refused = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
     return f"{refused}; {TO_DO.get(error, 'retrying will not help')}"

@@ -1,4 +1,4 @@
-"""Retries requests to Slack after rate limits, outages and lost answers, within the time that is left."""
+"""Retries of requests to Slack after rate limits, outages and lost answers, within the time that is left."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from ml_janitor.slack.refusals import PASSING
 
 BROKEN = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
-"""How a request ends without an answer: refused, cut off, timed out, or incomplete."""
+"""Errors of a request that ends without an answer: refused, cut off, timed out, or incomplete."""
 
 TRIES = 6
-"""How often one request is tried if Slack does not answer; rate limits do not count."""
+"""Maximum number of tries of a request that Slack does not answer; rate limits do not count."""
 
 FIRST_PAUSE = 1.0
 """Seconds before the second try; each later pause is twice as long."""
@@ -33,7 +33,7 @@ class TimeLeft:
     """
     The time left for requests: until *deadline*, in the seconds of *clock*.
 
-    Decides whether and after which pause a request is retried; *sleep* waits.
+    It decides whether and after which pause a request is retried; *sleep* waits.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class TimeLeft:
         self._wanted = 0.0
 
     def retries(self) -> list[Any]:
-        """The retry handlers of one request, for slack_sdk's clients."""
+        """Return the retry handlers of one request, for slack_sdk's clients."""
         return [RetryWithinDeadline(self)]
 
     def lasts(self, seconds: float) -> bool:
-        """Whether so many seconds are left."""
+        """Return whether so many seconds are left."""
         return seconds < self._left()
 
     def wait(self, seconds: float) -> None:
@@ -57,7 +57,7 @@ class TimeLeft:
         self._sleep(seconds)
 
     def pause(self, *, status: int, headers: Mapping[str, Any], error: str, failures: int) -> float | None:
-        """Seconds to wait before retrying after this answer; None if it is final."""
+        """Return the seconds to wait before retrying after this answer; None if it is final."""
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             self._wanted = retry_after(headers)
             return self._wanted
@@ -66,18 +66,18 @@ class TimeLeft:
         return None
 
     def after(self, failures: int) -> float | None:
-        """Seconds to wait after so many failures; None after the last try."""
+        """Return the seconds to wait after so many failures; None after the last try."""
         return None if failures >= TRIES else FIRST_PAUSE * 2 ** (failures - 1)
 
     def rate_limited(self) -> str:
-        """The error for a rate limit beyond the time left."""
+        """Return the error for a rate limit beyond the time left."""
         return (
             f"Slack asks to wait {self._wanted:.0f} s (rate limit), and only {self._left():.0f} s are left; "
             "post to a channel of its own, or give the function more time"
         )
 
     def unreachable(self, why: str) -> str:
-        """The error for a Slack that did not answer."""
+        """Return the error for a Slack that did not answer."""
         return f"Slack could not be reached ({why}), although retried: see https://slack-status.com"
 
     def upload(self, url: str, content: bytes, *, timeout: float) -> None:
@@ -128,7 +128,7 @@ class RetryWithinDeadline:
     def can_retry(
         self, *, state: Any, request: Any, response: Any = None, error: Exception | None = None
     ) -> bool:
-        """Whether to retry after this *response* or *error*."""
+        """Return whether to retry after this *response* or *error*."""
         del state, request
         pause: float | None
         if response is not None:
@@ -158,7 +158,7 @@ class RetryWithinDeadline:
 
 
 def retry_after(headers: Mapping[str, Any]) -> float:
-    """The seconds that a rate limit asks for; slack_sdk keeps a header's values in a list."""
+    """Return the seconds that a rate limit asks for; slack_sdk keeps a header's values in a list."""
     for name, value in headers.items():
         if name.lower() == "retry-after":
             seconds = str(value[0] if isinstance(value, list) else value)

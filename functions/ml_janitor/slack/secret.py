@@ -1,4 +1,4 @@
-"""Reads the secret for Slack, and creates the sender that it is for."""
+"""The secret for Slack, and the sender that it is for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_janitor.slack.webhook import Webhook
 
 def token_or_url(secret_text: str) -> str:
     """
-    The webhook's URL or bot token in the secret; a token may be the "token" of a JSON object.
+    Return the webhook's URL or bot token in the secret; a token may be the "token" of a JSON object.
 
     Raises SlackError, which never repeats the secret.
     """
@@ -31,12 +31,12 @@ ONE_CHANNEL = (
     "the secret for Slack holds an incoming webhook, which posts to one channel only: put a bot token "
     "(xoxb-...) into it, or remove [slack.routes] from janitor.toml"
 )
-"""Why nothing is posted where there are routes: what is for one channel must not reach another."""
+"""Error of a webhook with routes: a message for one channel must not reach another."""
 
 
 def sender(secret_text: str, channel: str, time: Time, *, url: str = API, routed: bool = False) -> Sender:
     """
-    The sender for the secret, to *channel*, and to others where messages are *routed*.
+    Create the sender for the secret, to *channel*, and to others where messages are *routed*.
 
     Raises SlackError, which never repeats the secret.
     """
@@ -51,7 +51,7 @@ def sender(secret_text: str, channel: str, time: Time, *, url: str = API, routed
 
 
 def read_secret(name: str) -> str:
-    """The secret *name*, cached for five minutes. Raises SlackError, without the secret."""
+    """Read the secret *name*, cached for five minutes. Raises SlackError, without the secret."""
     from aws_lambda_powertools.utilities import parameters
 
     try:

@@ -24,7 +24,7 @@ class Time:
     sleep: Callable[[float], None]
 
     def until(self, deadline: float) -> TimeLeft:
-        """The time left until *deadline*."""
+        """Return the time left until *deadline*."""
         return TimeLeft(deadline=deadline, clock=self.clock, sleep=self.sleep)
 
 
@@ -38,18 +38,18 @@ class Delivered:
 
 
 def nothing() -> None:
-    """Does nothing: the default callback."""
+    """Do nothing: the default callback."""
 
 
 class Sender(Protocol):
-    """Where posts go. Deadlines are in the seconds of the sender's clock."""
+    """A sender of posts. Deadlines are in the seconds of its clock."""
 
     @property
     def interactive(self) -> bool:
-        """Whether there are threads, mentions and buttons, and messages that can be changed."""
+        """Return whether there are threads, mentions and buttons, and messages that can be changed."""
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Slack's user ids of those *owners* who can be found; never an error."""
+        """Return Slack's user ids of those *owners* who can be found; never raise an error."""
 
     def deliver(
         self,
@@ -63,9 +63,9 @@ class Sender(Protocol):
         """
         Send *post* with *report* attached. Raises SlackError if the message was not taken.
 
-        *channel* is another than the sender's own, which a webhook does not have. *taken* is called as soon
-        as it was, before its thread is posted: the sooner that is recorded, the less likely is a second
-        message after a killed run.
+        *channel* is another than the sender's own, which a webhook does not have. *taken* is called once
+        Slack took the message, before its thread is posted: the sooner that is recorded, the less likely is a
+        second message after a killed run.
         """
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
@@ -76,10 +76,10 @@ class Sender(Protocol):
         """
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Replace the one *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
+        """Replace *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """The channel of direct messages to *user*. Raises SlackError."""
+        """Return the channel of direct messages to *user*. Raises SlackError."""
 
     def early(self, deadline: float) -> float:
-        """The deadline for what is optional, such as looking up people; the rest is for the channel."""
+        """Return the deadline for optional work, such as looking up people; the rest is for the channel."""

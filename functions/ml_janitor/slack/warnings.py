@@ -1,4 +1,4 @@
-"""Posts warnings about what will be acted on: the `Warn` of `ml_janitor.acting.warning`."""
+"""Warnings in Slack before an action: the `Warn` of `ml_janitor.acting.warning`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NO_ACCOUNT = "no Slack account was found for its owner"
 NOT_YET = "not sent yet"
 BY_WEBHOOK = "a webhook sends none"
-"""Why an owner has no direct message, unless Slack refused it and says why."""
+"""Reasons why an owner has no direct message, unless Slack refused it and says why."""
 
 
 class Contact(NamedTuple):
@@ -52,7 +52,7 @@ class Draft(NamedTuple):
 @dataclass(frozen=True)
 class WarningSender:
     """
-    Posts warnings until *deadline*, in the seconds of the sender's clock.
+    A sender of warnings until *deadline*, in the seconds of the sender's clock.
 
     *connect* creates the sender once there is something to post. *terms* are by detector. *routes* say which
     channel hears of what.
@@ -75,8 +75,8 @@ class WarningSender:
 
         The owners get the same messages directly, in a thread of their own. A webhook supports neither: it
         gets all warnings in as few messages as possible. Returns what Slack did not take in the channels; if
-        the next message would fail too, the rest is not tried. What a channel does not take is posted to no
-        other: a warning that the owner's channel did not see would start the grace without them.
+        the next message would fail too, the rest is not tried. A refused message goes to no other channel: a
+        warning that the owner's channel did not see would start the grace without them.
         """
         terms = self.terms[sweep.detector]
         try:
@@ -110,7 +110,10 @@ class WarningSender:
             yield Draft(_dated(result, owner.unmessaged, deliveries), lasting, owner)
 
     def _contacts(self, warnings: Sequence[Result]) -> Mapping[str, Contact]:
-        """The owners of *warnings* in Slack, by name, with an empty contact for no owner. Never an error."""
+        """
+        Return the owners of *warnings* in Slack, by name, with an empty contact for no owner. Never raise an
+        error.
+        """
         found = dict.fromkeys(result.owner for result in warnings if result.owner)
         people = self._sender.people(found, deadline=self.deadline)
         deadline, broken = self._sender.early(self.deadline), ""
@@ -124,8 +127,8 @@ class WarningSender:
                     direct = self._sender.open_direct(user, deadline=deadline)
                 except SlackError as failed:
                     unmessaged = str(failed)
-                    one = isinstance(failed, SlackRefusedError) and failed.about_one_person
-                    broken = "" if one else unmessaged
+                    personal = isinstance(failed, SlackRefusedError) and failed.about_one_person
+                    broken = "" if personal else unmessaged
             contacts[owner] = Contact(user, direct, unmessaged)
         return contacts
 
@@ -138,9 +141,10 @@ class WarningSender:
         problems: Counter[str],
     ) -> tuple[Mapping[MessageRef, Draft], SlackError | None]:
         """
-        The warnings that *channel* took, by message, and why no other channel would take any either.
+        Post to *channel*; return the warnings that it took, by message, and why other channels would fail
+        too.
 
-        *problems* counts what it did not take, by reason.
+        *problems* counts the warnings that it did not take, by reason.
         """
         posted: dict[MessageRef, Draft] = {}
         where = MessageRef(channel)
@@ -198,7 +202,7 @@ class WarningSender:
         self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
     ) -> Sequence[str]:
         without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
-        dated = [_dated(each, BY_WEBHOOK, deliveries) for each in warnings]
+        dated = [_dated(result, BY_WEBHOOK, deliveries) for result in warnings]
         sent = 0
         for message, results in listed(dated, without, now=now):
             try:
@@ -212,18 +216,18 @@ class WarningSender:
 
 
 def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
-    """*result* with the due date that its warning shows."""
+    """Return *result* with the due date that its warning shows."""
     return replace(result, due=deliveries.due(result, messaged=not unmessaged))
 
 
 def _message(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
-    """The message that *draft* is sent as."""
+    """Build the message that *draft* is sent as."""
     status = due_status(draft.result, terms, unmessaged)
     return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, status, terms)
 
 
 def _everywhere(failed: SlackError) -> SlackError | None:
-    """*failed* if every channel would meet it: Slack refused nothing, it is out of reach."""
+    """Return *failed* if every channel would meet it: Slack refused nothing, it is out of reach."""
     return None if isinstance(failed, SlackRefusedError) else failed
 
 

@@ -1,4 +1,4 @@
-"""Sends messages to Slack through webhooks: an incoming one, and the response URL of a press."""
+"""Webhooks of Slack: an incoming one for messages, and the response URL of a press."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 NO_PICTURE = "An incoming webhook takes no picture; the app's bot does."
 
 HOOKS = ("https", "hooks.slack.com")
-"""The scheme and host of Slack's response URLs: https://docs.slack.dev/interactivity/handling-user-interaction."""
+"""
+The scheme and host of Slack's response URLs: https://docs.slack.dev/interactivity/handling-user-interaction.
+"""
 
 UNFINISHED = (
     "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask the "
@@ -45,11 +47,11 @@ class Webhook:
 
     @property
     def interactive(self) -> bool:
-        """A webhook only posts."""
+        """Return False: a webhook only posts."""
         return False
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Empty: a webhook cannot look up people."""
+        """Return nobody: a webhook cannot look up people."""
         del owners, deadline
         return {}
 
@@ -70,17 +72,17 @@ class Webhook:
         return Delivered()
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """False: a webhook cannot change a message."""
+        """Return False: a webhook cannot change a message."""
         del message, posted, deadline
         return False
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """A webhook posts to its channel only. Raises SlackError."""
+        """Raise SlackError: a webhook posts to its channel only."""
         del user, deadline
         raise SlackError("a webhook sends no direct messages")
 
     def early(self, deadline: float) -> float:
-        """The *deadline* itself: a webhook only posts."""
+        """Return the *deadline* itself: a webhook only posts."""
         return deadline
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
@@ -131,5 +133,5 @@ def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callabl
 
 
 def _is_plain(url: str) -> bool:
-    """Whether all who parse *url* see the same host: it has no user, backslash, bracket or odd character."""
+    """Return whether all parsers of *url* see the same host: no user, backslash, bracket or odd character."""
     return url.isascii() and url.isprintable() and not set(" \\@[]") & set(url)

@@ -35,7 +35,7 @@ BEST = 5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeeklyAdvice:
     """
-    What saves most for an hour of work, of all that nothing here acts on by itself.
+    The advice that saves most for an hour of work, among findings that nothing acts on.
 
     *connect* makes the sender once there is something to say, which is until *deadline* of its clock.
     """
@@ -50,7 +50,7 @@ class WeeklyAdvice:
 
     def post(self, now: datetime, found: Sequence[Entry] | None = None) -> int:
         """
-        Post it if *now* is the day for it, and it was not posted that day: the answer is how many it names.
+        Post it if *now* is the day for it, and it was not posted that day; return how many findings it names.
 
         *found* are the open findings of an organization, where it is about that. Raises SlackError if the
         message was not taken.
@@ -78,7 +78,7 @@ class WeeklyAdvice:
         return len(best)
 
     def show(self, place: MessageRef, now: datetime) -> bool:
-        """Let the message at *place* say what became of it; False if there is a newer one."""
+        """Update the message at *place* with the state of its advice; False if there is a newer message."""
         last = self.ledger.latest.advice(self.account)
         if last is None or MessageRef(last.channel, last.message) != place:
             return False
@@ -94,7 +94,7 @@ class WeeklyAdvice:
         return True
 
     def _is_due(self, now: datetime) -> bool:
-        """Whether *now* is on the weekday of the settings, and the first time on that day."""
+        """Return whether *now* is on the weekday of the settings, and the first time on that day."""
         zone = ZoneInfo(self.settings.janitor.time_zone)
         if f"{now.astimezone(zone):%a}" != self.settings.plan.weekly_advice:
             return False
@@ -102,7 +102,7 @@ class WeeklyAdvice:
         return last is None or last.time.astimezone(zone).date() < now.astimezone(zone).date()
 
     def _own(self) -> list[Entry]:
-        """The open findings of the janitor's own account."""
+        """Return the open findings of the janitor's own account."""
         found: list[Entry] = []
         for detector in self.settings.enabled():
             for region in self.regions:
@@ -110,22 +110,22 @@ class WeeklyAdvice:
         return found
 
     def _holds(self, found: Sequence[Entry]) -> Mapping[tuple[str, str], Mapping[str, Sequence[Hold]]]:
-        """The holds of the accounts and regions of *found*."""
-        places = list(dict.fromkeys((one.account, one.region) for one in found))
+        """Return the holds of the accounts and regions of *found*."""
+        places = list(dict.fromkeys((entry.account, entry.region) for entry in found))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
             return dict(zip(places, pool.map(lambda place: self.holds.all(*place), places), strict=True))
 
     def _open(self, now: datetime, found: Sequence[Entry]) -> list[tuple[Entry, Decimal]]:
-        """What would save something a month and is not held, with what is counted of it: the best first."""
+        """Return findings that are not held, with what each would save a month, the best first."""
         holds = self._holds(found)
         wanted = [
-            one
-            for one in found
-            if held(advised(holds[one.account, one.region], one.detector, one.key), now) is None
+            entry
+            for entry in found
+            if held(advised(holds[entry.account, entry.region], entry.detector, entry.key), now) is None
         ]
         counted = [
             (entry, entry.monthly_usd if overlap is None else overlap.monthly_usd)
-            for entry, overlap in zip(wanted, overlaps([one.claim for one in wanted]), strict=True)
+            for entry, overlap in zip(wanted, overlaps([entry.claim for entry in wanted]), strict=True)
         ]
         advice = [
             (entry, usd)
@@ -133,7 +133,7 @@ class WeeklyAdvice:
             if usd and self.settings.mode(entry.detector) is not Mode.ACT
         ]
         hours = self.settings.hours
-        return sorted(advice, key=lambda one: (-one[1] / Decimal(str(hours[one[0].change])), one[0].key))
+        return sorted(advice, key=lambda pair: (-pair[1] / Decimal(str(hours[pair[0].change])), pair[0].key))
 
     def _message(
         self,
@@ -169,5 +169,5 @@ class WeeklyAdvice:
 
 
 def subject(entry: Entry) -> Subject:
-    """What a button about *entry* says."""
+    """Return the subject of a button about *entry*."""
     return Subject(detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id)

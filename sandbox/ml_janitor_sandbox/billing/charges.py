@@ -34,6 +34,7 @@ class Charge:
     """
     One line of the bill: *hourly* units at a *price* each, in every hour from *start* until *end*.
 
+    *amortized* is the price of a unit where commitments are spread over their days; else it is the same.
     *tags* are those of the resource. What is *posted* at a time, as a late correction is, is visible from
     then on; everything else hour by hour, after the lag.
     """
@@ -44,6 +45,7 @@ class Charge:
     end: dt.datetime | None = None
     hourly: Decimal
     price: Decimal
+    amortized: Decimal | None = None
     unit: str = "Hrs"
     account: str = ""
     region: str = "us-east-1"
@@ -55,7 +57,7 @@ class Charge:
 
     @classmethod
     def declared(cls, given: Mapping[str, Any]) -> Charge:
-        """From JSON: the fields, or *usd* and *quantity* (by default 1) of the whole span."""
+        """From JSON: the fields, or *usd*, *amortized_usd* and *quantity* (default 1) of the whole span."""
         members = dict(given)
         for name in ("start", "end", "posted"):
             if members.get(name):
@@ -65,6 +67,8 @@ class Charge:
             quantity = Decimal(str(members.pop("quantity", 1)))
             members["price"] = Decimal(str(members.pop("usd"))) / quantity
             members["hourly"] = quantity / hours
+            if "amortized_usd" in members:
+                members["amortized"] = Decimal(str(members.pop("amortized_usd"))) / quantity
         members |= {name: Decimal(str(members[name])) for name in ("hourly", "price")}
         if unknown := set(members) - {one.name for one in fields(cls)}:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")

@@ -33,7 +33,8 @@ COSTS = {
     "NetUnblendedCost",
     "UnblendedCost",
 }
-"""All the same here, where nobody has committed to anything."""
+AMORTIZED = {"AmortizedCost", "NetAmortizedCost"}
+"""Other costs are all the same here."""
 QUANTITIES = {"NormalizedUsageAmount", "UsageQuantity"}
 FORMATS = {
     "DAILY": r"\d{4}-\d\d-\d\d",
@@ -52,14 +53,16 @@ class Cell:
 
     group: tuple[str, ...] | None = None
     cost: Decimal = Decimal(0)
+    amortized: Decimal = Decimal(0)
     quantity: Decimal = Decimal(0)
     units: set[str] = field(default_factory=set)
 
     def amounts(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
         """By metric. Quantities of different units are added up too, and say so by their unit."""
         unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
+        costs = {metric: self.amortized if metric in AMORTIZED else self.cost for metric in COSTS}
         return {
-            metric: _amount(self.cost, "USD") if metric in COSTS else _amount(self.quantity, unit)
+            metric: _amount(costs[metric], "USD") if metric in COSTS else _amount(self.quantity, unit)
             for metric in metrics
         }
 
@@ -177,6 +180,7 @@ def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Perio
             group = tuple(key(charge) for key in keys)
             cell = found.setdefault(group, Cell(group))
             cell.cost += quantity * charge.price
+            cell.amortized += quantity * (charge.price if charge.amortized is None else charge.amortized)
             if charge.record_type == "Usage":
                 cell.quantity += quantity
                 cell.units.add(charge.unit)

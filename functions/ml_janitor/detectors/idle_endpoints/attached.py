@@ -1,4 +1,4 @@
-"""What is attached to an endpoint: inference components and scaling, as read, removed and restored."""
+"""Inference components and scaling of an endpoint: reading, removing and restoring them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVICE: Final = "application-autoscaling"
 ACTIVITIES = f"{SERVICE}:DescribeScalingActivities"
 RESOURCES_PER_CALL = 50
 WHERE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
-"""What identifies a scalable target, and in which calls about it are made."""
+"""The members that identify a scalable target, also in the calls about it."""
 
 
 # --- inference components --------------------------------------------------------------------------
@@ -30,9 +30,9 @@ WHERE = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 
 def read_components(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
     """
-    Every inference component on *endpoint* as plain JSON, those that others stand on first.
+    Return every inference component on *endpoint* as plain JSON, the base components first.
 
-    Raises CannotActError for one that is not in service: what became of it would not come back.
+    Raises CannotActError for a component that is not in service: an undo would not bring its state back.
     """
     records = aws.map(lambda name: _component(aws, name), list(_listed(aws, endpoint)))
     return sorted(records, key=lambda record: (base_of(record) is not None, record["name"]))
@@ -61,15 +61,15 @@ def _component(aws: Aws, name: str) -> dict[str, Any]:
 
 def component_arguments(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any]:
     """
-    What CreateInferenceComponent takes to make another like the one *described*.
+    Return the arguments of CreateInferenceComponent for another component like the one *described*.
 
-    Its answer names the image as deployed and the copies as desired, and either one specification or
-    one per instance type; an adapter uses its base's copies, compute and variant.
+    The description holds the image as deployed, the copies as desired, and either one specification or one
+    per instance type. An adapter uses its base's copies, compute and variant.
     """
     whole = dict(described)
     if whole.get("Specifications"):
         del whole["Specification"]
-        whole["Specifications"] = [_specification(one) for one in whole["Specifications"]]
+        whole["Specifications"] = [_specification(specification) for specification in whole["Specifications"]]
     else:
         whole["Specification"] = _specification(whole["Specification"])
     if "BaseInferenceComponentName" in whole.get("Specification", {}):
@@ -89,13 +89,13 @@ def _specification(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def base_of(record: Mapping[str, Any]) -> str | None:
-    """The component that an adapter stands on; None for one that stands by itself."""
+    """Return the base component of an adapter; None for a component of its own."""
     base: str | None = record["arguments"].get("Specification", {}).get("BaseInferenceComponentName")
     return base
 
 
 def component_status(aws: Aws, name: str) -> Mapping[str, Any] | None:
-    """The description of the component *name* as it is now, or None if there is none."""
+    """Return the present description of the component *name*, or None if it does not exist."""
     found: Any = unless_gone(
         lambda: aws.sagemaker.describe_inference_component(InferenceComponentName=name), GONE
     )
@@ -107,7 +107,10 @@ def component_status(aws: Aws, name: str) -> Mapping[str, Any] | None:
 
 
 def delete_component(aws: Aws, record: Mapping[str, Any]) -> None:
-    """Delete the very component of *record*. Gone, going, or replaced by another is success."""
+    """
+    Delete the very component of *record*. Success also if it is gone, being
+    deleted, or replaced by another.
+    """
     if not is_attached(aws, record):
         return
     ensure(
@@ -117,13 +120,13 @@ def delete_component(aws: Aws, record: Mapping[str, Any]) -> None:
 
 
 def is_attached(aws: Aws, record: Mapping[str, Any]) -> bool:
-    """Whether the very component of *record* is there, and not on its way out."""
+    """Return whether the very component of *record* exists, and is not being deleted."""
     found = same_component(aws, record)
     return found is not None and found["InferenceComponentStatus"] != "Deleting"
 
 
 def same_component(aws: Aws, record: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The very component of *record*, on its way out or not; None where another has its name now."""
+    """Return the description of the very component of *record*; None if another has its name now."""
     found = component_status(aws, record["name"])
     if found is None or found["CreationTime"].isoformat() != record["created"]:
         return None
@@ -131,17 +134,17 @@ def same_component(aws: Aws, record: Mapping[str, Any]) -> Mapping[str, Any] | N
 
 
 def other_component(aws: Aws, endpoint: str, records: Sequence[Mapping[str, Any]]) -> str | None:
-    """The name of a component on *endpoint* that is none of *records*; None if there is none."""
+    """Return the name of a component on *endpoint* that is not among *records*; None if there is none."""
     created = {record["name"]: record["created"] for record in records}
     for name in _listed(aws, endpoint):
-        found = component_status(aws, name)  # a listing may still name what is gone
+        found = component_status(aws, name)  # a listing may still name a deleted component
         if found is not None and found["CreationTime"].isoformat() != created.get(name):
             return name
     return None
 
 
 def create_component(aws: Aws, record: Mapping[str, Any]) -> None:
-    """Create the component of *record* again. One that has its name on the same endpoint is success."""
+    """Create the component of *record* again. A component of its name on the same endpoint is success."""
     arguments = record["arguments"]
 
     def created() -> bool:
@@ -154,7 +157,7 @@ def create_component(aws: Aws, record: Mapping[str, Any]) -> None:
 
 
 def own_tags(aws: Aws, arn: str) -> dict[str, str]:
-    """The tags of *arn* that can be given again: AWS's own cannot. Raises ReadError."""
+    """Return the tags of *arn* that can be set again: AWS's own cannot. Raises ReadError."""
     match tags.of_one(aws, arn):
         case Value(read):
             return tags.settable(read)
@@ -167,10 +170,11 @@ def own_tags(aws: Aws, arn: str) -> dict[str, str]:
 
 def read_scaling(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
     """
-    What scales *resources* ("endpoint/NAME/variant/NAME"), as plain JSON, with everything that hangs on it.
+    Return the scaling of *resources* ("endpoint/NAME/variant/NAME") as plain
+    JSON, with all that depends on it.
 
-    Raises CannotActError for a step policy that somebody's own alarm calls: the alarm names the policy
-    by an ARN that AWS makes anew, so it would call nothing after an undo.
+    Raises CannotActError for a step policy that somebody's own alarm calls: the alarm names the policy by an
+    ARN that AWS makes anew, so it would call nothing after an undo.
     """
     found = []
     for asked in batched(resources, RESOURCES_PER_CALL):
@@ -181,9 +185,9 @@ def read_scaling(aws: Aws, resources: Sequence[str]) -> list[dict[str, Any]]:
 
 def explains(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> bool:
     """
-    Whether Application Auto Scaling was changing one of *variants* of *endpoint* at *at*, and succeeded.
+    Return whether Application Auto Scaling was changing one of *variants* at time *at*, and succeeded.
 
-    An activity lasts from before it asks SageMaker for another capacity until SageMaker has fulfilled that.
+    An activity lasts from before its request to SageMaker until SageMaker has fulfilled the request.
     """
     resources = (f"endpoint/{endpoint}/variant/{variant}" for variant in variants)
     return any(
@@ -208,7 +212,7 @@ def _scalable_target(aws: Aws, target: Mapping[str, Any]) -> dict[str, Any]:
     arn = target.get("ScalableTargetARN")
     own = aws.client(SERVICE).list_tags_for_resource(ResourceARN=arn)["Tags"] if arn else {}
     registered = fitted(aws, SERVICE, "RegisterScalableTarget", target)
-    registered.pop("RoleARN", None)  # SageMaker's is service-linked, and AWS takes it by itself
+    registered.pop("RoleARN", None)  # SageMaker's role is service-linked, and AWS uses it by itself
     return {
         "target": registered,
         "tags": tags.settable(own),
@@ -223,13 +227,16 @@ def _hanging(aws: Aws, members: str, where: Mapping[str, str]) -> Iterator[dict[
 
 
 def stop_scaling(aws: Aws, record: Mapping[str, Any]) -> None:
-    """Scale it no longer; its policies and scheduled actions go with it. Already so is success."""
+    """
+    Stop scaling the target of *record*, its policies and scheduled actions
+    included. Already stopped is success.
+    """
     where = {name: record["target"][name] for name in WHERE}
     unless_gone(lambda: aws.client(SERVICE).deregister_scalable_target(**where), ("ObjectNotFoundException",))
 
 
 def restore_scaling(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
-    """Scale it as *record* says. Each call replaces what is there, so that it can be made twice."""
+    """Restore the scaling of *record*. Each call replaces what is there, so that it can be repeated."""
     client, resource = aws.client(SERVICE), record["target"]["ResourceId"]
     steps.do(f"scale {resource}", partial(_register, aws, record))
     for policy in record["policies"]:
@@ -241,7 +248,7 @@ def restore_scaling(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
 
 
 def _register(aws: Aws, record: Mapping[str, Any]) -> None:
-    """Tags come afterwards: registering again with tags is refused, and after a lost answer it is again."""
+    """Register the target, then tag it: AWS refuses registering again with tags, as after a lost answer."""
     client = aws.client(SERVICE)
     arn = client.register_scalable_target(**record["target"])["ScalableTargetARN"]
     if record["tags"]:
@@ -249,7 +256,7 @@ def _register(aws: Aws, record: Mapping[str, Any]) -> None:
 
 
 def _schedule(aws: Aws, action: Mapping[str, Any]) -> None:
-    """One whose time is over is refused, and has nothing left to do."""
+    """Put the scheduled *action*. AWS refuses an action whose time is over, which needs nothing more."""
     once = action["Schedule"].startswith("at(") or "EndTime" in action
     ensure(
         lambda: aws.client(SERVICE).put_scheduled_action(**action),

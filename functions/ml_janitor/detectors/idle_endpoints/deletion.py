@@ -1,4 +1,4 @@
-"""Deletes an endpoint: records all that brings it back, then removes its components, then itself."""
+"""Deletes an endpoint: records all that an undo needs, then removes its components, then the endpoint."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinished
 
 RECORDED = "recorded before it was deleted"
 OVER = frozenset({"Completed", "Cancelled"})
-"""What an inference experiment is when it is no longer about its endpoint."""
+"""Statuses of an inference experiment that no longer uses its endpoint."""
 DELETING = "Deleting"
 MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
-"""What an endpoint is while AWS refuses to delete it, and soon is no longer."""
+"""Statuses of an endpoint in which AWS refuses to delete it, for a short time."""
 
 
 # --- what is recorded before ------------------------------------------------------------------------
@@ -34,11 +34,11 @@ def read_record(
     aws: Aws, target: Target, *, judged: Sequence[InferenceComponent], deployed: datetime
 ) -> dict[str, Any]:
     """
-    The endpoint *target*, last *deployed* then, as plain JSON: what it was created from, and what was
-    changed since.
+    Return the endpoint *target*, last deployed at *deployed*, as plain JSON:
+    its configuration, and later changes.
 
-    Raises CannotActError for what an undo would not bring back as it is, and where the inference
-    components on it are not those that were *judged*.
+    Raises CannotActError if an undo would not bring the endpoint back as it is, or if its inference
+    components are not those that were *judged*.
     """
     found: Any = aws.sagemaker.describe_endpoint(EndpointName=target.name)
     config: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
@@ -49,7 +49,7 @@ def read_record(
     if not isinstance(target.tags, Value):
         raise ReadError("its tags were not read")
     on_it = attached.read_components(aws, target.name)
-    if {one["name"] for one in on_it} != {one.name for one in judged}:
+    if {item["name"] for item in on_it} != {component.name for component in judged}:
         raise CannotActError("other inference components were put on it while it was looked at")
     variants = found["ProductionVariants"]
     return {
@@ -72,7 +72,7 @@ def read_record(
 
 
 def needs(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ARNs of the configuration and the models that bring the endpoint *arn* back by its *record*."""
+    """Return the ARNs of the configuration and the models that an undo of the endpoint *arn* needs."""
     root = arn.partition(":endpoint/")[0]
     config = record["configuration"]
     models = dict.fromkeys(texts_in([config, record["components"]], "ModelName"))
@@ -81,21 +81,21 @@ def needs(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def half_done(record: Mapping[str, Any]) -> HalfDone | None:
-    """What an act by *record* may have removed before it broke off; None if it has a single step."""
+    """Return the components that an act by *record* may have removed; None if the act has a single step."""
     if not record["components"]:
         return None
     return HalfDone(
         removed=tuple(
             InferenceComponent(
-                name=one["name"],
-                arn=one["arn"],
+                name=component["name"],
+                arn=component["arn"],
                 endpoint=record["endpoint"],
-                variant=one["variant"],
-                created=datetime.fromisoformat(one["created"]),
-                changed=datetime.fromisoformat(one["changed"]),
-                tags=Value(one["tags"], RECORDED),
+                variant=component["variant"],
+                created=datetime.fromisoformat(component["created"]),
+                changed=datetime.fromisoformat(component["changed"]),
+                tags=Value(component["tags"], RECORDED),
             )
-            for one in record["components"]
+            for component in record["components"]
         ),
         deployed=datetime.fromisoformat(record["modified"]),
         config=record["configuration"]["EndpointConfigName"],
@@ -103,15 +103,15 @@ def half_done(record: Mapping[str, Any]) -> HalfDone | None:
 
 
 def component_id(name: str) -> str:
-    """What Application Auto Scaling calls the inference component *name*."""
+    """Return the id of the inference component *name* in Application Auto Scaling."""
     return f"inference-component/{name}"
 
 
 def desired(variant: Mapping[str, Any]) -> dict[str, Any]:
     """
-    What is desired of a variant now, which an operator or a scaling policy may have changed.
+    Return the desired state of a variant, which an operator or a scaling policy may have changed.
 
-    Where AWS manages the number of instances, it follows the inference components by itself.
+    If AWS manages the number of instances, the number follows the inference components by itself.
     """
     wanted = {"VariantName": variant["VariantName"]}
     if "DesiredWeight" in variant:
@@ -129,7 +129,7 @@ def desired(variant: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_itself(target: Target, found: Mapping[str, Any]) -> str | None:
-    """Why *found* is not the endpoint that was judged, at rest."""
+    """Return why *found* is not the judged endpoint at rest, or None."""
     if found["CreationTime"] != target.created:
         return "another endpoint has its name now"
     if found["EndpointStatus"] != IN_SERVICE:
@@ -141,10 +141,11 @@ def not_itself(target: Target, found: Mapping[str, Any]) -> str | None:
 
 def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
     """
-    In which way *found* is not what its configuration says, so that an undo would bring back another.
+    Return how *found* differs from its configuration, so that an undo would
+    restore another endpoint; or None.
 
     UpdateEndpoint can keep an endpoint's own data capture under a new configuration
-    (ExcludeRetainedVariantProperties); weights and counts are put back by themselves.
+    (ExcludeRetainedVariantProperties). The undo puts weights and counts back by itself.
     """
     captured, asked = found.get("DataCaptureConfig"), config.get("DataCaptureConfig")
     if (captured is None) != (asked is None) or (captured and capture(captured) != capture(asked or {})):
@@ -162,20 +163,20 @@ def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
 
 
 def capture(config: Mapping[str, Any]) -> tuple[object, ...]:
-    """A data capture configuration by what both descriptions of it name."""
+    """Return a data capture configuration in a form that both descriptions share."""
     sampling = config.get("CurrentSamplingPercentage", config.get("InitialSamplingPercentage"))
     key = config.get("KmsKeyId") or None
     return bool(config.get("EnableCapture")), sampling, config.get("DestinationS3Uri"), key
 
 
 def rescaled(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> bool:
-    """Whether a variant has another number of instances than its configuration *configured*."""
+    """Return whether a variant has another number of instances than its configuration *configured*."""
     first = configured.get("InitialInstanceCount")
     return first is not None and variant.get("DesiredInstanceCount", first) != first
 
 
 def experiment(aws: Aws, endpoint: str) -> str | None:
-    """Which inference experiment (a shadow test) would be left without *endpoint*, or None."""
+    """Return the inference experiment (a shadow test) that would lose *endpoint*, in words; or None."""
     for page in aws.pages(EXPERIMENT.lists):
         for found in page["InferenceExperiments"]:
             if found["Status"] not in OVER:
@@ -190,18 +191,19 @@ def experiment(aws: Aws, endpoint: str) -> str | None:
 
 def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:
     """
-    Delete *target*, whose record *undo* is, in recorded steps.
+    Delete *target* by its record *undo*, in recorded steps.
 
-    An endpoint cannot go before its components are gone, which takes a while: NotFinishedError. What
-    scales a component is taken off first, since nothing says that AWS does it; of a variant, it does.
-    One that was deployed to meanwhile is not deleted: whoever judges it again sees that it is in use.
+    An endpoint cannot be deleted before its components are gone, which takes a while:
+    NotFinishedError. The act first stops the scaling of components, since no AWS document says
+    that AWS does; for a variant, AWS does. If somebody deployed to the endpoint meanwhile, the
+    act does not delete it: the next judgement finds it in use.
     """
     on_it = undo["components"]
     names = {component_id(component["name"]) for component in on_it}
     for record in undo["scaling"]:
         if (resource := record["target"]["ResourceId"]) in names:
             steps.do(f"stop scaling {resource}", partial(attached.stop_scaling, aws, record))
-    for component in reversed(on_it):  # what stands on another goes before it
+    for component in reversed(on_it):  # adapters before their base
         steps.do(
             f"delete inference component {component['name']}",
             partial(attached.delete_component, aws, component),
@@ -218,7 +220,7 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
 
 
 def is_gone(aws: Aws, target: Target) -> bool:
-    """Whether the very endpoint *target* is gone, or on its way out. Raises ReadError."""
+    """Return whether the very endpoint *target* is gone, or being deleted. Raises ReadError."""
     found = _itself(aws, target)
     return found is None or found.summary.status == DELETING
 
@@ -229,7 +231,7 @@ def _delete(aws: Aws, target: Target) -> None:
 
 
 def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:
-    """What was deployed to the endpoint since *undo* was recorded, or None."""
+    """Return a deployment to the endpoint after *undo* was recorded, in words; or None."""
     if found.config_name != (own := undo["configuration"]["EndpointConfigName"]):
         return f"it runs the configuration {found.config_name} now, not {own}"
     if (name := attached.other_component(aws, undo["endpoint"], undo["components"])) is not None:
@@ -238,6 +240,6 @@ def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | No
 
 
 def _itself(aws: Aws, target: Target) -> Description | None:
-    """The very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
+    """Return the very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
     found = needed(endpoints.describe(aws, target.name))
     return found if found is not None and found.summary.created == target.created else None

@@ -1,4 +1,4 @@
-"""Endpoints that run, cost money, and are called by nobody."""
+"""Endpoints that run and cost money, and that nobody calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ACTS: tuple[Grant, ...] = (
     allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
     implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
 )
-"""What IAM has to grant for deleting an endpoint, beyond what finding it reads."""
+"""IAM permissions for deleting an endpoint, beyond those for finding it."""
 
 UNDOES: tuple[Grant, ...] = (
     allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
@@ -54,7 +54,10 @@ UNDOES: tuple[Grant, ...] = (
     allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
     *allow_each(SERVICE, "RegisterScalableTarget", "TagResource", on=TARGETS),
     *allow_each(SERVICE, "PutScalingPolicy", "PutScheduledAction", on=TARGETS),
-    *(implied("sagemaker:AddTags", on=one, source=AUTHORIZATION) for one in (CONFIGS, ENDPOINTS, COMPONENTS)),
+    *(
+        implied("sagemaker:AddTags", on=resources, source=AUTHORIZATION)
+        for resources in (CONFIGS, ENDPOINTS, COMPONENTS)
+    ),
     using_key(
         "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
     ),
@@ -63,7 +66,10 @@ UNDOES: tuple[Grant, ...] = (
     implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
     implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
 )
-"""Deleting is among them for what AWS could not create: its name is taken, so it has to go first."""
+"""
+Deleting is included for an endpoint that AWS could not create: it holds
+the name, so it has to go first.
+"""
 
 
 @dataclass(frozen=True)
@@ -109,13 +115,13 @@ class IdleEndpoints(Detector[Endpoint]):
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """
-        Creating it again. A role is handed over only where the configuration has one and is gone as well, so
-        that is no reason to have everything undone by hand.
+        The permissions to create it again. The undo passes a role only if the configuration has one and is
+        gone too, so a missing role is no reason to undo everything by hand.
         """
         return (*UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
-        """Every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet ones."""
+        """Yield every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet endpoints."""
         account, (listing, book) = Account.read(
             aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
         )
@@ -126,7 +132,7 @@ class IdleEndpoints(Detector[Endpoint]):
     def look_unfinished(
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> Endpoint | None:
-        """The same, with the requests to the components that were deleted already."""
+        """Read the endpoint as `look` does, with the requests to the components that were already deleted."""
         return self.look(aws, target, now, deletion.half_done(record))
 
     def look(
@@ -154,7 +160,7 @@ class IdleEndpoints(Detector[Endpoint]):
         )
 
     def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
-        """Idle is what runs, is old enough, and had no request anywhere."""
+        """Find an endpoint that runs, is old enough, and had no request anywhere."""
         rule = Rule()
         rule.saw(*seen(candidate, now))
         if (why := self._kept_regardless(candidate, now)) is not None:
@@ -199,34 +205,34 @@ class IdleEndpoints(Detector[Endpoint]):
         )
 
     def prepare(self, aws: Aws, candidate: Endpoint, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The endpoint as it can be created again, with all that hangs on it."""
+        """Return the record that creates the endpoint again, with all that depends on it."""
         return deletion.read_record(
             aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
         )
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        """Delete its inference components, then itself; its configuration and models stay."""
+        """Delete its inference components, then the endpoint; its configuration and models stay."""
         deletion.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         return deletion.is_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        """Create it again from the configuration that stayed, and put back what hung on it."""
+        """Create the endpoint again from its configuration, and restore its components and scaling."""
         undo.revert(aws, target, record, steps)
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
-        """Its configuration, and the models of that and of the inference components."""
+        """Return its configuration, and the models of the configuration and of the inference components."""
         return deletion.needs(target.arn, record)
 
     def _kept_regardless(self, endpoint: Endpoint, now: datetime) -> str | None:
-        """Why it is kept whatever else could be read, or None while the question is open."""
+        """Return why it is kept whatever else is read, or None while the question is open."""
         if isinstance(endpoint.description, Absent):
             return "it was deleted while it was being looked at"
         moved = endpoint.half_done is not None and endpoint.status in MOVING
         if endpoint.status not in SERVING and not moved:
             return f"it is {endpoint.status}, not {IN_SERVICE}"
-        others = [endpoint.summary.created, *(one.changed for one in endpoint.on_it)]
+        others = [endpoint.summary.created, *(component.changed for component in endpoint.on_it)]
         known = isinstance(endpoint.scaled, Value) or endpoint.half_done is not None
         if (age := now - (endpoint.changed if known else max(others))) < self.min_age:
             return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
@@ -240,7 +246,7 @@ class IdleEndpoints(Detector[Endpoint]):
         return free(endpoint)
 
     def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
-        """How long it has been idle, in words, and the time since when."""
+        """Return how long it has been idle, in words, and the time since when."""
         start, deployed = now - self.window, endpoint.changed
         if deployed > start:
             return f"no request since it was deployed {ago(now - deployed)} ago", deployed
@@ -257,7 +263,7 @@ class IdleEndpoints(Detector[Endpoint]):
 
 
 def spared(endpoint: Endpoint) -> str | None:
-    """Why it is only reported, or None."""
+    """Return why it is only reported, or None."""
     if endpoint.status != IN_SERVICE:
         return f"it is {endpoint.status}: it runs parts of two configurations, and an undo brings back one"
     if endpoint.monitors:
@@ -266,7 +272,10 @@ def spared(endpoint: Endpoint) -> str | None:
 
 
 def free(endpoint: Endpoint) -> str | None:
-    """Why it costs nothing; not asked of one whose components we deleted, which has scaled in since."""
+    """
+    Return why it costs nothing, or None. Not for an endpoint whose components
+    the janitor deleted: it scaled in since.
+    """
     if not isinstance(endpoint.description, Value) or endpoint.half_done is not None:
         return None
     if endpoint.description.value.costs:
@@ -277,12 +286,12 @@ def free(endpoint: Endpoint) -> str | None:
 
 
 def requests(meter: RequestMeter) -> str:
-    """What a used meter had, in words."""
+    """Return a used meter's requests, in words."""
     if meter.count is None:
         return f"{meter.where} was in use"
     return f"{meter.count:,} request{'' if meter.count == 1 else 's'} to {meter.where}"
 
 
 def names(variants: tuple[str, ...]) -> str:
-    """Variants in words."""
+    """Return the variants in words."""
     return f"variant{'' if len(variants) == 1 else 's'} {', '.join(variants)}"

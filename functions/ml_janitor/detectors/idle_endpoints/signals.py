@@ -1,4 +1,4 @@
-"""What is known of one endpoint, and how a report shows it."""
+"""One endpoint with everything that was read for it, and its evidence for a report."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
 from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, RequestMeter
 
 METERS_SHOWN = 6
-"""Evidence stays readable however many variants or inference components an endpoint has."""
+"""Most meters in a report: evidence stays readable however many variants or components an endpoint has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HalfDone:
     """
-    An act on an endpoint that did not come to its end.
+    An act on an endpoint that broke off.
 
-    *removed* are the inference components that it has deleted, as they were before, *deployed* is when
-    the endpoint was last deployed before that, with the configuration *config*.
+    *removed* are the inference components that the act has deleted, as they were before. *deployed* is the
+    time of the last deployment before the act, with the configuration *config*.
     """
 
     removed: tuple[InferenceComponent, ...]
@@ -35,9 +35,11 @@ class HalfDone:
     config: str
 
     def without(self, names: Iterable[str]) -> HalfDone:
-        """The same where the components *names* were not deleted, or are there again."""
+        """Return the same without the components *names*, which were not deleted or exist again."""
         there = set(names)
-        return replace(self, removed=tuple(one for one in self.removed if one.name not in there))
+        return replace(
+            self, removed=tuple(component for component in self.removed if component.name not in there)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +47,13 @@ class Endpoint(Candidate):
     """
     An endpoint with everything that was read for it.
 
-    *meters* are decisive only once *description* and *config* have been read. *strays* are read where
-    an inference component may have been deleted: nobody can tell whose requests theirs were. *scaled* is
-    whether scaling was its last modification, and read where it would else be a deployment. *history*
-    holds daily requests from before the window, and only serves to say since when it has been idle.
-    *half_done* is set where an act on it broke off, and its removed components count as still on it.
-    One that was asked for *alone* shows every signal, however many; it is the same endpoint all the same.
+    *meters* are decisive only once *description* and *config* have been read. *strays* are read
+    where an inference component may have been deleted: nobody can tell which endpoint had their
+    requests. *scaled* is true if scaling was its last modification; it is read where the
+    modification would count as a deployment otherwise. *history* holds daily requests from before
+    the window, and only serves to say since when it has been idle. *half_done* is set if an act on
+    it broke off; its removed components count as still on it. With *alone*, a request for this one
+    endpoint, evidence shows every signal; the endpoint compares equal all the same.
     """
 
     summary: Summary
@@ -69,13 +72,13 @@ class Endpoint(Candidate):
 
     @property
     def changed(self) -> datetime:
-        """When it, or an inference component on it, was last deployed."""
-        return max([self.deployed, *(one.changed for one in self.on_it)])
+        """The last deployment of the endpoint, or of an inference component on it."""
+        return max([self.deployed, *(component.changed for component in self.on_it)])
 
     @property
     def deployed(self) -> datetime:
         """
-        When it was itself last deployed, as far as that is known.
+        The last deployment of the endpoint itself, as far as that is known.
 
         Where scaling hides the time of a deployment, a new configuration or newly resolved images show it:
         "To update an endpoint, you must create a new EndpointConfig" (API reference, UpdateEndpoint).
@@ -84,14 +87,16 @@ class Endpoint(Candidate):
             return self._as_it_was.deployed
         match self.scaled, self.description, self.config:
             case Value(True), Value(description), Value(config):
-                resolved = [one.resolved for one in description.variants if one.resolved is not None]
+                resolved = [
+                    variant.resolved for variant in description.variants if variant.resolved is not None
+                ]
                 return max([self.summary.created, config.created, *resolved])
             case _:
                 return self.modified
 
     @property
     def modified(self) -> datetime:
-        """When it was last deployed or scaled."""
+        """The time of its last deployment or scaling."""
         return max(self._newest.changed, self.summary.changed)
 
     @property
@@ -99,8 +104,8 @@ class Endpoint(Candidate):
         """
         The act that broke off, if nobody has deployed since.
 
-        Deleting its components may move an endpoint's modification time; a deployment changes its
-        configuration.
+        Deleting its components may move an endpoint's modification time; a
+        deployment changes its configuration.
         """
         match self.half_done, self.description:
             case HalfDone() as half, Value(found) if found.config_name == half.config:
@@ -122,7 +127,7 @@ class Endpoint(Candidate):
 
     @property
     def bare(self) -> tuple[str, ...]:
-        """The variants that are there for inference components and have none."""
+        """The variants for inference components that have none."""
         match self.description, self.config:
             case Value(description), Value(config):
                 used = {component.variant for component in self.on_it}
@@ -143,7 +148,7 @@ class Endpoint(Candidate):
 
     @property
     def unreadable(self) -> str | None:
-        """Which required signal could not be read, and why."""
+        """The required signal that could not be read, and why; or None."""
         if isinstance(self.components, Unreadable):
             return f"its inference components could not be listed ({self.components.error})"
         if isinstance(self.schedules, Unreadable):
@@ -160,7 +165,7 @@ class Endpoint(Candidate):
 
 
 def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
-    """What was read: all of an endpoint that was asked for alone, of others what a report has room for."""
+    """Yield the evidence: everything for an endpoint on its own, else as much as a report has room for."""
     described = endpoint.description.source if isinstance(endpoint.description, Value) else ENDPOINT.lists
     yield Evidence("status", endpoint.status, source=described)
     yield Evidence(
@@ -191,7 +196,7 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
 
 
 def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
-    """The meters for requests: those that say most come first, and in a report not all of many."""
+    """Yield the meters for requests, the most telling first; a report shows at most `METERS_SHOWN`."""
     meters = sorted(
         (meter for meter in endpoint.meters if meter.decisive or not isinstance(meter.requests, Absent)),
         key=lambda meter: (meter.used is None, meter.unreadable is None, isinstance(meter.requests, Value)),
@@ -204,7 +209,10 @@ def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
 
 
 def _before(endpoint: Endpoint) -> Iterator[Evidence]:
-    """Signals that matter to few endpoints: requests to what is gone, and from before the window."""
+    """
+    Yield signals that matter to few endpoints: requests to deleted
+    components, and from before the window.
+    """
     for meter in endpoint.strays:
         yield replace(shown(meter), signal=f"requests to {meter.where}, now deleted")
     for meter, days in zip(endpoint.decisive, endpoint.history, strict=False):
@@ -228,7 +236,7 @@ def _running(endpoint: Endpoint) -> Iterator[Evidence]:
 
 
 def shown(meter: RequestMeter) -> Evidence:
-    """One meter as evidence."""
+    """Return one meter as evidence."""
     name = f"requests to {meter.where}" if meter.metric.name in COUNTED else f"use of {meter.where}"
     match meter.requests, meter.control:
         case (Absent(source), Value()):

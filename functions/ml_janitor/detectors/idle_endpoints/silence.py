@@ -1,4 +1,4 @@
-"""What silence proves: whether it was measured throughout, and is longer than every pause before it."""
+"""The proof by silence: the metrics were there throughout, and no earlier pause was as long."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY, RequestMet
 
 MEASURED = 0.9
 """
-The share of hours with a datapoint that proves silence.
+Share of hours with a datapoint that proves silence.
 
-An in-service variant or inference component publishes a zero for each hour without a request (measured
-for cloud-custodian/cloud-custodian#11078). Datapoints come late, and an update may interrupt them; where
-more are missing, requests may be missing too.
+An in-service variant or inference component publishes a zero for each hour without a request (measured for
+cloud-custodian/cloud-custodian#11078). Datapoints come late, and an update may interrupt them; where more are
+missing, requests may be missing too.
 """
 
 A_DAY = timedelta(seconds=DAY)
@@ -25,10 +25,10 @@ A_DAY = timedelta(seconds=DAY)
 
 def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
     """
-    Whether the queue of an asynchronous endpoint was measured as empty between *start* and *end*.
+    Return whether the queue of an asynchronous endpoint was measured as empty between *start* and *end*.
 
-    Every request waits in it, and stays counted while it is processed (developer guide, "Monitor
-    asynchronous endpoint": ApproximateBacklogSize). A variant that never processed one publishes no
+    Every request waits in the queue, and stays counted while it is processed (developer guide, "Monitor
+    asynchronous endpoint": ApproximateBacklogSize). A variant that never processed a request publishes no
     InvocationsProcessed at all.
     """
     queues = [meter for meter in endpoint.meters if meter.metric.name == BACKLOG]
@@ -37,7 +37,10 @@ def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
 
 
 def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
-    """Why silence proves nothing here, or None if it does; an empty queue proves that metrics arrive."""
+    """
+    Return why silence proves nothing here, or None if it does. An empty
+    queue proves that metrics arrive.
+    """
     if not isinstance(endpoint.schedules, Value):
         return "whether a monitoring schedule runs over it was not read"
     described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
@@ -54,7 +57,7 @@ def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
 
 
 def deleted(endpoint: Endpoint) -> str | None:
-    """Which inference component, now gone, may have had requests on this endpoint."""
+    """Return which deleted inference component may have had requests on this endpoint, in words; or None."""
     if endpoint.hints_error is not None:
         return f"which inference components it had could not be read ({endpoint.hints_error})"
     for meter in endpoint.strays:
@@ -64,7 +67,7 @@ def deleted(endpoint: Endpoint) -> str | None:
 
 
 def unmeasured(meters: Iterable[RequestMeter], start: datetime, end: datetime) -> str | None:
-    """How few hours of which meter have a datapoint, in words; None if none has too few."""
+    """Return which meter has too few hours with a datapoint, in words; None if none has."""
     hours = max(1, int((end - start) / timedelta(hours=1)))
     for meter in meters:
         if isinstance(meter.requests, Value):
@@ -75,7 +78,7 @@ def unmeasured(meters: Iterable[RequestMeter], start: datetime, end: datetime) -
 
 
 def redeployed(endpoint: Endpoint) -> str | None:
-    """Why scaling may hide a deployment, in words: no image says when it was last resolved."""
+    """Return why scaling may hide a deployment, in words: no image says when it was last resolved."""
     match endpoint.scaled, endpoint.description:
         case Value(True), Value(description):
             hidden = [variant.name for variant in description.variants if variant.resolved is None]
@@ -87,21 +90,23 @@ def redeployed(endpoint: Endpoint) -> str | None:
 
 
 def monitored(endpoint: Endpoint) -> str | None:
-    """That somebody has it monitored, in words: they may expect requests."""
+    """Return that somebody has it monitored, in words: they may expect requests."""
     if not endpoint.monitors:
         return None
-    one = len(endpoint.monitors) == 1
+    single = len(endpoint.monitors) == 1
     return (
-        f"the monitoring schedule{'' if one else 's'} {', '.join(endpoint.monitors)} run{'s' * one} over it"
+        f"the monitoring schedule{'' if single else 's'} {', '.join(endpoint.monitors)} "
+        f"run{'s' * single} over it"
     )
 
 
 def standby(endpoint: Endpoint) -> str | None:
     """
-    Why nobody may call it until another region fails, in words.
+    Return why nobody may call it until another region fails, in words.
 
-    An inference router there sends requests here once its own endpoints are overloaded (developer guide,
-    "Route requests across AWS Regions"); what caps them is the only trace of that on this side.
+    An inference router there sends requests here once its own endpoints are overloaded
+    (developer guide, "Route requests across AWS Regions"); the cap on those requests
+    is the only trace of the router on this side.
     """
     if isinstance(endpoint.description, Value) and endpoint.description.value.routed:
         return (
@@ -112,10 +117,10 @@ def standby(endpoint: Endpoint) -> str | None:
 
 def pauses(endpoint: Endpoint, now: datetime) -> str | None:
     """
-    Why the present silence may be one of many, in words: a pause before was as long, and then it was used.
+    Return why the present silence may be one of many, in words: an earlier pause was as long.
 
-    What was in use every 30 days will be in use again, whatever its last week was like. The time from the
-    first datapoint to the first use is a pause too: nobody knows how long it had been.
+    An endpoint that was used every 30 days will be used again, whatever its last week was like. The time from
+    the first datapoint to the first use is a pause too: nobody knows how long it had been.
     """
     if any(isinstance(days, Unreadable) for days in endpoint.history):
         return "its earlier requests could not be read"

@@ -1,4 +1,4 @@
-"""Reads endpoints in waves: what is cheap for all of them, what is dear only where it decides."""
+"""Reads endpoints in waves: cheap reads for all, dear reads only where they decide."""
 
 from __future__ import annotations
 
@@ -44,17 +44,20 @@ UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""
 
 HISTORY = timedelta(days=90)
-"""How far back the last request of an idle endpoint is searched for: a day a point, one call for all."""
+"""
+Time before the window in which the last request of an idle endpoint is
+searched: a day a point, one call for all.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """
-    What is read once, for all endpoints together.
+    The readings that all endpoints share.
 
-    *strays* are the meters of inference components that are gone; *error* says that the listing of
-    components broke off. *schedules* are the names of running monitoring schedules by endpoint, with
-    what broke their listing off.
+    *strays* are the meters of deleted inference components; *error* says that the listing of components broke
+    off. *schedules* are the names of running monitoring schedules by endpoint, and *schedules_error* says
+    that their listing broke off.
     """
 
     hints: Hints
@@ -94,12 +97,12 @@ class Account:
     def endpoint(
         self, aws: Aws, summary: Summary, own_tags: Signal[Tags], half_done: HalfDone | None = None
     ) -> Endpoint:
-        """A candidate, as far as it is known without asking for it alone."""
+        """Return a candidate, as far as it is known without requests for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
         if half_done is not None:
-            half_done = half_done.without(one.name for one in on_it if not one.deleting)
-            removed = {one.name for one in half_done.removed}
-            on_it = (*(one for one in on_it if one.name not in removed), *half_done.removed)
+            half_done = half_done.without(component.name for component in on_it if not component.deleting)
+            removed = {component.name for component in half_done.removed}
+            on_it = (*(component for component in on_it if component.name not in removed), *half_done.removed)
         watched = Listing(tuple(self.schedules.get(summary.name, ())), self.schedules_error)
         watched = replace(watched, error=None) if watched.items else watched
         return Endpoint(
@@ -126,17 +129,21 @@ def survey(
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *decided* says that an endpoint is kept whatever else is read, *young* that a deployment at that time
-    keeps it. With *exactly*, the tags of inference components are read one by one as they are now, else in
-    bulk. After the first metrics, nothing more is asked of an endpoint with an unreadable signal either: it
-    is unknown, and stays so.
+    *decided* returns whether an endpoint is kept whatever else is read, *young* whether a
+    deployment at that time keeps it. With *exactly*, the tags of inference components are read one
+    by one as they are now, else in bulk. After the first metrics, an endpoint with an unreadable
+    signal gets no more requests either: it is unknown, and stays so.
     """
 
     def readable(endpoint: Endpoint) -> bool:
         return not decided(endpoint) and endpoint.unreadable is None
 
-    known = _on(candidates, lambda one: not decided(one), lambda todo: _measured(aws, todo, window))
-    known = _on(known, readable, lambda todo: aws.map(lambda one: _described(aws, one, account, young), todo))
+    known = _on(candidates, lambda endpoint: not decided(endpoint), lambda todo: _measured(aws, todo, window))
+    known = _on(
+        known,
+        readable,
+        lambda todo: aws.map(lambda endpoint: _described(aws, endpoint, account, young), todo),
+    )
     known = _on(known, readable, lambda todo: _measured(aws, todo, window))
     known = _on(known, readable, lambda todo: _accompanied(aws, todo, exactly=exactly))
     return _on(known, readable, lambda todo: _valued(aws, todo, window))
@@ -147,104 +154,114 @@ def _on(
     still_open: Callable[[Endpoint], bool],
     read: Callable[[list[Endpoint]], list[Endpoint]],
 ) -> list[Endpoint]:
-    """*known* in its order, with *read* done to those that are still open."""
+    """Return *known* in its order, with *read* applied to the endpoints that are still open."""
     todo = [endpoint for endpoint in known if still_open(endpoint)]
     done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
     return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
 
 
 def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
-    """With what CloudWatch says about every meter that has not been asked for yet, and its proof."""
-    wanted = [metric for one in todo for meter in (*one.meters, *one.strays) for metric in meter.lacks]
+    """Return *todo* with CloudWatch's data for every meter that has none yet, and its proof."""
+    wanted = [
+        metric
+        for endpoint in todo
+        for meter in (*endpoint.meters, *endpoint.strays)
+        for metric in meter.lacks
+    ]
     data = metrics.read(aws, wanted, *window)
     return [
         replace(
-            one,
-            meters=tuple(meter.filled(data) for meter in one.meters),
-            strays=tuple(meter.filled(data) for meter in one.strays),
+            endpoint,
+            meters=tuple(meter.filled(data) for meter in endpoint.meters),
+            strays=tuple(meter.filled(data) for meter in endpoint.strays),
         )
-        for one in todo
+        for endpoint in todo
     ]
 
 
-def _described(aws: Aws, one: Endpoint, account: Account, young: Callable[[datetime], bool]) -> Endpoint:
+def _described(aws: Aws, endpoint: Endpoint, account: Account, young: Callable[[datetime], bool]) -> Endpoint:
     """
-    With its variants, and with every meter that has to be judged: two calls.
+    Return *endpoint* with its variants, and with every meter that has to be judged: two calls.
 
-    Of one that may have been scaled lately, besides, one call for each variant.
+    An endpoint that may have been scaled lately takes one call more for each variant.
     """
-    description = endpoints.describe(aws, one.summary.name)
-    if not isinstance(description, Value) or not (description.value.costs or one.half_done):
-        return replace(one, description=description)
+    description = endpoints.describe(aws, endpoint.summary.name)
+    if not isinstance(description, Value) or not (description.value.costs or endpoint.half_done):
+        return replace(endpoint, description=description)
     config = endpoints.describe_config(aws, description.value.config_name)
     if not isinstance(config, Value):
-        return replace(one, description=description, config=config)
-    asked = {meter.metric: meter for meter in one.meters}
+        return replace(endpoint, description=description, config=config)
+    asked = {meter.metric: meter for meter in endpoint.meters}
     decisive = {
         meter.metric: meter.knowing(asked.get(meter.metric))
-        for meter in meters(description.value, config.value, one.on_it)
+        for meter in meters(description.value, config.value, endpoint.on_it)
     }
     placed = replace(
-        one,
+        endpoint,
         description=description,
         config=config,
-        meters=(*decisive.values(), *(meter for meter in one.meters if meter.metric not in decisive)),
+        meters=(*decisive.values(), *(meter for meter in endpoint.meters if meter.metric not in decisive)),
     )
     if young(placed.deployed):
         variants = [variant.name for variant in description.value.variants]
-        asking = partial(attached.explains, aws, one.summary.name, variants, placed.modified)
+        asking = partial(attached.explains, aws, endpoint.summary.name, variants, placed.modified)
         placed = replace(placed, scaled=attempt(asking, source=attached.ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed
 
 
 def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:
-    """With the inference components on them, which would go with them: each may belong to somebody else."""
-    asked = [on_it.arn for one in todo for on_it in one.on_it if isinstance(on_it.tags, NotRead)]
+    """
+    Return *todo* with the inference components on them, which an act deletes
+    too: each may have another owner.
+    """
+    asked = [on_it.arn for endpoint in todo for on_it in endpoint.on_it if isinstance(on_it.tags, NotRead)]
     if exactly:
         known = dict(zip(asked, aws.map(lambda arn: tags.of_one(aws, arn), asked), strict=True))
     else:
         book = tags.of_many(aws, asked)
         known = {arn: book.of(arn) for arn in asked}
 
-    def along(one: InferenceComponent) -> Target:
-        own_tags = known.get(one.arn, one.tags)
-        return target_in(aws, one.arn, one.name, COMPONENT.type, one.created, tags=own_tags)
+    def along(component: InferenceComponent) -> Target:
+        own_tags = known.get(component.arn, component.tags)
+        return target_in(aws, component.arn, component.name, COMPONENT.type, component.created, tags=own_tags)
 
-    return [replace(one, takes_along=tuple(map(along, one.on_it))) for one in todo]
+    return [replace(endpoint, takes_along=tuple(map(along, endpoint.on_it))) for endpoint in todo]
 
 
 def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
-    """With what it costs, and its daily requests from before the window."""
-    days = {meter.metric: replace(meter.metric, period=DAY) for one in todo for meter in one.decisive}
+    """Return *todo* with their costs, and their daily requests from before the window."""
+    days = {
+        meter.metric: replace(meter.metric, period=DAY) for endpoint in todo for meter in endpoint.decisive
+    }
     before = window[0]
     data = metrics.read(aws, days.values(), before - HISTORY, before)
     return [
         replace(
-            one,
-            history=tuple(data[days[meter.metric]] for meter in one.decisive),
-            cost=_cost(aws, one, window),
+            endpoint,
+            history=tuple(data[days[meter.metric]] for meter in endpoint.decisive),
+            cost=_cost(aws, endpoint, window),
         )
-        for one in todo
+        for endpoint in todo
     ]
 
 
-def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | None:
+def _cost(aws: Aws, endpoint: Endpoint, window: tuple[datetime, datetime]) -> Cost | None:
     """
-    What leaving it running costs, its monitoring included; reserved capacity costs the same without it.
+    Return the cost of leaving it running, its monitoring included, its reserved capacity excluded.
 
     Provisioned concurrency has no price per instance: unknown.
     """
-    if not isinstance(one.description, Value) or not isinstance(one.config, Value):
+    if not isinstance(endpoint.description, Value) or not isinstance(endpoint.config, Value):
         return None
-    description, config = one.description.value, one.config.value
-    monitoring = _monitoring(aws, one.summary.name, one.monitors, *window)
+    description, config = endpoint.description.value, endpoint.config.value
+    monitoring = _monitoring(aws, endpoint.summary.name, endpoint.monitors, *window)
     if any(variant.concurrency for variant in description.variants):
         return Cost.standing(None, "provisioned concurrency is not in the instance price list")
     if not isinstance(monitoring, Value):
         return Cost.standing(
             None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
         )
-    counts = rented([one for one in description.variants if not one.reserved], config)
+    counts = rented([variant for variant in description.variants if not variant.reserved], config)
     hourly, region, busy = aws.prices.hourly, aws.region, monitoring.value
     priced = [
         *((count, hourly(region, "Hosting", kind)) for kind, count in counts.items()),
@@ -253,7 +270,7 @@ def _cost(aws: Aws, one: Endpoint, window: tuple[datetime, datetime]) -> Cost | 
     price = together(priced)
     sources = [
         *([price.source] if priced else []),
-        *(["without reserved capacity"] if any(one.reserved for one in description.variants) else []),
+        *(["without reserved capacity"] if any(variant.reserved for variant in description.variants) else []),
         *(["with its monitoring"] if monitoring.value else []),
     ]
     return Cost.standing(price.hourly_usd, ", ".join(sources))
@@ -263,10 +280,10 @@ def _monitoring(
     aws: Aws, endpoint: str, schedules: Collection[str], start: datetime, end: datetime
 ) -> Signal[Mapping[str, float]]:
     """
-    How many instances of which type the monitoring *schedules* over *endpoint* keep busy, on average.
+    Return how many instances of each type the monitoring *schedules* over *endpoint* keep busy, on average.
 
-    Each execution between *start* and *end* that started a processing job counts as long as the last of
-    its schedule that has ended.
+    Each execution between *start* and *end* that started a processing job counts as long
+    as the last ended execution of its schedule.
     """
     if not schedules:
         return Value({})
@@ -281,8 +298,14 @@ def _monitoring(
         return Unreadable(executed.error, MONITORING_EXECUTION.lists)
     busy: dict[str, float] = {}
     for schedule in schedules:
-        jobs = [one for name, one in executed.items if name == schedule and "ProcessingJobArn" in one]
-        ended = [one for one in jobs if one.get("MonitoringExecutionStatus") not in UNDER_WAY]
+        jobs = [
+            execution
+            for name, execution in executed.items
+            if name == schedule and "ProcessingJobArn" in execution
+        ]
+        ended = [
+            execution for execution in jobs if execution.get("MonitoringExecutionStatus") not in UNDER_WAY
+        ]
         if not jobs:
             continue
         if not ended:

@@ -1,4 +1,4 @@
-"""Where requests to an endpoint leave traces in CloudWatch, by kind of endpoint, and what they show."""
+"""The traces of requests in CloudWatch, by kind of endpoint, and their meaning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BY_VARIANT = frozenset({"EndpointName", "VariantName"})
 BY_COMPONENT = frozenset({"InferenceComponentName"})
 WITHIN = {"ContainerName": "container", "ContainerId": "container", "InstanceId": "instance"}
 """
-What else a series may be by: a container that is called directly, and with enhanced metrics each container
+Further dimensions of a series: a container that is called directly, and with enhanced metrics each container
 and each instance (developer guide, "Amazon SageMaker AI enhanced metrics for inference endpoints").
 """
 
@@ -34,32 +34,44 @@ DAY = 86400
 
 
 def invocations(endpoint: str, variant: str) -> Metric:
-    """Requests to a variant that has a model of its own. By endpoint alone the series does not exist."""
+    """
+    Return the metric of requests to a variant with a model of its own. By
+    endpoint alone the series does not exist.
+    """
     return Metric.of(SAGEMAKER, INVOCATIONS, EndpointName=endpoint, VariantName=variant)
 
 
 def component_invocations(component: str) -> Metric:
-    """Requests to an inference component: published under its name only, without the endpoint's."""
+    """
+    Return the metric of requests to an inference component: published by its
+    name only, without the endpoint's.
+    """
     return Metric.of(SAGEMAKER, INVOCATIONS, InferenceComponentName=component)
 
 
 def processed(endpoint: str, variant: str) -> Metric:
-    """Requests an asynchronous variant has processed. These publish no `Invocations` at all."""
+    """
+    Return the metric of requests that an asynchronous variant has
+    processed. It publishes no `Invocations`.
+    """
     return Metric.of(SAGEMAKER, PROCESSED, EndpointName=endpoint, VariantName=variant)
 
 
 def backlog(endpoint: str) -> Metric:
-    """Requests an asynchronous endpoint has in its queue, those in work included."""
+    """Return the metric of requests in the queue of an asynchronous endpoint, those in work included."""
     return Metric.of(SAGEMAKER, BACKLOG, stat="Maximum", EndpointName=endpoint)
 
 
 def concurrency(endpoint: str, variant: str) -> Metric:
-    """How much of its provisioned concurrency a serverless variant uses."""
+    """Return the metric of a serverless variant's used share of its provisioned concurrency."""
     return Metric.of(SAGEMAKER, CONCURRENCY, stat="Maximum", EndpointName=endpoint, VariantName=variant)
 
 
 def alive(endpoint: str, variant: str) -> Metric:
-    """What every running instance publishes: the proof that metrics of a variant arrive at all."""
+    """
+    Return a metric that every running instance publishes: the proof that
+    metrics of a variant arrive at all.
+    """
     return Metric.of(
         INSTANCES, "CPUUtilization", stat="SampleCount", EndpointName=endpoint, VariantName=variant
     )
@@ -70,9 +82,9 @@ class RequestMeter:
     """
     One series that shows requests.
 
-    A *decisive* meter has to be judged: zeros prove that it is idle, and where *requests* are absent,
-    *control* has to show that metrics of the same variant arrive. Any other meter can only show use,
-    and may be absent.
+    A *decisive* meter has to be judged: zeros prove that it is idle, and where
+    *requests* are absent, *control* has to show that metrics of the same variant arrive.
+    Any other meter can only show use, and may be absent.
     """
 
     where: str
@@ -89,7 +101,7 @@ class RequestMeter:
 
     @property
     def count(self) -> int | None:
-        """How many requests; None where the metric shows only that there were some."""
+        """The number of requests; None if the metric shows only that there were some."""
         if isinstance(self.requests, Value) and self.metric.name in COUNTED:
             return round(self.requests.value.total)
         return None
@@ -104,31 +116,30 @@ class RequestMeter:
 
     @property
     def lacks(self) -> Iterator[Metric]:
-        """What has to be asked for before this meter can be judged; readable data need no proof."""
+        """The metrics to request before this meter can be judged; readable data need no proof."""
         if isinstance(self.requests, NotRead):
             yield self.metric
         if self.proof is not None and isinstance(self.requests, NotRead | Absent):
             yield self.proof
 
     def filled(self, data: Mapping[Metric, Signal[Series]]) -> RequestMeter:
-        """The same meter with what was read for it."""
+        """Return the same meter with its data."""
         requests = data.get(self.metric, self.requests)
         control = data.get(self.proof, self.control) if self.proof is not None else self.control
         return replace(self, requests=requests, control=control)
 
     def knowing(self, asked: RequestMeter | None) -> RequestMeter:
-        """The same meter with the data of one that was asked for earlier."""
+        """Return the same meter with the data of an earlier request."""
         return self if asked is None else replace(self, requests=asked.requests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
     """
-    The series that ListMetrics knows, by what they belong to.
+    The series that ListMetrics knows, by endpoint and by inference component.
 
-    They settle most endpoints before anything is described, and show use that a description no
-    longer knows of: variants replaced since, containers called directly. *error* says that some
-    are missing.
+    They settle most endpoints before any description is read, and show use that a description no longer
+    covers: replaced variants, containers that are called directly. *error* says that some are missing.
     """
 
     by_endpoint: Mapping[str, Sequence[Metric]] = field(default_factory=dict)
@@ -137,7 +148,7 @@ class Hints:
 
     @classmethod
     def of(cls, *listed: Signal[tuple[Metric, ...]]) -> Hints:
-        """From what was listed."""
+        """Build the hints from the *listed* metrics."""
         by_endpoint: dict[str, list[Metric]] = {}
         by_component: dict[str, list[Metric]] = {}
         for metric in (metric for signal in listed if isinstance(signal, Value) for metric in signal.value):
@@ -150,7 +161,7 @@ class Hints:
         return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
 
     def meters(self, endpoint: str, components: Iterable[InferenceComponent]) -> Iterator[RequestMeter]:
-        """Where *endpoint* is known to have had requests. None of it is decisive: much may be missing."""
+        """Yield the known places of requests to *endpoint*. None is decisive: much may be missing."""
         for metric in self.by_endpoint.get(endpoint, ()):
             yield _hint(f"variant {dict(metric.dimensions)['VariantName']}", metric)
         for component in components:
@@ -158,7 +169,7 @@ class Hints:
                 yield _hint(f"inference component {component.name}", metric)
 
     def orphaned(self, components: Iterable[InferenceComponent]) -> list[RequestMeter]:
-        """The series of inference components that exist no more: nobody can tell where they ran."""
+        """Return the series of deleted inference components: nobody can tell where they ran."""
         known = {component.name for component in components}
         return [
             _hint(f"inference component {name}", metric)
@@ -169,13 +180,13 @@ class Hints:
 
 
 def _hint(where: str, metric: Metric) -> RequestMeter:
-    """A meter that shows use only; it says which part of *where* it is about."""
+    """Return a meter that shows use only, with the part of *where* that it covers."""
     parts = [f"{WITHIN[name]} {value}" for name, value in sorted(metric.dimensions) if name in WITHIN]
     return RequestMeter(where=", ".join([where, *parts]), metric=metric, decisive=False)
 
 
 def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
-    """The series of one metric of SageMaker that had data in the past two weeks."""
+    """Return the series of one metric of SageMaker that had data in the past two weeks."""
     return metrics.published(aws, SAGEMAKER, name)
 
 
@@ -183,11 +194,11 @@ def meters(
     description: Description, config: Config, components: Sequence[InferenceComponent]
 ) -> Iterator[RequestMeter]:
     """
-    Every meter that has to be judged before the described endpoint can be called idle.
+    Yield every meter that has to be judged before the described endpoint can be called idle.
 
-    Production and shadow variants alike: a shadow variant is called with every copied request, and
-    costs as much. A variant that is there for inference components is called through them; without
-    any, it is asked for by its own name, which at least shows whether its metrics arrive.
+    That includes production and shadow variants: a shadow variant is called with every copied request, and
+    costs as much. A variant for inference components is called through them; without any, its own name is
+    read, which at least shows whether its metrics arrive.
     """
     name = description.summary.name
     with_components = {component.variant for component in components}

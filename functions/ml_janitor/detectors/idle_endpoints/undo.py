@@ -18,16 +18,16 @@ from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 from ml_janitor.engine.undo_roles import handing_over
 
 CREATE = "create the endpoint"
-"""The step by which an endpoint of the same name is known for the undo's own."""
+"""The step by which the undo recognises an endpoint of the same name as its own."""
 
 
 def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
     """
-    Bring *target* back as far as it is gone, in recorded steps; each waits until AWS is done with the last.
+    Bring *target* back as far as it is gone, in recorded steps; each waits until AWS has finished the last.
 
-    Raises NotFinishedError while AWS is at it, and CannotActError where it needs a person: another
-    endpoint or configuration has the name now, or AWS has no capacity. What AWS could not create is
-    cleared away, so that it can be tried again.
+    Raises NotFinishedError while AWS is at work, and CannotActError where it needs a person: another endpoint
+    or configuration has the name now, or AWS has no capacity. The undo deletes an endpoint that AWS could not
+    create, so that it can be tried again.
     """
     found = _endpoint(aws, target.name)
     if found is None:
@@ -49,7 +49,7 @@ def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) ->
 
 
 def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
-    """Create what is not there, even if it was created before: it may have failed, and been cleared away."""
+    """Create it again even if an earlier try did: that try may have failed, and been cleared away."""
     steps.forget(name)
     steps.do(name, call)
 
@@ -69,8 +69,8 @@ def _check(
     """
     Go on only with an endpoint of the recorded configuration that is in service.
 
-    One that half an act left there may have been deployed to since: its components come back to it all
-    the same, if the variants that they ran on are still there.
+    Somebody may have deployed to an endpoint that half an act left there: its components come back to it all
+    the same, if the variants that they ran on still exist.
     """
     status, config = found["EndpointStatus"], found["EndpointConfigName"]
     if status == DELETING:
@@ -93,23 +93,29 @@ def _check(
 
 
 def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
-    """A variant that the recorded components ran on and the endpoint *found* has no longer, or None."""
+    """
+    Return a variant that the recorded components ran on and the endpoint
+    *found* no longer has, or None.
+    """
     there = {variant["VariantName"] for variant in found["ProductionVariants"]}
-    return next((one["variant"] for one in record["components"] if one["variant"] not in there), None)
+    return next(
+        (component["variant"] for component in record["components"] if component["variant"] not in there),
+        None,
+    )
 
 
 def not_created(what: str, found: Mapping[str, Any]) -> CannotActError:
-    """Why *what* could not be created, in AWS's own words."""
+    """Return the error that *what* could not be created, in AWS's own words."""
     why = found.get("FailureReason", "it does not say why").rstrip(".")
     return CannotActError(f"AWS could not create {what}: {why}. It can be tried again.")
 
 
 def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     """
-    Nothing, if its configuration stayed; else create it again. Never with another of the same name.
+    Create the configuration again, unless it stayed. Never accept another of the same name.
 
-    A configuration cannot be changed, so it is the same while it has its creation time, even if AWS tells
-    more of it than when it was recorded. One that somebody made again just like it does as well.
+    A configuration cannot be changed, so it is the same while it has its creation time, even if AWS describes
+    more of it than at the recording. An equal configuration that somebody made again is accepted too.
     """
     given = record["configuration"]
     name = given["EndpointConfigName"]
@@ -139,26 +145,30 @@ def _create(aws: Aws, record: Mapping[str, Any]) -> None:
 
 
 def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What has to be asked for so that the variants of *found* are desired as they were *recorded*."""
+    """Return the request that sets the variants of *found* to the desired state that was *recorded*."""
     now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
     return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]
 
 
 def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
-    """Create the components that are missing, those that others stand on first, and see all in service."""
+    """Create the missing components, base components first, and wait until all are in service."""
     coming = []
-    for one in record["components"]:
-        base = attached.base_of(one)
+    for component in record["components"]:
+        base = attached.base_of(component)
         if base in coming:
             raise NotFinishedError(f"inference component {base}, which others stand on, is being created")
-        name = one["name"]
+        name = component["name"]
         found = attached.component_status(aws, name)
         if found is None:
-            _make(steps, f"create inference component {name}", partial(attached.create_component, aws, one))
+            _make(
+                steps,
+                f"create inference component {name}",
+                partial(attached.create_component, aws, component),
+            )
         elif found["EndpointName"] != record["endpoint"]:
             raise CannotActError(f"an inference component on {found['EndpointName']} has the name {name} now")
         elif found["InferenceComponentStatus"] == "Failed":
-            if found["CreationTime"].isoformat() != one["created"]:
+            if found["CreationTime"].isoformat() != component["created"]:
                 delete = partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name)
                 _make(steps, f"clear away inference component {name} that AWS could not create", delete)
             raise not_created(f"inference component {name}", found)

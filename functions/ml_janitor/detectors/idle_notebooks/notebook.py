@@ -1,4 +1,4 @@
-"""Notebook instances: which exist, and the signs of work that can be seen of them from outside."""
+"""Notebook instances, and the signs of work that are visible from outside."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ OPENED = "CreatePresignedNotebookInstanceUrl"
 """The call behind "Open Jupyter": its URL is needed to get in."""
 
 AGENT_NAMESPACE, AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
-"""Where AWS's sample lifecycle script has the CloudWatch agent publish (publish-instance-metrics)."""
+"""
+The namespace and dimension of the CloudWatch agent in AWS's sample
+lifecycle script (publish-instance-metrics).
+"""
 
 AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
     "cpu_usage_active": "busy",
@@ -33,7 +36,10 @@ AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
 AGENT_PERIOD = 300
 
 BUSY_PERCENT = 5.0
-"""More than this over five minutes, on any one core or GPU, is work; Jupyter and the agent need less."""
+"""
+A use above this percentage over five minutes, on any single core or GPU, is
+work; Jupyter and the agent need less.
+"""
 
 LIST, DESCRIBE = NOTEBOOK.lists, NOTEBOOK.describes
 
@@ -43,10 +49,10 @@ class Notebook(Candidate):
     """
     A notebook instance.
 
-    *log* is when Jupyter last wrote to its log, *opened* the last call that opened it, *busy* the
-    last time its processors worked, *idle* the idle time that it published itself, with the time
-    of that datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the
-    script that runs when it starts. *source* is the call that showed it.
+    *log* is the time of Jupyter's last log line, *opened* the last call that opened the notebook, *busy* the
+    last time its processors worked. *idle* is the idle time that it published itself, with the time of that
+    datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the script that runs
+    when it starts. *source* is the call that listed it.
     """
 
     status: str
@@ -62,30 +68,29 @@ class Notebook(Candidate):
 
     @property
     def stream(self) -> str:
-        """The name of its log stream; others of the same group begin alike."""
+        """The name of its log stream; other streams of the group begin alike."""
         return f"{self.target.name}/jupyter.log"
 
     def tagged(self, signal: Signal[Tags]) -> Notebook:
         return replace(self, target=replace(self.target, tags=signal))
 
     def among(self, written: Mapping[str, datetime]) -> Notebook:
-        """The same notebook with the last line of its log, if its stream is among those lately *written*."""
+        """Return the same notebook with the time of its last log line, if its stream was *written* lately."""
         at = written.get(self.stream)
         return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
 
 
 def listed(aws: Aws) -> Listing[Notebook]:
-    """Every notebook instance in any status, 100 a page, without tags or signs of work."""
+    """Return every notebook instance in any status, 100 a page, without tags or signs of work."""
     return listing(aws, NOTEBOOK, lambda entry: _notebook(aws, entry))
 
 
 def described(aws: Aws, target: Target) -> Notebook | None:
     """
-    The notebook instance *target* as it is now, or None if it is gone.
+    Return the notebook instance *target* as it is now, or None if it is gone.
 
-    AWS says ValidationException for a missing one, as for much else, and a name taken from an ARN
-    may have lost its capitals: only a complete listing without its ARN shows that it is gone.
-    Raises ReadError.
+    AWS answers ValidationException for a missing notebook, as for much else, and a name taken from an ARN may
+    have lost its capitals: only a complete listing without its ARN shows that it is gone. Raises ReadError.
     """
     answer = attempt(
         lambda: replace(
@@ -99,11 +104,13 @@ def described(aws: Aws, target: Target) -> Notebook | None:
         return notebook
     every = listed(aws)
     every.check()
-    return next((one for one in every.items if one.target.arn.lower() == target.arn.lower()), None)
+    return next(
+        (notebook for notebook in every.items if notebook.target.arn.lower() == target.arn.lower()), None
+    )
 
 
 def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:
-    """*notebooks* with every sign of work after *since*, and with their prices."""
+    """Return *notebooks* with every sign of work after *since*, and with their prices."""
     if not notebooks:
         return []
     names = [notebook.target.name for notebook in notebooks]
@@ -135,14 +142,17 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
 
 
 def _names(name: str, event: trail.Event) -> bool:
-    """Whether *event* names the notebook *name*: in its request, or in its resources as name or ARN."""
+    """
+    Return whether *event* names the notebook *name*: in its request, or
+    in its resources as name or ARN.
+    """
     asked = (value for key, value in event.request.items() if key.lower() == "notebookinstancename")
-    return name.lower() in {str(one).rpartition("/")[2].lower() for one in (*asked, *event.resources)}
+    return name.lower() in {str(text).rpartition("/")[2].lower() for text in (*asked, *event.resources)}
 
 
 def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> dict[str, Signal[datetime]]:
     """
-    When the processors of each notebook last worked, by the CloudWatch agent.
+    Return the time at which the processors of each notebook last worked, by the CloudWatch agent.
 
     `Absent` if they did not, or if the agent publishes nothing: it can show use, never the lack of it.
     """
@@ -162,7 +172,7 @@ def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> d
 
 
 def _worked(metric: Metric, signal: Signal[Series], until: datetime) -> Signal[datetime]:
-    """The end of the newest period in which one core or GPU worked."""
+    """Return the end of the newest period in which one core or GPU worked."""
     if not isinstance(signal, Value):
         return signal
     free = AGENT_METRICS[metric.name] == "free"
@@ -174,7 +184,7 @@ def _worked(metric: Metric, signal: Signal[Series], until: datetime) -> Signal[d
 
 
 def _newest(signals: Iterable[Signal[datetime]], otherwise: Unreadable | None = None) -> Signal[datetime]:
-    """The newest time among *signals*; without one, the first that could not be read."""
+    """Return the newest time among *signals*; without any, the first unreadable signal."""
     known = list(signals)
     values = [signal for signal in known if isinstance(signal, Value)]
     if values:

@@ -1,4 +1,4 @@
-"""Which notebook instances are stopped outside working hours, when they are, and what that saves. Pure."""
+"""Notebook instances that stop outside working hours: which, when, and the saving. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ml_janitor.core.model import Schedule, Target
 from ml_janitor.core.signals import Value
 
 NOTICE = timedelta(hours=2)
-"""How long before closing its owner is warned."""
+"""Time before closing at which the owner is warned."""
 
 HOURS_OF_A_WEEK = 168
 
@@ -35,7 +35,7 @@ def check(entries: Iterable[str]) -> None:
 
 
 def matches(entries: Iterable[str], target: Target) -> bool:
-    """Whether one of *entries*, tags ("key=glob") or globs over name or ARN, is *target*'s."""
+    """Return whether one of *entries*, tags ("key=glob") or globs over name or ARN, matches *target*."""
     known = target.tags.value if isinstance(target.tags, Value) else {}
     tags = {key.strip().lower(): value.strip().lower() for key, value in known.items()}
 
@@ -48,7 +48,10 @@ def matches(entries: Iterable[str], target: Target) -> bool:
 
 
 def schedule(hours: WorkingHours, now: datetime) -> Schedule | None:
-    """The closing that matters *now*: the next one in the last two working hours, the last one after it."""
+    """
+    Return the closing that matters *now*: the next in the last two working
+    hours, after closing the last.
+    """
     if hours.include(now):
         closing = hours.next_closing(now)
         if now < closing - NOTICE:
@@ -59,7 +62,7 @@ def schedule(hours: WorkingHours, now: datetime) -> Schedule | None:
 
 
 def cost(price: Price, hours: WorkingHours) -> Cost:
-    """What it costs outside working hours in a month."""
+    """Return the cost of running outside working hours in a month."""
     if price.hourly_usd is None:
         return Cost.standing(None, price.source)
     open_ = len(hours.days) * (hours.end - hours.start)

@@ -1,4 +1,4 @@
-"""Stops and starts notebook instances; "already so" is success, and a lost answer is settled by looking."""
+"""Stops and starts notebook instances. "Already so" is success; after a lost answer it reads the status."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 REFUSED = "ValidationException"
-"""What AWS answers to a start or stop that the status does not allow, and for a notebook that is gone."""
+"""AWS's error code for a start or stop that the status does not allow, and for a missing notebook."""
 
 GONE = "RecordNotFound"
-"""What its message then says of a missing one."""
+"""The part of the message that stands for a missing notebook."""
 
 OFF = frozenset({"Stopping", "Stopped", "Deleting"})
-"""A notebook instance that does not run any more, or soon will not."""
+"""Statuses of a notebook instance that is off, or soon will be."""
 
 ON = frozenset({IN_SERVICE, "Pending", "PendingMaintenance", "InMaintenance"})
-"""One that runs, or is on its way there."""
+"""Statuses of a notebook instance that runs, or is starting."""
 
 WAITS = {
     "Stopping": "it is still stopping, which takes some minutes",
     "Updating": "it is being changed, and is stopped after that",
 }
 """
-What AWS has to be done with before one can be started.
+Statuses that AWS has to leave before a start.
 
-Only what is stopped can be changed, and it is stopped again when that is over (developer guide, "Update a
+Only a stopped notebook can be changed, and it is stopped again after the change (developer guide, "Update a
 Notebook Instance"; hashicorp/terraform-provider-aws waits for that too).
 """
 
 
 def prepared(notebook: notebooks.Notebook) -> dict[str, Any]:
-    """What *notebook* was before it is stopped. Raises CannotActError if it does not run."""
+    """Return *notebook* as it is before it is stopped. Raises CannotActError if it does not run."""
     if notebook.status != IN_SERVICE:
         raise CannotActError(f"its status is {notebook.status} now")
     return {
@@ -47,7 +47,7 @@ def prepared(notebook: notebooks.Notebook) -> dict[str, Any]:
 
 
 def stop(aws: Aws, target: Target) -> None:
-    """Stop it. That it is off already, or gone, is what a second try finds after a lost answer."""
+    """Stop it. A second try after a lost answer may find it off already, or gone: that is success."""
     ensure(
         lambda: aws.sagemaker.stop_notebook_instance(NotebookInstanceName=target.name),
         lambda: is_off(aws, target),
@@ -56,14 +56,14 @@ def stop(aws: Aws, target: Target) -> None:
 
 
 def is_off(aws: Aws, target: Target) -> bool:
-    """Whether *target* is off or gone; a new one of its name does not count as it. Raises ReadError."""
+    """Return whether *target* is off or gone; a new notebook of its name does not count. Raises ReadError."""
     notebook = notebooks.described(aws, target)
     return notebook is None or notebook.target.created != target.created or notebook.status in OFF
 
 
 def start(aws: Aws, target: Target) -> None:
     """
-    Start it as it is now: whoever changed its type or script since then meant to.
+    Start it as it is now: later changes of its type or script were meant.
 
     Raises NotFinishedError while it is still stopping, and CannotActError if it is gone.
     """
@@ -78,9 +78,9 @@ def start(aws: Aws, target: Target) -> None:
 
 def started(aws: Aws, target: Target, steps: Steps) -> None:
     """
-    Start it in a recorded step, and see that AWS does.
+    Start it in a recorded step, and check that AWS does.
 
-    A start that AWS takes is sometimes forgotten (hashicorp/terraform-provider-aws asks again too).
+    AWS sometimes forgets an accepted start (hashicorp/terraform-provider-aws asks again too).
     """
     steps.do("start", lambda: start(aws, target))
     if not is_on(aws, target):
@@ -89,7 +89,7 @@ def started(aws: Aws, target: Target, steps: Steps) -> None:
 
 
 def is_on(aws: Aws, target: Target) -> bool:
-    """Whether *target* runs or is about to. Raises CannotActError if it cannot be started."""
+    """Return whether *target* runs or is about to. Raises CannotActError if it cannot be started."""
     from botocore.exceptions import ClientError
 
     try:

@@ -31,11 +31,11 @@ from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
 ACTION = "stop the notebook instance (its volume and files stay)"
 
 OUTSIDE = "outside working hours"
-"""The name of the shorter rule in evidence and reasons; findings by it are given less time."""
+"""The name of the shorter rule in evidence and reasons; its findings get less time."""
 
 
 class Allowance(NamedTuple):
-    """How long a notebook may be quiet at some moment, by which rule, and that in words."""
+    """The time for which a notebook may be quiet, by which rule, and that in words."""
 
     span: timedelta
     rule: str
@@ -93,17 +93,24 @@ class IdleNotebooks(Detector[Notebook]):
         book = tags.in_bulk(aws, "sagemaker:notebook-instance")
         found = [notebook.tagged(book.of(notebook.target.arn)) for notebook in listing.items]
         since = now - self.allowance(now).span
-        quiet = [one for one in found if one.status == IN_SERVICE and one.modified <= since]
+        quiet = [
+            notebook for notebook in found if notebook.status == IN_SERVICE and notebook.modified <= since
+        ]
         active = logs.streams_active_since(aws, notebooks.LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
-        still_open = [one for one in quiet if written.get(one.stream, since) <= since]
-        read = {one.target.arn: one for one in notebooks.with_signs(aws, still_open, since, now)}
+        still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
+        read = {
+            notebook.target.arn: notebook for notebook in notebooks.with_signs(aws, still_open, since, now)
+        }
         for notebook in found:
             yield read.get(notebook.target.arn) or self._priced(aws, notebook.among(written))
         listing.check()
 
     def _priced(self, aws: Aws, notebook: Notebook) -> Notebook:
-        """*notebook* with its price if it is stopped by the clock, and so may be found while it is used."""
+        """
+        Return *notebook* with its price if the clock stops it, so that it
+        may be found while it is used.
+        """
         if notebook.status != IN_SERVICE or not outside_hours.matches(
             self.stop_outside_hours, notebook.target
         ):
@@ -161,7 +168,8 @@ class IdleNotebooks(Detector[Notebook]):
 
     def _scheduled(self, rule: Rule, candidate: Notebook, last: Sign, now: datetime) -> Verdict | None:
         """
-        The verdict on one that is stopped outside working hours; None where the clock does not matter.
+        Return the verdict on a notebook that stops outside working hours; None
+        where the clock does not matter.
 
         In the last two working hours it is found whatever it does, so that somebody can keep it. After
         closing it stays found while it works, and is due once it is quiet.
@@ -176,7 +184,7 @@ class IdleNotebooks(Detector[Notebook]):
         if now >= plan.closing:
             missing = timedelta() if idle is None else max(timedelta(), span - idle.value)
             if quiet and not missing and certainty(candidate, idle).confidence is Confidence.PROVEN:
-                return None  # which needs no schedule
+                return None  # a certain finding, which needs no schedule
             plan = replace(plan, due=max(plan.due, last.at + span, now + missing if missing else plan.due))
         rule.passed("stop_outside_hours names it")
         patience = ago(min(self.patience_outside_hours, self.patience))
@@ -204,7 +212,10 @@ class IdleNotebooks(Detector[Notebook]):
         power.started(aws, target, steps)
 
     def allowance(self, now: datetime) -> Allowance:
-        """How long a notebook may be quiet at *now*: outside working hours, the shorter time counts."""
+        """
+        Return how long a notebook may be quiet at *now*: outside working
+        hours, the shorter time counts.
+        """
         if self.working_hours.include(now) or self.patience_outside_hours >= self.patience:
             return Allowance(self.patience, "patience", f"{ago(self.patience)} are allowed")
         holiday = ", and this is a holiday" if self.working_hours.holiday(now) else ""

@@ -1,4 +1,4 @@
-"""What shows that somebody works in a notebook instance, and what a report says of it."""
+"""The signs that somebody works in a notebook instance, and their evidence in a report."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ml_janitor.core.text import iso
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 
 START = timedelta(hours=1)
-"""How long before a notebook's last change its log may end: Jupyter runs before it is in service."""
+"""Time before a notebook's last change at which its log may end: Jupyter runs before it is in service."""
 
 
 class Sign(NamedTuple):
-    """One sign of work: what it was, and when."""
+    """One sign of work: its name and its time."""
 
     what: str
     at: datetime
 
 
 def signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
-    """Every sign of work that was seen, the surest first: of two at one time the first is named."""
+    """Yield every sign of work, the surest first: of two at one time the report names the first."""
     if isinstance(notebook.log, Value):
         yield Sign("a line in its Jupyter log", notebook.log.value)
     if isinstance(notebook.busy, Value):
@@ -38,7 +38,7 @@ def signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
 
 
 def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
-    """Why nobody can tell whether a notebook that shows no sign of work is idle, or None."""
+    """Return why nobody can tell whether a notebook without a sign of work is idle, or None."""
     match notebook.log, notebook.idle:
         case Unreadable(error), _:
             return f"its Jupyter log could not be read ({error}), so it may be in use"
@@ -58,7 +58,7 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
 
 
 def unseen_work(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
-    """Why a quiet notebook may work unseen, so that no clock stops it, or None."""
+    """Return why a quiet notebook may work unseen, so that no clock stops it, or None."""
     for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
         if isinstance(signal, Unreadable):
             return f"{what} could not be read ({signal.error}), so it may be in use"
@@ -68,7 +68,7 @@ def unseen_work(notebook: Notebook, idle: Value[timedelta] | None) -> str | None
 
 
 class Certainty(NamedTuple):
-    """How sure it is that an idle notebook does nothing, why, and what would prove it."""
+    """The confidence that an idle notebook does nothing, the reason, and what would prove it."""
 
     confidence: Confidence
     why: str
@@ -76,7 +76,10 @@ class Certainty(NamedTuple):
 
 
 def certainty(notebook: Notebook, idle: Value[timedelta] | None) -> Certainty:
-    """Only an idle time that the notebook published proves anything: a kernel may compute without output."""
+    """
+    Return the certainty. Only an idle time that the notebook published is
+    proof: a kernel may compute silently.
+    """
     if idle is None:
         return Certainty(
             Confidence.LIKELY,
@@ -93,7 +96,7 @@ def certainty(notebook: Notebook, idle: Value[timedelta] | None) -> Certainty:
 
 
 def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:
-    """Every signal of *notebook* as a report shows it; *rule* is which of the two was applied."""
+    """Yield every signal of *notebook* as evidence; *rule* names the applied rule."""
     yield Evidence("status", notebook.status, source=notebook.source)
     yield Evidence("instance type", notebook.instance_type, source=notebook.source)
     yield Evidence("rule", rule)
@@ -107,7 +110,7 @@ def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Eviden
 
 
 def when(sign: Sign, now: datetime) -> str:
-    """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
+    """Return the sign and its age. Clocks differ, and a sweep takes a while: it may be newer than *now*."""
     if sign.at > now:
         return f"{sign.what} at {iso(sign.at)}, which is after this sweep began"
     return f"{sign.what} {ago(now - sign.at)} ago"

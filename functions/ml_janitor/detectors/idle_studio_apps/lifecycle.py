@@ -1,4 +1,7 @@
-"""Deletes Studio apps and creates them again; "already so" is success, a lost answer settled by looking."""
+"""
+Deletes Studio apps and creates them again. "Already so" is success; after
+a lost answer it reads the status.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 KEY = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
 SETTINGS = ("ResourceSpec", "RecoveryMode")
-"""Of what DescribeApp tells, that which CreateApp takes besides."""
+"""Further members of DescribeApp that CreateApp takes."""
 
 DELETING, PENDING = "Deleting", "Pending"
 OFF = frozenset({DELETING, DELETED})
@@ -24,15 +27,18 @@ ON = frozenset({IN_SERVICE, PENDING})
 
 REFUSED = (*NOT_FOUND, "ResourceInUse", "ValidationException")
 """
-What AWS answers where an app is not in the state that a call asks for.
+AWS's error codes for an app that is not in the state that a call needs.
 
-A second DeleteApp says ValidationException, "has already been deleted"
-(hashicorp/terraform-provider-aws takes it for success too); the others are in the operations' models.
+A second DeleteApp answers ValidationException, "has already been deleted" (hashicorp/terraform-provider-aws
+takes it for success too); the others are in the operations' models.
 """
 
 
 def prepared(aws: Aws, app: App) -> dict[str, Any]:
-    """All that CreateApp takes, as *app* has it. Raises CannotActError if it does not run, and ReadError."""
+    """
+    Return the arguments of CreateApp for *app*. Raises CannotActError if
+    it does not run, and ReadError.
+    """
     answer = aws.sagemaker.describe_app(**app.key)  # type: ignore[arg-type]
     if answer["Status"] != IN_SERVICE:
         raise CannotActError(f"its status is {answer['Status']} now")
@@ -43,15 +49,16 @@ def prepared(aws: Aws, app: App) -> dict[str, Any]:
 
 
 def delete(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:
-    """Delete it. That it is being deleted, or gone, is what a second try finds after a lost answer."""
+    """Delete it. A second try after a lost answer may find it being deleted, or gone: that is success."""
     ensure(lambda: aws.sagemaker.delete_app(**_key(request)), lambda: is_off(aws, target), codes=REFUSED)
 
 
 def is_off(aws: Aws, target: Target) -> bool:
     """
-    Whether *target* is deleted, or about to be; others that had or have its name do not count as it.
+    Return whether *target* is deleted, or about to be; other apps of its name do not count.
 
-    Gone is what a complete listing does not show: deleted apps leave it after a day. Raises ReadError.
+    An app that a complete listing does not show is gone: deleted apps leave the
+    listing after a day. Raises ReadError.
     """
     listing = studio.listed(aws, DomainIdEquals=Arn.parse(target.arn).name.partition("/")[0])
     for app in listing.items:
@@ -63,9 +70,9 @@ def is_off(aws: Aws, target: Target) -> bool:
 
 def create(aws: Aws, request: Mapping[str, Any]) -> None:
     """
-    Create it again, unless one of its name runs already: that is its user's own.
+    Create it again, unless an app of its name runs already: that app is its user's own.
 
-    Raises NotFinishedError while the old one is still being deleted.
+    Raises NotFinishedError while the old app is still being deleted.
     """
     if is_on(aws, request):
         return
@@ -73,7 +80,10 @@ def create(aws: Aws, request: Mapping[str, Any]) -> None:
 
 
 def is_on(aws: Aws, request: Mapping[str, Any]) -> bool:
-    """Whether an app of this name runs or is about to. Raises NotFinishedError while one is being deleted."""
+    """
+    Return whether an app of this name runs or is about to. Raises
+    NotFinishedError while it is being deleted.
+    """
     app = unless_gone(lambda: aws.sagemaker.describe_app(**_key(request)), NOT_FOUND)
     if app is None:
         return False

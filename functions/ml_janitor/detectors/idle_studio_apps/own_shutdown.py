@@ -1,4 +1,4 @@
-"""Studio's own idle shutdown: whether it is on for an app, and after how long it stops it."""
+"""Studio's own idle shutdown: whether it is on for an app, and its timeout."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ml_janitor.core.signals import Signal, Value
 
 def read(aws: Aws, apps: Sequence[App]) -> list[App]:
     """
-    *apps* with their own idle shutdown, where their type has one.
+    Return *apps* with their own idle shutdown, where their type has one.
 
-    Every domain, space and user profile is described once. A private space follows its owner's user
-    profile, and where that says nothing its domain; a shared one follows the domain's settings for
-    spaces. A space may have a time of its own.
+    Every domain, space and user profile is described once. A private space follows its
+    owner's user profile, else its domain; a shared space follows the domain's settings
+    for spaces. A space may have a timeout of its own.
     """
     asked = [app for app in apps if app.type in idle_shutdown.TYPES]
     spaces = idle_shutdown.described(
@@ -51,7 +51,7 @@ def read(aws: Aws, apps: Sequence[App]) -> list[App]:
 
 
 def _profile(app: App, spaces: Mapping[idle_shutdown.Place, Signal[idle_shutdown.Settings]]) -> str | None:
-    """The user profile whose settings hold for *app*, by its space's description where it has one."""
+    """Return the user profile whose settings apply to *app*, by its space's description if it has a space."""
     if app.space is None:
         return app.profile
     match spaces[app.domain, app.space]:

@@ -1,4 +1,4 @@
-"""Sessions of editors on other machines with spaces: StartSession in CloudTrail."""
+"""Remote editors' sessions with spaces: StartSession in CloudTrail."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from ml_janitor.core.signals import Signal, given
 
 STARTS = "StartSession"
 SAGEMAKER = "sagemaker.amazonaws.com"
-"""Systems Manager has a call of the same name."""
+"""The event source. Systems Manager has a call of the same name."""
 
 LASTS = timedelta(hours=12)
-"""For how long a session may stay connected (developer guide, "Set up remote access"); no call ends it."""
+"""
+Longest time for which a session may stay connected (developer guide, "Set
+up remote access"); no call ends it.
+"""
 
 MOST_PAGES = 100
-"""Of 50 events, at one page a second: Systems Manager's sessions are among them."""
+"""Most pages of 50 events, at a page a second: Systems Manager's sessions are among the events."""
 
 
 def read(aws: Aws, apps: Sequence[App], since: datetime, now: datetime) -> list[App]:
-    """*apps*, those with remote access with their newest session that may have lasted after *since*."""
+    """Return *apps*; apps with remote access get their newest session that may have lasted after *since*."""
     if not any(app.remote for app in apps):
         return list(apps)
     sessions = trail.lookup(aws, STARTS, since - LASTS, now, most_pages=MOST_PAGES)
@@ -33,17 +36,17 @@ def read(aws: Aws, apps: Sequence[App], since: datetime, now: datetime) -> list[
 
 
 def newest(sessions: Listing[trail.Event], app: App) -> Signal[datetime]:
-    """When the newest session of *app* began."""
-    session = trail.newest(sessions, lambda one: one.source == SAGEMAKER and _for(one, app))
+    """Return the time at which the newest session of *app* began."""
+    session = trail.newest(sessions, lambda event: event.source == SAGEMAKER and _for(event, app))
     return given(session, lambda found: found.at)
 
 
 def _for(event: trail.Event, app: App) -> bool:
     """
-    Whether *event* may be a session with the space of *app*.
+    Return whether *event* may be a session with the space of *app*.
 
-    A space is named by its own ARN or by that of its app (API reference of StartSession): the domain and the
-    space follow the resource type in both. An event without an ARN may be for any space.
+    The event names a space by the space's own ARN or by the app's ARN (API reference of StartSession): the
+    domain and the space follow the resource type in both. An event without an ARN may be for any space.
     """
     asked = texts_in(event.request, "ResourceIdentifier")
     paths = [text.partition("/")[2].lower() for text in (*asked, *event.resources) if text.startswith("arn:")]

@@ -30,7 +30,7 @@ JUDGED = (JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS)
 """The apps that cost money while nobody uses them, and can be deleted; others are free, or shared."""
 
 REPORTED = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
-"""Apps on billed instances whose use nothing shows but their logs: they are only reported."""
+"""Apps on billed instances whose use only their logs show: the janitor only reports them."""
 
 ONLY_REPORTED = "nothing shows whether somebody uses an app of this type but its log"
 
@@ -40,11 +40,11 @@ INSTEAD = "Studio's own idle shutdown would stop it from inside"
 PATIENCE = timedelta(hours=4)
 
 TIMES = 2
-"""Studio's own idle shutdown gets so many of its timeouts before it counts as not working."""
+"""Number of its timeouts after which Studio's own idle shutdown counts as not working."""
 
 
 OF_CANVAS = partial(idle_time.published, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive")
-"""By DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
+"""Dimensions: DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class IdleStudioApps(Detector[App]):
         ),
     )
 
-    patience: Mapping[str, timedelta] = field(default_factory=lambda: dict.fromkeys(JUDGED, PATIENCE))
+    patience: Mapping[str, timedelta] = field(default_factory=partial(dict, dict.fromkeys(JUDGED, PATIENCE)))
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.patience) - set(JUDGED)):
@@ -111,7 +111,10 @@ class IdleStudioApps(Detector[App]):
         return self._signs_of(aws, [studio_tags.of_one(aws, app)], now)[0]
 
     def _read(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
-        """*apps* with signs of use: the cheap one first, then each other for those that it leaves open."""
+        """
+        Return *apps* with signs of use: the cheap sign first, then each other
+        for the apps that it leaves open.
+        """
         if not apps:
             return []
         since = now - max(self._allowed(app) for app in apps)
@@ -121,7 +124,7 @@ class IdleStudioApps(Detector[App]):
         return studio.merged(apps, self._signs_of(aws, read, now))
 
     def _signs_of(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
-        """Described *apps* with what their logs and metrics say, and what their idle shutdown would do."""
+        """Return described *apps* with their logs and metrics, and the settings of their idle shutdown."""
         open_ = self._open(apps, now)
         written = [app for app in open_ if app.type != CANVAS]
         lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
@@ -186,16 +189,16 @@ class IdleStudioApps(Detector[App]):
         steps.do("create", lambda: studio_apps.create(aws, record))
 
     def _given(self, app: App) -> timedelta:
-        """How long ago a sign of use may be and count: Studio's own idle shutdown gets its time too."""
+        """Return the age up to which a sign of use counts: Studio's own idle shutdown gets its time too."""
         after = app.shutdown.value if isinstance(app.shutdown, Value) else timedelta()
         return min(max(self._allowed(app), TIMES * after), trail.REMEMBERED)
 
     def _allowed(self, app: App) -> timedelta:
-        """For how long an app of this type may be unused."""
+        """Return the time for which an app of this type may be unused."""
         return self.patience.get(app.type, PATIENCE)
 
     def _open(self, apps: Sequence[App], now: datetime) -> list[App]:
-        """Those of *apps* that nothing read so far keeps."""
+        """Return the *apps* that nothing read so far keeps."""
         return [
             app
             for app in apps
@@ -212,7 +215,7 @@ def _price(aws: Aws, app: App) -> Price:
 
 
 def _never_stopped(app: App) -> str | None:
-    """Why it is kept whatever its user does, or None."""
+    """Return why it is kept whatever its user does, or None."""
     if app.status != IN_SERVICE:
         return f"its status is {app.status}, not {IN_SERVICE}"
     if app.type not in (*JUDGED, *REPORTED):
@@ -225,7 +228,7 @@ def _never_stopped(app: App) -> str | None:
 
 
 def _with_idle_times(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
-    """*apps* with the newest idle time that was published of each."""
+    """Return *apps* with their newest published idle time."""
     found = idle_time.read(
         aws, {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}, now
     )
@@ -233,7 +236,7 @@ def _with_idle_times(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
 
 
 def _metric(app: App) -> Metric | None:
-    """Where the idle time of *app* is published, if it may be."""
+    """Return the metric of *app*'s idle time, if it may have one."""
     if app.type == CANVAS and app.profile:
         return OF_CANVAS(DomainId=app.domain, UserProfileName=app.profile)
     if app.type != CANVAS and app.space:

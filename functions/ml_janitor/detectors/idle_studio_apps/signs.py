@@ -1,4 +1,4 @@
-"""What the signals of a Studio app mean: the newest sign of its use, and what is left unknown. Pure."""
+"""The meaning of a Studio app's signals: the newest sign of use, and what stays unknown. Pure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from ml_janitor.detectors.idle_studio_apps import remote_sessions
 
 
 class Sign(NamedTuple):
-    """One sign of use: what it was, and when."""
+    """One sign of use: its name and its time."""
 
     what: str
     at: datetime
 
     def words(self, now: datetime) -> str:
-        """The sign and its age; clocks differ, and a sweep takes a while: it may be newer than *now*."""
+        """
+        Return the sign and its age. Clocks differ, and a sweep takes a
+        while: it may be newer than *now*.
+        """
         if self.at > now:
             return f"the last sign of use was {self.what} at {iso(self.at)}, which is after this sweep began"
         return f"the last sign of use was {self.what} {ago(now - self.at)} ago"
 
 
 def last(app: App, now: datetime) -> Sign:
-    """The newest sign of use; of two at one time the surer one."""
+    """Return the newest sign of use; of two at one time the surer one."""
     return max(_signs(app, now), key=lambda sign: sign.at)
 
 
@@ -50,7 +53,7 @@ def _signs(app: App, now: datetime) -> Iterator[Sign]:
 
 
 def unknown(app: App, now: datetime) -> str | None:
-    """Why nobody can tell whether an app that shows no sign of use is idle, or None."""
+    """Return why nobody can tell whether an app without a sign of use is idle, or None."""
     match app.activity:
         case Unreadable(error):
             return f"it could not be described ({error}), so it may be in use"
@@ -60,7 +63,10 @@ def unknown(app: App, now: datetime) -> str | None:
 
 
 def _canvas_unknown(app: App, now: datetime) -> str | None:
-    """Canvas is silent unless it is asked; only what it publishes itself counts."""
+    """
+    Return why nobody can tell whether Canvas is idle, or None. Only the
+    idle time that it publishes counts.
+    """
     if isinstance(app.idle, Unreadable):
         return f"the idle time of Canvas could not be read ({app.idle.error}), so it may be in use"
     if idle_time.fresh(app.idle, now) is None:
@@ -94,10 +100,10 @@ def _silent(app: App, now: datetime) -> str | None:
 
 def _arrives(app: App) -> bool:
     """
-    Whether its log arrives, so that its silence means something.
+    Return whether its log arrives, so that its silence means something.
 
-    A stream outlives the app and is gone on with by the next of its name: lines from before the start
-    show only that logs arrived then.
+    A stream outlives the app, and the next app of its name continues it: lines from before the start only
+    show that logs arrived then.
     """
     return isinstance(app.log, Value) and app.log.value >= app.started
 
@@ -115,7 +121,7 @@ def _left_to_studio(app: App) -> str | None:
 
 
 def seen(app: App, now: datetime) -> Iterator[Evidence]:
-    """Every signal as a report shows it."""
+    """Yield every signal as evidence."""
     yield Evidence("status", app.status)
     yield Evidence("app type", app.type)
     yield Evidence("instance type", app.instance_type or "not told")

@@ -1,0 +1,317 @@
+"""The resources behind a change: their claims, prices, families, and use that moved to another tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bills import BEFORE, HOST, LAST
+from ml_janitor.aws.runs import Run
+from ml_janitor.bill.joining import Requests, Resource, movers, quantity
+from ml_janitor.bill.model import Span
+from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, Part
+from ml_janitor.bill.phases import Phase
+
+DAYS = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
+LATER = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+def part(
+    before: tuple[float, float], after: tuple[float, float], *, tag: str | None = "llm", **more: Any
+) -> Part:
+    """A line with its dollars and units in each span."""
+    made = Part(
+        usage_type=HOST,
+        tag=tag,
+        region="us-east-1",
+        phase=Phase.HOSTING,
+        usd_before=Decimal(str(before[0])),
+        usd_after=Decimal(str(after[0])),
+        quantity_before=Decimal(str(before[1])),
+        quantity_after=Decimal(str(after[1])),
+    )
+    return replace(made, **more)
+
+
+def known(
+    name: str, before: float = 0, after: float = 0, *, tag: str | None = "llm", family: str = "", **more: Any
+) -> Resource:
+    """A resource that ran so many hours in each span."""
+    starts = [(datetime.combine(span.first, time(), UTC), span) for span in (BEFORE, LAST)]
+    runs = tuple(
+        Run(usage_type=HOST, start=start, end=start + timedelta(hours=hours))
+        for (start, _), hours in zip(starts, (before, after), strict=True)
+        if hours
+    )
+    culprit = replace(Culprit(arn=f"arn:{name}", name=name, kind="endpoint"), **more)
+    return Resource(culprit=culprit, runs=runs, tag=tag, family=family)
+
+
+def explained(*parts: Part, by: Sequence[Resource] = ()) -> list[tuple[str, Cause, Decimal]]:
+    """Who or what is behind each mover, its cause, and its dollars."""
+    return [
+        (one.culprit.name if one.culprit else one.tag_before or "", one.cause, one.usd)
+        for one in movers(parts, by, DAYS, {})
+    ]
+
+
+def test_units_are_those_between_two_midnights_of_utc() -> None:
+    run = Run(usage_type=HOST, start=datetime(2026, 9, 5, 22, tzinfo=UTC), hourly=Decimal(2))
+    requests = Requests(
+        variant="all", points=((run.start, 3.0), (run.start + timedelta(hours=2), 4.4)), period=3600
+    )
+
+    assert [quantity(run, Span(date(2026, 9, number), 1)) for number in (4, 5, 6)] == [0, 4, 48]
+    assert requests.within(Span(date(2026, 9, 6), 1)) == 4
+    assert replace(requests, points=None).within(LAST) is None
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(
+    line=st.tuples(st.integers(-5, 60), st.integers(-5, 60)),
+    hours=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=5),
+)
+def test_claims_on_a_line_are_together_no_more_than_the_line(
+    line: tuple[int, int], hours: list[tuple[int, int]]
+) -> None:
+    """And they are all that was claimed, where the line has as much."""
+    of = part((line[0] * 3, line[0]), (line[1] * 7, line[1]))
+    found = movers((of,), [known(f"n{number}", *one) for number, one in enumerate(hours)], DAYS, {})
+
+    claimed = [one for one in found if one.culprit]
+    for side, most, asked in zip(
+        ("units_before", "units_after"), line, map(sum, zip(*hours, strict=True)), strict=True
+    ):
+        whole = sum((getattr(one, side) for one in claimed), Decimal(0))
+        assert all(getattr(one, side) >= 0 for one in claimed)
+        if len(claimed) == len(hours):
+            assert whole == pytest.approx(min(asked, max(most, 0)))
+        assert whole <= max(most, 0) + Decimal("1e-9")
+    assert sum(one.usd for one in found) == of.change
+
+
+def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
+    of = part((0, 0), (60, 20))
+
+    found = explained(of, by=[known("large", after=30), known("small", after=10)])
+
+    assert found == [("large", Cause.STARTED, Decimal(45)), ("small", Cause.STARTED, Decimal(15))]
+
+
+@pytest.mark.parametrize(
+    ("tags", "own"),
+    [(("llm", "", None), "llm"), (("", None), ""), ((None,), None), (("vision",), "nothing")],
+)
+def test_a_claim_is_on_the_line_of_its_tag_else_on_the_untagged_else_on_that_of_no_tag(
+    tags: Sequence[str | None], own: str | None
+) -> None:
+    found = movers([part((0, 0), (10, 10), tag=one) for one in tags], [known("one", after=10)], DAYS, {})
+
+    assert [one.part.tag for one in found if one.culprit] == ([own] if own != "nothing" else [])
+
+
+def test_of_one_line_the_movers_are_by_dollars_and_then_by_name() -> None:
+    found = explained(part((0, 0), (40, 40)), by=[known(name, after=10) for name in ("b", "c", "a")])
+
+    assert [name for name, _, _ in found] == ["a", "b", "c", ""]
+
+
+def test_the_owner_of_what_is_not_explained_is_that_of_its_usage_type() -> None:
+    (mover,) = movers([part((0, 0), (10, 10))], [], DAYS, {HOST: "omar", "other": "mia"})
+
+    assert (mover.cause, mover.owner, mover.usd) == (Cause.UNEXPLAINED, "omar", Decimal(10))
+
+
+# --- prices -----------------------------------------------------------------------------------
+
+STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone", 150, 0)
+
+
+@pytest.mark.parametrize(
+    ("prices", "dollars"),
+    [
+        ((1, 2), {"": 600, "stayed": 300, "new": 240, "gone": -150}),
+        ((2, 1), {"": -300, "stayed": 300, "new": 120, "gone": -300}),
+        ((2, 2), {"stayed": 600, "new": 240, "gone": -300}),
+    ],
+    ids=["dearer", "cheaper", "the same"],
+)
+def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
+    prices: tuple[int, int], dollars: dict[str, int]
+) -> None:
+    """The price is what all that stayed costs more or less for: 600 units once it rose, 300 once it fell."""
+    of = part((450 * prices[0], 450), (720 * prices[1], 720))
+
+    found = explained(of, by=[STAYED, NEW, GONE])
+
+    assert {name: usd for name, _, usd in found} == dollars
+    assert {cause for name, cause, _ in found if not name} <= {Cause.PRICE}
+    assert sum(dollars.values()) == of.change
+
+
+@pytest.mark.parametrize(
+    ("after", "causes"),
+    [
+        ((101, 10), [Cause.UNEXPLAINED]),  # one percent is rounding
+        ((101.1, 10), [Cause.PRICE]),
+        ((98.9, 10), [Cause.PRICE]),
+        ((0, 10), [Cause.UNEXPLAINED]),  # free now, as with a free tier: no price
+        ((100, 0), []),
+        ((200, 0), [Cause.UNEXPLAINED]),
+    ],
+)
+def test_a_price_is_one_where_both_spans_have_one_and_they_differ(
+    after: tuple[float, float], causes: list[Cause]
+) -> None:
+    assert [cause for _, cause, _ in explained(part((100, 10), after))] == causes
+
+
+def test_a_price_is_one_mover_whatever_the_tags() -> None:
+    parts = [part((100, 10), (150, 10), tag=tag) for tag in ("llm", "vision")]
+    other = part((10, 1), (13, 1), tag="llm", usage_type="Other")
+
+    found = movers((*parts, other), [], DAYS, {})
+
+    assert [(one.cause, one.usd, one.part.usage_type, one.part.tag) for one in found] == [
+        (Cause.PRICE, Decimal(100), HOST, None),
+        (Cause.PRICE, Decimal(3), "Other", "llm"),
+    ]
+    assert (found[0].part.usd_before, found[0].part.quantity_after) == (Decimal(200), Decimal(20))
+
+
+# --- families ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hours", "found"),
+    [
+        ({"a": (0, 10), "b": (0, 12)}, {"f": (22, 2)}),
+        ({"a": (0, 10), "b": (0, 40)}, {"f": (50, 2)}),  # of two, neither is out of the ordinary
+        ({"a": (0, 10), "b": (0, 10), "c": (0, 30)}, {"f": (50, 3)}),
+        ({"a": (0, 10), "b": (0, 10), "c": (0, 31)}, {"f": (20, 2), "c": (31, 1)}),
+        ({"a": (5, 5), "b": (6, 4), "c": (20, 12)}, {"f": (-2, 2), "c": (-8, 1)}),
+        ({"a": (2, 8), "b": (0, 10), "c": (0, 10), "d": (11, 19)}, {"f": (34, 4)}),
+    ],
+)
+def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
+    hours: dict[str, tuple[float, float]], found: dict[str, tuple[object, int]]
+) -> None:
+    by = [known(name, *one, family="f", kind="training-job") for name, one in hours.items()]
+    line = part((1000, 1000), (1000, 1000))
+
+    said = {
+        one.culprit.name: (one.usd, one.culprit.members)
+        for one in movers([line], by, DAYS, {})
+        if one.culprit
+    }
+
+    assert said == found
+
+
+def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
+    by = [
+        known("small", 1, 2, family="f", since=LATER, ended=LATER, owner="omar"),
+        known("large", 4, 1, family="f", since=LATER, ended=LATER, owner="mia"),
+        known("other-kind", 0, 3, family="f", kind="notebook-instance"),
+        known("waste", 0, 9, family="f", finding="x"),
+    ]
+
+    found = {one.culprit.name: one for one in movers([part((99, 99), (99, 99))], by, DAYS, {}) if one.culprit}
+
+    assert set(found) == {"f", "other-kind", "waste"}
+    assert found["f"].culprit == replace(by[1].culprit, name="f", members=2, since=None, ended=None)
+    assert found["f"].owner == "mia"
+    assert [found["f"].units_before, found["f"].units_after] == [5, 3]
+
+
+# --- causes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resource", "cause"),
+    [
+        (known("x", 1, 2, finding="f"), Cause.FINDING),
+        (known("x", 0, 1, finding="f"), Cause.FINDING),
+        (known("x", 2, 1, finding="f"), Cause.CHANGED),  # waste that shrinks is no finding of the change
+        (known("x", 2, 0, finding="f"), Cause.ENDED),
+        (known("x", 0, 1), Cause.STARTED),
+        (known("x", 0, 0.5, ended=LATER), Cause.STARTED),
+        (known("x", 1, 2, ended=LATER, acted=True), Cause.CHANGED),
+        (known("x", 2, 1), Cause.CHANGED),
+        (known("x", 2, 0), Cause.ENDED),
+        (known("x", 2, 1, ended=LATER), Cause.ENDED),
+        (known("x", 2, 1, acted=True), Cause.ENDED),
+    ],
+)
+def test_the_cause_is_what_is_known_of_the_resource(resource: Resource, cause: Cause) -> None:
+    mover = next(one for one in movers([part((90, 90), (90, 90))], [resource], DAYS, {}) if one.culprit)
+
+    assert mover.cause is cause
+
+
+def test_what_did_not_change_is_no_mover() -> None:
+    assert explained(part((9, 9), (9, 9)), by=[known("same", 5, 5, finding="f")]) == []
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+
+def moved(*found: Mover) -> list[tuple[str | None, str | None, Decimal]]:
+    return [(one.tag_before, one.part.tag, one.usd) for one in found if one.cause is Cause.TAG]
+
+
+def use(tag: str | None, before: float, after: float, **more: Any) -> Part:
+    """A line with units at a dollar each."""
+    return part((before, before), (after, after), tag=tag, **more)
+
+
+@pytest.mark.parametrize(
+    ("parts", "tags"),
+    [
+        ([use("llm", 100, 0), use("", 0, 100)], [("llm", "", 100)]),
+        ([use("llm", 100, 0), use("", 0, 97)], [("llm", "", 97)]),  # three percent are the same use
+        ([use("llm", 100, 0), use("", 0, 96)], []),
+        ([use("llm", 97, 0), use("", 0, 100)], [("llm", "", 100)]),
+        ([use("llm", 96, 0), use("", 0, 100)], []),
+        ([use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)], [("llm", "", 60), ("vision", "", 40)]),
+        ([use("llm", 60, 0), use("vision", 30, 0), use("", 0, 100)], []),
+        (
+            [use("a", 100, 0), use("b", 50, 0), use("", 0, 100), use("c", 0, 50)],
+            [("a", "", 100), ("b", "c", 50)],
+        ),
+        ([use("a", 100, 0), use("", 0, 100), use("c", 0, 100)], [("a", "", 100)]),  # it moved but once
+        ([use(None, 100, 0), use("", 0, 100)], []),
+        ([use("llm", 100, 0), use("", 0, 100, usage_type="Other")], []),
+        ([use("llm", 100, 0), use("", 0, 100, usual=Decimal(100))], []),  # that much comes and goes by itself
+        ([use("llm", 100, 0), use("", 0, 100, usual=Decimal("99.9"))], [("llm", "", 100)]),
+        ([use("llm", 1, 0), use("", 0, 1)], [("llm", "", 1)]),
+        ([part((100, 100), (105, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+        ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
+    ],
+)
+def test_use_that_left_one_tag_for_another_moved(
+    parts: list[Part], tags: list[tuple[str | None, str | None, int]]
+) -> None:
+    found = movers(parts, [], DAYS, {})
+
+    assert moved(*found) == [(before, after, Decimal(usd)) for before, after, usd in tags]
+    rests = sum((one.usd for one in found if one.cause is not Cause.TAG), Decimal(0))
+    assert rests == sum((one.change for one in parts), Decimal(0))
+
+
+def test_only_what_no_resource_explains_can_have_moved() -> None:
+    parts = [use("llm", 100, 0), use("", 0, 100)]
+
+    assert moved(*movers(parts, [known("gone", 100, 0), known("new", 0, 100, tag="")], DAYS, {})) == []
+    part_of_it = movers(parts, [known("gone", 40, 0), known("new", 0, 40, tag="")], DAYS, {})
+    assert moved(*part_of_it) == [("llm", "", Decimal(60))]
