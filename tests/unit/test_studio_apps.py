@@ -383,10 +383,7 @@ def test_a_shared_space_has_the_domains_settings_for_spaces() -> None:
     ],
 )
 def test_which_level_keeps_studio_from_stopping_an_app(
-    kind: str,
-    shared: bool,
-    above: Sequence[Any],
-    number: int | None,
+    *, kind: str, shared: bool, above: Sequence[Any], number: int | None
 ) -> None:
     members = ["DefaultSpaceSettings" if shared else DOMAIN, USER, SPACE]
     signals = [Value(said(member, idle, kind)) for member, idle in zip(members, above, strict=False)]
