@@ -121,7 +121,7 @@ def missing(
     if kind is None:
         return "deploy a version that knows this detector"
     own = f"detectors.{detector}"
-    if detector not in {rule.name for rule in settings.undoable(now.date())}:
+    if detector not in settings.undoable_names(now.date()):
         return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
     account, region = place
     granted = settings.arming(kind).undo_places(regions) or [(account, own_region) for own_region in regions]

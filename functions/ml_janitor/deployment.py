@@ -80,7 +80,7 @@ def acting(
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
         undoable=lambda name, account: settings.undo_reaches(name, account, clock().date()),
-        actors=[settings.detector(kind) for kind in settings.registry if kind.cleanup is not None],
+        actors=lambda: [settings.detector(actor) for actor in settings.registry if actor.cleanup is not None],
     )
 
 
@@ -290,7 +290,7 @@ def organization_reader(own: Invocation) -> OrganizationReader | None:
 
 def action_history(own: Invocation) -> ActionHistory:
     """Return the digest's part about armed detectors."""
-    undoable = {detector.name for detector in own.settings.undoable(own.clock().date())}
+    undoable = own.settings.undoable_names(own.clock().date())
     return ActionHistory(
         ledger=own.ledger,
         actions=own.actions,

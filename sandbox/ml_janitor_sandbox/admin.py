@@ -26,6 +26,7 @@ from ml_janitor_sandbox.fixes import (
 from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.overrides import override
+from ml_janitor_sandbox.paging import pages
 from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.progress import durations
 from ml_janitor_sandbox.snapshots import Snapshot
@@ -50,6 +51,7 @@ class Admin:
             ("PUT", "functions"): _host,
             ("GET", "durations"): lambda: dict(durations().seconds),
             ("PUT", "durations"): lambda **given: durations().set(given),
+            ("PUT", "pages"): lambda most: pages().set(most),
             ("POST", "revive"): _revive,
             ("POST", "interruptions"): _interrupt,
             ("POST", "reset"): self._reset,

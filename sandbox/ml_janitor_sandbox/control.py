@@ -55,6 +55,10 @@ class Control:
         """Change some of them for what begins from now on; `{"*": 0}` makes everything happen at once."""
         self._ask("PUT", "durations", seconds)
 
+    def set_pages(self, most: int) -> None:
+        """Let no page of a listing hold more than *most* entries, whatever is asked for."""
+        self._ask("PUT", "pages", {"most": most})
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Nothing takes time meanwhile, as when an account is built up that is to look old."""

@@ -2,13 +2,14 @@
 EMR clusters, which moto has without auto-termination and in one state: made, listed, described, ended.
 
 A cluster waits as soon as it is made, or has ended if it was not to be kept alive without steps; none runs.
+An instance that a resize ended stays listed as TERMINATED.
 Nothing publishes `IsIdle`: whoever needs it seeds the metric. An auto-termination policy ends nothing here.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor_sandbox import clock, model, paging, state
@@ -30,6 +31,14 @@ class Cluster:
     created: dt.datetime
     ended: dt.datetime | None = None
     timeout: int | None = None
+    resized: list[tuple[int, str]] = field(default_factory=list)
+    """The instances that a resize ended: the number of the group, and the type."""
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The groups of instances, which their numbers identify."""
+        found: list[dict[str, Any]] = self.request.get("Instances", {}).get("InstanceGroups", [])
+        return found
 
     @property
     def state(self) -> str:
@@ -97,13 +106,39 @@ def _instances(call: Call) -> dict[str, Any]:
     one = _one(call)
     asked = call.params.get("InstanceStates") or ["RUNNING", "TERMINATED"]
     status = "RUNNING" if one.ended is None else "TERMINATED"
-    groups = one.request.get("Instances", {}).get("InstanceGroups", ())
-    types = [each["InstanceType"] for each in groups for _ in range(each["InstanceCount"])]
     found = [
-        {"Id": f"ci-{number:013X}", "InstanceType": kind, "Market": "ON_DEMAND", "Status": {"State": status}}
-        for number, kind in enumerate(types)
+        (number, each["InstanceType"], status)
+        for number, each in enumerate(one.groups)
+        for _ in range(each["InstanceCount"])
     ]
-    return {"Instances": found if status in asked else []}
+    found += [(number, kind, "TERMINATED") for number, kind in one.resized]
+    return {
+        "Instances": [
+            {
+                "Id": f"ci-{number:013X}",
+                "InstanceGroupId": f"ig-{group:013X}",
+                "InstanceType": kind,
+                "Market": "ON_DEMAND",
+                "Status": {"State": state},
+            }
+            for number, (group, kind, state) in enumerate(found)
+            if state in asked
+        ]
+    }
+
+
+def _resize(call: Call) -> dict[str, Any]:
+    one = _one(call)
+    for asked in call.params.get("InstanceGroups") or ():
+        number = int(asked["InstanceGroupId"].removeprefix("ig-"), 16)
+        if number >= len(one.groups):
+            raise AwsError(
+                "InvalidRequestException", f"Instance group '{asked['InstanceGroupId']}' is not valid."
+            )
+        group, count = one.groups[number], asked["InstanceCount"]
+        one.resized += [(number, group["InstanceType"])] * (group["InstanceCount"] - count)
+        group["InstanceCount"] = count
+    return {}
 
 
 def _policy(call: Call) -> dict[str, Any]:
@@ -133,6 +168,7 @@ OPERATIONS = {
     "GetAutoTerminationPolicy": _policy,
     "ListClusters": _list,
     "ListInstances": _instances,
+    "ModifyInstanceGroups": _resize,
     "PutAutoTerminationPolicy": _put_policy,
     "RunJobFlow": _run,
     "TerminateJobFlows": _terminate,

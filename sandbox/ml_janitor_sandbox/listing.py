@@ -16,7 +16,7 @@ from botocore.model import ListShape
 
 from ml_janitor_sandbox import model
 from ml_janitor_sandbox.clock import aware
-from ml_janitor_sandbox.paging import read, write
+from ml_janitor_sandbox.paging import limited, read, write
 from ml_janitor_sandbox.patches import Answer, Call, serves
 from ml_janitor_sandbox.sagemaker_store import Kind, Resource, constraint, get, resources
 
@@ -103,7 +103,7 @@ def equals(call: Call, *members: str) -> dict[str, Any]:
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
     """Answer a List operation over these entries."""
     params = call.params
-    size = _page_size(params)
+    size = limited(_page_size(params))
     late = call.operation in STATUS_AFTER_THE_CUT
     descending = _descending(call)
     order = _order(call)

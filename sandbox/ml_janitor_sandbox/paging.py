@@ -5,15 +5,41 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from ml_janitor_sandbox import state
 from ml_janitor_sandbox.patches import AwsError, Call
+
+
+@dataclass(slots=True)
+class Pages:
+    """How many entries a page holds at most, whatever is asked for; AWS may answer fewer at any time."""
+
+    most: int | None = None
+
+    def set(self, most: int) -> None:
+        """Change it for all operations; ValueError for a page that could hold nothing."""
+        if most < 1:
+            raise ValueError("a page holds one entry or more")
+        self.most = most
+
+
+def pages() -> Pages:
+    """Those of the whole sandbox."""
+    return state.at(Pages, "", "")
+
+
+def limited(size: int) -> int:
+    """*size*, or fewer where pages are short."""
+    return min(size, pages().most or size)
 
 
 def cut[T](
     call: Call, found: Sequence[T], size: int, *, invalid: str, member: str = "NextToken"
 ) -> tuple[list[T], dict[str, str]]:
     """One page of what only grows at its end, and the *member* with its token if there is another."""
+    size = limited(size)
     given = read(call.params.get(member), 0, invalid=invalid)
     page = list(found[given : given + size])
     more = given + len(page) < len(found)
@@ -31,7 +57,7 @@ def after[T](
     member: str = "NextToken",
 ) -> tuple[list[T], dict[str, str]]:
     """One page in the order of a *key*, so that what goes meanwhile moves nothing else; and as in `cut`."""
-    last = read(call.params.get(member), "", invalid=invalid, message=message)
+    size, last = limited(size), read(call.params.get(member), "", invalid=invalid, message=message)
     rest = sorted((one for one in found if key(one) > last), key=key)
     return rest[:size], {member: write(key(rest[size - 1]))} if len(rest) > size else {}
 

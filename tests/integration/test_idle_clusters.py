@@ -66,6 +66,9 @@ def test_only_what_waited_all_day_is_described_and_one_check_is_enough_to_keep(
     made(emr, "ended", Instances={"KeepJobFlowAliveWhenNoSteps": False})
     ends = made(emr, "ends", AutoTerminationPolicy={"IdleTimeout": 600})
     box.set_clock(NOW)
+    instances = emr.list_instances(ClusterId=idle)["Instances"]
+    fewer = [{"InstanceGroupId": instances[0]["InstanceGroupId"], "InstanceCount": 1}]
+    emr.modify_instance_groups(ClusterId=idle, InstanceGroups=fewer)
     for identity in (idle, ends):
         checked(box, identity, [1.0] * 300)
     checked(box, busy, [1.0] * 150 + [0.0] + [1.0] * 149)
@@ -76,7 +79,7 @@ def test_only_what_waited_all_day_is_described_and_one_check_is_enough_to_keep(
     assert found.keys() == {"idle", "busy", "ends"}
     assert isinstance(found["idle"].verdict, Finding)
     assert found["idle"].target.tags == Value({"team": "search"}, "elasticmapreduce:DescribeCluster")
-    assert {one.signal: one.value for one in found["idle"].verdict.evidence}["instances"] == "2 m5.xlarge"
+    assert {one.signal: one.value for one in found["idle"].verdict.evidence}["instances"] == "1 m5.xlarge"
     assert "it worked in the hour" in found["busy"].verdict.reason
     assert "it ends by itself after 10 minutes" in found["ends"].verdict.reason
     assert box.calls()["elasticmapreduce:DescribeCluster"] == 2

@@ -100,6 +100,14 @@ def test_each_account_is_looked_at_with_its_own_roles_alone(
     assert {account for account, service in asked if service == "sagemaker"} == set(two.members)
 
 
+def test_an_audit_is_a_dry_run_where_the_deployment_acts(two: Organization, audit: Any) -> None:
+    armed = (f"{NAMES[0]}.mode=act", f"{NAMES[0]}.act_in={json.dumps(two.members)}")
+    ran: Ran = audit(two, granted(two), "--json", *(word for one in armed for word in ("--set", one)))
+
+    assert {one["mode"] for one in ran.document["sweeps"]} == {"dry-run"}
+    assert {one["outcome"] for one in ran.document["results"] if one["detector"] == NAMES[0]} == {"would-act"}
+
+
 def test_people_see_which_account_a_finding_is_in(two: Organization, audit: Any) -> None:
     ran: Ran = audit(two, granted(two), "--arns")
 

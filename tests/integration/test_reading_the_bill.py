@@ -12,12 +12,16 @@ from typing import Any
 import boto3
 import pytest
 
+from bills import full_report
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.cost_explorer import REGION, CostExplorer, Row, by_dimension, by_tag
+from ml_janitor.bill.accounts import Accounts
+from ml_janitor.bill.archive import BillArchive
 from ml_janitor.bill.asking import DAYS, Wanted
 from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
 from ml_janitor.bill.reading import read
+from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_sandbox.control import Control
 
@@ -337,3 +341,52 @@ def test_what_is_not_the_same_bill_up_to_now_is_not_continued(
 
     assert read_bill(kept=kept).charges != whole.charges
     assert read_bill(kept=replace(kept, **changed)) == whole
+
+
+# --- the bucket -------------------------------------------------------------------------------
+
+WANTED = Wanted(
+    tags=TAGS, services=("S3",), accounts=Accounts(names={ACCOUNT: ""}, everything=True, without=("1" * 12,))
+)
+
+
+@pytest.fixture
+def archive(session: boto3.Session) -> BillArchive:
+    session.client("s3").create_bucket(Bucket="reports")
+    return BillArchive(session.client("s3"), "reports")
+
+
+@pytest.mark.parametrize(
+    ("changed", "continued"),
+    [
+        ({}, True),
+        ({"days": 120, "check_tags": True, "first": ("team",)}, True),
+        ({"tags": TAGS | {"owner": "Owner"}}, False),
+        ({"services": ()}, False),
+        ({"accounts": None}, False),
+    ],
+    ids=str,
+)
+def test_a_kept_bill_is_continued_for_what_it_was_read_for(
+    archive: BillArchive, changed: dict[str, Any], *, continued: bool
+) -> None:
+    report = full_report()
+
+    key = archive.keep(report, WANTED)
+
+    assert archive.where(key) == "s3://reports/bill/2026-10-06T03-00-00Z.json"
+    found = archive.bill(key, replace(WANTED, **changed))
+    assert found == (report.bill if continued else None)
+
+
+def test_a_kept_bill_that_is_gone_or_broken_is_none(archive: BillArchive, session: boto3.Session) -> None:
+    report = full_report()
+    picture = archive.keep_picture(report, b"png")
+    session.client("s3").put_object(Bucket="reports", Key="bill/broken.json", Body=b'{"report": {')
+
+    assert archive.bill("bill/broken.json", WANTED) is None
+    assert archive.bill("bill/gone.json", WANTED) is None
+    assert archive.picture(picture) == Value(b"png", "s3:GetObject")
+    assert isinstance(archive.picture("bill/gone.png"), Unreadable)
+    kept = session.client("s3").head_object(Bucket="reports", Key=picture)
+    assert (picture, kept["ContentType"]) == ("bill/2026-10-06T03-00-00Z.png", "image/png")

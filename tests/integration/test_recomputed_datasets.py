@@ -43,6 +43,7 @@ def ran(
     image: str = f"image@{DIGEST}",
     registry: str = ACCOUNT,
     data: str = "s3://raw/in/",
+    instances: int = 1,
 ) -> None:
     """A processing job that took 20 hours, *number* days ago."""
     name, sagemaker = f"prepare-{number}", session.client("sagemaker")
@@ -55,7 +56,11 @@ def ran(
         ProcessingJobName=name,
         ProcessingInputs=given,
         ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30}
+            "ClusterConfig": {
+                "InstanceType": "ml.m5.4xlarge",
+                "InstanceCount": instances,
+                "VolumeSizeInGB": 30,
+            }
         },
         AppSpecification={"ImageUri": f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}"},
         RoleArn=ROLE,
@@ -71,6 +76,14 @@ def completed(box: Control, stem: str, name: str, number: int) -> None:
         f"{stem}EndTime": NOW - number * DAY + timedelta(hours=20),
     }
     box.patch("sagemaker", [f"{stem.lower()}_jobs", name], **times)
+
+
+def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session, aws: Aws) -> None:
+    stored(session, box, "in/a.csv", 30 * DAY)
+    for number, instances in ((6, 8), (5, 4), (4, 3)):
+        ran(session, box, number, instances=instances)
+
+    assert "all but the first, 140 hours of ml.m5.4xlarge" in judged(aws)["prepare-*"].reason
 
 
 def test_a_script_that_is_uploaded_anew_for_each_run_is_compared_by_its_etag(

@@ -336,7 +336,7 @@ def acting(table: Table) -> Acting:
         undoable=lambda *_: True,
         max_actions_per_night=0,
         together=False,
-        actors=[IdleEndpoints()],
+        actors=lambda: [IdleEndpoints()],
     )
 
 

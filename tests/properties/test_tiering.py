@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
-from ml_janitor.core.tiering import GB, Cohort, Saving, moves, saving, worth
+from ml_janitor.core.tiering import GB, Cohort, Rates, Saving, moves, saving, worth
 from ml_janitor_cli.estimate.storage_costs import bill
 
 RATES = StoragePrices("us-east-1", None).rates()
@@ -154,3 +155,77 @@ def test_every_transition_that_is_kept_returns_its_fee_in_time(
         assert gained >= -1e-9 * max(1, sum(one.size / GB for one in held)) or "INTELLIGENT_TIERING" in str(
             kept
         )
+
+
+# --- at the edges -----------------------------------------------------------------------------
+
+
+def costs(usd: str, *, least: int = 0, move: int = 0) -> Rates:
+    return Rates(stages=((0, Decimal(usd)),), least_days=least, move=Decimal(move))
+
+
+ROUND: dict[str, Rates] = {
+    "STANDARD": costs("2"),
+    "STANDARD_IA": costs("1", least=100),
+    "GLACIER_IR": costs("0"),
+    "DEEP_ARCHIVE": costs("1", move=1),
+}
+"""Dollars a GB-month of one GB, in round numbers."""
+
+
+@pytest.mark.parametrize(
+    ("cohorts", "steps", "payback", "kept"),
+    [
+        (({},), [(30, "STANDARD_IA")], 0, [30]),  # what costs nothing pays back at once
+        # a dollar a month is saved, and 100 days less those that it was there are charged for
+        (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 70, [30, 60]),
+        (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 69, [30]),
+        (({},), [(30, "STANDARD_IA"), (130, "GLACIER_IR")], 0, [30, 130]),
+        (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 100, [45]),
+        (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 99, []),
+        # what is there already is not moved, and pays no fee
+        (({}, {"held": "STANDARD_IA", "size": 9 * GB}), [(30, "STANDARD_IA")], 30, [30]),
+        (({"held": "GLACIER_IR"},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 3000, []),
+        (({}, {"held": "GLACIER_IR"}), [(30, "STANDARD_IA")], 0, [30]),
+        # small objects are moved to archives only
+        (({"small": True},), [(30, "STANDARD_IA"), (60, "DEEP_ARCHIVE")], 3000, [60]),
+        # a dollar for 1,000 objects is saved in a month
+        (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 30, []),
+        (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 31, [30]),
+        (({},), [(30, "ONEZONE_IA"), (60, "GLACIER_IR")], 0, [60]),  # its price is unknown
+    ],
+)
+def test_a_transition_is_kept_if_it_returns_its_fees_in_time(
+    cohorts: tuple[dict[str, Any], ...], steps: list[tuple[int, str]], payback: int, kept: list[int]
+) -> None:
+    made = [Cohort(**{"age": 0, "objects": 0, "size": GB} | one) for one in cohorts]
+
+    found = worth(
+        made,
+        LifecycleRule(id="x", transitions=tuple(steps)),
+        ROUND,
+        payback_days=payback,
+        small_too=True,
+    )
+
+    assert [day for day, _ in found] == kept
+
+
+def test_small_objects_stay_where_they_are_unless_they_are_archived_too() -> None:
+    small = Cohort(age=0, objects=1, size=GB, small=True)
+    rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
+    rates = ROUND | {"GLACIER": costs("0.5")}
+
+    assert worth([small], rule, rates, payback_days=3000) == ()
+    assert worth([small], rule, rates, payback_days=3000, small_too=True) == ((60, "GLACIER"),)
+    large = replace(small, small=False, size=100 * GB)
+    deep = LifecycleRule(id="x", transitions=((30, "GLACIER"), (60, "DEEP_ARCHIVE")))
+    both = rates | {"DEEP_ARCHIVE": costs("0.4", move=1)}
+    assert len(worth([small, large], deep, both, payback_days=3000, small_too=True)) == 2
+
+
+def test_a_price_is_the_one_that_holds_after_a_month() -> None:
+    tiering = Rates(stages=((0, Decimal(3)), (30, Decimal(2)), (31, Decimal(1))))
+
+    assert tiering.lasting == 2
+    assert costs("3").lasting == 3

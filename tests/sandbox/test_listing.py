@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 import plain_requests
 from conftest import NOW
-from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.control import Control, SandboxError
 from plain_requests import ROLE, SPECIFICATION, refused
 
 DAY = dt.timedelta(days=1)
@@ -33,6 +33,16 @@ def test_ten_to_a_page_newest_first(sagemaker: Any) -> None:
     rest = sagemaker.list_endpoints(NextToken=page["NextToken"])
     assert names(rest) == ["e01", "e00"]
     assert "NextToken" not in rest
+
+
+@pytest.mark.usefixtures("dozen")
+def test_a_page_may_hold_fewer_than_asked_for(sagemaker: Any, control: Control) -> None:
+    control.set_pages(5)
+    pages = sagemaker.get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100})
+
+    assert [len(page["Endpoints"]) for page in pages] == [5, 5, 2]
+    with pytest.raises(SandboxError, match="a page holds one entry or more"):
+        control.set_pages(0)
 
 
 @pytest.mark.usefixtures("dozen")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bills import BEFORE, HOST, LAST, NOTEBOOK, STORED, TRAIN, bill, charges
+from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
 from ml_janitor.aws.runs import Run
 from ml_janitor.aws.usage_types import region, word
 from ml_janitor.bill.asking import Question
-from ml_janitor.bill.attribution import lines, parts
+from ml_janitor.bill.attribution import division, lines, parts, usual
 from ml_janitor.bill.joining import Resource, movers
 from ml_janitor.bill.model import Charge, Span
 from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
@@ -136,16 +136,129 @@ def test_lost_tags_change_no_total() -> None:
     assert total([mover]) == 0
 
 
-def test_a_weekend_more_is_no_news() -> None:
-    weekdays = [day for day in [*BEFORE, *LAST] if day.weekday() < 5]
-    monday, friday = date(2026, 8, 10), date(2026, 8, 21)
-    days = Comparison(kind=ComparisonKind.DAYS, before=Span(monday, 10), after=Span(friday, 10))
-    rows = charges(NOTEBOOK, weekdays, price="1", quantity="240", tag="llm")
+@pytest.mark.parametrize(
+    ("before", "after", "by_quantity"),
+    [
+        ((10, 5), (30, 6), 2),
+        ((10, 0), (30, 5), 20),  # no unit on one side: no price either
+        ((10, 5), (30, 0), 20),
+        ((10, 0.5), (30, 0.25), -5),
+        ((10, -5), (30, 5), 20),
+        ((0, 0), (30, 5), 30),
+        ((10, 5), (0, 0), -10),
+    ],
+)
+def test_what_has_no_price_on_one_side_is_all_quantity(
+    before: tuple[float, float], after: tuple[float, float], by_quantity: int
+) -> None:
+    rows = [
+        Charge(day=day, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(str(units)), unit=unit)
+        for day, (usd, units), unit in ((BEFORE.last, before, ""), (LAST.first, after, "Hrs"))
+    ]
 
-    (part,) = parts(lines(rows), days, {})
+    (part,) = parts(lines(rows), DAYS, {HOST: "Amazon SageMaker"})
 
-    assert part.change == -480
-    assert part.usual >= 480
+    assert [part.usd_before, part.usd_after] == [before[0], after[0]]
+    assert [part.quantity_effect, part.price_effect] == [by_quantity, after[0] - before[0] - by_quantity]
+    assert (part.region, part.phase, part.unit) == ("us-east-1", Phase.HOSTING, "Hrs")
+
+
+def test_of_equal_changes_the_names_decide() -> None:
+    rows = [
+        Charge(day=LAST.first, usage_type=usage, tag=tag, usd=Decimal(usd))
+        for usage, tag, usd in (("B", "a", 5), ("A", "b", -5), ("A", "a", 5), ("A", "", 7), ("C", "x", 0))
+    ]
+
+    found = parts(lines(rows), DAYS, {})
+
+    assert [(one.usage_type, one.tag) for one in found] == [("A", ""), ("A", "a"), ("A", "b"), ("B", "a")]
+
+
+# --- what is usual ----------------------------------------------------------------------------
+
+WEEKS = Comparison(
+    kind=ComparisonKind.DAYS, before=Span(date(2026, 8, 9), 28), after=Span(date(2026, 9, 6), 28)
+)
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "steps"),
+    [
+        ({}, [], 1),
+        (dict.fromkeys(range(28), 10), [], 21),
+        (dict.fromkeys(range(28), 10) | {11: 17}, [7, -7], 21),
+        (dict.fromkeys(range(28), 10) | {7: 17}, [7, -7], 21),  # the first day that has a week before it
+        (dict.fromkeys(range(28), 10) | {6: 17}, [-7], 21),
+        (dict.fromkeys(range(28), 10) | {27: 17}, [7], 21),
+        (dict.fromkeys(range(28), 10) | {28: 1000, 29: 1000}, [], 21),  # that is what is judged
+        ({0: 10, 14: 10}, [-10, 10, -10], 21),  # a day without a charge cost nothing
+        ({20: 10, 27: 14}, [4], 1),
+        ({21: 10, 27: 14}, [], 1),  # no day has a week before it
+    ],
+)
+def test_a_line_changes_as_much_by_itself_as_its_weekdays_did_from_week_to_week(
+    known: dict[int, int], changes: list[int], steps: int
+) -> None:
+    usd = {WEEKS.before.first + timedelta(days=day): Decimal(cost) for day, cost in known.items()}
+
+    found = usual(usd, WEEKS)
+
+    assert found == pytest.approx(Decimal(5 * (sum(one**2 for one in changes) / steps * 28) ** 0.5))
+
+
+@given(
+    week=st.lists(st.integers(0, 100), min_size=7, max_size=7),
+    start=st.integers(0, 6),
+    length=st.integers(7, 40),
+)
+def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> None:
+    before = Span(date(2026, 6, 1) + timedelta(days=start), length)
+    days = Comparison(kind=ComparisonKind.DAYS, before=before, after=Span(before.until, length))
+    usd = {day: Decimal(week[day.weekday()]) for day in [*before, *days.after]}
+    change = sum(usd[day] for day in days.after) - sum(usd[day] for day in before)
+
+    assert usual(usd, days) == pytest.approx(abs(change))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dollars"),
+    [(6, 6, 0), (7, 8, 1), (14, 28, 0), (14, 10, 4), (10, 14, 4), (8, 8, 0), (7, 7, 0), (28, 7, 0)],
+)
+def test_whole_weeks_have_the_same_weekdays_and_less_than_a_week_has_no_pattern(
+    before: int, after: int, dollars: int
+) -> None:
+    span = Span(date(2026, 8, 10), before)
+    days = Comparison(
+        kind=ComparisonKind.DAYS, before=span, after=Span(span.first + timedelta(days=56), after)
+    )
+    usd = dict.fromkeys([span.first + timedelta(days=number) for number in range(56 + after)], Decimal(1))
+
+    assert usual(usd, days) == dollars
+
+
+def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
+    rows = [
+        *charges(HOST, BEFORE, price="1", quantity="100", tag="llm"),
+        *charges(TRAIN, LAST, price="1", quantity="1", tag="llm"),
+    ]
+
+    (_, new) = parts(lines(rows), DAYS, {})
+
+    assert (new.usage_type, new.usual) == (TRAIN, Decimal(15))
+
+
+def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_type() -> None:
+    read = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
+    by_service = tuple(replace(one, usage_type="", service="S3") for one in read.by_tag["project"])
+    both = replace(read, by_tag={"team": by_service, "project": read.by_tag["project"]})
+    moved = tuple(replace(one, tag="111111111111") for one in read.by_tag["project"])
+
+    assert division(both, ["owner", "team", "project"]).tag == "project"
+    assert set(division(both, ["project"]).lines) == {(HOST, "llm")}
+    assert (division(both, ["team"]).tag, set(division(both, []).lines)) == ("", {(HOST, None)})
+    by_account = division(replace(both, moved=moved), ["project"])
+    assert (by_account.tag, set(by_account.lines)) == ("account", {(HOST, "111111111111")})
+    assert by_account.services == {HOST: "Amazon SageMaker"}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from bills import LAST, bill, charges, full_report
-from ml_janitor.bill.model import GapCause, Reading
+from bills import BEFORE, LAST, bill, charges, full_report
+from ml_janitor.bill.model import Charge, GapCause, Reading
 from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import charged_back
 from ml_janitor.report import bill_json, bill_page
@@ -85,6 +85,30 @@ def test_rounded_lines_add_up_to_the_rounded_total(amounts: list[Decimal]) -> No
     total = sum(amounts, Decimal(0)).quantize(Decimal("0.01"), "ROUND_HALF_UP")
 
     assert sum(usd for _, _, usd in charged_back(bill(rows), "project", LAST)) == total
+
+
+def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_last() -> None:
+    def rows(tag: str, usd: str, **more: Any) -> list[Charge]:
+        made = charges("Host", [BEFORE.last, LAST.first], price=usd, quantity="1", tag=tag)
+        return [replace(one, **more) for one in made]
+
+    every = [
+        *rows("", "1.005", usage_type="", service="S3"),
+        *rows("b", "0.004"),
+        *rows("b", "2", usage_type="", service="S3"),
+        *rows("a", "0"),
+        *rows("a", "3.333"),
+    ]
+    read = replace(bill(charges("Host", [LAST.first], price="1", quantity="1", tag="x")))
+    read = replace(read, by_tag={"team": tuple(every)})
+
+    assert list(charged_back(read, "team", LAST)) == [
+        ("a", "Amazon SageMaker", Decimal("3.33")),
+        ("b", "S3", Decimal("2.00")),
+        ("", "S3", Decimal("1.01")),
+    ]
+    with pytest.raises(KeyError):
+        list(charged_back(read, "owner", LAST))
 
 
 def test_the_page_escapes_what_aws_says() -> None:

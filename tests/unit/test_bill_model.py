@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
-from bills import BEFORE, HOST, LAST, bill, charges, full_report, movement
-from ml_janitor.bill.model import Span
-from ml_janitor.bill.movements import Cause, total
+import pytest
+
+from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
+from ml_janitor.bill.budgets import BudgetState, budget_states
+from ml_janitor.bill.model import DAY, ZERO, Bill, Charge, Forecast, Metric, RecordCharge, Span
+from ml_janitor.bill.movements import Cause, Mover, total
+from ml_janitor.bill.phases import Phase
 
 
 def test_a_span_ends_before_the_day_that_it_ends_at() -> None:
@@ -48,3 +54,88 @@ def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None
         Cause.UNEXPLAINED,
         Cause.TAG,
     ]
+
+
+def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
+    first, second, third = (BEFORE.first + number * DAY for number in range(3))
+
+    def read(of: date, usd: int, **more: Any) -> Bill:
+        days = [of + number * DAY for number in range(3)]
+        rows = tuple(Charge(day=day, usage_type=HOST, tag="llm", usd=Decimal(usd)) for day in days)
+        made = replace(
+            bill(rows, first=of),
+            by_account=rows,
+            records=(RecordCharge(day=of, record_type="Tax", usd=Decimal(usd)),),
+            estimated=frozenset(days),
+        )
+        return replace(made, **more)
+
+    kept, fresh = read(first, 1), read(third, 2)
+    whole = fresh.after(kept, second)
+
+    assert whole == replace(
+        fresh,
+        first=second,
+        charges=(kept.charges[1], *fresh.charges),
+        by_tag={"project": (kept.by_tag["project"][1], *fresh.by_tag["project"])},
+        by_account=(kept.by_account[1], *fresh.by_account),
+        estimated=fresh.estimated | {second},
+    )
+    assert fresh.after(kept, first).records == (*kept.records, *fresh.records)
+    assert fresh.after(kept, first).estimated == fresh.estimated | {first, second}
+    alone = replace(fresh, by_account=(), by_tag={"team": fresh.by_tag["project"]}).after(kept, first)
+    assert (alone.by_account, alone.by_tag) == ((), {"team": fresh.by_tag["project"]})
+    amortized = replace(kept, metric=Metric.AMORTIZED)
+    assert fresh.after(amortized, first) == fresh
+
+
+@pytest.mark.parametrize(
+    ("cause", "usd", "ordinary"),
+    [
+        (Cause.STARTED, 60, True),
+        (Cause.STARTED, -60, True),
+        (Cause.STARTED, 61, False),
+        (Cause.UNEXPLAINED, 5, True),
+        (Cause.FINDING, 5, False),
+        (Cause.TAG, 5, False),
+    ],
+)
+def test_no_more_than_usual_is_no_news(cause: Cause, usd: int, *, ordinary: bool) -> None:
+    line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
+
+    assert Mover(usd=Decimal(usd), cause=cause, part=line).ordinary == ordinary
+
+
+# --- budgets ----------------------------------------------------------------------------------
+
+FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decimal(900), low=ZERO, high=ZERO)
+
+
+@pytest.mark.parametrize(
+    ("until", "spent", "expected", "of_part"),
+    [
+        (date(2026, 10, 1), 300, 300, 300),  # September is over, whatever October's forecast is
+        (date(2026, 10, 2), 10, 910, 310),
+        (date(2026, 9, 30), 290, 1190, 300),
+        (date(2026, 3, 1), 280, 280, 280),
+        (date(2026, 2, 15), 140, 1040, 280),
+    ],
+)
+def test_a_budget_is_of_the_month_of_the_last_day(
+    until: date, spent: int, expected: int, of_part: int
+) -> None:
+    first = until - 70 * DAY
+    days = [first + number * DAY for number in range(70)]
+    read = replace(
+        bill(charges(HOST, days, price="1", quantity="10", tag="llm"), first=first, until=until),
+        forecast=FORECAST,
+    )
+
+    whole, own = budget_states(read, 500, {"project=llm": 7, "owner=mia": 8})
+
+    assert whole == BudgetState(usd=Decimal(500), spent=Decimal(spent), expected=Decimal(expected))
+    assert own == BudgetState(
+        usd=Decimal(7), spent=Decimal(spent), expected=Decimal(of_part), tag="project", value="llm"
+    )
+    (blind,) = budget_states(replace(read, forecast=None), 500, {})
+    assert blind.expected == (None if expected != spent else spent)

@@ -8,15 +8,15 @@ from decimal import Decimal
 
 import pytest
 
-from bills import BEFORE, HOST, LAST, NOTEBOOK, TRAIN, bill, charges
+from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
 from ml_janitor.aws.runs import Run
 from ml_janitor.bill.asking import Question
 from ml_janitor.bill.joining import Resource
 from ml_janitor.bill.model import Bill, Charge, GapCause, RecordCharge, Span
 from ml_janitor.bill.movements import Cause, Culprit, breakdown, total
-from ml_janitor.bill.report import bill_report
+from ml_janitor.bill.report import bill_report, priced, sole_owners
 from ml_janitor.bill.resources import acted
-from ml_janitor.bill.tables import by_day, lines
+from ml_janitor.bill.tables import by_day, lines, readable
 from ml_janitor.core.model import Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action, Stage
@@ -84,6 +84,51 @@ def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
     assert culprit.usd_until_now == Decimal("37.688") * (24 * 11 + 3)
 
 
+@pytest.mark.parametrize(
+    ("run", "usd"),
+    [
+        ({"start": datetime(2026, 8, 7, tzinfo=UTC)}, "2031.744"),  # 60 days and 3 hours
+        ({"start": datetime(2026, 8, 6, 23, tzinfo=UTC)}, None),  # before the bill: more than it says
+        ({"usage_type": "USE1-Host:ml.unknown"}, None),
+        ({"end": datetime(2026, 9, 1, tzinfo=UTC)}, "168.96"),
+        ({"end": datetime(2026, 12, 1, tzinfo=UTC)}, "1355.904"),
+        ({"start": datetime(2026, 10, 6, 2, tzinfo=UTC), "hourly": Decimal(3)}, "4.224"),
+        ({"start": datetime(2026, 10, 7, tzinfo=UTC)}, "0"),  # not yet
+    ],
+    ids=str,
+)
+def test_what_something_cost_until_now_is_of_all_its_hours_in_the_bill_or_unknown(
+    run: dict[str, object], usd: str | None
+) -> None:
+    whole = [day for day in [*BEFORE, *LAST] if day.day != 20]
+    rows = charges(HOST, whole, price="1.408", quantity="24", tag="support")
+    own = Run(usage_type=HOST, start=datetime(2026, 8, 27, tzinfo=UTC), hourly=Decimal(1))
+    plain = Run(usage_type=HOST, start=NOW, hourly=Decimal(0))
+    made = replace(KNOWN[1], runs=(plain, replace(own, **run)))  # type: ignore[arg-type]
+
+    (found,) = priced(bill(rows), [made])
+
+    assert found.culprit.usd_until_now == (None if usd is None else Decimal(usd))
+
+
+def test_prices_are_those_of_the_last_five_weeks() -> None:
+    days = {0: "7", 24: "7", 25: "1", 59: "3"}  # 35 days are from the 26th on
+    rows = [
+        row
+        for number, price in days.items()
+        for row in charges(HOST, [BEFORE.first + timedelta(days=number)], price=price, quantity="2", tag="a")
+    ]
+    credited = charges(TRAIN, [LAST.last], price="-1", quantity="-5", tag="a")
+    one_hour = [
+        Run(usage_type=usage, start=NOW - timedelta(hours=1), hourly=Decimal(1)) for usage in (HOST, TRAIN)
+    ]
+
+    host, train = priced(bill([*rows, *credited]), [replace(KNOWN[0], runs=(one,)) for one in one_hour])
+
+    assert host.culprit.usd_until_now == 2
+    assert train.culprit.usd_until_now is None
+
+
 def test_a_resource_that_breaks_the_joining_leaves_the_bill(read: Bill) -> None:
     naive = Run(usage_type=TRAIN, start=HUNG_SINCE.replace(tzinfo=None))
 
@@ -95,6 +140,9 @@ def test_a_resource_that_breaks_the_joining_leaves_the_bill(read: Bill) -> None:
     assert sentence(gap).startswith(
         "What ran is not all known, so less is explained: TypeError: can't subtract"
     )
+    broken = replace(read, charges=(replace(read.charges[0], usd="5"),))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        bill_report(broken, ASKED)
 
 
 def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
@@ -129,7 +177,12 @@ def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -
     report = bill_report(replace(read, by_tag={**read.by_tag, "owner": nobody}), ASKED)
 
     (share,) = report.shares
-    assert (share.tag, share.untagged) == ("project", Decimal("14.08") * 30)
+    assert (share.tag, share.untagged, share.untagged_before) == (
+        "project",
+        Decimal("14.08") * 30,
+        Decimal("14.08") * 30,
+    )
+    assert (share.total, share.total_before) == (read.total(LAST), read.total(BEFORE))
     assert share.share is not None
     assert share.share_before is not None
     assert share.share < share.share_before
@@ -147,6 +200,27 @@ def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:
     assert going is not None
     assert (ended.ended_credits, going.ended_credits) == (Decimal(300), Decimal(0))
     assert ended.change == plain.change
+
+
+@pytest.mark.parametrize(
+    ("record", "usd"),
+    [
+        (("Credit", 8, -10), 290),  # eight days ago, and none since
+        (("Credit", 7, -10), 0),  # some come once a week
+        (("Credit", 1, 0), 300),
+        (("Refund", 1, -10), 300),
+        (("Credit", 20, -400), 0),  # more than before: none ended
+    ],
+)
+def test_credits_ended_where_none_came_for_a_week(read: Bill, record: tuple[str, int, int], usd: int) -> None:
+    kind, days_ago, amount = record
+    given = [RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE]
+    late = RecordCharge(day=LAST.until - timedelta(days=days_ago), record_type=kind, usd=Decimal(amount))
+
+    main = bill_report(replace(read, records=(*given, late)), ASKED).main
+
+    assert main is not None
+    assert main.ended_credits == usd
 
 
 def test_a_bill_that_does_not_reach_back_compares_nothing(read: Bill) -> None:
@@ -179,6 +253,13 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
         return main.movers[0].owner
 
     assert (owned("omar"), owned("omar", "mia"), owned("omar", ""), owned("")) == ("omar", None, None, None)
+    others = [
+        Charge(day=BEFORE.first, usage_type=TRAIN, tag="before", usd=Decimal(5)),
+        Charge(day=LAST.first, usage_type=TRAIN, tag="free", usd=Decimal(0)),
+        Charge(day=LAST.first, service="S3", tag="by service", usd=Decimal(5)),
+        Charge(day=LAST.first, usage_type=TRAIN, tag="omar", usd=Decimal(5)),
+    ]
+    assert sole_owners(replace(read, by_tag={"owner": tuple(others)}), LAST) == {TRAIN: "omar"}
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])
@@ -202,8 +283,17 @@ def test_a_table_has_every_dollar(read: Bill) -> None:
         days = list(LAST)
         assert sum(map(sum, by_day(read, by, days).values())) == read.total(LAST)
     assert [one.name for one in lines(read, "project", LAST, None)] == ["llm", "support", ""]
-    with pytest.raises(KeyError):
-        lines(read, "team", LAST, None)
+    for by in ("team", "account"):
+        assert not readable(read, by)
+        with pytest.raises(KeyError):
+            lines(read, by, LAST, None)
+    several = replace(read, by_account=(Charge(day=LAST.first, tag="1", usd=Decimal(5)),))
+    assert [readable(several, by) for by in ("phase", "usage", "project", "account")] == [True] * 4
+    assert [(one.name, one.usd) for one in lines(several, "account", LAST, None)] == [("1", Decimal(5))]
+    assert not readable(several, "team")
+    assert bill_report(read, ASKED).table("phase") == lines(read, "phase", LAST, BEFORE)
+    young = replace(read, first=LAST.first)
+    assert bill_report(young, ASKED).table("phase") == lines(read, "phase", LAST, None)
 
 
 def test_a_longer_span_than_the_bill_has_no_week_before() -> None:
@@ -236,6 +326,22 @@ def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None
     )
     assert not bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1", "eu-west-1"]).bill.gaps
     assert not bill_report(read, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+    assert not bill_report(both, ASKED, resources=KNOWN).bill.gaps  # nothing was looked at
+
+
+@pytest.mark.parametrize(("usd", "told"), [("1", True), ("0.99", False), ("-1", True)])
+def test_less_than_a_dollar_is_not_worth_looking_elsewhere(read: Bill, usd: str, *, told: bool) -> None:
+    row = Charge(day=LAST.first, usage_type=f"EU-{HOST.partition('-')[2]}", tag="a", usd=Decimal(usd))
+    service = replace(row, tag=None, service="Amazon SageMaker")
+    more = replace(
+        read,
+        charges=(*read.charges, service),
+        by_tag={"project": (*read.by_tag["project"], row)},
+    )
+
+    gaps = bill_report(more, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+
+    assert [one.usd for one in gaps] == ([Decimal(usd)] if told else [])
 
 
 def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) -> None:

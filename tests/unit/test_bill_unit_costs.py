@@ -120,6 +120,43 @@ def test_a_new_model_serves_from_its_hour_on_and_costs_from_then_on() -> None:
     assert found["model", "old"].usd + found["model", "new"].usd == found["endpoint", "search"].usd
 
 
+def test_requests_of_a_period_are_served_by_what_had_begun_before_its_end() -> None:
+    starts = (timedelta(0), timedelta(hours=1), timedelta(hours=1, seconds=1))
+    models = [runs(f"m{number}", start=BEGIN + start) for number, start in enumerate(starts)]
+    late = runs("late", start=BEGIN + timedelta(hours=30))
+    hours = calls(7, 5, period=HOUR)
+
+    found = costs(endpoint("search", *reversed(models), requests=(hours,)))
+    none_begun = costs(endpoint("search", late, requests=(hours,)))
+
+    assert [found["model", f"m{number}"].units for number in range(3)] == [7, 0, 5]
+    assert none_begun["model", "late"].units == 12
+
+
+def test_what_never_ran_costs_nothing_and_breaks_nothing() -> None:
+    assert set(costs(endpoint("idle", requests=(calls(5),)), endpoint("search", runs()))) == {
+        ("endpoint", "search"),
+        ("model", "ranker"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("usd", "quantity", "expected"),
+    [("0.5", "1", "0.5"), ("5", "0.5", "5"), ("0", "1", None), ("-5", "1", None), ("5", "0", None)],
+)
+def test_a_line_has_a_price_where_something_was_charged_for_something(
+    usd: str, quantity: str, expected: str | None
+) -> None:
+    """At most what ran, 720 hours, has its share of the line."""
+    line = Charge(day=LAST.first, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(quantity))
+
+    found = costs(endpoint("search", runs()), billed=[line])
+
+    assert [one.usd for one in found.values()] == (
+        [] if expected is None else [pytest.approx(Decimal(expected))] * 2
+    )
+
+
 def test_a_shadow_serves_copies_and_costs_all_the_same() -> None:
     shadow = runs("next", variant="shadow", shadow=True)
     copied = calls(500, variant="shadow", shadow=True)

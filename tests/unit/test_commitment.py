@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from conftest import NOW
-from ml_janitor.core.commitment import Span, Usage, best, by_hour, paid
+from ml_janitor.core.commitment import Hours, Result, Span, Total, Usage, Use, best, by_hour, paid
 from samples import share
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -97,3 +98,93 @@ def test_hours_come_from_starts_ends_and_counts() -> None:
     found = [sum(one.usd for one in hour) for hour in by_hour(spans, since, hours)]
 
     assert found == pytest.approx([sum(minutes[at * 60 : at * 60 + 60]) for at in range(hours)])
+
+
+def test_an_hour_has_nothing_of_what_ended_when_it_began_and_one_sum_of_each_discount() -> None:
+    since = NOW - 3 * HOUR
+    spans = [
+        Span(since, since + HOUR, Usage(1.0, 0.3)),
+        Span(since + 30 * MINUTE, since + 30 * MINUTE, Usage(9.0, 0.1)),
+        Span(since - 9 * HOUR, since - HOUR, Usage(9.0, 0.1)),
+        Span(NOW, NOW + HOUR, Usage(9.0, 0.1)),
+        Span(since + 90 * MINUTE, NOW + HOUR, Usage(2.0, 0.3)),
+        Span(since + 2 * HOUR, NOW, Usage(4.0, 0.3)),
+    ]
+
+    assert by_hour(spans, since, 3) == [[Usage(1.0, 0.3)], [Usage(1.0, 0.3)], [Usage(6.0, 0.3)]]
+
+
+def test_what_no_commitment_would_pay_for_needs_none() -> None:
+    assert paid([], 3.0) == Result(usd=0.0, utilisation=1.0, coverage=0.0)
+    assert paid([[Usage(10.0, 0.5)]], 0.0) == Result(usd=10.0, utilisation=1.0, coverage=0.0)
+    assert best([]) == 0
+    assert best([[Usage(0.0, 0.9), Usage(10.0, 0.5)]]) == 5.0
+
+
+# --- whose use it is --------------------------------------------------------------------------
+
+
+def use(name: str, kind: str, hours: float, usd: float, discount: float, *, family: str = "") -> Use:
+    """What ran for the last *hours* of four."""
+    span = Span(NOW - hours * HOUR, NOW, Usage(usd, discount))
+    return Use(names=(name, family or name), kind=kind, spans=(span,))
+
+
+def total(kind: str, *hourly: float, discount: float = 0.5) -> Total:
+    return Total(kind=kind, hourly=hourly, discount=discount)
+
+
+A, B, C = use("a", "x", 4, 10.0, 0.5), use("b", "x", 2, 10.0, 0.5, family="f-*"), use("c", "y", 1, 40.0, 0.25)
+
+
+def hours(*uses: Use, totals: tuple[Total, ...] | None = None) -> Hours:
+    return Hours(since=NOW - 4 * HOUR, count=4, uses=uses, totals=totals)
+
+
+def test_what_others_would_change_is_taken_from_what_was_billed() -> None:
+    billed = (total("x", 12, 12, 22, 15), total("y", 0, 0, 0, 40), total("z", 1, 1, 1, 1))
+    every = hours(A, B, C, replace(B, names=("b2", "f-*")), totals=billed)
+
+    left = every.without(frozenset({"f-*", "unknown"}))
+
+    assert (left.uses, left.others) == ((A, C), 2)
+    assert left.totals == (total("x", 12, 12, 2, 0), *billed[1:])
+    assert every.without(frozenset()) == replace(every, others=0)
+    assert hours(A, B).without(frozenset({"a"})) == replace(hours(B), others=1)
+
+
+def test_the_use_of_each_hour_is_as_billed_where_something_was() -> None:
+    billed = (total("x", 12, 0, 22, 20), total("y", 0, 0, 0, 40, discount=0.25))
+
+    assert hours(A, totals=billed).each() == [
+        [Usage(12, 0.5)],
+        [],
+        [Usage(22, 0.5)],
+        [Usage(20, 0.5), Usage(40, 0.25)],
+    ]
+    assert hours(A, C).each() == [[Usage(10, 0.5)]] * 3 + [[Usage(10, 0.5), Usage(40, 0.25)]]
+    assert hours(A, totals=()).each() == [[], [], [], []]
+
+
+@pytest.mark.parametrize(
+    ("billed", "shares"),
+    [
+        (None, {"a": 20 / 40, "f-*": 10 / 40, "c": 10 / 40}),
+        (
+            (total("x", 30, 30, 30, 30), total("y", 80, discount=0.25)),  # of others, too
+            {"a": 20 / 80, "f-*": 10 / 80, "c": 10 / 80},
+        ),
+        (
+            (total("x", 10, 10, 5, 5), total("y", 40, discount=0.25)),  # less than what ran
+            {"a": 10 / 25, "f-*": 5 / 25, "c": 10 / 25},
+        ),
+        ((total("y", 40, discount=0.25),), {"c": 1.0}),
+        ((), {}),
+    ],
+)
+def test_a_saving_comes_from_each_resource_as_far_as_its_use_was_billed(
+    billed: tuple[Total, ...] | None, shares: dict[str, float]
+) -> None:
+    free = use("free", "w", 4, 0.0, 0.5)
+
+    assert hours(A, B, C, free, totals=billed).shares() == pytest.approx(shares)

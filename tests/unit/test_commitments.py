@@ -99,6 +99,16 @@ SHARED = Value({"Amazon SageMaker": 0.3})
             "94% of what is owned",
         ),
         (steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=Value(0.95)), "found", "$1.00 an hour"),
+        (
+            steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], utilization=Value(0.94)),
+            "kept",
+            "94% of what is owned is used",
+        ),
+        (
+            steady(ALWAYS, owned=Value({"Compute": 0.6}), utilization=Value(0.0)),
+            "kept",
+            "0% of what is owned",
+        ),
         (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
         (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
         (steady(lines=[line(HOST, [2.0] * COUNT)], others=1, unread="denied"), "unknown", "not all hours"),

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import Claim, counted_once, overlaps
-from ml_janitor.core.model import Change
+from ml_janitor.core.counting import Claim, claim_of, counted_once, named, overlaps
+from ml_janitor.core.model import Change, Kept
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Report
+from ml_janitor.core.results import Overlap, Report
 from ml_janitor.report.html import html
 from ml_janitor.report.json import text
 from ml_janitor_cli.screen import console
@@ -55,6 +55,7 @@ DOMAIN = claim("shutdown", "domain", 30, Change.LIMIT, shares={"a": 10, "b": 15}
 COMMIT = claim("commit", "plan", 70, Change.COMMIT, shares={"e": 30, "j": 10, "x": 30})
 BIG = claim("smaller", "whole", 50, Change.RESIZE, parts=("a", "b"))
 A, B = claim("idle", "a", 20), claim("idle", "b", 31)
+OWN, TINY = claim("idle", "domain", 1, Change.RESIZE), {"a": 1, "domain": 4}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,14 @@ A, B = claim("idle", "a", 20), claim("idle", "b", 31)
         ([replace(BIG, change=Change.END), A, B], {"smaller": 50, "idle": 0}),
         ([replace(BIG, possible=False), A], {"smaller": 0, "idle": 20}),
         ([replace(BIG, change=Change.COMMIT), A], {"smaller": 0, "idle": 20}),
+        ([replace(DOMAIN, monthly_usd=None), A], {"shutdown": None, "idle": 20}),
+        ([replace(DOMAIN, monthly_usd=Decimal(10)), A], {"shutdown": 6, "idle": 20}),
+        ([claim("shutdown", "domain", 25, shares=TINY), A, OWN], {"shutdown": 24, "idle": 20}),
+        ([claim("shutdown", "d", 5, shares={"b": 0}), B], {"shutdown": 5, "idle": 31}),
+        ([replace(A, wholes=("Whole",)), replace(BIG, parts=())], {"smaller": 50, "idle": 0}),
+        ([BIG, A, claim("idle", "b", 30)], {"smaller": 50, "idle": 0}),
+        ([BIG, replace(A, possible=False)], {"smaller": 50, "idle": 0}),
+        ([replace(SPOT, monthly_usd=None), SERVERLESS], {"spot": 0, "serverless": 50}),
     ],
     ids=[
         "an end before a smaller one",
@@ -90,6 +99,14 @@ A, B = claim("idle", "a", 20), claim("idle", "b", 31)
         "an end of the whole before its parts",
         "a part that can be done before a whole that cannot",
         "a part before a commitment of the whole",
+        "of an unknown saving no share is known",
+        "shares are of what is saved",
+        "a share and the rest of one resource",
+        "shares that come to nothing",
+        "what a part says of its whole",
+        "the whole of equals",
+        "a whole that can be done before a part that cannot",
+        "of two changes the one whose saving is known",
     ],
 )
 def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int | None]) -> None:
@@ -107,6 +124,61 @@ def test_the_one_that_takes_most_is_named() -> None:
 
     assert commit is not None
     assert (commit.detector, commit.arn) == ("smaller", "e")
+
+
+def test_what_is_taken_of_a_month_is_not_taken_of_what_it_has_cost() -> None:
+    both = replace(claim("limits", "e", 10, Change.LIMIT), accrued_usd=Decimal(7))
+
+    (left, whole) = overlaps([both, IDLE])
+
+    assert whole is None
+    assert left == Overlap(detector="idle", arn="e", name="e", monthly_usd=Decimal(0), accrued_usd=Decimal(7))
+
+
+def test_less_than_a_dollar_is_shared_out_as_any_other_amount() -> None:
+    half = {"a": Decimal("0.25"), "b": Decimal("0.25")}
+    domain = replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half)
+
+    left, _ = overlaps([domain, A])
+
+    assert left is not None
+    assert left.monthly_usd == Decimal("0.5")
+
+
+def test_a_finding_claims_what_it_costs_and_what_its_change_ends() -> None:
+    cost = Cost(monthly_usd=Decimal(5), accrued_usd=Decimal(7), shares={"a": Decimal(5)})
+    made = replace(
+        result("idle", "e", finding("idle", cost)), change=Change.RESIZE, parts=("p",), wholes=("w",)
+    )
+    own = Claim(
+        detector="idle",
+        arn=made.target.arn,
+        name="e",
+        change=Change.RESIZE,
+        monthly_usd=Decimal(5),
+        accrued_usd=Decimal(7),
+        shares={"a": Decimal(5)},
+        parts=("p",),
+        wholes=("w",),
+    )
+
+    assert claim_of(made) == own
+    spared = replace(made, verdict=replace(finding("idle", cost), spared="not tagged"))
+    assert claim_of(spared) == replace(own, possible=False)
+    for unpriced in (None, Cost.exposed(Decimal(5))):
+        free = claim_of(replace(made, verdict=finding("idle", unpriced)))
+        assert free == replace(own, monthly_usd=None, accrued_usd=None, shares={}, priced=False)
+    assert claim_of(replace(made, verdict=Kept(reason="it is used"))) is None
+
+
+def test_what_a_finding_would_change_is_named_with_all_that_its_end_ends() -> None:
+    ends = claim("idle", "E", 5, parts=("P",))
+
+    assert named([ends]) == {"e", "p"}
+    assert named([replace(ends, change=Change.RESIZE)]) == {"e"}
+    assert named([replace(ends, monthly_usd=None, accrued_usd=Decimal(1))]) == {"e", "p"}
+    for nothing in ({"possible": False}, {"change": Change.COMMIT}, {"priced": False}):
+        assert named([replace(ends, **nothing)]) == set()
 
 
 def test_what_a_job_has_cost_and_what_its_family_would_save_are_different_money() -> None:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.traffic import Cause, Way, addresses
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.traffic import (
+    Cause,
+    Program,
+    Way,
+    addresses,
+    buckets,
+    programs,
+    replications,
+    senders,
+    without_gateway,
+)
 from ml_janitor.aws.usage_types import between
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, Line
 from past_jobs import word
+from scripted import DENIED as DENIES
+from scripted import Refusal, Script, Torn
 
 GB = 1024**3
 READER = Cause("model search is given s3://catalog/", Way.READS, "s3://catalog/")
@@ -143,3 +159,201 @@ def test_an_address_is_known_however_it_is_written(text: str, found: list[str]) 
 )
 def test_a_usage_type_says_where_bytes_go(usage_type: str, regions: tuple[str, str] | None) -> None:
     assert between(usage_type) == regions
+
+
+FAR = "eu-central-1"
+NAMES: dict[str, list[str]] = {
+    REGION: ["here", "catalog"],
+    FAR: ["far"],
+    "": ["here", "catalog", "far", "other"],
+}
+
+
+def listed(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Two pages of the buckets of a region, or of all."""
+    names, second = NAMES[asked.get("BucketRegion", "")], "ContinuationToken" in asked
+    page = [{"Name": name} for name in (names[1:] if second else names[:1])]
+    return {"Buckets": page} if second else {"Buckets": page, "ContinuationToken": "1"}
+
+
+def test_buckets_are_those_of_both_regions_and_the_names_of_all_others() -> None:
+    found = buckets(Script({"s3:ListBuckets": listed}).aws(), FAR)
+
+    assert found == {"here": REGION, "catalog": REGION, "far": FAR, "other": ""}
+
+
+@pytest.mark.parametrize("region", ["", REGION, FAR])
+def test_a_listing_of_buckets_that_broke_off_is_an_error(region: str) -> None:
+    """Else a bucket that is not known would stand for one of another account, or for none of here."""
+
+    def broken(asked: Mapping[str, Any]) -> Any:
+        cut = asked.get("BucketRegion", "") == region and "ContinuationToken" in asked
+        return DENIES if cut else listed(asked)
+
+    with pytest.raises(ReadError, match="ListBuckets broke off after 1: ListBuckets: AccessDenied"):
+        buckets(Script({"s3:ListBuckets": broken}).aws(), FAR)
+
+
+def replicates(destination: str, **more: Any) -> dict[str, Any]:
+    return {"Status": "Enabled", "ID": "all", "Destination": {"Bucket": f"arn:aws:s3:::{destination}"}} | more
+
+
+def replicated(
+    *rules: dict[str, Any], there: Collection[Program] = (), refused: Refusal | None = None
+) -> list[Cause]:
+    """What replicates from "here", the one bucket of this region, by its *rules*."""
+    role = f"arn:aws:iam::{ACCOUNT}:role/replicates"
+    answer = {"ReplicationConfiguration": {"Role": role, "Rules": list(rules)}}
+    script = Script({"s3:GetBucketReplication": refused or answer})
+    found = list(replications(script.aws(), FAR, {"here": REGION, "far": FAR, "other": ""}, there))
+    assert [asked["Bucket"] for asked in script.asked("s3:GetBucketReplication")] == ["here"]
+    return found
+
+
+def test_only_rules_in_force_that_write_there_replicate() -> None:
+    reader = Program("model search", ("s3://far/a",), ("s3://far/a",))
+    rule = "replication rule all of here"
+
+    assert replicated(
+        replicates("far"), replicates("here"), replicates("other"), replicates("far", Status="Disabled")
+    ) == [Cause(f"{rule} writes to far", Way.REPLICATES, rule)]
+    assert replicated(replicates("far"), there=[reader])[0].used == "model search"
+    assert replicated(replicates("theirs"), there=[reader])[0].used == "another account, perhaps,"
+    (unnamed,) = replicated({key: value for key, value in replicates("far").items() if key != "ID"})
+    assert unnamed.about == "replication rule without a name of here"
+
+
+@pytest.mark.parametrize("code", ["ReplicationConfigurationNotFoundError", "NoSuchBucket"])
+def test_a_bucket_without_replication_replicates_nothing(code: str) -> None:
+    assert replicated(refused=Refusal(code)) == []
+
+
+def test_a_replication_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(ReadError, match="here: GetBucketReplication: AccessDenied"):
+        replicated(refused=DENIES)
+
+
+def registry(*rules: dict[str, Any]) -> Aws:
+    answer = {"registryId": ACCOUNT, "replicationConfiguration": {"rules": list(rules)}}
+    return Script({"ecr:DescribeRegistry": answer}).aws()
+
+
+def test_programs_and_registries_send_bytes_there() -> None:
+    image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/churn:1"
+    elsewhere = f"{ACCOUNT}.dkr.ecr.{FAR}.amazonaws.com/churn:1"
+    here = [Program("training job eval", ("s3://far/out", "s3://here/in"), ())]
+    there = [Program("model search", (image, elsewhere), ())]
+    rules = [
+        {"destinations": [{"region": "eu-west-1", "registryId": ACCOUNT}]},
+        {
+            "destinations": [
+                {"region": "eu-west-1", "registryId": ACCOUNT},
+                {"region": FAR, "registryId": ACCOUNT},
+            ],
+            "repositoryFilters": [{"filter": "team-", "filterType": "PREFIX_MATCH"}],
+        },
+        {"destinations": [{"region": FAR, "registryId": ACCOUNT}]},
+    ]
+
+    assert list(senders(registry(*rules), FAR, ["far"], here, there)) == [
+        Cause("training job eval is given s3://far/out", Way.WRITES, "s3://far/out"),
+        Cause(f"model search is given the image {image}", Way.IMAGES, image),
+        Cause("the registry replicates team-* there", Way.IMAGES, "team-*"),
+        Cause("the registry replicates every repository there", Way.IMAGES, "every repository"),
+    ]
+
+
+def test_a_vpc_with_a_nat_gateway_and_no_gateway_endpoint_is_named_once() -> None:
+    script = Script(
+        {
+            "ec2:DescribeVpcEndpoints": [{"VpcEndpoints": []}, {"VpcEndpoints": [{"VpcId": "vpc-2"}]}],
+            "ec2:DescribeNatGateways": [
+                {"NatGateways": [{"VpcId": "vpc-1"}, {"VpcId": "vpc-2"}]},
+                {"NatGateways": [{"VpcId": "vpc-1"}, {"VpcId": "vpc-3"}]},
+            ],
+        }
+    )
+
+    assert [cause.about for cause in without_gateway(script.aws())] == ["vpc-1", "vpc-3"]
+    assert {"Name": "state", "Values": ["available"]} in script.asked("ec2:DescribeNatGateways")[0]["Filter"]
+    assert script.asked("ec2:DescribeVpcEndpoints")[0]["Filters"] == [
+        {"Name": "service-name", "Values": [f"com.amazonaws.{REGION}.s3"]},
+        {"Name": "vpc-endpoint-type", "Values": ["Gateway"]},
+    ]
+
+
+DAY = timedelta(days=1)
+SINCE = NOW - 30 * DAY
+
+
+def searched(models: Sequence[dict[str, Any]] = (), jobs: Sequence[dict[str, Any]] = ()) -> Any:
+    def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+        found = jobs if asked["Resource"] == "TrainingJob" else models
+        return Torn({"Results": [{asked["Resource"]: one} for one in found]})
+
+    return answer
+
+
+def model(name: str, **more: Any) -> dict[str, Any]:
+    container = {"Image": "image", "Environment": {"FROM": f"s3://{name}/"}}
+    return {"Model": {"ModelName": name, "PrimaryContainer": container}} | more
+
+
+def test_programs_are_models_in_use_and_jobs_of_the_time() -> None:
+    used = [
+        model("served", Endpoints=[{"EndpointName": "api"}]),
+        model("unused"),
+        model("transforms", LastBatchTransformJob={"CreationTime": SINCE + timedelta(seconds=1)}),
+        model("transformed", LastBatchTransformJob={"CreationTime": SINCE}),
+    ]
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+    job = {
+        "TrainingJobName": "eval-2026-10-05-1",
+        "TrainingJobArn": f"{arn}:training-job/eval-2026-10-05-1",
+        "CreationTime": SINCE + DAY,
+        "HyperParameters": {"data": "s3://eval/"},
+    }
+    processing = {
+        "ProcessingJobName": "prep-2026-10-05-1",
+        "ProcessingJobArn": f"{arn}:processing-job/prep-2026-10-05-1",
+        "CreationTime": SINCE + DAY,
+        "ProcessingJobStatus": "Completed",
+    }
+    described = Torn(
+        processing | {"Environment": {"TO": "s3://prep/"}, "AppSpecification": {"ImageUri": "image"}}
+    )
+    script = Script(
+        {
+            "sagemaker:Search": searched(used, [job]),
+            "sagemaker:ListProcessingJobs": {"ProcessingJobSummaries": [processing]},
+            "sagemaker:DescribeProcessingJob": described,
+        }
+    )
+
+    found = programs(script.aws(), SINCE, NOW)
+
+    assert {one.name: one.given for one in found} == {
+        "training job eval": ("s3://eval/",),
+        "model served": ("s3://served/",),
+        "model transforms": ("s3://transforms/",),
+        "processing job prep": ("s3://prep/",),
+    }
+    assert "image" in found[-1].texts
+    assert script.asked("sagemaker:ListProcessingJobs")[0]["CreationTimeAfter"] == SINCE
+
+    for operation in ("sagemaker:ListProcessingJobs", "sagemaker:DescribeProcessingJob"):
+        refused = Script(script.answers | {operation: DENIES})
+        with pytest.raises(ReadError, match=operation.partition(":")[2]):
+            programs(refused.aws(), SINCE, NOW)
+    for record in ("Model", "TrainingJob"):
+
+        def search(asked: Mapping[str, Any], record: str = record) -> Any:
+            return DENIES if asked["Resource"] == record else searched()(asked)
+
+        with pytest.raises(ReadError, match=f"Search of {record} broke off"):
+            programs(Script(script.answers | {"sagemaker:Search": search}).aws(), SINCE, NOW)
+    gone = Refusal("ValidationException", "Could not find the job")
+    assert (
+        len(programs(Script(script.answers | {"sagemaker:DescribeProcessingJob": gone}).aws(), SINCE, NOW))
+        == 3
+    )

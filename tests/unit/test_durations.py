@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -174,3 +175,52 @@ def test_a_year_of_holidays_ends() -> None:
     free = WorkingHours(holidays=tuple(at.date() + timedelta(days=n) for n in range(-400, 400)))
     assert free.last_closing(at) == at - timedelta(days=366)
     assert free.next_opening(at) == free.next_closing(at) == at + timedelta(days=366)
+
+
+@pytest.mark.parametrize(
+    ("at", "lead", "expected"),
+    [
+        ("2026-10-05 06:00", 2, "2026-10-05 10:00"),
+        ("2026-10-05 11:00", 2, "2026-10-05 11:00"),
+        ("2026-10-05 19:59", 2, "2026-10-05 19:59"),
+        ("2026-10-05 20:00", 2, "2026-10-06 10:00"),
+        ("2026-10-09 21:00", 2, "2026-10-12 10:00"),
+        ("2026-10-10 12:00", 0, "2026-10-12 08:00"),
+        ("2026-10-12 21:00", 2, "2026-10-15 10:00"),  # two holidays
+    ],
+)
+def test_well_into_working_hours(at: str, lead: int, expected: str) -> None:
+    hours = WorkingHours(holidays=(date(2026, 10, 13), date(2026, 10, 14)))
+    begin, end = (datetime.fromisoformat(f"{each}+00:00") for each in (at, expected))
+
+    assert hours.well_into(begin, timedelta(hours=lead)) == end
+    ahead = hours.well_into_anywhere(begin, timedelta(hours=lead))
+    zones = ("Pacific/Kiritimati", "Asia/Kolkata", "America/New_York", "Etc/GMT+12")
+    everywhere = [replace(hours, time_zone=zone).well_into(begin, timedelta(hours=lead)) for zone in zones]
+    assert max(everywhere) <= ahead <= max(everywhere) + timedelta(days=5)
+
+
+def test_without_a_working_day_everything_is_a_year_away() -> None:
+    never, now = WorkingHours(days=frozenset()), datetime(2026, 10, 6, 3, tzinfo=UTC)
+    year = timedelta(days=366)
+
+    assert (
+        never.well_into(now, timedelta()) == never.next_opening(now) == never.next_closing(now) == now + year
+    )
+    assert never.last_closing(now) == now - year
+
+
+def test_at_the_very_hour_the_next_is_another_and_the_last_is_now() -> None:
+    hours, opens, closes = WorkingHours(), *(datetime(2026, 10, 6, hour, tzinfo=UTC) for hour in (8, 20))
+    day = timedelta(days=1)
+
+    assert (hours.next_opening(opens), hours.next_closing(closes)) == (opens + day, closes + day)
+    assert hours.last_closing(closes) == closes
+
+
+def test_hours_that_end_at_midnight_end_on_the_next_day() -> None:
+    hours = WorkingHours.parse("Mon-Sun 00-24")
+    now = datetime(2026, 10, 6, tzinfo=UTC)
+
+    assert hours.next_closing(now - timedelta(seconds=1)) == now == hours.last_closing(now)
+    assert hours.next_closing(now) == now + timedelta(days=1)

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas import EVENTS, event
-from ml_janitor.config.events import LIST_LASTS, SKEW, STALE, MalformedEventError, SweepEvent, read
+from ml_janitor.config.events import (
+    LIST_LASTS,
+    SKEW,
+    STALE,
+    DigestEvent,
+    MalformedEventError,
+    SweepEvent,
+    UndoEvent,
+    checked,
+    read,
+)
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
@@ -181,3 +191,37 @@ def test_each_account_of_a_run_is_an_event_of_its_own() -> None:
     accounts = [at(account=each).identity("1") for each in ("210987654321", "109876543210")]
 
     assert len({*accounts, at().identity("1")}) == 3
+
+
+def test_an_identity_says_what_was_asked_and_nothing_that_was_not() -> None:
+    """What a later version of the event adds must not make a delivery from before it another event."""
+    time = "2026-10-06T03:00:00Z"
+
+    assert at(account="210987654321").identity("1") == f'{{"time":"{time}","account":"210987654321"}}'
+    digest = read({"time": time}, DigestEvent, NOW)
+    assert (digest.identity("1"), DigestEvent().identity("1")) == (f'{{"time":"{time}"}}', "1")
+
+
+def test_an_undo_is_the_same_only_if_it_is_asked_for_with_a_request() -> None:
+    asked = {"detector": "idle-endpoints", "region": "eu-west-1", "finding": "0123456789", "by": "maria"}
+
+    alone, named = (checked(asked | more, UndoEvent) for more in ({}, {"request": "7"}))
+
+    assert (alone.identity("1"), alone.identity("2")) == ("1", "2")
+    assert named.identity("1") == named.identity("2") == named.model_dump_json()
+
+
+def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -> None:
+    early = {"time": NOW.isoformat(), "started": (NOW - SKEW).isoformat()}
+    assert read(early, SweepEvent, NOW).begun == NOW - SKEW
+
+    for late, harmless in ((timedelta(0), ""), (timedelta(seconds=1), "its run began 24 hours before")):
+        begun = NOW + LIST_LASTS + late
+        asked = read({"time": NOW.isoformat(), "started": begun.isoformat()}, SweepEvent, begun)
+        assert asked.harmless(begun, ()).startswith(harmless)
+        assert (asked.harmless(begun, ()) == "") is (late == timedelta(0))
+
+
+def test_a_resource_is_named_by_its_arn() -> None:
+    with pytest.raises(MalformedEventError, match="sense: resource: 'ranker' is no ARN"):
+        at(resource="ranker")

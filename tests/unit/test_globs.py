@@ -49,6 +49,7 @@ def test_a_glob_that_can_match_is_accepted(glob: str) -> None:
         ("arn:aws:lambda:*:*:function:ranker", "*/ranker"),
         ("arn:aws:s3:::", "*/NAME"),
         ("", "*/NAME"),
+        (f"{ACCOUNT}:endpoint/ranker:x", "*/x"),
     ],
 )
 def test_one_that_cannot_is_refused_with_the_nearest_that_can(glob: str, near: str) -> None:
@@ -60,3 +61,8 @@ def test_one_that_cannot_is_refused_with_the_nearest_that_can(glob: str, near: s
 def test_the_settings_check_the_ignore_list() -> None:
     with pytest.raises(SettingsError, match=r'janitor.ignore: "ranker-\*" matches no ARN'):
         Settings.parse({"janitor": {"ignore": ["*/ok", "ranker-*"]}})
+
+
+def test_a_glob_with_many_stars_is_judged_at_once() -> None:
+    """Each pair of places is looked at once; the ways through them are more than anybody can walk."""
+    check_globs([f"{'*a' * 25}:x"], "ignore", DETECTORS)

@@ -48,3 +48,27 @@ def test_what_s3_takes(members: dict[str, Any]) -> None:
 def test_what_s3_refuses(members: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         LifecycleRule(**{"id": "one", **members})
+
+
+@pytest.mark.parametrize(
+    ("members", "written"),
+    [
+        (
+            {"transitions": ((30, "STANDARD_IA"), (90, "GLACIER"))},
+            {
+                "Transitions": [
+                    {"Days": 30, "StorageClass": "STANDARD_IA"},
+                    {"Days": 90, "StorageClass": "GLACIER"},
+                ]
+            },
+        ),
+        ({"expire_after": 7}, {"Expiration": {"Days": 7}}),
+        ({"noncurrent_expire_after": 7}, {"NoncurrentVersionExpiration": {"NoncurrentDays": 7}}),
+        ({"abort_uploads_after": 7}, {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}),
+    ],
+)
+def test_a_rule_in_the_words_of_s3(members: dict[str, Any], written: dict[str, Any]) -> None:
+    rule = LifecycleRule(id="x" * 255, prefix="runs/", **members)
+
+    whole = {"ID": "x" * 255, "Status": "Enabled", "Filter": {"Prefix": "runs/"}}
+    assert rule.as_json() == whole | written

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.money import Totals, first_to_do, kept_small
+from ml_janitor.core.money import Totals, dearest_first, dollars, first_to_do, kept_small
 from ml_janitor.core.results import Overlap, Report, Result
 from ml_janitor.core.text import usd
 from ml_janitor.report.announcement import headline
@@ -131,3 +132,62 @@ def test_a_job_that_goes_on_comes_before_a_month_and_an_exposure_before_nothing(
     assert sorted([untagged, limit, moved, ended, hung], key=first_to_do) == [
         hung, ended, moved, limit, untagged,
     ]  # fmt: skip
+
+
+def test_the_dearest_come_first_and_what_has_no_price_last() -> None:
+    found = [
+        result("d", name, finding("idle", cost))
+        for name, cost in (
+            ("a-month", standing("0.01")),  # $7.30
+            ("a-job", accruing("4", 2)),
+            ("b-free", standing("0")),
+            ("c-little", Cost(monthly_usd=Decimal("0.5"))),
+            ("d-unknown", standing(None)),
+            ("a-unpriced", None),
+        )
+    ]
+
+    assert sorted(found, key=dearest_first) == [found[at] for at in (1, 0, 3, 2, 5, 4)]
+    amounts = [dollars(one) for one in found]
+    assert amounts == [Decimal("7.30"), Decimal("8.00"), Decimal(0), Decimal("0.50"), None, None]
+
+
+def test_a_little_saved_for_an_hour_comes_before_nothing_saved_and_an_exposure_by_its_dollars() -> None:
+    costs = {
+        "c-little": Cost.saving(Decimal("0.5")),
+        "a-nothing": Cost.saving(Decimal(0)),
+        "d-half": Cost.exposed(Decimal("0.5")),
+        "b-none": None,
+    }
+    found = [result("d", name, finding("x", cost)) for name, cost in costs.items()]
+
+    assert sorted([found[at] for at in (3, 1, 0, 2)], key=first_to_do) == found
+
+
+@pytest.mark.parametrize(
+    ("cost", "days"),
+    [
+        (Cost.saving(Decimal(365), once_usd=Decimal(12)), 1),
+        (Cost.saving(Decimal("0.5"), once_usd=Decimal("0.25")), 730 / 48),
+        (Cost.saving(Decimal(365)), None),
+        (Cost.saving(Decimal(0), once_usd=Decimal(12)), None),
+        (Cost.saving(Decimal(-5), once_usd=Decimal(12)), None),
+        (Cost.saving(None, once_usd=Decimal(12)), None),
+        (Cost.exposed(Decimal(5)), None),
+    ],
+)
+def test_a_fee_is_paid_back_by_what_is_saved(cost: Cost, days: float | None) -> None:
+    assert cost.payback == (None if days is None else timedelta(days=days))
+
+
+def test_a_cost_is_of_a_month_or_of_the_hours_so_far() -> None:
+    assert Cost.standing(Decimal(2), "list") == Cost(
+        hourly_usd=Decimal(2), monthly_usd=Decimal(1460), source="list"
+    )
+    assert Cost.accruing(Decimal(2), 1.5, "list", NOW) == Cost(
+        hourly_usd=Decimal(2), accrued_usd=Decimal(3), source="list", until=NOW
+    )
+    assert Cost.saving(Decimal(2), shares={"a": Decimal(1)}).shares == {"a": Decimal(1)}
+    unknown = [Cost.standing(None), Cost.accruing(None, 5), Cost.saving(None), Cost.exposed(None)]
+    assert {one.known for one in unknown} == {False}
+    assert {Cost.standing(Decimal(0)).known, Cost.exposed(Decimal(0)).known} == {True}

@@ -206,8 +206,16 @@ def replay(dice: random.Random) -> float | None:
 def test_no_smaller_fleet_would_do(seed: int) -> None:
     """Against every size and number, tried one by one."""
     dice = random.Random(seed)  # noqa: S311 - no secret
-    count = dice.randint(1, 6)
-    loads = [Load(dice.uniform(0, 6), dice.uniform(0, 5), requests=dice.choice([0, 3])) for _ in range(24)]
+    count, cpu, memory, requests = (
+        dice.randint(1, 6),
+        dice.choice([1, 6]),
+        dice.choice([1, 5]),
+        dice.choice([0, 3, 8]),
+    )
+    loads = [
+        Load(dice.uniform(0, cpu), dice.uniform(0, memory), requests=dice.choice([0, requests]))
+        for _ in range(24)
+    ]
     fleets = [sizing.steady(loads, count, size, 0.3, 1) for size in SIZES]
     best = sizing.cheapest(fleets)
 

@@ -123,7 +123,9 @@ class Office:
                 janitor=SimpleNamespace(slack_group=self.group),
                 organization=SimpleNamespace(used=self.organization),
                 mode=lambda _: Mode.ACT if self.armed else Mode.DRY_RUN,
-                undoable=lambda day: [Cellar()] if self.undoable and day == nights.clock.date() else [],
+                undoable_names=lambda day: (
+                    {Cellar.name} if self.undoable and day == nights.clock.date() else set()
+                ),
                 working_hours=SimpleNamespace(next_opening=lambda at: at + self.opening),
             ),
             "home": ACCOUNT,

@@ -345,6 +345,16 @@ def test_a_sentence_keeps_the_spelling_of_a_name() -> None:
     assert sentence("sagemaker:List broke off.") == "sagemaker:List broke off."
 
 
+def test_slack_makes_no_link_and_no_emoji_of_what_aws_says() -> None:
+    """What is text stays text: without these two members, Slack links addresses and draws `:tada:`."""
+    assert section("see evil.example")["text"] == {
+        "type": "mrkdwn",
+        "text": "see evil.example",
+        "verbatim": True,
+    }
+    assert header(":tada:")["text"] == {"type": "plain_text", "text": ":tada:", "emoji": False}
+
+
 def test_lines_become_paragraphs_that_fit() -> None:
     said = [str(k) * 100 for k in range(90)]
     paragraphs = list(lines(said))

@@ -119,6 +119,7 @@ def refused(status: int, **headers: str) -> urllib.error.HTTPError:
         ([], [], None),
         ([refused(503), ConnectionError(), refused(429, Retry_After="30")], [1, 2, 30], None),
         ([refused(429) for _ in range(7)], [1] * 7, None),
+        ([refused(503), refused(429, Retry_After="30"), ConnectionError()], [1, 30, 2], None),
         ([refused(403)], [], r"\(HTTP 403\)"),
         ([refused(503) for _ in range(6)], [1, 2, 4, 8, 16], r"\(HTTP 503\)"),
         ([ConnectionError()] * 6, [1, 2, 4, 8, 16], r"\(ConnectionError\)"),

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.sections import SHARED
+from ml_janitor.config.sections import SECTIONS, SHARED
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.ownership import Managers
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = (Tunable,)
@@ -276,6 +277,134 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: P
         assert settings.sections[detector.name].model_fields_set == own
 
 
+DEFAULTS: dict[str, dict[str, object]] = {
+    "janitor": {
+        "regions": [],
+        "keep_tags": ["janitor:keep", "keep"],
+        "keep_until_tag": "janitor:keep-until",
+        "owner_tags": ["owner", "created-by", "team"],
+        "tools": [],
+        "ignore": [],
+        "time_zone": "UTC",
+        "working_hours": "Mon-Fri 08-20",
+        "holidays": [],
+        "slack_channel": "",
+        "slack_secret": "",
+        "slack_signing_secret": "",
+        "slack_group": "",
+        "slack_concurrency": 5,
+        "max_actions_per_night": 50,
+        "undo_days": 30,
+        "undo_roles": [],
+        "digest_schedule": "cron(0 7 * * ? *)",
+        "permissions_boundary": "",
+        "role_path": "/",
+        "subnets": [],
+        "security_groups": [],
+        "kms_key": "",
+        "ledger_writers": [],
+    },
+    "slack": {"routes": {}},
+    "bill": {
+        "enabled": False,
+        "schedule": "cron(30 6 * * ? *)",
+        "weekly_table": "Mon",
+        "monthly_budget": 0,
+        "budgets": {},
+        "anomaly_monitor": "off",
+        "max_requests": 8,
+        "settling_days": 2,
+        "days": 30,
+        "metric": "auto",
+        "tags": {name: name for name in ("project", "owner", "environment", "team", "cost-center")},
+        "services": [],
+        "chargeback": "cost-center",
+    },
+    "plan": {
+        "hours": {
+            "end": 0.25,
+            "delete-data": 0.5,
+            "lifecycle": 2,
+            "spot": 4,
+            "resize": 2,
+            "replace": 8,
+            "commit": 3,
+            "limit": 0.5,
+            "tag": 0.1,
+        },
+        "weekly_advice": "Mon",
+        "aws_opinions": False,
+    },
+    "policies": {
+        "max_runtime": timedelta(days=1),
+        "max_keep_alive": timedelta(minutes=30),
+        "instance_types": [],
+        "exempt_roles": [],
+    },
+    "organization": {
+        "id": "",
+        "janitor_account": "",
+        "external_id": "",
+        "callers": [],
+        "accounts": [],
+        "units": [],
+        "all_accounts": False,
+        "without": [],
+        "regions": [],
+        "at_once": 20,
+    },
+    "detectors.tunable-things": {
+        "enabled": True,
+        "mode": "dry-run",
+        "schedule": "",
+        "act_in": [],
+        "act_on": None,
+        "grace": None,
+        "grace_likely": timedelta(days=1),
+        "business_days": None,
+        "max_actions": 10,
+        "max_share": 20,
+        "act_on_managed": [],
+        "act_on_environments": [],
+        "armed_until": None,
+    }
+    | {field.name: getattr(Tunable(), field.name) for field in fields(Tunable) if field.name not in SHARED}
+    | {"suffixes": [".bin"]},
+}
+"""What holds where nobody sets anything, written by hand: changing a limit's default is a decision."""
+
+
+def test_every_default_is_as_it_was_decided() -> None:
+    settings = load()
+    found = {name: getattr(settings, name) for name in SECTIONS}
+    found |= {f"detectors.{name}": section for name, section in settings.sections.items()}
+
+    assert {name: section.model_dump() for name, section in found.items()} == DEFAULTS
+
+
+LIMITS = {
+    "janitor.slack_concurrency": (0, None),
+    "janitor.max_actions_per_night": (0, None),
+    "janitor.undo_days": (1, 90),
+    "bill.monthly_budget": (0, None),
+    "bill.max_requests": (1, 100),
+    "bill.settling_days": (0, 14),
+    "bill.days": (1, 180),
+    "organization.at_once": (1, 1000),
+    "tunable-things.max_actions": (0, None),
+    "tunable-things.max_share": (0, 100),
+}
+"""The least and the most that a number may be."""
+
+
+@pytest.mark.parametrize(("key", "least", "most"), [(key, *limits) for key, limits in LIMITS.items()])
+def test_a_number_is_refused_beyond_its_limits(key: str, least: int, most: int | None) -> None:
+    for allowed in (least, least if most is None else most):
+        load("", f"{key}={allowed}")
+    for beyond in (least - 1, *(() if most is None else (most + 1,))):
+        assert refusal(f"{key}={beyond}").endswith(f", got {beyond}")
+
+
 def uncommented(line: str) -> str:
     """*line* of janitor.toml with its key in force."""
     key, equals, _ = line.removeprefix("# ").partition(" = ")
@@ -344,3 +473,128 @@ def test_an_organization_names_its_accounts_and_whom_they_trust(
     with pytest.raises(SettingsError) as refused:
         Settings.parse({"organization": ACCOUNTS | changed})
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ({"bill": {"budgets": {"project=churn": 100}}}, None),
+        ({"bill": {"budgets": {"project": 100}}}, 'bill.budgets: "project" is no part of a bill'),
+        ({"bill": {"budgets": {"project=": 100}}}, 'bill.budgets: "project=" is no part of a bill'),
+        ({"bill": {"budgets": {"projekt=a": 1}}}, 'such as "project=churn"; did you mean project?'),
+        (
+            {"bill": {"budgets": {"project=a": 1}, "tags": {"project": "", "team": "t"}}},
+            'such as "team=churn"',
+        ),
+        ({"bill": {"budgets": {"project=a": 0}}}, "expected dollars a month, more than 0, got 0"),
+        ({"plan": {"hours": {"spot": 1000}}}, None),
+        ({"plan": {"hours": {"spot": 1000.5}}}, "more than 0 and at most 1000, got 1000.5"),
+        ({"janitor": {"subnets": ["subnet-0a1b2c3d"]}}, "janitor.subnets needs security_groups too"),
+        ({"janitor": {"security_groups": ["sg-0a1b2c3d"]}}, "janitor.security_groups needs subnets too"),
+        ({"janitor": {"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]}}, None),
+        ({"slack": {"routes": {"team:a": "#a"}}}, "slack.routes needs janitor.slack_secret"),
+        ({"janitor": {"ignore": ["ranker"]}}, 'janitor.ignore: "ranker" matches no ARN'),
+        ({"policies": {"max_runtime": "28d", "max_keep_alive": "6h"}}, None),
+        ({"policies": {"max_runtime": "28d1m"}}, 'a duration of at most "28d", as SageMaker has it'),
+        ({"policies": {"max_keep_alive": "6h1m"}}, 'a duration of at most "6h", as SageMaker has it'),
+        ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/break-*"]}}, None),
+        ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
+        ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
+        ({"janitor": {"holidays": ["2026-13-01"]}}, "expected a date such as 2026-12-25"),
+        ({"detectors": {"idle-endpoints": {"mode": "act"}}}, 'mode = "act" needs act_in'),
+        ({"detectors": {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}}, None),
+        ({"organization": {"accounts": [], "without": ["123456789012"]}}, "without needs units or all"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tables: dict[str, object], message: str | None) -> None:
+    if message is None:
+        Settings.parse(tables)
+        return
+    with pytest.raises(SettingsError) as refused:
+        Settings.parse(tables)
+    assert message in str(refused.value)
+
+
+def test_a_base_lies_between_files_and_overrides(tmp_path: Path) -> None:
+    file, days = tmp_path / "janitor.toml", []
+    file.write_text("[bill]\ndays = 1\nsettling_days = 1\n")
+
+    for overrides in ((), ("bill.days=3",)):
+        found = Settings.load(files=[file], base={"bill": {"days": 2}}, overrides=overrides).bill
+        days.append((found.days, found.settling_days))
+
+    assert days == [(2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(58, f'"{"x" * 58}"'), (59, f'"{"x" * 56}...')])
+def test_a_long_value_is_cut_in_a_message(length: int, shown: str) -> None:
+    assert refusal(f"janitor.working_hours={'x' * length}").endswith(f"got {shown}")
+
+
+HERE, ELSEWHERE = "123456789012", "210987654321"
+TODAY = date(2026, 10, 6)
+
+
+@pytest.mark.parametrize(
+    ("section", "undone"),
+    [
+        ({}, ()),
+        ({"mode": "act", "act_in": [HERE]}, (HERE,)),
+        ({"mode": "act", "act_in": [f"{HERE}/eu-west-1"]}, (HERE,)),
+        ({"mode": "act", "act_in": [HERE], "armed_until": "2026-10-01"}, (HERE, ELSEWHERE)),
+        ({"act_in": [HERE], "armed_until": "2026-09-06"}, (HERE,)),
+        ({"armed_until": "2026-09-06"}, (HERE, ELSEWHERE)),
+        ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
+    ],
+)
+def test_what_was_armed_can_be_undone_for_undo_days(
+    section: dict[str, object], undone: tuple[str, ...]
+) -> None:
+    settings = Settings.parse({"detectors": {"idle-endpoints": section}})
+    armed = section.get("mode") == "act"
+
+    assert [one.name for one in settings.undoable(TODAY)] == (["idle-endpoints"] if undone else [])
+    assert [one.name for one in settings.armed()] == (["idle-endpoints"] if armed else [])
+    reached = [one for one in (HERE, ELSEWHERE) if settings.undo_reaches("idle-endpoints", one, TODAY)]
+    assert tuple(reached) == undone
+    assert settings.undoes_elsewhere("idle-endpoints") is (armed and "armed_until" in section)
+
+
+def test_an_adviser_cannot_be_armed() -> None:
+    (adviser, *_) = (one for one in DETECTORS if one.cleanup is None)
+
+    with pytest.raises(SettingsError, match=f"{adviser.name}: it only advises, so there is nothing to arm"):
+        Settings.load().arming(adviser)
+
+
+def test_grace_is_the_detectors_own_where_it_is_not_set() -> None:
+    endpoints = next(one for one in DETECTORS if one.name == "idle-endpoints")
+    assert endpoints.cleanup is not None
+
+    own, longer = Settings.load(), Settings.load(overrides=["idle-endpoints.grace=9d"])
+
+    assert own.arming(endpoints).grace == endpoints.cleanup.grace
+    assert longer.arming(endpoints).grace == timedelta(days=9)
+
+
+def test_routes_are_those_of_slack_with_the_main_channel() -> None:
+    janitor = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
+    slack = {"routes": {"team:a": "#a", "team:b": "#ml-costs"}}
+    routes = Settings.parse({"janitor": janitor, "slack": slack}).routes
+
+    assert routes.teams == {"a": "#a", "b": ""}
+
+
+def test_settings_in_a_bundle_build_no_detector_until_one_is_asked_for() -> None:
+    tables = {
+        "detectors": {"idle-studio-apps": {"patience": {"Paint": "1d"}}, "idle-notebooks": {"enabled": False}}
+    }
+
+    with pytest.raises(SettingsError, match="no app type Paint"):
+        Settings.parse(tables)
+
+    settings = Settings.parse(tables, bundled=True)
+    assert isinstance(settings.detector_called("idle-endpoints"), IdleEndpoints)
+    assert settings.detector_called("idle-horses") is None
+    with pytest.raises(SettingsError, match="no app type Paint"):
+        settings.detector_called("idle-studio-apps")

@@ -91,8 +91,38 @@ def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
     assert spot.hours(0) == 0
 
 
+@pytest.mark.parametrize(
+    ("save", "hours"),
+    [
+        (0, 1 / 60),  # a checkpoint that costs nothing: each minute
+        (0.2, 2 * (1 + 0.1 / 3 + 0.01 / 9) - 0.2),
+        (19.9, (2 * 19.9 * 10) ** 0.5 * (1 + 0.995**0.5 / 3 + 0.995 / 9) - 19.9),
+        (20, 10),  # hardly any is finished: one for each interruption
+        (25, 10),
+    ],
+)
+def test_the_interval_is_daly_s(save: float, hours: float) -> None:
+    assert Spot(0.1, restart=1, save=save, discount=0.5).interval() == pytest.approx(hours)
+
+
+def test_a_run_is_its_intervals_of_which_the_last_saves_nothing() -> None:
+    spot = Spot(0.1, restart=2.0, save=0.5, discount=0.75)
+
+    def undisturbed(hours: float) -> float:
+        return math.exp(0.2) * math.expm1(0.1 * hours) / 0.1
+
+    assert spot.hours(3) == pytest.approx(undisturbed(3))
+    assert spot.hours(3, 1) == pytest.approx(2 * undisturbed(1.5) + undisturbed(1))
+    assert spot.hours(3.5, 1) == pytest.approx(3 * undisturbed(1.5) + undisturbed(0.5))
+    assert spot.hours(0.5, 1) == pytest.approx(undisturbed(0.5))
+    assert spot.cost(3, 1) == pytest.approx(spot.hours(3, 1) / 12)
+
+
 def test_a_run_that_never_ends_costs_infinitely_much() -> None:
     assert Spot(1, restart=0, save=0, discount=0.9).cost(1000) == math.inf
+    assert Spot(1, restart=700, save=0, discount=0.9).hours(1) == math.inf
+    assert Spot(1, restart=700, save=0, discount=0.9).hours(0) == 0
+    assert Spot(1, restart=0, save=0, discount=0.9).hours(600) < math.inf
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,10 @@ class Office:
 
     def run(self, **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            undoable=lambda day: [Cellar()] if self.armed and day == self.nights.clock.date() else [],
+            undoable_names=lambda day: (
+                {Cellar.name} if self.armed and day == self.nights.clock.date() else set()
+            ),
+            detector_called={Cellar.name: Cellar()}.get,
             organization=SimpleNamespace(used=self.organization),
             janitor=SimpleNamespace(undo_days=30),
         )

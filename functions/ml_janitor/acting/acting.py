@@ -53,7 +53,7 @@ class Acting:
     and the messages. *undoable* returns, for a detector and an account, whether the deployment may still undo
     actions there; *within* is `undo_days`. *together* is true if all accounts of an organization share one
     night's limit. *wait* lets time pass for actions that wait for AWS; without it the next run resumes them.
-    *actors* are all detectors that can act.
+    *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -70,7 +70,7 @@ class Acting:
     together: bool
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
-    actors: Sequence[Detector[Any]] = ()
+    actors: Callable[[], Sequence[Detector[Any]]] = tuple
 
     def act(
         self,

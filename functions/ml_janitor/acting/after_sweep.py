@@ -192,8 +192,9 @@ def sparing_undos(policy: Policy, detector: Detector[Any], acting: Acting, accou
     if not detector.spares_undos:
         return policy
     needed: dict[str, str] = {}
+    actors = acting.actors()
     for aws in accounts:
-        for actor in acting.actors:
+        for actor in actors:
             for action in acting.actions.all(actor.name, aws.account, aws.region):
                 if undoable(action, acting.within, acting.clock()):
                     until = action.began + acting.within

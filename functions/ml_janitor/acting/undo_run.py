@@ -63,11 +63,11 @@ class UndoRun:
         Raises CannotUndoError for a failure, once the message is updated, and LeaseTakenError if the sweep
         that may work on the action does not end in time: both can be tried again.
         """
-        undoable = {detector.name: detector for detector in self.settings.undoable(self.clock().date())}
         account = asked.account or self.home
         if account != self.home and not self.settings.organization.used:
             return self._answer(asked, why=f"account {account} is not this one")
-        if asked.detector not in undoable:
+        detector = self.settings.detector_called(asked.detector)
+        if detector is None or asked.detector not in self.settings.undoable_names(self.clock().date()):
             days = self.settings.janitor.undo_days
             return self._answer(
                 asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
@@ -79,7 +79,6 @@ class UndoRun:
                 return self._answer(asked, why=str(nothing))
             if asked.again and action.stage is not Stage.UNDOING:
                 return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
-            detector = undoable[asked.detector]
             try:
                 self._check_allowed(detector, action)
                 if asked.request and not asked.again:  # a press, which may not write this itself

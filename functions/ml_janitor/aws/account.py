@@ -21,27 +21,27 @@ GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
 
 class Caller(NamedTuple):
-    """Whose credentials they are: an account, and in it a user or the session of a role."""
+    """The owner of some credentials: an account, and in it a user or the session of a role."""
 
     account: str
     arn: str
 
 
 def identity(session: boto3.Session, region: str, attempts: int) -> Caller:
-    """Whose credentials *session* has. The call needs no permission."""
+    """Return the owner of *session*'s credentials. The call needs no permission."""
     answer = make_client(session, "sts", region, attempts).get_caller_identity()
     return Caller(account=answer["Account"], arn=answer["Arn"])
 
 
 class Readers:
     """
-    Threads that read, new ones for each list of items.
+    Reading threads, created anew for each list of items.
 
-    One detector that waits for its turns thousands of times does not keep the threads of the others.
+    A detector that waits for its turns thousands of times does not keep the threads of other detectors.
     """
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]:
-        """*read* each of *items*, `THREADS` at a time; the answers keep the order of *items*."""
+        """Call *read* on each of *items*, `THREADS` at a time; the answers keep the order of *items*."""
         with ThreadPoolExecutor(min(THREADS, len(items)), thread_name_prefix="read") as own:
             return list(own.map(read, items))
 
@@ -60,10 +60,10 @@ def opened(
     shared: SharedAnswers | None = None,
 ) -> Iterator[list[Aws]]:
     """
-    One `Aws` per region of *account*, for one run; none of them calls AWS once *has_time* is false.
+    Yield one `Aws` per region of *account*, for one run; none calls AWS once *has_time* is false.
 
-    Prices are asked for with *session*, unless they are to come from another. What is of no region is asked
-    once for all of them; with other *shared* answers, nothing is asked twice: for a run of several detectors
+    Prices are read with *session*, or with *prices_from*. Answers without a region are read once
+    for all regions. With other *shared* answers, no request is sent twice: for a run of several detectors
     that only reads.
     """
     shared = SharedAnswers(GLOBAL) if shared is None else shared

@@ -1,4 +1,4 @@
-"""What AWS answered: whole listings, signals, and a failed call in one line."""
+"""Turns AWS's answers into whole listings, signals, and one-line errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 
 class ReadError(Exception):
-    """A read failed; the message says which call, and why, in one line."""
+    """A read failed; the message names the call and the reason, in one line."""
 
 
 class OutOfTimeError(ReadError):
@@ -26,8 +26,8 @@ class Listing[T]:
 
     @classmethod
     def joined(cls, items: Iterable[T], errors: Iterable[str | None]) -> Listing[T]:
-        """*items*, and what kept others from being read: each of *errors* once."""
-        return cls(tuple(items), "; ".join(dict.fromkeys(one for one in errors if one)) or None)
+        """Return a listing of *items*, with each of *errors* once."""
+        return cls(tuple(items), "; ".join(dict.fromkeys(error for error in errors if error)) or None)
 
     def check(self) -> None:
         """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
@@ -35,16 +35,16 @@ class Listing[T]:
             raise ReadError(self.error)
 
     def signal(self, source: str) -> Signal[tuple[T, ...]]:
-        """All items, or why they are not all."""
+        """Return all items, or the error that left some out."""
         return Value(self.items, source) if self.error is None else Unreadable(self.error, source)
 
 
 def failure(error: Exception) -> str | None:
     """
-    *error* in one line if it is a failed or half-answered AWS call, else None.
+    Return *error* in one line if it is a failed or half-answered AWS call, else None.
 
-    botocore parses a cut-off JSON body into an answer without members, so a missing member
-    (KeyError) is a failed read as well, never "there are none".
+    botocore parses a cut-off JSON body into an answer without members. A missing member
+    (KeyError) is therefore a failed read too, never "there are none".
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -63,7 +63,7 @@ def failure(error: Exception) -> str | None:
 
 
 def needed[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None:
-    """The value of *signal*, None if it is absent. Raises ReadError: what failed, or *otherwise*."""
+    """Return the value of *signal*, or None if it is absent. Raises ReadError: the error, or *otherwise*."""
     match signal:
         case Value(value):
             return value
@@ -74,12 +74,12 @@ def needed[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None
 
 
 def describe(error: Exception) -> str:
-    """*error* in one line for a report: a failed AWS call as such, anything else with its type."""
+    """Return *error* in one line for a report: a failed AWS call as such, any other error with its type."""
     return failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def refused_as(error: Exception, codes: tuple[str, ...], message: str = "") -> bool:
-    """Whether AWS refused a call with one of *codes* and, in any case of letters, *message* in its text."""
+    """Return whether AWS refused a call with one of *codes* and, ignoring case, *message* in its text."""
     from botocore.exceptions import ClientError
 
     if not isinstance(error, ClientError):
@@ -92,7 +92,7 @@ def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tu
     """
     Make *call*; a refusal by AWS is a success if the effect of the call is *already* there.
 
-    A retry meets this after a lost answer. With *codes*, every other refusal is raised unexamined.
+    A retry meets such a refusal after a lost answer. With *codes*, every other refusal is raised unexamined.
     """
     from botocore.exceptions import ClientError
 
@@ -104,7 +104,7 @@ def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tu
 
 
 def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str = "") -> T | None:
-    """The answer of *call*, or None if AWS refuses it as `refused_as` *codes* and *message*."""
+    """Return the answer of *call*, or None if AWS refuses it as `refused_as` *codes* and *message*."""
     try:
         return call()
     except Exception as error:
@@ -115,7 +115,7 @@ def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str =
 
 def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
     """
-    Read every page of *pages* and keep what was read if one of them fails.
+    Read every page of *pages*; if a page fails, keep the items of the pages before it.
 
     *items* takes the listed members out of a page; *source* names the call ("sagemaker:ListApps").
     """
@@ -131,7 +131,7 @@ def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, s
 
 
 def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
-    """The answer of *call* as a signal; error codes in *absent* mean that there is none."""
+    """Return the answer of *call* as a signal; error codes in *absent* mean that the value is absent."""
     try:
         return Value(call(), source)
     except Exception as error:  # anything that is not a failed AWS call is raised again below
@@ -145,7 +145,7 @@ def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = 
 def attempted[**P, T](
     source: str, absent: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
-    """Have what a function returns, or raises, be a signal, as by `attempt`."""
+    """Decorate a function so that its result or error is a signal, as by `attempt`."""
 
     def around(read: Callable[P, T]) -> Callable[P, Signal[T]]:
         @wraps(read)

@@ -1,4 +1,4 @@
-"""ARNs: what kind of resource one names, and where it lives."""
+"""ARNs: the kind of a resource, and its place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Arn:
     The parts of an ARN.
 
     *kind* is the resource type in the service's own spelling ("endpoint", "training-job"); for S3,
-    whose ARNs carry none, "bucket" or "object". *name* is everything behind it: SageMaker
+    whose ARNs carry none, "bucket" or "object". *name* is the rest: SageMaker
     lower-cases it for some kinds, and app ARNs hold several slashes.
     """
 
@@ -33,7 +33,7 @@ class Arn:
 
     @classmethod
     def parse(cls, text: str) -> Arn:
-        """Read *text*. Raises ValueError if it is no ARN."""
+        """Parse *text*. Raises ValueError if it is not an ARN."""
         from botocore.utils import ArnParser
 
         parts = ArnParser().parse_arn(text.strip()) if ArnParser.is_arn(text.strip()) else {}
@@ -48,7 +48,7 @@ class Arn:
 def target_in(
     aws: Aws, arn: str, name: str, kind: str, created: datetime | None, *, tags: Signal[Tags] | None = None
 ) -> Target:
-    """A resource of the account and region that *aws* reads; without *tags*, they were not read."""
+    """Return a resource in the account and region of *aws*; without *tags*, its tags were not read."""
     account, region = aws.account, aws.region
     return Target(
         arn=arn, name=name, kind=kind, account=account, region=region, created=created, tags=tags or NotRead()

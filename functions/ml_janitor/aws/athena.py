@@ -1,4 +1,4 @@
-"""Queries of Athena: started, waited for, read to their last row, and what they cost."""
+"""Runs Athena queries: starts them, waits, reads all rows, and estimates their cost."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ type Row = tuple[str | None, ...]
 """The values of one row as text, as Athena answers all of them; None is SQL's NULL."""
 
 USD_PER_TB = 5.0
-"""In most regions (https://aws.amazon.com/athena/pricing/); São Paulo is dearer."""
+"""The price in most regions (https://aws.amazon.com/athena/pricing/); São Paulo is dearer."""
 
 LEAST = 10 * 10**6
-"""Bytes that every query is charged for at least (https://aws.amazon.com/athena/pricing/)."""
+"""The least bytes charged for a query (https://aws.amazon.com/athena/pricing/)."""
 
 LONGEST_QUERY = 262_144
-"""Bytes of a query's text (API reference, StartQueryExecution: QueryString)."""
+"""The most bytes of a query's text (API reference, StartQueryExecution: QueryString)."""
 
 LARGEST_PAGE = 1000
 """Rows to a page (API reference, GetQueryResults: MaxResults)."""
@@ -28,7 +28,7 @@ LARGEST_PAGE = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where queries run, and where Athena leaves their results ("s3://bucket/folder/")."""
+    """The database and workgroup of queries, and the folder of their results ("s3://bucket/folder/")."""
 
     database: str
     workgroup: str
@@ -46,10 +46,10 @@ class Answer:
 
 def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
     """
-    The rows of *sql*, which selects *columns*, once it has ended.
+    Run *sql*, which selects *columns*, and return its rows.
 
-    How often Athena is asked whether it has ended is the pace's business (`aws.pace.UNKNOWN`). Raises
-    ReadError, with what Athena says, if the query failed, was cancelled, or is not answered whole.
+    The pace (`aws.pace.UNKNOWN`) decides how often the janitor asks Athena for the state. Raises
+    ReadError, with Athena's reason, if the query failed, was cancelled, or its answer is not complete.
     """
     client: Any = aws.client("athena")
     begun = client.start_query_execution(
@@ -69,7 +69,7 @@ def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
 
 
 def _ended(client: Any, query: str) -> int:
-    """The bytes that *query* scanned, once it has succeeded."""
+    """Wait for *query* to succeed; return the bytes that it scanned."""
     while True:
         execution = client.get_query_execution(QueryExecutionId=query)["QueryExecution"]
         state = execution["Status"]["State"]
@@ -82,12 +82,12 @@ def _ended(client: Any, query: str) -> int:
 
 
 def _rows(pages: Any) -> Iterator[Row]:
-    """The rows of a query's answer, the names of its columns first."""
+    """Yield the rows of a query's answer, the names of its columns first."""
     for page in pages:
         for row in page["ResultSet"]["Rows"]:
-            yield tuple(one.get("VarCharValue") for one in row["Data"])
+            yield tuple(cell.get("VarCharValue") for cell in row["Data"])
 
 
 def price(scanned: int, usd_per_tb: float = USD_PER_TB) -> float:
-    """What one query that scans so many bytes costs in US dollars: whole megabytes, and at least ten."""
+    """Return the US dollars for a query that scans so many bytes: whole megabytes, and at least ten."""
     return max(LEAST, math.ceil(scanned / 10**6) * 10**6) / 10**12 * usd_per_tb

@@ -41,23 +41,23 @@ type ServiceName = Literal[
 ]
 
 THREADS = 16
-"""Reads in flight at once. botocore's default connection pool holds 10, so clients are given more."""
+"""Reads in flight at once. botocore's default connection pool holds 10, so clients get more."""
 
 AGENT = "ml-janitor"
-"""Marks the janitor's calls in CloudTrail."""
+"""The user agent that marks the janitor's calls in CloudTrail."""
 
 LIFECYCLE_TEXT = "Text"
-"""The member in which a lifecycle configuration's own XML is answered, and taken, beside botocore's model."""
+"""The member that carries a lifecycle configuration's own XML, both ways, beside botocore's model."""
 
 AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 def make_client(session: boto3.Session, service: ServiceName, region: str, attempts: int) -> Any:
     """
-    A client with explicit retries: botocore's default mode and number changed between releases.
+    Create a client with explicit retries: botocore's default mode and number changed between releases.
 
     Standard, not adaptive: AWS advises against adaptive where one account serves several workloads.
-    Its times are in UTC wherever it runs: identities and reports must not depend on a machine's zone.
+    Times are in UTC on every machine: identities and reports must not depend on a machine's zone.
     """
     from botocore.config import Config
 
@@ -84,7 +84,7 @@ def _without_account(request: AWSRequest, **_: object) -> None:
     """
     Remove the account from the host of a custom endpoint.
 
-    botocore prefixes S3 Control's host with the account, also that of AWS_ENDPOINT_URL.
+    botocore prefixes S3 Control's host with the account, even if AWS_ENDPOINT_URL sets the host.
     """
     url = urlsplit(str(request.url))
     number, host = url.netloc.split(".", 1)
@@ -94,9 +94,9 @@ def _without_account(request: AWSRequest, **_: object) -> None:
 
 def _keep_lifecycle_texts(events: Any) -> None:
     """
-    Answer the XML of a lifecycle configuration too, and send one as it is.
+    Answer the XML of a lifecycle configuration too, and send given XML as it is.
 
-    botocore's model leaves out what it does not know, and a put of the rest would delete that.
+    botocore's model leaves out unknown elements, and a put of the rest would delete them.
     """
 
     def keep(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
@@ -121,22 +121,22 @@ def _read_objects(
 ) -> None:
     """
     Read the objects on a page of a listing, and leave the rest to botocore, whose parser takes seven times
-    as long. Their checksums' names, owners and restores are left out: nobody here reads these.
+    as long. Checksum names, owners and restores are left out: the janitor does not read these.
     """
     if response_dict["status_code"] != HTTPStatus.OK:
         return
     try:
         page = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore does
-    except ET.ParseError:  # cut off, as botocore will say
+    except ET.ParseError:  # the body is cut off: botocore raises the error
         return
     space = page.tag[: page.tag.find("}") + 1]
     objects, rest, skip = [], [], len(space)
-    for one in page:
-        if one.tag == f"{space}Contents":
-            texts = {member.tag[skip:]: member.text or "" for member in one}
+    for element in page:
+        if element.tag == f"{space}Contents":
+            texts = {member.tag[skip:]: member.text or "" for member in element}
             objects.append({name: read(texts[name]) for name, read in OBJECT.items() if name in texts})
         else:
-            rest.append(one)
+            rest.append(element)
     if objects:
         page[:] = rest
         response_dict["body"] = ET.tostring(page)
@@ -144,7 +144,7 @@ def _read_objects(
 
 
 def in_utc(timestamp: str | float) -> datetime:
-    """A time in an answer, in UTC. botocore's parser returns local times, and is slow on thousands."""
+    """Parse a time of an answer, in UTC. botocore's parser returns local times, and is slow on thousands."""
     from botocore.utils import parse_timestamp
 
     if isinstance(timestamp, int | float):
@@ -163,4 +163,4 @@ OBJECT: Mapping[str, Callable[[str], Any]] = {
     "Size": int,
     "StorageClass": intern,
 }
-"""What is read of an object on a page of a listing, and how."""
+"""The members read from an object on a page of a listing, with their parsers."""

@@ -1,4 +1,4 @@
-"""AWS as detectors see it: clients by name, full pages, parallel reads, and no write in a dry run."""
+"""Gives detectors AWS: clients by name, full pages, parallel reads, and no write in a dry run."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from types_boto3_sagemaker import SageMakerClient
 
 DEFAULT_ATTEMPTS = 8
-"""Tries per call, the first one included, unless AWS_MAX_ATTEMPTS says otherwise."""
+"""Tries per call, including the first, unless AWS_MAX_ATTEMPTS is set."""
 
 PRICING_REGION = "us-east-1"
-"""The Price List API answers in a few regions only, for all of them."""
+"""The region of the Price List API, which answers in few regions, for all regions."""
 
 SERVICES: Mapping[str, ServiceName] = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
-"""How boto3 calls a service, where IAM's actions, and so permissions, begin otherwise."""
+"""boto3's service names by the prefix of IAM's actions, where the two differ."""
 
 PREFIXES: Mapping[str, str] = {"s3control": "s3", **{name: prefix for prefix, name in SERVICES.items()}}
 
@@ -41,12 +41,12 @@ READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|Sta
 """
 The operations that change nothing, by the verbs in AWS's names.
 
-A query of Athena's is one: `aws.athena.ask` is given nothing but SELECT.
+An Athena query is among them: `aws.athena.ask` receives only SELECT.
 """
 
 
 class Pool(Protocol):
-    """Does something with each of some items side by side; the answers keep their order."""
+    """A pool that maps a function over items side by side; the answers keep their order."""
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
 
@@ -62,22 +62,22 @@ class _Client[C]:
 
 
 class DryRunError(Exception):
-    """A call that would change a resource, through an `Aws` that only reads: a fault in the program."""
+    """A call would change a resource through an `Aws` that only reads: a fault in the program."""
 
 
 class Aws:
     """
-    One account and region of AWS, for reading; `armed` returns one that may also write.
+    An account and region of AWS, for reading; `armed` returns an `Aws` that may also write.
 
-    A read-only `Aws` refuses every call that changes something before it leaves the process: a dry run
-    cannot act, whatever a detector does and whatever its credentials allow.
+    A read-only `Aws` refuses every changing call before it leaves the process: a dry run cannot act,
+    whatever a detector does and whatever its credentials allow.
 
-    There is one client per service, created at first use, with botocore's standard retries. *attempts* is
-    the total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
-    caches what cannot change during the run. Once *has_time* is false, every further call is refused, so
-    that a run ends in time with what it has read; `ran_out` records it. *pace* delays calls, if given.
-    *scratch* keeps, for the next run, what this one could not read to its end, if there is a place. Where
-    there are *shared* answers, nothing is asked twice of their services, but by one that may write.
+    Each service has one client, created at first use, with botocore's standard retries. *attempts* is the
+    total number of tries per call. All `Aws` of a run share *pool*, *prices* and the session. `lasting`
+    caches answers that cannot change during the run. Once *has_time* is false, every further call is
+    refused, so that a run ends in time with partial results; `ran_out` records it. *pace* delays calls,
+    if given. *scratch* keeps unfinished readings for the next run, if the deployment has one. With
+    *shared* answers, no request to their services is sent twice, except by an armed `Aws`.
     """
 
     def __init__(
@@ -113,15 +113,15 @@ class Aws:
         self._clients: dict[tuple[str, str], Any] = {}
 
     def armed(self) -> Aws:
-        """The same account and region, for acting and undoing. Only the engine asks for it."""
+        """Return the same account and region for acting and undoing. Only the engine calls this method."""
         return self._again(may_write=True, shared=None)
 
     def at(self, region: str) -> Aws:
-        """The same account in another *region*, for reading what one region is charged for."""
+        """Return the same account in another *region*, for reading charges that belong to another region."""
         return self if region == self.region else self._again(region=region)
 
     def _again(self, **changes: Any) -> Aws:
-        """The same but for *changes*, with clients and a memory of its own."""
+        """Return a copy with *changes*, with clients and a cache of its own."""
         given: dict[str, Any] = {
             "region": self.region,
             "account": self.account,
@@ -137,11 +137,11 @@ class Aws:
 
     @property
     def has_time(self) -> bool:
-        """Whether the run has time left to start what should not be interrupted."""
+        """Return whether the run has time left to start an uninterruptible step."""
         return self._has_time()
 
     def client(self, service: ServiceName, region: str | None = None) -> Any:
-        """The client of *service*, created at first use (boto3's creation is not thread-safe)."""
+        """Return the client of *service*, created at first use (boto3's creation is not thread-safe)."""
         key = (service, region or self.region)
         with self._client_lock:
             if key not in self._clients:
@@ -162,7 +162,7 @@ class Aws:
             return self._clients[key]
 
     def out_of_time(self, error: Exception) -> bool:
-        """Whether lack of time caused *error*, which a reader may have reworded."""
+        """Return whether lack of time caused *error*, which a reader may have reworded."""
         return self.ran_out or isinstance(error, OutOfTimeError)
 
     def _wait(self, pace: Pace, region: str, prefix: str, operation_name: str, **_: object) -> None:
@@ -178,18 +178,18 @@ class Aws:
             raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
-        """*read* each of *items* side by side; the answers keep the order of *items*."""
+        """Call *read* on each of *items* side by side; the answers keep the order of *items*."""
         if len(items) <= 1:
             return [read(item) for item in items]
         return list(self._pool.map(read, items))
 
     @property
     def shares(self) -> bool:
-        """Whether the run shares all its answers, so that it is worth asking as others do."""
+        """Return whether the run shares all its answers, so that identical requests are free."""
         return self._shared is not None and self._shared.services >= SHARED
 
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
-        """What *read* answers; in a run with shared answers, read once for all who ask for *key*."""
+        """Return the answer of *read*; a run with shared answers reads each *key* once."""
         if not self.shares:
             return read()
         with self._once_lock:
@@ -200,11 +200,11 @@ class Aws:
 
     @cached_property
     def partition(self) -> str:
-        """The ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
+        """Return the ARN partition of the region: aws, aws-cn, aws-us-gov, ..."""
         return self._session.get_partition_for_region(self.region)
 
     def arn(self, service: str, path: str) -> str:
-        """The ARN of what *path* ("endpoint/churn") names of a *service* here."""
+        """Return the ARN of *path* ("endpoint/churn") in a *service* here."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{path}"
 
     cloudtrail: _Client[CloudTrailClient] = _Client("cloudtrail")
@@ -216,7 +216,7 @@ class Aws:
     sagemaker: _Client[SageMakerClient] = _Client("sagemaker")
 
     def pages(self, action: str, size: int | None = None, /, **query: Any) -> Iterable[Any]:
-        """The pages of *action* ("ecr:DescribeImages"), of *size* entries each."""
+        """Return the pages of *action* ("ecr:DescribeImages"), of *size* entries each."""
         from botocore import xform_name
 
         prefix, _, operation = action.partition(":")
@@ -228,7 +228,7 @@ class Aws:
     def listing[T](
         self, action: str, member: str, read: Callable[[Any], T], size: int | None = None, /, **query: Any
     ) -> Listing[T]:
-        """All that *action* lists under *member*, each entry as *read* makes it: see `everything`."""
+        """List all entries of *action* under *member*, each converted by *read*: see `everything`."""
         pages = self.pages(action, size, **query)
         return everything(pages, lambda page: [read(entry) for entry in page[member]], source=action)
 
@@ -241,7 +241,7 @@ def _learn(
     response: tuple[Any, dict[str, Any]] | None,
     **_: object,
 ) -> None:
-    """Have the *pace* of an operation follow its answers; None lets botocore decide whether to retry."""
+    """Adapt the *pace* of an operation to its answers; None lets botocore decide whether to retry."""
     if response is not None:
         code = response[1].get("Error", {}).get("Code")
         pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLED)

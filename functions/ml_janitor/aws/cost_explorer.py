@@ -1,10 +1,9 @@
 """
-AWS Cost Explorer: what was charged, by day and by up to two groupings. Each page that it answers is a cent.
+Reads AWS Cost Explorer: charges by day and by up to two groupings. Each answered page costs a cent.
 
-There is one endpoint, in us-east-1. botocore has no paginators for most of its operations, so pages are
-followed by hand, and counted: beyond its limit a reader asks no more. What it throttles
-(LimitExceededException) botocore tries again; refused calls cost nothing
-(https://github.com/aws/aws-sdk-java/issues/2065).
+The service has one endpoint, in us-east-1. botocore has no paginators for most operations, so the janitor
+follows and counts pages itself: beyond its limit a reader asks no more. botocore retries throttled calls
+(LimitExceededException); refused calls cost nothing (https://github.com/aws/aws-sdk-java/issues/2065).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ REGION = "us-east-1"
 
 LINKED_ACCOUNT = "LINKED_ACCOUNT"
 """
-The account that was charged. The management account of an organization sees all of it, a member only itself
+The charged account. An organization's management account sees all charges, a member only its own
 (API reference, GetCostAndUsage).
 """
 
@@ -42,7 +41,7 @@ UNBLENDED, AMORTIZED, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantit
 
 
 class RefusalCause(StrEnum):
-    """Why Cost Explorer did not answer."""
+    """Reasons why Cost Explorer did not answer."""
 
     DENIED = "denied"
     NOT_ENABLED = "not enabled"
@@ -63,7 +62,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one group was charged on one day: *keys* are the values of the groupings, in their order."""
+    """The charges of one group on one day: *keys* are the values of the groupings, in their order."""
 
     day: date
     keys: tuple[str, ...]
@@ -76,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a span will cost, and from where to where in 80 % of cases."""
+    """The predicted cost of a period, and its bounds in 80 % of cases."""
 
     usd: Decimal
     low: Decimal
@@ -84,26 +83,26 @@ class Prediction:
 
 
 def by_dimension(name: str) -> Mapping[str, str]:
-    """Grouping by a dimension, such as "SERVICE"."""
+    """Return a grouping by a dimension, such as "SERVICE"."""
     return {"Type": "DIMENSION", "Key": name}
 
 
 def by_tag(key: str) -> Mapping[str, str]:
-    """Grouping by a cost allocation tag; each group reads "key$value", and "key$" is what is untagged."""
+    """Return a grouping by a cost allocation tag; each group reads "key$value", and "key$" is untagged."""
     return {"Type": "TAG", "Key": key}
 
 
 def of_accounts(accounts: Collection[str], *, but: bool = False) -> Where:
-    """What *accounts* were charged, or all *but* these: those that Cost Explorer shows whoever asks."""
+    """Return a filter on *accounts*, or on all *but* these among the accounts that the caller may see."""
     named = {"Dimensions": {"Key": LINKED_ACCOUNT, "Values": sorted(accounts)}}
     return {"Not": named} if but else named
 
 
 class CostExplorer:
     """
-    Cost Explorer through *client*, for *max_requests* pages at most; *requests* counts those answered.
+    A Cost Explorer *client* for *max_requests* pages at most; *requests* counts the answered pages.
 
-    *account_names* are what it calls the accounts that an answer was by.
+    *account_names* are its names of the accounts in an answer.
     """
 
     def __init__(self, client: Any, *, max_requests: int) -> None:
@@ -123,10 +122,10 @@ class CostExplorer:
         granularity: Literal["DAILY", "MONTHLY"] = "DAILY",
     ) -> list[Row]:
         """
-        What each day from *first* until *until* (exclusive) was charged, by *groups*.
+        Return the charges of each day from *first* until *until* (exclusive), by *groups*.
 
-        *without* are record types that are left out, *services* those that alone count, and *where* says more
-        of what counts. A listing is whole or not at all. Raises RefusedError.
+        *without* are record types that are left out, *services* the only services that count, and *where*
+        are further filters. A listing is whole or not at all. Raises RefusedError.
         """
         asked: dict[str, Any] = {
             "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
@@ -137,30 +136,31 @@ class CostExplorer:
         }
         pages = self.pages(self._client.get_cost_and_usage, asked)
         if by_dimension(LINKED_ACCOUNT) in groups:
-            for one in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
-                self.account_names[one["Value"]] = one.get("Attributes", {}).get("description", "")
+            for account in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
+                self.account_names[account["Value"]] = account.get("Attributes", {}).get("description", "")
         return [row for page in pages for period in page["ResultsByTime"] for row in _rows(period)]
 
     def monthly(
         self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
     ) -> list[Row]:
-        """The same by calendar month, or what of one is asked for: fewer pages. Raises RefusedError."""
+        """Return charges by calendar month (a part of a month if asked): fewer pages. Raises RefusedError."""
         return self.daily(first, until, *groups, without=without, granularity="MONTHLY")
 
     def services(self, first: date, until: date) -> frozenset[str]:
-        """The names of all services that were charged. Raises RefusedError."""
+        """Return the names of all charged services. Raises RefusedError."""
         asked = {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}, "Dimension": "SERVICE"}
         pages = self.pages(self._client.get_dimension_values, asked)
         return frozenset(value["Value"] for page in pages for value in page["DimensionValues"])
 
     def tag_keys(self, first: date, until: date) -> frozenset[str]:
-        """The keys of all active tags that something charged has. Raises RefusedError."""
+        """Return the keys of all active tags on charged resources. Raises RefusedError."""
         pages = self.pages(self._client.get_tags, {"TimePeriod": {"Start": f"{first}", "End": f"{until}"}})
         return frozenset(key for page in pages for key in page["Tags"])
 
     def tags_active(self, keys: Sequence[str]) -> Mapping[str, bool]:
         """
-        Which of *keys* are activated for cost allocation; one that nothing ever had is in none.
+        Return whether each of *keys* is active for cost allocation; keys that no resource ever had are
+        missing.
 
         Only a management account may ask. Raises RefusedError.
         """
@@ -179,7 +179,7 @@ class CostExplorer:
         services: Sequence[str] = (),
         where: Sequence[Where] = (),
     ) -> Prediction:
-        """What the days from *first* until *until* will cost. Raises RefusedError."""
+        """Return the predicted cost of the days from *first* until *until*. Raises RefusedError."""
         answer = self.ask(
             self._client.get_cost_forecast,
             {
@@ -193,14 +193,14 @@ class CostExplorer:
         by_month = answer["ForecastResultsByTime"]
         return Prediction(
             usd=Decimal(answer["Total"]["Amount"]),
-            low=sum((Decimal(one["PredictionIntervalLowerBound"]) for one in by_month), Decimal(0)),
-            high=sum((Decimal(one["PredictionIntervalUpperBound"]) for one in by_month), Decimal(0)),
+            low=sum((Decimal(month["PredictionIntervalLowerBound"]) for month in by_month), Decimal(0)),
+            high=sum((Decimal(month["PredictionIntervalUpperBound"]) for month in by_month), Decimal(0)),
         )
 
     def pages(
         self, call: Callable[..., Any], asked: Mapping[str, Any], *, following: str = "NextPageToken"
     ) -> list[Mapping[str, Any]]:
-        """Every page that *call* answers. Raises RefusedError."""
+        """Return every page that *call* answers. Raises RefusedError."""
         page = self.ask(call, asked)
         pages = [page]
         while page.get(following):
@@ -209,7 +209,7 @@ class CostExplorer:
         return pages
 
     def ask(self, call: Callable[..., Any], asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What *call* answers, which counts as a request if it was sent. Raises RefusedError."""
+        """Return the answer of *call*, which counts as a request if it was sent. Raises RefusedError."""
         if self.requests >= self._max_requests:
             raise RefusedError(RefusalCause.OVER_LIMIT)
         try:
@@ -223,7 +223,7 @@ class CostExplorer:
 
 
 def _filtered(without: Sequence[str], services: Sequence[str], where: Sequence[Where] = ()) -> dict[str, Any]:
-    """The filter of a request, which has exactly one root."""
+    """Return the filter of a request, which has exactly one root."""
     parts: list[dict[str, Any]] = []
     if without:
         parts.append({"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": list(without)}}})
@@ -251,7 +251,7 @@ def _rows(period: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _cause(error: Exception) -> RefusalCause:
-    """Why AWS refused a call: what may not be asked and what is not there can have the same code."""
+    """Return why AWS refused a call: a denied request and missing data can have the same code."""
     refusal: Mapping[str, Any] = getattr(error, "response", {}).get("Error", {})
     code, message = refusal.get("Code", ""), refusal.get("Message", "").lower()
     if "linked account" in message:

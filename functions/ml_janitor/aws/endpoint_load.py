@@ -1,4 +1,4 @@
-"""What runs behind every endpoint, and its peaks of two weeks: what advice on sizes is made from."""
+"""Reads each endpoint's variants and their peaks of two weeks: the basis of advice on sizes."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 TARGETS = "application-autoscaling:DescribeScalableTargets"
 HOUR = timedelta(hours=1)
 WINDOW = timedelta(days=14)
-"""For fifteen days CloudWatch keeps minutes: an hour's Maximum is that of its minutes, also after that."""
+"""CloudWatch keeps minutes for fifteen days: an hour's Maximum is that of its minutes, also afterwards."""
 HOURS = WINDOW // HOUR
 
 BATCH = 100
-"""Of so many endpoints the metrics are read together: of all, they would not fit into a function's memory."""
+"""Endpoints whose metrics are read together: those of all would not fit into a function's memory."""
 
 AT_ONCE: tuple[str, metrics.Stat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
@@ -52,7 +52,7 @@ PROPORTIONAL = re.compile(r"ml\.(?:[mcr][5-9][a-z]*(?:-flex)?|g4dn|g5|g6|g6e|p3)
 """
 Families in which memory grows with vCPUs, and each GPU has as much memory as any other.
 
-https://aws.amazon.com/ec2/instance-types/. Burstable ones are not among them: what their CPU can do depends
+https://aws.amazon.com/ec2/instance-types/. Burstable families are missing: their CPU capacity depends
 on credits.
 """
 
@@ -60,12 +60,12 @@ on credits.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """
-    One variant of an endpoint as it runs: its *type*, and its *peaks* by the hour, oldest first.
+    A running variant of an endpoint: its *type*, and its *peaks* by the hour, oldest first.
 
-    *fixed* is why nothing but this may serve it, *sleeps* whether it can do without any instance, as
-    asynchronous ones and those that only host inference components (*hosts*) can. *model* is the name of its
-    model. *totals* are sums over the window, and of how many hours, by metric; "requests" are its requests.
-    Of a *fixed* one, no metric is read.
+    *fixed* is the reason why only this type may serve it. *sleeps* tells that it can run without any
+    instance, as asynchronous variants and hosts of only inference components (*hosts*) can. *model* is
+    the name of its model. *totals* are sums over the window and their number of hours, by metric;
+    "requests" are its requests. No metric is read of a *fixed* variant.
     """
 
     variant: Variant
@@ -81,7 +81,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEndpoint:
-    """An endpoint that serves: its *variants*, if they could be read, with the load of two weeks."""
+    """An endpoint that serves, with its *variants* (if they could be read) and the load of two weeks."""
 
     target: Target
     summary: Summary
@@ -109,7 +109,7 @@ def loaded(
     aws: Aws, now: datetime, *more: tuple[str, metrics.Stat], only: str | None = None
 ) -> Iterator[LoadedEndpoint]:
     """
-    Every endpoint, or *only* that one; those that serve, and were not changed within two weeks, with the load
+    Yield every endpoint, or *only* one; serving endpoints without a change in two weeks have the load
     of each variant.
 
     *more* are further metrics of the requests to a variant. Raises ReadError at the end if the listing broke
@@ -121,35 +121,38 @@ def loaded(
     scaling = aws.listing(
         TARGETS,
         "ScalableTargets",
-        lambda one: (one["ResourceId"], one["MinCapacity"], one["MaxCapacity"]),
+        lambda target: (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]),
         ServiceNamespace="sagemaker",
     )
     end = metrics.period_start(now, 3600)
-    chosen = [one for one in listed.items if only in {None, one.name}]
-    found = aws.map(lambda one: _described(aws, one, book, end), chosen)
+    chosen = [endpoint for endpoint in listed.items if only in {None, endpoint.name}]
+    found = aws.map(lambda endpoint: _described(aws, endpoint, book, end), chosen)
     by_endpoint = defaultdict[str, list[str]](list)
     for component in components.items:
         by_endpoint[component.endpoint].append(component.name)
     known = [
-        replace(one, components=tuple(by_endpoint[one.summary.name]), scaling=scaling.items) for one in found
+        replace(endpoint, components=tuple(by_endpoint[endpoint.summary.name]), scaling=scaling.items)
+        for endpoint in found
     ]
-    for some in batched(known, BATCH):
-        each = (_metrics(one, variant, more) for one in some for variant in one.variants)
-        wanted = [metric for asked in each for series in asked.values() for metric in series]
+    for group in batched(known, BATCH):
+        asked_metrics = (
+            _metrics(endpoint, variant, more) for endpoint in group for variant in endpoint.variants
+        )
+        wanted = [metric for asked in asked_metrics for series in asked.values() for metric in series]
         data = metrics.read(aws, wanted, end - WINDOW, end)
-        for one in some:
-            error = one.error
-            if one.config.hosts and components.error is not None:
+        for endpoint in group:
+            error = endpoint.error
+            if endpoint.config.hosts and components.error is not None:
                 error = f"{COMPONENT.lists}: {components.error}"
-            if error is None and one.variants:
+            if error is None and endpoint.variants:
                 error = scaling.error
-            served = tuple(_served(one, variant, data, more) for variant in one.variants)
+            served = tuple(_served(endpoint, variant, data, more) for variant in endpoint.variants)
             yield LoadedEndpoint(
-                target=one.target,
-                summary=one.summary,
+                target=endpoint.target,
+                summary=endpoint.summary,
                 variants=Value(served) if error is None else Unreadable(error),
-                asynchronous=one.asynchronous,
-                captures=one.config.captures,
+                asynchronous=endpoint.asynchronous,
+                captures=endpoint.config.captures,
             )
     listed.check()
 
@@ -157,7 +160,7 @@ def loaded(
 def variants_of(
     summary: Summary, variants: Signal[tuple[Served, ...]], rule: Rule, now: datetime
 ) -> tuple[Served, ...] | Kept:
-    """The variants of an endpoint that serves and has the load of the whole window, or why it is kept."""
+    """Return the variants of a serving endpoint with the load of the whole window, or why it is kept."""
     age = now - summary.changed
     rule.saw(Evidence("status", summary.status, source=ENDPOINT.lists))
     if summary.status not in SERVING:
@@ -172,8 +175,8 @@ def variants_of(
 
 def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) -> _Described:
     arn = summary.arn
-    own = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
-    nothing = _Described(target=own, summary=summary, end=end, config=Config(created=end, types={}))
+    target = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
+    nothing = _Described(target=target, summary=summary, end=end, config=Config(created=end, types={}))
     if summary.status not in SERVING or summary.changed > end - WINDOW:
         return nothing
     found = describe(aws, summary.name)
@@ -186,41 +189,43 @@ def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) ->
     return replace(nothing, config=config.value, variants=found.value.variants, asynchronous=both)
 
 
-def _metrics(one: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
-    """The series of a variant by what they tell; "requests" may be several."""
-    if _fixed(one, variant) is not None:
+def _metrics(endpoint: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
+    """Return the metrics of a variant by name; "requests" may be several."""
+    if _fixed(endpoint, variant) is not None:
         return {}
-    where = frozenset({("EndpointName", one.summary.name), ("VariantName", variant.name)})
-    gpus = machine(one.config.types.get(variant.name, "")).gpus
+    where = frozenset({("EndpointName", endpoint.summary.name), ("VariantName", variant.name)})
+    gpus = machine(endpoint.config.types.get(variant.name, "")).gpus
     names = ["CPUUtilization", "MemoryUtilization"]
     names += ["GPUUtilization", "GPUMemoryUtilization"] if gpus else []
     asked = {name: (Metric(INSTANCES, name, where, "Maximum"),) for name in names}
     asked |= {name: (Metric(SAGEMAKER, name, where, stat),) for name, stat in (AT_ONCE, *more)}
     requests: tuple[Metric, ...] = (Metric(SAGEMAKER, "Invocations", where),)
-    if variant.name in one.config.hosts:
+    if variant.name in endpoint.config.hosts:
         named = partial(Metric.of, SAGEMAKER, "Invocations")
-        requests = tuple(named(InferenceComponentName=name) for name in one.components)
-    elif one.asynchronous:
+        requests = tuple(named(InferenceComponentName=name) for name in endpoint.components)
+    elif endpoint.asynchronous:
         backlog = partial(Metric.of, SAGEMAKER, "ApproximateBacklogSize", stat="Maximum")
-        requests = (backlog(EndpointName=one.summary.name),)
+        requests = (backlog(EndpointName=endpoint.summary.name),)
     return asked | {"requests": requests}
 
 
-def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted) -> Served:
-    kind = one.config.types.get(variant.name, "")
+def _served(
+    endpoint: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted
+) -> Served:
+    kind = endpoint.config.types.get(variant.name, "")
     host = machine(kind) if kind else Machine(0, None)
-    asked = _metrics(one, variant, more)
-    raw = {name: _together([data[each] for each in series]) for name, series in asked.items()}
-    hosts = variant.name in one.config.hosts
+    asked = _metrics(endpoint, variant, more)
+    raw = {name: _together([data[metric] for metric in series]) for name, series in asked.items()}
+    hosts = variant.name in endpoint.config.hosts
     return Served(
         variant=variant,
         type=kind,
         machine=host,
-        fixed=_fixed(one, variant),
-        sleeps=hosts or one.asynchronous,
+        fixed=_fixed(endpoint, variant),
+        sleeps=hosts or endpoint.asynchronous,
         hosts=hosts,
-        model=one.config.models.get(variant.name),
-        peaks=_peaks(raw, host, one.end),
+        model=endpoint.config.models.get(variant.name),
+        peaks=_peaks(raw, host, endpoint.end),
         totals={
             name: given(series, lambda found: (found.total, len(found.points)))
             for name, series in raw.items()
@@ -229,35 +234,35 @@ def _served(one: _Described, variant: Variant, data: Mapping[Metric, Signal[Seri
 
 
 def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
-    """Several series as one, hour by hour added up; an hour that one of them lacks is left out."""
-    read = [one.value for one in series if isinstance(one, Value)]
+    """Add up several series hour by hour; an hour that a series lacks is left out."""
+    read = [signal.value for signal in series if isinstance(signal, Value)]
     if len(read) < len(series):
-        return next(one for one in series if not isinstance(one, Value))
+        return next(signal for signal in series if not isinstance(signal, Value))
     by_time: dict[datetime, list[float]] = {}
-    for one in read:
-        for at, value in one.points:
+    for series_read in read:
+        for at, value in series_read.points:
             by_time.setdefault(at, []).append(value)
     points = tuple((at, sum(all_)) for at, all_ in sorted(by_time.items()) if len(all_) == len(series))
     return Value(Series(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
 
 
-def _fixed(one: _Described, variant: Variant) -> str | None:
-    """Why the size of *variant* is not judged, or None."""
-    kind = one.config.types.get(variant.name, "")
-    resource = f"endpoint/{one.summary.name}/variant/{variant.name}"
+def _fixed(endpoint: _Described, variant: Variant) -> str | None:
+    """Return why the size of *variant* is not judged, or None."""
+    kind = endpoint.config.types.get(variant.name, "")
+    resource = f"endpoint/{endpoint.summary.name}/variant/{variant.name}"
     reasons = {
         "it is serverless": variant.serverless,
         "nothing runs of it now": not variant.instances,
         "it runs on capacity that was paid for in advance": variant.reserved,
         "it mixes instance types": bool(variant.pools),
         "it is a shadow of the variant that it is compared with": variant.shadow,
-        "its instances follow its inference components": variant.name in one.config.scaled,
+        "its instances follow its inference components": variant.name in endpoint.config.scaled,
         "what its accelerators do is not published": machine(kind).gpus is None,
         f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be compared": not PROPORTIONAL.match(kind),
     }
     reasons |= {
         f"it scales itself between {low} and {high} instances": low != high
-        for name, low, high in one.scaling
+        for name, low, high in endpoint.scaling
         if name == resource
     }
     return next((why for why, true in reasons.items() if true), None)
@@ -265,7 +270,7 @@ def _fixed(one: _Described, variant: Variant) -> str | None:
 
 def _peaks(raw: Mapping[str, Signal[Series]], host: Machine, end: datetime) -> Signal[tuple[Load, ...]]:
     """
-    The peaks of every hour of the window; unreadable if one hour of what decides is missing.
+    Return the peaks of every hour of the window; unreadable if an hour of a utilization metric is missing.
 
     CPUUtilization is 0 to 100 for each vCPU, GPUUtilization and GPUMemoryUtilization 0 to 100 for each GPU,
     MemoryUtilization 0 to 100 in all (developer guide, "Metrics for monitoring Amazon SageMaker AI").

@@ -1,4 +1,4 @@
-"""SageMaker endpoints: which there are, and what runs behind one."""
+"""Reads SageMaker endpoints: the list of all, and the variants and configuration of each."""
 
 from __future__ import annotations
 
@@ -22,22 +22,20 @@ if TYPE_CHECKING:
 IN_SERVICE = "InService"
 SERVING = frozenset({IN_SERVICE, "UpdateRollbackFailed"})
 """
-The statuses in which an endpoint answers requests and is billed. After a failed rollback it is "in service
+Statuses of an endpoint that answers requests and is billed. After a failed rollback it is "in service
 with a mix of the old and new endpoint configurations" (API reference, DescribeEndpoint: EndpointStatus).
 """
 WITHOUT_VARIANTS = frozenset({"Creating", "Failed"})
-"""
-The statuses in which recorded answers of DescribeEndpoint have no ProductionVariants: nothing runs then.
-"""
+"""Statuses in which recorded answers of DescribeEndpoint have no ProductionVariants: nothing runs then."""
 MONITORING = frozenset({"Scheduled", "Pending"})
-"""The statuses in which a monitoring schedule runs, or is about to."""
+"""The statuses in which a monitoring schedule runs, or is about to run."""
 GONE = ("ValidationException",)
-"""What DescribeEndpoint answers for a well-formed name that does not exist (any more)."""
+"""The error code of DescribeEndpoint for a well-formed name that does not exist (any more)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """An endpoint as a listing shows it."""
+    """An endpoint in a listing."""
 
     arn: str
     name: str
@@ -47,16 +45,16 @@ class Summary:
 
     @property
     def changed(self) -> datetime:
-        """When it was last deployed or scaled: either moves the modification time only."""
+        """Return when it was last deployed or scaled: either moves the modification time only."""
         return max(self.created, self.modified)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InferenceComponent:
     """
-    A model that shares the instances of an endpoint's variant with others.
+    A model that shares the instances of an endpoint's variant with other models.
 
-    *tags* are known of one that was deleted, and are read of others where their endpoint may be found.
+    *tags* are set for a deleted component; for others they are read if their endpoint may be a finding.
     """
 
     name: str
@@ -72,13 +70,13 @@ class InferenceComponent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """
-    One variant as it runs now.
+    A variant as it runs now.
 
-    *pools* are instance type and count where the variant mixes types; else its type stands in the
-    configuration only. *concurrency* is what a serverless variant keeps warm. A *reserved* one runs on
-    capacity that was paid for in advance (developer guide, "Using training plans for SageMaker inference
-    endpoints"), or that EC2 bills in any case. *resolved* is when a deployment last found out which image its
-    containers run.
+    *pools* are instance types and counts where the variant mixes types; else only the configuration has
+    its type. *concurrency* is a serverless variant's provisioned concurrency. A *reserved* variant runs
+    on capacity that was paid for in advance (developer guide, "Using training plans for SageMaker
+    inference endpoints"), or that EC2 bills in any case. *resolved* is when a deployment last resolved
+    the image of its containers.
     """
 
     name: str
@@ -92,24 +90,25 @@ class Variant:
 
     @property
     def runs(self) -> bool:
-        """Whether anything of it runs: nothing does of one scaled to zero, nor of plain serverless."""
+        """Return whether capacity of it runs: none does at zero instances, nor in serverless on demand."""
         return self.instances > 0 or self.concurrency > 0
 
     @property
     def costs(self) -> bool:
-        """Whether it is billed by the hour, and would not be without it."""
+        """Return whether it is billed by the hour, and would not be billed after its end."""
         return self.runs and not self.reserved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """
-    What DescribeEndpoint leaves out.
+    The parts of an endpoint's configuration that DescribeEndpoint leaves out.
 
-    *created* is when it was made: none can be changed. *types* are instance types by variant. *hosts* are
-    the variants without a model of their own: they run inference components, and their own `Invocations`
-    do not exist. *models* are the names of the others' models by variant, *scaled* the variants whose
-    instances SageMaker itself scales with their components. It *captures* the data of requests, or does not.
+    *created* is its creation time: configurations cannot be changed. *types* are instance types by
+    variant. *hosts* are the variants without a model of their own: they run inference components, and
+    their own `Invocations` do not exist. *models* are the names of the other variants' models, *scaled*
+    the variants whose instances SageMaker itself scales with their components. *captures* tells whether
+    it captures request data.
     """
 
     created: datetime
@@ -123,7 +122,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """An endpoint as it runs now; *routed* is whether it is set up for requests from other regions."""
+    """An endpoint as it runs now; *routed* tells whether it accepts requests from other regions."""
 
     summary: Summary
     config_name: str
@@ -133,17 +132,17 @@ class Description:
 
     @property
     def costs(self) -> bool:
-        """Whether anything of it is billed by the hour."""
+        """Return whether any variant is billed by the hour."""
         return any(variant.costs for variant in self.variants)
 
 
 def endpoints(aws: Aws) -> Listing[Summary]:
-    """Every endpoint in any status, 100 a page."""
+    """List every endpoint in any status, 100 a page."""
     return listing(aws, ENDPOINT, _summary)
 
 
 def inference_components(aws: Aws) -> Listing[InferenceComponent]:
-    """Every inference component of the account, 100 a page: cheaper than asking endpoint by endpoint."""
+    """List all inference components of the account, 100 a page: cheaper than a call per endpoint."""
     return listing(
         aws,
         COMPONENT,
@@ -161,10 +160,10 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
 
 def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
     """
-    Every monitoring schedule: its endpoint and its name.
+    List every monitoring schedule as its endpoint and its name.
 
-    The endpoint is "" where nothing is monitored now: the schedule is over batch transforms, or it is
-    Stopped or Failed, which it stays for ever.
+    The endpoint is "" where the schedule monitors none now: it is over batch transforms, or it is
+    Stopped or Failed, which are final states.
     """
     return listing(
         aws,
@@ -178,18 +177,18 @@ def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
 
 @attempted(ENDPOINT.describes, absent=GONE)
 def describe(aws: Aws, name: str) -> Description:
-    """What runs behind the endpoint *name*; `Absent` if there is no such endpoint."""
+    """Describe the endpoint *name*; `Absent` if there is no such endpoint."""
     return _description(aws.sagemaker.describe_endpoint(EndpointName=name))
 
 
 @attempted(ENDPOINT_CONFIG.describes)
 def describe_config(aws: Aws, name: str) -> Config:
-    """The endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
+    """Describe the endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
     return _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name))
 
 
 def _summary(found: Mapping[str, Any]) -> Summary:
-    """An endpoint in its listing, or in its description."""
+    """Return an endpoint from an entry of its listing, or from its description."""
     return Summary(
         arn=found["EndpointArn"],
         name=found["EndpointName"],
@@ -255,7 +254,7 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
 
 
 def rented(variants: Iterable[Variant], config: Config) -> dict[str, int]:
-    """How many instances of which type run, over all variants and pools; an unknown type is ""."""
+    """Count the running instances by type, over all variants and pools; an unknown type is ""."""
     counts: dict[str, int] = {}
     for variant in variants:
         one_type = ((config.types.get(variant.name, ""), variant.instances),)

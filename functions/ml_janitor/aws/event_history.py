@@ -1,4 +1,4 @@
-"""What CloudTrail knows of endpoints, notebooks and Studio apps: made, changed, switched, deleted."""
+"""Reads CloudTrail's events of endpoints, notebooks and Studio apps: made, changed, switched, deleted."""
 
 from __future__ import annotations
 
@@ -21,37 +21,39 @@ EVENTS = (
     *("CreateApp", "DeleteApp"),
 )
 MOST_PAGES = 40
-"""Pages of each: LookupEvents answers two a second."""
+"""Pages per event name: LookupEvents answers two a second."""
 
 type Spell = tuple[datetime, datetime | None]
-"""From when until when something was on; None is still."""
+"""The start and end of a run period; no end means that it still runs."""
 
 
 def member(request: Mapping[str, Any], name: str) -> Any:
-    """A member of a request: CloudTrail begins them in lower case, and the API in upper case."""
+    """Return a member of a request: CloudTrail begins names in lower case, and the API in upper case."""
     return next((value for key, value in request.items() if key.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The recorded calls by their names, the oldest first; *error* is why some are missing."""
+    """The recorded calls by name, the oldest first; *error* is the reason why some are missing."""
 
     events: Mapping[str, tuple[Event, ...]]
     error: str | None = None
 
     @classmethod
     def read(cls, aws: Aws, now: datetime) -> History:
-        """What was called until *now*; CloudTrail remembers 90 days."""
+        """Read the calls until *now*; CloudTrail remembers 90 days."""
         first = now - trail.REMEMBERED
         found = aws.map(lambda name: trail.lookup(aws, name, first, now, most_pages=MOST_PAGES), EVENTS)
         events = {
-            name: tuple(sorted((one for one in each.items if one.succeeded), key=lambda one: one.at))
-            for name, each in zip(EVENTS, found, strict=True)
+            name: tuple(
+                sorted((event for event in listing.items if event.succeeded), key=lambda event: event.at)
+            )
+            for name, listing in zip(EVENTS, found, strict=True)
         }
-        return cls(events, next((each.error for each in found if each.error), None))
+        return cls(events, next((listing.error for listing in found if listing.error), None))
 
     def _of(self, kind: Kind, name: str, *calls: str) -> list[tuple[datetime, str, Mapping[str, Any]]]:
-        """The *calls* about one resource, as (when, call, request), the oldest first."""
+        """Return the *calls* about one resource, as (when, call, request), the oldest first."""
         return sorted(
             (
                 (event.at, call, event.request)
@@ -59,20 +61,20 @@ class History:
                 for event in self.events[f"{call}{kind.noun}"]
                 if member(event.request, kind.named) == name
             ),
-            key=lambda one: one[0],
+            key=lambda call_made: call_made[0],
         )
 
     def creation_member(self, kind: Kind, name: str, wanted: str) -> str:
-        """A member of the latest request that made it; "" if there is none."""
+        """Return a member of the latest request that created the resource; "" if none was recorded."""
         creation = self._of(kind, name, "Create")
         return str(member(creation[-1][2], wanted) or "") if creation else ""
 
     def deleted_at(self, kind: Kind, name: str) -> datetime | None:
-        """When it was deleted last."""
+        """Return the time of the last deletion."""
         return next((at for at, _, _ in reversed(self._of(kind, name, "Delete"))), None)
 
     def deleted(self, aws: Aws, kind: Kind) -> Iterator[Target]:
-        """Everything of a *kind* that was made and deleted, with the tags that it was made with."""
+        """Yield all resources of a *kind* that were made and deleted, with the tags of their creation."""
         names = {str(member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]}
         for name in sorted(names):
             if creation := self._of(kind, name, "Create"):
@@ -84,7 +86,7 @@ class History:
     def configs(
         self, target: Target, current: Mapping[str, Mapping[str, Any]]
     ) -> Iterator[tuple[datetime, str]]:
-        """Since when an endpoint had which configuration, the oldest first."""
+        """Yield an endpoint's configurations with their start times, the oldest first."""
         calls = self._of(ENDPOINT, target.name, "Create", "Update")
         created = max((at for at, call, _ in calls if call == "Create"), default=target.created)
         line = [
@@ -99,7 +101,7 @@ class History:
         yield from line
 
     def config(self, name: str) -> Mapping[str, Any] | None:
-        """The request that made a configuration."""
+        """Return the request that made the configuration *name*."""
         for event in reversed(self.events["CreateEndpointConfig"]):
             if member(event.request, "EndpointConfigName") == name:
                 return event.request
@@ -109,10 +111,11 @@ class History:
 
     def spells(self, target: Target, *, on: datetime | None, since: datetime) -> Iterator[Spell]:
         """
-        From when until when a notebook instance was on.
+        Yield the run periods of a notebook instance.
 
-        *on* is since when it is, if it is. Of what was not recorded, only that is known: before a first Stop
-        it was on since *since* or since it was made. Where older events were not read, that is not assumed.
+        *on* is since when it runs, if it runs. For the time before the first event, one fact is known:
+        before a first Stop it ran since *since* or since its creation. If older events were not read,
+        that is not assumed.
         """
         start: datetime | None = None
         last: datetime | None = None
@@ -129,8 +132,11 @@ class History:
     # --- Studio apps --------------------------------------------------------------------------
 
     def apps(self, aws: Aws) -> Iterator[tuple[Target, str, Spell]]:
-        """Apps that were made and deleted: each with its type and instance, "JupyterLab-ml.g5.xlarge"."""
-        deleted = [(_app_key(one.request), one.at) for one in self.events["DeleteApp"]]
+        """
+        Yield apps that were made and deleted: each with its type and instance,
+        "JupyterLab-ml.g5.xlarge".
+        """
+        deleted = [(_app_key(deletion.request), deletion.at) for deletion in self.events["DeleteApp"]]
         for creation in self.events["CreateApp"]:
             key = _app_key(creation.request)
             end = min((at for other, at in deleted if other == key and at > creation.at), default=None)
@@ -152,9 +158,9 @@ def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def _target(
     aws: Aws, kind: Kind, path: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
 ) -> Target:
-    """What the request of *creation* made, and when; CloudTrail records the tags that it was given."""
+    """Return the resource that the request of *creation* made; CloudTrail records the request's tags."""
     created, request = creation
     given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
-    tags = {str(member(one, "Key")): str(member(one, "Value")) for one in given}
+    tags = {str(member(tag, "Key")): str(member(tag, "Value")) for tag in given}
     arn = aws.arn("sagemaker", f"{kind.type}/{path}")
     return target_in(aws, arn, name, kind.type, created, tags=Value(tags, trail.LOOKUP_EVENTS))

@@ -1,4 +1,4 @@
-"""The idle shutdown of Studio's own: what domains, user profiles and spaces say of it, and what follows."""
+"""Reads Studio's own idle shutdown: the settings of domains, user profiles and spaces, and their effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 JUPYTER_LAB, CODE_EDITOR = "JupyterLab", "CodeEditor"
 TYPES = (JUPYTER_LAB, CODE_EDITOR)
-"""The only apps that have it (developer guide, "Idle shutdown")."""
+"""The only apps with idle shutdown (developer guide, "Idle shutdown")."""
 
 DESCRIBE_DOMAIN = "sagemaker:DescribeDomain"
 DESCRIBE_PROFILE = "sagemaker:DescribeUserProfile"
@@ -29,7 +29,7 @@ type Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one level says: *on* and *timeout* are None where it says nothing."""
+    """The setting of one level: *on* and *timeout* are None where it sets nothing."""
 
     on: bool | None = None
     timeout: timedelta | None = None
@@ -37,10 +37,10 @@ class Layer:
 
 def timeout(kind: str, above: Sequence[Signal[Settings]], *, shared: bool) -> Signal[timedelta]:
     """
-    After how long Studio stops an idle app of this *kind*; `Absent` if it does not.
+    Return after how long Studio stops an idle app of this *kind*; `Absent` if it does not.
 
-    *above* are the descriptions of its domain, its user profile and its space, as far as it has them:
-    the nearer one wins. *shared* is whether it runs in a space of several users.
+    *above* are the descriptions of its domain, its user profile and its space, if they exist:
+    the nearer level wins. *shared* tells whether it runs in a space of several users.
     """
     on: bool | None = None
     after: timedelta | None = None
@@ -62,23 +62,28 @@ def decided_by(
     kind: str, above: Sequence[Signal[Settings]], longest: timedelta, *, shared: bool
 ) -> int | None:
     """
-    Which of *above*, by its number, keeps Studio from stopping an idle app within *longest*, or None.
+    Return the index in *above* of the level that keeps Studio from stopping an idle app within *longest*.
 
-    What nothing says is the domain's, which is the first, except of Code Editor in shared spaces: a domain's
-    settings for spaces have no word for it, so that the space decides. All of *above* were read.
+    None means that Studio stops it. If no level sets anything, the domain (the first) decides, except for
+    Code Editor in shared spaces: a domain has no such setting for spaces, so that the space decides. All
+    of *above* were read.
     """
     after = timeout(kind, above, shared=shared)
-    layers = [layer(kind, one.value, shared=shared) for one in above if isinstance(one, Value)]
+    layers = [
+        layer(kind, description.value, shared=shared)
+        for description in above
+        if isinstance(description, Value)
+    ]
     if isinstance(after, Value):
         if after.value <= longest:
             return None
-        return max(number for number, one in enumerate(layers) if one.timeout is not None)
+        return max(number for number, level in enumerate(layers) if level.timeout is not None)
     silent = len(above) - 1 if shared and kind == CODE_EDITOR else 0
-    return max((number for number, one in enumerate(layers) if one.on is False), default=silent)
+    return max((number for number, level in enumerate(layers) if level.on is False), default=silent)
 
 
 def layer(kind: str, description: Settings, *, shared: bool) -> Layer:
-    """What one description says of apps of this *kind*."""
+    """Return the setting of one description for apps of this *kind*."""
     if "SpaceSettings" in description:
         settings = description["SpaceSettings"]
     elif "UserSettings" in description:
@@ -94,7 +99,7 @@ def layer(kind: str, description: Settings, *, shared: bool) -> Layer:
 
 
 def described(aws: Aws, places: Iterable[Place], source: str) -> dict[Place, Signal[Settings]]:
-    """Each of *places* described once, by *source*; one that is gone is unreadable, like a cut-off answer."""
+    """Describe each of *places* once, by *source*; a deleted place is unreadable, like a cut-off answer."""
     once = list(dict.fromkeys(places))
     describe = DESCRIBED[source]
     answers = aws.map(lambda place: attempt(lambda: describe(aws, place), source=source), once)

@@ -1,4 +1,4 @@
-"""The idle time that a notebook instance, a space or Canvas publishes of itself, if it speaks of now."""
+"""Reads the idle time that a notebook instance, a space or Canvas publishes, if it is current."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ published = partial(Metric.of, stat="Minimum", period=60)
 """A metric of idle time, in seconds."""
 
 OURS = partial(published, "MLJanitor/Notebooks", "IdleSeconds")
-"""Where a notebook instance or a space may publish it (docs/notebook-activity), by what names it."""
+"""The metric that a notebook instance or a space may publish (docs/notebook-activity), by its dimensions."""
 
 WINDOW = timedelta(hours=3)
-"""How far back it is looked for: long enough to say that it stopped being published."""
+"""The time to look back: long enough to see that publishing stopped."""
 
 STALE = timedelta(minutes=30)
-"""One published longer ago than this says nothing about now."""
+"""The age from which an idle time tells nothing about now."""
 
 LONGEST = timedelta(days=3650)
-"""Whatever a script publishes must fit into the calendar."""
+"""The longest idle time accepted: a script's value must fit into the calendar."""
 
 
 def read[K: Hashable](aws: Aws, wanted: Mapping[K, Metric], now: datetime) -> dict[K, Signal[timedelta]]:
-    """The newest idle time in each of the *wanted* metrics, with its time."""
+    """Return the newest idle time of each of the *wanted* metrics, with its time."""
     answers = metrics.read(aws, wanted.values(), now - WINDOW, now)
     return {key: _newest(answers[metric]) for key, metric in wanted.items()}
 
@@ -44,7 +44,7 @@ def _newest(signal: Signal[metrics.Series]) -> Signal[timedelta]:
 
 
 def fresh(idle: Signal[timedelta], now: datetime) -> Value[timedelta] | None:
-    """*idle*, if it is new enough to count."""
+    """Return *idle*, if it is new enough to count."""
     match idle:
         case Value(_, _, at) as found if at is not None and now - at <= STALE:
             return found
@@ -53,7 +53,7 @@ def fresh(idle: Signal[timedelta], now: datetime) -> Value[timedelta] | None:
 
 
 def words(idle: Signal[timedelta], now: datetime) -> str | None:
-    """*idle* as a report shows it, if there is one."""
+    """Return *idle* for a report, if it has a value."""
     if not isinstance(idle, Value) or idle.at is None:
         return None
     return f"{ago(idle.value)} at {iso(idle.at)}{'' if fresh(idle, now) else ', too long ago to count'}"

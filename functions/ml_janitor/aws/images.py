@@ -1,4 +1,4 @@
-"""Image repositories of ECR: their images, what those are made of, and what of SageMaker names one."""
+"""Reads image repositories of ECR: images, their layers, and the images that SageMaker resources name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_GET_IMAGE = "ecr:BatchGetImage"
 
 LARGEST_PAGE = 1000
 LARGEST_BATCH = 100
-"""Of the images that one call answers with their manifests."""
+"""The most images in one BatchGetImage call."""
 
 ARCHIVED = "ARCHIVED"
 
@@ -32,13 +32,13 @@ MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
 )
-"""What is accepted as a manifest; ECR converts an image to the first of them that it can."""
+"""The accepted media types of manifests; ECR converts an image to the first type that it can."""
 
 REFERENCE = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr[.-][\w.-]+?/(?P<repository>[\w./-]+)"
     r"(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?"
 )
-"""An image as SageMaker's members and a pipeline's definition name it; without tag and digest, "latest"."""
+"""An image in SageMaker's members or a pipeline's definition; without tag and digest, "latest"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Image:
     One image, or an index of images for several platforms.
 
     *pulled* has a day's grain (`lastRecordedPullTime`), and is None if it was never pulled. *subject* is the
-    image that this one signs or describes.
+    image that this image signs or describes.
     """
 
     digest: str
@@ -59,20 +59,20 @@ class Image:
 
     @property
     def used(self) -> datetime:
-        """When it was last pushed or pulled."""
+        """Return when it was last pushed or pulled."""
         return max(self.pushed, self.pulled or self.pushed)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an image is made of: bytes by the digest of each layer, or the images of an index."""
+    """The parts of an image: bytes by the digest of each layer, or the images of an index."""
 
     layers: Mapping[str, int]
     images: tuple[str, ...]
 
 
 def images(aws: Aws, repository: str) -> Listing[Image]:
-    """Every image of *repository*."""
+    """List every image of *repository*."""
 
     def image(entry: Mapping[str, Any]) -> Image:
         return Image(
@@ -88,12 +88,12 @@ def images(aws: Aws, repository: str) -> Listing[Image]:
 
 
 def repositories[T](aws: Aws, read: Callable[[Mapping[str, Any]], T]) -> Listing[T]:
-    """Every repository of the account in its region, each entry as *read* makes it."""
+    """List every repository of the account in its region, each entry converted by *read*."""
     return aws.listing(DESCRIBE_REPOSITORIES, "repositories", read, LARGEST_PAGE)
 
 
 def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Manifest]:
-    """What the images *digests* are made of, a hundred a call. Raises ReadError if one is not answered."""
+    """Read the manifests of the images *digests*, a hundred a call. Raises ReadError if any is missing."""
     found: dict[str, Manifest] = {}
     for batch in batched(digests, LARGEST_BATCH):
         answer = aws.client("ecr").batch_get_image(
@@ -101,10 +101,10 @@ def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Ma
             imageIds=[{"imageDigest": digest} for digest in batch],
             acceptedMediaTypes=list(MANIFESTS),
         )
-        for one in answer["images"]:
-            manifest = json.loads(one["imageManifest"])
+        for image in answer["images"]:
+            manifest = json.loads(image["imageManifest"])
             layers = [*manifest.get("layers", ()), *([manifest["config"]] if "config" in manifest else ())]
-            found[one["imageId"]["imageDigest"]] = Manifest(
+            found[image["imageId"]["imageDigest"]] = Manifest(
                 {layer["digest"]: layer["size"] for layer in layers},
                 tuple(child["digest"] for child in manifest.get("manifests", ())),
             )
@@ -115,17 +115,18 @@ def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Ma
 
 def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, str]]:
     """
-    Every image of this account that something of SageMaker here names: its repository, and a tag or digest.
+    List every image of this account that SageMaker resources in this region name: repository, and tag or
+    digest.
 
-    A registry has several host names, so that none of them counts, nor does the region in it.
-    That is models, endpoints (also the digests that they run, should their model be gone), pipelines, and
-    training jobs created after *since*. Older jobs have ended: none runs for longer than 28 days.
+    A registry has several host names, so that host and region do not count. The resources are models,
+    endpoints (also the digests that they run, should their model be gone), pipelines, and training jobs
+    created after *since*. Older jobs have ended: none runs for longer than 28 days.
     """
 
-    def named(one: object) -> list[tuple[str, str]]:
+    def named(record: object) -> list[tuple[str, str]]:
         return [
             (match["repository"], match["digest"] or match["tag"] or "latest")
-            for text in texts_in(one)
+            for text in texts_in(record)
             for match in REFERENCE.finditer(text)
             if match["account"] == aws.account
         ]
@@ -138,7 +139,12 @@ def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, s
     found = aws.map(lambda read: read(), readings)
     pipelines = described(aws, PIPELINE)
     images = [image for listing in found for record in listing.items for image in record]
-    images += [image for _, one in pipelines.items if isinstance(one, Value) for image in named(one.value)]
-    errors = [one.error for _, one in pipelines.items if isinstance(one, Unreadable)]
+    images += [
+        image
+        for _, description in pipelines.items
+        if isinstance(description, Value)
+        for image in named(description.value)
+    ]
+    errors = [description.error for _, description in pipelines.items if isinstance(description, Unreadable)]
     unlisted = (listing.error for listing in found)
     return Listing.joined(dict.fromkeys(images), (*errors, *unlisted, pipelines.error))

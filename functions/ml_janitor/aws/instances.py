@@ -1,4 +1,4 @@
-"""What an ml.* instance type is made of, as far as its utilization metrics need to know."""
+"""The vCPUs, GPUs and memory of ml.* instance types, as their utilization metrics need them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 CPU_ONLY = re.compile(r"ml\.[mcrt]\d+[abdeginz]*(-flex)?\.")
 """
 General purpose, compute, memory and burstable families have no accelerator: their generation is followed by
-letters for the processor, disks and network. With any other letter, what an instance is made of is not known.
+letters for the processor, disks and network. Any other letter means unknown hardware.
 """
 
 ONE_GPU_TO_16X = dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1)
@@ -45,8 +45,8 @@ class Machine:
     """
     The vCPUs and GPUs of one instance.
 
-    *gpus* is None where they are not known here, and for accelerators that publish no utilization
-    (Trainium, Inferentia): a CPU at rest says nothing about those.
+    *gpus* is None where unknown, and for accelerators that publish no utilization
+    (Trainium, Inferentia): an idle CPU says nothing about those.
     """
 
     vcpus: int
@@ -54,7 +54,7 @@ class Machine:
 
 
 def machine(instance_type: str) -> Machine:
-    """What *instance_type* ("ml.p3.8xlarge") is made of."""
+    """Return the vCPUs and GPUs of *instance_type* ("ml.p3.8xlarge")."""
     _, _, family_and_size = instance_type.partition(".")
     family, _, size = family_and_size.partition(".")
     gpus = 0 if CPU_ONLY.match(instance_type) else GPUS.get(family, {}).get(size)
@@ -63,10 +63,10 @@ def machine(instance_type: str) -> Machine:
 
 def vcpus(size: str) -> int:
     """
-    The vCPUs that a size name stands for: four for each "x", in every family.
+    Return the vCPUs of a size name: four for each "x", in every family.
 
-    Where that is wrong it is too low (36, not 32, in a c4.8xlarge; nothing known in a size without
-    a number), so what counts as a steady load gets stricter, never laxer.
+    An error is always too low (36, not 32, in a c4.8xlarge; 1 for a size without
+    a number), so that the threshold of a steady load gets stricter, never laxer.
     """
     if size in {"medium", "large"}:
         return 2
@@ -75,10 +75,10 @@ def vcpus(size: str) -> int:
 
 
 GIB_PER_VCPU = {"c": 2, "m": 4, "r": 8}
-"""Of compute, general purpose and memory families: https://aws.amazon.com/ec2/instance-types/."""
+"""GiB for compute, general purpose and memory families: https://aws.amazon.com/ec2/instance-types/."""
 
 
 def memory_gib(instance_type: str) -> int | None:
-    """The memory of *instance_type*, if it is of these families from their fifth generation on, or None."""
+    """Return the memory of *instance_type* in these families from their fifth generation on, else None."""
     found = re.fullmatch(r"ml\.([cmr])[5-9][a-z]*(?:-flex)?\.(\w+)", instance_type)
     return vcpus(found[2]) * GIB_PER_VCPU[found[1]] if found else None

@@ -1,4 +1,4 @@
-"""Training jobs that have run to their end, as families: the runs of the same thing, newest first."""
+"""Reads completed training jobs as families: runs of the same job, newest first."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class PastJob:
     """
     One completed training job.
 
-    *ran* is how long it trained, *billed* what of it is billed: less on spot. *limit* is its
-    MaxRuntimeInSeconds, *no_spot* why managed spot training does not take it as it is. *keeps* is how long
-    it asks for a warm pool, *retained* how long one that ended was billed, *reused* whether a job used it.
+    *ran* is its training time, *billed* the billed part of it: less on spot. *limit* is its
+    MaxRuntimeInSeconds, *no_spot* the reason why managed spot training cannot run it as it is. *keeps* is the
+    requested time of a warm pool, *retained* the billed time of an ended one, *reused* whether a job used it.
     """
 
     target: Target
@@ -49,7 +49,7 @@ class PastJob:
 
     @property
     def hours(self) -> float:
-        """How long it trained, in hours."""
+        """Return its training time in hours."""
         return self.ran / HOUR
 
 
@@ -58,8 +58,9 @@ class JobFamily(Candidate):
     """
     The completed *jobs* of one family, newest first.
 
-    *unread* is why there may be more, *price* that of an instance of the newest one on demand. *discount* is
-    what spot jobs of the whole account and region were billed less than they ran, 0 to 1; None if none ran.
+    *unread* is why jobs may be missing, *price* the on-demand price of the newest job's instance.
+    *discount* is the unbilled share of the spot jobs' training time in the whole account and region, 0 to
+    1; None without spot jobs.
     """
 
     jobs: tuple[PastJob, ...]
@@ -69,13 +70,13 @@ class JobFamily(Candidate):
 
     @property
     def newest(self) -> PastJob:
-        """The run that the next one will be like."""
+        """Return the newest run, which predicts the next."""
         return self.jobs[0]
 
 
 def families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
     """
-    Every family of training jobs created *since* then that completed, with the tags of its newest job.
+    Yield every family of training jobs created *since* then that completed, with the tags of its newest job.
 
     Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
     """
@@ -96,11 +97,11 @@ def families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
 
 
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | None:
-    """One job as Search answers it, if it completed. Raises KeyError where the answer was cut off."""
+    """Return a job of a Search answer, if it completed. Raises KeyError where the answer was cut off."""
     if job["TrainingJobStatus"] != COMPLETED:
         return None
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
-    tags = of_list(job.get("Tags", ()))  # of a record that is whole otherwise
+    tags = of_list(job.get("Tags", ()))  # a complete record without tags has no such member
     groups = resources.get("InstanceGroups") or [resources]
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(
@@ -120,7 +121,7 @@ def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | None:
 
 
 def _retained(pool: Mapping[str, Any]) -> timedelta | None:
-    """How long a warm pool was billed between two jobs, or to its end; None of one that goes on."""
+    """Return how long a warm pool was billed up to its reuse or end; None while it goes on."""
     seconds = pool.get("ResourceRetainedBillableTimeInSeconds")
     ended = pool.get("Status") in {"Reused", "Terminated"}
     return timedelta(seconds=seconds) if ended and seconds is not None else None

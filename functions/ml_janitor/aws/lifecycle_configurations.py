@@ -1,8 +1,8 @@
 """
-A bucket's lifecycle configuration as its own text: rules are added to it and taken out of it.
+Reads and writes a bucket's lifecycle configuration as its own text, to add rules and take them out.
 
-S3 knows no call for one rule: PutBucketLifecycleConfiguration replaces all of them. boto3 would drop every
-element that it does not know, so texts are read and written around it, and no byte of another's rule changes.
+S3 has no call for a single rule: PutBucketLifecycleConfiguration replaces all rules. boto3 would drop every
+unknown element, so the janitor reads and writes the text around boto3, and no byte of another's rule changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ml_janitor.core.lifecycles import LifecycleRule
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 ROOT = "LifecycleConfiguration"
 MOST_RULES = 1000
-"""Rules of one configuration (S3 API reference)."""
+"""The most rules of one configuration (S3 API reference)."""
 
 NONE = ("NoSuchLifecycleConfiguration",)
 
@@ -68,12 +68,12 @@ NUMBERS = frozenset(
 
 
 class UnchangeableError(ReadError):
-    """A configuration has to stay as it is; one sentence says why."""
+    """A configuration has to stay as it is; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element of a configuration. *start* and *end* are its place in the text, in bytes."""
+    """An element of a configuration. *start* and *end* are its place in the text, in bytes."""
 
     name: str
     text: str
@@ -82,19 +82,19 @@ class Element:
     end: int
 
     def find(self, path: str) -> Iterator[Element]:
-        """The elements under "a/b" in it."""
+        """Yield the elements under "a/b" in it."""
         name, _, rest = path.partition("/")
         for child in self.children:
             if child.name == name:
                 yield from child.find(rest) if rest else (child,)
 
     def first(self, path: str) -> str | None:
-        """The text of the first element under *path*, or None."""
+        """Return the text of the first element under *path*, or None."""
         return next((found.text for found in self.find(path)), None)
 
     @property
     def says(self) -> tuple[Any, ...]:
-        """What it says, however S3 orders it: no element of a rule means another thing in another place."""
+        """Return its content without S3's order: the order of a rule's elements has no meaning."""
         return self.name, self.text, tuple(sorted(child.says for child in self.children))
 
 
@@ -103,8 +103,8 @@ class Configuration:
     """
     The lifecycle configuration of one bucket; *text* is empty if it has none.
 
-    *minimum* is its TransitionDefaultMinimumObjectSize, which is no part of the text, and falls back to the
-    default unless it is sent again. Raises UnchangeableError if the text is not known in whole.
+    *minimum* is its TransitionDefaultMinimumObjectSize, which is not in the text, and falls back to the
+    default unless it is sent again. Raises UnchangeableError if the text has unknown parts.
     """
 
     text: bytes = b""
@@ -112,7 +112,7 @@ class Configuration:
 
     @cached_property
     def rules(self) -> tuple[Element, ...]:
-        """Its rules, in the order of the text."""
+        """Return its rules, in the order of the text."""
         return self._root.children if self.text else ()
 
     @cached_property
@@ -120,16 +120,16 @@ class Configuration:
         return _parsed(self.text)
 
     def own(self, rules: Sequence[LifecycleRule]) -> tuple[Element, ...]:
-        """Those of *rules* that it has, as they were written."""
+        """Return those of *rules* that it has, as they were written."""
         written = {_parsed(_whole(_written(rule))).children[0].says for rule in rules}
         return tuple(rule for rule in self.rules if rule.says in written)
 
     def named(self, ids: Collection[str]) -> tuple[Element, ...]:
-        """Its rules with one of *ids*, whatever they say."""
+        """Return its rules with one of *ids*, whatever their content."""
         return tuple(rule for rule in self.rules if rule.first("ID") in ids)
 
     def adding(self, rules: Sequence[LifecycleRule]) -> Configuration:
-        """The same with *rules* after its own. Raises UnchangeableError beyond S3's number of rules."""
+        """Return it with *rules* appended. Raises UnchangeableError beyond S3's number of rules."""
         if len(self.rules) + len(rules) > MOST_RULES:
             raise UnchangeableError(
                 f"its lifecycle configuration has {len(self.rules)} of {MOST_RULES} rules"
@@ -141,7 +141,7 @@ class Configuration:
         return Configuration(self.text[:at] + added + self.text[at:], self.minimum)
 
     def without(self, rules: Collection[Element]) -> Configuration:
-        """The same without *rules*, which are of its own; none if nothing else is in it."""
+        """Return it without *rules*, which are its own; an empty one if no rule is left."""
         gone = {(rule.start, rule.end) for rule in rules}
         if len(gone) == len(self.rules):
             return Configuration()
@@ -151,7 +151,7 @@ class Configuration:
         return Configuration(text, self.minimum)
 
     def digest(self, *, besides: Collection[Element] = ()) -> str:
-        """What it says, but for the rules *besides*, in a few characters; the order of rules says nothing."""
+        """Return a digest of its content without the rules *besides*; the order of rules does not matter."""
         says = sorted(repr(rule.says) for rule in self.rules if rule not in besides)
         minimum = self.minimum if says else None
         return hashlib.sha256("\n".join([str(minimum), *says]).encode()).hexdigest()
@@ -161,7 +161,7 @@ class Configuration:
 
 
 def read(aws: Aws, bucket: str) -> Configuration:
-    """The configuration of *bucket* as it is now. Raises UnchangeableError and botocore's errors."""
+    """Read the configuration of *bucket* as it is now. Raises UnchangeableError and botocore's errors."""
     owner = aws.account
     answer: Any = unless_gone(
         lambda: aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=owner), NONE
@@ -175,7 +175,7 @@ def read(aws: Aws, bucket: str) -> Configuration:
 
 
 def write(aws: Aws, bucket: str, configuration: Configuration) -> None:
-    """Have *configuration* be that of *bucket*; none deletes what there is."""
+    """Make *configuration* that of *bucket*; an empty one deletes the bucket's configuration."""
     if not configuration.text:
         aws.s3.delete_bucket_lifecycle(Bucket=bucket, ExpectedBucketOwner=aws.account)
         return
@@ -193,7 +193,7 @@ def _whole(rules: bytes) -> bytes:
 
 
 def _written(rule: LifecycleRule) -> bytes:
-    """*rule* as its element."""
+    """Return *rule* as its element."""
     parts = [
         _element("ID", rule.id),
         f"<Filter>{_element('Prefix', rule.prefix)}</Filter>",
@@ -218,7 +218,7 @@ def _element(name: str, value: str | int) -> str:
 
 
 def _parsed(text: bytes) -> Element:
-    """The root of a configuration's *text*. Raises UnchangeableError."""
+    """Parse a configuration's *text* to its root. Raises UnchangeableError."""
     parser = expat.ParserCreate()
     tree = _Tree(parser, text)
     parser.buffer_text = True
@@ -238,7 +238,7 @@ def _parsed(text: bytes) -> Element:
 
 @dataclass(slots=True)
 class _Open:
-    """An element that has begun: where, with what in it so far, and what may be in it."""
+    """An element that has begun: its place, its content so far, and its allowed children."""
 
     name: str
     known: Mapping[str, Any]
@@ -248,7 +248,7 @@ class _Open:
 
 
 class _Tree:
-    """Makes elements of what expat sees, and refuses what is not known."""
+    """Builds elements from expat's events, and refuses unknown parts."""
 
     def __init__(self, parser: Any, text: bytes) -> None:
         self._parser = parser
@@ -266,14 +266,14 @@ class _Tree:
         self._open.append(_Open(name, known[name], self._parser.CurrentByteIndex, "", []))
 
     def end(self, name: str) -> None:
-        one = self._open.pop()
-        if one.known and one.text.strip():
+        element_open = self._open.pop()
+        if element_open.known and element_open.text.strip():
             raise UnchangeableError(f"its lifecycle configuration has text in {name}")
         closes = self._text.index(b">", self._parser.CurrentByteIndex) + 1
-        text = "" if one.known else one.text
+        text = "" if element_open.known else element_open.text
         if name in NUMBERS and not text.isdecimal():
             raise UnchangeableError(f"its lifecycle configuration has {name} that are no number")
-        element = Element(name, text, tuple(one.children), one.begins, closes)
+        element = Element(name, text, tuple(element_open.children), element_open.begins, closes)
         (self._open[-1].children if self._open else self.done).append(element)
 
     def characters(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Places in S3 as descriptions spell them: s3://, https:// and ARNs, whole, in JSON, or inside a text."""
+"""Finds places in S3 in descriptions: s3://, https:// and ARNs, whole, in JSON, or inside a text."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 BEGINS = r"(?:s3[an]?://|https?://|arn:aws[a-z-]*:s3:::)"
-"""How an address begins; Spark's and Hadoop's say s3a:// and s3n://."""
+"""The beginning of an address; Spark and Hadoop write s3a:// and s3n://."""
 
 SCHEME = re.compile(BEGINS, re.IGNORECASE)
 INSIDE = re.compile(rf"""{BEGINS}(?:(?!{BEGINS})[^\s"'\\<>])+""", re.IGNORECASE)
 """An address within a longer text."""
 
 MAY_END = re.compile(r"[],;:|&=)}!]|[.?]$")
-"""What may stand right behind an address in a longer text. Keys may have it too, so both are meant."""
+"""
+Characters that may follow an address in a longer text. Keys may contain them too,
+so both readings count.
+"""
 
 PLACEHOLDER = re.compile(r"[{$*]")
-"""Where a template or a pattern leaves open what follows."""
+"""The start of a template's or a pattern's open part."""
 
 VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 PATH_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
@@ -32,8 +35,8 @@ class Address:
     An address in S3.
 
     It means the object *path* or everything in the folder of that name; with *beginning*, every
-    object whose key merely begins so. *bucket* is None where an access point or a placeholder hides which
-    one it is: any may be meant.
+    object whose key begins with *path*. *bucket* is None where an access point or a placeholder hides
+    the bucket: any bucket may be meant.
     """
 
     bucket: str | None
@@ -45,9 +48,9 @@ def mentioned(
     value: object, outputs: AbstractSet[str] = frozenset(), *, beginning: bool = False
 ) -> Iterator[Address]:
     """
-    Every place that a description mentions, however deep; members named in *outputs* are left out.
+    Yield every place that a description mentions, however deep; members named in *outputs* are left out.
 
-    SageMaker reads an S3Prefix as the beginning of keys, and so it does the place of a container that
+    SageMaker reads an S3Prefix as the beginning of keys, and likewise the place of a container that
     loads several models.
     """
     match value:
@@ -74,7 +77,7 @@ def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterat
         else:
             yield from mentioned(inside, outputs)
             return
-    if (place := parse(text, beginning=beginning)) is not None:  # with blanks in it, if it has any
+    if (place := parse(text, beginning=beginning)) is not None:  # it may have blanks in it
         yield place
     for found in INSIDE.findall(text):
         yield from _readings(found, whole=found == text)
@@ -82,10 +85,10 @@ def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterat
 
 def _readings(address: str, *, whole: bool) -> Iterator[Address]:
     """
-    What *address*, cut out of a longer text unless it is the *whole* one, may mean.
+    Yield the possible meanings of *address*, cut out of a longer text unless it is the *whole* text.
 
-    Every place at which it may end counts. With a placeholder in it, it means all that begins like what
-    stands before, unless that is nothing.
+    Every place at which it may end counts. With a placeholder in it, it means all addresses that begin
+    with the part before, unless that part is empty.
     """
     starts = SCHEME.match(address)
     begin = starts.end() if starts else 0
@@ -100,7 +103,7 @@ def _readings(address: str, *, whole: bool) -> Iterator[Address]:
 
 
 def parse(text: str, *, beginning: bool = False) -> Address | None:
-    """The place that *text* is the address of, or None."""
+    """Parse the address *text*; None if it is not an address."""
     starts = SCHEME.match(text)
     if starts is None:
         return None
@@ -121,5 +124,5 @@ def parse(text: str, *, beginning: bool = False) -> Address | None:
 
 
 def within(prefixes: Sequence[str], uri: str) -> bool:
-    """Whether the object or folder *uri* lies under one of *prefixes*."""
+    """Return whether the object or folder *uri* lies under one of *prefixes*."""
     return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: the groups, the streams of one, and when something was last written to one."""
+"""Reads CloudWatch Logs: groups, a group's streams, and the time of the last event."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ EVENTS_PER_PAGE = 10_000
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
-"""The latest time that can still be reckoned with, in any time zone."""
+"""The latest time that calendars support, in any time zone."""
 
 EMPTY_PAGES = 50
-"""How many empty pages in a row are turned before a stream counts as unreadable."""
+"""Empty pages in a row after which a stream counts as unreadable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogGroup:
     """
-    A log group as it is listed. *stored* are its bytes, compressed; *kept* is for how many days it keeps
-    an event, None where for ever. One *delivered* elsewhere stores nothing.
+    A log group in a listing. *stored* are its bytes, compressed; *kept* is its retention in days,
+    None for ever. A *delivered* group sends its events elsewhere and stores nothing.
     """
 
     name: str
@@ -48,7 +48,7 @@ class LogGroup:
 
 
 def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
-    """Every log group of the account and region whose name begins with *prefix*."""
+    """List every log group of the account and region whose name begins with *prefix*."""
 
     def listed(entry: Mapping[str, Any]) -> LogGroup:
         return LogGroup(
@@ -65,16 +65,16 @@ def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
 
 
 def group(aws: Aws, name: str) -> LogGroup | None:
-    """The log group *name* as it is now, or None. Raises ReadError."""
+    """Return the log group *name* as it is now, or None. Raises ReadError."""
     listing = groups(aws, name)
-    found = next((one for one in listing.items if one.name == name), None)
+    found = next((entry for entry in listing.items if entry.name == name), None)
     if found is None:
         listing.check()
     return found
 
 
 def moment(milliseconds: int) -> datetime:
-    """CloudWatch Logs' milliseconds since 1970 as a time; one that no calendar holds is the far future."""
+    """Convert CloudWatch Logs' milliseconds since 1970; a time beyond all calendars is the far future."""
     try:
         return min(EPOCH + timedelta(milliseconds=milliseconds), FAR_FUTURE)
     except OverflowError:
@@ -84,7 +84,7 @@ def moment(milliseconds: int) -> datetime:
 @attempted(DESCRIBE_LOG_STREAMS, NO_SUCH)
 def streams_active_since(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
     """
-    The streams of *group* with an event at or after *since*, and the time of their newest one.
+    Return the streams of *group* with an event at or after *since*, and the time of their newest event.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
     more: a stream that is missing here may still be active, which `last_event` shows.
@@ -104,7 +104,7 @@ def event_pages(
     aws: Aws, group: str, stream: str, *, since: datetime | None = None, limit: int = EVENTS_PER_PAGE
 ) -> Iterator[tuple[datetime, ...]]:
     """
-    The times of the events of *stream* in pages: the newest page first, or all *since* then in order.
+    Yield the times of the events of *stream* in pages: the newest page first, or all *since* then in order.
 
     An empty page is no end: "partially full or empty pages don't necessarily mean that pagination is
     finished", only a token that comes back unchanged does (API reference of GetLogEvents). Pages are
@@ -133,9 +133,9 @@ def event_pages(
 
 def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
-    When the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
+    Return when the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
 
-    Exact, unlike the times that DescribeLogStreams lists.
+    The time is exact, unlike the times that DescribeLogStreams lists.
     """
 
     def read() -> datetime | None:

@@ -1,4 +1,4 @@
-"""Manifests: files in S3 that list what a job reads or a model loads."""
+"""Reads manifests: files in S3 that list a job's input or a model's artifacts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ GET_OBJECT = "s3:GetObject"
 NOT_THERE = ("404", "NoSuchKey", "NoSuchBucket")
 
 JSON_LIST, JSON_LINES, CSV = "ManifestFile", "AugmentedManifestFile", "CSV"
-"""How a manifest is written; the first two are values of S3DataType."""
+"""The formats of a manifest; the first two are values of S3DataType."""
 
 LARGEST = 32 * 1024**2
-"""Bytes of a manifest that is still read."""
+"""The largest manifest that the janitor reads, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Unopened:
 
 def manifests_in(description: Mapping[str, Any], *, runs: bool) -> Iterator[Manifest]:
     """
-    The manifests that *description* names; the inputs of a job count only while it *runs*.
+    Yield the manifests that *description* names; the inputs of a job count only while it *runs*.
 
     A model's artifacts may be listed in "a CSV file that stores the artifact locations" (API reference of
     S3ModelDataSource).
@@ -55,7 +55,7 @@ def manifests_in(description: Mapping[str, Any], *, runs: bool) -> Iterator[Mani
 def read(
     aws: Aws, manifest: Manifest, contents_in: tuple[str, ...]
 ) -> Signal[tuple[Address, ...] | Unopened]:
-    """What *manifest* lists, if it lies under one of *contents_in*. Absent if it exists no more."""
+    """Read the addresses in *manifest*, if it lies under one of *contents_in*. Absent if it is gone."""
     place = parse(manifest.uri)
     if place is None or not within(contents_in, f"s3://{place.bucket}/{place.path}"):
         return Value(Unopened("which was not opened, because read_contents_in does not name its bucket"))
@@ -81,7 +81,7 @@ def read(
 
 
 def _listed(text: str, written: str) -> Iterator[Address]:
-    """The addresses in a manifest. A prefix alone means all that begins so."""
+    """Yield the addresses in a manifest. A prefix alone means all keys that begin with it."""
     match written:
         case "ManifestFile":
             first, *names = json.loads(text)
@@ -99,7 +99,7 @@ def _listed(text: str, written: str) -> Iterator[Address]:
 
 
 def members(value: object) -> Iterator[dict[str, Any]]:
-    """Every structure in *value*, however deep."""
+    """Yield every structure in *value*, however deep."""
     match value:
         case dict():
             yield value

@@ -1,4 +1,4 @@
-"""CloudWatch metrics in bulk: which series exist, and their data, 500 to a call."""
+"""Reads CloudWatch metrics in bulk: the list of series, and their data, 500 to a call."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Metric:
     def of(
         cls, namespace: str, name: str, *, stat: Stat = "Sum", period: int = 3600, **dimensions: str
     ) -> Metric:
-        """A metric with its dimensions as keywords."""
+        """Return a metric with its dimensions as keywords."""
         return cls(namespace, name, frozenset(dimensions.items()), stat, period)
 
 
@@ -59,29 +59,29 @@ class Series:
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The datapoints without their times."""
+        """Return the datapoints without their times."""
         return tuple(value for _, value in self.points)
 
     @property
     def total(self) -> float:
-        """Their sum: a window may fall into several buckets, so never just the first one."""
+        """Return the sum of all datapoints: a window may fall into several buckets."""
         return sum(self.values)
 
     @property
     def last_above_zero(self) -> datetime | None:
-        """The start of the newest period with a value above zero."""
+        """Return the start of the newest period with a value above zero."""
         return next((at for at, value in reversed(self.points) if value > 0), None)
 
 
 def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple[Metric, ...]]:
     """
-    The series that had data in the past two weeks, found by name only.
+    List the series that had data in the past two weeks, by namespace and name only.
 
-    They say what to ask for, and never prove silence: a new series is listed after a quarter of an hour.
+    The list never proves silence: a new series is listed after a quarter of an hour.
     A listing that broke off is unreadable.
     """
 
-    def metric(found: Mapping[str, Any]) -> Metric:  # without dimensions it may come without that member
+    def metric(found: Mapping[str, Any]) -> Metric:  # the member may be missing without dimensions
         dimensions = frozenset((pair["Name"], pair["Value"]) for pair in found.get("Dimensions", ()))
         return Metric(namespace, found["MetricName"], dimensions)
 
@@ -94,12 +94,12 @@ def read(
     aws: Aws, metrics: Iterable[Metric], start: datetime, end: datetime
 ) -> Mapping[Metric, Signal[Series]]:
     """
-    The datapoints of every metric between *start* and *end*.
+    Return the datapoints of every metric between *start* and *end*.
 
     *start* is rounded down to a whole period: CloudWatch stamps a period with its beginning, and
-    what lies before *start* is not asked for, so the rest of that first period would be lost.
-    `Absent` is a series that was read and has no datapoint, which is also what a wrong name looks
-    like. A metric whose answer did not arrive, or not completely, is `Unreadable`.
+    only returns periods from *start* on, so the rest of that first period would be lost.
+    `Absent` is a series that was read and has no datapoint, as is one with a wrong name.
+    A metric whose answer is missing or incomplete is `Unreadable`.
     """
     by_start: dict[datetime, list[Metric]] = {}
     for metric in dict.fromkeys(metrics):
@@ -112,7 +112,7 @@ def read(
 
 
 def period_start(time: datetime, period: int) -> datetime:
-    """The start of the *period* (seconds, counted from 1970) that *time* falls into."""
+    """Return the start of the *period* (seconds, counted from 1970) that *time* falls into."""
     seconds = int(time.timestamp())
     return datetime.fromtimestamp(seconds - seconds % period, UTC)
 
@@ -120,7 +120,7 @@ def period_start(time: datetime, period: int) -> datetime:
 def _read_batch(
     aws: Aws, batch: Sequence[Metric], start: datetime, end: datetime
 ) -> dict[Metric, Signal[Series]]:
-    """One GetMetricData call with all its pages, which may spread a series over several of them."""
+    """Make one GetMetricData call and read all its pages, which may split a series."""
     points: dict[str, list[tuple[datetime, float]]] = {}
     status: dict[str, str] = {}
 
@@ -134,7 +134,7 @@ def _read_batch(
                 if len(times) != len(values):
                     raise ReadError(f"GetMetricData: {len(values)} values for {len(times)} times")
                 points.setdefault(name, []).extend(zip(times, values, strict=True))
-                if status.get(name, PARTIAL) in GOOD:  # what has failed on one page stays failed
+                if status.get(name, PARTIAL) in GOOD:  # a failure on one page stays
                     status[name] = result["StatusCode"]
 
     answer = attempt(pages, source=GET_METRIC_DATA)
@@ -153,7 +153,7 @@ def _read_batch(
 
 
 def _query(name: str, metric: Metric) -> MetricDataQueryTypeDef:
-    """*metric* as a query; the order of dimensions means nothing to AWS, but recorded calls stay equal."""
+    """Return *metric* as a query; AWS ignores the order of dimensions, but recorded calls stay equal."""
     return {
         "Id": name,
         "MetricStat": {

@@ -1,4 +1,4 @@
-"""The accounts of an organization: which there are, their enabled regions, and a session in each of them."""
+"""Lists an organization's accounts and their enabled regions, and opens sessions in them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LIST_ALL = "organizations:ListAccounts"
 LIST_UNITS = "organizations:ListAccountsForParent and organizations:ListOrganizationalUnitsForParent"
 ACTIVE = "ACTIVE"
 SESSION = "ml-janitor"
-"""What the janitor's sessions are called in CloudTrail."""
+"""The session name of the janitor in CloudTrail."""
 
 NOT_TAKEN_ON = (
     "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
 )
-"""What AWS refuses alike: its own words name each role, and none of these reasons."""
+"""The text for all refusals of AssumeRole: AWS's message names the role, and never the reason."""
 
 SEE = "`janitor doctor --organization` says what mends it"
 
@@ -35,10 +35,10 @@ class NotListedError(ReadError):
 
 def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> dict[str, str]:
     """
-    The active accounts of the organization, or those in *units* and below, and what they are called; not
+    List the active accounts of the organization, or those in *units* and below, with their names; not
     those in *without*.
 
-    Raises NotListedError, also if none is left. A listing that broke off is no listing: an account left out
+    Raises NotListedError, also if no account is left. A listing that broke off is an error: a missing account
     would look clean.
     """
     try:
@@ -46,7 +46,7 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> di
             found = {account: name for unit in units for account, name in _below(client, unit).items()}
         else:
             found = _active(client.get_paginator("list_accounts").paginate())
-    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+    except Exception as error:  # any other error is a fault of ours, and is raised unchanged
         if (words := failure(error)) is None:
             raise
         needed = LIST_UNITS if units else LIST_ALL
@@ -61,16 +61,16 @@ def accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> di
 def _below(client: Any, unit: str) -> dict[str, str]:
     found = _active(client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit))
     pages = client.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit)
-    for inner in [one["Id"] for page in pages for one in page["OrganizationalUnits"]]:
+    for inner in [child["Id"] for page in pages for child in page["OrganizationalUnits"]]:
         found |= _below(client, inner)
     return found
 
 
 def _active(pages: Any) -> dict[str, str]:
-    """Of which AWS says in `State` what it said in `Status` until September 2026 (API reference, Account)."""
-    listed = [one for page in pages for one in page["Accounts"]]
-    active = (one for one in listed if (one.get("State") or one["Status"]) == ACTIVE)
-    return {one["Id"]: one.get("Name", "") for one in active}
+    """Return active accounts. AWS renamed `Status` to `State` in September 2026 (API reference, Account)."""
+    listed = [account for page in pages for account in page["Accounts"]]
+    active = (account for account in listed if (account.get("State") or account["Status"]) == ACTIVE)
+    return {account["Id"]: account.get("Name", "") for account in active}
 
 
 def _next_step(error: Exception, needed: str) -> str:
@@ -87,19 +87,21 @@ def _next_step(error: Exception, needed: str) -> str:
 
 
 def enabled_regions(ec2: Any) -> list[str]:
-    """The regions that are enabled for the account of *ec2*, of which DescribeRegions answers no others."""
+    """Return the enabled regions for the account of *ec2*; DescribeRegions may answer others."""
     return sorted(
-        one["RegionName"] for one in ec2.describe_regions()["Regions"] if one["OptInStatus"] in ENABLED
+        region["RegionName"]
+        for region in ec2.describe_regions()["Regions"]
+        if region["OptInStatus"] in ENABLED
     )
 
 
 def member_session(sts: Any, session: boto3.Session, role: str, external_id: str) -> boto3.Session:
     """
-    A session of *role*, which *sts* takes on with *external_id*; *session* lends its region, its knowledge
-    of AWS, and what its profile says of proxies and endpoints.
+    Return a session of *role*, which *sts* assumes with *external_id*; *session* supplies its region, its
+    data of AWS, and its profile's proxies and endpoints.
 
-    Raises what the call raises, and ReadError if the answer is for another account than that of *role*:
-    nothing is ever read with credentials that were not asked for.
+    Raises the call's errors, and ReadError if the answer is for another account than that of *role*: the
+    janitor never reads with credentials that it did not ask for.
     """
     import boto3
     import botocore.session
@@ -109,7 +111,7 @@ def member_session(sts: Any, session: boto3.Session, role: str, external_id: str
     if got != account:
         raise ReadError(f"credentials for account {account} were asked for, and those of {got} answered")
     given = answer["Credentials"]
-    profile = session.profile_name  # "default" also where there is none of that name
+    profile = session.profile_name  # "default" even without a profile of that name
     core = botocore.session.Session(profile=profile if profile in session.available_profiles else None)
     core.register_component("data_loader", session._session.get_component("data_loader"))  # noqa: SLF001
     return boto3.Session(
@@ -122,7 +124,7 @@ def member_session(sts: Any, session: boto3.Session, role: str, external_id: str
 
 
 def not_read(error: Exception) -> str:
-    """The error of a sweep that was not begun; of a refused permission, also what says more."""
+    """Return the error of a sweep that did not begin; for a refused permission, with the next step."""
     denied = refused_as(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
     closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
     return f"could not be read: {NOT_TAKEN_ON if closed else describe(error)}{f'; {SEE}' if denied else ''}"

@@ -23,45 +23,46 @@ RATES: Final[Mapping[str, float]] = {
     "tag:GetResources": 15,
 }
 """
-Requests per second that an account is allowed in a region, for all that runs in it.
+Requests per second that AWS allows an account in a region, for all its callers.
 
-LookupEvents and DescribeLogStreams by their API references. GetMetricData by "CloudWatch GetMetricData API"
-in AWS's knowledge center; newer copies of "CloudWatch service quotas" say 500. ListMetrics by "CloudWatch
-service quotas". GetLogEvents and DescribeLogGroups by "CloudWatch Logs quotas": 10 is the least of any
-region. GetResources by "Service quotas" of the Tag Editor user guide. ListTrainingJobs as reported in
-https://github.com/aws-solutions/deepracer-on-aws/issues/87 and https://github.com/apache/airflow/issues/16299:
-AWS does not raise it. For the other listings of jobs no rate is published, and the same is assumed.
+LookupEvents and DescribeLogStreams by their API references. GetMetricData by "CloudWatch GetMetricData
+API" in AWS's knowledge center; newer copies of "CloudWatch service quotas" say 500. ListMetrics by
+"CloudWatch service quotas". GetLogEvents and DescribeLogGroups by "CloudWatch Logs quotas": 10 is the
+least of any region. GetResources by "Service quotas" of the Tag Editor user guide. ListTrainingJobs as
+reported in https://github.com/aws-solutions/deepracer-on-aws/issues/87 and
+https://github.com/apache/airflow/issues/16299: AWS does not raise it. AWS publishes no rate for the other
+listings of jobs; they are assumed equal.
 
-For everything else of SageMaker, and for Cost Explorer, prices, ECR, EMR and Savings Plans, AWS publishes
-no rate of requests that could be kept to: that is `UNKNOWN`.
+AWS publishes no usable rate for the rest of SageMaker, nor for Cost Explorer, prices, ECR, EMR and
+Savings Plans: `UNKNOWN` applies.
 """
 
 SHARE = 0.5
-"""Of each rate, for all functions of the janitor together: the other half is the account's own pipelines'."""
+"""The janitor's share of each rate, for all its functions: the rest is for the account's pipelines."""
 
 UNKNOWN = 5.0
-"""Requests per second of an operation whose rate nobody publishes, for all functions together."""
+"""Requests per second of an operation without a published rate, for all functions together."""
 
 UNPACED = ("s3:",)
 """
-What waits only once it was throttled.
+Actions that wait only after AWS throttled them.
 
-S3 has no rate of an account: each prefix of a bucket answers at least 3,500 writes and 5,500 reads per second
+S3 has no rate per account: each prefix of a bucket answers at least 3,500 writes and 5,500 reads per second
 ("Best practices design patterns: optimizing Amazon S3 performance"), and listing a million keys at
-`UNKNOWN` would take more than three minutes for what S3 answers in seconds.
+`UNKNOWN` would take more than three minutes instead of seconds.
 """
 
 FIRST, MOST = 0.25, 8.0
-"""Seconds between two calls of an operation that AWS throttled once, and at most."""
+"""Seconds between two calls of a throttled operation: at first, and at most."""
 
 RECOVERS = 0.97
-"""By which the seconds between two calls shrink with each call that AWS answers."""
+"""The factor by which each answered call shrinks the seconds between two calls."""
 
 NEGLIGIBLE = 0.01
 """Seconds that are not worth waiting for."""
 
 EXACT = 1e-6
-"""Parts of a turn that seconds since 1970 are not exact to."""
+"""The precision of a turn that is computed from seconds since 1970."""
 
 THROTTLED = frozenset(
     {
@@ -75,11 +76,11 @@ THROTTLED = frozenset(
         "TooManyRequestsException",
     }
 )
-"""Error codes with which AWS asks to be called less often."""
+"""Error codes with which AWS asks for fewer calls."""
 
 
 def allowed(action: str) -> float:
-    """Calls of *action* ("service:Operation") per second in one region, for all of the janitor."""
+    """Return the calls of *action* ("service:Operation") per second in one region, for the whole janitor."""
     if action.startswith(UNPACED):
         return math.inf
     rate = RATES.get(action)
@@ -88,19 +89,19 @@ def allowed(action: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Every *of*-th turn of an operation, from the turn *place* on."""
+    """One of *of* equal slots of a rate limit, the one at *place*."""
 
     place: int = 0
     of: int = 1
 
 
 WHOLE = Share()
-"""Every turn: of who calls alone."""
+"""The share of a caller that is alone: every slot."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """One operation in one region: seconds between two calls, and from when on the next may be made."""
+    """One operation in one region: the seconds between two calls, and the time of the next call."""
 
     least: float = 0.0
     offset: float | None = None
@@ -110,10 +111,10 @@ class Lane:
 
     def turn(self, now: float) -> float:
         """
-        When the next call may be made: at once, or at the next of its own turns.
+        Return when the next call may be made: at once, or at the next of its own turns.
 
         The turns of an operation are the same for all functions, by the seconds since 1970, so that functions
-        which begin together do not call together.
+        that begin together do not call together.
         """
         earliest = max(now, self.free)
         if self.offset is None:
@@ -124,11 +125,11 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Pace:
     """
-    The pace of all calls of one run, whichever thread makes them.
+    The pace of all calls of one run, from all threads.
 
-    *clock* tells the seconds since 1970 and *sleep* spends them; both come from the edge. *shares* are the
-    turns of this function by operation, where others call it too: they do not know of each other, so each
-    keeps to its own.
+    *clock* returns the seconds since 1970 and *sleep* waits; both come from the edge. *shares* are the
+    slots of this function by operation, where other functions call it too: they cannot see each other, so
+    each function keeps to its own slots.
     """
 
     clock: Callable[[], float]
@@ -138,7 +139,7 @@ class Pace:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self, region: str, action: str, going: Callable[[], bool] = lambda: True) -> None:
-        """Wait until *action* ("service:Operation") may be called in *region*, or until *going* says no."""
+        """Wait until *action* ("service:Operation") may be called in *region*, or until *going* is false."""
         with self._lock:
             lane = self._lane(region, action)
             turn = lane.turn(self.clock())
@@ -148,10 +149,10 @@ class Pace:
 
     def answered(self, region: str, action: str, *, throttled: bool) -> None:
         """
-        Learn from an answer.
+        Adapt the lane to an answer.
 
-        Calls of other threads that were on their way meanwhile are throttled for the same reason, and slow
-        nothing down again.
+        Concurrent calls of other threads are throttled for the same reason, and do not
+        slow the lane down again.
         """
         with self._lock:
             lane = self._lane(region, action)

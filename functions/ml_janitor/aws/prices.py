@@ -1,4 +1,4 @@
-"""Hourly list prices of SageMaker instances: the Price List API, else a dated table, else unknown."""
+"""Reads hourly list prices of SageMaker instances: the Price List API, else a dated table, else unknown."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ type Component = Literal[
     "Transform",
     "Cluster",
 ]
-"""What an instance is rented for; for apps of Studio, their type."""
+"""The purpose that an instance is rented for; for apps of Studio, their type."""
 
 
 class Usage(NamedTuple):
     """
-    How the Price List spells a component.
+    The Price List's spelling of a component.
 
     *word* (a pattern) precedes the instance type in its usage types ("USE1-Studio:JupyterLab-ml.t3.medium").
-    *value* is that of an attribute. What has plain "Studio" there is Data Wrangler.
+    *value* is that of an attribute. Plain "Studio" there means Data Wrangler.
     """
 
     word: str
@@ -56,16 +56,16 @@ USAGES: Mapping[Component, Usage] = {
     "Cluster": Usage("Cluster:", "Cluster"),
 }
 STUDIO: Mapping[str, Component] = {"CodeEditor": "CodeEditor", "KernelGateway": "KernelGateway"}
-"""What apps of these types are billed as; others as JupyterLab."""
+"""The component that bills an app by its type; other apps are billed as JupyterLab."""
 
 ANYWHERE = r"(?:[A-Z0-9]+-)?"
-"""The short name of the region, with which usage types begin outside us-east-1."""
+"""The region's short name at the beginning of usage types outside us-east-1."""
 
 HOURLY, SECONDLY = re.compile("hrs|hours?", re.IGNORECASE), re.compile("sec.*", re.IGNORECASE)
 """Units of prices."""
 
 ATTRIBUTES = ("platoinstancetype", "component")
-"""The attribute with that value: which one it is differs between versions of the price list."""
+"""The attributes that may hold `Usage.value`: the name differs between versions of the price list."""
 
 TABLE = "data/sagemaker-prices-us-east-1.csv"
 TABLE_REGION = "us-east-1"
@@ -73,19 +73,19 @@ TABLE_REGION = "us-east-1"
 GET_PRODUCTS = "pricing:GetProducts"
 FROM_API = "Price List API"
 FROM_TABLE = "price table"
-"""Of a day, which follows: each row has its own."""
+"""The source name; each row's date follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars an hour for one instance, or None for unknown, and where the number came from."""
+    """Dollars an hour for one instance (None for unknown), and the source of the number."""
 
     hourly_usd: Decimal | None
     source: str
 
 
 def together(priced: Iterable[tuple[float, Price]]) -> Price:
-    """What so many of each cost together an hour; unknown if one price is."""
+    """Return the hourly total of counts and prices; unknown if a price is unknown."""
     total: Decimal | None = Decimal(0)
     sources: dict[str, None] = {}
     for count, price in priced:
@@ -97,11 +97,11 @@ def together(priced: Iterable[tuple[float, Price]]) -> Price:
 
 class Prices:
     """
-    Prices for a whole run: a region and component is asked for once, and remembered.
+    Prices for a whole run: each region and component is read once.
 
-    *client* makes the Price List client when it is first needed. Where the API cannot be asked, or does not
-    list a type, the table in the package answers for us-east-1; elsewhere the price is unknown. `problems`
-    says what could not be asked.
+    *client* makes the Price List client at first use. Where the API fails, or does not
+    list a type, the package's table answers for us-east-1; elsewhere the price is unknown. `problems`
+    lists the failed requests.
     """
 
     def __init__(self, client: Callable[[], PricingClient]) -> None:
@@ -112,19 +112,21 @@ class Prices:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why prices came from the table or are unknown, one line each."""
+        """Return why prices came from the table or are unknown, one line each."""
         return tuple(self._problems)
 
     def family(self, region: str, component: Component, instance_type: str) -> Mapping[str, Price]:
-        """The prices of *instance_type* and of the other sizes of its family, as far as they are known."""
+        """Return the known prices of *instance_type* and of the other sizes of its family."""
         start = instance_type.rpartition(".")[0] + "."
         listed = self._listed(region, component)
         names = {*(listed or ()), *(table() if region == TABLE_REGION else ()), instance_type}
-        prices = {one: self.hourly(region, component, one) for one in sorted(names) if one.startswith(start)}
-        return {one: price for one, price in prices.items() if price.hourly_usd is not None}
+        prices = {
+            name: self.hourly(region, component, name) for name in sorted(names) if name.startswith(start)
+        }
+        return {name: price for name, price in prices.items() if price.hourly_usd is not None}
 
     def hourly(self, region: str, component: Component, instance_type: str) -> Price:
-        """The list price of one *instance_type* in *region*, rented for *component*."""
+        """Return the list price of one *instance_type* in *region*, rented for *component*."""
         listed = self._listed(region, component)
         if listed is not None and instance_type in listed:
             return Price(listed[instance_type], FROM_API)
@@ -133,7 +135,7 @@ class Prices:
         return Price(None, FROM_API if listed is not None else "no price list")
 
     def serverless(self, region: str, gigabytes: int) -> Price:
-        """The list price of an hour of serverless inference with so many GB of memory; no table has one."""
+        """Return the hourly list price of serverless inference with so many GB of memory; no table has it."""
 
         def ask() -> Mapping[int, Decimal]:
             return serverless_prices(self._products(region, family="ML Serverless").items)
@@ -142,9 +144,10 @@ class Prices:
 
     def volume(self, region: str, rented_for: str) -> Price:
         """
-        The list price of a GB-month of the volumes of "Notebk" or "Studio", in place of an hour's.
+        Return the list price of a GB-month of volumes of "Notebk" or "Studio", in the field of an hour's
+        price.
 
-        The usage type is "USE1-Notebk:VolumeUsage.gp2". One with several prices is unknown.
+        The usage type is "USE1-Notebk:VolumeUsage.gp2". A usage type with several prices is unknown.
         """
         contains: Any = {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
 
@@ -155,13 +158,17 @@ class Prices:
 
     def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
         """
-        What the Price List says, which is asked once; None if it could not be asked.
+        Return the Price List's prices, read once; None if the request failed.
 
-        The prices of *component* are narrowed by an attribute; if none has them, among all of the region.
+        An attribute narrows the request to *component*; if no attribute matches, all prices of the region
+        are read.
         """
 
         def ask() -> Mapping[str, Decimal] | None:
-            for attributes in (*({one: USAGES[component].value} for one in ATTRIBUTES), dict[str, str]()):
+            for attributes in (
+                *({attribute: USAGES[component].value} for attribute in ATTRIBUTES),
+                dict[str, str](),
+            ):
                 listing = self._products(region, **attributes)
                 if listing.error is not None:
                     return None
@@ -194,7 +201,7 @@ def products(
     also: Sequence[Any] = (),
     **attributes: str,
 ) -> Listing[dict[str, Any]]:
-    """All of a *service*'s *family* in *region* whose attributes have these values, with its price."""
+    """List all products of a *service*'s *family* in *region* with these attribute values, with prices."""
     wanted = {"regionCode": region, **({"productFamily": family} if family else {}), **attributes}
     equal: list[Any] = [
         {"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()
@@ -206,28 +213,28 @@ def products(
 
 
 def rented(usage_type: str) -> tuple[Component, str] | None:
-    """The component and the instance type that a usage type of the bill names; None if it names none."""
+    """Return the component and the instance type that a bill's usage type names; None if it names none."""
     found = ((component, _usage(component).fullmatch(usage_type)) for component in USAGES)
     return next(((component, named[1]) for component, named in found if named), None)
 
 
 def _usage(component: Component) -> re.Pattern[str]:
-    """The usage types of a *component*, and in them the instance type."""
+    """Return the pattern of a *component*'s usage types; its group is the instance type."""
     return re.compile(rf"{ANYWHERE}{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
 
 
 def instance_prices(products: Iterable[Mapping[str, Any]], component: Component) -> dict[str, Decimal]:
-    """Hourly on-demand dollars by instance type, of those *products* that *component* names."""
+    """Return hourly on-demand dollars by instance type, of those *products* that *component* names."""
     return _on_demand(products, _usage(component), HOURLY)
 
 
 def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """Dollars for a GB-month of a volume, by what it is rented for: "Notebk", "Studio"."""
+    """Return dollars for a GB-month of a volume, by its purpose: "Notebk", "Studio"."""
     return _on_demand(products, re.compile(rf"{ANYWHERE}(\w+):VolumeUsage(?:\.\w+)?"), re.compile("GB-Mo"))
 
 
 def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
-    """Dollars an hour of serverless inference by its memory in GB; it is billed by the second."""
+    """Return dollars an hour of serverless inference by its memory in GB; it is billed by the second."""
     found = _on_demand(products, re.compile(rf"{ANYWHERE}ServerlessInf:Mem-(\d)GB"), SECONDLY)
     return {int(size): usd * 3600 for size, usd in found.items()}
 
@@ -236,10 +243,10 @@ def _on_demand(
     products: Iterable[Mapping[str, Any]], usage: re.Pattern[str], unit: re.Pattern[str]
 ) -> dict[str, Decimal]:
     """
-    On-demand dollars for a *unit*, by what the group of *usage* finds in the usage types of *products*.
+    Return on-demand dollars for a *unit*, by the group of *usage* in the usage types of *products*.
 
-    What has more than one price is left out: a doubtful price is an unknown one. So is a price in another
-    currency, and a price of nothing, which is a discount's line.
+    A usage type with more than one price is left out: a doubtful price is an unknown price. Prices in another
+    currency are left out too, and zero prices, which are lines of discounts.
     """
     prices: dict[str, set[Decimal]] = {}
     for product in products:
@@ -255,7 +262,7 @@ def _on_demand(
 
 @cache
 def table() -> Mapping[str, Price]:
-    """The fallback for us-east-1: what an instance of a type costs, whatever it is rented for."""
+    """Return the fallback table for us-east-1: prices by instance type, for every purpose."""
     return {
         row["instance_type"]: Price(Decimal(row["usd_per_hour"]), f"{FROM_TABLE} of {row['read']}")
         for row in read_table(TABLE)
@@ -263,6 +270,6 @@ def table() -> Mapping[str, Price]:
 
 
 def read_table(name: str) -> csv.DictReader[str]:
-    """The rows of a table in the package, without its comments."""
+    """Return the rows of a table in the package, without its comments."""
     lines = files("ml_janitor.aws").joinpath(name).read_text().splitlines()
     return csv.DictReader(line for line in lines if not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""Which places in S3 something refers to, and whether what refers to them is in use."""
+"""Finds the places in S3 that resources refer to, and whether these resources are in use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 
 class Uses(NamedTuple):
-    """What refers to something: the labels of what is *in_use*, and what else it is *needed_only_by*."""
+    """References to an object: the labels of users *in_use*, and the other users that need it."""
 
     in_use: Signal[tuple[str, ...]]
     needed_only_by: tuple[User, ...]
@@ -34,10 +34,10 @@ class Uses(NamedTuple):
 @dataclass(slots=True)
 class References:
     """
-    Every place that something refers to, and what does.
+    Every place in S3 that a resource refers to, with its users.
 
-    *errors* say what could not be read. *gaps* say what was read and does not tell what something live
-    loads, so any copy may be it; *leftovers* name what is not in use and refers to what exists no more.
+    *errors* are failed reads. *gaps* are descriptions that do not tell which object a live resource
+    loads, so any copy may be it; *leftovers* name unused resources that refer to missing ones.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -55,34 +55,41 @@ class References:
                 self._exact.setdefault((place.bucket, place.path.rstrip("/")), []).append(user)
 
     def add_listed(
-        self, one: Referrer, user: Referrer | None, uri: str, listed: Signal[tuple[Address, ...] | Unopened]
+        self,
+        referrer: Referrer,
+        user: Referrer | None,
+        uri: str,
+        listed: Signal[tuple[Address, ...] | Unopened],
     ) -> None:
-        """Let *one* refer to what the manifest at *uri* has *listed*."""
+        """Let *referrer* refer to the addresses *listed* by the manifest at *uri*."""
         match listed:
             case Value(Unopened(why)):
-                self.gaps.append(f"{one.label} reads what {uri} lists, {why}")
+                self.gaps.append(f"{referrer.label} reads what {uri} lists, {why}")
             case Value(tuple() as places):
-                self.add(one.as_user(in_use=user is not None), places)
+                self.add(referrer.as_user(in_use=user is not None), places)
             case Unreadable(error):
                 self.errors.append(error)
             case _:
-                self.gone(one, user, f"manifest {uri}")
+                self.gone(referrer, user, f"manifest {uri}")
 
-    def gone(self, one: Referrer, user: Referrer | None, what: str) -> None:
-        """Note that *one*, which *user* loads if anything in use does, names *what*, which exists no more."""
+    def gone(self, referrer: Referrer, user: Referrer | None, what: str) -> None:
+        """
+        Note that *referrer* names the missing *what*; *user* is the resource in use
+        that loads *referrer*.
+        """
         if user is None:
-            self.leftovers.append(f"{one.label}, which nothing uses, names {what}, which exists no more")
+            self.leftovers.append(f"{referrer.label}, which nothing uses, names {what}, which exists no more")
         else:
             self.gaps.append(f"{user.label} uses {what}, which exists no more: what it loads is unknown")
 
     @property
     def buckets(self) -> frozenset[str]:
-        """The buckets in which something is referred to."""
+        """Return the buckets with references."""
         buckets = {bucket for bucket, _ in self._exact} | self._beginnings.keys()
         return frozenset(bucket for bucket in buckets if bucket is not None)
 
     def to(self, bucket: str, keys: Iterable[str]) -> Uses:
-        """What refers to any of *keys*, to a folder of one, or to a beginning of one."""
+        """Return the references to any of *keys*, to a folder of a key, or to a beginning of a key."""
         found = dict.fromkeys(user for key in keys for user in self._to_one(bucket, key))
         labels = tuple(user.label for user in found if user.in_use)
         in_use: Signal[tuple[str, ...]] = Value(labels, SOURCE)
@@ -102,41 +109,41 @@ class References:
 
 def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
     """
-    What everything in the account and region refers to at *now*. What cannot be read is among the errors.
+    Read all references in the account and region at *now*. Failed reads are among the errors.
 
-    Manifests are opened under the prefixes *contents_in*.
+    The janitor opens manifests under the prefixes *contents_in*.
     """
     references = References()
     found = dict[Key, Referrer]()
     for kind in LISTED:
         described = referrers(aws, kind, found.values(), now)
         references.errors += [] if described.error is None else [described.error]
-        found |= {one.key: one for one in described.items}
+        found |= {referrer.key: referrer for referrer in described.items}
     users, listed = _in_use(found), _open(aws, found.values(), contents_in)
-    for one in found.values():
-        user = users.get(one.key)
-        references.add(one.as_user(in_use=user is not None), one.places)
-        for manifest in one.manifests:
-            references.add_listed(one, user, manifest.uri, listed[manifest])
-        for kind, name in one.loads:
+    for referrer in found.values():
+        user = users.get(referrer.key)
+        references.add(referrer.as_user(in_use=user is not None), referrer.places)
+        for manifest in referrer.manifests:
+            references.add_listed(referrer, user, manifest.uri, listed[manifest])
+        for kind, name in referrer.loads:
             if key_of(kind, name) not in found:
-                references.gone(one, user, f"{kind.words} {name}")
-        if one.kind is ENDPOINT and one.live and not one.loads:
-            references.gaps.append(f"{one.label} names no configuration: what it serves is unknown")
-    if references.errors:  # what is gone may merely not be listed
+                references.gone(referrer, user, f"{kind.words} {name}")
+        if referrer.kind is ENDPOINT and referrer.live and not referrer.loads:
+            references.gaps.append(f"{referrer.label} names no configuration: what it serves is unknown")
+    if references.errors:  # a missing resource may be among the unread ones
         references.gaps, references.leftovers = [], []
     return references
 
 
 def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
-    """By key, all that is in use: what is live, and what that loads; each with what uses it."""
-    words = {word: one for one in found.values() for word in one.words}
-    users = {key: one for key, one in found.items() if one.live}
+    """Return all resources in use by key: live ones, and all that they load; each with its user."""
+    words = {word: referrer for referrer in found.values() for word in referrer.words}
+    users = {key: referrer for key, referrer in found.items() if referrer.live}
     users |= {key: words[key[1]] for key in found if key[0] in {MODEL, MODEL_PACKAGE} and key[1] in words}
     todo = list(users)
     while todo:
         key = todo.pop()
-        for loaded in (key_of(*one) for one in found[key].loads):
+        for loaded in (key_of(*load) for load in found[key].loads):
             if loaded in found and loaded not in users:
                 users[loaded] = users[key]
                 todo.append(loaded)
@@ -146,6 +153,8 @@ def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
 def _open(
     aws: Aws, found: Iterable[Referrer], contents_in: tuple[str, ...]
 ) -> dict[Manifest, Signal[tuple[Address, ...] | Unopened]]:
-    """What each manifest lists, each read once."""
-    todo = list(dict.fromkeys(manifest for one in found for manifest in one.manifests))
-    return dict(zip(todo, aws.map(lambda one: manifests.read(aws, one, contents_in), todo), strict=True))
+    """Read the addresses in each manifest once."""
+    todo = list(dict.fromkeys(manifest for referrer in found for manifest in referrer.manifests))
+    return dict(
+        zip(todo, aws.map(lambda manifest: manifests.read(aws, manifest, contents_in), todo), strict=True)
+    )

@@ -1,4 +1,4 @@
-"""What the descriptions of models, packages, pipelines, endpoints and jobs refer to, and load."""
+"""Reads which resources and places models, packages, pipelines, endpoints and jobs refer to."""
 
 from __future__ import annotations
 
@@ -36,19 +36,21 @@ from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal, Unreadable, Value
 
 SOURCE = "sagemaker:Describe*"
-"""What is referred to is known from the descriptions of all these resources together."""
+"""The source of references: the descriptions of all these resources together."""
 
 UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
-"""Jobs that refer to what they read only until they have read it."""
+"""Jobs that refer to their input only until they have read it."""
 
 LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT, ENDPOINT_CONFIG)
 """
-Of training jobs all there ever were: what a job made, or started from, it refers to after its end. Endpoint
-configurations come after endpoints: only those that one has are described.
+The kinds in the order of reading.
+
+Training jobs include all ended ones: a job refers to its output and its start after its end. Endpoint
+configurations come after endpoints: only those of an endpoint are described.
 """
 
 UNCHANGING = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED})
-"""Kinds that no call of SageMaker's changes, once they are created, but by ending or deleting them."""
+"""Kinds that SageMaker never changes after their creation, except by ending or deleting them."""
 
 LOADS: Mapping[Kind, tuple[str, Kind]] = {
     COMPONENT: ("ModelName", MODEL),
@@ -57,7 +59,7 @@ LOADS: Mapping[Kind, tuple[str, Kind]] = {
     MODEL: ("ModelPackageName", MODEL_PACKAGE),
     TRANSFORM_JOB: ("ModelName", MODEL),
 }
-"""Whose description names what it loads, in which member, instead of telling where that lies."""
+"""The member and kind of a loaded resource, for kinds whose description names it instead of its place."""
 
 OUTPUTS = frozenset(
     {
@@ -72,7 +74,7 @@ OUTPUTS = frozenset(
         "TransformOutput",
     }
 )
-"""Members that say where something writes. Output paths do not protect existing files, but in a pipeline."""
+"""Members for output places. Output paths do not protect existing files, except in a pipeline."""
 
 WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 """Names within a pipeline's definition, and ARNs."""
@@ -86,19 +88,20 @@ UNUSED: Mapping[Kind, str] = {
     MODEL_PACKAGE: "which was rejected",
     TRAINING_JOB: "which ended",
 }
-"""What may refer to something without being in use, and what is said of it then."""
+"""Kinds that may refer to something without being in use, and the words for that."""
 
 type Key = tuple[Kind, str]
-"""A kind, and the name of one in small letters: SageMaker does not tell names apart by case."""
+"""A kind, and a resource's name in small letters: SageMaker does not tell names apart by case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
     """
-    What one description tells.
+    The references of one description.
 
-    *live* is whether it is in use by itself; a model or configuration is only if something live *loads* it.
-    Everything in *loads* has to exist. *words* are those of a pipeline's definition: one may name a model.
+    *live* tells whether it is in use by itself; a model or configuration is in use only if a live
+    referrer *loads* it. Everything in *loads* has to exist. *words* are those of a pipeline's definition:
+    a word may name a model.
     """
 
     kind: Kind
@@ -115,11 +118,11 @@ class Referrer:
 
     @property
     def label(self) -> str:
-        """What it is called in a sentence."""
+        """Return its name for a sentence."""
         return f"{self.kind.words} {self.name}"
 
     def as_user(self, *, in_use: bool) -> User:
-        """What it is to the places that it refers to."""
+        """Return it as a user of the places that it refers to."""
         label = self.label if in_use else f"{self.label}, {UNUSED.get(self.kind, 'which is not in use')}"
         return User(label, f"{self.kind.type}/{self.name}", in_use)
 
@@ -127,9 +130,9 @@ class Referrer:
 @dataclass(frozen=True, slots=True)
 class User:
     """
-    What refers to a place: its *label* in a sentence, and its *path* in an ARN ("training-job/churn-7").
+    A user of a place: its *label* in a sentence, and its *path* in an ARN ("training-job/churn-7").
 
-    What is not *in_use* makes a copy worth asking about, but does not keep it for ever.
+    A user that is not *in_use* makes a copy worth asking about, but does not keep it for ever.
     """
 
     label: str
@@ -138,35 +141,35 @@ class User:
 
 
 def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) -> Listing[Referrer]:
-    """All of *kind* that may refer to something, *found* being what was described before."""
+    """Read all referrers of *kind*; *found* are those read before."""
     if kind is TRAINING_JOB:
         jobs, unread = every(aws, partial(_recorded, aws), now)
         still_open = _described(aws, kind, [_listed(aws, kind, entry) for entry in jobs.open.values()])
         return Listing.joined((*jobs.ended, *still_open.items), (unread, still_open.error))
     read = partial(_listed, aws, kind)
-    if kind is MODEL_PACKAGE:  # their listing does not say when one was modified
+    if kind is MODEL_PACKAGE:  # their listing has no modification time
         packages = model_packages(aws)
-        listed = Listing(tuple(Listed(one) for one in packages.items), packages.error)
+        listed = Listing(tuple(Listed(package) for package in packages.items), packages.error)
     else:
         listed = running(aws, kind, read, now) if kind in UNFINISHED else listing(aws, kind, read)
     todo = listed.items
     if kind is MODEL:
         _keep_searched(aws)
     if kind is ENDPOINT_CONFIG:
-        named = {key_of(*one) for each in found if each.kind is ENDPOINT for one in each.loads}
-        todo = tuple(one for one in todo if key_of(kind, one.target.name) in named)
+        named = {key_of(*load) for referrer in found if referrer.kind is ENDPOINT for load in referrer.loads}
+        todo = tuple(entry for entry in todo if key_of(kind, entry.target.name) in named)
     described = _described(aws, kind, todo)
     return Listing.joined(described.items, (listed.error, described.error))
 
 
 def _recorded(aws: Aws, record: dict[str, Any]) -> Referrer | None:
-    """What a training job that ended refers to by its record in Search, if to anything."""
+    """Return a Search record of an ended training job as a referrer, if it refers to anything."""
     found = _referrer(aws, TRAINING_JOB, TRAINING_JOB.target(aws, record), record)
     return found if found.places or found.manifests else None
 
 
 class Listed(NamedTuple):
-    """A resource as its listing has it, and how far that tells whether it was changed."""
+    """A resource of a listing, with the signs of a change."""
 
     target: Target
     modified: datetime | None = None
@@ -179,62 +182,62 @@ def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
 
 def _keep_searched(aws: Aws) -> None:
     """
-    Keep what Search knows of models, once in a run: a hundred come with a call, and none changes.
+    Keep Search's records of models, once in a run: a hundred come with a call, and none changes.
 
-    Nobody says how far its index lags behind: a model that it does not show is described, and so is one whose
-    record tells nothing of a container. So are all, if it answers with an error.
+    The delay of its index is unknown: models that it does not show are described, and so are models whose
+    record has no container. If Search fails, all models are described.
     """
     if MODEL in aws.lasting:
         return
     aws.lasting[MODEL] = True
     for record in search(aws, "Model", lambda found: found["Model"]).items:
-        one = _listed(aws, MODEL, record)
+        entry = _listed(aws, MODEL, record)
         if "PrimaryContainer" in record or "Containers" in record:
-            aws.lasting[MODEL, one] = _referrer(aws, MODEL, one.target, record)
+            aws.lasting[MODEL, entry] = _referrer(aws, MODEL, entry.target, record)
 
 
 def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Listing[Referrer]:
-    """What all of *todo* refer to."""
-    answers = aws.map(lambda one: _describe(aws, kind, one), list(todo))
+    """Read the references of all of *todo*."""
+    answers = aws.map(lambda entry: _describe(aws, kind, entry), list(todo))
     return Listing.joined(
-        (one.value for one in answers if isinstance(one, Value)),
-        (one.error for one in answers if isinstance(one, Unreadable)),
+        (answer.value for answer in answers if isinstance(answer, Value)),
+        (answer.error for answer in answers if isinstance(answer, Unreadable)),
     )
 
 
-def _describe(aws: Aws, kind: Kind, one: Listed) -> Signal[Referrer]:
+def _describe(aws: Aws, kind: Kind, entry: Listed) -> Signal[Referrer]:
     """
-    What *one* refers to. A description that cannot have changed since is read once in a run.
+    Read the references of *entry*. A description that cannot have changed is read once in a run.
 
-    Looking again at a copy asks for every reference anew: with thousands of models and jobs that would
-    be thousands of calls for each copy. The listing is new each time, and what was created again, modified
-    or has another status is described again.
+    A recheck of a copy reads every reference anew: with thousands of models and jobs that would be
+    thousands of calls for each copy. The listing is read each time, and resources that were created
+    again, modified or have another status are described again.
     """
-    known: Referrer | None = aws.lasting.get((kind, one))
+    known: Referrer | None = aws.lasting.get((kind, entry))
     if known is not None:
         return Value(known, SOURCE)
-    match describe(aws, kind, one.target.name):
+    match describe(aws, kind, entry.target.name):
         case Value(description, source):
             if kind is ENDPOINT_CONFIG and "ProductionVariants" not in description:
-                return Unreadable(f"{kind.words} {one.target.name}: the answer was cut off", source)
-            referrer = _referrer(aws, kind, one.target, description)
-            unmodified = one.modified is not None and description.get("LastModifiedTime") == one.modified
+                return Unreadable(f"{kind.words} {entry.target.name}: the answer was cut off", source)
+            referrer = _referrer(aws, kind, entry.target, description)
+            unmodified = entry.modified is not None and description.get("LastModifiedTime") == entry.modified
             if kind in UNCHANGING or unmodified:
-                aws.lasting[kind, one] = referrer
+                aws.lasting[kind, entry] = referrer
             return Value(referrer, source)
         case other:
             return other
 
 
-def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) -> Referrer:
+def _referrer(aws: Aws, kind: Kind, target: Target, description: dict[str, Any]) -> Referrer:
     live, places, words = kind not in {MODEL, ENDPOINT_CONFIG}, [], NO_WORDS
-    if kind not in {ENDPOINT, ENDPOINT_CONFIG}:  # what one loads its configuration and its models say
+    if kind not in {ENDPOINT, ENDPOINT_CONFIG}:  # configurations and models tell what an endpoint loads
         places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
     if kind is ENDPOINT:
         live = description["EndpointStatus"] != FAILED
     elif kind is TRAINING_JOB:
         live = description["TrainingJobStatus"] not in ENDED
-        places += _going_to_write(one.name, description) if live else ()
+        places += _going_to_write(target.name, description) if live else ()
     elif kind is MODEL_PACKAGE:
         live = description.get("ModelApprovalStatus") != REJECTED
     elif kind is PIPELINE:
@@ -242,7 +245,7 @@ def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) ->
         words = frozenset(_bare(word) for how in WORDS for word in how.findall(text))
     return Referrer(
         kind,
-        _bare(one.name),
+        _bare(target.name),
         live=live,
         places=tuple(places),
         loads=_loads(aws, kind, description),
@@ -252,28 +255,31 @@ def _referrer(aws: Aws, kind: Kind, one: Target, description: dict[str, Any]) ->
 
 
 def _loads(aws: Aws, kind: Kind, description: Mapping[str, Any]) -> tuple[tuple[Kind, str], ...]:
-    """What *description* names, of this account and region: what others hold is not listed here."""
+    """
+    Return the resources of this account and region that *description* names; others
+    are not listed here.
+    """
     if kind not in LOADS:
         return ()
     member, named = LOADS[kind]
     found = dict.fromkeys(texts_in(description, member))
     here = [aws.region, aws.account]
-    ours = (one for one in found if not one.startswith("arn:") or one.split(":")[3:5] == here)
-    return tuple((named, _bare(one)) for one in ours)
+    ours = (name for name in found if not name.startswith("arn:") or name.split(":")[3:5] == here)
+    return tuple((named, _bare(name)) for name in ours)
 
 
 def key_of(kind: Kind, name: str) -> Key:
-    """The key of the *kind* called *name*."""
+    """Return the key of the *kind* called *name*."""
     return kind, name.lower()
 
 
 def _bare(name: str) -> str:
-    """*name* without its ARN; of a version in a group, "churn/3"."""
+    """Return *name* without its ARN; for a version in a group, "churn/3"."""
     return name.partition("model-package/")[2] or name
 
 
 def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Address]:
-    """Where a running training job puts its model: a folder of its own name, under its output path."""
+    """Yield a running training job's output place: a folder of its own name, under its output path."""
     place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
         yield Address(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))

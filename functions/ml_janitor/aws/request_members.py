@@ -14,10 +14,10 @@ NOT_SET: tuple[object, ...] = (None, "", [], {})
 
 def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:
     """
-    The members of *described* that *operation* takes, as plain JSON.
+    Return the members of *described* that *operation* takes, as plain JSON.
 
-    The SDK's model of the operation decides, so a member that AWS adds later is restored too, once the
-    SDK knows it. A member that is empty in the description (`NOT_SET`) was not set.
+    The SDK's model of the operation decides. The janitor therefore restores members that AWS adds later,
+    once the SDK knows them. A member that is empty in the description (`NOT_SET`) was not set.
     """
     shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
     fit: dict[str, Any] = _fit(shape, described)
@@ -33,7 +33,7 @@ def _fit(shape: Any, value: Any) -> Any:
                 if name in value and (name in shape.required_members or value[name] not in NOT_SET)
             }
         case "list":
-            return [_fit(shape.member, one) for one in value]
+            return [_fit(shape.member, item) for item in value]
         case "map":
             return dict(value)
         case _:

@@ -1,10 +1,11 @@
 """
-When each resource ran, and what it used: from SageMaker's listings, and from CloudTrail for what is gone.
+Reads when each resource ran, and what it used: from SageMaker's listings, and from CloudTrail for deleted
+ones.
 
-A run is what AWS bills by the hour: an instance of a job, of an endpoint, of a notebook instance or of a
-Studio app. CloudTrail remembers 90 days: when notebook instances were switched on and off, which
-configuration an endpoint had, and what was made and deleted between two looks. What cannot be read explains
-nothing: its dollars stay unexplained.
+A run is usage that AWS bills by the hour: an instance of a job, of an endpoint, of a notebook instance or
+of a Studio app. CloudTrail remembers 90 days: when notebook instances were switched on and off, which
+configuration an endpoint had, and which resources were made and deleted between two sweeps. Unreadable
+usage explains no dollars: these stay unexplained.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Unreadable, Value
 
 LONGEST_JOB = timedelta(days=28)
-"""The longest that a training job may run; others at most five days (SageMaker's quotas)."""
+"""The longest time that a training job may run; others at most five days (SageMaker's quotas)."""
 
 MOST_DESCRIBED = 1000
 """Processing and transform jobs that are described, the newest first: each takes a call."""
@@ -52,7 +53,7 @@ CALLS: tuple[tuple[str, str], ...] = (
     (tags.GET_RESOURCES, "*"),
     (trail.LOOKUP_EVENTS, "*"),
 )
-"""What reading them calls, and on what."""
+"""The calls of this reading, and their resources."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +61,8 @@ class Run:
     """
     *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
 
-    Of an endpoint, *variant* is which of its variants it is, and *model* what that serves; "" is inference
-    components. *reserved* is whether it ran on capacity that was paid for in advance.
+    For an endpoint, *variant* is the name of the variant, and *model* that of its model; "" means inference
+    components. *reserved* tells that it ran on capacity that was paid for in advance.
     """
 
     usage_type: str
@@ -74,14 +75,14 @@ class Run:
     reserved: bool = False
 
     def units(self, begins: datetime, ends: datetime) -> Decimal:
-        """The units from *begins* to *ends*."""
+        """Return the units from *begins* to *ends*."""
         seconds = (min(ends, self.end or ends) - max(begins, self.start)).total_seconds()
         return self.hourly * Decimal(str(seconds)) / 3600 if seconds > 0 else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """A resource with its runs. *ended* is when it was deleted, stopped or had run to its end."""
+    """A resource with its runs. *ended* is when it was deleted, stopped or completed."""
 
     target: Target
     runs: tuple[Run, ...]
@@ -89,10 +90,10 @@ class Used:
 
 
 def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
-    """Everything that ran in the account and region at any time from *since* to *now*, as far as is known."""
+    """List all known usage in the account and region at any time from *since* to *now*."""
     try:
         history = History.read(aws, now)
-    except Exception as error:  # also a fault of ours: what was charged is said all the same
+    except Exception as error:  # also a fault of ours: the bill is reported all the same
         history = History(dict.fromkeys(EVENTS, ()), describe(error))
     readings: Sequence[Callable[[], Listing[Used]]] = (
         lambda: _training_jobs(aws, since, now),
@@ -102,12 +103,12 @@ def used(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
         lambda: _apps(aws, history, now),
     )
     found = [_attempted(read) for read in readings]
-    whole = (one for each in found for one in each.items if one.runs)
-    return Listing.joined(whole, (history.error, *(one.error for one in found)))
+    whole = (resource for listing in found for resource in listing.items if resource.runs)
+    return Listing.joined(whole, (history.error, *(listing.error for listing in found)))
 
 
 def _attempted(read: Callable[[], Listing[Used]]) -> Listing[Used]:
-    """What *read* answers; nothing but its error where it breaks: neither the others nor the bill need it."""
+    """Return the answer of *read*, or only its error: neither the other readings nor the bill need it."""
     try:
         return read()
     except Exception as error:  # as above
@@ -128,7 +129,7 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
         spot = bool(job.get("EnableManagedSpotTraining"))
         share, trained = Decimal(1), job.get("TrainingTimeInSeconds")
         if spot and trained and (billed := job.get("BillableTimeInSeconds")):
-            share = Decimal(billed) / Decimal(trained)  # what spot saves is less time billed
+            share = Decimal(billed) / Decimal(trained)  # the saving of spot is unbilled time
         start, end = job.get("TrainingStartTime"), job.get("TrainingEndTime")
         return Used(
             target=TRAINING_JOB.target(aws, job, own),
@@ -151,7 +152,7 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Used]:
 
 @lru_cache(maxsize=1024)
 def _hourly(instances: int, share: Decimal) -> Decimal:
-    """Kept once: most of thousands of jobs have the same."""
+    """Return cached units: thousands of jobs have the same."""
     return instances * share
 
 
@@ -159,7 +160,7 @@ BATCHES: Mapping[Kind, tuple[str, tuple[str, ...]]] = {
     PROCESSING_JOB: ("Processing", ("ProcessingResources", "ClusterConfig")),
     TRANSFORM_JOB: ("Tsform", ("TransformResources",)),
 }
-"""The word in the usage types of other jobs, and where in a description the instances stand."""
+"""The word in the usage types of other jobs, and the path of the instances in a description."""
 
 
 def _jobs(aws: Aws, kind: Kind, since: datetime) -> Listing[Used]:
@@ -167,17 +168,17 @@ def _jobs(aws: Aws, kind: Kind, since: datetime) -> Listing[Used]:
     listed = sagemaker_kinds.targets(
         aws, kind, CreationTimeAfter=since - LONGEST_JOB, SortBy="CreationTime", SortOrder="Descending"
     )
-    some = listed.items[:MOST_DESCRIBED]
-    book = tags.of_many(aws, [one.arn for one in some])
-    answers = aws.map(lambda one: sagemaker_kinds.describe(aws, kind, one.name), some)
+    newest = listed.items[:MOST_DESCRIBED]
+    book = tags.of_many(aws, [target.arn for target in newest])
+    answers = aws.map(lambda target: sagemaker_kinds.describe(aws, kind, target.name), newest)
     found, errors = [], [listed.error, book.error]
-    if len(some) < len(listed.items):
-        errors.append(f"only the newest {len(some):,} of {len(listed.items):,} {kind.words}s were read")
-    errors += [one.error for one in answers if isinstance(one, Unreadable)][:1]
-    for target, answer in zip(some, answers, strict=True):
+    if len(newest) < len(listed.items):
+        errors.append(f"only the newest {len(newest):,} of {len(listed.items):,} {kind.words}s were read")
+    errors += [answer.error for answer in answers if isinstance(answer, Unreadable)][:1]
+    for target, answer in zip(newest, answers, strict=True):
         job = answer.value if isinstance(answer, Value) else {}
         start, end = job.get(f"{stem}StartTime"), job.get(f"{stem}EndTime")
-        resources: Mapping[str, Any] = reduce(lambda one, name: one.get(name) or {}, rented, job)
+        resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, rented, job)
         if start is None or "InstanceType" not in resources:
             continue
         usage = _usage(aws, f"{word}:{resources['InstanceType']}")
@@ -197,8 +198,10 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     book = tags.in_bulk(aws, "sagemaker:endpoint")
     current = {target.name: answer.value for target, answer in described.items if isinstance(answer, Value)}
     timelines = {target.name: list(history.configs(target, current)) for target, _ in described.items}
-    gone = {one.name: one for one in history.deleted(aws, ENDPOINT)}
-    timelines |= {name: list(history.configs(one, {})) for name, one in gone.items() if name not in timelines}
+    gone = {target.name: target for target in history.deleted(aws, ENDPOINT)}
+    timelines |= {
+        name: list(history.configs(target, {})) for name, target in gone.items() if name not in timelines
+    }
     names = sorted({config for line in timelines.values() for _, config in line})
     answers = aws.map(lambda name: sagemaker_kinds.describe(aws, ENDPOINT_CONFIG, name), names)
     configs = {
@@ -208,7 +211,7 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     targets = {target.name: replace(target, tags=book.of(target.arn)) for target, _ in described.items}
     found = []
     for name, line in timelines.items():
-        if not line:  # not described, and created before what CloudTrail remembers
+        if not line:  # not described, and older than CloudTrail's memory
             continue
         ended = None if name in targets else history.deleted_at(ENDPOINT, name)
         ends = [*(at for at, _ in line[1:]), ended]
@@ -220,26 +223,26 @@ def _endpoints(aws: Aws, history: History, now: datetime) -> Listing[Used]:
             if run.hourly and start < now
         )
         found.append(Used(target=targets.get(name) or gone[name], runs=runs, ended=ended))
-    unread = [one.error for _, one in described.items if isinstance(one, Unreadable)][:1]
+    unread = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)][:1]
     unread += [
-        one.error
-        for name, one in zip(names, answers, strict=True)
-        if isinstance(one, Unreadable) and configs[name] is None
+        answer.error
+        for name, answer in zip(names, answers, strict=True)
+        if isinstance(answer, Unreadable) and configs[name] is None
     ][:1]
     return Listing.joined(found, (described.error, book.error, *unread))
 
 
 def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
-    """The instances of each variant as they are now."""
+    """Return the current instance count of each variant."""
     return {
-        one["VariantName"]: one.get("CurrentInstanceCount", 0)
+        variant["VariantName"]: variant.get("CurrentInstanceCount", 0)
         for part in VARIANTS
-        for one in endpoint.get(part) or ()
+        for variant in endpoint.get(part) or ()
     }
 
 
 def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datetime) -> Iterator[Run]:
-    """What a configuration rents, as runs of "Host:ml.m5.xlarge": now *counts*, else what it began with."""
+    """Yield a configuration's runs ("Host:ml.m5.xlarge"): now with *counts*, else with its initial counts."""
     word = "AsyncInf" if member(config, "AsyncInferenceConfig") else "Host"
     for part in VARIANTS:
         for variant in member(config, part) or ():
@@ -287,7 +290,7 @@ def _notebooks(aws: Aws, history: History, since: datetime) -> Listing[Used]:
 
 def _apps(aws: Aws, history: History, now: datetime) -> Listing[Used]:
     listed = studio.listed(aws)
-    running = [one for one in listed.items if one.status == "InService" and one.instance_type]
+    running = [app for app in listed.items if app.status == "InService" and app.instance_type]
     found = []
     for app in studio_tags.in_bulk(aws, running):
         usage = _usage(aws, f"Studio:{app.type}-{app.instance_type}")

@@ -1,4 +1,4 @@
-"""S3: the account's buckets, and objects under a prefix: when one was last written, how large they are."""
+"""Reads S3: the account's buckets, and the newest object and the size under a prefix."""
 
 from __future__ import annotations
 
@@ -24,35 +24,35 @@ GET_OBJECT_TAGGING = "s3:GetObjectTagging"
 
 NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
 NO_LOCK = ("ObjectLockConfigurationNotFoundError", "ObjectLockConfigurationNotFound")
-"""What is answered where there is none."""
+"""Error codes for a missing configuration."""
 
 LARGEST_PAGE = 1000
 """Buckets that a page of ListBuckets can have."""
 
 PAGES = 200
-"""How many pages of 1,000 keys are read under one prefix before it counts as unreadable."""
+"""Pages of 1,000 keys under one prefix after which it counts as unreadable."""
 
 
 def owned(aws: Aws) -> Listing[tuple[str, datetime]]:
-    """Name and creation date of the account's own buckets in the region."""
+    """List name and creation date of the account's own buckets in the region."""
     return aws.listing(
         LIST_BUCKETS,
         "Buckets",
-        lambda one: (one["Name"], one["CreationDate"]),
+        lambda bucket: (bucket["Name"], bucket["CreationDate"]),
         LARGEST_PAGE,
         BucketRegion=aws.region,
     )
 
 
 def object_lock(aws: Aws, bucket: str) -> Signal[str]:
-    """Whether Object Lock is on: "Enabled", or absent where it never was."""
+    """Return the state of Object Lock: "Enabled", or absent where it never was on."""
     read = partial(aws.s3.get_object_lock_configuration, Bucket=bucket)
     lock = attempt(lambda: read()["ObjectLockConfiguration"], source=GET_LOCK, absent=NO_LOCK)
     return some(given(lock, lambda found: found.get("ObjectLockEnabled")))
 
 
 def some(signal: Signal[str | None]) -> Signal[str]:
-    """*signal*, with a value that is none, or empty, as the absence that it is."""
+    """Return *signal*, with an empty value or None turned into absence."""
     match signal:
         case Value(str(value), source) if value:
             return Value(value, source)
@@ -64,7 +64,7 @@ def some(signal: Signal[str | None]) -> Signal[str]:
 
 @attempted(GET_OBJECT_TAGGING)
 def object_tags(aws: Aws, bucket: str, key: str) -> Tags:
-    """The tags of one object."""
+    """Return the tags of one object."""
     return of_list(aws.s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"])
 
 
@@ -80,20 +80,21 @@ def newest(
     aws: Aws, folders: Iterable[str], *, fresh: datetime, ignore: Sequence[str] = ()
 ) -> Signal[Newest | None]:
     """
-    The newest object in *folders* ("s3://bucket/key/"), not counting keys that contain one of *ignore*.
+    Return the newest object in *folders* ("s3://bucket/key/"), not counting keys that contain one of
+    *ignore*.
 
-    Keys are listed by name, so the newest is known only at the end of a listing; an object written
-    after *fresh* ends the search at once. `Value(None)` says that all was listed and nothing is
-    there. One folder that cannot be read makes the answer `Unreadable`, unless another is fresh.
+    Keys are listed by name, so the newest is known only at the end of a listing; an object written after
+    *fresh* ends the search at once. `Value(None)` means a complete listing without objects. One
+    unreadable folder makes the answer `Unreadable`, unless another is fresh.
     """
     found: Newest | None = None
     unreadable: Unreadable | None = None
     for folder in folders:
         match _newest(aws, folder, fresh, ignore):
-            case Value(one) if one is not None:
-                if one.modified > fresh:
-                    return Value(one, LIST_OBJECTS, one.modified)
-                found = one if found is None or one.modified > found.modified else found
+            case Value(candidate) if candidate is not None:
+                if candidate.modified > fresh:
+                    return Value(candidate, LIST_OBJECTS, candidate.modified)
+                found = candidate if found is None or candidate.modified > found.modified else found
             case Unreadable(error, source):
                 unreadable = Unreadable(f"{folder}: {error}", source)
             case _:
@@ -116,7 +117,7 @@ def _newest(aws: Aws, folder: str, fresh: datetime, ignore: Sequence[str]) -> Ne
 
 
 def size(aws: Aws, uri: str) -> Signal[int]:
-    """The bytes of the object, folder or bucket that *uri* names; `Absent` if nothing is stored there."""
+    """Return the bytes of the object, folder or bucket *uri*; `Absent` if nothing is stored there."""
     match bytes_by_class(aws, uri):
         case Value(sizes):
             return Value(sum(sizes.values()), LIST_OBJECTS) if sizes else Absent(LIST_OBJECTS)
@@ -126,7 +127,7 @@ def size(aws: Aws, uri: str) -> Signal[int]:
 
 @attempted(LIST_OBJECTS)
 def bytes_by_class(aws: Aws, uri: str) -> Mapping[str, int]:
-    """The same by storage class."""
+    """Return the bytes under *uri* by storage class."""
     bucket, key = location(uri)
     folder, found = f"{key.rstrip('/')}/" if key else "", dict[str, int]()
     for entry in _entries(aws, bucket, key):
@@ -138,22 +139,24 @@ def bytes_by_class(aws: Aws, uri: str) -> Mapping[str, int]:
 
 @attempted(LIST_OBJECTS)
 def etags(aws: Aws, uri: str) -> list[tuple[str, str]]:
-    """What is stored below *uri*: the rest of each key, and its ETag."""
+    """Return the objects below *uri*: the rest of each key, and its ETag."""
     bucket, key = location(uri)
     return [(entry["Key"].removeprefix(key), entry["ETag"]) for entry in _entries(aws, bucket, key)]
 
 
 def size_beside(aws: Aws, own: Iterable[str], others: Iterable[str]) -> Signal[int]:
-    """The bytes of those addresses in *own* of which no address of *others* is a part, nor they of one."""
+    """Return the bytes of the addresses in *own* that do not overlap with an address of *others*."""
     beside = tuple(others)
-    alone = {uri for uri in own if not any(one.startswith(uri) or uri.startswith(one) for one in beside)}
+    alone = {
+        uri for uri in own if not any(other.startswith(uri) or uri.startswith(other) for other in beside)
+    }
     sizes = [size(aws, uri) for uri in sorted(alone) if uri.startswith("s3://")]
-    unread = next((one for one in sizes if isinstance(one, Unreadable)), None)
-    return unread or Value(sum(one.value for one in sizes if isinstance(one, Value)), LIST_OBJECTS)
+    unread = next((signal for signal in sizes if isinstance(signal, Unreadable)), None)
+    return unread or Value(sum(signal.value for signal in sizes if isinstance(signal, Value)), LIST_OBJECTS)
 
 
 def _entries(aws: Aws, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
-    """Every object whose key begins with *prefix*. Raises ReadError after too many pages."""
+    """Yield every object whose key begins with *prefix*. Raises ReadError after too many pages."""
     pages = aws.pages(LIST_OBJECTS, Bucket=bucket, Prefix=prefix)
     for turned, page in enumerate(pages, start=1):
         yield from page["Contents"] if page["KeyCount"] else ()
@@ -162,7 +165,7 @@ def _entries(aws: Aws, bucket: str, prefix: str) -> Iterator[ObjectTypeDef]:
 
 
 def location(uri: str) -> tuple[str, str]:
-    """Bucket and key of "s3://bucket/key". Raises ReadError if *uri* is something else."""
+    """Return bucket and key of "s3://bucket/key". Raises ReadError if *uri* is not an s3:// address."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if scheme != "s3" or not bucket:

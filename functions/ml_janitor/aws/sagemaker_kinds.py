@@ -1,4 +1,4 @@
-"""SageMaker's kinds of resources as AWS spells them, one line a kind; lists and describes any of them."""
+"""SageMaker's kinds of resources in AWS's spelling, one line each; lists and describes any kind."""
 
 from __future__ import annotations
 
@@ -21,34 +21,33 @@ PAGE_SIZE = 100
 SEARCH = "sagemaker:Search"
 
 IN_PROGRESS: Final = "InProgress"
-"""The status of a job that runs."""
+"""The status of a running job."""
 
 OLDEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
-"""So that what is created meanwhile stands on a page still to come."""
+"""The order that puts resources created meanwhile on a later page."""
 
 LONGEST_LIFE: Final = timedelta(days=31)
 """
-How far back processing and transform jobs are listed.
+The age up to which processing and transform jobs are listed.
 
-A processing job runs for at most 9 days (ProcessingStoppingCondition). For transform jobs no longest time is
-documented. StatusEquals may be compared only after the pages are cut, as ListTrainingJobs documents it:
-without a time, every job that there ever was would be paged through.
+A processing job runs for at most 9 days (ProcessingStoppingCondition). AWS documents no longest time of
+transform jobs. AWS may compare StatusEquals only after the pages are cut, as ListTrainingJobs documents
+it: without a time, the janitor would page through every job that ever existed.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """
-    One kind of SageMaker resource, and how AWS spells it.
+    One kind of SageMaker resource, in AWS's spelling.
 
-    *type* is the resource type in its ARN, and `Target.kind`. *noun* stands in the names of operations and
-    members: List`noun`s, Describe`noun`, `noun`Name, `noun`Arn. *members* is the list in an answer. The rest
-    is for kinds that break the pattern: *name* and *arn* are the members of an entry with name and ARN,
-    *parameter* is what requests name it with, *path* the members that make the ARN where a listing holds
-    none, *operation* another List operation, *listed_on* what the permission to list is for, *running* the
-    status of a job that runs.
-    *named_in_arn* is whether the ARN holds the name: those of domains and clusters hold ids, those of
-    pipelines lower-cased names.
+    *type* is the resource type in its ARN, and `Target.kind`. *noun* is part of the names of operations
+    and members: List`noun`s, Describe`noun`, `noun`Name, `noun`Arn. *members* is the list in an answer.
+    The rest is for kinds that break the pattern: *name* and *arn* are the members of an entry with name
+    and ARN, *parameter* is the member for its name in requests, *path* the members that make the ARN
+    where a listing has none, *operation* another List operation, *listed_on* the resource of the List
+    permission, *running* the status of a running job. *named_in_arn* tells whether the ARN holds the
+    name: ARNs of domains and clusters hold ids, ARNs of pipelines lower-cased names.
     """
 
     type: str
@@ -65,57 +64,60 @@ class Kind:
 
     @property
     def lists(self) -> str:
-        """The IAM action of its List operation."""
+        """Return the IAM action of its List operation."""
         return f"sagemaker:{self.operation or f'List{self.noun}s'}"
 
     @property
     def describes(self) -> str:
-        """The IAM action of its Describe operation."""
+        """Return the IAM action of its Describe operation."""
         return f"sagemaker:Describe{self.noun}"
 
     @property
     def named(self) -> str:
-        """The member of a request that names one."""
+        """Return the member of a request that holds its name."""
         return self.parameter or f"{self.noun}Name"
 
     @property
     def status(self) -> str:
-        """The member of an entry or a description that holds the status of a job."""
+        """Return the member of an entry or a description that holds the status of a job."""
         return f"{self.noun}Status"
 
     @property
     def every(self) -> str:
-        """All of them as the resource of a permission."""
+        """Return all resources of the kind as the resource of a permission."""
         return f"{self.type}/*"
 
     @property
     def words(self) -> str:
-        """What one is called in a sentence."""
+        """Return its name for a sentence."""
         return self.type.replace("-", " ").replace("config", "configuration")
 
     @property
     def job(self) -> bool:
-        """Whether it is a job, which ends by itself and stays listed."""
+        """Return whether it is a job, which ends by itself and stays listed."""
         return self.type.endswith("-job")
 
     def name_of(self, entry: Mapping[str, Any]) -> str:
-        """The name in an *entry* of its listing. Raises KeyError, as a cut-off answer does."""
+        """Return the name in an *entry* of its listing. Raises KeyError for a cut-off answer."""
         return str(entry[self.name or f"{self.noun}Name"])
 
     def arn_of(self, aws: Aws, entry: Mapping[str, Any]) -> str:
-        """The ARN in an *entry* of its listing, or as it must be where there is none. Raises KeyError."""
+        """Return the ARN in an *entry* of its listing, or make it where there is none. Raises KeyError."""
         if not self.path:
             return str(entry[self.arn or f"{self.noun}Arn"])
         return aws.arn("sagemaker", "/".join((self.type, *(entry[member] for member in self.path))))
 
     def call(self, aws: Aws, verb: str) -> Any:
-        """The call that does *verb* ("Describe") to one of them, or to a new one."""
+        """Return the client's method for *verb* ("Describe") of this kind."""
         from botocore import xform_name
 
         return getattr(aws.sagemaker, xform_name(f"{verb}{self.noun}"))
 
     def target(self, aws: Aws, entry: Mapping[str, Any], tags: Signal[Tags] | None = None) -> Target:
-        """The resource in an *entry* of its listing, whose names detectors share. Raises KeyError."""
+        """
+        Return the resource of a listing's *entry*; its texts are interned for
+        detectors. Raises KeyError.
+        """
         arn, name = intern(self.arn_of(aws, entry)), intern(self.name_of(entry))
         return target_in(aws, arn, name, self.type, entry["CreationTime"], tags=tags)
 
@@ -167,14 +169,14 @@ DEFINITIONS = tuple(
         ("model-quality-job-definition", "ModelQuality"),
     )
 )  # fmt: skip
-"""What a monitoring schedule runs."""
+"""The kinds that a monitoring schedule runs."""
 
 TAGGED = (
     ENDPOINT, ENDPOINT_CONFIG, MODEL, COMPONENT, NOTEBOOK, TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB,
     TUNING_JOB, AUTOML_JOB, COMPILATION_JOB, DOMAIN, USER_PROFILE, SPACE, MODEL_PACKAGE_GROUP, PIPELINE,
     MONITORING_SCHEDULE, *DEFINITIONS, CLUSTER,
 )  # fmt: skip
-"""What is made by people and carries tags."""
+"""The kinds that people make and that carry tags."""
 
 
 type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
@@ -182,33 +184,33 @@ type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
 
 
 def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
-    """Every resource of *kind* that *query* leaves in its listing, each entry as *read* makes it."""
+    """List the resources of *kind* that match *query*, each entry converted by *read*."""
     return aws.listing(kind.lists, kind.members, read, PAGE_SIZE, **query)
 
 
 def running[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], now: datetime) -> Listing[T]:
-    """The processing or transform jobs in progress that were created in `LONGEST_LIFE` before *now*."""
+    """List processing or transform jobs in progress, created in `LONGEST_LIFE` before *now*."""
     return listing(
         aws, kind, read, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
     )
 
 
 def targets(aws: Aws, kind: Kind, **query: Any) -> Listing[Target]:
-    """The same, each as a target whose tags were not read."""
+    """List the resources of *kind* that match *query*, as targets without tags."""
     return listing(aws, kind, partial(kind.target, aws), **query)
 
 
 def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
-    """Every model package that *query* leaves: those in groups, listed group by group, and those in none."""
+    """List the model packages that match *query*: in each group, and outside of groups."""
     groups = targets(aws, MODEL_PACKAGE_GROUP)
-    queries = [query, *(query | {"ModelPackageGroupName": one.name} for one in groups.items)]
+    queries = [query, *(query | {"ModelPackageGroupName": group.name} for group in groups.items)]
     found = aws.map(lambda asked: targets(aws, MODEL_PACKAGE, **asked), queries)
-    packages = dict.fromkeys(one for each in found for one in each.items)
-    return Listing.joined(packages, (each.error for each in (groups, *found)))
+    packages = dict.fromkeys(package for listing_read in found for package in listing_read.items)
+    return Listing.joined(packages, (listing_read.error for listing_read in (groups, *found)))
 
 
 def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
-    """Every *record* ("Model") that Search knows and *query* leaves, each as *read* makes it, 100 a call."""
+    """List Search's records ("Model") that match *query*, each converted by *read*, 100 a call."""
     return everything(
         aws.pages(SEARCH, PAGE_SIZE, Resource=record, **query),
         lambda page: [read(found[record]) for found in page["Results"]],
@@ -217,7 +219,7 @@ def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **quer
 
 
 def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
-    """The description of one resource; `Absent` if it was deleted since it was listed."""
+    """Describe one resource; `Absent` if it was deleted since it was listed."""
     try:
         answer = kind.call(aws, "Describe")(**{kind.named: name})
     except Exception as error:  # anything that is not a failed AWS call is raised again below
@@ -232,15 +234,16 @@ def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
 
 
 def described(aws: Aws, kind: Kind, **query: Any) -> Described:
-    """Every resource of *kind* that *query* leaves in its listing, with its description."""
+    """List the resources of *kind* that match *query*, with their descriptions."""
     listed = model_packages(aws, **query) if kind is MODEL_PACKAGE else targets(aws, kind, **query)
-    answers = aws.map(lambda one: describe(aws, kind, one.name), listed.items)
+    answers = aws.map(lambda target: describe(aws, kind, target.name), listed.items)
     return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
 
 
 def texts_in(value: object, *members: str) -> Iterator[str]:
     """
-    Every text under one of *members* of an answer or request, however deep; without *members*, every text.
+    Yield every text under one of *members* of an answer or request, however deep; all texts without
+    *members*.
 
     CloudTrail begins members in lower case, so case does not matter.
     """
@@ -257,7 +260,7 @@ def texts_in(value: object, *members: str) -> Iterator[str]:
 
 
 def gone(error: Exception) -> bool:
-    """Whether SageMaker says with *error* that there is no such resource."""
+    """Return whether *error* says that SageMaker has no such resource."""
     return refused_as(error, ("ResourceNotFound",)) or refused_as(
         error, ("ValidationException",), "could not find"
     )

@@ -1,4 +1,4 @@
-"""Savings Plans: what is owned, how it is used, at which rates another would cover what; and hours of use."""
+"""Reads Savings Plans: owned ones, their use, the rates of a new plan, and usage by the hour."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ SERVICES: Mapping[str, str] = {
     "SageMaker": "Amazon SageMaker",
     "Compute": "Amazon Elastic Compute Cloud - Compute",
 }
-"""What each type of plan covers of what is judged here, as Cost Explorer calls it."""
+"""The service that each type of plan covers, as Cost Explorer names it; only judged services."""
 
 STANDING = ("active", "payment-pending", "queued")
 """The states of a plan that is paid for, or will be."""
 
 PAYMENT, YEAR = "No Upfront", 365 * 24 * 3600
-"""What is proposed binds the least money for the shortest time; other plans save more."""
+"""The proposed plan binds the least money for the shortest time; other plans save more."""
 
 SPOT = re.compile(r"TrSpt|Spot", re.IGNORECASE)
 """Usage types of spot, which no plan covers (Savings Plans user guide, "What is a Savings Plan")."""
 
 HOURS_KEPT = timedelta(days=14)
-"""How far back Cost Explorer has hours."""
+"""The age up to which Cost Explorer keeps hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Dollars an hour of use under a plan, and the id of the *offering* that has it."""
+    """Dollars an hour of usage under a plan, and the id of the *offering* with this rate."""
 
     hourly_usd: float
     offering: str
@@ -62,7 +62,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What one usage type and operation cost on demand in each hour, and how much of it was used together."""
+    """The hourly on-demand cost of one usage type and operation, and its total quantity."""
 
     usage_type: str
     operation: str
@@ -74,11 +74,11 @@ type Key = tuple[str, str]
 """A usage type and an operation."""
 
 type Rates = Mapping[str, Mapping[Key, Rate]]
-"""By type of plan."""
+"""Rates by type of plan."""
 
 
 def _read[**P, T](source: str) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
-    """Have what a method returns be a signal, and so why Cost Explorer or Savings Plans refuse it."""
+    """Decorate a method so that its result is a signal, as is a refusal by Cost Explorer or Savings Plans."""
 
     def around(call: Callable[P, T]) -> Callable[P, Signal[T]]:
         @wraps(call)
@@ -98,7 +98,7 @@ def _read[**P, T](source: str) -> Callable[[Callable[P, T]], Callable[P, Signal[
 
 
 class SavingsPlans:
-    """Asks *max_requests* times at most; `requests` counts the answers. Cost Explorer's are a cent each."""
+    """A reader of *max_requests* requests at most; `requests` counts answers. Cost Explorer's cost a cent."""
 
     def __init__(self, aws: Aws, max_requests: int) -> None:
         self._region = aws.region
@@ -108,12 +108,12 @@ class SavingsPlans:
 
     @property
     def requests(self) -> int:
-        """How many were answered so far, those that cost nothing among them."""
+        """Return the number of answers so far, including free ones."""
         return self._explorer.requests
 
     @_read(DESCRIBE_PLANS)
     def owned(self) -> Mapping[str, float]:
-        """Dollars an hour that the account itself committed to, by type of plan."""
+        """Return the dollars an hour that the account itself committed to, by type of plan."""
         found: dict[str, float] = defaultdict(float)
         asked = {"states": [*STANDING], "maxResults": 1000}
         pages = self._explorer.pages(self._plans.describe_savings_plans, asked, following="nextToken")
@@ -123,28 +123,29 @@ class SavingsPlans:
 
     @_read(GET_COVERAGE)
     def coverage(self, since: datetime, until: datetime) -> Mapping[str, float]:
-        """Which share of what plans can cover in the region anybody's plans did cover, by service."""
+        """Return the covered share of the region's coverable usage, by service, over all plans' owners."""
         asked = {
             "TimePeriod": _days(since, until),
             "GroupBy": [by_dimension("SERVICE")],
             "Filter": {"Dimensions": {"Key": "REGION", "Values": [self._region]}},
         }
         pages = self._explorer.pages(self._costs.get_savings_plans_coverage, asked, following="NextToken")
-        found = [one for page in pages for one in page["SavingsPlansCoverages"]]
+        found = [coverage for page in pages for coverage in page["SavingsPlansCoverages"]]
         return {
-            one["Attributes"]["SERVICE"]: float(one["Coverage"]["CoveragePercentage"]) / 100 for one in found
+            coverage["Attributes"]["SERVICE"]: float(coverage["Coverage"]["CoveragePercentage"]) / 100
+            for coverage in found
         }
 
     @_read(GET_UTILIZATION)
     def utilization(self, since: datetime, until: datetime) -> float:
-        """Which share of what is owned was used, over all types of plans."""
+        """Return the used share of the owned commitment, over all types of plans."""
         asked = {"TimePeriod": _days(since, until)}
         answer = self._explorer.ask(self._costs.get_savings_plans_utilization, asked)
         return float(answer["Total"]["Utilization"]["UtilizationPercentage"]) / 100
 
     @_read(GET_COST_AND_USAGE)
     def hourly(self, since: datetime, hours: int) -> tuple[Line, ...]:
-        """What was paid on demand in each of *hours* after *since*: what no plan covers, and no spot."""
+        """Return the on-demand cost in each of *hours* after *since*: without covered usage and spot."""
         span = {
             "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
             "End": f"{since + hours * HOUR:%Y-%m-%dT%H:00:00Z}",
@@ -169,9 +170,11 @@ class SavingsPlans:
 
     def _charged_in(self, span: Mapping[str, str]) -> frozenset[str]:
         """
-        The regions with such use: one question for all regions of a run, so that empty ones cost nothing.
+        Return the regions with such usage: one request for all regions of a run, so that empty ones cost
+        nothing.
 
-        It is asked by the hour, as what follows is: refused, and so free, where Cost Explorer has no hours.
+        The request is by the hour, like the next ones: Cost Explorer refuses it free of charge if it
+        keeps no hours.
         """
         pages = self._explorer.pages(self._costs.get_cost_and_usage, _hourly(span, by_dimension("REGION")))
         periods = (period for page in pages for period in page["ResultsByTime"])
@@ -179,9 +182,12 @@ class SavingsPlans:
 
     @_read(DESCRIBE_RATES)
     def rates(self, usage_types: Iterable[str]) -> Rates:
-        """What a plan without money in advance, for a year, covers of *usage_types*, and at which rates."""
+        """
+        Return the rates of *usage_types* under a plan without upfront payment, for
+        a year, by plan type.
+        """
         found: dict[str, dict[Key, Rate]] = {plan: {} for plan in SERVICES}
-        wanted = sorted({one for one in usage_types if not SPOT.search(one)})
+        wanted = sorted({usage_type for usage_type in usage_types if not SPOT.search(usage_type)})
         asked = {
             "savingsPlanTypes": [*SERVICES],
             "savingsPlanPaymentOptions": [PAYMENT],
@@ -190,37 +196,39 @@ class SavingsPlans:
         }
         call = self._plans.describe_savings_plans_offering_rates
         pages = self._explorer.pages(call, asked, following="nextToken") if wanted else ()
-        for one in (one for page in pages for one in page["searchResults"]):
-            offering = one["savingsPlanOffering"]
-            if (offering["durationSeconds"], one["unit"]) == (YEAR, "Hrs"):
-                rate = Rate(float(one["rate"]), offering["offeringId"])
-                found[offering["planType"]][one["usageType"], one.get("operation", "")] = rate
+        for result in (result for page in pages for result in page["searchResults"]):
+            offering = result["savingsPlanOffering"]
+            if (offering["durationSeconds"], result["unit"]) == (YEAR, "Hrs"):
+                rate = Rate(float(result["rate"]), offering["offeringId"])
+                found[offering["planType"]][result["usageType"], result.get("operation", "")] = rate
         return found
 
 
 def uses(
     aws: Aws, used: Iterable[Used], lines: Iterable[Line], of: Mapping[Key, Rate], until: datetime
 ) -> Iterator[Use]:
-    """What of *used* has a rate below its price, which is the bill's own or the list's. Never spot."""
+    """Yield the usage in *used* with a rate below its price, from the bill or the price list. Never spot."""
     billed = {line.usage_type: sum(line.usd) / line.quantity for line in lines if line.quantity}
-    for one in used:
+    for resource in used:
         spans = defaultdict[str, list[Span]](list)
-        for run in one.runs:
+        for run in resource.runs:
             price = billed.get(run.usage_type) or _listed(aws, run.usage_type)
             covered = None if run.reserved or SPOT.search(run.usage_type) else _rate(of, run.usage_type)
             if price and covered is not None and covered.hourly_usd < price:
                 hourly = Usage(price * float(run.hourly), 1 - covered.hourly_usd / price)
                 spans[run.usage_type].append(Span(run.start, run.end or until, hourly))
-        names = [intern(one.target.arn.lower())]
-        if one.target.kind.endswith("-job"):
-            whole = f"{one.target.arn.removesuffix(one.target.name)}{family(one.target.name)}-*"
+        names = [intern(resource.target.arn.lower())]
+        if resource.target.kind.endswith("-job"):
+            whole = (
+                f"{resource.target.arn.removesuffix(resource.target.name)}{family(resource.target.name)}-*"
+            )
             names.append(intern(whole.lower()))  # the same for thousands of jobs
         for usage_type, found in spans.items():
             yield Use(names=tuple(names), kind=usage_type, spans=tuple(found))
 
 
 def totals(lines: Iterable[Line], of: Mapping[Key, Rate]) -> Iterator[Total]:
-    """What of *lines* has a rate below what was paid."""
+    """Yield the totals of *lines* with a rate below their price."""
     for line in lines:
         covered, paid = _rate(of, line.usage_type, line.operation), sum(line.usd)
         if covered is not None and (rated := covered.hourly_usd * line.quantity) < paid:
@@ -228,7 +236,7 @@ def totals(lines: Iterable[Line], of: Mapping[Key, Rate]) -> Iterator[Total]:
 
 
 def _listed(aws: Aws, usage_type: str) -> float | None:
-    """What the price list says of a usage type."""
+    """Return the list price of a usage type."""
     found = rented(usage_type)
     price = None if found is None else aws.prices.hourly(aws.region, *found).hourly_usd
     return None if price is None else float(price)
@@ -236,27 +244,29 @@ def _listed(aws: Aws, usage_type: str) -> float | None:
 
 def _rate(of: Mapping[Key, Rate], usage_type: str, operation: str = "") -> Rate | None:
     """
-    The rate of a usage type: of just that *operation*, where there is one; None if it is not covered.
+    Return the rate of a usage type: of that *operation*, if it has a rate; None if it is not covered.
 
-    What a resource was seen to use has no operation: then the usage type must have one rate.
+    A resource's observed usage has no operation: then the usage type must have a single rate.
     """
     if operation:
         return of.get((usage_type, operation)) or of.get((usage_type, ""))
-    found = [one for (name, _), one in of.items() if name == usage_type]
-    return found[0] if len({one.hourly_usd for one in found}) == 1 else None
+    found = [rate for (name, _), rate in of.items() if name == usage_type]
+    return found[0] if len({rate.hourly_usd for rate in found}) == 1 else None
 
 
 def _hourly(
     span: Mapping[str, str], *groups: Mapping[str, str], **dimensions: Sequence[str]
 ) -> dict[str, Any]:
-    """The request for what was used by the hour of what plans can cover."""
+    """Return the request for hourly usage that plans can cover."""
     wanted = {**dimensions, "RECORD_TYPE": ["Usage"], "SERVICE": [*SERVICES.values()]}
     return {
         "TimePeriod": span,
         "Granularity": "HOURLY",
         "Metrics": [UNBLENDED, QUANTITY],
         "GroupBy": [*groups],
-        "Filter": {"And": [{"Dimensions": {"Key": key, "Values": [*one]}} for key, one in wanted.items()]},
+        "Filter": {
+            "And": [{"Dimensions": {"Key": key, "Values": [*values]}} for key, values in wanted.items()]
+        },
     }
 
 

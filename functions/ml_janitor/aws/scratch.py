@@ -1,4 +1,4 @@
-"""Files for what a run cannot hold in memory: in the janitor's own bucket, or in a temporary folder."""
+"""Keeps files that do not fit into a run's memory: in the janitor's bucket, or in a temporary folder."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
 
 
 def folder(detector: str) -> str:
-    """Where the files of *detector* lie in the janitor's bucket, whose lifecycle removes them."""
+    """Return the folder of *detector* in the janitor's bucket, whose lifecycle removes old files."""
     return f"{detector}/listing/"
 
 
 class Scratch(Protocol):
-    """Files by name, which may contain slashes. Nothing is deleted one by one."""
+    """Files by name, which may contain slashes. Single files are never deleted."""
 
     @property
     def lasting(self) -> bool:
-        """Whether another run finds them, for some days."""
+        """Return whether another run finds the files, for some days."""
 
     def put(self, name: str, body: bytes) -> None:
-        """Write the file *name*, anew if it is there."""
+        """Write the file *name*, or replace it."""
 
     def get(self, name: str) -> bytes | None:
-        """The file *name*; None if there is none."""
+        """Return the file *name*, or None."""
 
     def part(self, name: str, start: int, length: int) -> bytes:
-        """*length* bytes of the file *name* from *start* on, all of which are there."""
+        """Return *length* bytes of the file *name* from *start* on; all of them exist."""
 
 
 class BucketScratch:
@@ -62,7 +62,7 @@ class BucketScratch:
 
 
 class FolderScratch:
-    """Files in a temporary folder, which is made with the first one and goes with this object."""
+    """Files in a temporary folder, which is made with the first file and deleted with this object."""
 
     lasting = False
 

@@ -1,4 +1,4 @@
-"""Asks AWS once what several detectors of one run ask alike, so that an audit is kept within AWS's rates."""
+"""Sends identical requests of a run's detectors to AWS once, so that an audit stays within AWS's rates."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel
 
 GLOBAL: Final = frozenset({"ce"})
-"""Cost Explorer answers an account as a whole, for a cent: all regions of a run ask it the same."""
+"""Services with account-wide answers: Cost Explorer charges a cent, and all regions ask the same."""
 
 SHARED: Final = GLOBAL | {"cloudtrail", "resourcegroupstaggingapi", "sagemaker"}
-"""The services of which detectors ask the same. Each of the others is asked for something else."""
+"""The services of which detectors ask the same. Requests to other services differ."""
 
 REUSED: Final = "MlJanitorReused"
-"""What marks the metadata of an answer that somebody else had asked for."""
+"""The mark in the metadata of an answer to somebody else's request."""
 
 OF_THIS: Final = "ml_janitor_shared_answer"
-"""Where a request's context holds what its answer is kept as."""
+"""The key in a request's context under which its answer is kept."""
 
 PAUSE: Final = 1.0
-"""Seconds after which who waits for another's answer looks whether it still has time."""
+"""Seconds between two looks at the time left, while waiting for another request's answer."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """What is *asked* for just now, and its answer once it is *done*; *kept* is None if it failed."""
+    """A request in flight (*asked*), and its answer once it is *done*; *kept* is None after a failure."""
 
     asked: Hashable
     done: threading.Event = field(default_factory=threading.Event)
@@ -44,12 +44,12 @@ class SharedAnswers:
     """
     The answers of one run over one account, by request.
 
-    By default those of all `SHARED` services, for a run that only reads; a run that may act shares those of
-    `GLOBAL` ones alone, and sees anew what it acts on. They live no longer than the run: nobody judges by
-    the bill that an earlier one read.
+    By default of all `SHARED` services, for a run that only reads; a run that may act shares only answers
+    of `GLOBAL` services, and reads anew before it acts. Answers live no longer than the run: the janitor
+    never judges by an earlier run's bill.
 
-    Who asks for what is already asked for waits for that answer. A failure is not shared: the next one
-    asks again. Answers are kept compressed, because one run may read hundreds of megabytes of them.
+    A request that is already in flight waits for that answer. A failure is not shared: the next request
+    is sent. Answers are kept compressed, because one run may read hundreds of megabytes of them.
     """
 
     services: frozenset[str] = SHARED
@@ -57,7 +57,7 @@ class SharedAnswers:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def register(self, events: BaseEventHooks, region: str, has_time: Callable[[], bool]) -> None:
-        """Answer the calls of a client for *region*, with its *events*; waits only while there is time."""
+        """Answer the calls of a client for *region*, with its *events*; wait only while there is time."""
 
         def answer(
             model: OperationModel, params: Mapping[str, Any], context: dict[str, Any], **_: object
@@ -72,7 +72,7 @@ class SharedAnswers:
     def _known(
         self, asked: Hashable, context: dict[str, Any], has_time: Callable[[], bool]
     ) -> tuple[Answered, Any] | None:
-        """The answer to what was *asked*, or nothing where this request is the one to be sent."""
+        """Return the answer to the request *asked*; None if this request must be sent."""
         while True:
             with self._lock:
                 if (found := self._answers.get(asked)) is None:
@@ -111,7 +111,7 @@ class SharedAnswers:
 
 
 def reused(answer: Mapping[str, Any]) -> bool:
-    """Whether *answer* is that of another's request, which AWS was not sent again."""
+    """Return whether *answer* belongs to an earlier request, so that AWS received no new one."""
     return REUSED in answer.get("ResponseMetadata", {})
 
 
@@ -123,7 +123,7 @@ class Answered:
 
 
 def _request(params: Mapping[str, Any]) -> tuple[Hashable, ...]:
-    """What tells one request from another."""
+    """Return the parts that tell requests apart."""
     body = params["body"]
     return (
         params["url_path"],

@@ -1,4 +1,4 @@
-"""What a month of storage costs: the Price List API, else a dated table, else unknown."""
+"""Reads prices of a month of storage: the Price List API, else a dated table, else unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TABLE = "data/storage-prices-us-east-1.csv"
 DATED = f"{FROM_TABLE} of mid-2025"
 
 GB = 1024**3
-"""Storage is billed in binary gigabytes."""
+"""A binary gigabyte, in which storage is billed."""
 
 USAGE = {
     "STANDARD": "TimedStorage-ByteHrs",
@@ -30,10 +30,13 @@ USAGE = {
     "GLACIER": "TimedStorage-GlacierByteHrs",
     "DEEP_ARCHIVE": "TimedStorage-GDA-ByteHrs",
 }
-"""How S3's usage types end, by storage class; outside us-east-1 they begin with the region's short name."""
+"""
+The end of S3's usage types, by storage class; outside us-east-1 they begin with the
+region's short name.
+"""
 
 OVERHEAD, INDEX = 32 * 1024, 8 * 1024
-"""Bytes by which an archived object is billed besides: of its own class, and of STANDARD (S3 user guide)."""
+"""Bytes billed on top of an archived object: of its own class, and of STANDARD (S3 user guide)."""
 
 MOVED_TO_TIERING, WATCHED = Decimal("0.01"), Decimal("0.0025")
 """Dollars for 1,000 objects: once for moving them to Intelligent-Tiering, and each month in it."""
@@ -45,13 +48,13 @@ SERVICES: Mapping[str, Mapping[str, str]] = {
     "AmazonCloudWatch": {LOGS: "TimedStorage-ByteHrs"},
     "AmazonECR": {IMAGES: "TimedStorage-ByteHrs"},
 }
-"""The same by the service code of the price list."""
+"""Usage types by storage class, by the service code of the price list."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
     """
-    A row of the table: dollars a GB-month, and for how long and how many bytes at least is billed.
+    A row of the table: dollars a GB-month, and the least billed age and size.
 
     *move* is dollars for 1,000 objects that a lifecycle rule moves there, *read* for a GB read from there.
     """
@@ -68,15 +71,15 @@ class StoragePrices:
     """
     Dollars a GB-month by storage class, in one region.
 
-    *listed* is None where the API could not be asked. Intelligent-Tiering has no price here: what
-    an object costs depends on a tier that no call answers.
+    *listed* is None if the API failed. Intelligent-Tiering has no price here: an object's cost
+    depends on a tier that no call answers.
     """
 
     region: str
     listed: Mapping[str, Decimal] | None
 
     def cost(self, storage_class: str, size: int) -> Cost:
-        """What keeping *size* bytes costs a month, at the price of the first terabytes."""
+        """Return the monthly cost of *size* bytes, at the price of the first terabytes."""
         row = table().get(storage_class)
         billed = Decimal(max(size, row.min_size if row else 0)) / GB
         if self.listed is not None and storage_class in self.listed:
@@ -87,9 +90,9 @@ class StoragePrices:
 
     def rates(self) -> RateTable:
         """
-        What each class costs that has a price here. Fees are those of the table, in every region.
+        Return the rates of each class with a price here. Fees come from the table, in every region.
 
-        The tiers of Intelligent-Tiering cost what the classes do that they are like.
+        The tiers of Intelligent-Tiering cost as much as the similar classes.
         """
         usd = {name: self.cost(name, GB).monthly_usd for name in USAGE}
         known = {name: price for name, price in usd.items() if price is not None}
@@ -114,7 +117,7 @@ def _rates(name: str, usd: Decimal) -> Rates:
 
 
 def read(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
-    """The prices of a *service* in the region, in one call for S3."""
+    """Read the prices of a *service* in the region, in one call for S3."""
     family = "Storage" if service == "AmazonS3" else ""
     listing = products(aws.pricing, aws.region, service=service, family=family)
     if listing.error is not None:
@@ -126,14 +129,18 @@ def class_prices(
     products: Iterable[Mapping[str, Any]], usage_types: Mapping[str, str] = USAGE
 ) -> dict[str, Decimal]:
     """
-    The first tier's price by storage class, whose *usage_types* end so.
+    Return the first tier's price by storage class, matched by the end of its usage types.
 
-    A class with two of them is left out: it is unknown.
+    A class with two prices is left out: it is unknown.
     """
     prices: dict[str, set[Decimal]] = {}
     for product in products:
         usage = product["product"]["attributes"].get("usagetype", "")
-        for name in (one for one, end in usage_types.items() if re.fullmatch(f"{ANYWHERE}{end}", usage)):
+        for name in (
+            storage_class
+            for storage_class, end in usage_types.items()
+            if re.fullmatch(f"{ANYWHERE}{end}", usage)
+        ):
             for term in product.get("terms", {}).get("OnDemand", {}).values():
                 prices.setdefault(name, set()).update(
                     Decimal(tier["pricePerUnit"]["USD"])
@@ -145,7 +152,7 @@ def class_prices(
 
 @cache
 def table() -> Mapping[str, StorageClass]:
-    """The dated fallback, and the minimum billed duration and size of each class."""
+    """Return the dated fallback, and the minimum billed duration and size of each class."""
     return {
         row["storage_class"]: StorageClass(
             Decimal(row["usd_per_gb_month"]),

@@ -1,4 +1,4 @@
-"""Studio apps: which run, for whom, in which space, and when their users were last active."""
+"""Reads Studio apps: their state, owner and space, and their users' last activity."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 IN_SERVICE, DELETED = "InService", "Deleted"
 SYSTEM = "system"
-"""The instance that costs nothing."""
+"""The instance type of apps that cost nothing."""
 
 RESERVED = "TrainingPlanArn"
-"""What of its ResourceSpec says that an app runs on the reserved capacity of a training plan."""
+"""The member of ResourceSpec that means reserved capacity of a training plan."""
 
 KERNEL_GATEWAY, CANVAS = "KernelGateway", "Canvas"
 
@@ -35,13 +35,14 @@ class App(Candidate):
     """
     An app of Studio, which runs for a user profile, or in a space.
 
-    *profile* is the user profile it runs for, or the one that owns its *space*; shared spaces have
-    none. *inherited* are the keys of those of its tags that are its space's or its profile's.
-    *activity* is when its user was last active, if a health check has not overwritten it; *log* its
-    last log line, *idle* the idle time that Canvas or its space published, with the time of that datapoint.
-    *shutdown* is after how long Studio itself stops it. A *reserved* one runs on the capacity of a training
-    plan, which was paid for in advance. *arn* is its ARN as AWS wrote it, once it was described.
-    *remote* is whether its space lets editors on other machines connect, *session* when the last one did.
+    *profile* is the user profile that it runs for, or the owner of its *space*; shared spaces have none.
+    *inherited* are the keys of the tags from its space or its profile. *activity* is when its user was
+    last active, if a health check has not overwritten it; *log* is the time of its last log line, *idle*
+    the idle time that Canvas or its space published, with the time of that datapoint. *shutdown* is the
+    idle time after which Studio itself stops it. A *reserved* app runs on the capacity of a training
+    plan, which was paid for in advance. *arn* is its ARN as AWS wrote it, once it was described. *remote*
+    tells whether its space lets editors on other machines connect, *session* when an editor last
+    connected.
     """
 
     domain: str
@@ -65,41 +66,44 @@ class App(Candidate):
 
     @property
     def owner(self) -> str:
-        """The space or user profile as in its ARN and its log stream."""
+        """Return the space or user profile as in its ARN and its log stream."""
         return self.space or self.profile or ""
 
     @property
     def app_name(self) -> str:
-        """Its own name, most often "default"."""
+        """Return its own name, most often "default"."""
         return self.target.name.rpartition("/")[2]
 
     @property
     def stream(self) -> str:
-        """The name of its log stream; that of its lifecycle script begins alike."""
+        """Return the name of its log stream; its lifecycle script's stream begins alike."""
         return f"{self.domain}/{self.owner}/{self.type}/{self.app_name}"
 
     @property
     def key(self) -> dict[str, str]:
-        """What the operations on one app ask for."""
+        """Return the parameters of operations on the app."""
         owner = {"SpaceName": self.space} if self.space else {"UserProfileName": self.profile or ""}
         return {"DomainId": self.domain, "AppType": self.type, "AppName": self.app_name} | owner
 
     def wrote(self, written: Mapping[str, datetime]) -> App:
-        """The same app with the last line of its log, if its stream is among those lately *written*."""
+        """
+        Return the app with the time of its last log line, if its stream is among
+        those lately *written*.
+        """
         at = None if self.type == CANVAS else written.get(self.stream)
         return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
 
 
 def listed(aws: Aws, **only: str) -> Listing[App]:
-    """Every app, those deleted in the last day too, 100 a page; *only* narrows it, such as to a domain."""
+    """List every app, also those deleted in the last day, 100 a page; *only* filters, such as by domain."""
     return listing(aws, APP, lambda entry: _app(aws, entry), **only)
 
 
 def _app(aws: Aws, entry: Any) -> App:
     """
-    An entry of the listing, which has no ARN.
+    Convert an entry of the listing, which has no ARN.
 
-    AWS itself writes the type of an app in its ARN in both ways: JupyterServer, but codeeditor. Identity must
+    AWS writes the type of an app in its ARN in both ways: JupyterServer, but codeeditor. Identity must
     not depend on whether an app was described, so the type is always in lower case here.
     """
     space, profile = entry.get("SpaceName"), entry.get("UserProfileName")
@@ -121,23 +125,23 @@ def _app(aws: Aws, entry: Any) -> App:
 
 def find_again(aws: Aws, target: Target) -> App | None:
     """
-    The app *target* as it is listed now, or None if it is gone.
+    Return the app *target* as it is listed now, or None if it is gone.
 
-    An ARN does not tell a user profile from a space, and may have lost its capitals, so its domain's
-    apps are listed. Of several under one ARN the one of that creation time is meant, else the newest
-    that is there. Raises ReadError.
+    An ARN does not tell a user profile from a space, and may have lost its capitals, so the janitor lists
+    the domain's apps. Of several apps with the ARN, the app of that creation time is meant, else the
+    newest existing app. Raises ReadError.
     """
     domain = Arn.parse(target.arn).name.partition("/")[0]
     every = listed(aws, DomainIdEquals=domain)
-    same = [one for one in every.items if one.target.arn.lower() == target.arn.lower()]
+    same = [app for app in every.items if app.target.arn.lower() == target.arn.lower()]
     if not same:
         every.check()
         return None
-    return max(same, key=lambda one: (one.started == target.created, one.status != DELETED, one.started))
+    return max(same, key=lambda app: (app.started == target.created, app.status != DELETED, app.started))
 
 
 def described(aws: Aws, apps: Sequence[App]) -> list[App]:
-    """*apps* with the activity of their users, and their status, instance and ARN as they are now."""
+    """Describe *apps*: return them with their users' activity, and the current status, instance and ARN."""
     answers = aws.map(
         lambda app: attempt(
             lambda: _described(app, aws.sagemaker.describe_app(**app.key)),  # type: ignore[arg-type]
@@ -161,9 +165,9 @@ def _read(app: App, answer: Signal[App]) -> App:
 
 def _described(app: App, answer: Any) -> App:
     """
-    The last time of user activity counts only where it is not that of the last health check.
+    Return *app* with its description; user activity counts only if it differs from the last health check.
 
-    It "is also updated when SageMaker AI performs health checks without user activity. As a result,
+    The time "is also updated when SageMaker AI performs health checks without user activity. As a result,
     this value is set to the same value as LastHealthCheckTimestamp" (API reference of DescribeApp).
     """
     active, checked = answer.get("LastUserActivityTimestamp"), answer.get("LastHealthCheckTimestamp")
@@ -180,6 +184,6 @@ def _described(app: App, answer: Any) -> App:
 
 
 def merged(apps: Sequence[App], read: Sequence[App]) -> list[App]:
-    """*apps* with those of them that were *read* once more in their places."""
-    newer = {one.target.key.lower(): one for one in read}
-    return [newer.get(one.target.key.lower(), one) for one in apps]
+    """Return *apps*, with those that were *read* again in their places."""
+    newer = {app.target.key.lower(): app for app in read}
+    return [newer.get(app.target.key.lower(), app) for app in apps]

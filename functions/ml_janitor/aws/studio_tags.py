@@ -1,4 +1,4 @@
-"""The tags of Studio apps: their own, and those of the space and the user profile that they run for."""
+"""Reads the tags of Studio apps: their own, and those of their space and user profile."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
 SPACE, PROFILE = "space", "user profile"
 
 type Owners = Signal[Mapping[tuple[str, str], str | None]]
-"""The user profile that owns each space, by domain and name; None for a shared one."""
+"""The user profile that owns each space, by domain and name; None for a shared space."""
 
 
 def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
-    """*apps* with the user profiles that own their spaces, and with all their tags."""
+    """Return *apps* with the user profiles that own their spaces, and with all their tags."""
     book = tags.in_bulk(aws, "sagemaker:app", "sagemaker:space", "sagemaker:user-profile")
     owners = _owners(aws) if any(app.space for app in apps) else NotRead()
     owned = [_owned(app, owners) for app in apps]
@@ -32,7 +32,7 @@ def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
 
 
 def of_one(aws: Aws, app: App) -> App:
-    """*app* with the same, as it is now; it must have been described, for its ARN as AWS writes it."""
+    """Return *app* with owner and current tags; it must have been described, for its ARN as AWS writes it."""
     owners = _owners(aws, DomainIdEquals=app.domain) if app.space else NotRead()
     owned = _owned(app, owners)
     above = _above(owned)
@@ -44,9 +44,9 @@ def _owners(aws: Aws, **only: str) -> Owners:
     spaces = sagemaker_kinds.listing(
         aws,
         sagemaker_kinds.SPACE,
-        lambda one: (
-            (one["DomainId"], one["SpaceName"]),
-            one.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName"),
+        lambda space: (
+            (space["DomainId"], space["SpaceName"]),
+            space.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName"),
         ),
         **only,
     )
@@ -62,16 +62,16 @@ def _owned(app: App, owners: Owners) -> App:
 
 
 def _above(app: App) -> dict[str, str]:
-    """The ARNs of what the app stands in, the nearest first."""
+    """Return the ARNs of the app's space and profile, the nearest first."""
     root = app.target.arn.partition(":app/")[0]
     named = {SPACE: ("space", app.space), PROFILE: ("user-profile", app.profile)}
     return {word: f"{root}:{kind}/{app.domain}/{name}" for word, (kind, name) in named.items() if name}
 
 
 def _tagged(app: App, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owners: Owners) -> App:
-    """Where one of them could not be read, a keep tag may be there, and so none of them counts as read."""
+    """Return *app* with its tags. If any source is unreadable, so are its tags: a keep tag may be there."""
     needed = [own, *above.values(), *([owners] if app.space else [])]
-    broken = next((one for one in needed if isinstance(one, Unreadable)), None)
+    broken = next((signal for signal in needed if isinstance(signal, Unreadable)), None)
     if broken is not None:
         return replace(app, target=replace(app.target, tags=broken))
     own_tags = own.value if isinstance(own, Value) else {}
@@ -83,11 +83,11 @@ def _tagged(app: App, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owne
 
 def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """
-    *own* tags and those *above*, the nearest first; and which keys came from where.
+    Merge *own* tags and those *above*, the nearest first; return them and the keys' origins.
 
-    AWS copies the tags of a user profile to apps only when they start (API reference of AddTags): what
-    was tagged later would be missed, and of a date that was put off later the old one would count.
-    Under one key the nearer value holds, unless the other keeps longer.
+    AWS copies the tags of a user profile to apps only when they start (API reference of AddTags): without
+    this merge, later tags would be missed, and a postponed date would not count.
+    Under one key the nearer value holds, unless the farther value keeps longer.
     """
     merged = dict(own)
     inherited = {}
@@ -104,12 +104,12 @@ def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[
 
 
 def _of_itself(key: str, value: str) -> bool:
-    """Whether a tag of a space or profile speaks of how that is managed, not of the app in it."""
+    """Return whether a tag of a space or profile is about its own management, not about the app in it."""
     return key.lower().startswith("aws:") or plain(key) in MANAGERS or managed(key, value) is not None
 
 
 def _counts(far: str, near: str | None) -> bool:
-    """Whether *far* is to be taken: there is no nearer value, or it would keep for a shorter time."""
+    """Return whether to use *far*: there is no nearer value, or the nearer value keeps for a shorter time."""
     if near is None:
         return True
     if (until := _day(near)) is not None:

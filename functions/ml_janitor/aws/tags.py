@@ -1,4 +1,4 @@
-"""Tags: in bulk from the tagging API, or exactly, one resource at a time."""
+"""Reads tags: in bulk from the tagging API, or exactly, one resource at a time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TagBook:
     error: str | None = None
 
     def of(self, arn: str) -> Signal[Tags]:
-        """The tags of *arn*. SageMaker lower-cases names in some ARNs, so case does not matter."""
+        """Return the tags of *arn*. SageMaker lower-cases names in some ARNs, so case does not matter."""
         if (tags := self.known.get(arn.lower())) is not None:
             return Value(tags, GET_RESOURCES)
         if self.error is not None:
@@ -49,7 +49,7 @@ class TagBook:
 
 
 def in_bulk(aws: Aws, *types: str) -> TagBook:
-    """Every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
+    """Read every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
     query = {"ResourceTypeFilters": list(types)}
     listing = aws.listing(GET_RESOURCES, "ResourceTagMappingList", lambda entry: entry, 100, **query)
     return TagBook(by_arn(listing.items), listing.error)
@@ -57,7 +57,7 @@ def in_bulk(aws: Aws, *types: str) -> TagBook:
 
 def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
     """
-    Every tag of the resources *arns*, 50 to a call and side by side.
+    Read every tag of the resources *arns*, 50 to a call and side by side.
 
     Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
     """
@@ -67,12 +67,14 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
         return attempt(lambda: by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
 
     answers = aws.map(read, list(batched(arns, ARNS_PER_CALL)))
-    known = {arn: tags for one in answers if isinstance(one, Value) for arn, tags in one.value.items()}
-    return TagBook(known, next((one.error for one in answers if isinstance(one, Unreadable)), None))
+    known = {
+        arn: tags for answer in answers if isinstance(answer, Value) for arn, tags in answer.value.items()
+    }
+    return TagBook(known, next((answer.error for answer in answers if isinstance(answer, Unreadable)), None))
 
 
 def by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
-    """Tags by ARN in lower case. The tags of one resource may be split over several *entries* and pages."""
+    """Return tags by ARN in lower case. A resource's tags may be split over several *entries* and pages."""
     tags: dict[str, dict[str, str]] = {}
     for entry in entries:
         arn = entry["ResourceARN"].lower().removesuffix(":*")  # a log group's may have it
@@ -81,7 +83,7 @@ def by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
 
 
 def of_list(listed: Iterable[Mapping[str, Any]]) -> Tags:
-    """The tags in an answer. Equal ones are kept once: they repeat from one resource to the next."""
+    """Return the tags in an answer. Equal texts are kept once: they repeat from resource to resource."""
     return _shared(tuple((tag["Key"], tag["Value"]) for tag in listed))
 
 
@@ -91,23 +93,23 @@ def _shared(pairs: tuple[tuple[str, str], ...]) -> Tags:
 
 
 def settable(tags: Tags) -> dict[str, str]:
-    """*tags* without those that AWS sets itself, and refuses from anybody else."""
+    """Return *tags* without those that only AWS may set."""
     return {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
 
 
 def given(tags: Tags) -> dict[str, Any]:
-    """*tags* as an argument of SageMaker's creating calls; nothing if there are none."""
+    """Return *tags* as an argument of SageMaker's creating calls; an empty dict if there are none."""
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
 
 
 @attempted(LIST_TAGS)
 def of_one(aws: Aws, arn: str) -> Tags:
-    """The tags of one SageMaker resource as they are now."""
+    """Read the current tags of one SageMaker resource."""
     return of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
 
 
 def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
-    """The tags of one bucket as they are now; S3 answers an error where there are none."""
+    """Read the current tags of one bucket; S3 answers an error where there are none."""
     read = partial(aws.s3.get_bucket_tagging, Bucket=name)
     tags = attempt(lambda: of_list(read()["TagSet"]), source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
     return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
@@ -115,12 +117,12 @@ def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
 
 @attempted(LIST_REPOSITORY_TAGS)
 def of_repository(aws: Aws, arn: str) -> Tags:
-    """The tags of one ECR repository as they are now."""
+    """Read the current tags of one ECR repository."""
     return of_list(aws.client("ecr").list_tags_for_resource(resourceArn=arn)["tags"])
 
 
 def exactly(aws: Aws, arn: str) -> Signal[Tags]:
-    """The tags of one SageMaker resource, bucket, image repository or log group as they are now."""
+    """Read the current tags of one SageMaker resource, bucket, image repository or log group."""
     parts = Arn.parse(arn)
     match parts.service:
         case "s3":

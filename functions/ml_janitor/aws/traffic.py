@@ -1,4 +1,4 @@
-"""What may move bytes from one region to another, or through a NAT gateway: programs, rules, VPCs."""
+"""Finds possible movers of bytes between regions, or through a NAT gateway: programs, rules, VPCs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Unreadable, Value
 
 GIVEN = ("Environment", "HyperParameters", "ContainerArguments", "ContainerEntrypoint")
-"""Where a program may be given an address in any region. Inputs, outputs and images are in its own."""
+"""Members that may hold an address in any region. Inputs, outputs and images are in their own region."""
 
 ADDRESS = re.compile(
     r"(?:s3[an]?://|arn:aws[\w-]*:s3:::|https?://)([a-z0-9][a-z0-9.-]+)(/[^\s\"',;*?$(){}\[\]<>|\\]*)?"
 )
 PATTERN = ("*", "?", "$", "{", "[")
-"""What an address goes on with where it stands for several."""
+"""Characters after an address that make it a pattern of several."""
 
 VIRTUAL_HOST = re.compile(r"\.s3[.-].*")
 
@@ -33,7 +33,7 @@ ANOTHER_ACCOUNT = "another account, perhaps,"
 
 
 class Way(StrEnum):
-    """How something moves bytes."""
+    """The ways in which bytes move."""
 
     READS = "reads"
     WRITES = "writes"
@@ -44,7 +44,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """*what* may move the bytes, in which *way*; *about* is what moves, *used* who uses the copy it makes."""
+    """A mover *what* of bytes, in which *way*; *about* is the moved data, *used* a user of the copy."""
 
     what: str
     way: Way
@@ -54,7 +54,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Something that runs, the texts that it is *given*, and all *texts* of its description."""
+    """A running program, the texts *given* to it, and all *texts* of its description."""
 
     name: str
     given: tuple[str, ...]
@@ -62,7 +62,7 @@ class Program:
 
 
 def programs(aws: Aws, since: datetime, now: datetime) -> tuple[Program, ...]:
-    """The models in use, and the jobs created after *since*, of a region. Raises ReadError."""
+    """Read the models in use, and the jobs created after *since*, of a region. Raises ReadError."""
 
     def model(record: dict[str, Any]) -> Program | None:
         last = record.get("LastBatchTransformJob", {}).get("CreationTime", since)
@@ -74,9 +74,9 @@ def programs(aws: Aws, since: datetime, now: datetime) -> tuple[Program, ...]:
 
     jobs, models = recorded(aws, job, now, since=since), search(aws, "Model", model)
     processing = described(aws, PROCESSING_JOB, CreationTimeAfter=since)
-    for each in (jobs, models, processing):
-        each.check()
-    found = [*jobs.items, *(one for one in models.items if one is not None)]
+    for listing in (jobs, models, processing):
+        listing.check()
+    found = [*jobs.items, *(model_used for model_used in models.items if model_used is not None)]
     for target, description in processing.items:
         if isinstance(description, Unreadable):
             raise ReadError(description.error)
@@ -90,75 +90,80 @@ def _program(name: str, description: dict[str, Any]) -> Program:
 
 
 def buckets(aws: Aws, to: str) -> dict[str, str]:
-    """The region of each bucket of the account, if it is this one or *to*, else "". Raises ReadError."""
+    """Return each bucket's region if it is this region or *to*, else "". Raises ReadError."""
     found: dict[str, str] = {}
     for region in ("", aws.region, to):
         wanted = {"BucketRegion": region} if region else {}
-        listed = aws.listing(LIST_BUCKETS, "Buckets", lambda one: str(one["Name"]), **wanted)
+        listed = aws.listing(LIST_BUCKETS, "Buckets", lambda bucket: str(bucket["Name"]), **wanted)
         listed.check()
         found |= dict.fromkeys(listed.items, region)
     return found
 
 
 def readers(there: Iterable[Program], own: Collection[str]) -> Iterator[Cause]:
-    """Programs that are given an address in one of the buckets *own* of another region."""
-    for one in there:
-        for uri in addresses(one.given, own):
-            yield Cause(f"{one.name} is given {uri}", Way.READS, uri)
+    """Yield programs with an address in one of the buckets *own* of another region."""
+    for program in there:
+        for uri in addresses(program.given, own):
+            yield Cause(f"{program.name} is given {uri}", Way.READS, uri)
 
 
 def replications(aws: Aws, to: str, regions: dict[str, str], there: Collection[Program]) -> Iterator[Cause]:
-    """The rules of buckets here that replicate *to* that region, and who *there* uses the destination."""
+    """
+    Yield the rules of buckets here that replicate *to* that region, and a user
+    *there* of the destination.
+    """
     own = [name for name, region in regions.items() if region == aws.region]
     for bucket, rules in zip(own, aws.map(partial(_rules, aws), own), strict=True):
         for name, destination in rules:
             if regions.get(destination, to) == to:
-                used = next((one.name for one in there if any(addresses(one.texts, [destination]))), "")
-                if destination not in regions:  # nobody here knows its region, nor its readers
+                used = next(
+                    (program.name for program in there if any(addresses(program.texts, [destination]))), ""
+                )
+                if destination not in regions:  # its region and readers are unknown
                     used = ANOTHER_ACCOUNT
                 rule = f"replication rule {name} of {bucket}"
                 yield Cause(f"{rule} writes to {destination}", Way.REPLICATES, rule, used)
 
 
 def _rules(aws: Aws, bucket: str) -> list[tuple[str, str]]:
-    """The rules of *bucket* in force, each with its destination. Raises ReadError."""
+    """Return the rules of *bucket* in force, each with its destination. Raises ReadError."""
     read = partial(aws.s3.get_bucket_replication, Bucket=bucket)
     found = attempt(read, source="s3", absent=("ReplicationConfigurationNotFoundError", "NoSuchBucket"))
     if isinstance(found, Unreadable):
         raise ReadError(f"{bucket}: {found.error}")
     rules = found.value["ReplicationConfiguration"]["Rules"] if isinstance(found, Value) else ()
     return [
-        (one.get("ID", "without a name"), one["Destination"]["Bucket"].rpartition(":")[2])
-        for one in rules
-        if one["Status"] == "Enabled"
+        (rule.get("ID", "without a name"), rule["Destination"]["Bucket"].rpartition(":")[2])
+        for rule in rules
+        if rule["Status"] == "Enabled"
     ]
 
 
 def senders(
     aws: Aws, to: str, far: Collection[str], here: Iterable[Program], there: Iterable[Program]
 ) -> Iterator[Cause]:
-    """What sends bytes *to* that region otherwise: programs here that write to it, and images."""
-    for one in here:
-        for uri in addresses(one.given, far):
-            yield Cause(f"{one.name} is given {uri}", Way.WRITES, uri)
+    """Yield other senders of bytes *to* that region: programs here that write to it, and images."""
+    for program in here:
+        for uri in addresses(program.given, far):
+            yield Cause(f"{program.name} is given {uri}", Way.WRITES, uri)
     registry = f"{aws.account}.dkr.ecr.{aws.region}."
-    for one in there:
-        for image in (text for text in one.given if registry in text):
-            yield Cause(f"{one.name} is given the image {image}", Way.IMAGES, image)
+    for program in there:
+        for image in (text for text in program.given if registry in text):
+            yield Cause(f"{program.name} is given the image {image}", Way.IMAGES, image)
     for rule in aws.client("ecr").describe_registry()["replicationConfiguration"]["rules"]:
-        if any(one["region"] == to for one in rule["destinations"]):
-            filters = [f"{one['filter']}*" for one in rule.get("repositoryFilters", ())]
+        if any(destination["region"] == to for destination in rule["destinations"]):
+            filters = [f"{selection['filter']}*" for selection in rule.get("repositoryFilters", ())]
             only = ", ".join(filters) or "every repository"
             yield Cause(f"the registry replicates {only} there", Way.IMAGES, only)
 
 
 def without_gateway(aws: Aws) -> Iterator[Cause]:
-    """The VPCs that have a NAT gateway, and no gateway endpoint, through which S3 costs nothing."""
+    """Yield the VPCs with a NAT gateway and without a gateway endpoint, through which S3 costs nothing."""
     wanted = {"service-name": f"com.amazonaws.{aws.region}.s3", "vpc-endpoint-type": "Gateway"}
     pages = aws.pages("ec2:DescribeVpcEndpoints", Filters=_filters(wanted))
-    ends = {one["VpcId"] for page in pages for one in page["VpcEndpoints"]}
+    ends = {endpoint["VpcId"] for page in pages for endpoint in page["VpcEndpoints"]}
     pages = aws.pages("ec2:DescribeNatGateways", Filter=_filters({"state": "available"}))
-    for vpc in dict.fromkeys(one["VpcId"] for page in pages for one in page["NatGateways"]):
+    for vpc in dict.fromkeys(gateway["VpcId"] for page in pages for gateway in page["NatGateways"]):
         if vpc not in ends:
             yield Cause(f"{vpc} has a NAT gateway and no gateway endpoint of S3", Way.NAT, vpc)
 
@@ -168,7 +173,7 @@ def _filters(wanted: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator[str]:
-    """Every address in *texts* of one of *buckets*, however it is written; a bare name is a whole bucket."""
+    """Yield every address of *buckets* in *texts*, in any spelling; a bare name is a whole bucket."""
     for text in texts:
         if text.strip() in buckets:
             yield f"s3://{text.strip()}/"

@@ -1,4 +1,4 @@
-"""CloudTrail's event history: who called what, for the last 90 days, by the name of the call."""
+"""Reads CloudTrail's event history: the calls of the last 90 days, by the name of the call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 
 REMEMBERED = timedelta(days=90)
-"""How far back CloudTrail's event history goes."""
+"""The age up to which CloudTrail keeps its event history."""
 
 PAGE = 50
 """LookupEvents' largest page."""
@@ -49,28 +49,30 @@ def lookup(
     aws: Aws, name: str, since: datetime, until: datetime, *, most_pages: int | None = None
 ) -> Listing[Event]:
     """
-    Every call named *name* between *since* and *until*, newest first.
+    List every call *name* between *since* and *until*, newest first.
 
-    One reading serves all resources, so a sweep asks once. Events arrive with minutes of delay: their
+    One reading serves all resources, so a sweep reads once. Events arrive with minutes of delay: their
     absence in the last quarter of an hour means nothing. Beyond *most_pages*, the listing breaks off.
     """
     called = [{"AttributeKey": "EventName", "AttributeValue": name}]
     pages = aws.pages(LOOKUP_EVENTS, PAGE, LookupAttributes=called, StartTime=since, EndTime=until)
 
-    def some() -> Iterator[Any]:
+    def first_pages() -> Iterator[Any]:
         for number, page in enumerate(pages, start=1):
             yield page
             if number == most_pages and page.get("NextToken"):
                 raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
 
-    return everything(some(), lambda page: [_event(one) for one in page["Events"]], source=LOOKUP_EVENTS)
+    return everything(
+        first_pages(), lambda page: [_event(event) for event in page["Events"]], source=LOOKUP_EVENTS
+    )
 
 
 def newest(events: Listing[Event], counts: Callable[[Event], bool]) -> Signal[Event]:
-    """The newest of *events* that succeeded and *counts*; half a reading never shows that there is none."""
-    found = [one for one in events.items if one.succeeded and counts(one)]
+    """Return the newest of *events* that succeeded and *counts*; a partial reading never proves absence."""
+    found = [event for event in events.items if event.succeeded and counts(event)]
     if found:
-        latest = max(found, key=lambda one: one.at)
+        latest = max(found, key=lambda event: event.at)
         return Value(latest, LOOKUP_EVENTS, latest.at)
     return Absent(LOOKUP_EVENTS) if events.error is None else Unreadable(events.error, LOOKUP_EVENTS)
 

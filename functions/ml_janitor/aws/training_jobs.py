@@ -1,9 +1,9 @@
 """
-Training jobs, found in few calls: those that cost something now, and all there ever were.
+Finds training jobs in few calls: those that cost something now, and all that ever existed.
 
-ListTrainingJobs compares the status after it has cut the pages: among 50,000 jobs of a month, ten that run
-take 500 calls. Search compares on the server, but its index takes in what is new with a delay: jobs of the
-last day are listed besides.
+ListTrainingJobs compares the status after it has cut the pages: among 50,000 jobs of a month, ten running
+jobs take 500 calls. Search compares on the server, but its index takes in new jobs with a delay: the
+janitor also lists jobs of the last day.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from ml_janitor.core.model import Target
 RECORD = "TrainingJob"
 
 NEW = timedelta(days=1)
-"""Jobs that are listed, whatever the index behind Search knows. It lags behind by minutes."""
+"""The age of jobs that are listed in any case: Search's index lags behind by minutes."""
 
 POOL_LIFE = timedelta(hours=6)
 """The longest that a warm pool is kept after its job (the maximum of KeepAlivePeriodInSeconds)."""
 
 BEGINNING = datetime(2017, 11, 29, tzinfo=UTC)
-"""Before SageMaker's first training job."""
+"""A time before SageMaker's first training job."""
 
 MOST = 9_000
 """
-Records that one search is asked for; where there are more, each half of its time is searched.
+The most records of one search; beyond that, the janitor searches each half of its time.
 
 TotalHits may be a lower bound, and no source says whether pages go on beyond 10,000 matches. Splitting costs
 a call each time.
@@ -52,13 +52,13 @@ SHORTEST = timedelta(minutes=1)
 
 CUTS = tuple(timedelta(days=days) for days in (401, 93, 62, 32, 8))
 """
-Where a run that shares its answers cuts the past: each reader looks back a little less far than one of them.
+Ages at which a run with shared answers cuts the past: each reader looks back a little less far than a cut.
 
-It so reads few records that it does not want, and none that another reader of the run has not read.
+The run thus reads few unwanted records, and each record once for all readers.
 """
 
 OVERLAP = timedelta(hours=1)
-"""By which looking again lists jobs that an earlier reading may have listed: clocks differ."""
+"""The overlap of two listings of a run: clocks differ."""
 
 RUNNING = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
@@ -71,7 +71,7 @@ type Entry = tuple[Target, bool]
 
 
 def billed(aws: Aws, now: datetime) -> Listing[Target]:
-    """The training jobs in progress, and those that are over and whose instances wait for another one."""
+    """List the training jobs in progress, and the ended ones whose instances wait for another job."""
     read = partial(_entry, aws, now)
     changed = {
         "Name": "LastModifiedTime",
@@ -83,14 +83,16 @@ def billed(aws: Aws, now: datetime) -> Listing[Target]:
         search(aws, RECORD, read, SearchExpression={"Filters": [changed]}),
         listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
     )
-    jobs = {target.arn.lower(): target for each in found for target, costs in each.items if costs}
-    return Listing.joined(jobs.values(), (each.error for each in found))
+    jobs = {
+        target.arn.lower(): target for listing_read in found for target, costs in listing_read.items if costs
+    }
+    return Listing.joined(jobs.values(), (listing_read.error for listing_read in found))
 
 
 def lately[T](
     aws: Aws, read: Callable[[Mapping[str, Any]], T], since: datetime, now: datetime
 ) -> tuple[Listing[T], ...]:
-    """The training jobs in progress, those created after *since*, and those that Search may not know yet."""
+    """List training jobs in progress, those created after *since*, and those that Search may not know yet."""
     return (
         search(aws, RECORD, read, SearchExpression={"Filters": [RUNNING]}),
         recorded(aws, read, now, since=since),
@@ -101,9 +103,9 @@ def lately[T](
 @dataclass(slots=True)
 class Jobs[T]:
     """
-    The training jobs of a run at *at*: what is kept of those that *ended*, and entries of the *open* others.
+    The training jobs of a run at *at*: kept values of jobs that *ended*, and entries of the *open* others.
 
-    *lately* are the keys of those that had ended and that the next listing may name again.
+    *lately* are the keys of ended jobs that the next listing may name again.
     """
 
     at: datetime
@@ -116,10 +118,10 @@ def every[T](
     aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime
 ) -> tuple[Jobs[T], str | None]:
     """
-    All training jobs there ever were, and why there may be more; *read* keeps something of one that ended.
+    Return all training jobs that ever existed, and why some may be missing; *read* converts ended ones.
 
-    Search has their records. What it may not have taken in yet is listed. Once it ended, a job does not
-    change: looking again within a run lists what is new.
+    Search has their records; jobs that it may not know yet are listed. Once it ended, a job does not
+    change: a recheck within a run lists only new jobs.
     """
     unread = None
     jobs: Jobs[T] | None = aws.lasting.get(TRAINING_JOB)
@@ -144,7 +146,7 @@ def _keyed(aws: Aws, entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def _ended[T](
     aws: Aws, jobs: Jobs[T], read: Callable[[dict[str, Any]], T | None], record: dict[str, Any]
 ) -> T | None:
-    """What *read* keeps of a job in Search, if it has ended; note it in *jobs*."""
+    """Return *read*'s value for an ended job of Search, and note the job in *jobs*."""
     key, _ = _keyed(aws, record)
     if record.get(TRAINING_JOB.status) not in ENDED:
         jobs.open[key] = record
@@ -155,18 +157,19 @@ def _ended[T](
 
 
 class _TooManyError(Exception):
-    """A search has more matches than it is asked for."""
+    """A search has more matches than `MOST`."""
 
 
 def recorded[T](
     aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime, *, since: datetime = BEGINNING
 ) -> Listing[T]:
     """
-    Every training job created *since* then that Search knows, as *read* makes its record; None leaves it out.
+    Return every training job created *since* then that Search knows, converted by *read*; None leaves it
+    out.
 
-    A hundred come with each call. A record holds what a description does, but for the profiler's rules and a
-    few members without addresses. Fewer records than AWS counted are an error. In a run with shared answers
-    all readers ask for the same parts of the past, so that each record is sent and kept once.
+    A call returns a hundred. A record holds the members of a description, except for the profiler's rules
+    and a few members without addresses. Fewer records than AWS counted are an error. In a run with shared
+    answers all readers ask for the same parts of the past, so that each record is sent and kept once.
     """
     begin = since.replace(microsecond=0)
 
@@ -174,11 +177,11 @@ def recorded[T](
         return read(job) if job["CreationTime"] >= begin else None
 
     cuts = [BEGINNING, *(now - age for age in CUTS), None]
-    spans = [one for one in pairwise(cuts) if one[1] is None or one[1] > begin]
+    spans = [span for span in pairwise(cuts) if span[1] is None or span[1] > begin]
     if not aws.shares:
         spans = [(begin, None)]
     found = [_spanned(aws, wanted, first, until, now) for first, until in spans if first is not None]
-    return Listing.joined(chain.from_iterable(one.items for one in found), (one.error for one in found))
+    return Listing.joined(chain.from_iterable(part.items for part in found), (part.error for part in found))
 
 
 def _spanned[T](
@@ -188,7 +191,7 @@ def _spanned[T](
     until: datetime | None,
     now: datetime,
 ) -> Listing[T]:
-    """The jobs created from *since* until *until*; None has no end, and *now* is about where the last are."""
+    """Return the jobs created from *since* until *until*; None has no end, and *now* ends about the last."""
     counted = seen = 0
     middle = (since + ((until or now) - since) / 2).replace(microsecond=0)
 
@@ -198,7 +201,7 @@ def _spanned[T](
         if counted > MOST and (until or now) - since > SHORTEST:
             raise _TooManyError
         seen += len(page["Results"])
-        return [one for found in page["Results"] if (one := read(found[RECORD])) is not None]
+        return [job for found in page["Results"] if (job := read(found[RECORD])) is not None]
 
     spanned = [{"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": _stamp(since)}]
     if until is not None:
@@ -213,7 +216,9 @@ def _spanned[T](
         )
     except _TooManyError:
         halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
-        return Listing.joined(chain.from_iterable(one.items for one in halves), (one.error for one in halves))
+        return Listing.joined(
+            chain.from_iterable(part.items for part in halves), (part.error for part in halves)
+        )
     if found.error is None and seen < counted:
         return Listing(found.items, f"{SEARCH} of {RECORD} ended after {seen} of {counted}")
     return found
@@ -228,7 +233,7 @@ def _entry(aws: Aws, now: datetime, job: Mapping[str, Any]) -> Entry:
 
 
 def _has_pool(job: Mapping[str, Any], now: datetime) -> bool:
-    """Whether instances wait for another job. Where Search does not say, the time they are kept decides."""
+    """Return whether instances wait for another job. Without a status in Search, the pool's time decides."""
     if (status := job.get("WarmPoolStatus", {}).get("Status")) is not None:
         return bool(status == AVAILABLE)
     kept = timedelta(seconds=job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0))

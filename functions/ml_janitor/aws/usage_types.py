@@ -1,4 +1,4 @@
-"""What a usage type of the bill says of regions: it begins with the short name of its own."""
+"""Reads the region from a bill's usage type, which begins with the region's short name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 HOME = "us-east-1"
-"""The region of usage types that begin with none."""
+"""The region of usage types without a region."""
 
 REGIONS: Mapping[str, str] = {
     "AFS1": "af-south-1", "APE1": "ap-east-1", "APN1": "ap-northeast-1", "APN2": "ap-northeast-2",
@@ -19,30 +19,33 @@ REGIONS: Mapping[str, str] = {
     "MES1": "me-south-1", "SAE1": "sa-east-1", "UGE1": "us-gov-east-1", "UGW1": "us-gov-west-1",
     "USE1": "us-east-1", "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
 }  # fmt: skip
-"""How usage types begin (Amazon S3 user guide, "Understanding your AWS billing and usage reports")."""
+"""The beginning of usage types (Amazon S3 user guide, "Understanding your AWS billing and usage reports")."""
 
 BEGINS = re.compile(r"([A-Z]{2,3}[1-9]?)-(.+)")
 BETWEEN = re.compile(r"([A-Z]{2,3}[1-9]?)-([A-Z]{2,3}[1-9]?)-AWS-Out-A?Bytes")
-"""Bytes that leave a region for another one, which are charged to the first. The same as -In- is free."""
+"""Bytes that leave a region for another, charged to the first. The same usage type with -In- is free."""
 
 
 def region(usage_type: str) -> str:
-    """The region that a usage type is charged in; of a transfer between two, the one that it leaves."""
+    """Return the region that a usage type is charged in; for a transfer between two, the one it leaves."""
     return REGIONS[_code(usage_type)] if _code(usage_type) else HOME
 
 
 def usage_prefix(region: str) -> str:
-    """How the usage types of SageMaker in *region* begin: "USE1"; of an unknown region, its own name."""
+    """
+    Return the beginning of SageMaker's usage types in *region*: "USE1"; for an
+    unknown region, its name.
+    """
     return next((code for code, name in REGIONS.items() if name == region), region)
 
 
 def word(usage_type: str) -> str:
-    """A usage type without its region: "Host:ml.m5.xlarge"."""
+    """Return a usage type without its region: "Host:ml.m5.xlarge"."""
     return usage_type[len(code) + 1 :] if (code := _code(usage_type)) else usage_type
 
 
 def between(usage_type: str) -> tuple[str, str] | None:
-    """The regions that bytes leave and reach, if *usage_type* is that; one that is not known, by its code."""
+    """Return the regions that bytes leave and reach, or None if *usage_type* is no transfer between two."""
     if (found := BETWEEN.fullmatch(usage_type)) is None:
         return None
     return REGIONS.get(found[1], found[1]), REGIONS.get(found[2], found[2])

@@ -1,4 +1,4 @@
-"""What uses models and endpoint configurations, as far as descriptions, Search and CloudTrail name them."""
+"""Finds users of models and endpoint configurations in descriptions, Search and CloudTrail."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ml_janitor.aws.sagemaker_kinds import Described, Kind, texts_in
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 CONFIG_NAME, MODEL_NAME, DEFINITION = "EndpointConfigName", "ModelName", "PipelineDefinition"
-"""Members that name what is used. A pipeline's definition is a text: every word in it counts as a name."""
+"""Members that name used resources. A pipeline's definition is a text: every word counts as a name."""
 
 LOADS = ("ModelPackageName", "ModelPackageArn", "ModelDataUrl", "S3Uri")
-"""Members that name what a model loads, and what a package is and holds."""
+"""Members with the parts of a model, and with the identity and content of a package."""
 
 MAY_USE: Mapping[Kind, tuple[str, ...]] = {
     sagemaker_kinds.ENDPOINT: (CONFIG_NAME,),
-    sagemaker_kinds.ENDPOINT_CONFIG: (),  # it uses its models only if it is used itself
+    sagemaker_kinds.ENDPOINT_CONFIG: (),  # a configuration uses models only if it is in use itself
     sagemaker_kinds.COMPONENT: (MODEL_NAME,),
     sagemaker_kinds.EXPERIMENT: (MODEL_NAME,),
     sagemaker_kinds.TRANSFORM_JOB: (MODEL_NAME,),
     sagemaker_kinds.MODEL_PACKAGE: LOADS,
     sagemaker_kinds.PIPELINE: (DEFINITION,),
 }
-"""What may use a model or configuration, and the members of its description that name them, however deep."""
+"""Possible users of a model or configuration, and the members that name them, however deep."""
 
 LISTED = (*MAY_USE, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
-"""What is listed for that: models, and all that may use one."""
+"""The kinds to list: models, and their possible users."""
 
 ONLY: Mapping[Kind, Mapping[str, str]] = {
     sagemaker_kinds.MODEL_PACKAGE: {"ModelApprovalStatus": "Approved"},
@@ -42,21 +42,22 @@ ONLY: Mapping[Kind, Mapping[str, str]] = {
 }
 DELETION = "DeleteEndpoint"
 DEPLOYMENTS = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
-"""Calls that use what they name: what is deployed every morning is not there at night."""
+"""Calls that use the resources they name: a daily deployment may be missing at night."""
 
 MOST_PAGES = 100
 """5,000 events of one name: a minute at CloudTrail's pace."""
 
 type Name = tuple[str, str]
-"""A member and what it holds: ("ModelName", "churn"). A model and a configuration may have the same name."""
+"""A member and its value: ("ModelName", "churn"). A model and a configuration may have the same name."""
 
 
 @dataclass(slots=True)
 class Users:
     """
-    Who uses what, by how it is named in any case; *errors* say what else may use something.
+    The users of resources, by the resource's name in any case; *errors* are failed reads, which may hide
+    users.
 
-    *undos* is why the janitor may need anything of it, to bring an endpoint back that it deleted.
+    *undos* is why the janitor may need a resource, to bring back an endpoint that it deleted.
     """
 
     errors: list[str] = field(default_factory=list)
@@ -65,13 +66,13 @@ class Users:
     _served: set[str] = field(default_factory=set)
 
     def add(self, user: str, names: Iterable[Name]) -> None:
-        """Let *user* use all that it *names*."""
+        """Let *user* use all *names*."""
         for member, name in names:
             self._by_name.setdefault((member, name.rstrip("/").lower()), user)
 
     def described(self, aws: Aws, kind: Kind) -> Described:
         """
-        Read all of a *kind* in `MAY_USE`; of packages those approved, of jobs those in progress.
+        Describe all resources of a *kind* in `MAY_USE`; only approved packages, and only jobs in progress.
 
         A Failed endpoint serves nothing, and uses nothing.
         """
@@ -88,10 +89,10 @@ class Users:
 
     def deployed(self, aws: Aws, since: datetime, until: datetime) -> None:
         """
-        Add the deployments in that time, by CloudTrail: each used what it names.
+        Add the deployments in that time, by CloudTrail: each used the resources that it names.
 
-        An endpoint that the janitor deleted and that was deployed before then had a configuration which
-        nobody can tell any more, but for the janitor's ledger.
+        An endpoint that the janitor deleted and that was deployed before *since* had a configuration that
+        only the janitor's ledger knows.
         """
         names = set[str]()
         for call in (*DEPLOYMENTS, DELETION):
@@ -99,7 +100,7 @@ class Users:
             start = remembered if call == DELETION else max(since, remembered)
             events = trail.lookup(aws, call, start, until, most_pages=MOST_PAGES)
             self.errors += [] if events.error is None else [events.error]
-            for event in (one for one in events.items if one.succeeded):
+            for event in (call_event for call_event in events.items if call_event.succeeded):
                 endpoints = set(texts_in(event.request, "EndpointName"))
                 if call != DELETION:
                     names |= endpoints
@@ -110,9 +111,9 @@ class Users:
 
     def searched(self, models: Listing[Mapping[str, Any]], since: datetime) -> dict[str, Mapping[str, Any]]:
         """
-        Add what Search knows of *models*: their endpoints, and their last transform job, if after *since*.
+        Add the users of *models* by Search: their endpoints, and their last transform job, if after *since*.
 
-        The answer is the record of each by its name. Search lags behind, nobody says by how much.
+        Return each model's record by its name. Search lags behind by an unknown time.
         """
         self.errors += [] if models.error is None else [models.error]
         for record in models.items:
@@ -129,9 +130,9 @@ class Users:
 
     def check_configurations(self, endpoints: Described, there: Collection[str]) -> None:
         """
-        Note which of *endpoints* may serve any model: those whose configuration is not *there* any more.
+        Note the *endpoints* that may serve any model: those whose configuration is not *there* any more.
 
-        They run on without it. Where Search names the model that one serves, that is known all the same.
+        They run on without it. If Search names the model of an endpoint, the endpoint is known all the same.
         """
         for endpoint, description in endpoints.items:
             if _serves_nothing(description):
@@ -144,7 +145,7 @@ class Users:
                 ]
 
     def of(self, *names: Name, loads: Iterable[str] = ()) -> Signal[str]:
-        """What uses something called by one of *names*, or what it *loads*; `Absent` if all was read."""
+        """Return a user of a resource with one of *names*, or of its *loads*; `Absent` if all was read."""
         called = (*names, *product(LOADS, loads))
         keys = [(member, name.rstrip("/").lower()) for member, name in called]
         user = next((self._by_name[key] for key in keys if key in self._by_name), None)
@@ -158,7 +159,7 @@ def _serves_nothing(description: Signal[dict[str, Any]]) -> bool:
 
 
 def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[Name]:
-    """What *members* of a description name, however deep."""
+    """Return the names under *members* of a description, however deep."""
     return [
         (member, name)
         for member in members

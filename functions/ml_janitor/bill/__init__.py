@@ -1,1 +1,1 @@
-"""What AWS charged, why it moved, and whose it is."""
+"""The bill: its charges, the causes of its movements, and their owners."""

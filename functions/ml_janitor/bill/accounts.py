@@ -1,4 +1,4 @@
-"""The accounts of one bill: which count, which moved most, and of which nothing is seen. Pure."""
+"""The accounts of one bill: counted ones, those that moved most, and those without visible charges. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ml_janitor.bill.model import DAY, OTHERS, ZERO, Bill, Charge, Gap, GapCause
 from ml_janitor.core.text import some
 
 MOST_MOVED = 3
-"""How many accounts of several are read by usage type: those whose bill moved most."""
+"""The number of accounts that are read by usage type: those whose bill moved most."""
 
 SHOWN = 5
-"""Accounts that a sentence names."""
+"""The most accounts in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
     """
-    The accounts that a bill of several is of: those in *names*, by their ids; with *everything*, all others
-    that Cost Explorer shows too, but those *without*.
+    The accounts of a shared bill: those in *names*, by their ids; with *everything*, all others
+    that Cost Explorer shows too, except those *without*.
     """
 
     names: Mapping[str, str]
@@ -33,7 +33,7 @@ class Accounts:
 
     @property
     def where(self) -> tuple[Where, ...]:
-        """The filter for them, which stays short where all of an organization count."""
+        """Return the filter for the accounts, which stays short where all of an organization count."""
         if not self.everything:
             return (of_accounts(self.names),)
         return (of_accounts(self.without, but=True),) if self.without else ()
@@ -41,32 +41,32 @@ class Accounts:
 
 def most_moved(rows: Iterable[Row], older: Iterable[Charge], until: date, days: int) -> list[str]:
     """
-    The accounts that changed most from some *days* to the next, *until* when.
+    Return the accounts that changed most between two consecutive spans of *days* days, up to *until*.
 
     *rows* are by day and account, *older* the charges of the days before.
     """
     rows = list(rows)
-    first = min((one.day for one in rows), default=until)
+    first = min((row.day for row in rows), default=until)
     after = Span(until - days * DAY, days)
     before = Span(after.first - days * DAY, days)
     changes: dict[str, Decimal] = defaultdict(Decimal)
-    known = [(one.day, one.tag or "", one.usd) for one in older if one.day < first]
-    for day, account, usd in (*known, *((one.day, one.keys[0], one.unblended) for one in rows)):
+    known = [(charge.day, charge.tag or "", charge.usd) for charge in older if charge.day < first]
+    for day, account, usd in (*known, *((row.day, row.keys[0], row.unblended) for row in rows)):
         changes[account] += usd if day in after else -usd if day in before else ZERO
-    return sorted(changes, key=lambda one: (-abs(changes[one]), one))[:MOST_MOVED]
+    return sorted(changes, key=lambda account: (-abs(changes[account]), account))[:MOST_MOVED]
 
 
 def others(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charge]:
-    """What is left of *charges* without those of accounts that are *named*, by day and usage type."""
+    """Subtract the charges of *named* accounts from *charges*, and yield the rest by day and usage type."""
     left: dict[tuple[date, str], list[Any]] = {}
-    for one in charges:
-        sums = left.setdefault((one.day, one.usage_type), [ZERO, ZERO, one.unit])
-        sums[0] += one.usd
-        sums[1] += one.quantity
-    for one in named:
-        sums = left.setdefault((one.day, one.usage_type), [ZERO, ZERO, one.unit])
-        sums[0] -= one.usd
-        sums[1] -= one.quantity
+    for charge in charges:
+        sums = left.setdefault((charge.day, charge.usage_type), [ZERO, ZERO, charge.unit])
+        sums[0] += charge.usd
+        sums[1] += charge.quantity
+    for charge in named:
+        sums = left.setdefault((charge.day, charge.usage_type), [ZERO, ZERO, charge.unit])
+        sums[0] -= charge.usd
+        sums[1] -= charge.quantity
     for (day, usage_type), (usd, quantity, unit) in left.items():
         if usd or quantity:
             yield Charge(day=day, usage_type=usage_type, tag=OTHERS, usd=usd, quantity=quantity, unit=unit)
@@ -74,9 +74,10 @@ def others(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charg
 
 def unseen(bill: Bill, accounts: Accounts) -> Iterator[Gap]:
     """
-    The accounts of which Cost Explorer shows no charge.
+    Yield a gap for accounts without visible charges in Cost Explorer.
 
-    Where it shows none but the asking one's, that is most likely a member: its bill is not the whole one.
+    If it shows only the asking account's charges, that account is most likely a member: its bill is not
+    complete.
     """
     missing = sorted(set(accounts.names) - set(bill.seen))
     alone = set(bill.seen) <= {bill.account} and (bool(missing) or accounts.everything)
@@ -84,12 +85,13 @@ def unseen(bill: Bill, accounts: Accounts) -> Iterator[Gap]:
         yield Gap(
             reading=Reading.ACCOUNTS,
             cause=GapCause.MEMBER_ACCOUNT if alone else GapCause.NOT_CHARGED,
-            subject=some([titled(one, accounts.names) for one in missing], SHOWN) or "any other account",
+            subject=some([titled(account, accounts.names) for account in missing], SHOWN)
+            or "any other account",
             detail=bill.account if alone else "",
         )
 
 
 def titled(account: str, names: Mapping[str, str]) -> str:
-    """An account with what it is called, where that is known."""
+    """Return an account with its name, if known."""
     name = names.get(account, "")
     return f"{name} ({account})" if name else account

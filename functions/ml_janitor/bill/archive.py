@@ -1,4 +1,4 @@
-"""Bills as they were read, in the report bucket: each night goes on with the bill of the night before."""
+"""Keeps bills in the report bucket: each night continues the bill of the night before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Document:
     """
     A report with the *tags* and *services* that it was read for, and *where*, the filter of its accounts.
 
-    Under others, it cannot be continued.
+    A reading with others cannot continue it.
     """
 
     report: BillReport
@@ -40,14 +40,14 @@ DOCUMENT = TypeAdapter(Document)
 
 
 class BillArchive:
-    """The bucket *bucket*, seen through *client*."""
+    """The bills in *bucket*, through *client*."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client: Any = client
         self._bucket = bucket
 
     def keep(self, report: BillReport, wanted: Wanted) -> str:
-        """Put *report* by its time, in place of the same run's before; the answer is its key."""
+        """Store *report* under its time, in place of the same run's earlier one; return its key."""
         key = f"{_stem(report)}.json"
         document = Document(
             report=report, tags=wanted.tags, services=tuple(wanted.services), where=wanted.where
@@ -58,13 +58,13 @@ class BillArchive:
         return key
 
     def keep_picture(self, report: BillReport, png: bytes) -> str:
-        """Put the picture of *report* beside it; the answer is its key."""
+        """Store the picture of *report* beside it; return its key."""
         key = f"{_stem(report)}.png"
         self._client.put_object(Bucket=self._bucket, Key=key, Body=png, ContentType="image/png")
         return key
 
     def picture(self, key: str) -> Signal[bytes]:
-        """The picture under *key*."""
+        """Read the picture under *key*."""
         return attempt(
             lambda: bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()),
             source="s3:GetObject",
@@ -72,9 +72,9 @@ class BillArchive:
 
     def bill(self, key: str, wanted: Wanted) -> Bill | None:
         """
-        The bill under *key*, if it was read for what is *wanted* now.
+        Return the bill under *key*, if it was read for what is *wanted* now.
 
-        None also if it is gone or cannot be read: then the whole bill is read again, which costs cents.
+        None also if it is gone or unreadable: the janitor then reads the whole bill again, which costs cents.
         """
         try:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -86,7 +86,7 @@ class BillArchive:
         return document.report.bill if same else None
 
     def where(self, key: str) -> str:
-        """The address of *key*."""
+        """Return the address of *key*."""
         return f"s3://{self._bucket}/{key}"
 
 

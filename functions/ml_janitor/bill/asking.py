@@ -1,4 +1,4 @@
-"""What is asked of a bill: which pages are read, by which calls, and which days are compared with which."""
+"""Chooses the pages of a bill to read, their calls, and the days to compare."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
 
 DAYS = 65
-"""How far back a bill is read: the month to date, and the whole month before it."""
+"""Days of a bill that are read: the month to date, and the whole month before it."""
 
 WEEK = timedelta(days=7)
 
@@ -34,25 +34,26 @@ METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto":
 
 EVERY_TIME = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
 OF_SERVICES, OF_TAGS, OF_CHOSEN_TAGS = map(allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS))
-"""What is called only where the names of services, of tags, and of tags that somebody chose are checked."""
+"""Calls that check names only: of services, of tags, and of tags that somebody chose."""
 
 COST_READS = (*EVERY_TIME, OF_SERVICES, OF_CHOSEN_TAGS, OF_TAGS)
-"""What reading a bill needs. None of it can be limited to a part of the bill."""
+"""The permissions to read a bill. None of them can be limited to a part of the bill."""
 
 
-# --- what is read -----------------------------------------------------------------------------
+# --- reading -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """
-    What to read of a bill.
+    The parts of a bill to read.
 
-    *tags* are cost allocation tags by their names in the settings, the most important first. *services* are
-    those that alone count; all of them if there are none. With *check_tags*, whether the tags are activated
-    and used is asked in place of reading the last two; *chosen* are the keys that somebody chose, and so
-    takes for used. The tags *first* are read before others that are by service. *metric* is None where the
-    bill itself decides. *accounts* are those of a bill of several; they moved by the last *span* days.
+    *tags* are cost allocation tags by their names in the settings, the most important first. *services*
+    are the only services that count; all of them if empty. With *check_tags*, the reading checks whether
+    the tags are activated and used, in place of reading the last two; *chosen* are the keys that somebody
+    chose, and so expects to be used. The tags *first* are read before other tags by service. *metric* is
+    None where the bill itself decides. *accounts* are those of a shared bill; they moved by the last
+    *span* days.
     """
 
     days: int = DAYS
@@ -67,26 +68,26 @@ class Wanted:
 
     @property
     def where(self) -> tuple[Where, ...]:
-        """What of the bill counts."""
+        """Return the filter of the bill."""
         return self.accounts.where if self.accounts else ()
 
 
 def tags(section: BillSection) -> Mapping[str, str]:
-    """The cost allocation tags by their names, without those that are set to ""."""
+    """Return the cost allocation tags by their names, without those that are set to ""."""
     return {name: key for name, key in section.tags.items() if key}
 
 
 def chosen(section: BillSection) -> frozenset[str]:
-    """The keys of tags that are not the default ones: somebody takes them for used."""
+    """Return the keys of tags that differ from the defaults: somebody expects them to be used."""
     default = type(section)().tags
     return frozenset(key for name, key in tags(section).items() if default.get(name) != key)
 
 
 def accounts(section: OrganizationSection, names: Mapping[str, str]) -> Accounts | None:
     """
-    The accounts of an organization whose bill is read, of which *names* says those that are known.
+    Return the accounts of an organization whose bill is read; *names* are their known names.
 
-    None if they are not: those of units are known once they were listed.
+    None if the accounts are unknown: those of units are known once they were listed.
     """
     named = {**dict.fromkeys(section.accounts, ""), **names}
     if not named and not section.all_accounts:
@@ -103,9 +104,9 @@ def wanted(
     accounts: Accounts | None = None,
 ) -> Wanted:
     """
-    What to read to compare the last *days* with those before.
+    Return what to read to compare the last *days* with those before.
 
-    *first* are tags that are shown; so are those that have a budget. *check_tags* and *accounts* are as in
+    *first* are tags that are shown; so are tags with a budget. *check_tags* and *accounts* are as in
     `Wanted`.
     """
     return Wanted(
@@ -122,12 +123,12 @@ def wanted(
 
 
 def bill_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What the function that reads the bill calls in one account."""
+    """Return the permissions of the function that reads the bill, in one account."""
     return (*cost_reads(section), *READS)
 
 
 def cost_reads(section: BillSection) -> tuple[Grant, ...]:
-    """What it calls of Cost Explorer: of what checks names, only what the settings need."""
+    """Return its permissions for Cost Explorer: of the checks, only those that the settings need."""
     weekly = bool(section.weekly_table)
     checks = [
         (bool(section.services), OF_SERVICES),
@@ -138,11 +139,14 @@ def cost_reads(section: BillSection) -> tuple[Grant, ...]:
 
 
 def request_warnings(settings: Settings) -> list[str]:
-    """What to say where a reading may ask for fewer pages than it has parts: the last tags are never read."""
+    """
+    Return a warning if a reading may request fewer pages than it has parts: the
+    last tags are never read.
+    """
     section, named = settings.bill, len(tags(settings.bill))
     besides = 3  # services, record types, forecast
     if settings.organization.used:
-        besides += 2  # accounts, and what moved in some
+        besides += 2  # accounts, and movements of some
     if not section.enabled or section.max_requests >= named + besides:
         return []
     warned = (
@@ -153,13 +157,13 @@ def request_warnings(settings: Settings) -> list[str]:
     return [warned]
 
 
-# --- what is compared -------------------------------------------------------------------------
+# --- comparing --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """
-    What is asked of a bill: the last *days*, *against* another span or those right before them.
+    A question about a bill: the last *days*, *against* another span or the days right before them.
 
     *tags* are those of the settings, in their order.
     """
@@ -170,25 +174,26 @@ class Question:
     against: Span | None = None
 
     def comparisons(self, bill: Bill) -> tuple[Comparison | None, Comparison | None, Comparison | None]:
-        """What is asked, the last settled day, and the month to date; None beyond the bill's days."""
+        """Return the asked comparison, the last settled day, and the month to date; None beyond the bill."""
         return self.asked(bill), self.settled_day(bill), self.month_to_date(bill)
 
     def asked(self, bill: Bill) -> Comparison | None:
-        """The last days with the span that somebody chose, else with as many right before them."""
+        """Compare the last days with the chosen span, else with as many days right before them."""
         after = Span(bill.until - self.days * DAY, self.days)
         before = self.against or Span(after.first - self.days * DAY, self.days)
         return self._compared(bill, after, before, ComparisonKind.DAYS)
 
     def settled_day(self, bill: Bill) -> Comparison | None:
-        """The last day that is *settling_days* old, with the same weekday of the week before."""
+        """Compare the last day that is *settling_days* old with the same weekday of the week before."""
         day = bill.time.date() - self.settling_days * DAY
         return self._compared(bill, Span(day, 1), Span(day - WEEK, 1), ComparisonKind.DAY)
 
     def month_to_date(self, bill: Bill) -> Comparison | None:
         """
-        The month so far with the same days of the month before; on its first day, the whole month before.
+        Compare the month so far with the same days of the month before; on its first day, the whole month
+        before.
 
-        Where the month before is shorter, both are as long as that.
+        If the month before is shorter, both are as long as that month.
         """
         first = (bill.until - DAY).replace(day=1)
         before = (first - DAY).replace(day=1)
@@ -196,8 +201,8 @@ class Question:
         return self._compared(bill, Span(first, days), Span(before, days), ComparisonKind.MONTH_TO_DATE)
 
     def _compared(self, bill: Bill, after: Span, before: Span, kind: ComparisonKind) -> Comparison | None:
-        """*after* with *before*; None if the bill lacks days of them, or the account was charged later."""
-        begun = min((one.day for one in bill.charges if one.usd), default=None)
+        """Compare *after* with *before*; None if the bill lacks days, or the account was charged later."""
+        begun = min((charge.day for charge in bill.charges if charge.usd), default=None)
         if begun is None or max(begun, bill.first) > before.first or after.until > bill.until:
             return None
         today = bill.time.date()
@@ -206,7 +211,7 @@ class Question:
 
 
 def question(section: BillSection, *, days: int = 0, against: Span | None = None) -> Question:
-    """What to compare: the last *days*, *against* a span or those right before them."""
+    """Return the comparison to make: the last *days*, *against* a span or the days right before them."""
     return Question(
         days=days or section.days,
         settling_days=section.settling_days,

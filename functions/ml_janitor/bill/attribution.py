@@ -1,8 +1,8 @@
 """
 Divides a change between two spans into parts that add up to it: usage type by tag by region. Pure.
 
-Each part's change is divided once more, into what comes from using more and what from another price. Whatever
-the order of the charges, the parts are the same.
+Each part's change is divided once more, into the effect of quantity and that of price. The parts do not
+depend on the order of the charges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ml_janitor.bill.phases import main_services, phase
 WEEK = timedelta(days=7)
 
 EXACT = Decimal("0.0000000001")
-"""To which Cost Explorer gives amounts."""
+"""The precision of Cost Explorer's amounts."""
 
 SUMS = (
     *("usd_before", "usd_after", "quantity_before", "quantity_after"),
@@ -30,7 +30,7 @@ SUMS = (
 )
 
 TIMES = 5
-"""How many standard deviations of its own changes are a usual change."""
+"""The standard deviations of a line's own changes that make a usual change."""
 
 NEGLIGIBLE = Decimal("0.005")
 """The share of the bill below which a change is no news."""
@@ -42,7 +42,7 @@ type Key = tuple[str, str | None]
 
 @dataclass(slots=True)
 class Line:
-    """What one usage type under one value of the tag cost, by day; days without a charge are not in it."""
+    """The daily cost of one usage type under one value of the tag; days without a charge are missing."""
 
     usd: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     quantity: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Division:
-    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" where none was read."""
+    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" without a read tag."""
 
     tag: str
     lines: Mapping[Key, Line]
@@ -59,37 +59,37 @@ class Division:
 
 
 def division(bill: Bill, tags: Sequence[str]) -> Division:
-    """*bill* by account, if it is of several; else by the first of *tags* that was read by usage type."""
+    """Divide *bill* by account, if it is shared, else by the first of *tags* that was read by usage type."""
     if bill.moved:
         return Division(tag=ACCOUNT, lines=lines(bill.moved), services=main_services(bill.charges))
-    tag = next((one for one in tags if any(row.usage_type for row in bill.by_tag.get(one, ()))), "")
+    tag = next((name for name in tags if any(row.usage_type for row in bill.by_tag.get(name, ()))), "")
     rows = bill.by_tag[tag] if tag else bill.charges
     return Division(tag=tag, lines=lines(rows), services=main_services(bill.charges))
 
 
 def lines(charges: Iterable[Charge]) -> Mapping[Key, Line]:
-    """*charges*, by usage type and, where there is one, by tag, as lines."""
+    """Return *charges* as lines, by usage type and, if there is one, by tag."""
     found: dict[Key, Line] = defaultdict(Line)
-    for one in charges:
-        line = found[one.usage_type, one.tag]
-        line.usd[one.day] += one.usd
-        line.quantity[one.day] += one.quantity
-        line.unit = max(line.unit, one.unit)
+    for charge in charges:
+        line = found[charge.usage_type, charge.tag]
+        line.usd[charge.day] += charge.usd
+        line.quantity[charge.day] += charge.quantity
+        line.unit = max(line.unit, charge.unit)
     return found
 
 
 def parts(of: Mapping[Key, Line], comparison: Comparison, services: Mapping[str, str]) -> tuple[Part, ...]:
     """
-    What each usage type under each value of the tag changed, the largest change first.
+    Return the change of each usage type under each value of the tag, the largest change first.
 
-    *of* are the lines of all days that are known. *services* are those of the usage types.
+    *of* are the lines of all known days. *services* are those of the usage types.
     """
     least = NEGLIGIBLE * sum((_sum(line.usd, comparison.before) for line in of.values()), ZERO)
     found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in of.items()]
     return tuple(
         sorted(
-            (one for one in found if one is not None),
-            key=lambda one: (-abs(one.change), one.usage_type, one.tag or ""),
+            (part for part in found if part is not None),
+            key=lambda part: (-abs(part.change), part.usage_type, part.tag or ""),
         )
     )
 
@@ -121,10 +121,10 @@ def _part(key: Key, line: Line, comparison: Comparison, service: str, least: Dec
 
 def usual(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
     """
-    How many dollars a line with *usd* a day changes by between two such spans by itself.
+    Return the usual change of a line with *usd* a day between two such spans, in dollars.
 
-    Its changes from each day to the same weekday of the next week, before the span that is judged, say how
-    much it varies. Where the two spans hold other weekdays, the difference between those comes on top.
+    Its variation is that of its changes from each day to the same weekday of the next week, before the
+    judged span. If the two spans hold different weekdays, the difference between these is added.
     """
     until = comparison.after.first
     known = sorted(day for day in usd if day < until)
@@ -133,16 +133,17 @@ def usual(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
     steps = (until - known[0]).days - WEEK.days
     if steps <= 0:
         return ZERO
-    changing = dict.fromkeys(
-        [*(day for day in known if day - WEEK >= known[0]), *(day + WEEK for day in known)]
-    )
-    changes = [usd.get(day, ZERO) - usd.get(day - WEEK, ZERO) for day in sorted(changing) if day < until]
+    changes = [
+        usd.get(day, ZERO) - usd.get(day - WEEK, ZERO)
+        for day in sorted({*known, *(day + WEEK for day in known)})
+        if known[0] + WEEK <= day < until
+    ]
     varies = (sum((change * change for change in changes), ZERO) / steps).sqrt()
     return TIMES * varies * Decimal(comparison.after.days).sqrt() + abs(_other_weekdays(usd, comparison))
 
 
 def _other_weekdays(usd: Mapping[date, Decimal], comparison: Comparison) -> Decimal:
-    """What the span should cost more for its weekdays alone, by those of the span before."""
+    """Return the extra cost of the span's weekdays, by the weekdays of the span before."""
     before, after = comparison.before, comparison.after
     if before.days < 7 or before.days % 7 == after.days % 7 == 0:
         return ZERO
@@ -160,7 +161,7 @@ def _other_weekdays(usd: Mapping[date, Decimal], comparison: Comparison) -> Deci
 
 
 def _weekdays(span: Span, weekday: int) -> int:
-    """How many days of *span* are that weekday."""
+    """Count the days of *span* on that weekday."""
     return (span.days + 6 - (weekday - span.first.weekday()) % 7) // 7
 
 
@@ -170,8 +171,8 @@ def _sum(by_day: Mapping[date, Decimal], span: Span) -> Decimal:
 
 
 def together(parts: Sequence[Part]) -> Part:
-    """Parts of one usage type as one of no tag's value."""
+    """Merge parts of one usage type into one part without a tag's value."""
     if len(parts) == 1:
         return parts[0]
-    sums: dict[str, Any] = {name: sum((getattr(one, name) for one in parts), ZERO) for name in SUMS}
+    sums: dict[str, Any] = {name: sum((getattr(part, name) for part in parts), ZERO) for name in SUMS}
     return replace(parts[0], tag=None, **sums)

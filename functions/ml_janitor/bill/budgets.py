@@ -1,4 +1,4 @@
-"""Where a month's budgets stand: what is spent, and what the month will come to. Pure."""
+"""Computes the state of a month's budgets: spent so far, and expected at the month's end. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ml_janitor.bill.model import DAY, ZERO, Bill, Span
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetState:
     """
-    A month's budget and where it stands.
+    A month's budget and its state.
 
-    *tag* and *value* say whose it is, "" for the whole account's. *expected* is the month's end by the
-    forecast, or, for a part, by its month so far; None where nobody can say.
+    *tag* and *value* identify its part, "" for the whole account. *expected* is the month's end by the
+    forecast, or, for a part, by its month so far; None if unknown.
     """
 
     usd: Decimal
@@ -27,9 +27,9 @@ class BudgetState:
 
 def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:
     """
-    The account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
+    Yield the account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
 
-    Nothing where the bill, or its tag, could not be read. On a month's first day that is the month before,
+    A bill or tag that could not be read has none. On a month's first day, the month is the one before,
     which is over. Only the account has a forecast; a part is expected to go on as in the month so far.
     """
     if not bill.charges:
@@ -47,7 +47,7 @@ def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) ->
         tag, _, value = part.partition("=")
         if tag in bill.by_tag:
             rows = bill.by_tag[tag]
-            spent = sum((one.usd for one in rows if one.tag == value and one.day in month), ZERO)
+            spent = sum((row.usd for row in rows if row.tag == value and row.day in month), ZERO)
             expected = spent * length / month.days
             yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
 

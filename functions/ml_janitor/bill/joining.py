@@ -1,10 +1,10 @@
 """
-Says which resources are behind the parts of a change, and how many dollars each accounts for. Pure.
+Finds the resources behind the parts of a change, and their dollars. Pure.
 
 A resource is known by its runs: how much of a usage type it used, from when until when. It claims that much
-of the line with its usage type and tag, at the price that the bill itself has, and never more than the line:
-where resources claim more together, each gets its share. What is left of a part is a price, a move from one
-value of the tag to another, or not explained.
+of the line with its usage type and tag, at the bill's own price, and never more than the line:
+if resources claim more together, each gets its share. The rest of a part is a price, a move from one
+value of the tag to another, or unexplained.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ml_janitor.bill.model import UNTAGGED, ZERO, Span
 from ml_janitor.bill.movements import Cause, Comparison, Culprit, Mover, Part
 
 SAME = Decimal("0.03")
-"""How far two changes of quantity may differ that are the same use under another value of a tag."""
+"""The relative difference of two quantity changes that still are the same use under another tag value."""
 
 SAME_PRICE = Decimal("0.01")
-"""The share of a price below which another one is rounding."""
+"""The share of a price below which a difference is rounding."""
 
 TIMES = 3
-"""How many times as much as others of its family a job costs that is named by itself."""
+"""The factor over its family's median from which a job is named by itself."""
 
 
 def quantity(run: Run, span: Span) -> Decimal:
-    """The units of *run* that fall into *span*."""
+    """Return the units of *run* in *span*."""
     begins, ends = (datetime.combine(day, time(), UTC) for day in (span.first, span.until))
     return run.units(begins, ends)
 
@@ -40,9 +40,9 @@ def quantity(run: Run, span: Span) -> Decimal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
     """
-    How often a *variant* of an endpoint was called, in *points* of *period* seconds each; None is unread.
+    The requests of an endpoint's *variant*, in *points* of *period* seconds each; None is unread.
 
-    A *shadow* variant is called with copies of requests. *many_models* is whether it loads models by itself.
+    A *shadow* variant receives copies of requests. *many_models* tells whether it loads models by itself.
     """
 
     variant: str
@@ -52,7 +52,7 @@ class Requests:
     many_models: bool = False
 
     def within(self, span: Span) -> int | None:
-        """The requests of *span*."""
+        """Return the requests in *span*."""
         if self.points is None:
             return None
         return round(sum(count for at, count in self.points if at.date() in span))
@@ -61,9 +61,9 @@ class Requests:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
-    One resource that was or is billed: *culprit* is what a report says of it, *tag* the value of the tag.
+    A resource that was or is billed: *culprit* is its description for a report, *tag* the value of the tag.
 
-    *family* is what its name has in common with others that do the same. *requests* are of an endpoint.
+    *family* is the common part of similar resources' names. *requests* are those of an endpoint.
     """
 
     culprit: Culprit
@@ -79,7 +79,7 @@ class Resource:
 
 @dataclass(slots=True)
 class _Claim:
-    """What one resource, or jobs of a family, used of one part, in units."""
+    """The usage of a resource, or of a family's jobs, in one part, in units."""
 
     resource: Resource
     before: Decimal = ZERO
@@ -89,7 +89,7 @@ class _Claim:
 
 @dataclass(slots=True)
 class _Rest:
-    """What no resource accounts for in one part."""
+    """The rest of a part that no resource accounts for."""
 
     part: Part
     usd: Decimal
@@ -101,9 +101,9 @@ def movers(
     parts: Sequence[Part], resources: Iterable[Resource], comparison: Comparison, owners: Mapping[str, str]
 ) -> tuple[Mover, ...]:
     """
-    All of *parts*' change as movers, the largest first: together they are the change, exactly.
+    Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
 
-    *owners* are the owners of usage types that have just one.
+    *owners* are the owners of usage types with a single owner.
     """
     claims = _claims(parts, resources, comparison)
     rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
@@ -130,10 +130,10 @@ type _Key = tuple[str, str | None]
 def _claims(
     parts: Sequence[Part], resources: Iterable[Resource], comparison: Comparison
 ) -> Mapping[_Key, list[_Claim]]:
-    """The claims on each part: on that of the resource's tag, else on that of no tag."""
+    """Return the claims on each part: on that of the resource's tag, else on the part without a tag."""
     by_key = {(part.usage_type, part.tag): part for part in parts}
     found: dict[_Key, list[_Claim]] = defaultdict(list)
-    for resource in sorted(resources, key=lambda one: one.culprit.arn):
+    for resource in sorted(resources, key=lambda resource: resource.culprit.arn):
         for usage_type in sorted({run.usage_type for run in resource.runs}):
             runs = [run for run in resource.runs if run.usage_type == usage_type]
             before, after = (
@@ -159,53 +159,55 @@ def _keys(usage_type: str, tag: str | None) -> Iterator[_Key]:
 
 
 def _limit(claims: Sequence[_Claim], side: str, most: Decimal) -> None:
-    """Have *claims* claim no more than *most* together; nothing of a line below zero, as a correction is."""
-    asked, most = sum((getattr(one, side) for one in claims), ZERO), max(most, ZERO)
+    """Limit the sum of *claims* to *most*, and to 0 for a negative line, which is a correction."""
+    asked, most = sum((getattr(claim, side) for claim in claims), ZERO), max(most, ZERO)
     if asked > most:
-        for one in claims:
-            setattr(one, side, getattr(one, side) * most / asked)
+        for claim in claims:
+            setattr(claim, side, getattr(claim, side) * most / asked)
 
 
 def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
-    """What shares a family as one claim, but for what used much more than the rest of it."""
+    """Join the claims of a family, except those of members that used much more than the rest of it."""
     families: dict[tuple[str, str, bool], list[_Claim]] = defaultdict(list)
-    for one in claims:
-        resource = one.resource
-        families[resource.culprit.kind, resource.family or resource.culprit.arn, resource.found].append(one)
+    for claim in claims:
+        resource = claim.resource
+        families[resource.culprit.kind, resource.family or resource.culprit.arn, resource.found].append(claim)
     for _, members in sorted(families.items()):
-        middle = median(one.before + one.after for one in members)
-        large = [one for one in members if len(members) > 2 and one.before + one.after > TIMES * middle]
+        middle = median(claim.before + claim.after for claim in members)
+        large = [
+            claim for claim in members if len(members) > 2 and claim.before + claim.after > TIMES * middle
+        ]
         yield from large
-        if alike := [one for one in members if one not in large]:
-            largest = max(alike, key=lambda one: (one.before + one.after, one.resource.culprit.arn))
+        if alike := [claim for claim in members if claim not in large]:
+            largest = max(alike, key=lambda claim: (claim.before + claim.after, claim.resource.culprit.arn))
             yield _Claim(
                 largest.resource,
-                sum((one.before for one in alike), ZERO),
-                sum((one.after for one in alike), ZERO),
+                sum((claim.before for claim in alike), ZERO),
+                sum((claim.after for claim in alike), ZERO),
                 len(alike),
             )
 
 
 def _explained(part: Part, claims: Sequence[_Claim]) -> _Rest:
-    """The movers of *part* for its *claims* and its price, and what they leave."""
+    """Return the movers of *part* for its *claims* and its price, and the rest."""
     price_before = part.usd_before / part.quantity_before if part.quantity_before else ZERO
     price_after = part.usd_after / part.quantity_after if part.quantity_after else ZERO
     step = price_after - price_before
     repriced = bool(price_before and price_after) and abs(step) > SAME_PRICE * price_before
     rest = _Rest(part, part.change, part.quantity_after - part.quantity_before)
-    lower, fell = min(price_before, price_after), step < 0  # at the higher one, a claim may exceed its line
+    lower, fell = min(price_before, price_after), step < 0  # at the higher price, a claim may exceed its line
     repriced_units = part.quantity_before if fell else part.quantity_after
-    for one in claims:
-        if one.before and one.after and repriced:
-            usd = (one.after - one.before) * lower
-        else:  # what is new or gone moved with its own price
-            usd = one.after * price_after - one.before * price_before
-            repriced_units -= one.before if fell else one.after
+    for claim in claims:
+        if claim.before and claim.after and repriced:
+            usd = (claim.after - claim.before) * lower
+        else:  # a new or ended resource moved with its own price
+            usd = claim.after * price_after - claim.before * price_before
+            repriced_units -= claim.before if fell else claim.after
         usd = usd.quantize(EXACT)
-        rest.units -= one.after - one.before
+        rest.units -= claim.after - claim.before
         rest.usd -= usd
         if usd:
-            rest.movers.append(_mover(part, one, usd))
+            rest.movers.append(_mover(part, claim, usd))
     if repriced and (usd := (repriced_units * step).quantize(EXACT)):
         rest.usd -= usd
         rest.movers.append(Mover(usd=usd, cause=Cause.PRICE, part=part))
@@ -236,7 +238,7 @@ def _mover(part: Part, claim: _Claim, usd: Decimal) -> Mover:
 
 
 def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
-    """*found*, with the price of a usage type as one mover, whatever its tags."""
+    """Yield *found*, with the price of a usage type as one mover, whatever its tags."""
     by_usage: dict[str, list[Mover]] = defaultdict(list)
     for mover in found:
         if mover.cause is Cause.PRICE:
@@ -253,22 +255,24 @@ def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
 
 def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
     """
-    Use that only moved from one value of the tag to another, as when a tag is lost, taken out of *rests*.
+    Yield usage that only moved from one value of the tag to another (such as a lost tag), and take it out
+    of *rests*.
 
-    It is recognised by its quantity: what one value uses less, another uses more.
+    Its sign is the quantity: one value uses less, another uses that much more.
     """
     by_usage: dict[str, list[_Rest]] = defaultdict(list)
     for rest in rests:
         if rest.part.tag is not None:
             by_usage[rest.part.usage_type].append(rest)
     for _, own in sorted(by_usage.items()):
-        falls = sorted((one for one in own if one.units < 0 > one.usd), key=lambda one: one.units)
+        falls = sorted((rest for rest in own if rest.units < 0 > rest.usd), key=lambda rest: rest.units)
         rises = sorted(
-            (one for one in own if one.units > 0 and one.usd > one.part.usual), key=lambda one: -one.units
+            (rest for rest in own if rest.units > 0 and rest.usd > rest.part.usual),
+            key=lambda rest: -rest.units,
         )
         for rise in rises:
-            matching = [one for one in falls if _same(rise.units, -one.units)][:1]
-            if not matching and _same(rise.units, -sum((one.units for one in falls), ZERO)):
+            matching = [fall for fall in falls if _same(rise.units, -fall.units)][:1]
+            if not matching and _same(rise.units, -sum((fall.units for fall in falls), ZERO)):
                 matching = list(falls)
             fell = sum((fall.units for fall in matching), ZERO)
             moved = rise.usd
@@ -276,8 +280,8 @@ def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
                 usd = min(rise.usd, (moved * fall.units / fell).quantize(EXACT))
                 fall.usd, rise.usd = fall.usd + usd, rise.usd - usd
                 yield Mover(usd=usd, cause=Cause.TAG, part=rise.part, tag_before=fall.part.tag)
-            falls = [one for one in falls if one not in matching]
+            falls = [fall for fall in falls if fall not in matching]
 
 
-def _same(one: Decimal, other: Decimal) -> bool:
-    return abs(one - other) <= SAME * max(abs(one), abs(other))
+def _same(this: Decimal, other: Decimal) -> bool:
+    return abs(this - other) <= SAME * max(abs(this), abs(other))

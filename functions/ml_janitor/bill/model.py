@@ -1,5 +1,5 @@
 """
-What AWS charged: charges by day, the spans they are added up over, and what could not be read. Plain data.
+A bill as plain data: charges by day, the spans they are added up over, and the parts that could not be read.
 
 Money is an exact Decimal of US dollars as Cost Explorer gave it, never rounded before it is shown: sums hold.
 Days are UTC days, as AWS bills them.
@@ -17,14 +17,14 @@ DAY = timedelta(days=1)
 ZERO = Decimal(0)
 
 UNTAGGED = ""
-"""The tag's value of what has none."""
+"""The tag value of untagged charges."""
 
 ACCOUNT, OTHERS = "account", "others"
-"""What a bill of several accounts is divided by, as by a tag, and its value for all that are not named."""
+"""The tag name that divides a shared bill by account, and its value for all unnamed accounts."""
 
 
 class Metric(StrEnum):
-    """How cost is counted: as charged, or with commitments spread over the days that they pay for."""
+    """The metric of cost: as charged, or with commitments spread over the days that they pay for."""
 
     UNBLENDED = "UnblendedCost"
     AMORTIZED = "AmortizedCost"
@@ -36,11 +36,11 @@ class Metric(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """
-    What one day's use of one thing cost.
+    The cost of one kind of usage on one day.
 
     *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker",
-    "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED` where there
-    is none, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and can be
+    "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED` without
+    a tag, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and can be
     added up only within one usage type.
     """
 
@@ -67,7 +67,7 @@ OUTSIDE = frozenset({"Credit", "Refund", "Tax"})
 
 
 class Reading(StrEnum):
-    """What is asked of Cost Explorer, by its worth."""
+    """Requests to Cost Explorer, the most valuable first."""
 
     SERVICES = "services"
     ACCOUNTS = "accounts"
@@ -82,7 +82,7 @@ class Reading(StrEnum):
 
 
 class GapCause(StrEnum):
-    """Why something is missing from a bill."""
+    """Reasons why a part is missing from a bill."""
 
     DENIED = "denied"
     NOT_ENABLED = "not enabled"
@@ -103,9 +103,9 @@ class GapCause(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """
-    What could not be read, and why.
+    A part that could not be read, and why.
 
-    *subject* is the tag, the service or the region, *detail* is AWS's answer, *usd* is what it leaves
+    *subject* is the tag, the service or the region, *detail* is AWS's answer, *usd* are the dollars left
     unexplained.
     """
 
@@ -118,7 +118,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What the days from *first* until *until* (exclusive) will cost; in 80 % of cases *low* to *high*."""
+    """
+    The predicted cost of the days from *first* until *until* (exclusive); in 80 % of
+    cases *low* to *high*.
+    """
 
     first: date
     until: date
@@ -134,17 +137,17 @@ PRICE_PER_REQUEST = Decimal("0.01")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """
-    What was read of an account's bill at *time*, for the days from *first* until *until* (exclusive).
+    An account's bill as read at *time*, for the days from *first* until *until* (exclusive).
 
     *charges* are by day, service and usage type, without `OUTSIDE`; *by_tag* are the same dollars by day,
     usage type and value of a tag (project, owner), or by day, service and value (environment, team,
-    cost-center), under the tag's name in the settings. A tag that was not read is not in it, and *gaps* says
-    why. *estimated* are the days that AWS still calls so. *forecast* is None where *gaps* says why.
-    *requests* is how many pages were asked for.
+    cost-center), under the tag's name in the settings. A tag that was not read is missing, and *gaps* has the
+    reason. *estimated* are the days that AWS still marks so. *forecast* is None if *gaps* has the reason.
+    *requests* is the number of requested pages.
 
-    A bill of several accounts is one that *account* was shown: *accounts* are their names by their ids, where
-    they are known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
-    usage type and account, in which those that did not move most are together `OTHERS`.
+    A shared bill is shown to *account*: *accounts* are the names of its accounts by their ids, if
+    known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
+    usage type and account, in which accounts that moved little are together `OTHERS`.
     """
 
     account: str
@@ -164,10 +167,10 @@ class Bill:
     moved: tuple[Charge, ...] = ()
 
     def after(self, kept: Bill, first: date) -> Bill:
-        """The same with the days before it, from *first* on, as they were *kept*."""
+        """Return the bill with the days before it, from *first* on, from the bill *kept*."""
 
         def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
-            return (*(one for one in older if first <= one.day < self.first), *newer)
+            return (*(charge for charge in older if first <= charge.day < self.first), *newer)
 
         if kept.metric is not self.metric:
             return self
@@ -183,29 +186,29 @@ class Bill:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """The accounts of several that were charged something."""
-        return tuple(sorted({one.tag or "" for one in self.by_account}))
+        """Return the charged accounts of a shared bill."""
+        return tuple(sorted({charge.tag or "" for charge in self.by_account}))
 
     @property
     def read_usd(self) -> Decimal:
-        """What reading it cost."""
+        """Return the cost of reading it."""
         return self.requests * PRICE_PER_REQUEST
 
     @property
     def whole(self) -> Span:
-        """All of its days."""
+        """Return all of its days."""
         return Span(self.first, (self.until - self.first).days)
 
     def total(self, span: Span) -> Decimal:
-        """What *span* cost, without `OUTSIDE`."""
-        return sum((one.usd for one in self.charges if one.day in span), ZERO)
+        """Return the cost of *span*, without `OUTSIDE`."""
+        return sum((charge.usd for charge in self.charges if charge.day in span), ZERO)
 
     def outside(self, span: Span) -> Mapping[str, Decimal]:
-        """Credits, refunds and taxes of *span*, by record type; only those that were charged."""
+        """Return credits, refunds and taxes of *span*, by record type; only charged ones."""
         found: dict[str, Decimal] = {}
-        for one in self.records:
-            if one.record_type in OUTSIDE and one.day in span:
-                found[one.record_type] = found.get(one.record_type, ZERO) + one.usd
+        for record in self.records:
+            if record.record_type in OUTSIDE and record.day in span:
+                found[record.record_type] = found.get(record.record_type, ZERO) + record.usd
         return dict(sorted(found.items()))
 
 
@@ -218,7 +221,7 @@ class Span:
 
     @property
     def until(self) -> date:
-        """The day after its last."""
+        """Return the day after its last."""
         return self.first + self.days * DAY
 
     @property

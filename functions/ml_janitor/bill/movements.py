@@ -1,5 +1,6 @@
 """
-Why a bill moved: two spans that are compared, the parts of the change, and who is behind them. Plain data.
+The movement of a bill: two compared spans, the parts of the change, and the resources behind them. Plain
+data.
 
 Dollars are signed, and everything adds up to the change.
 """
@@ -17,14 +18,14 @@ from ml_janitor.bill.phases import Phase
 
 
 class ComparisonKind(StrEnum):
-    """Which days are compared."""
+    """The days of a comparison."""
 
     DAY = "day"
     """One settled day with the same weekday of the week before."""
     MONTH_TO_DATE = "month to date"
     """The month so far with the same days of the month before."""
     DAYS = "days"
-    """So many days with as many right before them, or with a span that somebody chose."""
+    """A number of days with as many right before them, or with a chosen span."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +41,11 @@ class Comparison:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """
-    What one usage type under one tag's value in one region changed between two spans.
+    The change of one usage type under one tag's value in one region between two spans.
 
     *change* = *usd_after* - *usd_before* = *quantity_effect* + *price_effect*, exactly. The quantity effect
-    is at the price of before; where there was none before or is none after, all of it is quantity.
-    *usual* is how many dollars it changes by from week to week by itself.
+    is at the price of before; if there was no use before or is none after, all of it is quantity.
+    *usual* is its usual change from week to week, in dollars.
     """
 
     usage_type: str
@@ -66,7 +67,7 @@ class Part:
 
 
 class Cause(StrEnum):
-    """What explains the dollars of a mover."""
+    """The cause of a mover's dollars."""
 
     FINDING = "finding"
     """A resource that a detector found wasteful."""
@@ -89,12 +90,11 @@ class Culprit:
     """
     The resource behind a mover, as far as it is known.
 
-    *since* is when it was made, or, of a finding, since when it is waste; *ended* is when it was deleted or
-    stopped. *usd_until_now* is everything that it has been billed since it was made, where the bill reaches
-    back so far. *detector* and *finding* (its id) are of a finding; *acted* is whether the janitor ended it.
-    *used* is whether a detector saw that somebody uses it.
-    Where it stands for several *members* alike, such as the jobs of a family, *name* is what their names have
-    in common, and *arn* is that of the largest.
+    *since* is when it was made, or, for a finding, since when it is waste; *ended* is when it was deleted
+    or stopped. *usd_until_now* is its total billed cost, if the bill reaches back to its creation.
+    *detector* and *finding* (its id) are those of a finding; *acted* tells whether the janitor ended it.
+    *used* tells whether a detector saw that somebody uses it. For several similar *members*, such as the
+    jobs of a family, *name* is the common part of their names, and *arn* is that of the largest.
     """
 
     arn: str
@@ -112,19 +112,20 @@ class Culprit:
 
     @property
     def account(self) -> str:
-        """The account that it is in; "" where its ARN does not say."""
+        """Return its account; "" if its ARN has none."""
         return self.arn.split(":")[4] if self.arn.count(":") >= 5 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mover:
     """
-    So many dollars of a movement, with their cause.
+    A part of a movement's dollars, with their cause.
 
-    *usd* is signed; all movers but those of `Cause.TAG` add up to the movement's change. *culprit* is None
-    where the cause is a price, a tag, or unexplained. *tag_before* is where a `Cause.TAG` moved from, to the
-    part's own value. *owner* is the culprit's, else that of the part where it has just one. *units_before*
-    and *units_after* are what the culprit used of the part in each span, in the part's unit.
+    *usd* is signed; all movers but those of `Cause.TAG` add up to the movement's change. *culprit* is
+    None where the cause is a price, a tag, or unexplained. *tag_before* is the tag value that a
+    `Cause.TAG` moved from, to the part's own value. *owner* is the culprit's, else that of the part if it
+    has a single owner. *units_before* and *units_after* are the culprit's use of the part in each span,
+    in the part's unit.
     """
 
     usd: Decimal
@@ -138,17 +139,17 @@ class Mover:
 
     @property
     def ordinary(self) -> bool:
-        """Whether it is no news: no finding, and no more than what its part changes by itself."""
+        """Return whether it is no news: no finding, and no more than the usual change of its part."""
         return self.cause not in {Cause.FINDING, Cause.TAG} and abs(self.usd) <= self.part.usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """
-    A change between two spans, and why: *movers* by their dollars, the largest first.
+    A change between two spans, and its causes: *movers* by their dollars, the largest first.
 
-    *tag* is the tag's name in the settings that its parts are by; "" where no tag could be read.
-    *ended_credits* are credits that stood in the span before and no longer do, by dollars that they took
+    *tag* is the tag that divides its parts, by its name in the settings; "" if no tag could be read.
+    *ended_credits* are credits of the span before that have ended, by the dollars that they took
     off: they are in no total here.
     """
 
@@ -165,23 +166,23 @@ class Movement:
 
     @property
     def share(self) -> Decimal | None:
-        """The change as a share of what was before ("0.4" is 40 % more); None if that was nothing."""
+        """Return the change as a share of the cost before ("0.4" is 40 % more); None if that was zero."""
         return self.change / self.usd_before if self.usd_before else None
 
     @property
     def news(self) -> tuple[Mover, ...]:
-        """The movers that are no ordinary change."""
-        return tuple(one for one in self.movers if not one.ordinary)
+        """Return the movers that are no ordinary change."""
+        return tuple(mover for mover in self.movers if not mover.ordinary)
 
     @property
     def unexplained(self) -> Decimal:
-        """The dollars that nothing known accounts for."""
-        return total(one for one in self.movers if one.cause is Cause.UNEXPLAINED)
+        """Return the dollars without a known cause."""
+        return total(mover for mover in self.movers if mover.cause is Cause.UNEXPLAINED)
 
 
 def total(movers: Iterable[Mover]) -> Decimal:
-    """What *movers* changed together: a tag's move changes nothing."""
-    return sum((one.usd for one in movers if one.cause is not Cause.TAG), ZERO)
+    """Return the total change of *movers*: a tag's move changes nothing."""
+    return sum((mover.usd for mover in movers if mover.cause is not Cause.TAG), ZERO)
 
 
 # --- for a reader -----------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def total(movers: Iterable[Mover]) -> Decimal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
     """
-    A movement as a few lines: *movers* one by one, *smaller* ones together, and what nobody can explain.
+    A movement as a few lines: *movers* one by one, *smaller* ones together, and *unexplained* ones.
 
     All of it adds up to the change: *movers* + *smaller_usd* + *unexplained_usd*.
     """
@@ -202,21 +203,21 @@ class Breakdown:
 
     @property
     def smaller_usd(self) -> Decimal:
-        return sum((one.usd for one in self.smaller), ZERO)
+        return sum((mover.usd for mover in self.smaller), ZERO)
 
     @property
     def unexplained_usd(self) -> Decimal:
-        return sum((one.usd for one in self.unexplained), ZERO)
+        return sum((mover.usd for mover in self.unexplained), ZERO)
 
 
 def breakdown(movement: Movement, most: int) -> Breakdown:
-    """The *most* largest explained movers one by one, ordinary ones where there is room; the rest in sums."""
-    explained = [one for one in movement.movers if one.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
-    ranked = sorted(explained, key=lambda one: one.ordinary)  # the order by dollars stays in each half
-    shown = {id(one) for one in ranked[:most]}
+    """List the *most* largest explained movers one by one, ordinary ones last; sum up the rest."""
+    explained = [mover for mover in movement.movers if mover.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
+    ranked = sorted(explained, key=lambda mover: mover.ordinary)  # the order by dollars stays in each half
+    shown = {id(mover) for mover in ranked[:most]}
     return Breakdown(
-        movers=tuple(one for one in explained if id(one) in shown),
-        smaller=tuple(one for one in explained if id(one) not in shown),
-        unexplained=tuple(one for one in movement.movers if one.cause is Cause.UNEXPLAINED),
-        moved_tags=tuple(one for one in movement.movers if one.cause is Cause.TAG),
+        movers=tuple(mover for mover in explained if id(mover) in shown),
+        smaller=tuple(mover for mover in explained if id(mover) not in shown),
+        unexplained=tuple(mover for mover in movement.movers if mover.cause is Cause.UNEXPLAINED),
+        moved_tags=tuple(mover for mover in movement.movers if mover.cause is Cause.TAG),
     )

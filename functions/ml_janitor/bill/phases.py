@@ -1,4 +1,4 @@
-"""What part of machine learning a usage type belongs to."""
+"""Assigns usage types to phases of machine learning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ml_janitor.bill.model import Charge
 
 
 class Phase(StrEnum):
-    """What part of machine learning a usage type belongs to."""
+    """The phase of machine learning that a usage type belongs to."""
 
     HOSTING = "hosting"
     TRAINING = "training"
@@ -42,13 +42,13 @@ SAGEMAKER: tuple[tuple[str, Phase], ...] = (
     (r"Cluster", Phase.HYPERPOD),
     (r"VolumeUsage|StorageIOUsage|FeatureStore", Phase.STORAGE),
 )
-"""By words in SageMaker's usage types, the first that fits."""
+"""Phases by words in SageMaker's usage types; the first match counts."""
 
 ANYWHERE: tuple[tuple[str, Phase], ...] = (
     (r"AWS-(In|Out)-(A?Bytes)|-AWS-Out-|-AWS-In-|S3RTC-|DataTransfer-xAZ", Phase.TRANSFER),
     (r"NatGateway-", Phase.NAT),
 )
-"""The same, whatever the service: data transfer is none of its own."""
+"""Phases by words in usage types of any service: data transfer belongs to no service."""
 
 SERVICES: Mapping[str, Phase] = {
     "Amazon Simple Storage Service": Phase.STORAGE,
@@ -57,11 +57,11 @@ SERVICES: Mapping[str, Phase] = {
     "AmazonCloudWatch": Phase.LOGS,
     "Amazon EC2 Container Registry (ECR)": Phase.REGISTRIES,
 }
-"""The phase of everything else that a service charges."""
+"""The phase of other charges, by service."""
 
 
 def phase(service: str, usage_type: str) -> Phase:
-    """What part of machine learning a charge belongs to."""
+    """Return the phase of machine learning that a charge belongs to."""
     words = SAGEMAKER if "SageMaker" in service else ()
     for pattern, found in (*ANYWHERE, *words):
         if re.search(pattern, usage_type):
@@ -71,11 +71,11 @@ def phase(service: str, usage_type: str) -> Phase:
 
 def main_services(charges: Iterable[Charge]) -> Mapping[str, str]:
     """
-    The service of each usage type; of those that several services charge, the one that charges most.
+    Return the service of each usage type; of several services, the one that charges most.
 
-    Cost Explorer groups by two things at most, so charges by usage type and tag name no service.
+    Cost Explorer groups by two keys at most, so charges by usage type and tag name no service.
     """
     totals: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in charges:
-        totals[one.usage_type][one.service] += abs(one.usd)  # type: ignore[assignment]
+    for charge in charges:
+        totals[charge.usage_type][charge.service] += abs(charge.usd)  # type: ignore[assignment]
     return {usage: min(of, key=lambda name: (-of[name], name)) for usage, of in totals.items()}

@@ -1,4 +1,4 @@
-"""Reads an account's bill: in so many requests, by their worth, and says what is missing."""
+"""Reads an account's bill in a limited number of requests, the most valuable first, and notes the gaps."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from ml_janitor.bill.model import (
 )
 
 AGAIN = 35
-"""How many days are read again each night, because AWS still changes them."""
+"""Days that are read again each night, because AWS still changes them."""
 
 BY_USAGE = 2
-"""How many tags, the first of the settings, are read by usage type; the others by service, in fewer pages."""
+"""The first tags of the settings, which are read by usage type; the others by service, in fewer pages."""
 
 CAUSES = {
     RefusalCause.DENIED: GapCause.DENIED,
@@ -51,12 +51,12 @@ CAUSES = {
 }
 
 COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
-"""How record types begin where something was committed to: then cost is amortised."""
+"""The beginnings of record types of commitments: with any of them, cost is amortised."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading: what it has, and what it lacks."""
+    """One reading: its limits, and its gaps so far."""
 
     explorer: CostExplorer
     wanted: Wanted
@@ -73,7 +73,8 @@ class _Reader:
         where: Sequence[Where] | None = None,
     ) -> list[Row] | None:
         """
-        By *groups*, from *first* on, of what is wanted or *where* says; None, and a gap, if it was refused.
+        Read rows by *groups*, from *first* on, with the wanted filter or *where*; None, and a gap, if
+        refused.
 
         `OUTSIDE` counts only by record type.
         """
@@ -105,7 +106,7 @@ def read(
     explorer: CostExplorer, wanted: Wanted, *, account: str, now: datetime, kept: Bill | None = None
 ) -> Bill:
     """
-    The bill of *account* up to the day before *now*. What could not be read is in its gaps.
+    Read the bill of *account* up to the day before *now*. Parts that could not be read are in its gaps.
 
     *kept* is the bill of a night before, read for the same tags and services: only its last `AGAIN` days
     are read again, and all days of a tag that it lacks.
@@ -125,7 +126,7 @@ def read(
     usage = by_dimension("USAGE_TYPE")
     by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
     keys = list(wanted.tags.items())
-    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda one: one[0] not in wanted.first)
+    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda item: item[0] not in wanted.first)
     tagged: dict[str, list[Row] | None] = {}
     by_account, moved = None, None
     checked = False
@@ -142,7 +143,7 @@ def read(
                 first=whole_first,
                 where=(of_accounts(named),),
             )
-    if by_service is not None and by_account != []:  # without either, nothing else can be placed
+    if by_service is not None and by_account != []:  # without both, no other row has a place
         for name, key in fine:
             tagged[name] = tag(name, key, usage)
         records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
@@ -155,7 +156,7 @@ def read(
             tagged[name] = tag(name, key, by_dimension("SERVICE"))
     else:
         records, forecast = None, None
-    committed = any(one.keys[0].startswith(COMMITMENTS) for one in records or ())
+    committed = any(record.keys[0].startswith(COMMITMENTS) for record in records or ())
     metric = wanted.metric or (Metric.AMORTIZED if committed else Metric.UNBLENDED)
     names = wanted.accounts.names if wanted.accounts else {}
     named_accounts = {account: name for account, name in names.items() if name}
@@ -174,9 +175,10 @@ def read(
             if rows is not None
         },
         records=tuple(
-            RecordCharge(day=one.day, record_type=one.keys[0], usd=_usd(one, metric)) for one in records or ()
+            RecordCharge(day=record.day, record_type=record.keys[0], usd=_usd(record, metric))
+            for record in records or ()
         ),
-        estimated=frozenset(one.day for one in by_service or () if one.estimated),
+        estimated=frozenset(row.day for row in by_service or () if row.estimated),
         forecast=forecast,
         requests=explorer.requests,
         accounts={**explorer.account_names, **named_accounts} if wanted.accounts else None,
@@ -190,7 +192,7 @@ def read(
 
 
 def _forecast(reader: _Reader) -> Forecast | None:
-    """The rest of the month from the day that is not over yet on."""
+    """Forecast the rest of the month from the unfinished day on."""
     first = reader.until
     until = (first.replace(day=1) + 32 * DAY).replace(day=1)
     found = reader.unless_refused(
@@ -206,7 +208,7 @@ def _forecast(reader: _Reader) -> Forecast | None:
 
 
 def _check_services(reader: _Reader, by_service: Iterable[Row]) -> None:
-    """Check that the services of the settings exist: a misspelt one costs nothing, silently."""
+    """Check that the services of the settings exist: a misspelt service would silently cost nothing."""
     charged = {row.keys[0] for row in by_service}
     if missing := [name for name in reader.wanted.services if name not in charged]:
         known = reader.unless_refused(
@@ -219,7 +221,7 @@ def _check_services(reader: _Reader, by_service: Iterable[Row]) -> None:
 
 
 def _check_tags(reader: _Reader) -> bool:
-    """Check that the tags of the settings are activated and exist; whether that could be asked."""
+    """Check that the tags of the settings are activated and exist; return whether AWS answered."""
     wanted = reader.wanted
     active = reader.unless_refused(
         Reading.ACTIVE_TAGS, "", lambda: reader.explorer.tags_active(list(wanted.tags.values()))
@@ -240,10 +242,10 @@ def tag_gaps(
     keys: Iterable[str], chosen: Collection[str], active: Mapping[str, bool], used: Collection[str]
 ) -> Iterator[Gap]:
     """
-    What is wrong with the tags *keys*: not activated, or not there at all.
+    Yield a gap for each of the tags *keys* that is not activated, or does not exist.
 
-    *active* is what `CostExplorer.tags_active` says of them. One of the *chosen* that nothing has may be
-    misspelt: *used* are keys that things do have.
+    *active* is the answer of `CostExplorer.tags_active`. A *chosen* key without resources may be
+    misspelt: *used* are keys of charged resources.
     """
     for key in keys:
         if key not in active:
@@ -255,15 +257,15 @@ def tag_gaps(
 
 
 def _seen_gaps(bill: Bill, wanted: Wanted, gaps: Sequence[Gap], *, checked: bool) -> Iterable[Gap]:
-    """What the bill itself shows to be missing: tags without a value, and days before the account's first."""
+    """Yield the gaps that the bill itself shows: tags without a value, days before the account's first."""
     for name, key in wanted.tags.items():
         rows = bill.by_tag.get(name, ())
-        if rows and not checked and not any(one.tag for one in rows):
+        if rows and not checked and not any(row.tag for row in rows):
             yield Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
     unread = {gap.reading for gap in gaps}
     if wanted.accounts is not None and not unread & {Reading.SERVICES, Reading.ACCOUNTS}:
         yield from unseen(bill, wanted.accounts)
-    begun = min((one.day for one in bill.charges if one.usd), default=None)
+    begun = min((charge.day for charge in bill.charges if charge.usd), default=None)
     if begun is not None and begun > bill.first:
         yield Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
 
@@ -275,7 +277,7 @@ def _usd(row: Row, metric: Metric) -> Decimal:
 def _charges(
     rows: Iterable[Row], metric: Metric, names: tuple[str, ...], key: str = ""
 ) -> tuple[Charge, ...]:
-    """*rows* whose keys are the members *names* of a charge; a tag's value comes after its *key*."""
+    """Convert *rows*, whose keys are the members *names* of a charge; a tag's value comes after its *key*."""
     return tuple(
         Charge(
             day=row.day,
@@ -292,7 +294,7 @@ def _charges(
 
 
 def _continued(kept: Bill, account: str, wanted: Wanted, first: date) -> bool:
-    """Whether *kept* has all days from *first* on, but for those that are read again."""
+    """Return whether *kept* has all days from *first* on, except those that are read again."""
     if (kept.accounts is None) != (wanted.accounts is None):
         return False
     records = all(gap.reading is not Reading.RECORD_TYPES for gap in kept.gaps)

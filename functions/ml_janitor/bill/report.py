@@ -1,4 +1,4 @@
-"""Puts a bill and what is known of its resources together into the one report that everything shows. Pure."""
+"""Joins a bill with the known facts about its resources into one report for all displays. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ml_janitor.core.text import some
 
 CREDIT = "Credit"
 CREDITS_STOPPED = timedelta(days=7)
-"""How long there must have been no credit for it to have ended: some come once a week."""
+"""The time without credits after which they have ended: some come once a week."""
 
 LOOKED_AT = {
     Phase.HOSTING,
@@ -34,18 +34,18 @@ LOOKED_AT = {
     Phase.NOTEBOOKS,
     Phase.STUDIO,
 }
-"""The phases whose resources are looked at, region by region."""
+"""The phases whose resources are read, region by region."""
 
 MOST_PLACES = 12
-"""How many pairs of account and region are looked at for what moved the bill of several accounts."""
+"""The most pairs of account and region that are read to explain a shared bill."""
 
 OWNER = "owner"
-"""What the tag of owners is called in the settings."""
+"""The name of the owners' tag in the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagShare:
-    """How much of a span has no value of *tag* (its name in the settings), and of the span before."""
+    """The part of a span without a value of *tag* (its name in the settings), and of the span before."""
 
     tag: str
     untagged: Decimal
@@ -65,12 +65,13 @@ class TagShare:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillReport:
     """
-    Everything that is shown of a bill, in the terminal, JSON, HTML and Slack.
+    A bill for all displays: the terminal, JSON, HTML and Slack.
 
-    *span* is what the tables are of, and *main* why it moved. *yesterday* is of the last settled day and
-    *month* of the month to date; None where the bill does not reach back. *shares* are in the order of the
-    settings. *saved* is what actions saved, by day: only hours that they really ended. *saved_this_month* is
-    of the calendar month of *bill.time*, and *saved_by_account* that of each account, of a bill of several.
+    *span* is the span of the tables, and *main* the movement into it. *yesterday* is that of the last
+    settled day and *month* that of the month to date; None where the bill does not reach back. *shares*
+    are in the order of the settings. *saved* are the savings of actions, by day: only hours that they
+    really ended. *saved_this_month* is for the calendar month of *bill.time*, and *saved_by_account* for
+    each account of a shared bill.
     """
 
     bill: Bill
@@ -86,7 +87,7 @@ class BillReport:
     saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
 
     def table(self, by: str) -> tuple[tables.Line, ...]:
-        """Every line of the table *by* something. Raises KeyError for a tag that was not read."""
+        """Return every line of the table *by* a key. Raises KeyError for a tag that was not read."""
         before = self.main.comparison.before if self.main else None
         return tables.lines(self.bill, by, self.span, before)
 
@@ -101,15 +102,15 @@ def bill_report(
     looked_at: Collection[str] = (),
 ) -> BillReport:
     """
-    Everything that is shown of *bill*.
+    Return the report of *bill*.
 
-    *gaps* are what could not be read besides it, and *resources* are those of the places *looked_at*, as
-    `place` calls them. Where they cannot be joined with it, it is shown without them, and says so.
+    *gaps* are other parts that could not be read, and *resources* are those of the places *looked_at*, as
+    `place` names them. If they cannot be joined, the report shows the bill without them, and says so.
     """
     saved = saved or Savings()
     try:
         return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at)
-    except Exception as error:  # a fault of ours, or an answer that nobody foresaw
+    except Exception as error:  # a fault of ours, or an unforeseen answer
         if not resources:
             raise
         gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
@@ -133,7 +134,7 @@ def _joined(
         span = Span(first, (bill.until - first).days)
     divided = division(bill, question.tags)
     main, yesterday, month = (
-        None if one is None else movement(bill, one, divided, resources) for one in (comparison, *others)
+        None if pair is None else movement(bill, pair, divided, resources) for pair in (comparison, *others)
     )
     return BillReport(
         bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, looked_at))),
@@ -150,11 +151,11 @@ def _joined(
 
 
 def moved_places(bill: Bill, question: Question) -> list[tuple[str, str]]:
-    """The accounts and regions whose resources can have moved a bill of several, the most moved first."""
+    """Return accounts and regions whose resources may have moved a shared bill, the most moved first."""
     usd: dict[tuple[str, str], Decimal] = {}
     divided = division(bill, ())
-    for one in filter(None, question.comparisons(bill)) if bill.moved else ():
-        for part in parts(divided.lines, one, divided.services):
+    for comparison in filter(None, question.comparisons(bill)) if bill.moved else ():
+        for part in parts(divided.lines, comparison, divided.services):
             if part.phase in LOOKED_AT and part.tag not in {None, OTHERS} and abs(part.change) >= 1:
                 where = part.tag or "", part.region
                 usd[where] = max(usd.get(where, ZERO), abs(part.change))
@@ -164,16 +165,16 @@ def moved_places(bill: Bill, question: Question) -> list[tuple[str, str]]:
 def movement(
     bill: Bill, comparison: Comparison, divided: Division, resources: Sequence[Resource]
 ) -> Movement:
-    """Why the bill moved between the two spans."""
+    """Return the movement of the bill between the two spans."""
     tag = divided.tag
     found = parts(divided.lines, comparison, divided.services)
     match tag:
         case "":
-            known: Sequence[Resource] = [replace(one, tag=None) for one in resources]
+            known: Sequence[Resource] = [replace(resource, tag=None) for resource in resources]
         case "account" if bill.moved:
-            named = {one.tag for one in bill.moved}
-            owned = [(one, one.culprit.account) for one in resources]
-            known = [replace(one, tag=own if own in named else OTHERS) for one, own in owned]
+            named = {charge.tag for charge in bill.moved}
+            owned = [(resource, resource.culprit.account) for resource in resources]
+            known = [replace(resource, tag=own if own in named else OTHERS) for resource, own in owned]
         case _:
             known = resources
     return Movement(
@@ -187,18 +188,18 @@ def movement(
 
 
 def place(part: Part, tag: str) -> str:
-    """Where the resources behind *part* are: a region, or of several accounts, an account and a region."""
+    """Return the place of *part*'s resources: a region, or of a shared bill, an account and a region."""
     return f"{part.tag}/{part.region}" if tag == ACCOUNT else part.region
 
 
 def elsewhere(movement: Movement | None, looked_at: Collection[str]) -> Iterator[Gap]:
-    """What instances changed that no resource can explain, because nobody looked where they are."""
+    """Yield gaps for changes of instances that no resource can explain, because their place was not read."""
     usd: dict[str, Decimal] = {}
     tag = movement.tag if movement else ""
-    for one in movement.movers if movement else ():
-        where = place(one.part, tag)
-        if one.cause is Cause.UNEXPLAINED and one.part.phase in LOOKED_AT and where not in looked_at:
-            usd[where] = usd.get(where, ZERO) + one.usd
+    for mover in movement.movers if movement else ():
+        where = place(mover.part, tag)
+        if mover.cause is Cause.UNEXPLAINED and mover.part.phase in LOOKED_AT and where not in looked_at:
+            usd[where] = usd.get(where, ZERO) + mover.usd
     changed = [item for item in usd.items() if abs(item[1]) >= 1]
     changed.sort(key=lambda item: -abs(item[1]))
     if tag == ACCOUNT and changed:
@@ -215,48 +216,48 @@ def elsewhere(movement: Movement | None, looked_at: Collection[str]) -> Iterator
 
 
 def sole_owners(bill: Bill, span: Span) -> Mapping[str, str]:
-    """The owner of each usage type in *span* of which all has just one."""
+    """Return the owner of each usage type in *span* with a single owner."""
     owners: dict[str, set[str]] = {}
-    for one in bill.by_tag.get(OWNER, ()):
-        if one.usage_type and one.usd and one.day in span:
-            owners.setdefault(one.usage_type, set()).add(one.tag or "")
+    for charge in bill.by_tag.get(OWNER, ()):
+        if charge.usage_type and charge.usd and charge.day in span:
+            owners.setdefault(charge.usage_type, set()).add(charge.tag or "")
     return {usage: next(iter(of)) for usage, of in owners.items() if len(of) == 1 and any(of)}
 
 
 def merged(found: Iterable[Mover]) -> tuple[Mover, ...]:
-    """*found* with one mover for each resource and cause, whatever it uses: instances, and their disks."""
+    """Merge *found* into one mover for each resource and cause over all usage types: instances, disks."""
     together: dict[object, list[Mover]] = {}
-    for number, one in enumerate(found):
-        own = one.culprit
-        key = (one.cause, own.kind, own.name, own.account, one.part.tag) if own else number
-        together.setdefault(key, []).append(one)
+    for number, mover in enumerate(found):
+        own = mover.culprit
+        key = (mover.cause, own.kind, own.name, own.account, mover.part.tag) if own else number
+        together.setdefault(key, []).append(mover)
     movers = [_merged(own) for own in together.values()]
-    return tuple(sorted(movers, key=lambda one: -abs(one.usd)))
+    return tuple(sorted(movers, key=lambda mover: -abs(mover.usd)))
 
 
 def _merged(own: Sequence[Mover]) -> Mover:
-    largest = max(own, key=lambda one: abs(one.usd))
-    return replace(largest, usd=sum((one.usd for one in own), ZERO))
+    largest = max(own, key=lambda mover: abs(mover.usd))
+    return replace(largest, usd=sum((mover.usd for mover in own), ZERO))
 
 
 def priced(bill: Bill, resources: Iterable[Resource]) -> tuple[Resource, ...]:
-    """*resources* with what each has been billed until now, at the prices of the bill's last days."""
+    """Return *resources* with the cost of each until now, at the prices of the bill's last days."""
     usd: dict[str, Decimal] = {}
     quantity: dict[str, Decimal] = {}
     lately = Span(bill.until - timedelta(days=35), 35)
-    for one in bill.charges:
-        if one.day in lately:
-            usd[one.usage_type] = usd.get(one.usage_type, ZERO) + one.usd
-            quantity[one.usage_type] = quantity.get(one.usage_type, ZERO) + one.quantity
+    for charge in bill.charges:
+        if charge.day in lately:
+            usd[charge.usage_type] = usd.get(charge.usage_type, ZERO) + charge.usd
+            quantity[charge.usage_type] = quantity.get(charge.usage_type, ZERO) + charge.quantity
     prices = {usage: usd[usage] / of for usage, of in quantity.items() if of > 0}
     return tuple(
-        replace(one, culprit=replace(one.culprit, usd_until_now=_until_now(one, bill, prices)))
-        for one in resources
+        replace(resource, culprit=replace(resource.culprit, usd_until_now=_until_now(resource, bill, prices)))
+        for resource in resources
     )
 
 
 def _until_now(resource: Resource, bill: Bill, prices: Mapping[str, Decimal]) -> Decimal | None:
-    """None where a price is unknown, or where it began before the bill."""
+    """Return its cost, or None where a price is unknown, or where it began before the bill."""
     total = ZERO
     for run in resource.runs:
         if run.usage_type not in prices or run.start.date() < bill.first:
@@ -268,8 +269,10 @@ def _until_now(resource: Resource, bill: Bill, prices: Mapping[str, Decimal]) ->
 
 
 def ended_credits(bill: Bill, comparison: Comparison) -> Decimal:
-    """What credits that have ended took off the span before, and no longer take off."""
-    last = max((one.day for one in bill.records if one.record_type == CREDIT and one.usd), default=None)
+    """Return the dollars that ended credits took off the span before, and no longer take off."""
+    last = max(
+        (record.day for record in bill.records if record.record_type == CREDIT and record.usd), default=None
+    )
     if last is None or last >= bill.until - CREDITS_STOPPED:
         return ZERO
     before, after = (bill.outside(span).get(CREDIT, ZERO) for span in (comparison.before, comparison.after))
@@ -280,14 +283,14 @@ def _shares(bill: Bill, span: Span, comparison: Comparison | None, tags: Sequenc
     before = comparison.before if comparison else None
     for tag in tags:
         rows = bill.by_tag.get(tag)
-        if rows is None or not any(one.tag for one in rows):  # not read, or not active
+        if rows is None or not any(row.tag for row in rows):  # not read, or not active
             continue
         yield TagShare(
             tag=tag,
-            untagged=sum((one.usd for one in rows if one.day in span and not one.tag), ZERO),
-            total=sum((one.usd for one in rows if one.day in span), ZERO),
+            untagged=sum((row.usd for row in rows if row.day in span and not row.tag), ZERO),
+            total=sum((row.usd for row in rows if row.day in span), ZERO),
             untagged_before=sum(
-                (one.usd for one in rows if before and one.day in before and not one.tag), ZERO
+                (row.usd for row in rows if before and row.day in before and not row.tag), ZERO
             ),
-            total_before=sum((one.usd for one in rows if before and one.day in before), ZERO),
+            total_before=sum((row.usd for row in rows if before and row.day in before), ZERO),
         )

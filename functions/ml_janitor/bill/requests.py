@@ -1,4 +1,4 @@
-"""How often endpoints were called, by variant, from CloudWatch: its names for that differ by kind."""
+"""Reads the number of requests to endpoints, by variant, from CloudWatch: metric names differ by kind."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 LOADED = "ModelCacheHit"
-"""What a multi-model endpoint alone publishes, by variant (developer guide, "CloudWatch Metrics for
-Multi-Model Endpoint Deployments")."""
+"""
+The metric that only multi-model endpoints publish, by variant (developer guide, "CloudWatch Metrics for
+Multi-Model Endpoint Deployments").
+"""
 
 READS: tuple[Grant, ...] = (
     allow(metrics.LIST_METRICS),
@@ -42,7 +44,7 @@ READS: tuple[Grant, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """The requests to endpoints by their ARNs; *error* is why some are missing."""
+    """The requests to endpoints by their ARNs; *error* is the reason why some are missing."""
 
     by_arn: Mapping[str, tuple[Requests, ...]] = field(default_factory=dict)
     error: str | None = None
@@ -59,63 +61,67 @@ class _Meter:
 
 
 def requests(aws: Aws, ran: Iterable[Used], since: datetime, now: datetime) -> Called:
-    """The requests to each endpoint of *ran* from *since* to *now*; what breaks is said."""
-    endpoints = [one for one in ran if one.target.kind == ENDPOINT.type]
+    """Read the requests to each endpoint of *ran* from *since* to *now*; a failure becomes the error."""
+    endpoints = [resource for resource in ran if resource.target.kind == ENDPOINT.type]
     try:
         return _called(aws, endpoints, since, now) if endpoints else Called()
-    except Exception as error:  # also a fault of ours: what was charged needs none of it
+    except Exception as error:  # also a fault of ours: the bill does not need the requests
         return Called(error=describe(error))
 
 
 def _called(aws: Aws, ran: Sequence[Used], since: datetime, now: datetime) -> Called:
-    shared = any(not run.model for one in ran for run in one.runs)
+    shared = any(not run.model for resource in ran for run in resource.runs)
     components = inference_components(aws) if shared else Listing(())
-    meters = [meter for one in ran for meter in _meters(one, components.items)]
+    meters = [meter for endpoint in ran for meter in _meters(endpoint, components.items)]
     data = metrics.read(aws, [series for meter in meters for series in meter.series], since, now)
     loading = metrics.published(aws, SAGEMAKER, LOADED)
     known = loading.value if isinstance(loading, Value) else ()
     by_arn: dict[str, tuple[Requests, ...]] = {}
     for meter in meters:
         unlisted = not meter.run.model and components.error is not None
-        one = Requests(
+        variant_requests = Requests(
             variant=meter.run.variant,
             points=None if unlisted else _points([data[series] for series in meter.series]),
             period=meter.series[0].period if meter.series else DAY,
             shadow=meter.run.shadow,
             many_models=meter.loaded in known,
         )
-        by_arn[meter.arn] = (*by_arn.get(meter.arn, ()), one)
-    unread = [one.error for one in (*data.values(), loading) if isinstance(one, Unreadable)]
+        by_arn[meter.arn] = (*by_arn.get(meter.arn, ()), variant_requests)
+    unread = [signal.error for signal in (*data.values(), loading) if isinstance(signal, Unreadable)]
     errors = [error for error in (components.error, *unread[:1]) if error]
     return Called(by_arn=by_arn, error="; ".join(errors) or None)
 
 
 def _meters(endpoint: Used, components: Iterable[InferenceComponent]) -> Iterator[_Meter]:
-    """One for each variant; by the hour where one had several models, to tell them apart."""
+    """Yield a meter for each variant; by the hour where a variant had several models, to tell them apart."""
     name = endpoint.target.name
     for variant, run in {run.variant: run for run in endpoint.runs}.items():
-        models = {one.model for one in endpoint.runs if one.variant == variant}
+        models = {past_run.model for past_run in endpoint.runs if past_run.variant == variant}
         if "AsyncInf:" in run.usage_type:
             series = [processed(name, variant)]
         elif run.model:
             series = [invocations(name, variant)]
         else:
-            on = [one for one in components if (one.endpoint, one.variant) == (name, variant)]
-            series = [component_invocations(one.name) for one in on]
+            on = [
+                component
+                for component in components
+                if (component.endpoint, component.variant) == (name, variant)
+            ]
+            series = [component_invocations(component.name) for component in on]
         yield _Meter(
             arn=endpoint.target.arn,
             run=run,
-            series=tuple(replace(one, period=HOUR if len(models) > 1 else DAY) for one in series),
+            series=tuple(replace(metric, period=HOUR if len(models) > 1 else DAY) for metric in series),
             loaded=Metric.of(SAGEMAKER, LOADED, EndpointName=name, VariantName=variant),
         )
 
 
 def _points(signals: Iterable[Signal[Series]]) -> tuple[tuple[datetime, float], ...] | None:
-    """All datapoints; where there are none, nothing was called. None if some could not be read."""
+    """Return all datapoints; without datapoints there were no requests. None if any were unreadable."""
     points: list[tuple[datetime, float]] = []
-    for one in signals:
-        if isinstance(one, Value):
-            points += one.value.points
-        elif not isinstance(one, Absent):
+    for signal in signals:
+        if isinstance(signal, Value):
+            points += signal.value.points
+        elif not isinstance(signal, Absent):
             return None
     return tuple(points)

@@ -1,4 +1,4 @@
-"""What the janitor knows of what is billed: runs, owners, findings, what it ended itself and so saved."""
+"""Gathers the facts about billed resources: runs, owners, findings, the janitor's actions and savings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BILLED = frozenset(
 """Kinds of resources whose runs are known."""
 
 READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.CALLS), *requests.READS)
-"""What reading them calls in each region."""
+"""The permissions to read them in each region."""
 
 
 class BilledResources:
@@ -47,21 +47,21 @@ class BilledResources:
 
     @classmethod
     def summary(cls) -> str:
-        """One line, for the description of its role."""
+        """Return one line, for the description of its role."""
         return (cls.__doc__ or "").strip()
 
 
 def bill_readers(section: BillSection) -> list[BilledResources]:
-    """What the accounts of an organization grant a role for, where its bill is read."""
+    """Return the readers for which an organization's accounts grant a role, if its bill is read."""
     return [BilledResources()] if section.enabled else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """
-    What is known of a resource besides what it used, from a sweep or from the ledger.
+    Facts about a resource besides its use, from a sweep or from the ledger.
 
-    *since* is since when it is waste, *finding* the finding's id; both empty where it is none. *used* is
+    *since* is when its waste began, *finding* the finding's id; both empty without a finding. *used* tells
     whether a sweep saw that somebody uses it, *acted* whether the janitor ended it.
     """
 
@@ -75,54 +75,59 @@ class Judged:
 
 
 def judging[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
-    """Those of *detectors* that judge what is billed by the hour, and would end it."""
+    """Return the *detectors* that judge resources billed by the hour, and would end them."""
     return [
-        one
-        for one in detectors
-        if one.cleanup is not None and not one.cleanup.effect.stays and not BILLED.isdisjoint(one.kinds)
+        detector
+        for detector in detectors
+        if detector.cleanup is not None
+        and not detector.cleanup.effect.stays
+        and not BILLED.isdisjoint(detector.kinds)
     ]
 
 
 def judged(results: Iterable[Result]) -> Mapping[str, Judged]:
-    """What a sweep says of each resource, by its ARN in lower case."""
+    """Return a sweep's facts about each resource, by its ARN in lower case."""
     found: dict[str, Judged] = {}
-    for one in results:
-        arn, verdict = one.target.arn.lower(), one.verdict
+    for result in results:
+        arn, verdict = result.target.arn.lower(), result.verdict
         if isinstance(verdict, Finding):
             found[arn] = Judged(
-                detector=one.detector, finding=one.target.key, since=verdict.since, owner=one.owner
+                detector=result.detector, finding=result.target.key, since=verdict.since, owner=result.owner
             )
         elif arn not in found:
-            found[arn] = Judged(detector=one.detector, used=_in_use(verdict), owner=one.owner)
+            found[arn] = Judged(detector=result.detector, used=_in_use(verdict), owner=result.owner)
     return found
 
 
 def acted(actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]) -> Mapping[str, Judged]:
-    """What the detectors of *registry* ended, and nobody took back, by ARN in lower case."""
-    ending = {one.name for one in judging(registry)}
+    """Return the resources that detectors of *registry* ended and nobody restored, by ARN in lower case."""
+    ending = {detector.name for detector in judging(registry)}
     return {
-        one.target.arn.lower(): Judged(
-            detector=one.detector, finding=one.id, since=one.warned, acted=True, ended=one.ended
+        action.target.arn.lower(): Judged(
+            detector=action.detector, finding=action.id, since=action.warned, acted=True, ended=action.ended
         )
-        for one in actions
-        if one.detector in ending and one.stage is Stage.ACTED and one.over is None
+        for action in actions
+        if action.detector in ending and action.stage is Stage.ACTED and action.over is None
     }
 
 
 def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
-    """What the ledger says of open findings, by ARN in lower case."""
+    """Return the ledger's facts about open findings, by ARN in lower case."""
     return {
-        one.key.rpartition("@")[0].lower(): Judged(
-            detector=one.detector, finding=one.id, since=one.since or one.first_seen, owner=one.owner
+        entry.key.rpartition("@")[0].lower(): Judged(
+            detector=entry.detector,
+            finding=entry.id,
+            since=entry.since or entry.first_seen,
+            owner=entry.owner,
         )
-        for one in entries
-        if one.closed is None
+        for entry in entries
+        if entry.closed is None
     }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Savings:
-    """What actions saved, by UTC day, and in the calendar month, in all and by account."""
+    """The savings of actions, by UTC day, and in the calendar month, in all and by account."""
 
     by_day: Mapping[date, Decimal] = field(default_factory=dict)
     this_month: Decimal = ZERO
@@ -132,13 +137,16 @@ class Savings:
     def of(
         cls, actions: Sequence[Action], bill: Bill, *, now: datetime, time_zone: str, accounts: bool = False
     ) -> Savings:
-        """What *actions* saved in the days of *bill*, and in the month of *now*; if asked, by *accounts*."""
+        """
+        Compute the savings of *actions* in the days of *bill* and the month of *now*;
+        optionally by account.
+        """
         by_account: dict[str, list[Action]] = {}
-        for one in actions if accounts else ():
-            by_account.setdefault(one.target.account, []).append(one)
+        for action in actions if accounts else ():
+            by_account.setdefault(action.target.account, []).append(action)
 
-        def saved(some: Iterable[Action]) -> Decimal:
-            return savings.saved(some, now=now, time_zone=time_zone).usd
+        def saved(chosen: Iterable[Action]) -> Decimal:
+            return savings.saved(chosen, now=now, time_zone=time_zone).usd
 
         return cls(
             by_day=savings.by_day(actions, bill.first, now),
@@ -148,7 +156,7 @@ class Savings:
 
 
 def _in_use(verdict: Kept) -> bool:
-    """Whether a metric of what was kept counted something."""
+    """Return whether a metric of a kept resource counted something."""
     return not verdict.unknown and any(
         seen.source == GET_METRIC_DATA and isinstance(seen.value, int | float) and seen.value > 0
         for seen in verdict.evidence
@@ -157,7 +165,7 @@ def _in_use(verdict: Kept) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The resources of an account, and what could not be read of them."""
+    """The resources of an account, and the gaps in reading them."""
 
     resources: tuple[Resource, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -173,9 +181,9 @@ def known(
     verdicts: Mapping[str, Judged],
 ) -> Known:
     """
-    What ran in *regions* at any time from *since* to *now*, with what is known of it.
+    Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
 
-    *tag* is the key that the bill is divided by, *verdicts* what was judged, by ARN in lower case.
+    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
     """
     resources: list[Resource] = []
     gaps: list[Gap] = []
@@ -183,8 +191,11 @@ def known(
         listed = runs.used(aws, since, now)
         called = requests.requests(aws, listed.items, since, now)
         resources += (
-            replace(_resource(one, tag, policy, verdicts), requests=called.by_arn.get(one.target.arn, ()))
-            for one in listed.items
+            replace(
+                _resource(resource, tag, policy, verdicts),
+                requests=called.by_arn.get(resource.target.arn, ()),
+            )
+            for resource in listed.items
         )
         gaps += (
             Gap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
@@ -194,8 +205,8 @@ def known(
     return Known(tuple(resources), tuple(gaps))
 
 
-def _resource(one: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged]) -> Resource:
-    target = one.target
+def _resource(resource: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged]) -> Resource:
+    target = resource.target
     verdict = verdicts.get(target.arn.lower(), Judged(detector=""))
     waste_since = verdict.since if verdict.finding else None
     return Resource(
@@ -204,26 +215,26 @@ def _resource(one: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged
             name=target.name,
             kind=target.kind,
             owner=verdict.owner or policy.owner(target),
-            since=waste_since or _begun(one),
-            ended=verdict.ended or one.ended,
+            since=waste_since or _begun(resource),
+            ended=verdict.ended or resource.ended,
             detector=verdict.detector if verdict.finding else "",
             finding=verdict.finding,
             acted=verdict.acted,
             used=verdict.used,
         ),
-        runs=one.runs,
+        runs=resource.runs,
         tag=_value(target, tag),
         family=family(target.name),
     )
 
 
-def _begun(one: Used) -> datetime | None:
-    """When it was made; of a job, when it first ran."""
-    return one.runs[0].start if one.target.kind.endswith("-job") else one.target.created
+def _begun(resource: Used) -> datetime | None:
+    """Return when it was made; for a job, when it first ran."""
+    return resource.runs[0].start if resource.target.kind.endswith("-job") else resource.target.created
 
 
 def _value(target: Target, tag: str) -> str | None:
-    """The value of *tag* as the bill has it: its key is matched with its capitals, as AWS bills it."""
+    """Return the value of *tag* as in the bill: the key is matched with its capitals, as AWS bills it."""
     if not isinstance(target.tags, Value):
         return UNTAGGED
     return target.tags.value.get(tag, UNTAGGED)

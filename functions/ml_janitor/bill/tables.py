@@ -1,4 +1,4 @@
-"""The bill by phase, service, usage type or a tag's value, and what each value is charged back. Pure."""
+"""Divides the bill by phase, service, usage type or a tag's value, and charges it back. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ml_janitor.bill.phases import main_services, phase
 
 PHASE, SERVICE, USAGE = "phase", "service", "usage"
 OWN = (PHASE, SERVICE, USAGE)
-"""What a bill can be divided by besides tags."""
+"""The keys that divide a bill besides tags."""
 
 CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What one *name* was charged in a span and in that before; None where nothing is compared."""
+    """The charges of one *name* in a span and in that before; None without a comparison."""
 
     name: str
     usd: Decimal
@@ -32,7 +32,7 @@ class Line:
 
 def lines(bill: Bill, by: str, span: Span, before: Span | None) -> tuple[Line, ...]:
     """
-    Every line of the table *by* something, the dearest first; "" is what has no value of the tag.
+    Return every line of the table *by* a key, the dearest first; "" is the untagged rest.
 
     Raises KeyError if *by* is a tag that was not read.
     """
@@ -46,38 +46,38 @@ def lines(bill: Bill, by: str, span: Span, before: Span | None) -> tuple[Line, .
         for name, (usd, earlier) in sums.items()
         if usd or earlier
     ]
-    return tuple(sorted(found, key=lambda one: (-one.usd, -(one.usd_before or ZERO), one.name)))
+    return tuple(sorted(found, key=lambda line: (-line.usd, -(line.usd_before or ZERO), line.name)))
 
 
 def together(every: Sequence[Line]) -> Line:
-    """Some lines as one."""
-    compared = all(one.usd_before is not None for one in every)
+    """Sum lines into one line."""
+    compared = all(line.usd_before is not None for line in every)
     return Line(
         name="",
-        usd=sum((one.usd for one in every), ZERO),
-        usd_before=sum((one.usd_before or ZERO for one in every), ZERO) if compared else None,
+        usd=sum((line.usd for line in every), ZERO),
+        usd_before=sum((line.usd_before or ZERO for line in every), ZERO) if compared else None,
     )
 
 
 def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
-    """The day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
+    """Yield the day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
     match by:
         case "phase":
-            for one in bill.charges:
-                yield one.day, phase(one.service, one.usage_type).value, one.usd
+            for charge in bill.charges:
+                yield charge.day, phase(charge.service, charge.usage_type).value, charge.usd
         case "service":
-            for one in bill.charges:
-                yield one.day, one.service, one.usd
+            for charge in bill.charges:
+                yield charge.day, charge.service, charge.usd
         case "usage":
-            for one in bill.charges:
-                yield one.day, one.usage_type, one.usd
+            for charge in bill.charges:
+                yield charge.day, charge.usage_type, charge.usd
         case tag:
-            for one in bill.by_account if tag == ACCOUNT and bill.by_account else bill.by_tag[tag]:
-                yield one.day, one.tag or "", one.usd
+            for charge in bill.by_account if tag == ACCOUNT and bill.by_account else bill.by_tag[tag]:
+                yield charge.day, charge.tag or "", charge.usd
 
 
 def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
-    """The dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
+    """Return the dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
     places = {day: number for number, day in enumerate(days)}
     found: dict[str, list[Decimal]] = {}
     for day, name, usd in charged(bill, by):
@@ -86,26 +86,26 @@ def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[D
     return found
 
 
-# --- what is charged back ---------------------------------------------------------------------
+# --- chargeback -------------------------------------------------------------------------------
 
 
 def readable(bill: Bill, by: str) -> bool:
-    """Whether there is a table *by* something: not where it is by a tag that was not read."""
+    """Return whether there is a table *by* a key: there is none for a tag that was not read."""
     return by in OWN or by in bill.by_tag or bool(by == ACCOUNT and bill.by_account)
 
 
 def charged_back(bill: Bill, tag: str, span: Span) -> Iterator[tuple[str, str, Decimal]]:
     """
-    Value, service and dollars in whole cents, the untagged last; together the span's total in cents.
+    Yield value, service and dollars in whole cents, the untagged last; together the span's total in cents.
 
-    The cents that rounding each line leaves are on the largest line. Raises KeyError if the tag was not read.
+    The largest line takes the cents left by rounding. Raises KeyError if the tag was not read.
     """
     services = main_services(bill.charges)
     sums: dict[tuple[str, str], Decimal] = {}
-    for one in bill.by_tag[tag]:
-        if one.day in span and one.usd:
-            key = one.tag or "", one.service or services.get(one.usage_type, "")
-            sums[key] = sums.get(key, ZERO) + one.usd
+    for charge in bill.by_tag[tag]:
+        if charge.day in span and charge.usd:
+            key = charge.tag or "", charge.service or services.get(charge.usage_type, "")
+            sums[key] = sums.get(key, ZERO) + charge.usd
     rounded = {key: usd.quantize(CENT, ROUND_HALF_UP) for key, usd in sums.items()}
     if rounded:
         total = sum(sums.values(), ZERO).quantize(CENT, ROUND_HALF_UP)

@@ -1,8 +1,8 @@
 """
-What one unit cost: 1,000 requests to an endpoint or a model, one job, one job of a family. Pure.
+Computes unit costs: of 1,000 requests to an endpoint or a model, of a job, of a job of a family. Pure.
 
 The dollars are those of the bill: each run has its share of its line, and all together never more than the
-line. The units are what was measured. What was not measured has no units, never 0.
+line. The units are measured. Unmeasured usage has no units, never 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_JOBS = 50
 
 
 class UnitNote(StrEnum):
-    """What has to be known about the cost of a unit."""
+    """A note on the cost of a unit."""
 
     COMPONENTS = "inference components"
     """Inference components share the endpoint's instances: none of their models has a cost of its own."""
@@ -37,10 +37,11 @@ class UnitNote(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCost:
     """
-    What one unit cost in a span: *usd* for *units* ("requests" of an endpoint or model, "jobs" of a family).
+    The cost of one unit in a span: *usd* for *units* ("requests" of an endpoint or model, "jobs" of a
+    family).
 
-    *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units* is
-    None where they could not be read.
+    *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units*
+    is None if unreadable.
     """
 
     kind: str
@@ -55,18 +56,18 @@ class UnitCost:
 
     @property
     def per(self) -> int:
-        """How many units it is said for."""
+        """Return the number of units that the shown cost is for."""
         return 1000 if self.unit == "requests" else 1
 
     @property
     def per_unit(self) -> Decimal | None:
-        """Dollars for a job, or for 1,000 requests; None if there were none, or nobody knows."""
+        """Return dollars for a job, or for 1,000 requests; None if there were none, or if unknown."""
         return self.usd * self.per / self.units if self.units else None
 
 
 @dataclass(slots=True)
 class _Sum:
-    """What is added up for one name. *units* is None once something of it could not be read."""
+    """The sums of one name. *units* is None once any of them could not be read."""
 
     usd: Decimal = ZERO
     units: int | None = 0
@@ -82,38 +83,38 @@ type _Key = tuple[str, str, str, str, str]
 
 def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resource]) -> tuple[UnitCost, ...]:
     """
-    What a unit of *resources* cost in *span*: by endpoint, model, family and job, the dearest first.
+    Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
 
-    *charges* are by usage type, without tags. What was charged nothing is left out.
+    *charges* are by usage type, without tags. Resources without a charge are left out.
     """
     prices = _prices(charges, span, resources)
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
-    for one in resources:
+    for resource in resources:
         shares = [
             (run, (quantity(run, span) * prices.get(run.usage_type, ZERO)).quantize(EXACT, ROUND_DOWN))
-            for run in one.runs
+            for run in resource.runs
         ]
-        if one.culprit.kind == "endpoint":
-            _endpoint(one, shares, span, sums)
-        elif one.culprit.kind.endswith("-job"):
-            _job(one, sum((usd for _, usd in shares), ZERO), sums)
+        if resource.culprit.kind == "endpoint":
+            _endpoint(resource, shares, span, sums)
+        elif resource.culprit.kind.endswith("-job"):
+            _job(resource, sum((usd for _, usd in shares), ZERO), sums)
     return tuple(_listed(sums))
 
 
 def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]) -> Mapping[str, Decimal]:
     """
-    Dollars for a unit of each usage type: what was charged, for what was charged or ran, whichever is more.
+    Return dollars for a unit of each usage type: its charge, divided by the billed or the known usage.
 
-    So no line is shared out twice, where more is known to have run than was charged for.
+    The larger usage counts: so no line is shared out twice, if more usage is known than was charged.
     """
     usd: dict[str, Decimal] = defaultdict(Decimal)
     charged: dict[str, Decimal] = defaultdict(Decimal)
     ran: dict[str, Decimal] = defaultdict(Decimal)
-    for one in charges:
-        if one.day in span:
-            usd[one.usage_type] += one.usd
-            charged[one.usage_type] += one.quantity
-    for run in (run for one in resources for run in one.runs):
+    for charge in charges:
+        if charge.day in span:
+            usd[charge.usage_type] += charge.usd
+            charged[charge.usage_type] += charge.quantity
+    for run in (run for resource in resources for run in resource.runs):
         ran[run.usage_type] += quantity(run, span)
     return {
         usage: dollars / max(charged[usage], ran[usage])
@@ -123,26 +124,28 @@ def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]
 
 
 def _endpoint(
-    one: Resource, shares: Sequence[tuple[Run, Decimal]], span: Span, sums: dict[_Key, _Sum]
+    endpoint: Resource, shares: Sequence[tuple[Run, Decimal]], span: Span, sums: dict[_Key, _Sum]
 ) -> None:
-    """Its requests are those to production variants; a model's also those that a shadow variant copies."""
-    where = region(one.runs[0].usage_type) if one.runs else ""
-    whole = sums["endpoint", where, one.culprit.kind, one.culprit.name, one.culprit.account]
+    """Add an endpoint's cost and production requests; a model's requests also include shadow copies."""
+    where = region(endpoint.runs[0].usage_type) if endpoint.runs else ""
+    whole = sums["endpoint", where, endpoint.culprit.kind, endpoint.culprit.name, endpoint.culprit.account]
     whole.usd += sum((usd for _, usd in shares), ZERO)
-    models = {run.model for run in one.runs}
+    models = {run.model for run in endpoint.runs}
     if "" in models:
         whole.notes.add(UnitNote.COMPONENTS)
-    if any(meter.many_models for meter in one.requests):
+    if any(meter.many_models for meter in endpoint.requests):
         whole.notes.add(UnitNote.MANY_MODELS)
-    of_model = {model: sums["model", where, "model", model, one.culprit.account] for model in models if model}
+    of_model = {
+        model: sums["model", where, "model", model, endpoint.culprit.account] for model in models if model
+    }
     for run, usd in shares:
         if run.model:
             of_model[run.model].usd += usd
-    if not one.requests:
-        for each in (whole, *of_model.values()):
-            each.count(None)
-    for meter in one.requests:
-        own = [run for run in one.runs if run.variant == meter.variant]
+    if not endpoint.requests:
+        for line in (whole, *of_model.values()):
+            line.count(None)
+    for meter in endpoint.requests:
+        own = [run for run in endpoint.runs if run.variant == meter.variant]
         if not meter.shadow:
             whole.count(meter.within(span))
         for model in {run.model for run in own if run.model}:
@@ -151,7 +154,10 @@ def _endpoint(
 
 
 def _served(meter: Requests, runs: Sequence[Run], model: str, span: Span) -> int | None:
-    """The requests of *meter* that *model* served: each by what had begun last before the point's end."""
+    """
+    Count the requests of *meter* that *model* served: a point counts for the last run
+    begun before its end.
+    """
     if meter.points is None:
         return None
     begun = sorted(runs, key=lambda run: run.start)
@@ -163,24 +169,24 @@ def _served(meter: Requests, runs: Sequence[Run], model: str, span: Span) -> int
     return round(served)
 
 
-def _job(one: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
+def _job(job: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
     if not usd:
         return
-    where = region(one.runs[0].usage_type)
-    named = {"family": one.family or one.culprit.name, "job": one.culprit.name}
+    where = region(job.runs[0].usage_type)
+    named = {"family": job.family or job.culprit.name, "job": job.culprit.name}
     for kind, name in named.items():
-        own = sums[kind, where, one.culprit.kind, name, one.culprit.account]
+        own = sums[kind, where, job.culprit.kind, name, job.culprit.account]
         own.usd += usd
         own.count(1)
 
 
 def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
-    """A family of one is just that job, and no family."""
+    """Yield the unit costs; a family with a single job is left out."""
     jobs = 0
-    for key, one in sorted(sums.items(), key=lambda item: (ORDER.index(item[0][0]), -item[1].usd, item[0])):
+    for key, line in sorted(sums.items(), key=lambda item: (ORDER.index(item[0][0]), -item[1].usd, item[0])):
         kind, where, resource, name, account = key
         jobs += kind == "job"
-        if not one.usd or (kind == "family" and one.units == 1) or (kind == "job" and jobs > MOST_JOBS):
+        if not line.usd or (kind == "family" and line.units == 1) or (kind == "job" and jobs > MOST_JOBS):
             continue
         yield UnitCost(
             kind=kind,
@@ -188,8 +194,8 @@ def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
             resource=resource,
             region=where,
             account=account,
-            usd=one.usd,
-            units=one.units,
+            usd=line.usd,
+            units=line.units,
             unit="jobs" if kind in {"family", "job"} else "requests",
-            notes=tuple(sorted(one.notes)),
+            notes=tuple(sorted(line.notes)),
         )

@@ -1,1 +1,1 @@
-"""What an operator sets and what a function is sent, checked at the edge."""
+"""An operator's settings and a function's events, checked at the edge."""

@@ -1,4 +1,4 @@
-"""What is wrong with how detectors are armed: they would never act, or at any hour. For synth and doctor."""
+"""Warns about arming that would never act, or at any hour. For synth and doctor."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ml_janitor.engine.detector import Detector
 
 def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     """
-    One line for each armed detector that would never act, and for each place where it would not.
+    Return one line for each armed detector that would never act, and for each place where it would not.
 
-    *home* is the deployment's own region, if it is known: what it sweeps where `regions` is empty.
-    Accounts are not judged, but of an organization: several deployments may share one janitor.toml.
+    *home* is the deployment's own region, if known: the swept region where `regions` is empty.
+    Accounts are only judged in an organization: several deployments may share one janitor.toml.
     """
     regions = settings.janitor.regions or ([home] if home else [])
     if settings.organization.used:
@@ -34,10 +34,10 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
 
 def undo_role_warnings(settings: Settings, *, account: str = "", partition: str = "") -> list[str]:
     """
-    What is unusual about `undo_roles` in *account* and *partition*, as far as these are known.
+    Return warnings about `undo_roles` in *account* and *partition*, as far as these are known.
 
-    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own. In an
-    organization, roles of any account that `act_in` names are.
+    Several deployments may share one janitor.toml: roles of other accounts are no fault beside its own
+    roles. In an organization, roles of any account that `act_in` names are no fault.
     """
     roles = settings.janitor.undo_roles
     every = [role for role in roles if not role.partition(":role/")[2].strip("*?/")]
@@ -48,7 +48,7 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
     ]
     accounts = [account]
     if settings.organization.used:
-        accounts = accounts_of(place for one in settings.sections.values() for place in one.act_in)
+        accounts = accounts_of(place for section in settings.sections.values() for place in section.act_in)
     here = [role for role in roles for account in accounts if _is_of(role, account, partition)]
     if roles and accounts and not here:
         warned.append(
@@ -59,13 +59,13 @@ def undo_role_warnings(settings: Settings, *, account: str = "", partition: str 
 
 
 def _is_of(role: str, account: str, partition: str) -> bool:
-    """Whether *role* may be one of *account*; AWS's standard partition stands for that of the stack."""
+    """Return whether *role* may be in *account*; AWS's standard partition stands for that of the stack."""
     _, own, _, _, owner, _ = role.split(":", 5)
     return account in {"", owner} and (not partition or own in {"aws", partition})
 
 
 def home_refusals(settings: Settings, account: str) -> list[str]:
-    """Why a deployment in *account* could look at no account of `[organization]`; its roles trust another."""
+    """Return why a deployment in *account* could read no account of `[organization]`: roles trust another."""
     home = settings.organization.janitor_account
     if not settings.organization.used or account in {"", home}:
         return []
@@ -79,9 +79,9 @@ def home_refusals(settings: Settings, account: str) -> list[str]:
 
 def arming_refusals(settings: Settings) -> list[str]:
     """
-    One line for each armed detector that acts by working hours in a time zone that nobody set.
+    Return one line for each armed detector that acts by working hours without a set time zone.
 
-    Hours that are wrong by half a day would stop by day what somebody works in.
+    Hours that are wrong by half a day would stop resources in use by day.
     """
     if "time_zone" in settings.janitor.model_fields_set:
         return []
@@ -95,9 +95,9 @@ def arming_refusals(settings: Settings) -> list[str]:
 
 def notice_warnings(settings: Settings) -> list[str]:
     """
-    One line for each detector whose runs miss the last working hours, when `stop_outside_hours` warns.
+    Return one line for each detector whose runs miss the last working hours, when `stop_outside_hours` warns.
 
-    What nobody was warned of before closing is not stopped that night.
+    The janitor does not stop that night what it did not warn about before closing.
     """
     hours = settings.working_hours
     last = range(max(hours.start, hours.end - NOTICE // HOUR), hours.end)
@@ -116,7 +116,7 @@ def notice_warnings(settings: Settings) -> list[str]:
 
 
 def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None:
-    """The setting that has *detector* act by working hours, or None."""
+    """Return the setting that has *detector* act by working hours, or None."""
     if getattr(settings.sections[detector.name], "stop_outside_hours", ()):
         return "stop_outside_hours"
     if settings.arming(type(detector)).act_on is not Confidence.LIKELY:
@@ -139,7 +139,7 @@ def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) ->
 
 
 def _never(settings: Settings, detector: Detector[Any]) -> str | None:
-    """What keeps *detector* from acting anywhere, or None."""
+    """Return why *detector* never acts anywhere, or None."""
     if not settings.janitor.slack_secret:
         return "nothing is acted on without a delivered warning, and janitor.slack_secret is not set"
     if settings.sections[detector.name].max_actions == 0:
@@ -152,7 +152,7 @@ def _never(settings: Settings, detector: Detector[Any]) -> str | None:
 
 
 def _always_rests(settings: Settings, detector: Detector[Any]) -> str | None:
-    """A schedule of weekends does nothing but warn, where only business days count."""
+    """Return why a schedule of weekends only warns, where only business days count; else None."""
     schedule = settings.schedule(type(detector))
     arming = replace(settings.policy.armed(detector.name), holidays=())
     runs = week(schedule, arming.time_zone)

@@ -1,4 +1,4 @@
-"""What a function may be sent, checked at the edge: by its schedule, or by hand."""
+"""Checks the events of functions at the edge: from a schedule, or sent by hand."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from ml_janitor.aws.arns import REGION, Arn
 from ml_janitor.core.durations import ago
 
 STALE = timedelta(hours=1)
-"""An event older than this runs as a dry run: the account is no longer the one it was sent for."""
+"""The age from which an event runs as a dry run: the account has changed since it was sent."""
 
 LIST_LASTS = timedelta(days=1)
-"""How long a run over an organization may take: then its list of accounts is no longer the one to act by."""
+"""The longest run over an organization: after that, its list of accounts is too old to act on."""
 
 SKEW = timedelta(minutes=5)
-"""How far an event may be ahead of the clock. Further, everything would look idle since long."""
+"""The time by which an event may be ahead of the clock. Beyond it, every resource would look idle."""
 
 
 class Context(Protocol):
-    """What the janitor asks of Lambda's context object."""
+    """The members of Lambda's context object that the janitor uses."""
 
     @property
     def aws_request_id(self) -> str:
-        """The id of the request, which stays over Lambda's own retries."""
+        """Return the id of the request, which stays over Lambda's own retries."""
 
     @property
     def invoked_function_arn(self) -> str:
-        """Which function this is, and in which account."""
+        """Return the ARN of the function, with its account."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the invocation may still take."""
+        """Return the remaining time of the invocation."""
 
 
 class MalformedEventError(ValueError):
-    """The event makes no sense; one line."""
+    """An invalid event; the message is one line."""
 
 
 def _arn(text: str) -> str:
@@ -57,7 +57,7 @@ type Time = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC
 
 
 class DigestEvent(BaseModel):
-    """One digest. *time* is the scheduler's; by hand it may be left out."""
+    """One digest. The scheduler sets *time*; a person may leave it out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,21 +65,23 @@ class DigestEvent(BaseModel):
 
     def identity(self, request: str) -> str:
         """
-        What makes two deliveries the same event: all that it says, or without a time the *request*.
+        Return a text that is equal for two deliveries of an event: the whole event, or *request* without
+        a time.
 
         Lambda keeps the id of a request over its retries, but a message sent again by hand has another.
         """
-        return request if self.time is None else self.model_dump_json(exclude_defaults=True)
+        return request if self.time is None else self.model_dump_json()
 
 
 class SweepEvent(DigestEvent):
     """
     One run of a detector.
 
-    *time* names the run, and becomes the sweep's `now` unless the account's turn came later, when it
-    *started*: an organization takes hours. *account* is whose, the function's own without one. *regions*
-    replace the deployment's own for this run, *resource* looks at one ARN only. *mode* can make a run safer
-    than the deployment, never bolder; nor do others make it act where the deployment does not look.
+    *time* names the run, and is the sweep's `now` unless the account's turn came later, when it
+    *started*: an organization takes hours. *account* is the swept account, by default the function's own.
+    *regions* replace the deployment's own for this run, *resource* limits it to one ARN. *mode* can make
+    a run safer than the deployment, never bolder; other regions and accounts never act where the
+    deployment does not sweep.
     """
 
     mode: Literal["dry-run"] | None = None
@@ -90,7 +92,10 @@ class SweepEvent(DigestEvent):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        """A start belongs to a run; by two clocks of AWS it may seem to come first."""
+        """
+        Refuse a start without a run, or before it (beyond the skew of AWS's
+        clocks), and another account.
+        """
         if self.started is not None and (self.time is None or self.started < self.time - SKEW):
             raise ValueError("started: it needs the time of its run, which is not after it")
         if self.resource is not None and self.account not in {None, self._resource_account or self.account}:
@@ -99,28 +104,28 @@ class SweepEvent(DigestEvent):
 
     @property
     def _resource_account(self) -> str:
-        """Whose *resource* is, "" where its ARN does not say so, as those of S3."""
+        """Return the account of *resource*, "" where its ARN names none, as those of S3."""
         return Arn.parse(self.resource).account if self.resource is not None else ""
 
     @property
     def looks_at(self) -> str:
-        """The account that it names by itself, or by that of the resource; "" for the function's own."""
+        """Return the account that it names directly or by its resource; "" for the function's own."""
         return self.account or self._resource_account
 
     @property
     def begun(self) -> datetime | None:
-        """When it was started, from which its age counts."""
+        """Return when it was started, from which its age counts."""
         return self.started or self.time
 
     def identity(self, request: str) -> str:
-        """What makes two deliveries the same event; when each of them was started is no part of it."""
+        """Return a text that is equal for two deliveries of an event; their *started* may differ."""
         return (
             request if self.time is None else self.model_dump_json(exclude_defaults=True, exclude={"started"})
         )
 
     def harmless(self, now: datetime, regions: tuple[str, ...]) -> str:
         """
-        Why it runs as a dry run without asking for one, or "".
+        Return why it runs as a dry run without asking for one, or "".
 
         *now* is the real time, *regions* are the deployment's.
         """
@@ -129,19 +134,19 @@ class SweepEvent(DigestEvent):
         if self.time is not None and self.started is not None and self.started - self.time > LIST_LASTS:
             age = ago(self.started - self.time)
             return f"its run began {age} before it was started, so this was a dry run"
-        if elsewhere := [each for each in dict.fromkeys(self.regions) if each not in regions]:
+        if elsewhere := [region for region in dict.fromkeys(self.regions) if region not in regions]:
             return f"the deployment does not look at {', '.join(elsewhere)} by itself, so this was a dry run"
         return ""
 
     def within(self, regions: tuple[str, ...]) -> tuple[str, ...]:
-        """Where to look, in a deployment that looks at *regions*: an S3 ARN does not say where it is."""
+        """Return the regions to look at, in a deployment of *regions*: an S3 ARN does not name its region."""
         if self.resource is not None:
             return (Arn.parse(self.resource).region or regions[0],)
         return tuple(dict.fromkeys(self.regions)) or regions
 
 
 class AccountsEvent(DigestEvent):
-    """One step of the run of *detector* over an organization: to list its accounts, or to end it."""
+    """A step of the run of *detector* over an organization: to list its accounts, or to end the run."""
 
     step: Literal["list", "close"]
     detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
@@ -149,7 +154,7 @@ class AccountsEvent(DigestEvent):
 
 
 class PressEvent(BaseModel):
-    """A press on a button in Slack, as the function behind the URL hands it on: verified, and not judged."""
+    """A press on a button in Slack, from the function behind the URL: verified, but not yet checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -164,20 +169,20 @@ class PressEvent(BaseModel):
 
     @property
     def pressed(self) -> datetime:
-        """When it was pressed, by Slack's clock."""
+        """Return when it was pressed, by Slack's clock."""
         return datetime.fromtimestamp(int(self.at.partition(".")[0]), UTC)
 
     @property
     def identity(self) -> str:
-        """What makes two deliveries the same press; the URL for the answer is no part of it."""
+        """Return a text that is equal for two deliveries of a press; the response URL may differ."""
         return f"{self.user} {self.channel} {self.message} {self.action} {self.value} {self.at}"
 
 
 class UndoEvent(BaseModel):
     """
-    One finding to bring back, on whose word; *again* if an undo that they asked for broke off.
+    A finding to undo, and the person asking (*by*); *again* retries an undo that broke off.
 
-    *request* tells two askings for the same apart; without it, every invocation is one of its own.
+    *request* tells two requests for the same undo apart; without it, every invocation counts as new.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -191,23 +196,23 @@ class UndoEvent(BaseModel):
     again: bool = False
 
     def identity(self, request: str) -> str:
-        """What makes two deliveries the same event."""
+        """Return a text that is equal for two deliveries of the event."""
         return self.model_dump_json() if self.request else request
 
 
 def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
-    """*event* as a *model*. Raises MalformedEventError."""
+    """Parse *event* as a *model*. Raises MalformedEventError."""
     try:
         return parse(event=event, model=model)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
         message = first["msg"].removeprefix("Value error, ")
         raise MalformedEventError(f"the event makes no sense: {where}: {message}") from None
 
 
 def read[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
-    """*event*, checked, at the real time *now*. Raises MalformedEventError."""
+    """Parse *event*, and check it at the real time *now*. Raises MalformedEventError."""
     asked = checked(event, model)
     for name in ("time", "started"):
         at: datetime | None = getattr(asked, name, None)

@@ -15,11 +15,11 @@ TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """One character of a glob, or a set of them."""
 
 FIELD = "~"
-"""In a format, not in an operator's glob: some text without a colon."""
+"""Text without a colon, in a format (never in an operator's glob)."""
 
 ACCOUNT = "[0-9]" * 12
 FORMATS = {"bucket": f"arn:{FIELD}:s3:::?{FIELD}", "object": f"arn:{FIELD}:s3:::?{FIELD}/?*"}
-"""How ARNs are written that do not name their kind."""
+"""Formats of ARNs that do not name their kind."""
 
 
 def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detector[Any]]]) -> None:
@@ -31,19 +31,22 @@ def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detect
     ]
     for glob in globs:
         if not matches_any(glob, formats):
-            near = next((each for each in _similar(glob, kinds) if matches_any(each, formats)), "*/NAME")
+            near = next(
+                (suggestion for suggestion in _similar(glob, kinds) if matches_any(suggestion, formats)),
+                "*/NAME",
+            )
             raise SettingsError(
                 f'{where}: "{glob}" matches no ARN of a kind that a detector judges; did you mean "{near}"?'
             )
 
 
 def matches_any(glob: str, formats: Iterable[str]) -> bool:
-    """Whether some text matches *glob* and one of *formats*; case and surrounding blanks do not matter."""
-    return any(_overlap(glob.strip().lower(), each) for each in formats)
+    """Return whether a text matches both *glob* and a format; case and surrounding blanks do not matter."""
+    return any(_overlap(glob.strip().lower(), form) for form in formats)
 
 
 def _overlap(glob: str, form: str) -> bool:
-    """Whether some text matches both: a walk over the pairs of places in them that one text can reach."""
+    """Return whether a text matches both, by a walk over the pairs of places that such a text can reach."""
     globs, forms = TOKEN.findall(glob), TOKEN.findall(form)
     reachable, seen = [(0, 0)], set[tuple[int, int]]()
     while reachable:
@@ -63,14 +66,14 @@ def _overlap(glob: str, form: str) -> bool:
     return False
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether one character can match both; of two sets, that is assumed."""
-    sets = [len(each) > 1 or each == "?" for each in (one, other)]
-    return all(sets) or fnmatchcase(one, other) or fnmatchcase(other, one)
+def _same(this: str, other: str) -> bool:
+    """Return whether a character can match both; of two sets, that is assumed."""
+    sets = [len(symbol) > 1 or symbol == "?" for symbol in (this, other)]
+    return all(sets) or fnmatchcase(this, other) or fnmatchcase(other, this)
 
 
 def _similar(glob: str, kinds: Sequence[str]) -> Iterator[str]:
-    """What *glob* may be meant for, the likeliest first."""
+    """Yield globs that *glob* may have meant, the likeliest first."""
     glob = glob.strip()
     head, _, resource = glob.rpartition(":")
     kind, slash, name = resource.partition("/")

@@ -1,4 +1,4 @@
-"""Settings before they are checked, laid over each other; what looks like a secret is not shown."""
+"""Lays unchecked settings over each other, and hides values that look like secrets."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ REDACTED = "(not shown: it looks like a secret)"
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message is one line that says which, and what was expected."""
+    """An invalid setting; the message is one line with the setting and the expected value."""
 
 
 def layered(
     files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str], *, sections: Container[str]
 ) -> dict[str, Any]:
     """
-    The tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError.
+    Return the tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError.
 
-    An override that names none of *sections* is of a detector.
+    An override that names none of *sections* is for a detector.
     """
     tables: dict[str, Any] = {}
     for path in files:
@@ -50,7 +50,7 @@ def lay(under: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of the TOML document at *path*. Raises SettingsError."""
+    """Read the tables of the TOML document at *path*. Raises SettingsError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
@@ -63,10 +63,10 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
     """
-    Tables for "idle-endpoints.window=14d": the value is TOML, else the text as a string.
+    Parse "idle-endpoints.window=14d" to tables: the value is TOML, else the text as a string.
 
-    "janitor.time_zone=Europe/Berlin" sets what holds for all detectors, and "bill.days=7" how the bill is
-    read. Raises SettingsError.
+    "janitor.time_zone=Europe/Berlin" is for all detectors, "bill.days=7" for the bill.
+    Raises SettingsError.
     """
     path, equals, written = text.partition("=")
     keys = path.strip().removeprefix("detectors.").split(".")
@@ -84,7 +84,7 @@ def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """*text* as one TOML value, else as the string it is."""
+    """Parse *text* as one TOML value, or else return it as a string."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
@@ -93,7 +93,7 @@ def parse_value(text: str) -> Any:
 
 
 def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
-    """*table* if it is one and has only *known* keys. Raises SettingsError that names the nearest key."""
+    """Return *table* if it has only *known* keys. Raises SettingsError that names the nearest key."""
     if not isinstance(table, Mapping):
         raise SettingsError(f"{where}: expected a table, got {written_as(table)}")
     prefix = f"{where}." if where else ""
@@ -104,18 +104,18 @@ def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, 
 
 
 def redacted(text: str) -> str:
-    """*text*, or what stands for it where it looks like a credential of Slack."""
+    """Return *text*, or a placeholder if it looks like a credential of Slack."""
     return REDACTED if SLACK_CREDENTIAL.search(text) else text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that *word* may be meant for, or nothing."""
+    """Return a hint at the known word that *word* may be meant for, or ""."""
     near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def written_as(value: object) -> str:
-    """*value* about the way TOML writes it, for a message."""
+    """Format *value* roughly as TOML, for a message."""
     match value:
         case bool():
             shown = str(value).lower()

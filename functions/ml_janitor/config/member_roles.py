@@ -1,4 +1,4 @@
-"""The roles that the accounts of an organization grant: their names, whom they trust, and what they allow."""
+"""Defines the roles that an organization's accounts grant: their names, trust, and permissions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allo
 PREFIX = "ml-janitor-member-"
 
 READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
-"""The stacks that accounts have, their StackSets and files: CHANGING is where something is armed."""
+"""The stacks of accounts, their StackSets and files: CHANGING is for accounts with armed detectors."""
 
 UNDO_FUNCTION_ROLE = "ml-janitor-undo"
 ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
@@ -29,11 +29,11 @@ OF_ITSELF = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies",
 
 
 OTHERS = "000000000000"
-"""Stands for any account that the settings do not name."""
+"""The placeholder for accounts that the settings do not name."""
 
 
 class Kind(Enum):
-    """What a role is for; its one inline policy is called so."""
+    """The purpose of a role; also the name of its one inline policy."""
 
     READ = "reads"
     ACT = "acts"
@@ -41,11 +41,11 @@ class Kind(Enum):
 
 
 PREFIXES = {Kind.READ: "", Kind.ACT: "act-", Kind.UNDO: "undo-"}
-"""Of a role's name, before the detector's."""
+"""The part of a role's name before the detector's."""
 
 
 class Reader(Protocol):
-    """What a role reads for: a detector, or the bill."""
+    """The reader behind a role: a detector, or the bill."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRole:
-    """A role called *name* in every account that has it, for *reader*: the role *function* takes it on."""
+    """A role *name* for *reader* in every account that grants it; the role *function* assumes it."""
 
     kind: Kind
     name: str
@@ -71,53 +71,56 @@ class MemberRole:
 
     @property
     def people(self) -> bool:
-        """Whether the callers of the settings may take it on too: never one that changes anything."""
+        """
+        Return whether the callers of the settings may assume it too: never a role
+        that changes anything.
+        """
         return self.kind is Kind.READ
 
 
 def sweep_role_name(detector: str) -> str:
-    """What the role of the function of *detector* (or the bill) is called, in the janitor's account."""
+    """Return the name of the role of *detector*'s (or the bill's) function, in the janitor's account."""
     return f"ml-janitor-sweep-{detector}"
 
 
 def role_name(detector: str, kind: Kind = Kind.READ) -> str:
-    """What the role of that *kind* for *detector* is called, in every account that has it."""
+    """Return the name of the role of that *kind* for *detector*, in every account that grants it."""
     return f"{PREFIX}{PREFIXES[kind]}{detector}"
 
 
 def role_of(reader: Reader, kind: Kind) -> MemberRole:
-    """The role through which *reader* reads, or acts, or the undo function brings back what it did."""
+    """Return the role through which *reader* reads or acts, or the undo function undoes its actions."""
     function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(reader.name)
     return MemberRole(kind=kind, name=role_name(reader.name, kind), reader=reader, function=function)
 
 
 def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
-    """The roles that act, and those that undo what may still be undone on *today*."""
+    """Return the roles that act, and those that undo actions which may still be undone on *today*."""
     acts = [role_of(detector, Kind.ACT) for detector in settings.armed()]
     return [*acts, *(role_of(detector, Kind.UNDO) for detector in settings.undoable(today))]
 
 
 def role_for(settings: Settings, detector: str, account: str) -> str:
-    """The name of the role that *detector*'s function takes on in *account*: the acting one where armed."""
+    """Return the name of the role that *detector*'s function assumes in *account*: to act where armed."""
     section = settings.sections[detector]
     armed = section.enabled and settings.mode(detector) is Mode.ACT
     return role_name(detector, Kind.ACT if armed and account in accounts_of(section.act_in) else Kind.READ)
 
 
 def named_accounts(settings: Settings) -> list[str]:
-    """The accounts in which roles may allow something else than in all others."""
+    """Return the accounts in which roles may allow something else than in all others."""
     places = (place for section in settings.sections.values() for place in section.act_in)
     passed = (role.split(":")[4] for role in settings.janitor.undo_roles)
     return accounts_of([*places, *passed])
 
 
 def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> str:
-    """The ARN of the janitor's role of that name in *account*, its own or another."""
+    """Return the ARN of the janitor's role *role* in *account*, its own or another."""
     return f"arn:{partition}:iam::{account}:role{settings.janitor.role_path}{role}"
 
 
 def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
-    """The ARNs under which the function of *role* takes it on: that of every account that has one."""
+    """Return the ARNs under which the function of *role* assumes it: of every account that grants it."""
     name, kind = role.reader.name, role.kind
     everywhere = kind is Kind.READ or (kind is Kind.UNDO and settings.undoes_elsewhere(name))
     accounts = [] if everywhere else accounts_of(settings.sections[name].act_in)
@@ -128,18 +131,18 @@ def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[st
 
 def trust(settings: Settings, role: MemberRole, *, partition: str) -> Document:
     """
-    Who may take on *role*: its function, and the callers of the settings if people may.
+    Return the trust policy of *role*: its function, and the callers of the settings for people's roles.
 
-    All of them know the external id. Of an organization, they have to be in it too: an account that has left
-    it is no longer trusted, whoever bought it. (IAM user guide, "The confused deputy problem";
-    aws:PrincipalOrgID is in every request.)
+    All of them know the external id. With an organization id, they have to be in the organization too: an
+    account that has left is no longer trusted, whoever bought it. (IAM user guide, "The confused deputy
+    problem"; aws:PrincipalOrgID is in every request.)
     """
     section = settings.organization
     exactly = {"sts:ExternalId": [section.external_id]}
     if section.id:
         exactly["aws:PrincipalOrgID"] = [section.id]
     function = role_arn(settings, role.function, account=section.janitor_account, partition=partition)
-    callers = [_in_partition(one, partition) for one in section.callers] if role.people else []
+    callers = [_in_partition(caller, partition) for caller in section.callers] if role.people else []
     return _document(
         [
             {
@@ -156,14 +159,14 @@ def trust(settings: Settings, role: MemberRole, *, partition: str) -> Document:
 
 
 def boundary(settings: Settings, *, account: str, partition: str) -> str:
-    """The permissions boundary of the settings, as *account* has it under the same name; "" for none."""
+    """Return the settings' permissions boundary under the same name in *account*; "" for none."""
     own = settings.janitor.permissions_boundary
     owner = "aws" if ":iam::aws:" in own else account
     return re.sub(r"^arn:[a-z-]+:iam::(\d{12}|aws):", f"arn:{partition}:iam::{owner}:", own)
 
 
 class Here(NamedTuple):
-    """An *account*, how a document writes it, and its partition."""
+    """An *account*, its spelling in a document, and its partition."""
 
     account: str
     shown: str
@@ -174,19 +177,22 @@ def allowed(
     settings: Settings, role: MemberRole, *, account: str, partition: str, shown: str = ""
 ) -> Document | None:
     """
-    What *role* allows in *account*, which a template writes as *shown*; None where it grants no such role.
+    Return the policy of *role* in *account*, written as *shown* in a template; None where it has no such
+    role.
 
-    A reading role allows what its reader declares to read, in the settings' regions, and to read which are
-    enabled. It may also read itself, and the roles that act and undo: a check sees what they have become.
-    An acting one allows besides what its detector declares to change, in the regions that `act_in` names
-    of the account; an undoing one, what its detectors declare to undo there.
+    A reading role allows the reads that its reader declares, in the settings' regions, and listing the
+    enabled regions. It may also read itself, and the roles that act and undo: a check sees their actual
+    state. An acting role also allows the changes that its detector declares, in the account's regions in
+    `act_in`; an undoing role the undos that its detectors declare there.
     """
     swept = settings.organization.regions
     here = Here(account, shown or account, partition)
     reads = _statements([*role.reader.reads, ENABLED], here, swept)
     if role.kind is Kind.READ:
         return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
-    detector = settings.detector(next(one for one in settings.registry if one.name == role.reader.name))
+    detector = settings.detector(
+        next(detector_type for detector_type in settings.registry if detector_type.name == role.reader.name)
+    )
     if (regions := _changed_in(settings, role.kind, detector, account)) is None:
         return None
     if role.kind is Kind.ACT:
@@ -199,18 +205,18 @@ def allowed(
 def _changed_in(
     settings: Settings, kind: Kind, detector: Detector[Any], account: str
 ) -> Sequence[str] | None:
-    """The regions of *account* in which *detector* acts or is undone: all if that is empty; None for none."""
+    """Return *account*'s regions in which *detector* acts or undoes: [] for all, None for none."""
     arming, swept = settings.arming(type(detector)), settings.organization.regions
     here = arming.anywhere_in(account)
     if kind is Kind.UNDO and not here and (not arming.act_in or settings.undoes_elsewhere(detector.name)):
-        return swept  # disarmed, and nobody remembers where it was armed
+        return swept  # disarmed: the armed regions are unknown
     places = (arming.places if kind is Kind.ACT else arming.undo_places)(swept or [""])
-    regions = {region for each, region in places if each == account}
+    regions = {region for place_account, region in places if place_account == account}
     return None if not regions else [] if "" in regions else sorted(regions)
 
 
 def _of_roles(settings: Settings, reader: Reader, here: Here) -> Iterator[Grant]:
-    """Reading what the roles of *reader* have become, those too that there should not be."""
+    """Yield the permissions to read the actual roles of *reader*, including surplus roles."""
     for kind in Kind if reader.cleanup is not None else [Kind.READ]:
         arn = role_arn(settings, role_name(reader.name, kind), account=here.account, partition="aws")
         yield from (allow(action, on=arn) for action in OF_ITSELF)
@@ -220,16 +226,18 @@ def _statements(
     grants: Iterable[Grant], here: Here, regions: Sequence[str], *, own: bool = False
 ) -> list[Document]:
     """
-    *grants* in *regions* of the account *here*, in all if there are none named.
+    Return *grants* in *regions* of the account *here*; in all regions if none is named.
 
-    What no ARN says is said by a condition: the region, and of buckets that are changed, that they are the
+    A condition limits the rest: the region, and for changed buckets, that they are the
     account's *own*.
     """
 
     def on(grant: Grant) -> Iterator[tuple[str, When]]:
         when = tuple(
-            replace(one, values=tuple(_in_partition(value, here.partition) for value in one.values))
-            for one in grant.when
+            replace(
+                condition, values=tuple(_in_partition(value, here.partition) for value in condition.values)
+            )
+            for condition in grant.when
         )
         if grant.on.startswith("arn:"):
             *start, owner, resource = grant.on.split(":", 5)

@@ -1,4 +1,4 @@
-"""Routes: which channel of Slack hears of a finding, by the team that owns it or by its account."""
+"""Routes findings to Slack channels: by the team that owns the resource, or by its account."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ml_janitor.core.ownership import plain, team
 TEAM, ACCOUNT = "team", "account"
 
 NAME = re.compile(r"[^\sA-Z#@.,:;<>&\"'`*/\\]{1,80}")
-"""What a channel may be called: up to 80 characters, no capitals, blanks and points (Slack's help center)."""
+"""A channel's name: up to 80 characters, no capitals, blanks and points (Slack's help center)."""
 
 ID = re.compile(r"[CG][A-Z0-9]{8,}")
-"""A public channel or a private one; a person (U...) and a conversation with one (D...) are none."""
+"""The id of a public or private channel; people (U...) and direct messages (D...) are excluded."""
 
 
 def _channel(value: str) -> str:
@@ -36,11 +36,11 @@ RoutedChannel = Annotated[str, AfterValidator(_channel)]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
     """
-    Channels by team and by account; a team's name is compared like a tag's key, as people spell it.
+    Channels by team and by account; a team's name is compared like a tag's key, in any spelling.
 
-    The team comes before the account: its tag is on the one resource and names who has to keep it or let
-    it go, and an account may be shared by many teams. Where tags could not be read, the account's route
-    counts. Without either it is "": `janitor.slack_channel`.
+    The team comes before the account: its tag is on the resource and names who has to keep it or let
+    it go, and an account may be shared by many teams. If tags could not be read, the account's route
+    counts. Without a route the channel is "": `janitor.slack_channel`.
     """
 
     teams: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Routes:
 
     @classmethod
     def of(cls, routes: Mapping[str, str], *, main: str) -> Routes:
-        """Those of `[slack.routes]`; a route to the *main* channel leads to no other."""
+        """Return the routes of `[slack.routes]`; a route to the *main* channel becomes ""."""
         kinds: dict[str, dict[str, str]] = {TEAM: {}, ACCOUNT: {}}
         for key, channel in routes.items():
             kind, _, name = key.partition(":")
@@ -56,7 +56,7 @@ class Routes:
         return cls(teams=kinds[TEAM], accounts=kinds[ACCOUNT])
 
     def channel(self, target: Target) -> str:
-        """The channel that hears of *target*; "" is `janitor.slack_channel`."""
+        """Return the channel for findings on *target*; "" is `janitor.slack_channel`."""
         by_account = self.accounts.get(target.account, "")
         return self.teams.get(plain(team(target) or ""), by_account)
 
@@ -73,9 +73,9 @@ def check_routes(
     without: Sequence[str] = (),
 ) -> None:
     """
-    Refuse routes that lead nowhere: an unknown kind, a second route of one team, an account not looked at.
+    Refuse routes that lead nowhere: an unknown kind, a second route of a team, an account that is not swept.
 
-    *channel* and *secret* are those of `[janitor]`, *accounts* are all that are looked at, where those are
+    *channel* and *secret* are those of `[janitor]`, *accounts* are all swept accounts, if they are
     named, and *without* are left out. Raises SettingsError.
     """
     where, seen = "slack.routes", dict[tuple[str, str], str]()
@@ -109,7 +109,7 @@ def check_routes(
 
 
 def idle_routes(routes: Mapping[str, str], account: str) -> list[str]:
-    """What to say of routes of other accounts, where *account* alone is looked at."""
+    """Return a line for each route of another account, where only *account* is swept."""
     return [
         f"{key} matches nothing: only account {account} is looked at"
         for key in routes

@@ -1,4 +1,4 @@
-"""Whether EventBridge Scheduler takes a schedule, how often it runs, and when it is overdue. Pure."""
+"""Checks schedules of EventBridge Scheduler, and computes their periods and overdue times. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WEEK = timedelta(days=7)
 MONTH = timedelta(days=31)
 YEAR = timedelta(days=366)
 
-SUNDAY = datetime(2026, 2, 1)  # noqa: DTZ001 - in whichever zone the cron is
-"""Some Sunday: a cron's week begins with one."""
+SUNDAY = datetime(2026, 2, 1)  # noqa: DTZ001 - in the cron's own zone
+"""A Sunday: a cron's week begins with Sunday."""
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -39,11 +39,11 @@ SPECIAL = {
     "day of the month": re.compile(r"\?|L|LW|([1-9]|[12]\d|3[01])W"),
     "day of the week": re.compile(rf"\?|L|([1-7]|{'|'.join(DAYS)})(L|#[1-5])"),
 }
-"""What two of them take besides."""
+"""Additional values of the two day fields."""
 
 
 def unusable(schedule: str) -> str | None:
-    """What is wrong with *schedule*, as the end of a sentence that may be empty; None if it can be used."""
+    """Return the fault of *schedule*, as the end of a sentence (may be empty); None if it is usable."""
     if rate := RATE.fullmatch(schedule):
         return None if int(rate[1]) else ", at least 1"
     if (cron := CRON.fullmatch(schedule)) is None:
@@ -61,10 +61,10 @@ def unusable(schedule: str) -> str | None:
 
 def period(schedule: str) -> timedelta:
     """
-    The longest time there can be between two runs of an EventBridge schedule.
+    Return the longest time between two runs of an EventBridge schedule.
 
-    Of a cron this reads the hours, and either the days of the week or those of the month; what it
-    cannot read ("L", "3#1") counts as monthly, and one that names months as yearly.
+    For a cron, only the hours and either the days of the week or those of the month are read; unreadable
+    fields ("L", "3#1") count as monthly, and named months as yearly.
     """
     if rate := RATE.fullmatch(schedule):
         return timedelta(**{f"{rate[2]}s": int(rate[1])})
@@ -81,15 +81,15 @@ def period(schedule: str) -> timedelta:
 
 
 def fields(cron: str) -> list[str]:
-    """The six fields of *cron*, as they are written."""
+    """Split *cron* into its six fields."""
     return cron.removeprefix("cron(").removesuffix(")").split()
 
 
 def week(schedule: str, time_zone: str) -> list[datetime]:
     """
-    The hours of one week in which a cron in *time_zone* that names days of the week runs; else nothing.
+    Return the hours in a week at which a cron in *time_zone* with named days of the week runs; else [].
 
-    Which week it is says nothing.
+    The week is arbitrary.
     """
     if not schedule.startswith("cron("):
         return []
@@ -100,25 +100,25 @@ def week(schedule: str, time_zone: str) -> list[datetime]:
     return [sunday + (day - 1) * DAY + at * HOUR for day in sorted(days) for at in hours]
 
 
-def meet(one: str, other: str, span: timedelta) -> bool:
+def meet(schedule: str, other: str, span: timedelta) -> bool:
     """
-    Whether runs of two schedules in one time zone may be under way together, if each takes up to *span*.
+    Return whether runs of two schedules in one time zone may overlap, if each takes up to *span*.
 
-    A rate runs at nobody knows which minute. Of a cron this reads minutes, hours and days of the week; it may
-    run on every day where it names others, or what cannot be read.
+    The minute of a rate is unknown. For a cron, minutes, hours and days of the week are read; it may
+    run on every day if it names other days, or if a field is unreadable.
     """
-    if not (one.startswith("cron(") and other.startswith("cron(")):
+    if not (schedule.startswith("cron(") and other.startswith("cron(")):
         return True
     length, runs = int(span / MINUTE), minutes_of_week(other)
     return any(
         (at + by) % (WEEK // MINUTE) in runs
-        for at in minutes_of_week(one)
+        for at in minutes_of_week(schedule)
         for by in range(1 - length, length)
     )
 
 
 def minutes_of_week(cron: str) -> set[int]:
-    """The minutes from Sunday 0:00 on at which *cron* may run."""
+    """Return the minutes from Sunday 0:00 on at which *cron* may run."""
     minute, hour, _, _, day_of_week, _ = fields(cron)
     week = FIELDS["day of the week"]
     days = parsed("*" if day_of_week == "?" else day_of_week, week) or set(week)
@@ -132,9 +132,9 @@ def minutes_of_week(cron: str) -> set[int]:
 
 def missed(schedule: str, hours: Iterable[int], days: Iterable[int]) -> list[int]:
     """
-    Those of *days* (0 is Monday) on which *schedule* may run in none of *hours*, all by its own time zone.
+    Return those of *days* (0 is Monday) on which *schedule* may miss all of *hours*, in its own time zone.
 
-    A rate runs at nobody knows which minute, so it has to be as frequent as *hours* are long.
+    The minute of a rate is unknown, so its period must not be longer than *hours*.
     """
     wanted, days = set(hours), sorted(days)
     if schedule.startswith("rate("):
@@ -151,9 +151,9 @@ def runs_within(
     schedule: str, span: timedelta, *, now: datetime, time_zone: str, last: datetime | None
 ) -> bool:
     """
-    Whether *schedule* runs in the *span* after *now*, as far as it can be read.
+    Return whether *schedule* runs in the *span* after *now*, as far as it can be read.
 
-    A rate is counted from its *last* run. A cron with "L", "W" or "#" cannot be read, and the answer is no.
+    A rate counts from its *last* run. A cron with "L", "W" or "#" cannot be read: the answer is False.
     """
     if RATE.fullmatch(schedule):
         return last is not None and now < last + period(schedule) <= now + span
@@ -172,7 +172,7 @@ def _runs(wanted: Mapping[str, set[int]], at: datetime) -> bool:
 
 
 def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelta | None:
-    """The longest way from one of *moments* to the next in a *cycle* of *unit*; None without moments."""
+    """Return the longest gap between *moments* in a *cycle* of *unit*; None without moments."""
     ordered = sorted(moments)
     if not ordered:
         return None
@@ -181,7 +181,7 @@ def longest_gap(moments: Iterable[int], cycle: int, unit: timedelta) -> timedelt
 
 
 def parsed(field: str, values: range) -> set[int]:
-    """The values that one field of a cron names, of all that there are; none if it cannot be read."""
+    """Return the values that a cron's field names, out of *values*; empty if it cannot be read."""
     found: set[int] = set()
     for part in field.split(","):
         if (named := re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)) is None:
@@ -202,13 +202,13 @@ def parsed(field: str, values: range) -> set[int]:
 
 
 def number(text: str, names: Sequence[str]) -> int:
-    """A number, or one of *names* as the number that a cron means by it; -1 if it is neither."""
+    """Return a number, or the number that a cron means by one of *names*; -1 if it is neither."""
     if text in names:
         return names.index(text) + 1
     return int(text) if text.isdecimal() else -1
 
 
 def overdue_after(schedule: str) -> timedelta:
-    """How long after its last run a schedule is late: two periods for short ones, else one and some hours."""
+    """Return the time after its last run when a schedule is late: two periods, or one and some hours."""
     every = period(schedule)
     return 2 * every + HOUR if every < DAY else every + 3 * HOUR

@@ -1,4 +1,4 @@
-"""What each section of janitor.toml may say, and in which words a wrong value is refused."""
+"""The sections of janitor.toml: their keys, and the messages for invalid values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEVER_REPEATED = {"slack_secret", "slack_signing_secret"}
 
 
 class JanitorSection(BaseModel):
-    """`[janitor]`: what holds for all detectors."""
+    """`[janitor]`: settings for all detectors."""
 
     model_config = STRICT
 
@@ -59,10 +59,10 @@ class JanitorSection(BaseModel):
 
 class SlackSection(BaseModel):
     """
-    `[slack]`: which channel hears of which findings.
+    `[slack]`: the channels of findings.
 
     *routes* are channels by "team:NAME", the value of a resource's team tag, and by "account:123456789012".
-    What has no route goes to `janitor.slack_channel`.
+    Findings without a route go to `janitor.slack_channel`.
     """
 
     model_config = STRICT
@@ -72,16 +72,16 @@ class SlackSection(BaseModel):
 
 class BillSection(BaseModel):
     """
-    `[bill]`: how the bill is read and explained.
+    `[bill]`: reading and explaining the bill.
 
-    *max_requests* is how many pages of Cost Explorer one reading asks for at most, each of which costs a
-    cent. *tags* are cost allocation tags by what they are called here, the most important first; "" leaves
-    one out. *services* are those that alone count, as Cost Explorer spells them. *chargeback* is the tag
-    that a bill is passed on by. The function that reads the bill each morning is there if *enabled*, and
-    runs on *schedule*; on the day *weekly_table* its message has the table by the first tag, and the names of
-    tags are checked in place of reading the last two. *monthly_budget* is in dollars, 0 for none; *budgets*
-    are those of parts, by tag and value ("project=churn"). *anomaly_monitor* is "off", "create", or the ARN
-    of a monitor that is there.
+    *max_requests* is the most pages of Cost Explorer for one reading, each of which costs a cent. *tags*
+    are cost allocation tags by their names here, the most important first; "" removes a tag. *services*
+    are the only services that count, as Cost Explorer spells them. *chargeback* is the tag for charging
+    costs to teams. With *enabled*, a function reads the bill each morning, on *schedule*; on the day
+    *weekly_table* its message has the table by the first tag, and the function checks the names of tags
+    instead of reading the last two. *monthly_budget* is in dollars, 0 for none; *budgets* are those of
+    parts, by tag and value ("project=churn"). *anomaly_monitor* is "off", "create", or the ARN of an
+    existing monitor.
     """
 
     model_config = STRICT
@@ -109,11 +109,11 @@ class BillSection(BaseModel):
 
 class PlanSection(BaseModel):
     """
-    `[plan]`: what is done first.
+    `[plan]`: the order of work.
 
-    *hours* is how long one change of each kind takes somebody, as a guess: findings are ordered by the
-    dollars a month that they save for an hour of work. On the day *weekly_advice* the digest's function posts
-    the best of them. With *aws_opinions* an audit reads what AWS itself recommends.
+    *hours* are estimated working hours for one change of each kind: findings are ordered by the
+    dollars a month that they save per hour of work. On the day *weekly_advice* the digest's function posts
+    the best findings. With *aws_opinions* an audit reads AWS's own recommendations.
     """
 
     model_config = STRICT
@@ -135,12 +135,12 @@ class PlanSection(BaseModel):
 
 class OrganizationSection(BaseModel):
     """
-    `[organization]`: the accounts that are looked at from one.
+    `[organization]`: the accounts that the janitor sweeps from one account.
 
-    They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*; those in
-    *without* are left out of the last two. *regions* are those to look at, every enabled one if empty. Each
-    account grants roles to *callers*, roles and users of *janitor_account*, who send *external_id*. The
-    functions look at *at_once* accounts side by side.
+    They are *accounts*, or those in *units* and below, or *all_accounts* of the organization *id*;
+    accounts in *without* are left out of the last two. *regions* are the swept regions, every enabled one
+    if empty. Each account grants roles to *callers*, roles and users of *janitor_account*, who send
+    *external_id*. The functions sweep *at_once* accounts side by side.
     """
 
     model_config = STRICT
@@ -158,16 +158,16 @@ class OrganizationSection(BaseModel):
 
     @property
     def used(self) -> bool:
-        """Whether there are accounts to look at besides the one that a session is in."""
+        """Return whether there are other accounts to sweep than the session's own."""
         return bool(self.accounts or self.units or self.all_accounts)
 
 
 class PoliciesSection(BaseModel):
     """
-    `[policies]`: what `janitor policies write` limits, beside the tags that untagged-resources requires.
+    `[policies]`: the limits that `janitor policies write` adds to the tags of untagged-resources.
 
     Jobs may state a MaxRuntime of at most *max_runtime* and keep their instances for at most *max_keep_alive*
-    after it, on *instance_types* alone, if there are any. *exempt_roles* are refused nothing.
+    after it, on *instance_types* only, if any are set. *exempt_roles* are refused nothing.
     """
 
     model_config = STRICT
@@ -180,10 +180,10 @@ class PoliciesSection(BaseModel):
 
 class DetectorSection(BaseModel):
     """
-    `[detectors.NAME]`: what every detector has; its own tunables come from its dataclass fields.
+    `[detectors.NAME]`: the keys of every detector; its own tunables come from its dataclass fields.
 
-    *act_on*, *grace* and *business_days* are the detector's own where they are not set.
-    *armed_until* is the day on which it was disarmed: what it did can still be undone for undo_days.
+    *act_on*, *grace* and *business_days* default to the detector's own.
+    *armed_until* is the day on which it was disarmed: its actions can still be undone for undo_days.
     """
 
     model_config = STRICT
@@ -211,20 +211,20 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "policies": PoliciesSection,
     "organization": OrganizationSection,
 }
-"""All that stands beside `[detectors]`."""
+"""All sections beside `[detectors]`."""
 
 SHARED = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
-"""Detector fields that are made from `[janitor]`, not set per detector."""
+"""Detector fields that come from `[janitor]` and are not set per detector."""
 
 
 def accounts_of(places: Iterable[str]) -> list[str]:
-    """The accounts of *places*, which are as in `act_in`, each once."""
+    """Return the accounts of *places* (as in `act_in`), each once."""
     return sorted({place.partition("/")[0] for place in places})
 
 
 @cache
 def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
-    """The model of `[detectors.NAME]`: the common keys and the detector's own fields."""
+    """Return the model of `[detectors.NAME]`: the common keys and the detector's own fields."""
     hints = typing.get_type_hints(detector, include_extras=True)
     own: dict[str, Any] = {
         field.name: (_accepts(hints[field.name]), _default(field))
@@ -235,7 +235,7 @@ def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
 
 
 def _accepts(hint: Any) -> Any:
-    """What an operator may write for a field of type *hint*: durations as text, tuples as lists."""
+    """Return the type that an operator may write for *hint*: durations as text, tuples as lists."""
     if hint is timedelta:
         return values.Duration
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -252,17 +252,17 @@ def _default(field: DataclassField[Any]) -> Any:
 
 
 def validated[M: BaseModel](model: type[M], table: object, where: str) -> M:
-    """*table*, which stands at *where*, as a *model*. Raises SettingsError."""
+    """Validate *table*, which stands at *where*, as a *model*. Raises SettingsError."""
     checked = check_keys(where, table, list(model.model_fields))
     try:
         return model.model_validate(checked)
     except ValidationError as error:
         message = _message(error.errors()[0])
-    raise SettingsError(f"{where}.{message}")  # outside, so that no traceback repeats what was refused
+    raise SettingsError(f"{where}.{message}")  # outside the handler: no traceback shows the refused value
 
 
 def _message(error: ErrorDetails) -> str:
-    """One of pydantic's errors as "key: expected ..., got ..."."""
+    """Format one of pydantic's errors as "key: expected ..., got ..."."""
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
     expected = values.EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))

@@ -44,7 +44,7 @@ type Registry = Sequence[type[Detector[Any]]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """Everything an operator can tune, read and checked, for the detectors of one *registry*."""
+    """All settings of an operator, read and checked, for the detectors of one *registry*."""
 
     janitor: JanitorSection
     slack: SlackSection
@@ -63,23 +63,34 @@ class Settings:
         overrides: Iterable[str] = (),
         base: Mapping[str, Any] | None = None,
         registry: Registry = DETECTORS,
+        bundled: bool = False,
     ) -> Settings:
         """
-        Settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
+        Load settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
-        Raises SettingsError.
+        Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
+        tunables again only when it is built. Raises SettingsError.
         """
-        return cls.parse(layered(files, base or {}, overrides, sections=SECTIONS), registry=registry)
+        tables = layered(files, base or {}, overrides, sections=SECTIONS)
+        return cls.parse(tables, registry=registry, bundled=bundled)
 
     @classmethod
-    def parse(cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS) -> Settings:
-        """Settings from the tables of a TOML document. Raises SettingsError."""
+    def parse(
+        cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS, bundled: bool = False
+    ) -> Settings:
+        """Parse settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, [*SECTIONS, "detectors"])
-        given = check_keys("detectors", tables.get("detectors", {}), [each.name for each in registry])
+        given = check_keys(
+            "detectors", tables.get("detectors", {}), [detector_type.name for detector_type in registry]
+        )
         whole: Any = {name: validated(model, tables.get(name, {}), name) for name, model in SECTIONS.items()}
         sections = {
-            each.name: validated(section_model(each), given.get(each.name, {}), f"detectors.{each.name}")
-            for each in registry
+            detector_type.name: validated(
+                section_model(detector_type),
+                given.get(detector_type.name, {}),
+                f"detectors.{detector_type.name}",
+            )
+            for detector_type in registry
         }
         settings = cls(**whole, sections=sections, registry=registry)
         janitor, organization = settings.janitor, settings.organization
@@ -96,7 +107,8 @@ class Settings:
             without=organization.without,
         )
         for detector in registry:
-            settings.detector(detector)
+            if not bundled:
+                settings.detector(detector)
             settings.check_arms(detector)
         return settings
 
@@ -109,7 +121,7 @@ class Settings:
             )
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
-        """*detector* with its tunables set. Raises SettingsError if it refuses them."""
+        """Return *detector* with its tunables set. Raises SettingsError if it refuses them."""
         section = self.sections[detector.name]
         shared = {
             "working_hours": self.working_hours,
@@ -121,29 +133,38 @@ class Settings:
             field.name: shared[field.name] if field.name in SHARED else getattr(section, field.name)
             for field in fields(detector)
         }
-        values = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
             return detector(**values)
         except ValueError as error:
             raise SettingsError(f"detectors.{detector.name}: {error}") from error
 
+    def detector_called(self, name: str) -> Detector[Any] | None:
+        """Build the one detector called *name*; return None if the registry has none."""
+        found = (self.detector(detector) for detector in self.registry if detector.name == name)
+        return next(found, None)
+
     def enabled(self) -> list[Detector[Any]]:
-        """Every detector that is not switched off, in the registry's order."""
-        return [self.detector(each) for each in self.registry if self.sections[each.name].enabled]
+        """Return every detector that is not switched off, in the registry's order."""
+        return [
+            self.detector(detector_type)
+            for detector_type in self.registry
+            if self.sections[detector_type.name].enabled
+        ]
 
     @property
     def routes(self) -> Routes:
-        """Which channel of Slack hears of what."""
+        """Return the Slack channels of findings."""
         return Routes.of(self.slack.routes, main=self.janitor.slack_channel)
 
     @property
     def working_hours(self) -> WorkingHours:
-        """When people are expected at work."""
+        """Return when people are expected at work."""
         return WorkingHours.parse(self.janitor.working_hours, self.janitor.time_zone, self.janitor.holidays)
 
     @property
     def policy(self) -> Policy:
-        """What the engine applies to every detector."""
+        """Return the policy that the engine applies to every detector."""
         section = self.janitor
         exemptions = Exemptions(
             tuple(section.keep_tags),
@@ -156,12 +177,12 @@ class Settings:
 
     @property
     def hours(self) -> Mapping[Change, float]:
-        """How long a change of each kind takes somebody, as a guess."""
+        """Return the estimated working hours of each kind of change."""
         return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}
 
     @property
     def managers(self) -> Managers:
-        """How `managed-by` is read: what `fill_tags` of any detector writes there names no tool."""
+        """Return the reading of `managed-by`: values that `fill_tags` of any detector writes name no tool."""
         filled = (getattr(section, "fill_tags", {}) for section in self.sections.values())
         return Managers(
             tools=tuple(self.janitor.tools),
@@ -170,11 +191,11 @@ class Settings:
         )
 
     def mode(self, detector: str) -> Mode:
-        """What the deployment allows *detector*."""
+        """Return the mode of *detector*."""
         return Mode(self.sections[detector].mode)
 
     def arming(self, detector: type[Detector[Any]]) -> Arming:
-        """What the deployment lets *detector* act on. Raises SettingsError if it can only advise."""
+        """Return the deployment's permission for *detector*. Raises SettingsError if it can only advise."""
         section, cleanup = self.sections[detector.name], detector.cleanup
         if cleanup is None:
             raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
@@ -201,11 +222,16 @@ class Settings:
         )
 
     def armed(self) -> list[Detector[Any]]:
-        """Every enabled detector that may act."""
-        return [each for each in self.enabled() if self.mode(each.name) is Mode.ACT]
+        """Return every enabled detector that may act."""
+        return [detector for detector in self.enabled() if self.mode(detector.name) is Mode.ACT]
 
     def undoable(self, today: date) -> list[Detector[Any]]:
-        """Every detector whose acts may still be undone on *today*: armed, or disarmed not long ago."""
+        """Return every detector with undoable actions on *today*: armed, or disarmed not long ago."""
+        names = self.undoable_names(today)
+        return [self.detector(detector) for detector in self.registry if detector.name in names]
+
+    def undoable_names(self, today: date) -> set[str]:
+        """Return the names of the detectors whose acts may still be undone on *today*."""
         span = timedelta(days=self.janitor.undo_days)
 
         def was_armed(detector: type[Detector[Any]]) -> bool:
@@ -214,29 +240,29 @@ class Settings:
                 return True
             return section.armed_until is not None and today <= section.armed_until + span
 
-        return [self.detector(each) for each in self.registry if was_armed(each)]
+        return {detector.name for detector in self.registry if was_armed(detector)}
 
     def undoes_elsewhere(self, detector: str) -> bool:
         """
-        Whether what *detector*, which is armed, did can be undone where `act_in` does not name the account.
+        Return whether actions of the armed *detector* can be undone in accounts that `act_in` does not name.
 
-        `armed_until` is the day on which such an account was disarmed: nobody remembers which one it was.
+        `armed_until` is the day on which such an account was disarmed: which account it was is unknown.
         """
         return self.mode(detector) is Mode.ACT and self.sections[detector].armed_until is not None
 
     def undo_reaches(self, detector: str, account: str, today: date) -> bool:
-        """Whether the undo function may take back on *today* what *detector* did in *account*."""
+        """Return whether the undo function may undo actions of *detector* in *account* on *today*."""
         named = accounts_of(self.sections[detector].act_in)
         within = not named or account in named or self.undoes_elsewhere(detector)
-        return within and detector in {one.name for one in self.undoable(today)}
+        return within and detector in self.undoable_names(today)
 
     def schedule(self, detector: type[Detector[Any]]) -> str:
-        """When *detector* runs: its own schedule, unless the operator set another."""
+        """Return the schedule of *detector*: its own, unless the operator set another."""
         return self.sections[detector.name].schedule or detector.schedule
 
 
 def check_budgets(bill: BillSection) -> None:
-    """Refuse a budget of what is no tag of the bill. Raises SettingsError."""
+    """Refuse a budget for an unknown tag of the bill. Raises SettingsError."""
     known = [name for name, key in bill.tags.items() if key]
     for part in bill.budgets:
         name, equals, value = part.partition("=")
@@ -265,7 +291,7 @@ def check_accounts(section: OrganizationSection) -> None:
     given = [name for name, value in kinds.items() if value]
     needed = ["janitor_account", "external_id", "callers", *(["id"] if found else [])]
     missing = [name for name in needed if not getattr(section, name)]
-    strange = [one for one in section.callers if one.split(":")[4] != section.janitor_account]
+    strange = [caller for caller in section.callers if caller.split(":")[4] != section.janitor_account]
     wrong = ""
     if section.without and not found:
         wrong = "without needs units or all_accounts: it leaves accounts out of those"

@@ -1,4 +1,4 @@
-"""What an operator may write as a setting; the messages complete the sentence "expected ..., got ..."."""
+"""Validators of settings; their messages complete the sentence "expected ..., got ..."."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, pa
 from ml_janitor.core.model import Confidence, Mode
 
 METRICS = ("auto", "unblended", "amortized")
-"""As charged, or with commitments spread over the days that they pay for; auto is that once there are any."""
+"""Cost as charged, or with commitments spread over their days; auto means amortized once there are any."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -34,7 +34,7 @@ NAMES = r"[\w+=,.@/*?-]{1,512}"
 
 
 def accepted(right: Callable[[Any], object], expected: str) -> AfterValidator:
-    """Takes the values that are *right*; any other is refused as not *expected*."""
+    """Return a validator that accepts the values that are *right*, and refuses others as not *expected*."""
 
     def check(value: Any) -> Any:
         if not right(value):
@@ -45,22 +45,22 @@ def accepted(right: Callable[[Any], object], expected: str) -> AfterValidator:
 
 
 def matching(pattern: str, expected: str) -> AfterValidator:
-    """Takes the texts that *pattern* matches as a whole; `|` at its end lets it be empty."""
+    """Return a validator of texts that *pattern* matches as a whole; a final `|` allows an empty text."""
     return accepted(lambda value: re.fullmatch(pattern, value, re.ASCII), expected)
 
 
 def one_of(values: Collection[str], expected: str) -> AfterValidator:
-    """Takes one of *values*."""
+    """Return a validator that accepts one of *values*."""
     return accepted(lambda value: value in values, expected)
 
 
 def from_to(least: int, most: int) -> AfterValidator:
-    """Takes the numbers from *least* to *most*."""
+    """Return a validator of numbers from *least* to *most*."""
     return accepted(lambda value: least <= value <= most, f"a whole number from {least} to {most}")
 
 
 def at_most(longest: timedelta) -> AfterValidator:
-    """Takes the durations that SageMaker takes too."""
+    """Return a validator of durations that SageMaker accepts too."""
     expected = f'a duration of at most "{format_duration(longest)}", as SageMaker has it'
     return accepted(lambda value: value <= longest, expected)
 
@@ -133,7 +133,7 @@ UNIT = matching(
     r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}", 'the id of an organizational unit, such as "ou-ab12-c3d4e5f6"'
 )
 EXTERNAL_ID = matching(r"[\w+=,.@:/-]{8,1224}|", "at least 8 letters, digits and signs of +=,.@:/-_")
-"""As STS takes it (API reference of AssumeRole), less what Terraform and CloudFormation would read."""
+"""External ids of STS (API reference of AssumeRole), without characters of Terraform or CloudFormation."""
 
 BOUNDARY = matching(
     rf"{IAM}({ACCOUNT_ID}|aws):policy/[\w+=,.@/-]{{1,512}}|",
@@ -183,7 +183,7 @@ SECRET_NAME = accepted(
     lambda value: not SLACK_CREDENTIAL.search(value) and re.fullmatch(r"[\w/+=.@-]{0,512}", value, re.ASCII),
     'the name of a secret in Secrets Manager, such as "ml-janitor/slack"',
 )
-"""As Secrets Manager takes it (API reference, CreateSecret); what is refused is never repeated."""
+"""Names that Secrets Manager accepts (API reference, CreateSecret); a refused value is never repeated."""
 
 EXPECTED = {
     "bool_type": "true or false",
@@ -198,4 +198,4 @@ EXPECTED = {
     "list_type": 'a list such as ["one", "two"]',
     "string_type": "a text in quotes",
 }
-"""What pydantic's errors mean to someone who writes TOML."""
+"""pydantic's errors in words for someone who writes TOML."""

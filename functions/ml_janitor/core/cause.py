@@ -1,4 +1,4 @@
-"""Why an outcome is what it is, as data. `report.causes` makes the sentences; nothing ever reads one."""
+"""Causes of outcomes, as data. `report.causes` makes the sentences; no code compares them."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from enum import Enum, auto
 
 
 class Why(Enum):
-    """What an outcome rests on. The comment names the details, in their order."""
+    """The reasons for an outcome. A comment names the details, in their order."""
 
-    # It waits.
+    # The action waits.
     UNWARNED = auto()
     NOT_DUE = auto()
-    OWNER_NOT_MESSAGED = auto()  # why not
+    OWNER_NOT_MESSAGED = auto()  # the error
     WARNING_LAPSED = auto()
     SWEEP_INCOMPLETE = auto()
     GRACE_OF_RULE = auto()
     WARNED_BEFORE_CLOSING = auto()
     NOT_QUIET = auto()
-    UNKNOWN_AT_RECHECK = auto()  # the reason
-    PREPARING = auto()  # how far it came
+    UNKNOWN_AT_RECHECK = auto()  # the recheck's reason
+    PREPARING = auto()  # the step reached
     OUT_OF_TIME = auto()
     ACTED_BEFORE = auto()  # the ledger's error
     ANOTHER_RUN = auto()  # the ledger's error
     MAX_ACTIONS = auto()  # the limit
     MAX_ACTIONS_PER_NIGHT = auto()  # the limit
     NO_LEDGER = auto()  # the error
-    MAX_SHARE = auto()  # how many, of how many, the limit in percent, the detector
+    MAX_SHARE = auto()  # the count, the total, the limit in percent, the detector
     REST_DAY = auto()
 
-    # It is only reported.
+    # The janitor only reports the finding.
     OUTSIDE_ACT_IN = auto()  # the account, the region
     NOT_PROVEN = auto()  # the confidence, what would prove it
     SPARED_BY_RULE = auto()  # the rule's reason
     NO_CREATION_TIME = auto()
     MANAGED = auto()  # the tool
-    PERHAPS_MANAGED = auto()  # what may be a tool
-    PRODUCTION = auto()  # what it serves
+    PERHAPS_MANAGED = auto()  # the possible tool
+    PRODUCTION = auto()  # the environment
     REFUSED_BY_PREPARE = auto()  # the reason
 
-    # It is over.
+    # The finding is closed.
     NO_LONGER_WASTE = auto()  # the reason
     GONE = auto()
     WARNING_VOID = auto()
     DONE_BY_OTHERS = auto()
-    UNDO_WITH = auto()  # the command, the finding's id
+    UNDO_WITH = auto()  # the undo command, the finding's id
     NO_UNDO = auto()  # the reason
-    UNDO_BY_HAND = auto()  # the setting without which the undo function may not, the command
+    UNDO_BY_HAND = auto()  # the setting that the undo function lacks, the command
 
-    # It failed.
+    # The action failed.
     NOTHING_DONE = auto()  # the error
     ACT_FAILED = auto()  # the error
-    GIVEN_UP = auto()  # how many tries, the last error
+    GIVEN_UP = auto()  # the number of tries, the last error
     NOT_FINISHED = auto()  # the error
     NOT_RECHECKED = auto()  # the error
     DISARMED = auto()  # the detector, the last error
@@ -59,21 +59,21 @@ class Why(Enum):
     MAC_MISSING = auto()  # the finding's id
     MAC_EXPECTED = auto()
 
-    # What was begun waits for AWS, or is being reverted.
-    WAITS_FOR_AWS = auto()  # what for
+    # The janitor waits for AWS, or reverts a half-done action.
+    WAITS_FOR_AWS = auto()  # the awaited state
     RESUMED = auto()  # the last error
     NOT_RESUMED = auto()  # the error
-    NOT_REVERTED = auto()  # how many tries, the last error
+    NOT_REVERTED = auto()  # the number of tries, the last error
     REVERTED_NEXT = auto()
     REVERT_NOT_ASKED = auto()  # the error
 
 
 UNVERIFIED = frozenset({Why.MAC_INVALID, Why.MAC_MISSING})
-"""Nothing is done from such a record: an alarm has to say so."""
+"""The janitor does nothing from a record with such a cause: an alarm has to say so."""
 
 
 class Progress(Enum):
-    """How far the action on a resource came that is neither finished nor reverted."""
+    """Progress of an action that is neither finished nor reverted."""
 
     HALF_DONE = auto()
     REVERT_ASKED = auto()
@@ -83,12 +83,12 @@ class Progress(Enum):
 @dataclass(frozen=True, slots=True)
 class Cause:
     """
-    Why an outcome is what it is.
+    The cause of an outcome.
 
-    *details* fill the sentence: numbers, names, and what AWS, a rule or a person said, which is shown and
-    never inspected. *along* is another resource that it is true of, because acting would end that too.
-    *progress* is how far an unfinished action came, asked for *by* a person or the janitor. *then* is what
-    follows from it, and *by_hand* is the command with which a person reverts the action.
+    *details* fill the sentence: numbers, names, and text from AWS, a rule or a person, which is shown and
+    never inspected. *along* is another resource with the same cause, which acting would end too.
+    *progress* is the state of an unfinished action, asked for *by* a person or the janitor. *then* is the
+    consequence, and *by_hand* is the command with which a person reverts the action.
     """
 
     why: Why
@@ -101,13 +101,13 @@ class Cause:
 
 
 def cause(why: Why, *details: str | int) -> Cause:
-    """A cause with nothing but its details."""
+    """Return a cause that has only details."""
     return Cause(why, details)
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """What held actions of a sweep back, and how many *times*; None where it holds back all of them."""
+    """A limit that held back actions of a sweep, and how many (*times*); None means all of them."""
 
     cause: Cause
     times: int | None = None
@@ -116,9 +116,9 @@ class HeldBack:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreachableUndos:
     """
-    How many things that a disarmed *detector* did in *region* no deployed function may undo any more.
+    The number of a disarmed *detector*'s actions in *region* that no deployed function may undo any more.
 
-    The *last* of them was done on that day, and can be undone by hand until *until* (both "2026-10-06").
+    The *last* action was on that day, and a person can undo it until *until* (both "2026-10-06").
     """
 
     detector: str

@@ -1,4 +1,4 @@
-"""How much an hour to commit to: the hours of a steady use against the discount of a Savings Plan."""
+"""Computes the best hourly commitment: steady usage against the discount of a Savings Plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one kind of usage costs on demand in one hour, in dollars, and the *discount* on it, 0 to 1."""
+    """On-demand cost in dollars of one kind of usage in one hour, and the *discount* on it, 0 to 1."""
 
     usd: float
     discount: float
@@ -20,7 +20,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """So many dollars an hour on demand from *start* to *end*: a price times a count of instances."""
+    """On-demand dollars an hour from *start* to *end*: a price times a count of instances."""
 
     start: datetime
     end: datetime
@@ -29,7 +29,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What some hours cost together, how much of a commitment they used, and of their use it covered."""
+    """The total cost of some hours, the used share of a commitment, and the covered share of usage."""
 
     usd: float
     utilisation: float
@@ -38,45 +38,43 @@ class Result:
 
 def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usage]]:
     """
-    The usage in each of *hours* after *since*; what began or ended within an hour counts for its part.
+    Return the usage in each of *hours* after *since*; a part of an hour counts for its part.
 
-    What has the same discount in an hour is one usage: thousands of instances run side by side.
+    Usage with the same discount in an hour is summed: thousands of instances run side by side.
     """
     found: list[dict[float, float]] = [{} for _ in range(hours)]
     for span in spans:
         discount = span.hourly.discount
         for hour, usd in _each_hour(span, since, hours):
             found[hour][discount] = found[hour].get(discount, 0.0) + usd
-    return [[Usage(usd, discount) for discount, usd in one.items()] for one in found]
+    return [[Usage(usd, discount) for discount, usd in rates.items()] for rates in found]
 
 
 def _each_hour(span: Span, since: datetime, hours: int) -> Iterator[tuple[int, float]]:
-    """Which of *hours* after *since* *span* is in, and what it costs in each."""
-    first, last = max((span.start - since) // HOUR, 0), min((span.end - since) / HOUR, hours)
-    for hour in range(first, hours):
+    """Yield the index of each of *hours* after *since* that *span* is in, and its cost in that hour."""
+    first, last = (span.start - since) // HOUR, -((since - span.end) // HOUR)
+    for hour in range(max(first, 0), min(last, hours)):
         begin = since + HOUR * hour
         part = (min(span.end, begin + HOUR) - max(span.start, begin)) / HOUR
-        if hour >= last:
-            break
         if part > 0:
             yield hour, span.hourly.usd * part
 
 
 def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
     """
-    What *hours* cost under a *commitment* in dollars an hour, which is billed whether it is used or not.
+    Return the cost of *hours* under a *commitment* in dollars an hour, which is billed whether used or not.
 
-    A plan covers what it saves the most on first (Savings Plans user guide, "Understanding how Savings Plans
-    apply to your usage"); what it does not reach is paid on demand.
+    A plan first covers the usage that it saves the most on (Savings Plans user guide, "Understanding how
+    Savings Plans apply to your usage"). The rest is paid on demand.
     """
     usd = used = covered = total = 0.0
     for hour in hours:
         left = commitment
-        for one in sorted(hour, key=lambda usage: -usage.discount):
-            taken = min(left, one.usd * (1 - one.discount))
+        for item in sorted(hour, key=lambda usage: -usage.discount):
+            taken = min(left, item.usd * (1 - item.discount))
             left -= taken
-            covered += taken / (1 - one.discount)
-            total += one.usd
+            covered += taken / (1 - item.discount)
+            total += item.usd
         used += commitment - left
     usd = commitment * len(hours) + total - covered
     whole = commitment * len(hours)
@@ -85,19 +83,20 @@ def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
 
 def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
     """
-    The dollars an hour to commit to beyond what is *owned*, so that *hours* cost least.
+    Return the dollars an hour to commit to beyond *owned*, so that *hours* cost least.
 
     The cost is a convex line of straight pieces: each dollar an hour is paid in every hour, and saves
-    1 / (1 - discount) in those that use it. It is least where the two are in balance: with one discount, at
-    the use that is exceeded in the share 1 - discount of the hours. Of equals, the smallest commitment.
+    1 / (1 - discount) in the hours that use it. The cost is least where the two are in balance: with one
+    discount, at the usage that is exceeded in the share 1 - discount of the hours. Ties go to the smallest
+    commitment.
     """
     slope, bends = float(len(hours)), list[tuple[float, float]]()
     for hour in hours:
-        position, rates = 0.0, [one for one in sorted(hour, key=lambda usage: -usage.discount) if one.usd > 0]
-        for number, one in enumerate(rates):
+        position, rates = 0.0, sorted(hour, key=lambda usage: -usage.discount)
+        for number, item in enumerate(rates):
             following = 1 / (1 - rates[number + 1].discount) if number + 1 < len(rates) else 0.0
-            position += one.usd * (1 - one.discount)
-            bends.append((position, 1 / (1 - one.discount) - following))
+            position += item.usd * (1 - item.discount)
+            bends.append((position, 1 / (1 - item.discount) - following))
         slope -= 1 / (1 - rates[0].discount) if rates else 0.0
     commitment = 0.0
     for position, bend in sorted(bends):
@@ -107,16 +106,16 @@ def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
     return max(commitment - owned, 0.0)
 
 
-# --- whose use it is ---------------------------------------------------------------------------
+# --- usage by resource -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """
-    What one resource used of one *kind*, at its price on demand.
+    The usage of one resource and *kind*, at its on-demand price.
 
-    *names* are the ARNs that a finding may name it by, in lower case: its own, and of a job its family's. The
-    last of them is whose share of a saving it is.
+    *names* are the ARNs that a finding may name the resource by, in lower case: its own, and the family of a
+    job. Shares of a saving go to the last ARN.
     """
 
     names: tuple[str, ...]
@@ -126,7 +125,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """What all use of one *kind* cost on demand in each hour, in dollars, and the *discount* on it."""
+    """The on-demand cost in dollars of all usage of one *kind* in each hour, and the *discount* on it."""
 
     kind: str
     hourly: tuple[float, ...]
@@ -136,10 +135,10 @@ class Total:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hours:
     """
-    The use in *count* hours after *since*, of resources, and as it was billed.
+    The usage in *count* hours after *since*, by resource, and as AWS billed it.
 
-    *totals* is None where nothing was billed by the hour: then the use of resources is all that is known.
-    *others* is how many resources were left out; None before anybody knows which.
+    *totals* is None where AWS billed nothing by the hour: then only the usage by resource is known.
+    *others* is the number of resources left out, or None before they are chosen.
     """
 
     since: datetime
@@ -149,34 +148,34 @@ class Hours:
     others: int | None = None
 
     def without(self, named: frozenset[str]) -> Hours:
-        """The same without the resources that are *named*: what they used is taken from the totals, too."""
+        """Return the hours without the *named* resources: their usage is subtracted from the totals too."""
         gone = [use for use in self.uses if not named.isdisjoint(use.names)]
         left = tuple(use for use in self.uses if named.isdisjoint(use.names))
-        totals = None if self.totals is None else tuple(self._less(one, gone) for one in self.totals)
+        totals = None if self.totals is None else tuple(self._less(total, gone) for total in self.totals)
         return replace(self, uses=left, totals=totals, others=len({use.names[0] for use in gone}))
 
     def _less(self, total: Total, gone: Sequence[Use]) -> Total:
         spans = [span for use in gone if use.kind == total.kind for span in use.spans]
         if not spans:
             return total
-        less = [sum(one.usd for one in hour) for hour in by_hour(spans, self.since, self.count)]
+        less = [sum(item.usd for item in hour) for hour in by_hour(spans, self.since, self.count)]
         left = (max(usd - taken, 0.0) for usd, taken in zip(total.hourly, less, strict=True))
         return replace(total, hourly=tuple(left))
 
     def each(self) -> list[list[Usage]]:
-        """The use in each of the hours."""
+        """Return the usage in each of the hours."""
         if self.totals is None:
             return by_hour((span for use in self.uses for span in use.spans), self.since, self.count)
         return [
-            [Usage(one.hourly[hour], one.discount) for one in self.totals if one.hourly[hour] > 0]
+            [Usage(total.hourly[hour], total.discount) for total in self.totals if total.hourly[hour] > 0]
             for hour in range(self.count)
         ]
 
     def shares(self) -> Mapping[str, float]:
         """
-        Which part of a saving comes from which resource: as what the discount on all its use would be.
+        Return each resource's share of a saving, weighted by the discount on all its usage.
 
-        The resources of a kind have no more together than what was billed of it.
+        The resources of a kind together have no more than AWS billed for the kind.
         """
         weights = defaultdict[tuple[str, str], float](float)
         for use in self.uses:
@@ -187,8 +186,8 @@ class Hours:
         for (_, kind), weight in weights.items():
             by_kind[kind] += weight
         billed = defaultdict[str, float](float)
-        for one in self.totals or ():
-            billed[one.kind] += sum(one.hourly) * one.discount
+        for total in self.totals or ():
+            billed[total.kind] += sum(total.hourly) * total.discount
         most = by_kind if self.totals is None else billed
         whole, shares = sum(most.values()), defaultdict[str, float](float)
         for (name, kind), weight in weights.items():

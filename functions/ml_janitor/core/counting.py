@@ -1,4 +1,4 @@
-"""Counts money once where several findings name one resource, for the best of them. Pure."""
+"""Counts money once where several findings name one resource: for the best finding. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOTHING = Decimal(0)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """
-    What one finding of *detector* would save on the resource *arn*, or on those of *shares*.
+    The saving that one finding of *detector* claims on the resource *arn*, or on those of *shares*.
 
-    *priced* is whether it costs anything of its own, known or not; *possible* whether its change can be made
-    as things stand. *parts* and *wholes* are as in `Result`.
+    *priced* tells whether the resource has a cost of its own, known or not; *possible* whether the change
+    can be made now. *parts* and *wholes* are as in `Result`.
     """
 
     detector: str
@@ -36,7 +36,7 @@ class Claim:
 
 
 class _Bid(NamedTuple):
-    """Dollars that the claim of an index would save on one resource; None if nobody knows how many."""
+    """A claim's dollars on one resource (None if unknown); *claim* is an index."""
 
     claim: int
     usd: Decimal | None
@@ -44,12 +44,12 @@ class _Bid(NamedTuple):
 
 def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
     """
-    What stands against each of *claims*; None where it is counted whole.
+    Return the overlap that reduces each of *claims*; None where a claim counts in full.
 
-    On one resource, what can be done goes before what cannot, a commitment after all else, an end before
+    On one resource, possible changes go before impossible ones, a commitment after all else, an end before
     another change, more dollars before fewer. An end of a whole counts for its parts too; any other change
-    of a whole counts if it saves no less than the changes of its parts do together. What a month costs and
-    what a job has cost are different money. The order of *claims* does not matter.
+    of a whole counts if it saves no less than the changes of its parts do together. Monthly cost and
+    a job's accrued cost are different money. The order of *claims* does not matter.
     """
     below = _below(claims)
     monthly = _winners(claims, [_monthly(claim) for claim in claims], below)
@@ -61,7 +61,7 @@ def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
 
 
 def named(claims: Iterable[Claim]) -> frozenset[str]:
-    """The resources, in lower case, that some of *claims* would change: it is too early to commit to them."""
+    """Return the resources, in lower case, that *claims* would change: it is too early to commit to them."""
     found = set[str]()
     for claim in claims:
         if (
@@ -69,12 +69,12 @@ def named(claims: Iterable[Claim]) -> frozenset[str]:
             and claim.change is not Change.COMMIT
             and (bids := _monthly(claim) | _accrued(claim))
         ):
-            found |= bids.keys() | ({one.lower() for one in claim.parts} if claim.change.ends else set())
+            found |= bids.keys() | ({part.lower() for part in claim.parts} if claim.change.ends else set())
     return frozenset(found)
 
 
 def claim_of(result: Result) -> Claim | None:
-    """What *result* claims; None if it is no finding."""
+    """Return the claim of *result*; None if *result* is not a finding."""
     if not isinstance(result.verdict, Finding):
         return None
     cost = result.verdict.cost
@@ -94,7 +94,7 @@ def claim_of(result: Result) -> Claim | None:
 
 
 def counted_once(report: Report) -> Report:
-    """*report* with what of each finding is counted, over all its sweeps."""
+    """Return *report* with the overlaps between findings of all its sweeps."""
     claims = {
         (place, number): claim
         for place, sweep in enumerate(report.sweeps)
@@ -108,7 +108,9 @@ def counted_once(report: Report) -> Report:
             overlap = found.get((place, number))
             yield result if overlap == result.overlap else replace(result, overlap=overlap)
 
-    sweeps = (replace(one, results=tuple(marked(place, one))) for place, one in enumerate(report.sweeps))
+    sweeps = (
+        replace(sweep, results=tuple(marked(place, sweep))) for place, sweep in enumerate(report.sweeps)
+    )
     return replace(report, sweeps=tuple(sweeps))
 
 
@@ -116,7 +118,7 @@ def counted_once(report: Report) -> Report:
 
 
 type _Bids = dict[str, Decimal | None]
-"""Dollars by resource; a resource's ARN is the same in capitals."""
+"""Dollars by ARN in lower case: ARNs are compared without case."""
 
 
 def _monthly(claim: Claim) -> _Bids:
@@ -138,7 +140,7 @@ def _accrued(claim: Claim) -> _Bids:
 
 
 def _below(claims: Iterable[Claim]) -> dict[str, set[str]]:
-    """What each resource has below it, through all levels."""
+    """Return all resources below each resource, through all levels."""
     children: dict[str, set[str]] = {}
     for claim in claims:
         own = claim.arn.lower()
@@ -160,16 +162,16 @@ def _below(claims: Iterable[Claim]) -> dict[str, set[str]]:
 def _winners(
     claims: Sequence[Claim], bids: Sequence[_Bids], below: Mapping[str, set[str]]
 ) -> list[list[tuple[Decimal | None, int]]]:
-    """Of each claim, the dollars of each of its bids and which claim wins that resource."""
+    """Return for each claim the dollars of each of its bids, and the claim that wins that resource."""
     by_resource: dict[str, list[_Bid]] = {}
-    for number, each in enumerate(bids):
-        for resource, usd in each.items():
+    for number, claim_bids in enumerate(bids):
+        for resource, usd in claim_bids.items():
             by_resource.setdefault(resource, []).append(_Bid(number, usd))
     best = {
         resource: min(rivals, key=lambda bid: _rank(claims, bid)) for resource, rivals in by_resource.items()
     }
     winner = {resource: bid.claim for resource, bid in best.items()}
-    for whole in sorted(below.keys() & best.keys(), key=lambda one: (len(below[one]), one)):
+    for whole in sorted(below.keys() & best.keys(), key=lambda arn: (len(below[arn]), arn)):
         mine = best[whole]
         parts = [part for part in below[whole] if part in best and best[part].claim != mine.claim]
         alive = [best[part] for part in parts if winner[part] == best[part].claim]
@@ -180,7 +182,7 @@ def _winners(
             winner |= dict.fromkeys(parts, mine.claim)
         else:
             winner[whole] = dearest.claim
-    return [[(usd, winner[resource]) for resource, usd in each.items()] for each in bids]
+    return [[(usd, winner[resource]) for resource, usd in claim_bids.items()] for claim_bids in bids]
 
 
 def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[_Bid]) -> bool:
@@ -192,7 +194,7 @@ def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[
 
 
 def _class(claim: Claim) -> tuple[bool, bool]:
-    """What goes first whatever it saves: what can be done; last, a commitment to pay for what is left."""
+    """Return the sort key that beats any saving: possible changes first, commitments last."""
     return not claim.possible, claim.change is Change.COMMIT
 
 
@@ -214,14 +216,14 @@ def _overlap(
     monthly: Sequence[tuple[Decimal | None, int]],
     accrued: Sequence[tuple[Decimal | None, int]],
 ) -> Overlap | None:
-    """What is left of claim *number* after what others win; the one that takes most of it is named."""
+    """Return the rest of claim *number* after other claims win; it names the claim that takes the most."""
     lost: dict[int, Decimal] = {}
     for usd, winner in (*monthly, *accrued):
         if winner != number:
             lost[winner] = lost.get(winner, NOTHING) + (usd or NOTHING)
     if not lost:
         return None
-    most = min(lost, key=lambda one: (-lost[one], claims[one].detector, claims[one].arn))
+    most = min(lost, key=lambda claim: (-lost[claim], claims[claim].detector, claims[claim].arn))
     return Overlap(
         detector=claims[most].detector,
         arn=claims[most].arn,

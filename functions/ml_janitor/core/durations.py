@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 LONGEST = timedelta(days=3650)
-"""The longest duration accepted: longer ones are typing errors, and leave the calendar when subtracted."""
+"""The longest accepted duration: longer ones are typing errors, and leave the calendar when subtracted."""
 
 LAST_ZONE = "Etc/GMT+12"
-"""Where each day begins last on Earth."""
+"""The time zone where each day begins last on Earth."""
 
 WIDEST = timedelta(hours=26)
-"""Between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
+"""The time between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
 
 YEAR = 366
 YEARS = timedelta(days=YEAR)
@@ -26,7 +26,7 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def parse_duration(text: str) -> timedelta:
     """
-    "7d", "6h", "90m" or "1d12h" as a timedelta.
+    Parse "7d", "6h", "90m" or "1d12h".
 
     Raises ValueError with the accepted form.
     """
@@ -44,7 +44,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(span: timedelta) -> str:
-    """A timedelta the way `parse_duration` reads it, in its largest units: "1d12h"."""
+    """Format a timedelta as `parse_duration` reads it, in its largest units: "1d12h"."""
     minutes = round(span.total_seconds() / 60)
     days, rest = divmod(minutes, 24 * 60)
     hours, minutes = divmod(rest, 60)
@@ -53,7 +53,7 @@ def format_duration(span: timedelta) -> str:
 
 
 def ago(span: timedelta) -> str:
-    """An age for a reader, never longer than it is: "41 days", "3 hours", "12 minutes"."""
+    """Format an age for a reader, rounded down: "41 days", "3 hours", "12 minutes"."""
     for unit, length in (("day", UNITS["d"]), ("hour", UNITS["h"])):
         if span >= 2 * length:
             return f"{span // length} {unit}s"
@@ -76,7 +76,7 @@ class WorkingHours:
     @classmethod
     def parse(cls, text: str, time_zone: str = "UTC", holidays: Sequence[date] = ()) -> WorkingHours:
         """
-        "Mon-Fri 08-20" in *time_zone*.
+        Parse "Mon-Fri 08-20" in *time_zone*.
 
         Raises ValueError with the accepted form.
         """
@@ -90,7 +90,7 @@ class WorkingHours:
         return cls(days, int(form[3]), int(form[4]), time_zone, tuple(holidays))
 
     def well_into(self, at: datetime, lead: timedelta) -> datetime:
-        """The first moment from *at* on that lies in working hours and at least *lead* after they began."""
+        """Return the first moment from *at* on that is in working hours, at least *lead* after they began."""
         zone = ZoneInfo(self.time_zone)
         first = datetime.combine(at.astimezone(zone), time(), zone)
         for number in range(YEAR):
@@ -102,36 +102,36 @@ class WorkingHours:
 
     def well_into_anywhere(self, at: datetime, lead: timedelta) -> datetime:
         """
-        A moment that is no sooner than `well_into` in any time zone, for when nobody said which one counts.
+        Return a moment that is no sooner than `well_into` in any time zone, for an unknown time zone.
 
         The clock of the last zone at *at* + 26 hours shows no less than the clock of any zone at *at*.
         """
         return replace(self, time_zone=LAST_ZONE).well_into(at + WIDEST, lead)
 
     def include(self, now: datetime) -> bool:
-        """Whether *now* falls into them."""
+        """Return whether *now* is in working hours."""
         local = now.astimezone(ZoneInfo(self.time_zone))
         working_day = local.weekday() in self.days and not self.holiday(now)
         return working_day and self.start <= local.hour < self.end
 
     def holiday(self, now: datetime) -> bool:
-        """Whether *now* falls on one of the holidays, in the time zone."""
+        """Return whether *now* is on a holiday, in the time zone."""
         return now.astimezone(ZoneInfo(self.time_zone)).date() in self.holidays
 
     def next_opening(self, now: datetime) -> datetime:
-        """When they begin next; a year from *now* if every day until then is free."""
+        """Return the next start of working hours; a year from *now* if every day until then is free."""
         return next((at for at in self._each(now, self.start, range(YEAR)) if at > now), now + YEARS)
 
     def next_closing(self, now: datetime) -> datetime:
-        """When they end next; a year from *now* if every day until then is free."""
+        """Return the next end of working hours; a year from *now* if every day until then is free."""
         return next((at for at in self._each(now, self.end, range(-1, YEAR)) if at > now), now + YEARS)
 
     def last_closing(self, now: datetime) -> datetime:
-        """When they ended last, at *now* at the latest; a year before if every day since then was free."""
+        """Return the last end of working hours up to *now*; a year before if every day since was free."""
         return next((at for at in self._each(now, self.end, range(0, -YEAR, -1)) if at <= now), now - YEARS)
 
     def _each(self, now: datetime, hour: int, days: Iterable[int]) -> Iterator[datetime]:
-        """That *hour* of each working day among *days*, counted from the day of *now*."""
+        """Yield *hour* of each working day among *days*, counted from the day of *now*."""
         zone = ZoneInfo(self.time_zone)
         today = now.astimezone(zone).date()
         for number in days:
@@ -145,7 +145,7 @@ class WorkingHours:
 
 
 def _spoken(days: frozenset[int]) -> str:
-    """Weekdays as a span if they are one, also across the end of a week ("Sun-Thu"), else one by one."""
+    """Return weekdays as a span if they are adjacent, also across a week's end ("Sun-Thu"), else a list."""
     for first in sorted(days):
         span = [(first + n) % 7 for n in range(len(days))]
         if days == frozenset(span):

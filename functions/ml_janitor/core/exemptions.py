@@ -1,4 +1,4 @@
-"""Why a resource is kept although it looks like waste: its tags, and the operator's ignore list. Pure."""
+"""Exempts resources from cleanup: by keep tags and by the operator's ignore list. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from ml_janitor.core.signals import Tags, Unreadable, Value
 @dataclass(frozen=True, slots=True)
 class Exemptions:
     """
-    The owner's and the operator's reasons to keep.
+    The keep tags and globs that exempt resources.
 
     *keep_tags* keep for good, unless their value is a negation (`ownership.NO`). *keep_until_tag* keeps
-    through the day it names, in *time_zone*, and for good if that day cannot be parsed. *ignore* are globs
-    over ARNs. Keys are compared as `ownership.plain` does, values and ARNs without case and surrounding
-    blanks (SageMaker lower-cases the names in some ARNs): an attempt to keep something keeps it.
+    through the day in its value, in *time_zone*, and for good if that day cannot be parsed. *ignore* are
+    globs over ARNs. Keys are compared as `ownership.plain` does, values and ARNs without case and
+    surrounding blanks (SageMaker lower-cases the names in some ARNs): an attempt to keep something keeps
+    it.
     """
 
     keep_tags: Sequence[str] = ("janitor:keep", "keep")
@@ -30,7 +31,7 @@ class Exemptions:
     time_zone: str = "UTC"
 
     def reason(self, target: Target, now: datetime) -> str | None:
-        """Why *target* is kept, or None."""
+        """Return why *target* is kept, or None."""
         for glob in self.ignore:
             if fnmatchcase(target.arn.lower(), _plain(glob)):
                 return f"ignored by the operator ({glob})"
@@ -41,7 +42,7 @@ class Exemptions:
                 return None
 
     def unreadable(self, target: Target) -> str | None:
-        """Why it is unknown whether *target* is exempt, or None if its tags were read."""
+        """Return why the exemption of *target* is unknown, or None if its tags were read."""
         match target.tags:
             case Value():
                 return None
@@ -51,7 +52,7 @@ class Exemptions:
                 return "its tags were not read, so a keep tag may be there"
 
     def _tagged(self, tags: Tags, today: date) -> str | None:
-        """The reason among *tags*: keys that differ only in case may stand side by side, and each counts."""
+        """Return the reason among *tags*: keys may differ only in case, and each counts."""
         keep, until = {plain(key) for key in self.keep_tags}, plain(self.keep_until_tag)
         for key, value in tags.items():
             if plain(key) in keep and _plain(value) not in NO:
@@ -63,7 +64,7 @@ class Exemptions:
 
 
 def _until(value: str, today: date) -> str | None:
-    """Why *value* still keeps, as an addition to a reason; None once its day is over."""
+    """Return why *value* still keeps, as an addition to a reason; None once its day is over."""
     try:
         last_day = date.fromisoformat(value.strip())
     except ValueError:

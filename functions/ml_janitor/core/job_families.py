@@ -1,4 +1,4 @@
-"""Which jobs are runs of the same thing: their names without what tells one run from another. Pure."""
+"""Groups jobs into families: a job's name without the words that differ from run to run. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 RUN = re.compile(r"v?\d+|(?=[a-z]*\d)[a-z0-9]{6,}|(?=.*\d)[0-9a-f]{4,}", re.IGNORECASE)
 """
-A word of a name that tells a run: a number or date, a version, a random identifier with a digit in it.
+A word of a name that identifies a run: a number or date, a version, a random identifier with a digit in it.
 Pipelines name a job "pipelines-ID-STEP-ID", tuning jobs "NAME-001-ID", SDKs append the time.
 """
 
@@ -14,7 +14,7 @@ INSTANCE_SIZE = re.compile(r"\d+x?large|a100|h100|v100", re.IGNORECASE)
 
 
 def family(name: str) -> str:
-    """The name of the family of job *name*: its words that do not tell a run, or its first word."""
+    """Return the family of job *name*: its words that do not identify a run, or its first word."""
     words = name.split("-")
     while len(words) > 1 and _tells_run(words[-1]):
         words.pop()
@@ -26,5 +26,5 @@ def _tells_run(word: str) -> bool:
 
 
 def _random(word: str) -> bool:
-    """Whether *word* is an identifier in the middle of a name: letters and digits mixed, and long."""
+    """Return whether *word*, in the middle of a name, is an identifier: long, letters and digits mixed."""
     return len(word) >= 10 and bool(re.search(r"\d", word)) and bool(RUN.fullmatch(word))

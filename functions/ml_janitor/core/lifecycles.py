@@ -1,4 +1,4 @@
-"""Lifecycle rules as the janitor writes them for a bucket."""
+"""Lifecycle rules that the janitor writes for a bucket."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from typing import Any
 
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 CLASSES = ("STANDARD_IA", INTELLIGENT_TIERING, "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
-"""The storage classes that objects can be moved to, in the order in which S3 moves them, one way only
-(S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle")."""
+"""
+The storage classes that S3 can move objects to, in the order in which S3 moves them, one way only
+(S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
+"""
 
 INFREQUENT = ("STANDARD_IA", "ONEZONE_IA")
 INFREQUENT_DAYS = 30
-"""Days before which S3 moves no object to one of `INFREQUENT`, and that it leaves it there at least."""
+"""Days before S3 moves an object to a class of `INFREQUENT`, and least days that it stays there."""
 
 LONGEST_ID = 255
-"""Characters that the ID of a rule can have."""
+"""The longest ID of a rule, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleRule:
     """
-    One rule for the objects of a bucket whose keys begin with *prefix*; all of them if it is empty.
+    A rule for the objects of a bucket whose keys begin with *prefix*; for all objects if it is empty.
 
-    All numbers are days. *transitions* are storage classes and the age from which objects are in them, the
+    All numbers are days. *transitions* are storage classes and the age at which objects move to them, the
     youngest first; *expire_after* is the age at which objects are deleted. *noncurrent_expire_after* deletes
-    old versions that many days after they were replaced, and *abort_uploads_after* what was uploaded of
-    objects that were never completed. Raises ValueError for a rule that S3 would refuse.
+    old versions that many days after they were replaced, and *abort_uploads_after* deletes the parts
+    of incomplete uploads. Raises ValueError for a rule that S3 would refuse.
     """
 
     id: str
@@ -41,7 +43,7 @@ class LifecycleRule:
             raise ValueError(f"lifecycle rule {self.id!r}: {why}")
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as S3's API has it."""
+        """Return the rule in the format of S3's API."""
         found: dict[str, Any] = {"ID": self.id, "Status": "Enabled", "Filter": {"Prefix": self.prefix}}
         if self.transitions:
             found["Transitions"] = [{"Days": day, "StorageClass": to} for day, to in self.transitions]
@@ -54,7 +56,7 @@ class LifecycleRule:
         return found
 
     def _refused(self) -> str | None:
-        """Why S3 would refuse the rule, or None."""
+        """Return why S3 would refuse the rule, or None."""
         if not 0 < len(self.id) <= LONGEST_ID:
             return f"an ID has 1 to {LONGEST_ID} characters"
         ends = (self.expire_after, self.noncurrent_expire_after, self.abort_uploads_after)

@@ -1,4 +1,4 @@
-"""The words of the domain: what is judged, and the verdict."""
+"""The terms of the domain: targets, candidates, and verdicts."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags
 
 
 class Confidence(StrEnum):
-    """How sure a finding is: a signal says so, or only the absence of one does."""
+    """The confidence of a finding: a signal proves it, or only the absence of a signal suggests it."""
 
     PROVEN = "proven"
     LIKELY = "likely"
 
 
 class Mode(StrEnum):
-    """What a deployment allows a detector to do; an event can only make it safer."""
+    """The permission of a detector in a deployment; an event can only make it safer."""
 
     DRY_RUN = "dry-run"
     ACT = "act"
 
 
 class Effect(StrEnum):
-    """What acting does to a resource; the most reversible first."""
+    """The effect of acting on a resource; the most reversible first."""
 
     TAG = "tag"
     STOP = "stop"
@@ -37,30 +37,30 @@ class Effect(StrEnum):
 
     @property
     def removes_data(self) -> bool:
-        """Whether it ends what is stored: too much of it at once is held, and it waits for business days."""
+        """Return whether it ends stored data: it is limited per sweep, and waits for business days."""
         return self in {Effect.EXPIRE, Effect.TIER, Effect.DELETE}
 
     @property
     def stays(self) -> bool:
-        """Whether the resource itself goes on as before, so that an undo brings nothing back."""
+        """Return whether the resource itself goes on as before, so that an undo brings nothing back."""
         return self in {Effect.TAG, Effect.EXPIRE, Effect.TIER}
 
     @property
     def saves(self) -> bool:
-        """Whether the hours after it are saved: S3 moves when it likes, and takes fees for it first."""
+        """Return whether the hours after it are saved: S3 moves later, and charges fees first."""
         return self not in {Effect.TAG, Effect.TIER}
 
     @property
     def rank(self) -> int:
-        """Its place among all: the lower, the easier to take back."""
+        """Return its place among all effects: the lower, the easier to undo."""
         return list(Effect).index(self)
 
 
 class Change(StrEnum):
     """
-    What a finding asks somebody to change.
+    The change that a finding asks for.
 
-    How long that takes, and in which week of a plan it is done, is guessed by it.
+    The estimate of working hours and the week in a plan depend on it.
     """
 
     END = "end"
@@ -75,14 +75,14 @@ class Change(StrEnum):
 
     @property
     def ends(self) -> bool:
-        """Whether nothing is left of the resource to change in another way."""
+        """Return whether the resource is gone after it, so that no other change is possible."""
         return self in {Change.END, Change.DELETE_DATA}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """
-    Which resource a candidate is.
+    The resource of a candidate.
 
     Identity is ARN + creation time: a re-created resource with an old name starts from nothing.
     """
@@ -97,22 +97,22 @@ class Target:
 
     @property
     def key(self) -> str:
-        """The identity as one string."""
+        """Return the identity as one string."""
         return f"{self.arn}@{self.created.isoformat() if self.created else 'unknown'}"
 
 
 def finding_id(detector: str, key: str) -> str:
-    """The short name of a finding, for people: ten digits of what it is about."""
+    """Return the short name of a finding, for people: ten digits that identify detector and resource."""
     return sha256(f"{detector} {key}".encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """
-    One listed resource with the signals that were read for it. Detectors add their own.
+    One listed resource with its signals. Detectors add their own.
 
     *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
-    is a part of. Whoever keeps one of them keeps it too. *notices* are what its reading came across that is
+    is a part of. Keeping one of them keeps the candidate too. *notices* are observations that are
     neither waste nor an error; a sweep lists each once.
     """
 
@@ -125,8 +125,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """
-    When a finding is acted on by the clock, as an operator set it: at *due*, if it was warned about before
-    *closing*, and else after *next_closing*.
+    The scheduled time of an action, set by an operator: at *due*, if the owner was warned before
+    *closing*, else after *next_closing*.
     """
 
     closing: datetime
@@ -139,15 +139,15 @@ class Finding:
     """
     A candidate judged wasteful.
 
-    *action* is what would be done, in words; *since* is how long it has been waste, if that can be
+    *action* is the proposed action, in words; *since* is when the waste began, if
     known; *cost* is None where the waste has no price of its own. *steps* are the rule's steps in
-    the order they were taken; *grace* is how long a warning must stand, where this finding needs
-    another time than its detector's; *spared* is why nothing would be done about it, where the rule knows
-    that already: nobody is warned of what will not happen. *noun* is what it is called where findings are
-    counted, if its detector's name does not say it; *lost* is what an undo of just this one does not bring
-    back. *to_prove* is what would make a likely finding proven. *missing_for_undo* is the setting without
-    which only a person can undo it. With a *schedule* it is acted on by the
-    clock, proven or not.
+    their order; *grace* is how long a warning must stand, if it differs from
+    the detector's; *spared* is the reason to only report the finding, where the rule knows
+    it already: the janitor warns nobody of an action that will not happen. *noun* is the word for counted
+    findings, if the detector's name does not say it; *lost* is what an undo of this finding does not bring
+    back. *to_prove* is the missing proof of a likely finding. *missing_for_undo* is a setting without
+    which only a person can undo the action. With a *schedule* the janitor acts at that time,
+    proven or not.
     """
 
     reason: str
@@ -180,7 +180,7 @@ type Verdict = Finding | Kept
 
 
 class Details(TypedDict, total=False):
-    """What a rule may say of a finding besides, as in `Finding`."""
+    """Optional fields of a finding that a rule may set, as in `Finding`."""
 
     cost: Cost | None
     since: datetime | None
@@ -197,8 +197,8 @@ class Rule:
     """
     The steps of one judgement, in order.
 
-    `decide` takes a step at a time and ends with `kept`, `unknown` or `found`; what was looked at
-    on the way travels with the verdict, so that a report and `janitor explain` need no second story.
+    `decide` takes a step at a time and ends with `kept`, `unknown` or `found`; its steps
+    and evidence go into the verdict, so that a report and `janitor explain` tell the same story.
     """
 
     def __init__(self) -> None:
@@ -206,26 +206,26 @@ class Rule:
         self._evidence: list[Evidence] = []
 
     def saw(self, *seen: Evidence) -> None:
-        """Signals that the verdict will carry as evidence."""
+        """Add signals that the verdict will carry as evidence."""
         self._evidence += seen
 
     def passed(self, step: str) -> None:
-        """A step that did not keep the candidate."""
+        """Add a step that did not keep the candidate."""
         self._steps.append(step)
 
     def kept(self, reason: str) -> Kept:
-        """Not waste, and why."""
+        """Return the verdict "not waste", with its reason."""
         return Kept(reason=reason, evidence=tuple(self._evidence), steps=(*self._steps, f"kept: {reason}"))
 
     def unknown(self, reason: str) -> Kept:
-        """Cannot be judged, and why: unknown is not idle."""
+        """Return the verdict "cannot be judged", with its reason: unknown is not idle."""
         steps = (*self._steps, f"kept as unknown: {reason}")
         return Kept(reason=reason, unknown=True, evidence=tuple(self._evidence), steps=steps)
 
     def found(
         self, reason: str, confidence: Confidence, *, action: str, **details: Unpack[Details]
     ) -> Finding:
-        """Waste, and why."""
+        """Return the verdict "waste", with its reason."""
         return Finding(
             reason=reason,
             confidence=confidence,

@@ -1,4 +1,4 @@
-"""Money as reports show it: rounded to cents first and added up afterwards, so that a reader's sum agrees."""
+"""Rounds and adds up money for reports: to cents first, then added up, so that a reader's sum agrees."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ CENT = Decimal("0.01")
 
 
 def cents(usd: Decimal | None) -> Decimal | None:
-    """*usd* rounded to cents; unknown stays unknown."""
+    """Round *usd* to cents; unknown stays unknown."""
     return None if usd is None else usd.quantize(CENT, ROUND_HALF_UP)
 
 
 def kept_small(usd: Decimal | None) -> Decimal | None:
-    """*usd* rounded to cents, unless nothing of it would be left: a little is not nothing."""
+    """Round *usd* to cents, unless that gives zero: a little is not nothing."""
     return cents(usd) or usd
 
 
 def dollars(result: Result) -> Decimal | None:
-    """The one amount that ranks *result*: what it costs a month or, for a job, has cost so far."""
+    """Return the amount that ranks *result*: its monthly cost or, for a job, its cost so far."""
     return cents(result.monthly_usd if result.monthly_usd is not None else result.accrued_usd)
 
 
 def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
-    """Sort key of results: dollars descending, what has no known price after that, then the ARN."""
+    """Return a sort key of results: dollars descending, results without a price last, then the ARN."""
     amount = dollars(result)
     return amount is None, -(amount or Decimal(0)), result.target.arn
 
 
 def first_to_do(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, str]:
-    """Sort key of results: most saved a month for an hour of work, then most exposed, then most dollars."""
+    """Return a sort key of results: most saved a month per hour of work, then most exposed, then dollars."""
     worth = result.usd_per_hour
     exposure = result.cost.exposure_usd if result.cost else None
     return (worth is None, -(worth or Decimal(0)), -(exposure or Decimal(0)), *dearest_first(result))
@@ -42,11 +42,11 @@ def first_to_do(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """
-    What some findings cost together: what would be no cent is left as it is. Exposure is no part of it,
-    nor what is counted for another finding.
+    The total cost of some findings: unrounded where cents would give zero. Totals leave out exposure and
+    costs that are counted for another finding.
 
-    *unpriced* is how many of them cost something that nobody could name: the sums leave these out.
-    *hourly_usd* is what the jobs among them go on costing, *once_usd* what changing them costs.
+    *unpriced* is the number of findings with an unknown price: the sums leave these out.
+    *hourly_usd* is the running cost of the jobs, *once_usd* the cost of all changes.
     """
 
     monthly_usd: Decimal = Decimal(0)
@@ -71,6 +71,6 @@ class Totals:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
-    """Of what is known: of cents, as a reader adds up; of everything where that would come to nothing."""
+    """Sum the known amounts: in cents, as a reader adds up; exactly where cents would give zero."""
     known = [amount for amount in amounts if amount is not None]
     return sum((cents(amount) or Decimal(0) for amount in known), Decimal(0)) or sum(known, Decimal(0))

@@ -1,4 +1,4 @@
-"""Reads tags beyond the owner: the team, the tool that manages a resource, production. Pure."""
+"""Reads tags other than the owner's: the team, the managing tool, production. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BY_HAND = frozenset(
         *("nobody", "none", "person", "tbd", "todo", "ui", "unknown", "unmanaged", "user", "users"),
     }
 )
-"""Words of a `managed-by` value that names no tool."""
+"""Words in a `managed-by` value that name no tool."""
 
 FILLER = frozenset({"a", "aws", "by", "created", "in", "managed", "not", "ops", "the", "via"})
-"""Words that may stand beside them: "created by hand in the AWS console"."""
+"""Words that may stand beside the words of `BY_HAND`: "created by hand in the AWS console"."""
 
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -33,56 +33,56 @@ PEOPLE = frozenset({"owner", "team"})
 """Keys whose value is a person or a team."""
 
 TOOLS = ("cdk", "cloudformation", "crossplane", "opentofu", "pulumi", "terraform", "terragrunt")
-"""Tools that put back what they find missing, by the word in a tag's key: "terraform", "pulumi:stack"."""
+"""Tools that restore missing resources, by the word in a tag's key: "terraform", "pulumi:stack"."""
 
 STACK_TAG = "aws:cloudformation:stack-name"
 BEDROCK_TAG = "bedrock:marketplace-registration-status"
 """
-What Amazon Bedrock Marketplace puts on an endpoint that it made for one of its models, as "registered"
-(managed policy AmazonBedrockMarketplaceAccess): Bedrock lists it, and calls it under its own API.
+The tag that Amazon Bedrock Marketplace puts on an endpoint of one of its models, as "registered"
+(managed policy AmazonBedrockMarketplaceAccess): Bedrock lists the endpoint, and calls it under its own API.
 """
 PROJECT_TAG = "sagemaker:project-name"
-"""On what belongs to a project of Studio's: a CloudFormation template made it, and its pipelines use it."""
+"""The tag of a Studio project's resources: a CloudFormation template made them, and pipelines use them."""
 
 STAGES = frozenset({"environment", "env", "stage"})
 PRODUCTION = re.compile(r"(production|prod|prd|live)\d*")
 """One word of the value: "prod-eu" and "eu-west-1/production", but not "productive"."""
 
 NOT = frozenset({"non", "not", "no", "pre", "sub"})
-"""Before that word, it says the opposite."""
+"""Words that negate a following `PRODUCTION` word."""
 
 
 def plain(key: str) -> str:
-    """A tag's key without what people spell differently: case, blanks, and what stands between words."""
+    """Return a tag's key without case, blanks and separators, which people spell differently."""
     return re.sub(r"[-_:\s]", "", key.lower())
 
 
 CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-"""Where a capital letter begins a word: "AppEnvironment", "MLEnv"."""
+"""The positions where a capital letter begins a word: "AppEnvironment", "MLEnv"."""
 
 
 def readings(text: str) -> tuple[list[str], ...]:
     """
-    The words in a key or a value, in small letters: with capitals inside of them, and cut at each of these.
+    Return the words in a key or a value, in small letters: not cut, and cut at capitals.
 
-    "EnvironmentName" is two words, and "CloudFormation" one; which was meant is unknown.
+    "EnvironmentName" is two words, and "CloudFormation" is one; the meaning is ambiguous.
     """
-    return tuple(re.findall(r"[a-z0-9]+", one.lower()) for one in (text, CAPITAL.sub(" ", text)))
+    return tuple(re.findall(r"[a-z0-9]+", reading.lower()) for reading in (text, CAPITAL.sub(" ", text)))
 
 
 def words(text: str) -> set[str]:
-    """Every word in a key or a value, however it is read."""
+    """Return every word in a key or a value, in all its readings."""
     return {word for reading in readings(text) for word in reading}
 
 
 def team(target: Target) -> str | None:
-    """The team that *target*'s tags name."""
+    """Return the team that *target*'s tags name."""
     return next((value for key, value in _tags(target) if plain(key) == "team" and value), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """What a tag says manages a resource, as it is written there, and whether that is a *known* tool."""
+    """The manager of a resource as a tag's value, and whether it is a *known* tool."""
 
     name: str
     known: bool = True
@@ -91,9 +91,9 @@ class Manager:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Managers:
     """
-    How a deployment reads `managed-by`: its own *tools*, and values that name none.
+    A deployment's reading of `managed-by`: its own *tools*, and values that name no tool.
 
-    Without *tools*, every value that might name a tool counts. With them, only they and `TOOLS` do.
+    Without *tools*, every value that might name a tool counts. With *tools*, only they and `TOOLS` count.
     *people* are further keys whose value is a person or a team, and *filled* are values that the janitor
     itself fills in.
     """
@@ -103,7 +103,7 @@ class Managers:
     filled: Sequence[str] = ()
 
     def of(self, target: Target) -> Manager | None:
-        """Which tool would recreate *target* or break without it, or None if a person made it by hand."""
+        """Return the tool that would recreate *target* or break without it, or None if a person made it."""
         tags = list(_tags(target))
         people = PEOPLE.union(map(plain, self.people)) - MAKERS
         no_tool = {plain(value) for key, value in tags if plain(key) in people} | set(map(plain, self.filled))
@@ -112,16 +112,20 @@ class Managers:
             for key, value in tags
             if (name := managed(key, value, self.tools)) is not None
         ]
-        counts = [one for one in found if one.known or not (self.tools or plain(one.name) in no_tool)]
+        counts = [
+            manager
+            for manager in found
+            if manager.known or not (self.tools or plain(manager.name) in no_tool)
+        ]
         return max(
             counts,
-            key=lambda one: (one.name.startswith("CloudFormation"), one.known, len(one.name)),
+            key=lambda manager: (manager.name.startswith("CloudFormation"), manager.known, len(manager.name)),
             default=None,
         )
 
 
 def managed(key: str, value: str, tools: Sequence[str] = ()) -> str | None:
-    """Which tool the tag *key* = *value* says manages what has it, be it one of *tools* or not; or None."""
+    """Return the tool that manages a resource with the tag *key* = *value*, known or not, or None."""
     name = value.strip()
     if (service := _of_aws(key.strip().lower(), name)) is not None:
         return service
@@ -138,14 +142,16 @@ def _names_tool(value: str, tools: Sequence[str]) -> bool:
 
 
 def _names_no_tool(value: str) -> bool:
-    """Whether a value of `managed-by` is empty, a negation, an address, or means by hand."""
+    """Return whether a value of `managed-by` is empty, a negation, an address, or means by hand."""
     if not plain(value) or value.lower() in BY_HAND | NO or ADDRESS.fullmatch(value):
         return True
-    return any(set(one) <= BY_HAND | FILLER and not BY_HAND.isdisjoint(one) for one in readings(value))
+    return any(
+        set(reading) <= BY_HAND | FILLER and not BY_HAND.isdisjoint(reading) for reading in readings(value)
+    )
 
 
 def _of_aws(key: str, value: str) -> str | None:
-    """Which service of AWS manages what has this tag."""
+    """Return the AWS service that manages a resource with this tag."""
     if key == STACK_TAG and value:
         return f"CloudFormation stack {value}"
     if key.startswith("aws:cloudformation:"):
@@ -156,12 +162,12 @@ def _of_aws(key: str, value: str) -> str | None:
 
 
 def environment(target: Target) -> str | None:
-    """The production environment that *target*'s tags name, as they write it; None if they name none."""
+    """Return the production environment that *target*'s tags name, as written; None if they name none."""
     return next((found for key, value in _tags(target) if (found := serves(key, value)) is not None), None)
 
 
 def serves(key: str, value: str) -> str | None:
-    """Which production environment the tag *key* = *value* names, or None. In doubt it is production."""
+    """Return the production environment that the tag *key* = *value* names, or None. Doubt is production."""
     if plain(key) not in STAGES and STAGES.isdisjoint(words(key)):
         return None
     for reading in readings(value):
@@ -172,13 +178,15 @@ def serves(key: str, value: str) -> str | None:
 
 
 def protects(key: str, value: str) -> bool:
-    """Whether the tag *key* = *value* says that a tool manages what has it, or that it serves production."""
+    """Return whether the tag *key* = *value* says that a tool manages the resource, or names production."""
     return managed(key, value) is not None or serves(key, value) is not None
 
 
 def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
-    """What a reader should know before anything is done to *target*, and so to what goes *along*."""
-    others = (replace(mark, signal=f"{mark.signal}, {one.name}") for one in along for mark in marks(one))
+    """Return evidence that a reader should see before an action on *target* and on resources *along*."""
+    others = (
+        replace(mark, signal=f"{mark.signal}, {other.name}") for other in along for mark in marks(other)
+    )
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
     if (manager := Managers().of(target)) is not None:
@@ -189,7 +197,7 @@ def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
 
 
 def _tags(target: Target) -> Iterator[tuple[str, str]]:
-    """The tags of *target*; none where they were not read. Keys may differ in case only: each counts."""
+    """Yield the tags of *target*; none if they were not read. Keys may differ in case only: each counts."""
     tags: Tags = target.tags.value if isinstance(target.tags, Value) else {}
     for key, value in tags.items():
         yield key, value.strip()

@@ -1,4 +1,4 @@
-"""What a run leaves behind: results, sweeps, reports."""
+"""The results of a run: results, sweeps, reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
 
 
 class Outcome(StrEnum):
-    """What became of a judged candidate. The words speak of the past."""
+    """The outcome of a judged candidate. The words speak of the past."""
 
     WOULD_ACT = "would-act"
     ADVISED = "advised"
@@ -28,9 +28,9 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
     """
-    The finding of *detector* about *arn* that is counted instead of another, which names the same resource.
+    The finding of *detector* about *arn* that counts instead of another finding on the same resource.
 
-    *monthly_usd* and *accrued_usd* are what is counted of the other one all the same.
+    *monthly_usd* and *accrued_usd* are the remaining amounts of the other finding.
     """
 
     detector: str
@@ -45,10 +45,10 @@ class Result:
     """
     A judged candidate with its outcome.
 
-    *cause* is why the outcome is what it is: why it waits, what failed. *due* is when a warned finding may
-    be acted on. *parts* are the ARNs of what its change would take along, *wholes* of what it is a part of.
-    *overlap* is what is counted instead, if another finding names the resource too; *hours* is how long the
-    change takes somebody, as a guess.
+    *cause* explains the outcome: why an action waits, what failed. *due* is when the janitor may act on a
+    warned finding. *parts* are the ARNs that its change would end too, *wholes* those that it is a part of.
+    *overlap* is the finding that counts instead, if another names the resource too; *hours* is an estimate
+    of the work for the change.
     """
 
     detector: str
@@ -66,17 +66,17 @@ class Result:
 
     @property
     def why(self) -> Why | None:
-        """Why its outcome is what it is, without the details."""
+        """Return the reason for the outcome, without the details."""
         return None if self.cause is None else self.cause.why
 
     @property
     def cost(self) -> Cost | None:
-        """What it costs; None if it is no finding, or has no price of its own."""
+        """Return its cost; None if it is not a finding, or has no price of its own."""
         return self.verdict.cost if isinstance(self.verdict, Finding) else None
 
     @property
     def counted(self) -> Cost | None:
-        """What of its cost is part of a sum."""
+        """Return the part of its cost that sums include."""
         if self.cost is None or self.overlap is None:
             return self.cost
         left = self.overlap
@@ -90,7 +90,7 @@ class Result:
 
     @property
     def usd_per_hour(self) -> Decimal | None:
-        """What an hour of work on it saves a month: what counts of it; of a job, what it goes on costing."""
+        """Return the monthly saving per hour of work: of the counted cost; for a job, of its running cost."""
         if (cost := self.counted) is None:
             return None
         monthly = cost.monthly_usd
@@ -112,10 +112,10 @@ class Sweep:
     """
     One detector over one account and region.
 
-    *error* says why the sweep is not complete; what was read is in *results* all the same.
-    *account* is None if nobody could say which one it is. *notices* are what the reading came across
-    besides; they concern no single result. *held_back* says which limits held what back;
-    *unreachable* are the undos of a disarmed detector that no deployed function may do any more.
+    *error* tells why the sweep is not complete; *results* holds the results so far.
+    *account* is None if it is unknown. *notices* are other observations of the sweep,
+    which concern no single result. *held_back* lists the limits that held back actions;
+    *unreachable* are a disarmed detector's undos that no deployed function may do any more.
     """
 
     detector: str
@@ -134,7 +134,7 @@ class Sweep:
 
     @property
     def looked_at(self) -> int:
-        """How many candidates were judged; found + kept."""
+        """Return the number of judged candidates: found + kept."""
         return len(self.results)
 
     @property
@@ -143,7 +143,7 @@ class Sweep:
 
     @property
     def kept(self) -> int:
-        """How many were not, the unknown ones among them."""
+        """Return the number of candidates without a finding, including unknown ones."""
         return self.looked_at - self.found
 
     @property
@@ -153,7 +153,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All sweeps of one run, as of *time*; *account* is None for several, or if nobody could say which."""
+    """All sweeps of one run at *time*; *account* is None for several accounts, or if it is unknown."""
 
     time: datetime
     account: str | None
@@ -165,7 +165,7 @@ class Report:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The accounts of the sweeps, each once."""
+        """Return the accounts of the sweeps, each once."""
         return tuple(dict.fromkeys(sweep.account for sweep in self.sweeps if sweep.account))
 
     @property

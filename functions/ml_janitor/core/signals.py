@@ -1,4 +1,4 @@
-"""What was read, or why it was not."""
+"""Signals: values that were read, or the reason why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Value[T]:
-    """Something was read: *value*, from the call *source*, speaking of the time *at*."""
+    """A *value* that was read from the call *source*; it describes the time *at*."""
 
     value: T
     source: str = ""
@@ -18,14 +18,14 @@ class Value[T]:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """It was read, and there is none. Never more than `likely` evidence."""
+    """A signal that was read, and has no value. Never more than `likely` evidence."""
 
     source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """It could not be read. Unknown is not idle: a required signal like this keeps the candidate."""
+    """A signal that could not be read. Unknown is not idle: if it is required, the candidate is kept."""
 
     error: str
     source: str = ""
@@ -33,14 +33,14 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """It was not asked for, because cheaper signals had settled the question already."""
+    """A signal that was not asked for, because cheaper signals had settled the question."""
 
 
 type Signal[T] = Value[T] | Absent | Unreadable | NotRead
 
 
 def given[T, U](signal: Signal[T], then: Callable[[T], U]) -> Signal[U]:
-    """*signal* with what *then* makes of the value that was read; without one, it stays as it is."""
+    """Apply *then* to the value of *signal*; a signal without a value stays as it is."""
     return Value(then(signal.value), signal.source, signal.at) if isinstance(signal, Value) else signal
 
 
@@ -49,7 +49,7 @@ type Tags = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One signal as a report shows it: a scalar, or the error that kept it from being read."""
+    """One signal for a report: a scalar, or the error of reading it."""
 
     signal: str
     value: str | int | float | None = None
@@ -64,7 +64,7 @@ type Scalar = str | int | float
 def evidence[T](
     name: str, signal: Signal[T], value: Scalar | Callable[[T], Scalar] | None = None
 ) -> Evidence:
-    """*signal* under *name* for a report; *value* replaces how a read value is shown, or says it."""
+    """Return *signal* as evidence under *name*; *value* formats the read value, or replaces it."""
     match signal:
         case Value(read, source, at):
             shown = value(read) if callable(value) else read if value is None else value

@@ -1,4 +1,4 @@
-"""Which instances the traffic of an endpoint needs: its peaks, hour by hour, against what a type can do."""
+"""Computes the instances that an endpoint's traffic needs: its hourly peaks against a type's capacity."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Load:
     """
-    The peaks of one hour on the busiest of some instances, however short: in vCPUs and GPUs.
+    The peaks of one hour on the busiest instance, however short: in vCPUs and GPUs.
 
-    *memory* and *gpu_memory* are in units of what comes with one vCPU, and of one GPU. *requests* are in
-    flight at once; *idle* is whether none at all came in that hour.
+    *memory* and *gpu_memory* are in units of the memory per vCPU, and per GPU. *requests* are in
+    flight at once; *idle* tells that no request came in that hour.
     """
 
     cpu: float
@@ -36,7 +36,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """So many instances of a *size* in each hour; they are one number where nothing scales them."""
+    """A number of instances of a *size* in each hour; the number is constant without scaling."""
 
     size: Size
     counts: tuple[int, ...]
@@ -47,17 +47,18 @@ class Fleet:
 
     @property
     def hourly_usd(self) -> Decimal:
-        """What it costs in a mean hour."""
+        """Return the cost of a mean hour."""
         return self.size.hourly_usd * Decimal(sum(self.counts)) / Decimal(max(len(self.counts), 1))
 
 
 def needed(load: Load, running: int, size: Size, free: float) -> int | None:
     """
-    How many instances of *size* carry what *running* ones did, with the share *free* left; None if none do.
+    Return how many instances of *size* carry the *load* of *running* ones, with the share *free* left, or
+    None.
 
-    As if all of them had been as busy as the busiest. Each holds the whole model, so that more of them do not
-    help where one has too little memory. Where there is no GPU, one request in flight takes one vCPU, as the
-    workers of a model server do.
+    The load of all instances is taken as that of the busiest. Each instance holds the whole model: more
+    instances do not help where one has too little memory. Without a GPU, one request in flight takes one
+    vCPU, as in the workers of a model server.
     """
     room = 1 - free
     if load.memory > room * size.vcpus or load.gpu_memory > room * size.gpus:
@@ -75,17 +76,18 @@ def needed(load: Load, running: int, size: Size, free: float) -> int | None:
 
 
 def steady(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
-    """The fewest instances of *size*, *least* or more, that carry every hour; None if they cannot."""
+    """Return the fewest instances of *size*, *least* or more, that carry every hour; None if none do."""
     counts = _each(loads, running, size, free)
     return Fleet(size, (max(least, *counts),) * len(counts)) if counts else None
 
 
 def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
     """
-    So many instances of *size* in each hour as that hour and those beside it need; None if they cannot.
+    Return the instances of *size* that each hour and the hours beside it need; None if none suffice.
 
     A new instance takes minutes, and scaling in waits for minutes of rest, so that a peak is provided for
-    from the hour before it to the hour after. With *least* 0, there are none where no request comes in these.
+    from the hour before it to the hour after. With *least* 0, hours without a request in these have no
+    instance.
     """
     if not (counts := _each(loads, running, size, free)):
         return None
@@ -96,13 +98,13 @@ def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: 
 
 
 def _each(loads: Sequence[Load], running: int, size: Size, free: float) -> list[int]:
-    """The instances that each hour needs; none where they cannot carry one of them."""
+    """Return the instances that each hour needs; an empty list if they cannot carry one of the hours."""
     counts = [count for load in loads if (count := needed(load, running, size, free)) is not None]
     return counts if len(counts) == len(loads) else []
 
 
 def switched(loads: Sequence[Load], running: int, size: Size) -> Fleet:
-    """All *running* instances, or none where no request comes in an hour, nor in those beside it."""
+    """Return all *running* instances, or none where an hour and the hours beside it have no request."""
     return Fleet(size, _early_and_late([0 if load.idle else running for load in loads]))
 
 
@@ -111,13 +113,15 @@ def _early_and_late(wanted: Sequence[int]) -> tuple[int, ...]:
 
 
 def cheapest(fleets: Iterable[Fleet | None]) -> Fleet | None:
-    """The one that costs least, of equals the first; None if there is none."""
-    return min((one for one in fleets if one is not None), key=lambda one: one.hourly_usd, default=None)
+    """Return the cheapest fleet, the first of equals; None if there is none."""
+    return min(
+        (fleet for fleet in fleets if fleet is not None), key=lambda fleet: fleet.hourly_usd, default=None
+    )
 
 
 def quiet_hours(loads: Sequence[Load], week: int = 168) -> int:
     """
-    In how many hours of a week no request came, in any of the weeks, nor in the hours beside them.
+    Return the number of hours of a week without a request in any week, nor in the hours beside them.
 
     *loads* are whole weeks, hour by hour.
     """

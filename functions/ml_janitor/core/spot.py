@@ -1,8 +1,8 @@
 """
-What a run on spot instances takes, and how to buy its hours. Pure arithmetic.
+Computes the time and cost of a run on spot instances, and how to buy its hours. Pure arithmetic.
 
 Interruptions come at a constant rate, independently of each other (exponential times between them). The hours
-are those of the mean; J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart
+are means; J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart
 dumps", Future Generation Computer Systems 22 (2006), has the derivations.
 """
 
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RESTART_BEYOND = 72.0
-"""Hours from which on a run on spot meets an interruption so surely that it must restart by itself."""
+"""Hours beyond which a spot run almost surely meets an interruption, so that it must restart by itself."""
 
 RESERVE_FROM = 10.0
-"""Jobs a week from which on a reservation has work enough."""
+"""Jobs a week from which a reservation is used enough."""
 
 SHORTEST = 1 / 60
 """Hours between checkpoints that cost nothing: a minute."""
 
 MOST_EXPONENT = 600.0
-"""Beyond it a float overflows: such a run never ends."""
+"""The largest exponent before a float overflows: such a run never ends."""
 
 
 class Interruption(StrEnum):
-    """What an interruption costs those who wait for the job."""
+    """The cost of an interruption to those who wait for the job."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -34,7 +34,7 @@ class Interruption(StrEnum):
 
 
 class Purchase(StrEnum):
-    """How to buy a job's hours."""
+    """The ways to buy a job's hours."""
 
     SPOT = "spot"
     SPOT_WITH_RESTART = "spot with automatic restart"
@@ -46,8 +46,8 @@ class Purchase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Spot:
     """
-    Spot capacity: *interruptions* an hour, hours to *restart* after one, hours that a *save* takes, and the
-    *discount* off the price on demand, 0 to 1.
+    Spot capacity: *interruptions* an hour, hours to *restart* after an interruption, hours that a *save*
+    takes, and the *discount* off the on-demand price, 0 to 1.
     """
 
     interruptions: float
@@ -56,7 +56,7 @@ class Spot:
     discount: float
 
     def interval(self) -> float:
-        """The hours between checkpoints that waste least: Daly's estimate; Young's is its first term."""
+        """Return the hours between checkpoints that waste least: Daly's estimate (first term: Young's)."""
         if not self.interruptions:
             return math.inf
         between = 1 / self.interruptions
@@ -68,7 +68,7 @@ class Spot:
         return math.sqrt(2 * self.save * between) * (1 + math.sqrt(part) / 3 + part / 9) - self.save
 
     def hours(self, work: float, interval: float = math.inf) -> float:
-        """The mean hours that *work* hours take when a checkpoint is saved every *interval* hours of them."""
+        """Return the mean hours for *work* hours with a checkpoint after every *interval* hours of work."""
         if work <= 0:
             return 0.0
         saves = max(math.ceil(work / interval) - 1, 0)
@@ -77,11 +77,11 @@ class Spot:
         return saves * between + self._undisturbed(last)
 
     def cost(self, work: float, interval: float = math.inf) -> float:
-        """What that costs, as a share of the same work on demand: above 1, spot is dearer."""
+        """Return the cost of *work* as a share of its on-demand cost: above 1, spot is dearer."""
         return (1 - self.discount) * self.hours(work, interval) / work
 
     def _undisturbed(self, span: float) -> float:
-        """The mean hours until *span* hours in a row have passed without an interruption."""
+        """Return the mean hours until *span* hours in a row have passed without an interruption."""
         rate = self.interruptions
         if not rate:
             return span
@@ -91,7 +91,7 @@ class Spot:
 
 
 def purchase(hours: float, interruption: Interruption, jobs_a_week: float) -> Purchase:
-    """How to buy jobs of *hours* each: by what an interruption costs, their length, and their number."""
+    """Return how to buy jobs of *hours* each: by an interruption's cost, their length, and their number."""
     match interruption:
         case Interruption.LOW:
             return Purchase.SPOT_WITH_RESTART if hours > RESTART_BEYOND else Purchase.SPOT

@@ -1,4 +1,4 @@
-"""How reports write money, times and text that came from AWS, which is hostile input. Pure."""
+"""Formats money, times and text from AWS for readers; such text is hostile input. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def usd(amount: Decimal) -> str:
-    """Dollars for a reader: whole ones from 100 on, cents below; a little is not nothing."""
+    """Format dollars for a reader: whole dollars from 100 on, cents below; a little is not nothing."""
     if amount < 0 and cents(amount):
         return f"-{usd(-amount)}"
     if amount > 0 and not cents(amount):
@@ -29,26 +29,26 @@ def usd(amount: Decimal) -> str:
 
 
 def moment(at: datetime) -> str:
-    """A time for a reader: "2026-10-06 03:00 UTC"."""
+    """Format a time for a reader: "2026-10-06 03:00 UTC"."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def iso(at: datetime) -> str:
-    """A time as evidence shows it: "2026-10-06T03:00:00Z"."""
+    """Format a time as in evidence: "2026-10-06T03:00:00Z"."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def local(at: datetime, time_zone: str) -> str:
-    """A time for people in *time_zone*: "Fri 27 Nov 05:00 (Europe/Berlin)"."""
+    """Format a time for people in *time_zone*: "Fri 27 Nov 05:00 (Europe/Berlin)"."""
     return f"{at.astimezone(ZoneInfo(time_zone)):%a %-d %b %H:%M} ({time_zone})"
 
 
 def plain(text: str, longest: int = 500) -> str:
     r"""
-    *text* on one line without anything that moves the cursor, turns the direction or hides.
+    Return *text* on one line, without characters that move the cursor, turn the direction or hide.
 
-    Such characters become visible escapes (`\x1b`, `\u202e`), so that a name that uses them is
-    seen to do so. Text over *longest* characters is cut in the middle.
+    Such characters become visible escapes (`\x1b`, `\u202e`), so that a reader sees a name
+    that uses them. Text over *longest* characters is cut in the middle.
     """
     shown = "".join(escaped(character) for character in text)
     if len(shown) <= longest:
@@ -58,34 +58,34 @@ def plain(text: str, longest: int = 500) -> str:
 
 
 def escaped(character: str) -> str:
-    """*character*, or its escape if it would not stand on the line as itself."""
+    """Return *character*, or its escape if it is invisible or moves the cursor."""
     if unicodedata.category(character) in INVISIBLE:
         return character.encode("unicode_escape").decode("ascii")
     return character
 
 
 def listed(words: Sequence[str]) -> str:
-    """*words* in a sentence: "a, b and c"."""
+    """Join *words* for a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def some(names: Sequence[str], most: int) -> str:
-    """The first *most* of *names*, and how many more there are."""
+    """Return the first *most* of *names*, and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def named(by: str) -> str:
     """
-    A person's name as it was stored, without the id of their Slack account.
+    Return a person's name as stored, without the id of their Slack account.
 
-    The ledger and the log keep the id, which tells namesakes apart; a reader only stumbles over it.
+    The ledger and the log keep the id, which tells namesakes apart; readers do not need it.
     """
     return SLACK_ID.sub("", by)
 
 
 def data_size(size: int) -> str:
-    """*size* in its largest binary unit, as S3's console and bills count: "4.2 GB"."""
+    """Format *size* in its largest binary unit, as S3's console and bills do: "4.2 GB"."""
     amount, unit = float(size), 0
     while round(amount, 1) >= 1024 and unit < len(UNITS) - 1:
         amount, unit = amount / 1024, unit + 1

@@ -1,4 +1,4 @@
-"""What objects cost in S3's storage classes as they grow older, and which moves between them pay back."""
+"""Computes the cost of objects in S3's storage classes as they age, and the moves that pay back."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
 
 STANDARD = "STANDARD"
 ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Classes of which an object is read only hours after somebody asked S3 to restore it."""
+"""Classes whose objects are readable only hours after somebody asked S3 to restore them."""
 
 SMALL = 128 * 1024
 """Bytes below which S3 moves no object by default (S3 User Guide, "Transitioning objects")."""
 
 GB = 1024**3
 MONTH = Decimal(HOURS_PER_MONTH) / 24
-"""Days."""
+"""A month in days."""
 
 type Move = tuple[int, str | None]
-"""In how many days something is moved, and to which class; None where it is deleted."""
+"""Days until a move, and the target class; None for a deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
     """
-    What one storage class costs, in US dollars.
+    The prices of one storage class, in US dollars.
 
-    *stages* are dollars a GB-month by the days from which on they hold in this class: of Intelligent-Tiering,
-    for what nobody reads. *move* is for 1,000 objects that are moved to it, *read* for a GB that is read of
-    it, *watch* for 1,000 objects a month. Leaving it before *least_days* is charged as if it was then. Each
-    object is billed for *overhead* bytes more of this class, and *index* bytes of STANDARD.
+    *stages* are dollars a GB-month by the number of days in this class from which they hold: for
+    Intelligent-Tiering, the prices of unread objects. *move* is for 1,000 objects that move to it, *read*
+    for a GB that is read from it, *watch* for 1,000 objects a month. Leaving it before *least_days* is
+    charged like *least_days*. Each object is billed for *overhead* bytes more of this class, and *index*
+    bytes of STANDARD.
     """
 
     stages: tuple[tuple[int, Decimal], ...]
@@ -45,7 +46,7 @@ class Rates:
 
     @property
     def lasting(self) -> Decimal:
-        """Dollars a GB-month once a month in it is over."""
+        """Return dollars a GB-month after the first month in the class."""
         return max((day, usd) for day, usd in self.stages if day <= MONTH)[1]
 
 
@@ -55,9 +56,9 @@ type RateTable = Mapping[str, Rates]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
     """
-    So many *objects* of one *age* in days, *size* bytes together, *held* in one storage class.
+    A number of *objects* of one *age* in days, *size* bytes together, *held* in one storage class.
 
-    *small* is whether each is below `SMALL`. *reads* is how often all of it is read in a month.
+    *small* tells that each object is below `SMALL`. *reads* is how often a month all of it is read.
     """
 
     age: int
@@ -70,7 +71,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """What a rule changes now: dollars a *month*, *once* for doing it, and how many bytes it concerns."""
+    """The effect of a rule now: dollars a *month*, one-time dollars (*once*), and bytes moved and deleted."""
 
     month: Decimal = Decimal(0)
     once: Decimal = Decimal(0)
@@ -88,10 +89,10 @@ class Saving:
 
 def moves(cohort: Cohort, rule: LifecycleRule, *, small_too: bool = False) -> list[Move]:
     """
-    When *rule* moves *cohort* from now on, and when it deletes it.
+    Return the days from now on which *rule* moves or deletes *cohort*.
 
-    S3 moves one way only. What has missed several moves is moved once, to the last of them. With *small_too*
-    small objects are moved to `ARCHIVES` as well, and to nothing else.
+    S3 moves one way only. Objects that are due for several moves are moved once, to the last class. With
+    *small_too* small objects are moved to `ARCHIVES` as well, and to no other class.
     """
     found: dict[int, str | None] = {}
     held = cohort.held
@@ -105,12 +106,12 @@ def moves(cohort: Cohort, rule: LifecycleRule, *, small_too: bool = False) -> li
 
 
 def _rank(name: str) -> int:
-    """The place of a class among those that objects are moved through; STANDARD is before all."""
+    """Return the place of a class in the order in which objects are moved; STANDARD is before all."""
     return CLASSES.index(name) if name in CLASSES else -1
 
 
 def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Decimal:
-    """What *cohort* costs a month where it is held, at *usd* a GB-month instead of what it settles at."""
+    """Return the monthly cost of *cohort* in its class, at *usd* a GB-month or else at the lasting price."""
     own = rates[cohort.held]
     price = own.lasting if usd is None else usd
     billed = cohort.size + cohort.objects * own.overhead
@@ -120,7 +121,7 @@ def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Dec
 
 
 def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Decimal:
-    """What moving or deleting *cohort* costs, *days* after it was put where it is held."""
+    """Return the cost of moving or deleting *cohort*, *days* after it came into its class."""
     own = rates[cohort.held]
     early = Decimal(max(0, own.least_days - days)) / MONTH * own.lasting * cohort.size / GB
     return early + (Decimal(0) if to is None else rates[to].move * cohort.objects / 1000)
@@ -129,7 +130,7 @@ def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Deci
 def saving(
     cohorts: Iterable[Cohort], rule: LifecycleRule, rates: RateTable, *, small_too: bool = False
 ) -> Saving:
-    """What *rule* saves of what it moves or deletes at once; what grows old later is not counted."""
+    """Return the saving of *rule* on objects that it moves or deletes at once; later moves do not count."""
     total = Saving()
     for cohort in cohorts:
         due = [to for at, to in moves(cohort, rule, small_too=small_too) if at == 0]
@@ -154,10 +155,11 @@ def worth(
     small_too: bool = False,
 ) -> tuple[tuple[int, str], ...]:
     """
-    Those transitions of *rule* that return their fees within *payback_days*, for objects like *cohorts*.
+    Return the transitions of *rule* that return their fees within *payback_days*, for objects like
+    *cohorts*.
 
-    Each is compared with staying where the kept ones before it put the objects: small or often read objects
-    cost more in a class for what is rarely read. A class without *rates* is left out.
+    Each transition is compared with staying in the class of the kept transitions before it: small or
+    often read objects cost more in a class for rarely read objects. A class without *rates* is left out.
     """
     kept: list[tuple[int, str]] = []
     for day, to in rule.transitions:
@@ -178,7 +180,7 @@ def worth(
 
 
 def _before(cohort: Cohort, kept: Sequence[tuple[int, str]], *, small_too: bool) -> tuple[str, int]:
-    """Where the transitions *kept* put *cohort*, and at which age."""
+    """Return the class in which the transitions *kept* put *cohort*, and the age at that move."""
     where, since = cohort.held, 0
     for day, to in kept:
         movable = not cohort.small or (small_too and to in ARCHIVES)

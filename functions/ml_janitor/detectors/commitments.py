@@ -1,4 +1,7 @@
-"""Steady hours of use that a Savings Plan would make cheaper, of what no other finding would change."""
+"""
+Steady hours of use that a Savings Plan would make cheaper, without the
+use that other findings would change.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from ml_janitor.core.text import usd
 from ml_janitor.engine.detector import Detector, allow
 
 UNSETTLED = timedelta(days=2)
-"""What Cost Explorer may still change much: hours are judged until then."""
+"""Time in which Cost Explorer may still change its hours much: hours are judged until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +44,8 @@ class Steady(Candidate):
     """
     The *hours* of use in a region that a type of *plan* covers, and the *offering* to buy.
 
-    *owned* is what an hour of the account's own plans costs, by type; *coverage* which share of the use of a
-    service anybody's plans cover. *unread* is why hours of resources may be missing.
+    *owned* is the price per hour of the account's own plans, by type; *coverage* the share of the use of a
+    service that anybody's plans cover. *unread* says why hours of resources may be missing.
     """
 
     plan: str
@@ -60,18 +63,18 @@ class Commitments(Detector[Steady]):
     """
     Finds steady hours of use that a Savings Plan would make cheaper.
 
-    Only of what no other finding would change: to commit comes last, and is for what is left.
+    It counts only use that no other finding would change: the commitment comes last, and covers the rest.
     """
 
     name = "commitments"
     schedule = "cron(0 8 ? * MON *)"
     kinds = ("commitment",)
     asks_for = Change.COMMIT
-    own_tags = False  # nothing that nobody bought yet has any
+    own_tags = False  # nothing that nobody bought yet has tags
     reads = (
         *(allow(*call) for call in runs.CALLS),
-        *(allow(one) for one in (DESCRIBE_PLANS, DESCRIBE_RATES, GET_COST_AND_USAGE, GET_COVERAGE)),
-        *(allow(one) for one in (GET_UTILIZATION, GET_PRODUCTS)),
+        *(allow(action) for action in (DESCRIBE_PLANS, DESCRIBE_RATES, GET_COST_AND_USAGE, GET_COVERAGE)),
+        *(allow(action) for action in (GET_UTILIZATION, GET_PRODUCTS)),
     )
 
     window: timedelta = timedelta(days=30)
@@ -80,7 +83,7 @@ class Commitments(Detector[Steady]):
     max_requests: Annotated[int, Interval(ge=2, le=8)] = 8
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Steady]:
-        """What ran by the hour, at which rates a plan would cover what of it, and what is owned already."""
+        """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""
         asked = SavingsPlans(aws, self.max_requests)
         until = (now - UNSETTLED).replace(minute=0, second=0, microsecond=0)
         since = max(until - self.window, until + UNSETTLED - HOURS_KEPT + HOUR)
@@ -96,9 +99,9 @@ class Commitments(Detector[Steady]):
             notices.append(f"hours may be missing, which are not committed to: {ran.error}")
         owns = isinstance(owned, Value) and any(owned.value.values())
         if isinstance(owned, Value) and not (owns or ran.items or lines or ran.error):
-            return  # nothing ran that a plan could be for
+            return  # nothing ran that a plan could cover
         rates = asked.rates(
-            {run.usage_type for one in (*ran.items,) for run in one.runs}
+            {run.usage_type for use in (*ran.items,) for run in use.runs}
             | {line.usage_type for line in lines}
         )
         coverage = asked.coverage(since, until)
@@ -114,7 +117,7 @@ class Commitments(Detector[Steady]):
                 uses=tuple(uses(aws, ran.items, lines, known, until)),
                 totals=tuple(totals(lines, known)) if isinstance(hourly, Value) else None,
             )
-            name = f"{plan.lower()}-savings-plan"  # AWS has no ARN of what nobody has bought yet
+            name = f"{plan.lower()}-savings-plan"  # AWS has no ARN for a plan that nobody has bought yet
             arn = aws.arn("savingsplans", f"commitment/{name}")
             yield Steady(
                 target=target_in(aws, arn, name, "commitment", None, tags=Value({})),
@@ -123,7 +126,7 @@ class Commitments(Detector[Steady]):
                 hours=Value(hours)
                 if isinstance(rates, Value)
                 else Unreadable(getattr(rates, "error", "there are none"), DESCRIBE_RATES),
-                offering=next((one.offering for one in known.values()), ""),
+                offering=next((rate.offering for rate in known.values()), ""),
                 owned=owned,
                 coverage=coverage,
                 utilization=utilization,
@@ -132,13 +135,13 @@ class Commitments(Detector[Steady]):
             )
 
     def leaving(self, candidate: Steady, named: frozenset[str] | None) -> Steady:
-        """*candidate* without the hours of what is *named*."""
+        """Return *candidate* without the hours of the *named* resources."""
         if named is None or not isinstance(candidate.hours, Value):
             return candidate
         return replace(candidate, hours=Value(candidate.hours.value.without(named)))
 
     def decide(self, candidate: Steady, now: datetime) -> Verdict:
-        """Compare the bill of these hours without more of a plan with that of the best commitment."""
+        """Compare the bill of these hours without more of a plan with the bill under the best commitment."""
         del now
         rule, share, own = Rule(), 0.0, 0.0
         if isinstance(candidate.coverage, Value):
@@ -169,7 +172,7 @@ class Commitments(Detector[Steady]):
                 f"{used:.0%} of what is owned is used; judged from {self.min_utilization:.0%} on"
             )
         each = hours.each()
-        before = 0.0 if billed else own  # what Cost Explorer has is what no plan covers yet
+        before = 0.0 if billed else own  # Cost Explorer's hours are those that no plan covers yet
         more = int(best(each, before) * 1000) / 1000
         result = paid(each, before + more)
         saved = (paid(each, before).usd - result.usd) * HOURS_PER_MONTH / hours.count
@@ -199,11 +202,11 @@ class Commitments(Detector[Steady]):
 
 
 def _unknown(candidate: Steady, hours: Hours, own: float, share: float) -> str | None:
-    """Why no commitment can be proposed, or None."""
+    """Return why no commitment can be proposed, or None."""
     billed = hours.totals is not None
     owned, used, covered = (
-        None if isinstance(one, Value | Absent) else getattr(one, "error", "not read")
-        for one in (candidate.owned, candidate.utilization, candidate.coverage)
+        None if isinstance(signal, Value | Absent) else getattr(signal, "error", "not read")
+        for signal in (candidate.owned, candidate.utilization, candidate.coverage)
     )
     reasons = {
         f"what is owned already could not be read ({owned})": owned,

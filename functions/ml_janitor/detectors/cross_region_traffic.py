@@ -1,4 +1,4 @@
-"""What bytes between regions and through NAT gateways cost, and what may cause it."""
+"""The cost of bytes between regions and through NAT gateways, and their possible causes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OUTSIDE = ("Credit", "Refund", "Tax")
 GB, DAY = 1024**3, timedelta(days=1)
 
 REPLICATION, READING = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
-"""How S3's operations end and begin (S3 user guide, "Tracking operations in your usage reports")."""
+"""Endings and beginnings of S3's operations (S3 user guide, "Tracking operations in your usage reports")."""
 
 CHANGES = {
     Way.READS: "copy {about} once to a bucket in {to} (aws s3 sync; a replication rule if the data changes),"
@@ -58,7 +58,7 @@ class Line(Candidate):
     """
     A line of the bill: *monthly* dollars and *gb* for one *operation*, *to* another region or through NAT.
 
-    *size* is how many bytes of data its causes read, *copy* what keeping them twice costs.
+    *size* is the number of bytes that its causes read, *copy* the cost of keeping them twice.
     """
 
     operation: str
@@ -73,7 +73,7 @@ class Line(Candidate):
 @dataclass(frozen=True)
 class CrossRegionTraffic(Detector[Line]):
     """
-    Finds what causes the bill's bytes between regions and through NAT gateways.
+    Finds the causes of the bill's bytes between regions and through NAT gateways.
 
     It begins with the bill, and never blames an input of a job, which is always in the region of the job.
     """
@@ -82,10 +82,12 @@ class CrossRegionTraffic(Detector[Line]):
     schedule = "cron(10 6 ? * MON *)"
     kinds = (USAGE_TYPE,)
     asks_for = Change.REPLACE
-    own_tags = False  # a line of a bill has none
+    own_tags = False  # a line of a bill has no tags
     reads = (
         *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
-        allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),  # also where bytes go
+        allow(
+            PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"
+        ),  # also the region that the bytes go to
         *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
         *(allow(f"s3:{verb}", on="arn:aws:s3:::*") for verb in ("GetReplicationConfiguration", "ListBucket")),
@@ -96,7 +98,7 @@ class CrossRegionTraffic(Detector[Line]):
     max_requests: Annotated[int, Interval(ge=1, le=20)] = 3
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Line]:
-        """The lines that leave this region; what may cause one is read where it costs enough."""
+        """Yield the lines that leave this region, with possible causes where a line costs enough."""
         programs: dict[str, tuple[Program, ...]] = {}
 
         def causes(line: Line) -> tuple[Cause, ...]:
@@ -104,8 +106,8 @@ class CrossRegionTraffic(Detector[Line]):
                 return tuple(traffic.without_gateway(aws))
             if line.to not in REGIONS.values():
                 raise ReadError(f"{line.to} is no region that is known here")
-            for one in {aws.region, line.to} - programs.keys():
-                programs[one] = traffic.programs(aws.at(one), now - self.window, now)
+            for name in {aws.region, line.to} - programs.keys():
+                programs[name] = traffic.programs(aws.at(name), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))
 
         for line in self.charged(aws, now):
@@ -115,7 +117,7 @@ class CrossRegionTraffic(Detector[Line]):
                 yield line
 
     def charged(self, aws: Aws, now: datetime) -> Iterator[Line]:
-        """Every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
+        """Yield every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
         explorer = CostExplorer(aws.client("ce", cost_explorer.REGION), max_requests=self.max_requests)
         days = max(self.window // DAY, 1)
         groups = (by_dimension("USAGE_TYPE"), by_dimension("OPERATION"))
@@ -144,7 +146,7 @@ class CrossRegionTraffic(Detector[Line]):
                 )
 
     def decide(self, candidate: Line, now: datetime) -> Verdict:
-        """Never more than likely: no line of a bill says which resource moved its bytes."""
+        """Judge a line, as likely at most: a bill does not name the resource that moved its bytes."""
         del now
         rule, line = Rule(), candidate
         where = f"to {line.to}" if line.to else "through NAT gateways"
@@ -160,15 +162,15 @@ class CrossRegionTraffic(Detector[Line]):
         if not isinstance(line.causes, Value) or not (causes := line.causes.value):
             return rule.unknown(f"unknown cause: {much}; nothing that is known here moves them")
         rule.saw(
-            Evidence("may cause it", _listed(one.what for one in causes)),
+            Evidence("may cause it", _listed(cause.what for cause in causes)),
             Evidence("how sure", "the only one known" if len(causes) == 1 else f"one of {len(causes)}"),
         )
-        if all(one.used for one in causes):
+        if all(cause.used for cause in causes):
             return rule.kept(f"{much}: {causes[0].what}, and {causes[0].used} uses the copy")
-        return self.weighed(rule, line, much, [one for one in causes if not one.used])
+        return self.weighed(rule, line, much, [cause for cause in causes if not cause.used])
 
     def weighed(self, rule: Rule, line: Line, much: str, causes: list[Cause]) -> Verdict:
-        """Whether a change by *causes* saves something, net of what it costs itself."""
+        """Judge whether a change by *causes* saves something, net of its own cost."""
         way, saved, once = causes[0].way, None, None
         if way is Way.REPLICATES and isinstance(line.causes, Value) and len(causes) == len(line.causes.value):
             saved = line.monthly
@@ -184,9 +186,9 @@ class CrossRegionTraffic(Detector[Line]):
                 if saved < Decimal(self.min_saving):
                     return rule.kept(f"{much}; a copy would save {usd(max(saved, Decimal(0)))}")
         unknown = "" if saved is not None else "; how much of it a change saves is unknown"
-        about = _listed(one.about for one in causes)
+        about = _listed(cause.about for cause in causes)
         return rule.found(
-            f"{much}: {_listed(one.what for one in causes)}{unknown}",
+            f"{much}: {_listed(cause.what for cause in causes)}{unknown}",
             Confidence.LIKELY,
             action=CHANGES[way].format(about=about, here=line.target.region, to=line.to),
             cost=Cost.saving(saved, "Cost Explorer", once_usd=once),
@@ -196,33 +198,33 @@ class CrossRegionTraffic(Detector[Line]):
 
 
 def _causes(aws: Aws, line: Line, here: tuple[Program, ...], there: tuple[Program, ...]) -> Iterator[Cause]:
-    """What may move the bytes of *line*, by its operation. Raises ReadError, and botocore's own errors."""
+    """Yield the possible causes of *line*, by its operation. Raises ReadError, and botocore's own errors."""
     regions = traffic.buckets(aws, line.to)
     if REPLICATION in line.operation:
         yield from traffic.replications(aws, line.to, regions, there)
     elif line.operation.startswith(READING):
-        yield from traffic.readers(there, [one for one, at in regions.items() if at == aws.region])
+        yield from traffic.readers(there, [name for name, at in regions.items() if at == aws.region])
     else:
-        far = [one for one, at in regions.items() if at == line.to]
+        far = [name for name, at in regions.items() if at == line.to]
         yield from traffic.senders(aws, line.to, far, here, there)
 
 
 def _sized(aws: Aws, line: Line) -> Line:
-    """*line* with the size of what its causes read, of which only the addresses that hold something count."""
+    """Return *line* with the size of its causes' data; addresses without objects do not count."""
     causes = line.causes.value if isinstance(line.causes, Value) else ()
-    sizes = {one.about: s3.size(aws, one.about) for one in causes if one.way is Way.READS}
+    sizes = {cause.about: s3.size(aws, cause.about) for cause in causes if cause.way is Way.READS}
     if not sizes:
         return line
-    there = tuple(one for one in causes if not isinstance(sizes[one.about], Absent))
+    there = tuple(cause for cause in causes if not isinstance(sizes[cause.about], Absent))
     known = {uri: size.value for uri, size in sizes.items() if isinstance(size, Value)}
-    unread = next((one for one in sizes.values() if isinstance(one, Unreadable)), None)
-    outer = [uri for uri in known if not any(uri != one and uri.startswith(one) for one in known)]
+    unread = next((signal for signal in sizes.values() if isinstance(signal, Unreadable)), None)
+    outer = [uri for uri in known if not any(uri != other and uri.startswith(other) for other in known)]
     size = sum(known[uri] for uri in outer)
     copy = None if unread else storage_prices.read(aws.at(line.to)).cost("STANDARD", size)
     return replace(line, causes=Value(there), size=unread or Value(size), copy=copy)
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first three of *names*, and how many more."""
+    """Return the first three of *names*, and how many more."""
     some = list(dict.fromkeys(names))
     return ", ".join(some[:3]) + (f" and {len(some) - 3} more" if len(some) > 3 else "")

@@ -1,4 +1,4 @@
-"""Training jobs whose maximum runtime is far above what their family ever needed."""
+"""Training jobs whose maximum runtime is far above the runtimes of their family."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def _hours(span: timedelta) -> str:
-    """*span* in hours: two days for 65 hours would be a wrong limit."""
+    """Return *span* in hours: two days for 65 hours would be a wrong limit."""
     hours = span / HOUR
     return f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.2g} hours"
 
@@ -33,7 +33,7 @@ class GenerousRuntimeLimits(FamilyAdviser):
     """
     Finds training jobs whose MaxRuntime is far above what such jobs ever needed.
 
-    The limit is what ends a job that hangs. Every job has one: a day if none was asked for, 28 days at most.
+    The limit ends a job that hangs. Every job has a limit: a day by default, 28 days at most.
     """
 
     name = "generous-runtime-limits"
@@ -45,7 +45,7 @@ class GenerousRuntimeLimits(FamilyAdviser):
     beyond: timedelta = timedelta(hours=6)
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
-        """Compare the newest job's limit with the longest run. What a hang would cost is no saving."""
+        """Compare the newest job's limit with the longest run. The cost of a possible hang is no saving."""
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
         limit = newest.limit

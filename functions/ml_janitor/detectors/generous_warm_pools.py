@@ -27,7 +27,8 @@ class GenerousWarmPools(FamilyAdviser):
     """
     Finds training jobs whose warm pools wait much longer than the next job takes.
 
-    A warm pool is billed like training for as long as it waits. hung-training-jobs ends one that waits now.
+    A warm pool is billed like training for as long as it waits.
+    hung-training-jobs ends a pool that waits now.
     """
 
     name = "generous-warm-pools"
@@ -39,7 +40,7 @@ class GenerousWarmPools(FamilyAdviser):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
-        """Compare how long pools were billed with the longest wait after which one was used again."""
+        """Compare the billed time of pools with the longest wait after which a pool was used again."""
         rule, newest = Rule(), candidate.newest
         pools = [(job, job.retained) for job in candidate.jobs if job.retained is not None]
         reused = [retained for job, retained in pools if job.reused]
@@ -70,7 +71,7 @@ class GenerousWarmPools(FamilyAdviser):
             return rule.kept(f"a shorter time would save {usd(monthly)} a month")
         longest = f"the longest wait that paid off was {ago(waited)}" if reused else "no later job used one"
         return rule.found(
-            f"{len(pools)} warm pools were billed for up to {ago(max(one for _, one in pools))} each while"
+            f"{len(pools)} warm pools were billed for up to {ago(max(span for _, span in pools))} each while"
             f" they waited, and {longest}",
             Confidence.LIKELY,
             action="set ResourceConfig.KeepAlivePeriodInSeconds to"

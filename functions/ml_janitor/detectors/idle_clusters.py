@@ -1,4 +1,4 @@
-"""EMR clusters that only wait, and HyperPod clusters, of which AWS does not say whether they work."""
+"""EMR clusters that only wait, and HyperPod clusters, whose work AWS does not report."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ NOT_YARN = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster(Candidate):
     """
-    A cluster of EMR or HyperPod, and how many instances of which type it has.
+    A cluster of EMR or HyperPod, with its instances by type.
 
-    Of EMR, *idle* are its hours of `IsIdle`, 1 where every check found no work; *timeout* is after how much
-    idle time it ends by itself, or None if it does not. *applications* are what is installed on it, in lower
-    case, *release* its version of EMR. Of HyperPod, *hourly* is what its instances cost, but for those that
-    were paid in advance.
+    For EMR, *idle* are its hours of `IsIdle`, 1 where every check found no work; *timeout* is
+    the idle time after which it ends by itself, or None if it does not. *applications* are its
+    applications, in lower case, *release* its version of EMR. For HyperPod, *hourly* is the
+    price of its instances, except those paid in advance.
     """
 
     status: str
@@ -58,28 +58,28 @@ class Cluster(Candidate):
 
     @property
     def emr(self) -> bool:
-        """Whether it is EMR's."""
+        """True for a cluster of EMR."""
         return f":{EMR}:" in self.target.arn
 
 
 @dataclass(frozen=True)
 class IdleClusters(Detector[Cluster]):
     """
-    Finds EMR clusters that only wait, and says what HyperPod clusters cost.
+    Finds EMR clusters that only wait, and shows the cost of HyperPod clusters.
 
-    Nothing that AWS publishes says whether a HyperPod cluster works: that stays unknown.
+    AWS publishes nothing that shows the work of a HyperPod cluster: that stays unknown.
     """
 
     name = "idle-clusters"
     schedule = "cron(35 6 * * ? *)"
     kinds = (CLUSTER.type,)
-    own_tags = False  # EMR's description has them as they are
+    own_tags = False  # EMR's description has current tags
     reads = (
         allow(LIST),
-        *(allow(one, on=CLUSTER.every) for one in (DESCRIBE, INSTANCES, POLICY)),
+        *(allow(action, on=CLUSTER.every) for action in (DESCRIBE, INSTANCES, POLICY)),
         allow(CLUSTER.lists),
         allow(CLUSTER.describes, on=CLUSTER.every),
-        *(allow(one) for one in (tags.GET_RESOURCES, GET_METRIC_DATA, GET_PRODUCTS)),
+        *(allow(action) for action in (tags.GET_RESOURCES, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
     idle_for: timedelta = timedelta(days=1)
@@ -87,26 +87,30 @@ class IdleClusters(Detector[Cluster]):
 
     @classmethod
     def judges(cls, arn: Arn) -> bool:
-        """Two services call something a cluster that is judged here."""
+        """Return whether *arn* is a cluster of either service: two services use the word."""
         return arn.kind == CLUSTER.type and arn.service in {"sagemaker", EMR}
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Cluster]:
-        """All clusters that are there; of EMR's that only waited, also what they are and when they end."""
+        """Yield all clusters; EMR clusters that only waited also with their applications and timeout."""
         listed = aws.listing(LIST, "Clusters", partial(_emr, aws), ClusterStates=[*ALIVE])
         end = metrics.period_start(now, 3600)
-        waiting = {one.target.arn: _metric(one) for one in listed.items if one.status == WAITING}
+        waiting = {
+            cluster.target.arn: _metric(cluster) for cluster in listed.items if cluster.status == WAITING
+        }
         read = metrics.read(aws, waiting.values(), end - self.idle_for, end)
 
-        def whole(one: Cluster) -> Cluster:
-            if one.target.arn not in waiting:
-                return one
-            known = replace(one, idle=read[waiting[one.target.arn]])
+        def whole(cluster: Cluster) -> Cluster:
+            if cluster.target.arn not in waiting:
+                return cluster
+            known = replace(cluster, idle=read[waiting[cluster.target.arn]])
             return _described(aws, known) if self.busy(known, now) is None else known
 
         yield from aws.map(whole, listed.items)
         book = tags.in_bulk(aws, "sagemaker:cluster")
         pods = listing(
-            aws, CLUSTER, lambda one: Cluster(target=CLUSTER.target(aws, one), status=one["ClusterStatus"])
+            aws,
+            CLUSTER,
+            lambda entry: Cluster(target=CLUSTER.target(aws, entry), status=entry["ClusterStatus"]),
         )
         for pod in pods.items:
             yield _priced(aws, replace(pod, target=replace(pod.target, tags=book.of(pod.target.arn))))
@@ -114,7 +118,7 @@ class IdleClusters(Detector[Cluster]):
         pods.check()
 
     def decide(self, candidate: Cluster, now: datetime) -> Verdict:
-        """Every hour must have been read, and no check in it have found work."""
+        """Judge a cluster: every hour must have been read, and no check in it may have found work."""
         rule = Rule()
         rule.saw(evidence("instances", candidate.instances, _counted))
         if not candidate.emr:
@@ -146,31 +150,34 @@ class IdleClusters(Detector[Cluster]):
             to_prove="that nobody works on it outside of YARN, in a shell or a Python kernel",
         )
 
-    def busy(self, one: Cluster, now: datetime) -> tuple[str, bool] | None:
-        """Why an EMR cluster is not idle, and whether that is for lack of knowledge; None if it is."""
-        if one.status != WAITING:
-            return f"its status is {one.status}", False
-        created = one.target.created
+    def busy(self, cluster: Cluster, now: datetime) -> tuple[str, bool] | None:
+        """Return why an EMR cluster is not idle, and whether for lack of data; None if it is idle."""
+        if cluster.status != WAITING:
+            return f"its status is {cluster.status}", False
+        created = cluster.target.created
         if created is None or now - created < self.idle_for + HOUR:
             return f"younger than {ago(self.idle_for)}", False
-        if not isinstance(one.idle, Value):
-            return f"IsIdle could not be read ({getattr(one.idle, 'error', 'there is no datapoint')})", True
-        if (worked := [at for at, value in one.idle.value.points if value < 1]) != []:
+        if not isinstance(cluster.idle, Value):
+            return (
+                f"IsIdle could not be read ({getattr(cluster.idle, 'error', 'there is no datapoint')})",
+                True,
+            )
+        if (worked := [at for at, value in cluster.idle.value.points if value < 1]) != []:
             return f"it worked in the hour from {worked[-1]:%Y-%m-%d %H:%M} UTC", False
-        hours = len({at for at, _ in one.idle.value.points})
+        hours = len({at for at, _ in cluster.idle.value.points})
         if hours < self.idle_for // HOUR:
             return f"IsIdle was published in {hours} of {self.idle_for // HOUR} hours", True
         return None
 
-    def pod(self, one: Cluster, rule: Rule) -> Verdict:
-        """A HyperPod cluster: what it costs, and no word on whether it works."""
-        if not isinstance(one.instances, Value):
+    def pod(self, cluster: Cluster, rule: Rule) -> Verdict:
+        """Judge a HyperPod cluster: its cost is known, its work is not."""
+        if not isinstance(cluster.instances, Value):
             return rule.unknown(
-                f"its instances are unknown ({getattr(one.instances, 'error', 'it is gone')})"
+                f"its instances are unknown ({getattr(cluster.instances, 'error', 'it is gone')})"
             )
-        if not any(one.instances.value.values()):
+        if not any(cluster.instances.value.values()):
             return rule.kept("no instance runs, or all of them were paid in advance")
-        price = one.hourly.hourly_usd
+        price = cluster.hourly.hourly_usd
         costs = "an unknown sum" if price is None else f"{usd(price * HOURS_PER_MONTH)}"
         return rule.unknown(
             f"it costs {costs} a month, and no metric of AWS's says whether it works: its scheduler does"
@@ -178,35 +185,37 @@ class IdleClusters(Detector[Cluster]):
 
 
 def _emr(aws: Aws, entry: Mapping[str, Any]) -> Cluster:
-    """An entry of EMR's listing, which has no tags."""
+    """Return an entry of EMR's listing, which has no tags."""
     status = entry["Status"]
     created = status["Timeline"]["CreationDateTime"]
     own = target_in(aws, entry["ClusterArn"], entry["Name"], CLUSTER.type, created)
     return Cluster(target=own, status=status["State"])
 
 
-def _metric(one: Cluster) -> Metric:
-    """The lowest that `IsIdle` was in each hour: it is checked every five minutes."""
-    identity = one.target.arn.rpartition("/")[2]
+def _metric(cluster: Cluster) -> Metric:
+    """Return the metric of the lowest `IsIdle` in each hour: EMR checks every five minutes."""
+    identity = cluster.target.arn.rpartition("/")[2]
     return Metric.of("AWS/ElasticMapReduce", "IsIdle", stat="Minimum", JobFlowId=identity)
 
 
-def _described(aws: Aws, one: Cluster) -> Cluster:
-    """*one* with its tags, what is installed, its instances, and when it ends by itself."""
-    client, identity = aws.client("emr"), one.target.arn.rpartition("/")[2]
+def _described(aws: Aws, cluster: Cluster) -> Cluster:
+    """Return *cluster* with its tags, applications, instances and timeout."""
+    client, identity = aws.client("emr"), cluster.target.arn.rpartition("/")[2]
     found = attempt(lambda: client.describe_cluster(ClusterId=identity)["Cluster"], source=DESCRIBE)
     timeout = attempt(lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=POLICY)
     wanted = {"ClusterId": identity, "InstanceStates": ["RUNNING"]}
-    listed = aws.listing(INSTANCES, "Instances", lambda each: str(each["InstanceType"]), **wanted)
+    listed = aws.listing(INSTANCES, "Instances", lambda instance: str(instance["InstanceType"]), **wanted)
     if not isinstance(found, Value):
-        return replace(one, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
+        return replace(cluster, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
-        one,
-        target=replace(one.target, tags=Value(own, DESCRIBE)),
+        cluster,
+        target=replace(cluster.target, tags=Value(own, DESCRIBE)),
         instances=given(listed.signal(INSTANCES), Counter),
         timeout=timeout,
-        applications=frozenset(each["Name"].lower() for each in found.value.get("Applications", ())),
+        applications=frozenset(
+            application["Name"].lower() for application in found.value.get("Applications", ())
+        ),
         release=found.value.get("ReleaseLabel", ""),
     )
 
@@ -217,26 +226,26 @@ def _timeout(answer: Mapping[str, Any]) -> timedelta | None:
 
 
 def _ends_itself(release: str) -> bool:
-    """Whether that release of EMR has auto-termination: from 5.30 and 6.1 on (management guide)."""
+    """Return whether that release of EMR has auto-termination: from 5.30 and 6.1 on (management guide)."""
     found = re.fullmatch(r"emr-(\d+)\.(\d+)\..*", release)
     version = (int(found[1]), int(found[2])) if found else (0, 0)
     return version >= (5, 30) and version != (6, 0)
 
 
-def _priced(aws: Aws, one: Cluster) -> Cluster:
-    """A HyperPod cluster with its instances that are paid by the hour, and what they cost together."""
-    match describe(aws, CLUSTER, one.target.name):
+def _priced(aws: Aws, cluster: Cluster) -> Cluster:
+    """Return a HyperPod cluster with its instances that are paid by the hour, and their price together."""
+    match describe(aws, CLUSTER, cluster.target.name):
         case Value(found):
-            groups = [each for each in found.get("InstanceGroups", ()) if "TrainingPlanArn" not in each]
+            groups = [group for group in found.get("InstanceGroups", ()) if "TrainingPlanArn" not in group]
             counts = Counter[str]()
-            for each in groups:
-                counts[each["InstanceType"]] += each["CurrentCount"]
+            for group in groups:
+                counts[group["InstanceType"]] += group["CurrentCount"]
         case Unreadable() as unread:
-            return replace(one, instances=unread)
+            return replace(cluster, instances=unread)
         case _:
-            return replace(one, instances=Absent(CLUSTER.describes))
+            return replace(cluster, instances=Absent(CLUSTER.describes))
     hourly = together((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
-    return replace(one, instances=Value(counts, CLUSTER.describes), hourly=hourly)
+    return replace(cluster, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

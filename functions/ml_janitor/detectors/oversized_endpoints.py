@@ -38,7 +38,7 @@ from ml_janitor.engine.detector import Detector, allow
 
 WEEK = 168
 QUIET = 40
-"""From so many quiet hours a week on it is worth while to delete an endpoint at night and make it again."""
+"""Quiet hours a week from which it is worthwhile to delete an endpoint at night and create it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class SizedEndpoint(Candidate):
     """
     An endpoint with the load of its *variants*, and the *prices* of each one's family.
 
-    *recommended* is what finished jobs of Inference Recommender found for its models, as words.
+    *recommended* holds the results of Inference Recommender's finished jobs for its models, as words.
     """
 
     summary: Summary
@@ -58,7 +58,10 @@ class SizedEndpoint(Candidate):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to run instead of a variant, what it saves an hour on average, and the change that it takes."""
+    """
+    The *fleet* to run instead of a variant, its average saving per hour,
+    and the *change* that it takes.
+    """
 
     served: Served
     fleet: Fleet
@@ -71,7 +74,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     """
     Finds endpoints whose peaks would fit fewer or smaller instances.
 
-    Peaks decide, by the minute and over two weeks: an average hides what an endpoint was sized for.
+    Peaks decide, by the minute and over two weeks: an average hides the load for which an endpoint was sized.
     """
 
     name = "oversized-endpoints"
@@ -82,7 +85,10 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT, RECOMMENDATION)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, RECOMMENDATION)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(allow(one) for one in (tags.GET_RESOURCES, endpoint_load.TARGETS, GET_METRIC_DATA, GET_PRODUCTS)),
+        *(
+            allow(action)
+            for action in (tags.GET_RESOURCES, endpoint_load.TARGETS, GET_METRIC_DATA, GET_PRODUCTS)
+        ),
     )
 
     headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
@@ -90,33 +96,33 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
     def find(self, aws: Aws, now: datetime) -> Iterator[SizedEndpoint]:
-        """The load of every endpoint, and what Inference Recommender found for its models."""
+        """Yield the load of every endpoint, with Inference Recommender's results for its models."""
         jobs = listing(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
         newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
-        for one in endpoint_load.loaded(aws, now):
-            variants = one.variants.value if isinstance(one.variants, Value) else ()
+        for endpoint in endpoint_load.loaded(aws, now):
+            variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             yield SizedEndpoint(
-                target=one.target,
-                summary=one.summary,
-                variants=one.variants,
-                asynchronous=one.asynchronous,
+                target=endpoint.target,
+                summary=endpoint.summary,
+                variants=endpoint.variants,
+                asynchronous=endpoint.asynchronous,
                 prices={
-                    each.type: aws.prices.family(aws.region, "Hosting", each.type)
-                    for each in variants
-                    if each.fixed is None
+                    served.type: aws.prices.family(aws.region, "Hosting", served.type)
+                    for served in variants
+                    if served.fixed is None
                 },
-                recommended=tuple(_recommended(aws, newest, [each.model for each in variants])),
+                recommended=tuple(_recommended(aws, newest, [served.model for served in variants])),
             )
         jobs.check()
 
     def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
-        """Replay each variant's peaks on what would cost less, and keep nothing above the head-room."""
+        """Replay each variant's peaks on cheaper fleets, and keep nothing above the head-room."""
         rule = Rule()
         variants = endpoint_load.variants_of(candidate.summary, candidate.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
-        for one in candidate.recommended:
-            rule.saw(Evidence("Inference Recommender", one, source=RECOMMENDATION.describes))
+        for result in candidate.recommended:
+            rule.saw(Evidence("Inference Recommender", result, source=RECOMMENDATION.describes))
         proposals = list[Proposal]()
         for served in variants:
             match self.propose(candidate, served, rule):
@@ -124,24 +130,24 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
                     return unknown
                 case Proposal() as proposal:
                     proposals.append(proposal)
-        monthly = sum((one.hourly_usd for one in proposals), Decimal(0)) * HOURS_PER_MONTH
+        monthly = sum((proposal.hourly_usd for proposal in proposals), Decimal(0)) * HOURS_PER_MONTH
         if not proposals or monthly < Decimal(self.min_saving):
             return rule.kept(
                 f"its size fits its peaks of {ago(WINDOW)}, or less would save only {usd(monthly)} a month"
             )
         listed = {price.source for family in candidate.prices.values() for price in family.values()}
-        once = [one.fleet.size.hourly_usd * max(one.fleet.counts) for one in proposals]
+        once = [proposal.fleet.size.hourly_usd * max(proposal.fleet.counts) for proposal in proposals]
         return rule.found(
             f"with {self.headroom:.0%} to spare at every peak of {ago(WINDOW)}, "
-            + "; ".join(self.words(one) for one in proposals),
+            + "; ".join(self.words(proposal) for proposal in proposals),
             Confidence.LIKELY,
-            action="; ".join(f"{one.served.variant.name}: {one.change}" for one in proposals),
+            action="; ".join(f"{proposal.served.variant.name}: {proposal.change}" for proposal in proposals),
             cost=Cost.saving(monthly, ", ".join(sorted(listed)), once_usd=sum(once, Decimal(0))),
             to_prove="a load test of the model on the proposed instances, as Inference Recommender makes it",
         )
 
     def propose(self, candidate: SizedEndpoint, served: Served, rule: Rule) -> Proposal | Kept | None:
-        """What to run instead of one variant; None if nothing, Kept if that is unknown."""
+        """Return the fleet to run instead of a variant; None if there is none, Kept if that is unknown."""
         name, running = served.variant.name, served.variant.instances
         if served.fixed is not None:
             rule.passed(f"{name}: {served.fixed}")
@@ -181,7 +187,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     def fleets(
         self, served: Served, loads: Sequence[Load], sizes: Sequence[Size], current: Size
     ) -> Iterator[Fleet | None]:
-        """What could carry it for less: without scaling first, which is the smaller change."""
+        """Yield fleets that could carry it for less: without scaling first, which is the smaller change."""
         running = served.variant.instances
         if served.hosts:
             yield sizing.switched(loads, running, current)
@@ -199,17 +205,17 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             for size in (current, *cheaper):
                 yield sizing.scaled(loads, running, size, self.headroom, 0)
 
-    def words(self, one: Proposal) -> str:
-        """One proposal in a sentence."""
-        counts, running = one.fleet.counts, one.served.variant
-        instead = f"{running.instances} {one.served.type}"
-        same = one.served.type == one.fleet.size.type
+    def words(self, proposal: Proposal) -> str:
+        """Return one proposal in a sentence."""
+        counts, running = proposal.fleet.counts, proposal.served.variant
+        instead = f"{running.instances} {proposal.served.type}"
+        same = proposal.served.type == proposal.fleet.size.type
         if same and {*counts} == {running.instances}:
             return f"{running.name} needs its {instead} only for a part of the week"
-        return f"{running.name} needs {_range(counts)} {one.fleet.size.type} instead of {instead}"
+        return f"{running.name} needs {_range(counts)} {proposal.fleet.size.type} instead of {instead}"
 
     def change(self, candidate: SizedEndpoint, served: Served, fleet: Fleet) -> str:
-        """The requests that bring *fleet* about."""
+        """Return the requests that bring *fleet* about."""
         name, low, high = candidate.target.name, min(fleet.counts), max(fleet.counts)
         steps = []
         if served.hosts:
@@ -235,9 +241,10 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
 def _recommended(aws: Aws, newest: Mapping[str, str], models: Iterable[str | None]) -> Iterator[str]:
     """
-    What the *newest* finished load test of each of *models* found, as words, or why that cannot be read.
+    Yield the results of the *newest* finished load test of each of *models*,
+    as words, or why one cannot be read.
 
-    Inference Recommender's are AWS's only opinion on the size of an endpoint.
+    Inference Recommender's results are AWS's only opinion on the size of an endpoint.
     """
     for model in dict.fromkeys(models):
         if model is not None and model in newest:
@@ -247,15 +254,15 @@ def _recommended(aws: Aws, newest: Mapping[str, str], models: Iterable[str | Non
 
 
 def _cheapest(job: Mapping[str, Any]) -> str:
-    """The cheapest recommendation of a finished job."""
+    """Return the cheapest recommendation of a finished job."""
     found = [
-        (one["Metrics"]["CostPerHour"], one["EndpointConfiguration"], one["Metrics"])
-        for one in job.get("InferenceRecommendations", ())
-        if "CostPerHour" in one.get("Metrics", {}) and "InstanceType" in one["EndpointConfiguration"]
+        (item["Metrics"]["CostPerHour"], item["EndpointConfiguration"], item["Metrics"])
+        for item in job.get("InferenceRecommendations", ())
+        if "CostPerHour" in item.get("Metrics", {}) and "InstanceType" in item["EndpointConfiguration"]
     ]
     if not found:
         return "no instance was recommended"
-    hourly, configuration, measured = min(found, key=lambda one: float(one[0]))
+    hourly, configuration, measured = min(found, key=lambda item: float(item[0]))
     count = configuration.get("InitialInstanceCount", 1)
     return (
         f"{count} {configuration['InstanceType']}, {usd(Decimal(str(hourly)))} an hour, up to"
@@ -268,7 +275,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _shown(served: Served, loads: Sequence[Load]) -> Iterator[Evidence]:
-    """The highest of all peaks of a variant."""
+    """Yield the highest of all peaks of a variant."""
     name, host = served.variant.name, served.machine
     yield Evidence(
         f"CPU peak of {name}",

@@ -1,4 +1,4 @@
-"""Processing and transform jobs that compute again what the same inputs, code and parameters gave before."""
+"""Processing and transform jobs that repeat a computation with the same inputs, code and parameters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DOES = {
     PROCESSING_JOB: ("AppSpecification", "Environment", "ProcessingInputs"),
     TRANSFORM_JOB: ("ModelName", "TransformInput", "Environment", "DataProcessing", "BatchStrategy"),
 }
-"""What decides the outcome of a job: about what step caching compares."""
+"""The members that decide the outcome of a job: about the same that step caching compares."""
 
 NOW_WORDS = re.compile(
     r"(?<![a-z])(now|today|yesterday|tonight|latest|newest|current|last|past|previous|since|lookback|rolling)"
@@ -57,11 +57,11 @@ NOW_WORDS = re.compile(
 
 IN_S3 = re.compile(r"s3[an]?(://[^\s\"',;]+)")
 ELSEWHERE = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.IGNORECASE)
-"""An address that is not in S3: what is read there cannot be compared."""
+"""An address that is not in S3: its data cannot be compared."""
 
 
 class Run(NamedTuple):
-    """One completed run: when it began, and how many hours of an instance it took."""
+    """One completed run: its start, and its hours of an instance."""
 
     began: datetime
     hours: float
@@ -89,7 +89,7 @@ class Job:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """What it was given besides its inputs, names of variables included."""
+        """Its parameters besides its inputs, names of variables included."""
         variables = self.members.get("Environment", {})
         given = {"Environment": variables, "App": self.members.get("AppSpecification")}
         return (*variables, *texts_in(given, *PARAMETERS))
@@ -98,10 +98,10 @@ class Job:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated(Candidate):
     """
-    The completed *runs*, oldest first, of jobs that were told the same: inputs, code, image, *parameters*.
+    The completed *runs*, oldest first, of jobs with the same inputs, code, image and *parameters*.
 
-    *changed* is when the newest of what they run and read was written. *scheduled* is whether a monitoring
-    schedule runs them, *piped* whether a pipeline does.
+    *changed* is the time at which the newest of their code and inputs was written. *scheduled* is true if a
+    monitoring schedule runs them, *piped* if a pipeline does.
     """
 
     runs: tuple[Run, ...]
@@ -121,9 +121,9 @@ class Repeated(Candidate):
 @dataclass(frozen=True)
 class RecomputedDatasets(Detector[Repeated]):
     """
-    Finds processing and transform jobs that compute once more what they have before.
+    Finds processing and transform jobs that repeat an earlier computation.
 
-    Step caching of SageMaker Pipelines keeps the outcome of a step, a feature store that of many.
+    Step caching of SageMaker Pipelines keeps the outcome of a step, a feature store the outcomes of many.
     """
 
     name = "recomputed-datasets"
@@ -145,27 +145,37 @@ class RecomputedDatasets(Detector[Repeated]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Repeated]:
-        """Describe what completed within *window*; list what it read where several were told the same."""
+        """Describe jobs completed within *window*; list the inputs of jobs that share a recipe."""
         alike: dict[tuple[Kind, str], list[Job]] = defaultdict(list)
         listings = []
         for kind in DOES:
             listed = described(aws, kind, CreationTimeAfter=now - self.window, StatusEquals="Completed")
             listings.append(listed)
-            read = [(target, one) for target, one in listed.items if not isinstance(one, Absent)]
-            jobs = [Job(kind, target, one.value) for target, one in read if isinstance(one, Value)]
+            read = [
+                (target, description)
+                for target, description in listed.items
+                if not isinstance(description, Absent)
+            ]
+            jobs = [
+                Job(kind, target, description.value)
+                for target, description in read
+                if isinstance(description, Value)
+            ]
             for job, recipe in zip(jobs, aws.map(partial(_recipe, aws), jobs), strict=True):
                 alike[kind, recipe].append(job)
-            for target, one in read:
-                if isinstance(one, Unreadable):
+            for target, description in read:
+                if isinstance(description, Unreadable):
                     lone = replace(target, tags=Value({}))
-                    yield Repeated(target=lone, runs=(), instance="", price=Price(None, ""), changed=one)
-        groups = sorted(alike.items(), key=lambda one: (-len(one[1]), one[0][1]))
+                    yield Repeated(
+                        target=lone, runs=(), instance="", price=Price(None, ""), changed=description
+                    )
+        groups = sorted(alike.items(), key=lambda group: (-len(group[1]), group[0][1]))
         latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
         book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
         for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
             own = newest.target
             name = f"{family(own.name)}-*"
-            if (kind.type, name) in named:  # another one of that name, which does something else
+            if (kind.type, name) in named:  # another name's namesake, which does something else
                 name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
             named.add((kind.type, name))
             arn = own.arn.removesuffix(own.name) + name
@@ -179,11 +189,14 @@ class RecomputedDatasets(Detector[Repeated]):
                 scheduled="MonitoringScheduleArn" in newest.members,
                 piped=own.name.startswith("pipelines-"),
             )
-        for each in listings:
-            each.check()
+        for listed in listings:
+            listed.check()
 
     def decide(self, candidate: Repeated, now: datetime) -> Verdict:
-        """Never proven: only runs that began after all that they read was written compute the same."""
+        """
+        Judge repeated runs, never proven: only runs that began after all
+        inputs were written compute the same.
+        """
         rule, runs, changed = Rule(), candidate.runs, candidate.changed
         rule.saw(Evidence("completed runs told the same", len(runs), source=candidate.source))
         if (reason := self.differs(candidate)) is not None:
@@ -191,7 +204,7 @@ class RecomputedDatasets(Detector[Repeated]):
         if not isinstance(changed, Value):
             why = getattr(changed, "error", "its inputs were not read")
             return rule.unknown(f"whether it computes the same is unknown: {why}")
-        same = [one for one in runs if one.began > changed.value]
+        same = [run for run in runs if run.began > changed.value]
         rule.saw(
             shown("newest of what it runs and reads", changed, moment(changed.value)),
             Evidence("runs since then", len(same)),
@@ -199,7 +212,7 @@ class RecomputedDatasets(Detector[Repeated]):
         if len(same) < self.min_runs:
             since = ago(now - changed.value)
             return rule.kept(f"{len(same)} runs since what it runs or reads was last written, {since} ago")
-        hours = sum(one.hours for one in same[1:])
+        hours = sum(run.hours for run in same[1:])
         month = Decimal(hours * HOURS_PER_MONTH / (self.window / HOUR))
         monthly = None if candidate.price.hourly_usd is None else candidate.price.hourly_usd * month
         if monthly is not None and monthly < Decimal(self.min_saving):
@@ -218,7 +231,7 @@ class RecomputedDatasets(Detector[Repeated]):
         )
 
     def differs(self, candidate: Repeated) -> str | None:
-        """Why its runs do not compute the same, whatever they read, or None."""
+        """Return why its runs do not compute the same, whatever they read, or None."""
         words = [text for text in candidate.parameters if NOW_WORDS.search(text)]
         if candidate.scheduled:
             return "a monitoring schedule runs it, on what came in meanwhile"
@@ -231,9 +244,10 @@ class RecomputedDatasets(Detector[Repeated]):
 
 def _recipe(aws: Aws, job: Job) -> str:
     """
-    All that decides what *job* computes, as text; an address that holds the job's name, by what is there.
+    Return everything that decides the outcome of *job*, as text.
 
-    SDKs upload the same script anew for each run: its ETags tell that it is the same.
+    An address that holds the job's name is replaced by the ETags there: SDKs
+    upload the same script anew for each run.
     """
 
     def same(value: Any) -> Any:
@@ -241,7 +255,7 @@ def _recipe(aws: Aws, job: Job) -> str:
             case str() if value.startswith("s3://") and job.target.name in value:
                 stored = s3.etags(aws, value)
                 known = isinstance(stored, Value) and stored.value
-                return known or value  # by its address, if nothing is there any more: it is like no other
+                return known or value  # the address itself if nothing is there any more: it is like no other
             case Mapping():
                 return {key: same(inner) for key, inner in value.items()}
             case list():
@@ -253,7 +267,10 @@ def _recipe(aws: Aws, job: Job) -> str:
 
 @attempted(s3.LIST_OBJECTS)
 def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
-    """When the newest of what *job* runs and reads was written, as far as that can be known."""
+    """
+    Return the time at which the newest of *job*'s code and inputs was
+    written, as far as that can be known.
+    """
     texts, members = list(job.parameters), dict(job.members)
     written: list[datetime] = []
     if job.kind is TRANSFORM_JOB:
@@ -267,10 +284,10 @@ def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
     if any(text == "ManifestFile" for text in texts_in(members, "S3DataType")):
         raise ReadError("its input is a manifest, which names objects elsewhere")
     inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
-    if any("DatasetDefinition" in one for one in members.get("ProcessingInputs", ())):
+    if any("DatasetDefinition" in entry for entry in members.get("ProcessingInputs", ())):
         raise ReadError("its input is a query, whose answer is not kept")
     uris = {uri for uri in texts_in(inputs, "S3Uri") if job.target.name not in uri}
-    if not uris:  # a script of its own was compared by what is stored
+    if not uris:  # a script of its own was compared by its ETags
         raise ReadError("it has no input that could be compared")
     uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
     uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
@@ -284,7 +301,7 @@ def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
 
 
 def _pushed(aws: Aws, image: str) -> datetime:
-    """When what an *image* names was last pushed; a digest names the same for ever. Raises ReadError."""
+    """Return when an *image* was last pushed; a digest names the same for ever. Raises ReadError."""
     found = REFERENCE.match(image)
     if found is None or (found["digest"] is None and found["account"] != aws.account):
         raise ReadError(f"which image {image} was is not kept: it has no digest")

@@ -28,16 +28,16 @@ from ml_janitor.engine.detector import Detector, allow
 
 LATENCY_TAG = "janitor:latency"
 MOST_GB, MOST_AT_ONCE = 6, 200
-"""What a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
+"""Limits of a serverless endpoint (API reference of ProductionVariantServerlessConfig)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietEndpoint(Candidate):
     """
-    An endpoint with its load and its *model*'s description, and what it costs now (*price*, an instance).
+    An endpoint with its load, its *model*'s description, and its present *price* per instance.
 
-    *serverless* are the prices of serverless inference by GB of memory, *cold_start* is the longest start of
-    one that this account measured, in seconds.
+    *serverless* are the prices of serverless inference by GB of memory. *cold_start* is the longest start of
+    a serverless endpoint that this account measured, in seconds.
     """
 
     endpoint: LoadedEndpoint
@@ -52,7 +52,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     """
     Finds endpoints that would cost less as serverless inference.
 
-    It is billed by the second of requests, and makes the first one after a pause wait.
+    Serverless inference is billed by the second of requests, and makes the first request after a pause wait.
     """
 
     name = "serverless-candidates"
@@ -63,8 +63,8 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(allow(one) for one in (tags.GET_RESOURCES, endpoint_load.TARGETS)),
-        *(allow(one) for one in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
+        *(allow(action) for action in (tags.GET_RESOURCES, endpoint_load.TARGETS)),
+        *(allow(action) for action in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
     latency: Annotated[float, Interval(gt=0)] = 1.0
@@ -75,20 +75,22 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
     def look(self, aws: Aws, target: Target, now: datetime) -> QuietEndpoint | None:
-        for one in self.find(aws, now, target.name):
-            return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
+        for candidate in self.find(aws, now, target.name):
+            return replace(
+                candidate, target=replace(candidate.target, tags=tags.exactly(aws, candidate.target.arn))
+            )
         return None
 
     def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
-        """The load of every endpoint; models are described only where everything else speaks for it."""
+        """Yield the load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_GB + 1))
         measured = _longest_start(aws, now)
-        for one in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum"), only=only):
-            variants = one.variants.value if isinstance(one.variants, Value) else ()
+        for endpoint in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum"), only=only):
+            variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             kind = variants[0].type if variants else ""
             candidate = QuietEndpoint(
-                target=one.target,
-                endpoint=one,
+                target=endpoint.target,
+                endpoint=endpoint,
                 price=aws.prices.hourly(aws.region, "Hosting", kind) if kind else Price(None, "not asked"),
                 serverless=prices,
                 cold_start=measured,
@@ -99,12 +101,12 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
             yield candidate
 
     def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
-        """Compare what its instances cost with its own requests at serverless prices."""
-        rule, one = Rule(), candidate.endpoint
-        variants = endpoint_load.variants_of(one.summary, one.variants, rule, now)
+        """Compare the price of its instances with its own requests at serverless prices."""
+        rule, endpoint = Rule(), candidate.endpoint
+        variants = endpoint_load.variants_of(endpoint.summary, endpoint.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
-        if (reason := cannot(one, variants)) is not None:
+        if (reason := cannot(endpoint, variants)) is not None:
             return rule.kept(reason)
         served = variants[0]
         match use_of(served):
@@ -114,7 +116,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
                 return self.compare(candidate, served, use, rule)
 
     def compare(self, candidate: QuietEndpoint, served: Served, use: Use, rule: Rule) -> Verdict:
-        """The first request after a pause, the dollars, and at last what its model needs."""
+        """Compare the first request after a pause, the dollars, and at last the needs of its model."""
         size = self.size(use)
         seconds, measured = use.seconds * self.slower, candidate.cold_start is not None
         start = candidate.cold_start if candidate.cold_start is not None else self.cold_start
@@ -152,11 +154,14 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         )
 
     def size(self, use: Use) -> tuple[int, int]:
-        """The GB of memory and the requests at once that a serverless endpoint for *use* is given."""
+        """Return the GB of memory and the requests at once of a serverless endpoint for *use*."""
         return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
 
     def beyond(self, candidate: QuietEndpoint, use: Use, size: tuple[int, int], first: float) -> str | None:
-        """Why *size* (GB, requests at once) or the time of its *first* request is too much, or None."""
+        """
+        Return why *size* (GB, requests at once) or the time of its *first*
+        request is too much, or None.
+        """
         if not use.monthly:
             return "no request came, which idle-endpoints judges"
         if size[0] > MOST_GB or size[1] > MOST_AT_ONCE:
@@ -170,7 +175,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         return None
 
     def change(self, name: str, served: Served, size: tuple[int, int]) -> str:
-        """The steps: an endpoint cannot be made serverless in place."""
+        """Return the steps: an endpoint cannot be made serverless in place."""
         return (
             f"create an endpoint configuration for {served.model} with"
             f" ServerlessConfig={{MemorySizeInMB={size[0] * 1024},MaxConcurrency={size[1]}}}, create an"
@@ -179,7 +184,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         )
 
     def allowed(self, candidate: QuietEndpoint) -> float:
-        """How many seconds a request may take: by its tag, else as set for where it serves."""
+        """Return how many seconds a request may take: by its tag, else by the setting for its environment."""
         known = candidate.target.tags.value if isinstance(candidate.target.tags, Value) else {}
         if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", known.get(LATENCY_TAG, "").strip()):
             return float(found[1])
@@ -188,7 +193,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What an endpoint does: requests a month, their mean time, the peaks of memory and of requests."""
+    """The load of an endpoint: requests a month, their mean time, the peaks of memory and of requests."""
 
     monthly: float
     seconds: float
@@ -196,8 +201,8 @@ class Use:
     at_once: float
 
 
-def cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
-    """Why serverless inference cannot do the same, as far as the configuration tells, or None."""
+def cannot(endpoint: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
+    """Return why serverless inference cannot do the same, as far as the configuration tells, or None."""
     if len(variants) != 1:
         return f"it has {len(variants)} variants, and serverless inference has one"
     (served,) = variants
@@ -205,14 +210,14 @@ def cannot(one: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
         return served.fixed
     if served.machine.gpus != 0:
         return f"{served.type or 'it'} has accelerators, and serverless inference has none"
-    if one.asynchronous or served.hosts or one.captures:
-        what = "it is asynchronous" if one.asynchronous else "it runs inference components"
-        return f"{'it captures data' if one.captures else what}, which serverless inference cannot"
+    if endpoint.asynchronous or served.hosts or endpoint.captures:
+        what = "it is asynchronous" if endpoint.asynchronous else "it runs inference components"
+        return f"{'it captures data' if endpoint.captures else what}, which serverless inference cannot"
     return None
 
 
 def use_of(served: Served) -> Use | str:
-    """What it is used for, or why that is unknown."""
+    """Return its load, or why that is unknown."""
     if not isinstance(served.peaks, Value):
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
     for name in ("requests", "ConcurrentRequestsPerModel"):
@@ -236,25 +241,28 @@ def use_of(served: Served) -> Use | str:
 
 
 def needs(model: dict[str, Any]) -> str | None:
-    """What of a model serverless inference does not have (developer guide, "Feature exclusions"), or None."""
+    """
+    Return a need of a model that serverless inference lacks (developer
+    guide, "Feature exclusions"), or None.
+    """
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     reasons = {
         "is in a VPC": "VpcConfig" in model,
         "is isolated from the network": bool(model.get("EnableNetworkIsolation")),
         "is a pipeline of containers": len(containers) > 1,
-        "holds several models": any(one.get("Mode") == "MultiModel" for one in containers),
+        "holds several models": any(container.get("Mode") == "MultiModel" for container in containers),
         "comes from a private registry": any(
-            one.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc" for one in containers
+            container.get("ImageConfig", {}).get("RepositoryAccessMode") == "Vpc" for container in containers
         ),
     }
     return next((why for why, true in reasons.items() if true), None)
 
 
 def _longest_start(aws: Aws, now: datetime) -> float | None:
-    """The longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
+    """Return the longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
     listed = metrics.published(aws, endpoint_load.SAGEMAKER, "ModelSetupTime")
     names = listed.value if isinstance(listed, Value) else ()
-    series = [Metric(one.namespace, one.name, one.dimensions, "Maximum") for one in names]
+    series = [Metric(metric.namespace, metric.name, metric.dimensions, "Maximum") for metric in names]
     data = metrics.read(aws, series, now - WINDOW, now)
-    values = [value for one in data.values() if isinstance(one, Value) for value in one.value.values]
+    values = [value for signal in data.values() if isinstance(signal, Value) for value in signal.value.values]
     return max(values) / 1_000_000 if values else None

@@ -24,7 +24,10 @@ from ml_janitor.engine.family_adviser import FamilyAdviser
 INTERRUPTION_TAG = "janitor:interruption"
 HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 LONGEST_WAIT = timedelta(days=28)
-"""MaxWaitTimeInSeconds counts the time that a job runs too, which is 28 days at most."""
+"""
+Longest wait for spot. MaxWaitTimeInSeconds counts the time that a job
+runs too, which is 28 days at most.
+"""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SpotTraining(FamilyAdviser):
     """
     Finds training jobs that run on demand and would cost less on spot.
 
-    What interruptions cost is part of the sum: work done again, and checkpoints.
+    The sum includes the cost of interruptions: repeated work, and checkpoints.
     """
 
     name = "spot-training"
@@ -47,7 +50,7 @@ class SpotTraining(FamilyAdviser):
     checkpoint: timedelta = timedelta(minutes=1)
 
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
-        """Compare what the family cost on demand with the same work on spot, rework included."""
+        """Compare the family's cost on demand with the same work on spot, rework included."""
         rule, newest = Rule(), candidate.newest
         jobs = [job for job in candidate.jobs if job.ran and not job.spot]
         rule.saw(Evidence("jobs on demand that completed", len(jobs), source=SEARCH))
@@ -94,7 +97,7 @@ class SpotTraining(FamilyAdviser):
         )
 
     def not_comparable(self, newest: PastJob, jobs: int) -> str | None:
-        """Why the family is not compared with spot, or None."""
+        """Return why the family is not compared with spot, or None."""
         if newest.spot:
             return "its newest job ran on spot"
         if newest.no_spot is None and jobs < self.min_jobs:
@@ -102,7 +105,10 @@ class SpotTraining(FamilyAdviser):
         return newest.no_spot
 
     def interruption(self, family: JobFamily) -> Interruption:
-        """What an interruption costs: its tag says it, else production, else whether checkpoints are kept."""
+        """
+        Return the cost of an interruption: by its tag, else by production, else
+        by whether it keeps checkpoints.
+        """
         tags = family.target.tags.value if isinstance(family.target.tags, Value) else {}
         if (word := tags.get(INTERRUPTION_TAG, "").strip().lower()) in Interruption:
             return Interruption(word)
@@ -111,7 +117,7 @@ class SpotTraining(FamilyAdviser):
         return Interruption.LOW if family.newest.checkpoints else Interruption.MEDIUM
 
     def change(self, job: PastJob, buy: Purchase, interval: timedelta, *, first_add: bool) -> str:
-        """The change of the request, and what the code has to do."""
+        """Return the change of the request, and of the code."""
         wait = int(min(2 * job.limit, LONGEST_WAIT).total_seconds())
         members = f"EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds={wait}"
         if job.checkpoints:

@@ -34,7 +34,7 @@ PLACES = (DOMAIN, USER_PROFILE, SPACE)
 NAMES = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
 OPTIONS = {USER_PROFILE.type: "--user-profile-name", SPACE.type: "--space-name"}
 LONGEST_MINUTES = 525_600
-"""What IdleTimeoutInMinutes may be at most; at least it is 60 (API reference of IdleSettings)."""
+"""Greatest IdleTimeoutInMinutes; the least is 60 (API reference of IdleSettings)."""
 UNLISTED = Unreadable("it is not in the listing that should have it")
 
 type Descriptions = tuple[Signal[Settings], ...]
@@ -45,7 +45,8 @@ class Setting:
     """
     One setting of a place: the *option* of its update, the type of *app*, and whether for *shared* spaces.
 
-    *followers* describe what it holds for where they say nothing; None if it holds for the place alone.
+    *followers* are the descriptions of places that follow it unless they have a setting of their own; None if
+    it holds for the place alone.
     """
 
     option: str
@@ -55,7 +56,7 @@ class Setting:
 
     @property
     def words(self) -> str:
-        """Which apps it is about."""
+        """The apps that it covers, in words."""
         return f"{self.app} apps{' in shared spaces' if self.shared else ''}"
 
 
@@ -64,7 +65,7 @@ class Place(Candidate):
     """
     A domain, user profile or space and its *settings*; *above* are the descriptions that hold for it.
 
-    These are its domain's, its user profile's, and last its own. *unread* is why more may follow it.
+    These are its domain's, its user profile's, and last its own. *unread* says why more may follow it.
     """
 
     status: str
@@ -96,28 +97,36 @@ class StudioWithoutIdleShutdown(Detector[Place]):
     proposed_minutes: Annotated[int, Interval(ge=60, le=LONGEST_MINUTES)] = 120
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Place]:
-        """Describe every domain, user profile and space once."""
+        """Yield every domain, user profile and space, each described once."""
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
         listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
         every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
         descriptions = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
-        unread = "; ".join(one.error for one in listed.values() if one.error is not None) or None
-        for kind, place in ((one, place) for one in PLACES for place in every[one]):
+        unread = "; ".join(found.error for found in listed.values() if found.error is not None) or None
+        for kind, place in ((of, place) for of in PLACES for place in every[of]):
             target, entry = every[kind][place]
             shared, owner, app = _space(entry)
             outer = [] if kind is DOMAIN else [(DOMAIN, (place[0], ""))]
             outer += [(USER_PROFILE, (place[0], owner))] if owner else []
-            own = [Setting(option="user-settings", app=one) for one in TYPES]
+            own = [Setting(option="user-settings", app=app_type) for app_type in TYPES]
             if kind is SPACE:
-                own = [Setting(option="space-settings", app=one, shared=shared) for one in {app} & {*TYPES}]
+                own = [
+                    Setting(option="space-settings", app=app_type, shared=shared)
+                    for app_type in {app} & {*TYPES}
+                ]
             elif kind is DOMAIN:
-                profiles = tuple(one for at, one in descriptions[USER_PROFILE].items() if at[0] == place[0])
+                profiles = tuple(
+                    description for at, description in descriptions[USER_PROFILE].items() if at[0] == place[0]
+                )
                 together = tuple(
-                    one
-                    for at, one in descriptions[SPACE].items()
+                    description
+                    for at, description in descriptions[SPACE].items()
                     if at[0] == place[0] and _space(every[SPACE][at][1]) == (True, "", JUPYTER_LAB)
                 )
-                own = [Setting(option="default-user-settings", app=one, followers=profiles) for one in TYPES]
+                own = [
+                    Setting(option="default-user-settings", app=app_type, followers=profiles)
+                    for app_type in TYPES
+                ]
                 if together:
                     own.append(
                         Setting("default-space-settings", JUPYTER_LAB, shared=True, followers=together)
@@ -130,11 +139,11 @@ class StudioWithoutIdleShutdown(Detector[Place]):
                 settings=tuple(own),
                 unread=unread,
             )
-        for each in listed.values():
-            each.check()
+        for found in listed.values():
+            found.check()
 
     def decide(self, candidate: Place, now: datetime) -> Verdict:
-        """Find the place that decides that idle apps run on, not those that only follow it."""
+        """Find the place that decides that idle apps run on, not the places that only follow it."""
         rule = Rule()
         if candidate.status != "InService":
             return rule.kept(f"its status is {candidate.status}")
@@ -145,9 +154,9 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             return rule.unknown(off)
         if not off:
             return rule.kept("wherever its own settings count, Studio stops idle apps")
-        written = all(_written(one, candidate.above[-1]) for one in off)
+        written = all(_written(setting, candidate.above[-1]) for setting in off)
         return rule.found(
-            f"Studio does not stop idle {' and '.join(one.words for one in off)} of this"
+            f"Studio does not stop idle {' and '.join(setting.words for setting in off)} of this"
             f" {candidate.target.kind.replace('-', ' ')} within {ago(self.longest)}",
             Confidence.PROVEN if written else Confidence.LIKELY,
             action=self.change(candidate, off),
@@ -156,33 +165,33 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         )
 
     def off(self, candidate: Place, rule: Rule) -> list[Setting] | str:
-        """The settings that make idle apps run on, or what kept them from being read."""
+        """Return the settings that make idle apps run on, or why they could not be read."""
         off = []
-        for one in candidate.settings:
-            after = timeout(one.app, candidate.above, shared=one.shared)
-            rule.saw(shown(f"idle shutdown of {one.words}", after, lambda time: f"after {ago(time)}"))
+        for setting in candidate.settings:
+            after = timeout(setting.app, candidate.above, shared=setting.shared)
+            rule.saw(shown(f"idle shutdown of {setting.words}", after, lambda time: f"after {ago(time)}"))
             if isinstance(after, Unreadable):
-                return f"the idle shutdown of its {one.words} is unknown ({after.error})"
-            decides = decided_by(one.app, candidate.above, self.longest, shared=one.shared)
+                return f"the idle shutdown of its {setting.words} is unknown ({after.error})"
+            decides = decided_by(setting.app, candidate.above, self.longest, shared=setting.shared)
             if decides != len(candidate.above) - 1:
-                rule.passed(f"nothing here keeps Studio from stopping idle {one.words}")
+                rule.passed(f"nothing here keeps Studio from stopping idle {setting.words}")
                 continue
-            if (followed := self.followed(one, candidate)) is None:
+            if (followed := self.followed(setting, candidate)) is None:
                 why = candidate.unread or "a description could not be read"
-                return f"whether anything follows its setting for {one.words} is unknown ({why})"
+                return f"whether anything follows its setting for {setting.words} is unknown ({why})"
             if followed:
-                off.append(one)
+                off.append(setting)
             else:
-                rule.passed(f"whatever could follow its setting for {one.words} has one of its own")
+                rule.passed(f"whatever could follow its setting for {setting.words} has one of its own")
         if not off and candidate.target.kind == DOMAIN.type and candidate.unread is not None:
             return f"not everything that may follow it was listed ({candidate.unread})"
         return off
 
     def followed(self, setting: Setting, candidate: Place) -> bool | None:
-        """Whether *setting* holds for anything, now or later; None if that is unknown."""
+        """Return whether *setting* holds for anything, now or later; None if that is unknown."""
         if setting.followers is None:
             return True
-        chains = [(*candidate.above, one) for one in setting.followers]
+        chains = [(*candidate.above, follower) for follower in setting.followers]
         read = [
             chain
             for chain in chains
@@ -197,9 +206,9 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         idle: dict[str, Any] = {} if kind == SPACE.type else {"LifecycleManagement": "ENABLED"}
         idle["IdleTimeoutInMinutes"] = self.proposed_minutes
         options: dict[str, dict[str, Any]] = {}
-        for one in off:
-            own = options.setdefault(one.option, {})
-            own[f"{one.app}AppSettings"] = {"AppLifecycleManagement": {"IdleSettings": idle}}
+        for setting in off:
+            own = options.setdefault(setting.option, {})
+            own[f"{setting.app}AppSettings"] = {"AppLifecycleManagement": {"IdleSettings": idle}}
         domain, _, name = candidate.target.arn.partition("/")[2].partition("/")
         named = f" {OPTIONS[kind]} {name}" if kind in OPTIONS else ""
         values = "".join(f" --{option} '{json.dumps(value)}'" for option, value in options.items())
@@ -207,7 +216,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
 
 def _entry(aws: Aws, kind: Kind, book: tags.TagBook, entry: Mapping[str, Any]) -> tuple[Any, Target, Any]:
-    """Where it is, which it is, and the *entry*. Raises KeyError where the answer was cut off."""
+    """Return the place, the target and the *entry*. Raises KeyError where the answer was cut off."""
     place = entry["DomainId"], entry[NAMES[kind]] if kind in NAMES else ""
     return (
         place,
@@ -217,13 +226,13 @@ def _entry(aws: Aws, kind: Kind, book: tags.TagBook, entry: Mapping[str, Any]) -
 
 
 def _space(entry: Mapping[str, Any]) -> tuple[bool, str, str]:
-    """Whether a listed space is shared, else whose it is, and the type of its apps; others have none."""
+    """Return whether a listed space is shared, its owner, and the type of its apps; "" where it has none."""
     shared = entry.get("SpaceSharingSettingsSummary", {}).get("SharingType") == SHARED
     owner = "" if shared else entry.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName", "")
     return shared, owner, entry.get("SpaceSettingsSummary", {}).get("AppType", "")
 
 
 def _written(setting: Setting, own: Signal[Settings]) -> bool:
-    """Whether the description *own* has a word about *setting*: else AWS's default is taken for granted."""
+    """Return whether the description *own* has *setting*: else AWS's default is taken for granted."""
     says = layer(setting.app, own.value, shared=setting.shared) if isinstance(own, Value) else None
     return says is not None and (says.on is not None or says.timeout is not None)

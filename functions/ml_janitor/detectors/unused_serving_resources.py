@@ -20,7 +20,10 @@ from ml_janitor.engine.detector import Detector, allow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingResource(Candidate):
-    """A configuration or model: what uses it or may undo, and the bytes of artifacts that only it names."""
+    """
+    A configuration or model: its user or a possible undo, and the bytes
+    of artifacts that only it names.
+    """
 
     user: Signal[str]
     undos: str | None = None
@@ -32,7 +35,7 @@ class UnusedServingResources(Detector[ServingResource]):
     """
     Finds endpoint configurations and models that nothing has used for 90 days.
 
-    They cost nothing themselves, but the artifacts of a model are kept for as long as it is there.
+    They cost nothing themselves, but the artifacts of a model are kept for as long as the model exists.
     """
 
     name = "unused-serving-resources"
@@ -50,7 +53,7 @@ class UnusedServingResources(Detector[ServingResource]):
     min_age: timedelta = timedelta(days=90)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[ServingResource]:
-        """Describe all that may use one, but no job that ended: Search knows a model's last transform job."""
+        """Describe all possible users, but no job that ended: Search knows a model's last transform job."""
         users, since = Users(), now - self.min_age
         read = {kind: users.described(aws, kind) for kind in MAY_USE}
         models, configs = sagemaker_kinds.targets(aws, MODEL), read[ENDPOINT_CONFIG]
@@ -71,7 +74,9 @@ class UnusedServingResources(Detector[ServingResource]):
                 case Kept(unknown=False):
                     users.add(f"endpoint configuration {target.name}", names)
             yield config
-        loads = {name: {text for _, text in names_in(one["Model"], LOADS)} for name, one in records.items()}
+        loads = {
+            name: {text for _, text in names_in(record["Model"], LOADS)} for name, record in records.items()
+        }
 
         def judged(listed: Target) -> ServingResource:
             name, own = listed.name, loads.get(listed.name)
@@ -94,7 +99,10 @@ class UnusedServingResources(Detector[ServingResource]):
         return candidate.undos and f"{candidate.undos}, and an undo may need this: only its ledger tells"
 
     def decide(self, candidate: ServingResource, now: datetime) -> Verdict:
-        """Unused is what nothing names although everything was read; never more than likely."""
+        """
+        Judge a resource, as likely at most: it is unused if nothing names it
+        although everything was read.
+        """
         rule, age = Rule(), now - (candidate.target.created or now)
         rule.saw(shown("used by", candidate.user))
         if age < self.min_age:

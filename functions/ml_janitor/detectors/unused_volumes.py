@@ -27,8 +27,8 @@ class Volume(Candidate):
     """
     A notebook instance or a space; the *size* of its volume in GB, and the *price* of one a month.
 
-    *changed* is when it was last stopped or changed. Of a space, *app* is an app that it has or had within a
-    day, *wrote* when an app in it last wrote to its log within the time that is judged.
+    *changed* is the time of its last stop or change. For a space, *app* is an app that it has or had within a
+    day, and *wrote* the last time that an app in it wrote to its log, within the judged time.
     """
 
     changed: datetime
@@ -44,7 +44,7 @@ class UnusedVolumes(Detector[Volume]):
     """
     Finds volumes of notebook instances stopped for long, and of Studio spaces without apps.
 
-    A stopped instance costs nothing, and its volume as much as before.
+    A stopped instance costs nothing, but its volume costs as much as before.
     """
 
     name = "unused-volumes"
@@ -56,38 +56,47 @@ class UnusedVolumes(Detector[Volume]):
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
         allow(logs.DESCRIBE_LOG_STREAMS, on=f"log-group:{LOG_GROUP}:*"),
-        *(allow(one) for one in (tags.GET_RESOURCES, GET_PRODUCTS)),
+        *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
     unused_for: timedelta = timedelta(days=30)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Volume]:
-        """Every notebook instance, with its size if stopped for long; every space, and what ran in it."""
+        """
+        Yield every notebook instance, with its size if stopped for long; every
+        space, with its apps and logs.
+        """
         since = now - self.unused_for
         kinds = (NOTEBOOK.type, SPACE.type, "domain", "user-profile")
         book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in kinds))
         notebooks = listing(
             aws,
             NOTEBOOK,
-            lambda one: (NOTEBOOK.target(aws, one), one["NotebookInstanceStatus"], one["LastModifiedTime"]),
+            lambda entry: (
+                NOTEBOOK.target(aws, entry),
+                entry["NotebookInstanceStatus"],
+                entry["LastModifiedTime"],
+            ),
         )
         price = aws.prices.volume(aws.region, "Notebk")
 
-        def size(one: tuple[Target, str, datetime]) -> Signal[int]:
-            target, status, changed = one
+        def size(item: tuple[Target, str, datetime]) -> Signal[int]:
+            target, status, changed = item
             return _size(aws, target.name) if status == STOPPED and changed <= since else NotRead()
 
         sizes = aws.map(size, notebooks.items)
         for (target, status, changed), read in zip(notebooks.items, sizes, strict=True):
             known = replace(target, tags=book.of(target.arn))
             yield Volume(target=known, status=status, changed=changed, size=read, price=price)
-        spaces = listing(aws, SPACE, lambda one: (SPACE.target(aws, one), one, one["LastModifiedTime"]))
+        spaces = listing(
+            aws, SPACE, lambda entry: (SPACE.target(aws, entry), entry, entry["LastModifiedTime"])
+        )
         apps = listing(
             aws,
             APP,
-            lambda one: (
-                (one["DomainId"], one.get("SpaceName")),
-                f"{one['AppType']} {one['AppName']}, {one['Status']}",
+            lambda entry: (
+                (entry["DomainId"], entry.get("SpaceName")),
+                f"{entry['AppType']} {entry['AppName']}, {entry['Status']}",
             ),
         )
         running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
@@ -110,7 +119,10 @@ class UnusedVolumes(Detector[Volume]):
             listed.check()
 
     def decide(self, candidate: Volume, now: datetime) -> Verdict:
-        """A stopped instance uses nothing of it; of a space, its apps and their logs tell."""
+        """
+        Judge a volume: a stopped instance uses nothing of it; for a space,
+        its apps and their logs tell.
+        """
         rule, idle = Rule(), now - candidate.changed
         space = candidate.target.kind == SPACE.type
         rule.saw(shown("volume in GB", candidate.size))
@@ -157,7 +169,7 @@ class UnusedVolumes(Detector[Volume]):
 
 
 def _size(aws: Aws, name: str) -> Signal[int]:
-    """How many GB the volume of a notebook instance has."""
+    """Return the GB of a notebook instance's volume."""
     match describe(aws, NOTEBOOK, name):
         case Value(found):
             if "VolumeSizeInGB" not in found:
@@ -170,14 +182,17 @@ def _size(aws: Aws, name: str) -> Signal[int]:
 
 
 def _of_space(entry: dict[str, Any]) -> Signal[int]:
-    """The GB of a listed space's volume; without one, its files are on the domain's file system."""
+    """
+    Return the GB of a listed space's volume; without a volume, its files
+    are on the domain's file system.
+    """
     settings = entry.get("SpaceSettingsSummary", {})
     size = settings.get("SpaceStorageSettings", {}).get("EbsStorageSettings", {}).get("EbsVolumeSizeInGb")
     return Absent(SPACE.lists) if size is None else Value(size, SPACE.lists)
 
 
 def _newest(active: Signal[dict[str, datetime]], place: str) -> Signal[datetime]:
-    """When an app in the space *place* wrote last, of the streams that are *active*."""
+    """Return when an app in the space *place* wrote last, by the *active* streams."""
     if not isinstance(active, Value):
         return active
     times = [at for stream, at in active.value.items() if stream.startswith(f"{place}/")]
@@ -187,7 +202,7 @@ def _newest(active: Signal[dict[str, datetime]], place: str) -> Signal[datetime]
 def _above(
     aws: Aws, space: Target, book: tags.TagBook, domain: str, entry: dict[str, Any]
 ) -> Iterator[Target]:
-    """The domain of a space, and the user profile that owns it: whoever keeps them keeps it."""
+    """Yield the domain of a space, and the user profile that owns it: keeping either keeps the space."""
     owner = entry.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName")
     for kind, path in (("domain", domain), *((("user-profile", f"{domain}/{owner}"),) if owner else ())):
         arn = aws.arn("sagemaker", f"{kind}/{path}")

@@ -1,4 +1,4 @@
-"""What a deployment lets a detector act on: where, on what, how soon, and how much at once. Pure."""
+"""Decides what a detector may act on: where, on which findings, how soon, and how many. Pure."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ml_janitor.core.ownership import Managers, environment
 
 SATURDAY = 5
 AFTER_OPENING = timedelta(hours=2)
-"""How far into a working day a likely finding falls due: its owner had time to read the warning at work."""
+"""Time into a working day when a likely finding falls due: its owner could read the warning at work."""
 
 UNMESSAGED = 2
-"""How many times the grace is given where the owner got no direct message."""
+"""The factor of the grace if the owner got no direct message."""
 
 SMALL = 3
-"""So few deletions never smell of a broken signal."""
+"""A number of deletions that is too small for a broken signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arming:
     """
-    What the operator allows one detector.
+    The operator's permission for one detector.
 
     *act_in* holds accounts ("123456789012") and regions of accounts ("123456789012/eu-west-1"); empty
-    means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share* is
-    in percent of what was looked at. *grace_likely* is the least grace of a likely finding, which falls due
-    in *working_hours*; without *time_zone_set* it is not known where these are.
+    means nowhere. *every* is the time between two sweeps. *act_on* is the least confidence. *max_share*
+    is in percent of the judged candidates. *grace_likely* is the least grace of a likely finding, which
+    falls due in *working_hours*; without *time_zone_set* their time zone is unknown.
     """
 
     mode: Mode = Mode.DRY_RUN
@@ -59,10 +59,10 @@ class Arming:
     @property
     def lasts(self) -> timedelta:
         """
-        How long a warning counts that no sweep confirms: two sweeps, the time that it gives, or two days.
+        Return how long an unconfirmed warning counts: two sweeps, the grace, or two days.
 
-        Who was warned and then saw nothing happen for weeks, because nothing was swept or nothing could
-        be judged, has used the resource again, and expects to be warned again.
+        An owner who was warned and then saw nothing happen for weeks, because no sweep ran or no resource
+        could be judged, has used the resource again, and expects another warning.
         """
         return max(2 * self.every, self.grace, self.grace_likely, timedelta(days=2))
 
@@ -70,24 +70,24 @@ class Arming:
         return account in self.act_in or f"{account}/{region}" in self.act_in
 
     def anywhere_in(self, account: str | None) -> bool:
-        """Whether it may act in any region of *account*."""
+        """Return whether it may act in any region of *account*."""
         return any(place.partition("/")[0] == account for place in self.act_in)
 
     def places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
-        """The accounts and regions in which it may act; an account alone is all *regions* of it."""
+        """Return the accounts and regions in which it may act; an account alone is all *regions* of it."""
         found = []
         for place in self.act_in:
             account, _, region = place.partition("/")
-            found += [(account, each) for each in ([region] if region else regions)]
+            found += [(account, place_region) for place_region in ([region] if region else regions)]
         return list(dict.fromkeys(found))
 
     def undo_places(self, regions: Sequence[str]) -> list[tuple[str, str]]:
         """
-        The accounts and regions in which what it did may have to be undone: where it may act, and all
+        Return the accounts and regions in which its actions may have to be undone: where it may act, and all
         *regions* of the same accounts.
 
-        Nobody remembers what `act_in` named last week, and a region is taken out of it when something
-        went wrong there.
+        The janitor does not know last week's `act_in`, and an operator takes a region out of it after a
+        fault there.
         """
         acting = self.places(regions)
         swept = [(account, region) for account, _ in acting for region in regions]
@@ -95,9 +95,9 @@ class Arming:
 
     def spares(self, target: Target, finding: Finding, along: Sequence[Target] = ()) -> Cause | None:
         """
-        Why this finding is only reported, or None if it may be warned about and acted on.
+        Return why this finding is only reported, or None if the janitor may warn about it and act on it.
 
-        *along* is what acting on it would end too.
+        *along* are the resources that acting on it would end too.
         """
         if not self.within(target.account, target.region):
             return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
@@ -111,10 +111,13 @@ class Arming:
         return self.protects(target, along)
 
     def protects(self, target: Target, along: Sequence[Target] = ()) -> Cause | None:
-        """Why *target* is only ever reported: a tool manages it, or it serves production; or *along* does."""
-        for one in (target, *along):
-            if (why := self._protects(one)) is not None:
-                return why if one is target else replace(why, along=one.name)
+        """
+        Return why *target* is only reported: a tool manages it, or it serves
+        production; or *along* does.
+        """
+        for resource in (target, *along):
+            if (why := self._protects(resource)) is not None:
+                return why if resource is target else replace(why, along=resource.name)
         return None
 
     def _protects(self, target: Target) -> Cause | None:
@@ -127,10 +130,11 @@ class Arming:
 
     def due(self, warned: datetime, finding: Finding, *, messaged: bool = True) -> datetime:
         """
-        When a finding warned about at *warned* may be acted on: later if its owner was not *messaged*.
+        Return when the janitor may act on a finding warned about at *warned*: later if its owner was not
+        *messaged*.
 
-        A finding with a schedule is acted on by that. A likely one waits for `grace_likely` at least, and for
-        two hours of a working day. On business days only, it moves to the same hour of the next day that is
+        A finding's schedule decides. A likely finding waits for `grace_likely` at least, and for two
+        hours of a working day. With business days only, it moves to the same hour of the next day that is
         no weekend and no holiday in the operator's time zone.
         """
         likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
@@ -152,18 +156,18 @@ class Arming:
 
     def _at_work(self, at: datetime) -> datetime:
         """
-        The first moment from *at* on that is two hours into a working day.
+        Return the first moment from *at* on that is two hours into a working day.
 
-        Where no time zone is set, UTC is no guess to act on: it is one that is late enough in any.
+        Without a set time zone, UTC is no guess to act on: the moment is late enough in any time zone.
         """
         hours = self.working_hours
         return (hours.well_into if self.time_zone_set else hours.well_into_anywhere)(at, AFTER_OPENING)
 
     def rests(self, at: datetime) -> bool:
         """
-        Whether nothing is done on the day of *at*, on which people are not at work.
+        Return whether the janitor rests on the day of *at*, on which people are not at work.
 
-        What was due on a Friday, after that night's sweep, would else be done on Saturday.
+        An action that was due on a Friday, after that night's sweep, would else happen on Saturday.
         """
         return self._free(at.astimezone(ZoneInfo(self.time_zone)))
 
@@ -172,15 +176,15 @@ class Arming:
 
     def too_many(self, waste: int, looked_at: int) -> bool:
         """
-        Whether so much *waste*, of all that was *looked_at*, waits until a person looked.
+        Return whether so much *waste*, of all candidates *looked_at*, waits until a person looked.
 
-        It counts what is warned about, due or not, and what soon will be: of a signal that broke for
-        everything, a few at a time become due.
+        *waste* counts warned findings, due or not, and findings that will soon be warned about: if a
+        signal broke for everything, a few at a time become due.
         """
         return self.effect.removes_data and waste > SMALL and waste * 100 > self.max_share * looked_at
 
 
 def _named(word: str, names: Sequence[str]) -> bool:
-    """Whether *names* has *word*, in any case; "cloudformation" names every stack."""
+    """Return whether *names* has *word*, in any case; "cloudformation" names every stack."""
     lower = word.lower()
     return any(name.lower() in {lower, lower.partition(" ")[0]} for name in names)

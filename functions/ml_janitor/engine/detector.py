@@ -17,7 +17,7 @@ SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
     "usage-type": "ce",
 }  # fmt: skip
-"""Whose resource types `Detector.kinds` are, where not SageMaker's."""
+"""The service of the resource types in `Detector.kinds`, where it is not SageMaker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Grant:
     One IAM permission a detector needs.
 
     *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
-    action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant
-    is one that AWS demands although no call of that name is made; *source* says who says so. It holds
+    action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant is a
+    permission that AWS demands although no call of that name is made; *source* is the reference. It holds
     only where all conditions of *when* do.
     """
 
@@ -48,29 +48,29 @@ class Grant:
 
 
 def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Grant:
-    """Permission for a call the detector makes itself."""
+    """Return the permission for a call of the detector itself."""
     return Grant(action, on, when=when)
 
 
 def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
-    """The same for several calls to one *service*."""
+    """Return the permissions for several calls to one *service*."""
     return tuple(allow(f"{service}:{action}", on) for action in actions)
 
 
 def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
-    """Permission that AWS demands beyond the calls made, and where that is written."""
+    """Return a permission that AWS demands beyond the calls made, with its reference."""
     return Grant(action, on, implied=True, source=source, when=when)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
     """
-    What acting on a detector's findings means.
+    The effect and terms of acting on a detector's findings.
 
-    *grace* is how long a warning stands before the act, and *act_on* the least confidence that may be
-    acted on, unless the operator sets others. *lost* is what an undo does not bring back, as words
+    *grace* is how long a warning stands before the act, and *act_on* the least confidence for an
+    action, unless the operator sets others. *lost* is what an undo does not bring back, as words
     that complete "An undo does not bring back ..."; a finding may know it better. *undo* is the command
-    that takes it back, which is also what its button in Slack is called.
+    that undoes it, and the name of its button in Slack.
     """
 
     effect: Effect
@@ -81,18 +81,18 @@ class Cleanup:
 
 
 class CannotActError(Exception):
-    """A finding must not be acted on, for a reason that only `prepare` sees; one sentence says it."""
+    """A finding must not be acted on, for a reason that only `prepare` sees; the message is one sentence."""
 
 
 class ChangedError(Exception):
-    """Before its first step, `act` saw that its resource has changed; one sentence says how."""
+    """Before its first step, `act` saw that its resource has changed; the message is one sentence."""
 
 
 class NotYetError(Exception):
     """
-    Preparing did not come to an end in the time there was; one sentence says so.
+    Preparing ran out of time; the message is one sentence.
 
-    *memo* is given back to the next `prepare` of the same warning, so that it goes on from there.
+    The next `prepare` of the same warning receives *memo*, so that it goes on from there.
     """
 
     def __init__(self, reason: str, memo: Mapping[str, Any]) -> None:
@@ -102,9 +102,11 @@ class NotYetError(Exception):
 
 class NotFinishedError(Exception):
     """
-    An act or undo waits for AWS; one sentence says for what. Nothing went wrong, and nothing here sleeps.
+    An act or undo waits for AWS; the message names the awaited state. Nothing went wrong, and nothing
+    here sleeps.
 
-    It is called again after a while: in the same run as long as there is time, else in the next one.
+    The engine calls it again after a while: in the same run as long as there is time, else in the next
+    run.
     """
 
 
@@ -120,10 +122,10 @@ class Steps(Protocol):
         """
 
     def forget(self, name: str) -> None:
-        """Let the step *name* be done again: what it made is no more."""
+        """Let the step *name* be done again: its product is gone."""
 
     def begun(self, name: str) -> bool:
-        """Whether the step *name* was begun before: what it makes may be there, and is its own."""
+        """Return whether the step *name* was begun before: its product may exist, and is its own."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,14 @@ class Detector[C: Candidate](ABC):
     """
     One rule about one kind of waste.
 
-    Class attributes say what it is (*kinds* are the ARN resource types it judges), dataclass fields
-    are its tunables (typed, defaulted, settable in janitor.toml under their own names), methods
-    stand in the order they run. The first line of a subclass's docstring is what the command line,
-    the README and Lambda show.
+    Class attributes describe it (*kinds* are the ARN resource types it judges), dataclass fields are its
+    tunables (typed, defaulted, settable in janitor.toml under their own names), methods stand in the
+    order they run. The first line of a subclass's docstring is shown by the command line, the README and
+    Lambda.
 
-    A detector without `cleanup` only advises. One with it also says which permissions its `prepare`
-    and `act` need beyond *reads* (*acts*), and all that its `undo` needs (*undoes*). *asks_for* is what its
-    findings want changed: an adviser of anything but an end says so.
+    A detector without `cleanup` only advises. A detector with `cleanup` also lists the permissions that
+    its `prepare` and `act` need beyond *reads* (*acts*), and all that its `undo` needs (*undoes*).
+    *asks_for* is the change that its findings ask for: an adviser of anything but an end sets it.
     """
 
     name: ClassVar[str]
@@ -147,25 +149,25 @@ class Detector[C: Candidate](ABC):
     cleanup: ClassVar[Cleanup | None] = None
     asks_for: ClassVar[Change] = Change.END
     own_tags: ClassVar[bool] = True
-    """Whether what it judges has tags of its own, which `look` reads once more."""
+    """Its resources have tags of their own, which `look` reads once more."""
     spares_undos: ClassVar[bool] = False
-    """Whether what the undo of an action needs is kept from it."""
+    """It spares resources that the undo of an action needs."""
     keeps_files: ClassVar[bool] = False
-    """Whether its reading may outgrow memory or one run, and then needs files (`Aws.scratch`)."""
+    """Its reading may outgrow memory or one run, and then needs files (`Aws.scratch`)."""
 
     @property
     def reads(self) -> tuple[Grant, ...]:
-        """What it needs to read: a constant, unless tunables narrow it."""
+        """Return the permissions to read: a constant, unless tunables narrow it."""
         return ()
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """What `prepare`, `act` and `is_done` need beyond *reads*: a constant, unless tunables narrow it."""
+        """Return the permissions of `prepare`, `act` and `is_done` beyond *reads*, narrowed like them."""
         return ()
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """All that `undo` needs, in a role of its own; like *acts*."""
+        """Return all permissions of `undo`, in a role of its own; like *acts*."""
         return ()
 
     @abstractmethod
@@ -173,8 +175,8 @@ class Detector[C: Candidate](ABC):
         """
         Yield one candidate per listed resource: all the reading, none of the judging.
 
-        What could not be read is `Unreadable`, never left out. A listing that broke off is raised
-        (`Listing.check`) after everything that was read has been yielded.
+        A signal that could not be read is `Unreadable`, never left out. A listing that broke off is raised
+        (`Listing.check`) after all candidates read so far.
         """
 
     def look(self, aws: Aws, target: Target, now: datetime) -> C | None:
@@ -185,24 +187,30 @@ class Detector[C: Candidate](ABC):
         here, not from the bulk answer, which lags behind. Raises ReadError if not even its description
         could be read.
         """
-        same = (one for one in self.find(aws, now) if one.target.arn.lower() == target.arn.lower())
-        if (one := next(same, None)) is None or not self.own_tags:
-            return one
-        return replace(one, target=replace(one.target, tags=tags.exactly(aws, one.target.arn)))
+        same = (
+            candidate
+            for candidate in self.find(aws, now)
+            if candidate.target.arn.lower() == target.arn.lower()
+        )
+        if (candidate := next(same, None)) is None or not self.own_tags:
+            return candidate
+        return replace(
+            candidate, target=replace(candidate.target, tags=tags.exactly(aws, candidate.target.arn))
+        )
 
     def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
         """
-        Read *target* again after an act by *record* that did not come to its end, by default as `look` does.
+        Read *target* again after an unfinished act by *record*, by default as `look` does.
 
-        What the steps of an act changed must not be taken for a change that somebody else made.
+        A change by a step of the act must not count as somebody else's change.
         """
         return self.look(aws, target, now)
 
     def leaving(self, candidate: C, named: frozenset[str] | None) -> C:
         """
-        *candidate* without what others would change, for what may only take what all others leave.
+        Return *candidate* without the resources that other findings would change, for a rule on the rest.
 
-        *named* are the resources, by ARN in lower case, of findings of other detectors; None if not known.
+        *named* are the resources, by ARN in lower case, of findings of other detectors; None if unknown.
         """
         return candidate
 
@@ -212,7 +220,7 @@ class Detector[C: Candidate](ABC):
 
     def prepare(self, aws: Aws, candidate: C, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        Everything that `undo` will need to bring *candidate* back, as plain JSON: reads only.
+        Return the record that `undo` will need to bring *candidate* back, as plain JSON: reads only.
 
         The engine stores the answer before it acts; without it there is no act. Raises CannotActError
         if the finding must stay as it is after all, NotYetError to go on from its memo next time, and
@@ -224,74 +232,80 @@ class Detector[C: Candidate](ABC):
         """
         Clean *target* up, one recorded step after the other, by an *aws* that may write.
 
-        *record* is what `prepare` answered. "Already gone" is success: after a lost answer it looks. Raises
+        *record* is the answer of `prepare`. "Already gone" is success: after a lost answer it looks. Raises
         NotFinishedError where the next step has to wait for AWS, and ChangedError.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
         """
-        Whether *target* is as a whole `act` leaves it, or on its way there: gone, stopped, stopping.
+        Return whether *target* is as a whole `act` leaves it, or on its way there: gone, stopped, stopping.
 
-        Asked after an act that was broken off or whose answer was lost. Another resource that has
-        its name now does not count as it.
+        The engine asks after an act that was broken off or whose answer was lost. Another resource with
+        its name does not count.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
         """
-        Why *target* is no longer waste by no doing of the janitor's, where that can be told; None if not.
+        Return why *target* is no longer waste without the janitor's doing, if known; None if not.
 
-        Asked after an act of which no step is recorded as done: what ended by itself meanwhile is
+        The engine asks after an act without a step recorded as done: a resource that ended by itself is
         neither reported as done, nor brought back.
         """
         return None
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """
-        The setting without which the undo function may not bring *target* back from *record*, or nothing.
+        Return the setting without which the undo function may not bring *target* back from *record*, or "".
 
-        A person does it then, with credentials of their own: everything that is told of it says so.
+        A person does it then, with credentials of their own: every message about it says so.
         """
         return ""
 
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
-        """The ARN of what `revert` makes or brings back: the same, unless it cannot have its old name."""
+        """
+        Return the ARN of the resource that `revert` brings back: the same, unless it
+        cannot have its old name.
+        """
         return target.arn
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
         """
-        Bring *target* back from what `prepare` answered, after a whole `act` or a half one.
+        Bring *target* back from the answer of `prepare`, after a whole `act` or a half one.
 
-        "Already there" is success. Where "it is back" would be wrong, the answer says what became of it
-        in one sentence for whoever asked: nothing that may be secret. Raises CannotActError if it can no
+        "Already there" is success. Where "it is back" would be wrong, the answer tells the outcome in one
+        sentence for the person who asked: nothing that may be secret. Raises CannotActError if it can no
         longer be brought back, and NotFinishedError where the next step has to wait for AWS.
         """
         raise NotImplementedError(f"{self.name} only advises")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         """
-        What `revert` would do, in one clause: whoever is asked whether they want it reads this.
+        Return the effect of `revert` in one clause, for the confirmation of an undo.
 
         Nothing is read, nothing secret is shown. Raises CannotActError where nothing comes back.
         """
         return f"{target.name} is brought back, and costs again"
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
-        """The ARNs of other resources that *record* of an act on *target* needs, and that the act leaves."""
+        """
+        Return the ARNs of other resources that *record* of an act on *target* needs,
+        and that the act leaves.
+        """
         return ()
 
     def may_be_needed(self, candidate: C) -> str | None:
-        """Why an undo may need *candidate*, as far as that is known without the ledger, or None."""
+        """Return why an undo may need *candidate*, as far as that is known without the ledger, or None."""
         return None
 
     def never_acts(self) -> str | None:
-        """Why it would not act on anything with its own tunables as they are set, or None."""
+        """Return why it would not act on anything with its current tunables, or None."""
         return None
 
     @classmethod
     def judges(cls, arn: Arn) -> bool:
-        """Whether *arn* is of one of its `kinds`. Other services have an endpoint or a cluster too."""
+        """Return whether *arn* is of one of its `kinds`. Other services have an endpoint or a cluster too."""
         return arn.kind in cls.kinds and arn.service == SERVICES.get(arn.kind, "sagemaker")
 
     @classmethod

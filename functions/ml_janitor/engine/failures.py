@@ -1,4 +1,4 @@
-"""What went wrong in a run that went on: noted as it happens, raised once everything else is done."""
+"""Collects the failures of a run that goes on, and raises them once everything else is done."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 LONGEST = 400
-"""Characters of one failure in the error of a run; its log has the whole."""
+"""Characters of one failure in the error of a run; the log has the full text."""
 
 MOST = 10
 
 
 class RunFailedError(Exception):
-    """Something in a run failed; everything else was done before this was raised. One line."""
+    """A part of a run failed; everything else was done before this was raised. One line."""
 
 
 class Failures:
@@ -34,12 +34,12 @@ class Failures:
         return len(self._lines)
 
     def note(self, line: str) -> None:
-        """Something failed, and has been logged where it did."""
+        """Add a failure that was logged where it happened."""
         self._lines.append(line)
 
     @contextmanager
     def survived(self, what: str) -> Iterator[None]:
-        """Note and log a failed part of the run, *what* says which, and go on."""
+        """Note and log a failure of the part *what* of the run, and go on."""
         try:
             yield
         except Exception as error:  # one failed part must not take the others with it
@@ -47,9 +47,9 @@ class Failures:
             self._logger.exception(what)
 
     def check(self, where: str = "") -> None:
-        """Raise RunFailedError if anything failed; *where* is what the run left behind."""
+        """Raise RunFailedError if anything failed; *where* is the place of the run's report."""
         if self._lines:
-            lines = [plain(one, LONGEST) for one in self._lines[:MOST]]
+            lines = [plain(line, LONGEST) for line in self._lines[:MOST]]
             if len(self._lines) > MOST:
                 lines.append(f"and {len(self._lines) - MOST} more")
             lines += [f"the report: {where}"] if where else []

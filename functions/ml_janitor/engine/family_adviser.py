@@ -1,4 +1,4 @@
-"""What advisers on families of training jobs have in common: what they read, and how."""
+"""The common reading of advisers on families of training jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ml_janitor.engine.detector import Detector, allow
 
 @dataclass(frozen=True)
 class FamilyAdviser(Detector[JobFamily]):
-    """Judges the families of the jobs that completed within *window*."""
+    """The base of detectors of families of jobs that completed within *window*."""
 
     kinds = (TRAINING_JOB.type,)
     reads = (allow(SEARCH), allow(GET_PRODUCTS))
@@ -29,13 +29,14 @@ class FamilyAdviser(Detector[JobFamily]):
         return families(aws, now - self.window, now)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
-        """Read the family *target*, or the one that the job *target* is of; None if it completed no job."""
+        """Read the family *target*, or the family of the job *target*; None if it completed no job."""
         arn = target.arn.lower()
         return next(
             (
-                each
-                for each in self.find(aws, now)
-                if arn in {each.target.arn.lower(), *(job.target.arn.lower() for job in each.jobs)}
+                job_family
+                for job_family in self.find(aws, now)
+                if arn
+                in {job_family.target.arn.lower(), *(job.target.arn.lower() for job in job_family.jobs)}
             ),
             None,
         )

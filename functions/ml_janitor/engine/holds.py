@@ -1,4 +1,4 @@
-"""Holds: somebody's decision that one resource stays for now, or for good. Pure."""
+"""Holds: a person's decision that one resource stays for now, or for good. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ml_janitor.core.text import named
 
 
 class How(StrEnum):
-    """What somebody asked for."""
+    """The kind of a hold."""
 
     KEPT = "kept"
     SNOOZED = "snoozed"
@@ -20,7 +20,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The resource of identity *key* stays, through *until* or for good, because somebody asked for that."""
+    """A decision that the resource of identity *key* stays, through *until* or for good."""
 
     key: str
     how: How
@@ -30,7 +30,7 @@ class Hold:
     why: str = ""
 
     def reason(self, now: datetime) -> str | None:
-        """The reason to keep at *now*, in words; None once it is over."""
+        """Return the reason to keep at *now*, in words; None once it is over."""
         if self.until is not None and self.until <= now:
             return None
         until = "" if self.until is None else f" until {self.until:%Y-%m-%d %H:%M} UTC"
@@ -38,33 +38,33 @@ class Hold:
 
 
 def anew(arn: str) -> str:
-    """The key of a hold on whatever is made anew as *arn*: what an undo creates has another identity."""
+    """Return the key of a hold on a resource created anew as *arn*: an undo creates another identity."""
     return f"{arn}@anew"
 
 
 def about(detector: str, key: str) -> str:
-    """The key of a hold on what one *detector* says of the resource of identity *key*, and nothing else."""
+    """Return the key of a hold on only *detector*'s findings for the resource of identity *key*."""
     return f"{detector} {key}"
 
 
 def advised(holds: Mapping[str, Sequence[Hold]], detector: str, key: str) -> tuple[Hold, ...]:
-    """Those of *holds* that stand against what *detector* advises for the resource of identity *key*."""
+    """Return the *holds* on advice of *detector* for the resource of identity *key*."""
     return (*holds.get(key, ()), *holds.get(about(detector, key), ()))
 
 
 def on(holds: Mapping[str, Sequence[Hold]], target: Target, detector: str) -> tuple[Hold, ...]:
-    """Those of *holds* that are on *target*, or on what *detector* says of it."""
+    """Return the *holds* on *target*, or on *detector*'s findings for it."""
     return (*advised(holds, detector, target.key), *holds.get(anew(target.arn), ()))
 
 
 def held(holds: Iterable[Hold], now: datetime) -> str | None:
-    """Why a resource with *holds* is kept at *now*, by the longest of them; None if it is not."""
+    """Return why *holds* keep a resource at *now*, by the longest hold; None if none does."""
     hold = longest_hold(holds, now)
     return None if hold is None else hold.reason(now)
 
 
 def longest_hold(holds: Iterable[Hold], now: datetime) -> Hold | None:
-    """The one of *holds* that keeps a resource at *now* for the longest time; None if none does."""
+    """Return the hold that keeps a resource at *now* for the longest time; None if none does."""
     last = datetime.max.replace(tzinfo=UTC)
     ordered = sorted(holds, key=lambda hold: (hold.until or last, hold.how is How.KEPT), reverse=True)
     return next((hold for hold in ordered if hold.reason(now) is not None), None)

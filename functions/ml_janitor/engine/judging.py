@@ -1,4 +1,4 @@
-"""The verdict on one candidate: who keeps it comes before and after what its rule says."""
+"""Judges one candidate: exemptions come before and after the detector's rule."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ml_janitor.engine.policy import Policy
 
 def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: Policy) -> Verdict:
     """
-    Exempt it, or decide; a finding whose tags are unreadable may be exempt, so it is kept as unknown.
+    Exempt *candidate*, or decide; a finding with unreadable tags may be exempt, so it is kept as unknown.
 
-    The same holds for what acting on a finding would take along, and for what it is a part of:
-    whoever keeps that keeps it all.
+    The same holds for resources that acting would end too, and for those that the candidate is a part of:
+    keeping any of them keeps it too.
     """
     candidate = detector.leaving(candidate, policy.named)
     if (why := policy.keeps(candidate.target, now, detector.name)) is not None:
@@ -29,7 +29,7 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
     for relation, other in bound:
         if (why := policy.keeps(other, now)) is not None:
             return kept(verdict, f"{relation}, which is {why}")
-    needed = detector.may_be_needed(candidate) if policy.needed is None else None  # only a ledger tells
+    needed = detector.may_be_needed(candidate) if policy.needed is None else None  # unknown without a ledger
     if (why := policy.unreadable(candidate.target) or needed) is not None:
         return kept(verdict, why, unknown=True)
     for relation, other in bound:
@@ -39,7 +39,7 @@ def judge(detector: Detector[Any], candidate: Candidate, now: datetime, policy: 
 
 
 def related(candidate: Candidate) -> list[tuple[str, Target]]:
-    """The other resources that keep *candidate* when they are kept, and how it stands to each."""
+    """Return the other resources that keep *candidate* when they are kept, and its relation to each."""
     return [
         *((f"it would take along {other.name}", other) for other in candidate.takes_along),
         *((f"it belongs to {other.name}", other) for other in candidate.belongs_to),
@@ -47,13 +47,13 @@ def related(candidate: Candidate) -> list[tuple[str, Target]]:
 
 
 def kept(verdict: Finding, why: str, *, unknown: bool = False) -> Kept:
-    """What becomes of a finding that *why* stands against; what the rule saw is told all the same."""
+    """Turn a finding into a kept candidate because of *why*; the rule's evidence and steps stay."""
     step = f"kept as unknown: {why}" if unknown else f"kept: {why}"
     return Kept(reason=why, unknown=unknown, evidence=verdict.evidence, steps=(*verdict.steps, step))
 
 
 def exempted(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:
-    """Kept because of *why*, whatever the rule says; what it saw and would say is told all the same."""
+    """Keep *candidate* because of *why*, whatever the rule says; the rule's evidence and steps stay."""
     try:
         verdict = detector.decide(candidate, now)
     except Exception:  # the exemption stands, and may have been given because the rule breaks here

@@ -1,4 +1,4 @@
-"""What a run goes by: who keeps what, and what may be acted on."""
+"""The policy of a run: who keeps what, and what the janitor may act on."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ml_janitor.engine.holds import Hold, held, on
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    What a run goes by: the exemptions, which tags name an owner, and what each detector may act on.
+    The policy of a run: the exemptions, the tags of an owner, and the permission of each detector.
 
-    *holds* are what people said about single resources, by identity; what was brought back is held by
-    its ARN. A detector without *arming* of its own runs dry.
+    *holds* are people's decisions about single resources, by identity; a resource that was brought back
+    is held by its ARN. A detector without *arming* of its own runs dry.
 
-    *needed* is which undo needs a resource that must stay for it, by ARN in lower case: None where no ledger
-    is read. *needed_unread* is why it could not be read. *hours* is how long a change of each
-    kind takes somebody, as a guess. *named* are the resources, by ARN in lower case, that findings of other
-    detectors would change; None where those are not known.
+    *needed* tells which undo needs a resource that must stay for it, by ARN in lower case: None without a
+    ledger. *needed_unread* is the error of reading it. *hours* are estimated working hours of each kind
+    of change. *named* are the resources, by ARN in lower case, that findings of other detectors would
+    change; None if unknown.
     """
 
     exemptions: Exemptions = field(default_factory=Exemptions)
@@ -38,15 +38,15 @@ class Policy:
     named: frozenset[str] | None = None
 
     def dry(self) -> Policy:
-        """The same, for a run that must not act."""
+        """Return the policy without arming, for a run that must not act."""
         return replace(self, arming={})
 
     def armed(self, detector: str) -> Arming:
-        """What the deployment allows *detector*."""
+        """Return the deployment's permission for *detector*."""
         return self.arming.get(detector, Arming())
 
     def keeps(self, target: Target, now: datetime, detector: str = "") -> str | None:
-        """Why *target* is exempt at *now*, from *detector* or from all, or None."""
+        """Return why *target* is exempt at *now*, from *detector* or from all, or None."""
         return (
             self.exemptions.reason(target, now)
             or held(on(self.holds, target, detector), now)
@@ -54,11 +54,14 @@ class Policy:
         )
 
     def unreadable(self, target: Target) -> str | None:
-        """Why it cannot be known whether *target* is exempt, or None."""
+        """Return why it is unknown whether *target* is exempt, or None."""
         return self.needed_unread or self.exemptions.unreadable(target)
 
     def owner(self, target: Target) -> str | None:
-        """The owner that *target*'s tags name; keys count in any spelling, in the order of *owner_tags*."""
+        """
+        Return the owner that *target*'s tags name; keys count in any spelling, in the
+        order of *owner_tags*.
+        """
         if not isinstance(target.tags, Value):
             return None
         by_key = {plain(key): value.strip() for key, value in target.tags.value.items() if value.strip()}

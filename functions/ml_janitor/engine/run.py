@@ -35,13 +35,13 @@ def run(
     """
     Sweep every detector over every region, side by side.
 
-    One sweep's failure is its own: the others, and what it had read itself, are still reported.
-    What several of them name is counted once; what commits to pay for use is judged after all others, and
-    told what these name, if they were complete. Sweeps stand in the order of *detectors*, then of *regions*.
-    *swept* hears of each as it ends.
+    A sweep's failure is its own: the other sweeps, and its results so far, are still reported. A resource
+    that several findings name counts once; advice on commitments is judged after all other findings, and
+    receives the resources that these name, if they are complete. Sweeps stand in the order of
+    *detectors*, then of *regions*. *swept* receives each sweep as it ends.
     """
     return run_pairs(
-        [(each, aws) for each in detectors for aws in regions], now=now, policy=policy, swept=swept
+        [(detector, aws) for detector in detectors for aws in regions], now=now, policy=policy, swept=swept
     )
 
 
@@ -52,7 +52,7 @@ def run_pairs(
     policy: Policy,
     swept: Callable[[Sweep], None] = lambda _: None,
 ) -> Report:
-    """The same, where each detector has an `Aws` of its own: that of a role which only it may use."""
+    """Run pairs of a detector and an `Aws` of its own: that of a role which only it may use."""
 
     def begun(pair: tuple[Detector[Any], Aws]) -> Sweep | Callable[[Policy], Sweep]:
         found, broken = read(*pair, now)
@@ -65,28 +65,31 @@ def run_pairs(
         return finish if pair[0].asks_for is Change.COMMIT else finish(policy)
 
     with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="sweep") as side_by_side:
-        each = tuple(side_by_side.map(begun, todo))
-    others = [one for one in each if isinstance(one, Sweep)]
-    if others and all(one.error is None for one in others):
-        claims = (claim for one in others for result in one.results if (claim := claim_of(result)))
+        begun_sweeps = tuple(side_by_side.map(begun, todo))
+    others = [begun_sweep for begun_sweep in begun_sweeps if isinstance(begun_sweep, Sweep)]
+    if others and all(begun_sweep.error is None for begun_sweep in others):
+        claims = (
+            claim for begun_sweep in others for result in begun_sweep.results if (claim := claim_of(result))
+        )
         policy = replace(policy, named=named(claims))
-    sweeps = tuple(one if isinstance(one, Sweep) else one(policy) for one in each)
+    sweeps = tuple(
+        begun_sweep if isinstance(begun_sweep, Sweep) else begun_sweep(policy) for begun_sweep in begun_sweeps
+    )
     account = todo[0][1].account if todo else None
     return counted_once(Report(time=now, account=account, sweeps=sweeps))
 
 
 def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:
-    """One detector over one account and region. Everything is read before anything is judged."""
+    """Sweep one detector over one account and region. Everything is read before anything is judged."""
     found, broken = read(detector, aws, now)
     return judged(detector, aws, found, broken, now=now, policy=policy)
 
 
 def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, policy: Policy) -> Sweep:
     """
-    The one resource *arn*, looked at and judged exactly as in a sweep; no result if it is gone.
+    Sweep the one resource *arn*, looked at and judged exactly as in a whole sweep; no result if it is gone.
 
-    What goes wrong is the sweep's error here too, an ARN that is not this detector's or lies in
-    another account or region among it.
+    A failure is the sweep's error here too, as is an ARN of another kind, account or region.
     """
     found, broken = list[Candidate](), list[str]()
     try:
@@ -99,7 +102,7 @@ def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, pol
 
 def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Candidate], list[str]]:
     """
-    All candidates that *detector* finds, and what kept it from finding more.
+    Return all candidates that *detector* finds, and the errors that may hide more.
 
     A listing that changes while its pages are read can name a resource twice; it counts once.
     """
@@ -114,7 +117,7 @@ def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Can
 
 def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
     """
-    The target that *arn* names, as far as the ARN says. Raises ReadError.
+    Return the target that *arn* names, as far as the ARN tells. Raises ReadError.
 
     A detector asks for its resource by name, so an ARN from another account or region, or of another
     kind, would get the answer for a resource of the same name here.
@@ -131,7 +134,7 @@ def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
 
 
 def _out_of_time(aws: Aws) -> list[str]:
-    """The error of a sweep that ran out of time."""
+    """Return the error of a sweep that ran out of time."""
     late = "it ran out of time, so what had not been read by then is missing or unknown"
     return [late] if aws.ran_out else []
 
@@ -145,7 +148,7 @@ def judged(
     now: datetime,
     policy: Policy,
 ) -> Sweep:
-    """The sweep that comes out of *found*; *broken* is what kept more from being found."""
+    """Judge the candidates *found* and return the sweep; *broken* are the errors of its reading."""
     results: list[Result] = []
     notices: dict[str, None] = {}
     failures: dict[str, list[str]] = {}
@@ -158,7 +161,7 @@ def judged(
         notices |= dict.fromkeys(candidate.notices)
         results.append(result(detector, candidate, verdict, policy))
     errors = list(broken)
-    for failure, arns in failures.items():  # one line for each, however many candidates it happened to
+    for failure, arns in failures.items():  # one line for each failure, however many candidates it affects
         others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
         errors.append(f"the rule failed on {arns[0]}{others}: {failure}")
     return Sweep(
@@ -173,7 +176,7 @@ def judged(
 
 
 def result(detector: Detector[Any], candidate: Candidate, verdict: Verdict, policy: Policy) -> Result:
-    """What comes of *verdict* before anybody was warned: the only place where the mode decides."""
+    """Return the result of *verdict* before any warning: the only place where the mode decides."""
     target, along = candidate.target, candidate.takes_along
     arming = policy.armed(detector.name)
     outcome, why = Outcome.KEPT, None

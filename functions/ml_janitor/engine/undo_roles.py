@@ -1,4 +1,4 @@
-"""Which execution roles the undo function may hand to SageMaker: `undo_roles`, and no others. Pure."""
+"""Limits the execution roles that the undo function may hand to SageMaker to `undo_roles`. Pure."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.ama
 
 
 def passing(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
-    """Handing each of *roles* (ARNs, or globs over them) to SageMaker; nothing where there is none."""
+    """Return the permissions to hand each of *roles* (ARNs, or globs over them) to SageMaker."""
     return tuple(implied(CALL, on=role, source=source, when=TO_SAGEMAKER) for role in roles)
 
 
 def using_key(source: str) -> Grant:
-    """Having SageMaker use the KMS key of what is created."""
+    """Return the permission to have SageMaker use the KMS key of a created resource."""
     for_aws = Condition("Bool", "kms:GrantIsForAWSResource", ("true",))
     return implied("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
 
 
 def unlisted(roles: Sequence[str], role: str) -> str:
-    """The setting that lets the undo function hand over *role*; nothing if *roles* list it."""
-    if not role or any(fnmatchcase(_without_partition(role), _without_partition(one)) for one in roles):
+    """Return the setting that lets the undo function hand over *role*; "" if *roles* list it."""
+    if not role or any(
+        fnmatchcase(_without_partition(role), _without_partition(allowed)) for allowed in roles
+    ):
         return ""
     return f'undo_roles = ["{role}"] in janitor'
 
 
 def handing_over(call: Callable[[], object], role: str) -> None:
-    """Make *call*, which hands *role* to SageMaker. Raises CannotActError if AWS refuses just that."""
+    """Make *call*, which hands *role* to SageMaker. Raises CannotActError if AWS refuses PassRole."""
     try:
         call()
     except Exception as error:
@@ -44,5 +46,8 @@ def handing_over(call: Callable[[], object], role: str) -> None:
 
 
 def _without_partition(arn: str) -> str:
-    """*arn* from its service on: a stack grants what is of AWS's standard partition in its own."""
+    """
+    Return *arn* from its service on: a stack grants ARNs of the standard partition
+    in its own partition.
+    """
     return arn.split(":", 2)[-1]

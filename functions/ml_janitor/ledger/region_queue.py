@@ -19,7 +19,7 @@ PAUSE = timedelta(seconds=15)
 """Time between two looks for a free region."""
 
 KEPT = 3
-"""One KEPT-th of a run's time is reserved for sweeping the regions that it waited for."""
+"""A third of a run's time is reserved for sweeping the regions that it waited for."""
 
 
 @dataclass(frozen=True, slots=True)

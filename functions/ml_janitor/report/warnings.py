@@ -70,14 +70,17 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
 
     def of(detector: type[Detector[Any]], cleanup: Cleanup) -> WarningTerms:
         armed = settings.mode(detector.name) is Mode.ACT
-        rule = settings.detector(detector)
         wording = StatusWording(
             effect=cleanup.effect,
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
             way=way(cleanup),
-            revert_effect=lambda action: rule.revert_effect(action.target, action.undo),
-            missing_for_undo=lambda action: rule.missing_for_undo(action.target, action.undo),
+            revert_effect=lambda action: settings.detector(detector).revert_effect(
+                action.target, action.undo
+            ),
+            missing_for_undo=lambda action: settings.detector(detector).missing_for_undo(
+                action.target, action.undo
+            ),
         )
         offers = (buttons | group) - (set() if armed else {Button.NOW})
         return WarningTerms(wording=wording, lost=cleanup.lost, offers=frozenset(offers), keep_tag=keep_tag)
@@ -232,8 +235,7 @@ def listed(
         blocks: list[Block] = []
         included: list[Result] = []
         for result in todo:
-            due = due_status(result, terms).text if result.due else ""
-            own = section(f"{body(result, terms, now=now)}\n{due}")
+            own = section(f"{body(result, terms, now=now)}\n{due_status(result, terms).text}")
             if included and not fits([header("x" * 150), *blocks, own]):
                 break
             blocks.append(own)
@@ -244,6 +246,6 @@ def listed(
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
-    buttons = {word for result in results if result.due for word in due_status(result, terms).buttons}
+    buttons = {word for result in results for word in due_status(result, terms).buttons}
     names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

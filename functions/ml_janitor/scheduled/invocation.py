@@ -113,7 +113,7 @@ class Invocation:
         self.seconds = seconds
         self._session = boto3.Session()
         files = [path for path in [environment.root / FILE] if path.exists()]
-        self.settings = Settings.load(files=files)
+        self.settings = Settings.load(files=files, bundled=True)
 
     @property
     def left(self) -> timedelta:
@@ -133,10 +133,11 @@ class Invocation:
     @property
     def detector(self) -> Detector[Any]:
         """The one detector of the function. Raises SettingsError."""
-        for detector in self.settings.enabled():
-            if detector.name == self.environment.detector:
-                return detector
-        raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {self.environment.detector}")
+        name = self.environment.detector
+        detector = self.settings.detector_called(name)
+        if detector is None or not self.settings.sections[name].enabled:
+            raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {name}")
+        return detector
 
     @cached_property
     def table(self) -> Table:

@@ -213,7 +213,7 @@ class PressWorker:
             raise PressRefusedError("there is a newer message about it; press there")
         self._check_looked_at(subject.account)
         today = self.clock().date()
-        if not self.undo or subject.detector not in {rule.name for rule in self.settings.undoable(today)}:
+        if not self.undo or subject.detector not in self.settings.undoable_names(today):
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         wording = self.messages.terms[action.detector].wording
         try:

@@ -1,4 +1,4 @@
-"""Model artifacts in S3: which objects are some by their name, and which of them make up one model."""
+"""Model artifacts in S3: recognised by their names, and joined to models of several files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ type Folder = tuple[str, str]
 """A bucket, and in it a key up to its last slash: "models/churn/", or "" for its root."""
 
 LARGEST_PAGE = 1000
-"""Of S3's listings. A model of more files than this is not compared."""
+"""Most entries on a page of S3's listings. The detector compares no model of more files."""
 
 EXTENSIONS = (
     *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".nemo", ".onnx", ".pkl", ".pt", ".pth"),
@@ -31,24 +31,24 @@ EXTENSIONS = (
 )
 
 ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
-"""Names of files that hold a whole model by themselves, whatever lies beside them."""
+"""Endings of files that hold a whole model by themselves, whatever lies beside them."""
 
 SHARD = re.compile(
     r"\d+-of-\d+|(^|[-_.])(part|rank|shard)[-_.]?\d+|^consolidated\.\d+\.|^mp_rank_\d+|zero_pp_rank_\d+",
     re.IGNORECASE,
 )
-"""File names of one piece of a model: of Hugging Face, Megatron, DeepSpeed, Llama."""
+"""File names of one piece of a model, by Hugging Face, Megatron, DeepSpeed and Llama."""
 
 NOTES = re.compile(
     r"(readme|licen[cs]e|notice|use_policy).*|.*\.(md|log|md5|sha256|png|jpe?g)|\.\w+|_success", re.IGNORECASE
 )
-"""File names of what may lie beside weights without belonging to the model."""
+"""File names that may lie beside weights without belonging to the model."""
 
 INDEX = re.compile(
     r"(model_index|modules|config|adapter_config|generation_config|config_sentence_transformers|params)\.json"
     r"|.*\.index\.json|tokenizer.*|saved_model\.pb|config\.pbtxt|MLmodel"
 )
-"""File names that say: this folder, with all folders in it, is one model."""
+"""File names that mark their folder, with all folders in it, as one model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +78,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """Which objects count as model artifacts: by the end of their names, and from *min_size* bytes on."""
+    """The objects that count as model artifacts: by the end of their names, and from *min_size* bytes on."""
 
     extensions: tuple[str, ...] = EXTENSIONS
     min_size: int = 1024**2
 
     def end(self, key: str) -> bool:
-        """Whether *key* ends like a model artifact's, in any case."""
+        """Return whether *key* ends like a model artifact's, in any case."""
         return key.lower().endswith(_lower(self.extensions))
 
     def fit(self, key: str, size: int) -> bool:
-        """Whether an object of this *key* and *size* is a model artifact."""
+        """Return whether an object of this *key* and *size* is a model artifact."""
         return size >= self.min_size and self.end(key)
 
 
@@ -100,12 +100,12 @@ def _lower(extensions: tuple[str, ...]) -> tuple[str, ...]:
 @dataclass(slots=True, kw_only=True)
 class Shelf:
     """
-    The artifacts in one bucket, and what was noticed about their folders on the way.
+    The artifacts in one bucket, and facts about their folders from the listing.
 
-    *mixed* are folders in which something lies that is neither artifact nor note, *models* those
-    that hold a model's index. *weights* counts, by folder, the artifacts that are no archives, of
-    any size; *objects* are all. *error* says where the listing broke off, *stale* how old it is, if it
-    is too old to prove anything.
+    *mixed* are folders with an object that is neither artifact nor note; *models* are folders
+    with a model's index. *weights* counts, by folder, the artifacts of any size that are no
+    archives; *objects* counts all objects. *error* says where the listing broke off. *stale*
+    says how old the listing is, if it is too old to prove anything.
     """
 
     bucket: str
@@ -119,7 +119,7 @@ class Shelf:
     stale: str | None = None
 
     def put(self, page: ListObjectsV2OutputTypeDef, names: Names) -> list[Stored]:
-        """The artifacts on one page of the listing; what else is there is noticed only."""
+        """Return the artifacts on one page of the listing, and record facts about the other objects."""
         found = []
         self.objects += page["KeyCount"]
         for entry in entries(page):
@@ -142,12 +142,12 @@ class Shelf:
         return len(self.artifacts) + len(self.mixed) + len(self.models) + len(self.weights)
 
     def folders(self) -> Iterator[tuple[str, bool, bool, int]]:
-        """What was noticed about each folder: whether it is mixed, whether a model, and its weights."""
+        """Yield the facts about each folder: whether it is mixed, whether it is a model, and its weights."""
         for folder in sorted({*self.mixed, *self.models, *self.weights}):
             yield folder, folder in self.mixed, folder in self.models, self.weights.get(folder, 0)
 
     def add(self, folder: str, *, mixed: bool, model: bool, weights: int) -> None:
-        """Notice the same again."""
+        """Record the facts of an earlier listing."""
         if mixed:
             self.mixed.add(folder)
         if model:
@@ -156,37 +156,39 @@ class Shelf:
             self.weights[folder] = self.weights.get(folder, 0) + weights
 
     def clear(self) -> None:
-        for each in (self.artifacts, self.mixed, self.models, self.weights):
-            each.clear()
+        for collection in (self.artifacts, self.mixed, self.models, self.weights):
+            collection.clear()
 
-    def root(self, one: Stored) -> str | None:
+    def root(self, artifact: Stored) -> str | None:
         """
-        The folder that *one* makes up a model with, or None if it is a model by itself.
+        Return the folder of *artifact*'s model, or None if it is a model by itself.
 
-        The highest folder above it with a model's index counts, since a model may consist of folders
-        (a diffusion model's parts); the bucket's root does only for what lies directly in it.
+        The highest folder above it with a model's index counts, since a model may consist of folders (a
+        diffusion model's parts). The bucket's root counts only for artifacts directly in it.
         """
-        if archive(one.key):
+        if archive(artifact.key):
             return None
-        steps = [end for end, letter in enumerate(one.key, 1) if letter == "/"]
-        for above in (one.key[:end] for end in steps):
+        steps = [end for end, letter in enumerate(artifact.key, 1) if letter == "/"]
+        for above in (artifact.key[:end] for end in steps):
             if above in self.models:
                 return above
-        alone = one.folder not in self.mixed and not SHARD.search(one.file)
-        return None if alone else one.folder
+        alone = artifact.folder not in self.mixed and not SHARD.search(artifact.file)
+        return None if alone else artifact.folder
 
-    def crowded(self, one: Stored) -> bool:
-        """Whether other weights lie in the folder of *one*, which might belong to the same model."""
-        return not archive(one.key) and self.weights.get(one.folder, 0) > 1
+    def crowded(self, artifact: Stored) -> bool:
+        """
+        Return whether other weights lie in the folder of *artifact*, which
+        might belong to the same model.
+        """
+        return not archive(artifact.key) and self.weights.get(artifact.folder, 0) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """
-    What is a copy or is none as a whole: one object, or all files of the model in folder *root*.
+    A unit of comparison: one object, or all files of the model in folder *root*.
 
-    *crowded* is an object beside other weights, of which nobody can tell whether they belong
-    together.
+    A *crowded* object lies beside other weights: nobody can tell whether they belong together.
     """
 
     bucket: str
@@ -201,39 +203,42 @@ class Unit:
 
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:
-        """What two copies have in common before any content is read: relative names and sizes."""
+        """The relative names and sizes, which two copies share before any content is read."""
         if self.root is None:
             return (("", self.files[0].size),)
-        return tuple((one.key.removeprefix(self.root), one.size) for one in self.files)
+        return tuple((file.key.removeprefix(self.root), file.size) for file in self.files)
 
     @property
     def modified(self) -> datetime:
-        """When the last of its files was written."""
-        return max(one.modified for one in self.files)
+        """The time at which the last of its files was written."""
+        return max(file.modified for file in self.files)
 
 
 def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
-    """The model in folder *root* with all its files, notes left out."""
+    """Return the model in folder *root* with all its files, without notes."""
 
     def listed() -> Unit:
         page = aws.client("s3", region).list_objects_v2(Bucket=bucket, Prefix=root)
         if page["IsTruncated"]:
             raise ReadError(f"s3://{bucket}/{root} holds more than {LARGEST_PAGE} objects")
         found = [stored(bucket, entry) for entry in entries(page)]
-        files = sorted((one for one in found if belongs(one.file)), key=lambda one: one.key)
+        files = sorted((file for file in found if belongs(file.file)), key=lambda file: file.key)
         return Unit(bucket=bucket, region=region, files=tuple(files), root=root)
 
     return attempt(listed, source=LIST_OBJECTS)
 
 
 def listed(aws: Aws, bucket: str, key: str) -> Stored | None:
-    """One object as it is now; None if it is gone. Of all keys that begin like its own, that comes first."""
+    """
+    Return one object as it is now; None if it is gone. Of all keys with its
+    beginning, its own comes first.
+    """
     found = entries(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
     return stored(bucket, found[0]) if found and found[0]["Key"] == key else None
 
 
 def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
-    """One entry of a listing; a missing member fails the read."""
+    """Return one entry of a listing; a missing member fails the read."""
     return Stored(
         bucket=bucket,
         key=entry["Key"],
@@ -245,10 +250,10 @@ def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
 
 
 def archive(key: str) -> bool:
-    """Whether *key* is the name of a file that is a whole model by itself."""
+    """Return whether *key* is the name of a file that is a whole model by itself."""
     return key.lower().endswith(ARCHIVES)
 
 
 def belongs(file: str) -> bool:
-    """Whether *file* may belong to the model beside it: it is no folder's marker and no note."""
+    """Return whether *file* may belong to the model beside it: it is no folder's marker and no note."""
     return bool(file) and not NOTES.fullmatch(file)

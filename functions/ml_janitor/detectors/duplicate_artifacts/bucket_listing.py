@@ -1,4 +1,4 @@
-"""The listing of a survey's buckets: in sorted files what memory does not hold, and where it goes on."""
+"""The listing of a survey's buckets: sorted files hold the rest of it, and the position to go on from."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Fold
 from ml_janitor.detectors.duplicate_artifacts.sources import order
 
 HELD = 50_000
-"""Artifacts and folders that are held in memory before they are written to files."""
+"""Artifacts and folders that memory holds before they are written to files."""
 
 CHUNK = 512 * 1024
 """Bytes of each file that are read at once; there are about a hundred files for five million artifacts."""
 
 FORMAT = 1
-"""Of the position and of the files."""
+"""Version of the position's and the files' format."""
 
 LASTS = timedelta(days=1)
-"""How long a run goes on where an earlier one ended: half a listing of last week says nothing of today."""
+"""Time for which a run continues an earlier one: half a listing of last week says nothing of today."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of *length* bytes: artifacts in `order`, or what was noticed about folders."""
+    """One file of *length* bytes: artifacts in `order`, or facts about folders."""
 
     name: str
     length: int
@@ -46,10 +46,10 @@ class BucketListing:
     """
     Buckets that were listed to their ends, or as far as time allowed.
 
-    Nothing here grows with the number of keys: each `HELD` artifacts and folders are written to sorted
-    *files*, which `artifacts` merges as they are read. Where the files last, so does the position: the next
-    run of the same day goes on exactly there, and `done` ends that. With *only*, artifacts of these sizes
-    are all that is kept.
+    Memory does not grow with the number of keys: each `HELD` artifacts and folders are
+    written to sorted *files*, which `artifacts` merges as it reads them. Where the files
+    last, so does the position: the next run of the same day goes on exactly there, and
+    `done` ends that. *only* keeps artifacts of these sizes alone.
     """
 
     aws: Aws
@@ -64,7 +64,7 @@ class BucketListing:
     _resumed: bool = False
 
     def __post_init__(self) -> None:
-        """List what there is time for."""
+        """List as much as there is time for."""
         self._begun = self.now
         ranges = self._left()
         regions = {name: shelf.region for name, shelf in self.shelves.items()}
@@ -74,7 +74,9 @@ class BucketListing:
             shelf = self.shelves[bucket]
             before = shelf.held
             found = shelf.put(page, self.names)
-            shelf.artifacts += [one for one in found if self.only is None or one.size in self.only]
+            shelf.artifacts += [
+                artifact for artifact in found if self.only is None or artifact.size in self.only
+            ]
             held += shelf.held - before
             if held >= HELD:
                 self._write()
@@ -88,19 +90,21 @@ class BucketListing:
 
     def artifacts(self) -> Iterator[Stored]:
         """
-        Every artifact, in `order`.
+        Return every artifact, in `order`.
 
-        There are none where files were written and the time ran out: nothing could be asked about them.
+        Returns none if files were written and the time ran out: nothing more could be read about them.
         """
         if self._files and self._listing.late:
             return iter(())
-        held = sorted((one for shelf in self.shelves.values() for one in shelf.artifacts), key=order)
+        held = sorted(
+            (artifact for shelf in self.shelves.values() for artifact in shelf.artifacts), key=order
+        )
         files = [map(_artifact, self._lines(file)) for file in self._files if file.of_artifacts]
         every = heapq.merge(held, *files, key=order)
-        return (one for one in every if one.bucket in self.shelves)
+        return (artifact for artifact in every if artifact.bucket in self.shelves)
 
     def notice(self, folders: AbstractSet[Folder]) -> None:
-        """Put on the shelves what the files say of *folders*."""
+        """Record on the shelves the files' facts about *folders*."""
         for file in self._files:
             for bucket, folder, mixed, model, weights in (
                 () if file.of_artifacts else map(json.loads, self._lines(file))
@@ -109,7 +113,7 @@ class BucketListing:
                     self.shelves[bucket].add(folder, mixed=mixed, model=model, weights=weights)
 
     def done(self) -> None:
-        """What was listed has been judged: the next run lists anew."""
+        """Forget the position, because the listing has been judged: the next run lists anew."""
         if self.scratch.lasting and (self._files or self._resumed):
             self.scratch.put(self._position, b"null")
 
@@ -117,15 +121,15 @@ class BucketListing:
 
     def _write(self) -> None:
         """
-        Write what is held, and then up to where the buckets were listed.
+        Write the held artifacts and folders, and then the position.
 
         A run that is killed in between writes the same files again.
         """
         shelves = self.shelves.values()
-        found = sorted((one for shelf in shelves for one in shelf.artifacts), key=order)
+        found = sorted((artifact for shelf in shelves for artifact in shelf.artifacts), key=order)
         self._put("artifacts", map(_line, found))
         self._put(
-            "folders", (json.dumps([shelf.bucket, *each]) for shelf in shelves for each in shelf.folders())
+            "folders", (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders())
         )
         for shelf in shelves:
             shelf.clear()
@@ -135,7 +139,7 @@ class BucketListing:
                 "begun": self._begun.isoformat(),
                 "files": [[file.name, file.length] for file in self._files],
                 "objects": {shelf.bucket: shelf.objects for shelf in shelves},
-                "left": [[each.bucket, each.after, each.upto, each.shared] for each in self._listing.ranges],
+                "left": [[keys.bucket, keys.after, keys.upto, keys.shared] for keys in self._listing.ranges],
             }
             self.scratch.put(self._position, json.dumps(position).encode())
 
@@ -147,7 +151,7 @@ class BucketListing:
             self._files.append(File(name, len(body)))
 
     def _lines(self, file: File) -> Iterator[bytes]:
-        """The lines of *file*, which is read chunk by chunk."""
+        """Yield the lines of *file*, which is read chunk by chunk."""
         rest = b""
         for start in range(0, file.length, CHUNK):
             chunk = self.scratch.part(file.name, start, min(CHUNK, file.length - start))
@@ -166,11 +170,11 @@ class BucketListing:
 
     @property
     def _settings(self) -> list[Any]:
-        """What an artifact is: with other settings, what was listed before is another listing."""
+        """The settings that define an artifact: with other settings, an earlier listing does not count."""
         return [FORMAT, *sorted(self.names.extensions), self.names.min_size]
 
     def _left(self) -> list[KeyRange]:
-        """What is left to list: everything, or what an earlier run of the day left."""
+        """Return the rest to list: everything, or the rest of an earlier run of the day."""
         body = self.scratch.get(self._position) if self.scratch.lasting else None
         known = json.loads(body) if body else None
         if known is None or known["of"] != self._settings:
@@ -179,16 +183,19 @@ class BucketListing:
         if not timedelta(0) <= self.now - begun <= LASTS:
             return [KeyRange(name) for name in self.shelves]
         self._begun, self._resumed = begun, True
-        self._files = [File(*each) for each in known["files"]]
+        self._files = [File(*file) for file in known["files"]]
         for name, objects in known["objects"].items():
             if name in self.shelves:
                 self.shelves[name].objects = objects
-        left = [KeyRange(*each) for each in known["left"] if each[0] in self.shelves]
+        left = [KeyRange(*keys) for keys in known["left"] if keys[0] in self.shelves]
         return [*left, *(KeyRange(name) for name in self.shelves if name not in known["objects"])]
 
     def _say_what_is_missing(self) -> None:
-        """Say on the shelves of buckets that were not listed to their ends why not, and how far."""
-        for bucket in {each.bucket for each in self._listing.ranges}:
+        """
+        Record, on the shelves of buckets that were not listed to their ends,
+        the reason and the progress.
+        """
+        for bucket in {keys.bucket for keys in self._listing.ranges}:
             shelf = self.shelves[bucket]
             if (problem := self._listing.errors.get(bucket)) is not None:
                 shelf.error = f"{LIST_OBJECTS} of {bucket} broke off after {shelf.objects:,}: {problem}"
@@ -203,17 +210,26 @@ def listed(
     aws: Aws, places: Mapping[str, str], names: Names, now: datetime, *, only: AbstractSet[int] | None = None
 ) -> BucketListing:
     """
-    The buckets of *places*, which say the region of each.
+    Return the listing of the buckets in *places*, which maps them to regions.
 
-    With *only*, artifacts of these sizes alone are kept, and no position: that is for one look.
+    *only* keeps artifacts of these sizes alone, and no position: that is for a look at one artifact.
     """
     shelves = {name: Shelf(bucket=name, region=region) for name, region in places.items()}
     scratch = aws.scratch if aws.scratch is not None and only is None else FolderScratch()
     return BucketListing(aws, names, now, shelves, scratch, only)
 
 
-def _line(one: Stored) -> str:
-    return json.dumps([one.size, one.etag, one.bucket, one.key, one.modified.isoformat(), one.storage_class])
+def _line(artifact: Stored) -> str:
+    return json.dumps(
+        [
+            artifact.size,
+            artifact.etag,
+            artifact.bucket,
+            artifact.key,
+            artifact.modified.isoformat(),
+            artifact.storage_class,
+        ]
+    )
 
 
 def _artifact(line: bytes) -> Stored:

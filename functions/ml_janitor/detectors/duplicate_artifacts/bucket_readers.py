@@ -1,4 +1,4 @@
-"""Who else may read a bucket's objects, by its policy: other accounts, services, everybody."""
+"""Outside readers of a bucket's objects, by its policy: other accounts, services, everybody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GET_POLICY = "s3:GetBucketPolicy"
 NO_POLICY = ("NoSuchBucketPolicy",)
 
 READING = ("s3:getobject", "s3:getobjectversion")
-"""What it takes to read an object, in small letters."""
+"""The permissions that read an object, in small letters."""
 
 EVERYBODY = "everybody"
 ACCOUNT = re.compile(r"\d{12}")
@@ -26,18 +26,18 @@ ACCOUNT = re.compile(r"\d{12}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """*who* may read, in words, and the ARNs of what, with the wildcards of IAM."""
+    """A reader *who*, in words, and *what* it may read: ARNs with the wildcards of IAM."""
 
     who: str
     what: tuple[str, ...]
 
     def reads(self, arn: str) -> bool:
-        """Whether the object *arn* is among it."""
+        """Return whether the object *arn* is among it."""
         return any(like(pattern, arn) for pattern in self.what)
 
 
 def read(aws: Aws, bucket: str) -> Signal[tuple[Reader, ...]]:
-    """Whom the policy of *bucket* lets read, who is not of this account; absent where it has none."""
+    """Return the outside readers that the policy of *bucket* allows; absent without a policy."""
 
     def ask() -> tuple[Reader, ...]:
         text = aws.s3.get_bucket_policy(Bucket=bucket)["Policy"]
@@ -51,9 +51,10 @@ def read(aws: Aws, bucket: str) -> Signal[tuple[Reader, ...]]:
 
 def readers(policy: dict[str, Any], account: str) -> tuple[Reader, ...]:
     """
-    Whom *policy* lets read, who is not of *account*.
+    Return the readers from outside *account* that *policy* allows.
 
-    Conditions and Deny statements are not weighed: they can only make it fewer, and in doubt somebody reads.
+    Conditions and Deny statements do not count: they can only reduce the
+    readers, and in doubt somebody reads.
     """
     found = []
     for statement in several(policy["Statement"]):
@@ -65,7 +66,7 @@ def readers(policy: dict[str, Any], account: str) -> tuple[Reader, ...]:
 
 
 def shared(signal: Signal[tuple[Reader, ...]], arn: str) -> str | None:
-    """Why the object *arn* may be in use by somebody whom nobody here sees, or None."""
+    """Return why somebody outside may use the object *arn*, or None."""
     match signal:
         case Value(found):
             who = list(dict.fromkeys(reader.who for reader in found if reader.reads(arn)))
@@ -81,13 +82,13 @@ def shared(signal: Signal[tuple[Reader, ...]], arn: str) -> str | None:
 
 
 def like(pattern: str, text: str) -> bool:
-    """Whether *text* is like *pattern*, in which * is any text and ? any character."""
+    """Return whether *text* matches *pattern*, in which * is any text and ? any character."""
     parts = (".*" if sign == "*" else "." if sign == "?" else re.escape(sign) for sign in pattern)
     return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 
 
 def several(one_or_more: Any) -> Sequence[Any]:
-    """The elements of what a policy writes as a list, or as one without."""
+    """Return the elements of a policy's value, a list or a single element."""
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
@@ -99,19 +100,25 @@ def _to_read(statement: dict[str, Any]) -> bool:
 
 
 def _others(statement: dict[str, Any], account: str) -> Iterator[str]:
-    """Who in *statement* is not of *account*, in words."""
+    """Yield the principals of *statement* from outside *account*, in words."""
     if "NotPrincipal" in statement:
         yield EVERYBODY
         return
     principal = statement["Principal"]
     named = {"AWS": "*"} if principal == "*" else principal
     for kind, given in named.items():
-        for one in several(given):
-            if one == "*":
+        for principal_id in several(given):
+            if principal_id == "*":
                 yield EVERYBODY
             elif kind == "AWS":
-                whose = one if ACCOUNT.fullmatch(one) else Arn.parse(one).account if ":" in one else ""
+                whose = (
+                    principal_id
+                    if ACCOUNT.fullmatch(principal_id)
+                    else Arn.parse(principal_id).account
+                    if ":" in principal_id
+                    else ""
+                )
                 if whose != account:
-                    yield f"account {whose}" if whose else f"the principal {one}"
+                    yield f"account {whose}" if whose else f"the principal {principal_id}"
             else:
-                yield f"{one} ({kind})"
+                yield f"{principal_id} ({kind})"

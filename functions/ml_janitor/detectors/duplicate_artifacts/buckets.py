@@ -1,4 +1,4 @@
-"""Buckets: which there are, and what becomes of an object that is deleted from one."""
+"""Buckets, and the effects of deleting an object from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GET_RETENTION = "s3:GetObjectRetention"
 GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
 
 UNLOCKED = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
-"""What S3, and servers that speak like it, answer for an object without a retention or legal hold."""
+"""The error codes, of S3 and of compatible servers, for an object without a retention or legal hold."""
 
 
 ENABLED, SUSPENDED = "Enabled", "Suspended"
@@ -30,8 +30,7 @@ ENABLED, SUSPENDED = "Enabled", "Suspended"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
     """
-    What a bucket does with what is deleted: whether it keeps versions, locks, and lifecycle rules; and
-    who else may read what it holds.
+    A bucket's rules for deleted objects: versions, locks and lifecycle rules; and its outside readers.
 
     *versioning* and *lock* are absent where they were never switched on.
     """
@@ -44,13 +43,13 @@ class Habits:
 
 
 def owned(aws: Aws) -> Listing[str]:
-    """The account's own buckets in the region: a model may refer to those of others, such as AWS's."""
+    """Return the account's own buckets in the region: a model may refer to others' buckets, such as AWS's."""
     listing = s3.owned(aws)
     return Listing(tuple(name for name, _ in listing.items), listing.error)
 
 
 def region_of(aws: Aws, bucket: str) -> Signal[str]:
-    """Where *bucket* is; a server that does not say so has one region only."""
+    """Return the region of *bucket*; a server that does not tell it has one region only."""
 
     def read() -> str:
         return aws.s3.head_bucket(Bucket=bucket).get("BucketRegion") or aws.region
@@ -59,7 +58,7 @@ def region_of(aws: Aws, bucket: str) -> Signal[str]:
 
 
 def versioning(aws: Aws, bucket: str) -> Signal[str]:
-    """Whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
+    """Return whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
 
     def read() -> str | None:
         return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
@@ -68,7 +67,7 @@ def versioning(aws: Aws, bucket: str) -> Signal[str]:
 
 
 def habits(aws: Aws, bucket: str) -> Habits:
-    """What *bucket* does with what is deleted from it."""
+    """Read the rules of *bucket* for deleted objects, its tags and its readers."""
 
     def lifecycle() -> tuple[Mapping[str, Any], ...]:
         rules: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
@@ -83,22 +82,22 @@ def habits(aws: Aws, bucket: str) -> Habits:
     )
 
 
-def locked(aws: Aws, one: Stored, lock: Signal[str]) -> Signal[str]:
+def locked(aws: Aws, artifact: Stored, lock: Signal[str]) -> Signal[str]:
     """
-    What forbids to delete *one*: a retention or a legal hold, in words.
+    Return the retention or legal hold that forbids to delete *artifact*, in words.
 
-    Both are asked for by their own calls: HeadObject leaves them out for callers that may not read
-    them, which looks as if there were none.
+    Both have calls of their own: HeadObject leaves them out for callers that may not
+    read them, which looks as if there were none.
     """
     if not isinstance(lock, Value):
         return lock
 
     def retention() -> str:
-        found = aws.s3.get_object_retention(Bucket=one.bucket, Key=one.key)["Retention"]
+        found = aws.s3.get_object_retention(Bucket=artifact.bucket, Key=artifact.key)["Retention"]
         return f"retained until {found['RetainUntilDate']:%Y-%m-%d} ({found['Mode'].lower()})"
 
     def hold() -> str | None:
-        status = aws.s3.get_object_legal_hold(Bucket=one.bucket, Key=one.key)["LegalHold"]["Status"]
+        status = aws.s3.get_object_legal_hold(Bucket=artifact.bucket, Key=artifact.key)["LegalHold"]["Status"]
         return "under a legal hold" if status == "ON" else None
 
     kept = attempt(retention, source=GET_RETENTION, absent=UNLOCKED)
@@ -106,21 +105,21 @@ def locked(aws: Aws, one: Stored, lock: Signal[str]) -> Signal[str]:
     return held if isinstance(kept, Absent) or isinstance(held, Value) else kept
 
 
-def freed(found: Habits, one: Stored, version: str | None, tagged: Tags) -> str:
-    """When deleting *one* really frees its bytes, in words."""
+def freed(found: Habits, artifact: Stored, version: str | None, tagged: Tags) -> str:
+    """Return when deleting *artifact* really frees its bytes, in words."""
     match found.versioning:
         case Absent():
             return "deleting it frees its bytes at once"
         case Value(status) if status == SUSPENDED and version in {None, "null"}:
             return "versioning is suspended and it has no version of its own: its bytes are freed at once"
         case Value():
-            return _by_lifecycle(found.lifecycle, one, tagged)
+            return _by_lifecycle(found.lifecycle, artifact, tagged)
         case other:
             why = other.error if isinstance(other, Unreadable) else "not read"
             return f"whether deleting it frees its bytes is unknown, since its versioning is ({why})"
 
 
-def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], one: Stored, tagged: Tags) -> str:
+def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], artifact: Stored, tagged: Tags) -> str:
     versioned = "the bucket keeps versions, so deleting it only hides it"
     if isinstance(lifecycle, Unreadable):
         return f"{versioned}; whether a lifecycle rule frees its bytes is unknown ({lifecycle.error})"
@@ -128,7 +127,7 @@ def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], one: Stored,
     ends = [
         (rule["NoncurrentVersionExpiration"]["NoncurrentDays"], rule.get("ID", "without a name"))
         for rule in rules
-        if rule["Status"] == ENABLED and expires_versions(rule) and applies(rule, one, tagged)
+        if rule["Status"] == ENABLED and expires_versions(rule) and applies(rule, artifact, tagged)
     ]
     if not ends:
         return f"{versioned}; its bytes are never freed, as no lifecycle rule expires old versions"
@@ -137,18 +136,24 @@ def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], one: Stored,
 
 
 def expires_versions(rule: Mapping[str, Any]) -> bool:
-    """Whether *rule* deletes every old version some day; one that retains a number of them may not."""
+    """
+    Return whether *rule* deletes every old version some day; a rule that
+    retains a number of them may not.
+    """
     expiry = rule.get("NoncurrentVersionExpiration", {})
     return "NoncurrentDays" in expiry and not expiry.get("NewerNoncurrentVersions")
 
 
-def applies(rule: Mapping[str, Any], one: Stored, tagged: Tags) -> bool:
-    """Whether *rule* is about *one*: its filter is a prefix, tags and sizes, all of which must fit."""
+def applies(rule: Mapping[str, Any], artifact: Stored, tagged: Tags) -> bool:
+    """
+    Return whether *rule* covers *artifact*: its filter is a prefix, tags
+    and sizes, all of which must fit.
+    """
     given = rule.get("Filter", {})
     wanted = given.get("And", given)
     prefix = wanted.get("Prefix", rule.get("Prefix", ""))
     labels = [*wanted.get("Tags", ()), *([wanted["Tag"]] if "Tag" in wanted else [])]
-    larger = one.size > wanted.get("ObjectSizeGreaterThan", -1)
-    smaller = "ObjectSizeLessThan" not in wanted or one.size < wanted["ObjectSizeLessThan"]
+    larger = artifact.size > wanted.get("ObjectSizeGreaterThan", -1)
+    smaller = "ObjectSizeLessThan" not in wanted or artifact.size < wanted["ObjectSizeLessThan"]
     tags_fit = all(tagged.get(label["Key"]) == label["Value"] for label in labels)
-    return one.key.startswith(prefix) and larger and smaller and tags_fit
+    return artifact.key.startswith(prefix) and larger and smaller and tags_fit

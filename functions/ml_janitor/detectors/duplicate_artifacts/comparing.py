@@ -45,11 +45,11 @@ OVER_BUDGET = "comparing their bytes would take more than compare_up_to allows f
 
 class Comparison:
     """
-    The objects whose contents are *known*, and how many more bytes may be read to know them better.
+    The objects whose contents are *known*, and the bytes that may still be read to know them better.
 
-    Of each set of equally large objects the first range is read, which parts most of those that
-    differ; what is still alike is read to its end if all of that fits into what is left, the largest
-    first. What differs on the way is not read further.
+    In each set of equally large objects, the first range is read, which separates most of those that differ.
+    The still equal ones are read to their ends, the largest first, as far as the remaining bytes allow.
+    Objects that turn out different are not read further.
     """
 
     def __init__(self, aws: Aws, known: MutableMapping[Stored, Contents], budget: int) -> None:
@@ -58,41 +58,47 @@ class Comparison:
         self.left = budget
 
     def settle(self, sets: Sequence[Sequence[Stored]]) -> None:
-        """Read what is needed to tell which objects in each of *sets* are the same bytes."""
-        probed = self._afford([cell for one in sets for cell in self._open(one)], whole=False)
+        """Read as much as it takes to tell which objects in each of *sets* are the same bytes."""
+        probed = self._afford([cell for objects in sets for cell in self._open(objects)], whole=False)
         self._read(probed, 1)
-        todo = self._afford([cell for one in probed for cell in self._open(one)], whole=True)
+        todo = self._afford([cell for objects in probed for cell in self._open(objects)], whole=True)
         while todo:
             self._read(todo, max(1, THREADS // sum(len(cell) for cell in todo)))
-            todo = [cell for one in todo for cell in self._open(one)]
-        for one in sets:
-            self._share(one)
+            todo = [cell for objects in todo for cell in self._open(objects)]
+        for objects in sets:
+            self._share(objects)
 
     def _open(self, objects: Sequence[Stored]) -> list[list[Stored]]:
         """
-        Those of *objects* that may be the same bytes as another, but are not known to be, together.
+        Return the *objects* that may be the same bytes as another, but are not known to be, in groups.
 
-        Of objects already proven equal, one stands for all: what is read of it is true of the rest.
+        Of objects already proven equal, one stands for all: a reading of it holds for the rest.
         """
         firsts = [equal[0] for equal in self._share(objects)]
         cells = connected(firsts, lambda a, b: self._alike(a, b) is not Likeness.DIFFERENT)
         return [cell for cell in cells if len(cell) > 1]
 
     def _share(self, objects: Sequence[Stored]) -> list[list[Stored]]:
-        """The readable ones of *objects*, those proven equal together, each knowing what is known of any."""
-        readable = [one for one in objects if self.known[one].allowed and not self.known[one].unread]
+        """Group the readable *objects* by proven equality, and give each the knowledge of its whole group."""
+        readable = [
+            artifact
+            for artifact in objects
+            if self.known[artifact].allowed and not self.known[artifact].unread
+        ]
         peers = connected(readable, lambda a, b: self._alike(a, b) is Likeness.PROVEN)
         for equal in peers:
-            best = max((self.known[one] for one in equal), key=lambda known: len(known.digests))
-            for one in equal:
-                self.known[one] = replace(self.known[one], digests=best.digests, complete=best.complete)
+            best = max((self.known[artifact] for artifact in equal), key=lambda known: len(known.digests))
+            for artifact in equal:
+                self.known[artifact] = replace(
+                    self.known[artifact], digests=best.digests, complete=best.complete
+                )
         return peers
 
     def _alike(self, a: Stored, b: Stored) -> Likeness:
         return likeness(self.known[a], self.known[b]).likeness
 
     def _afford(self, cells: list[list[Stored]], *, whole: bool) -> list[list[Stored]]:
-        """The cells that can be paid for, the largest objects first; the rest are told why not."""
+        """Return the groups that the budget covers, the largest objects first; mark the others as unread."""
         paid = []
         for cell in sorted(cells, key=lambda cell: -cell[0].size):
             size = cell[0].size
@@ -101,44 +107,50 @@ class Comparison:
                 self.left -= cost
                 paid.append(cell)
             else:
-                for one in cell:
-                    self.known[one] = replace(self.known[one], unread=OVER_BUDGET)
+                for artifact in cell:
+                    self.known[artifact] = replace(self.known[artifact], unread=OVER_BUDGET)
         return paid
 
     def _read(self, cells: Sequence[Sequence[Stored]], count: int) -> None:
-        """The next *count* ranges of every object in *cells*, all side by side."""
+        """Read the next *count* ranges of every object in *cells*, all side by side."""
         jobs = [
-            (one, number)
-            for one in (one for cell in cells for one in cell)
-            for number in range(len(self.known[one].digests), len(self.known[one].digests) + count)
-            if begin(number) < one.size
+            (artifact, number)
+            for artifact in (artifact for cell in cells for artifact in cell)
+            for number in range(len(self.known[artifact].digests), len(self.known[artifact].digests) + count)
+            if begin(number) < artifact.size
         ]
         answers = self._aws.map(lambda job: digest(self._aws, *job), jobs)
-        for (one, number), answer in zip(jobs, answers, strict=True):
-            known = self.known[one]
-            if known.unread:  # an earlier range is missing, so this one has no place
+        for (artifact, number), answer in zip(jobs, answers, strict=True):
+            known = self.known[artifact]
+            if known.unread:  # an earlier range is missing, so this range has no place
                 continue
             if isinstance(answer, Value):
-                complete = begin(number + 1) >= one.size
-                self.known[one] = replace(known, digests=(*known.digests, answer.value), complete=complete)
+                complete = begin(number + 1) >= artifact.size
+                self.known[artifact] = replace(
+                    known, digests=(*known.digests, answer.value), complete=complete
+                )
             else:
                 why = getattr(answer, "error", "it is gone")
-                self.known[one] = replace(known, unread=f"{one.uri} could not be read ({why})")
+                self.known[artifact] = replace(known, unread=f"{artifact.uri} could not be read ({why})")
 
 
 def begin(number: int) -> int:
-    """The first byte of the range with this *number*."""
+    """Return the first byte of the range with this *number*."""
     return 0 if number == 0 else PROBE + (number - 1) * RANGE
 
 
-def digest(aws: Aws, one: Stored, number: int, version: str | None = None) -> Signal[bytes]:
-    """SHA-256 of one range of *one*, or of a *version* of it, provided that it still is what was listed."""
-    start, stop = begin(number), min(one.size, begin(number + 1))
+def digest(aws: Aws, artifact: Stored, number: int, version: str | None = None) -> Signal[bytes]:
+    """Return the SHA-256 of one range of *artifact*, or of a *version* of it, if it still is as listed."""
+    start, stop = begin(number), min(artifact.size, begin(number + 1))
     which: Any = {"VersionId": version} if version else {}
 
     def read() -> bytes:
         answer = aws.s3.get_object(
-            Bucket=one.bucket, Key=one.key, Range=f"bytes={start}-{stop - 1}", IfMatch=one.etag, **which
+            Bucket=artifact.bucket,
+            Key=artifact.key,
+            Range=f"bytes={start}-{stop - 1}",
+            IfMatch=artifact.etag,
+            **which,
         )
         hashed, length = sha256(), 0
         for chunk in answer["Body"].iter_chunks(CHUNK):
@@ -153,10 +165,10 @@ def digest(aws: Aws, one: Stored, number: int, version: str | None = None) -> Si
 
 class Equality:
     """
-    The proof that *copy* and *keeper* are the same bytes; *memo* is how far an earlier run came.
+    The proof that *copy* and *keeper* are the same bytes; *memo* is the progress of an earlier run.
 
-    The running proof is a SHA-256 over those of the ranges that were found equal. It holds for the
-    two very objects that were read then: any other version or ETag begins anew, as do ranges of other sizes.
+    The running proof is a SHA-256 over the hashes of the ranges that were found equal. It holds for the two
+    very objects that were read then: another version or ETag begins anew, as do ranges of other sizes.
     """
 
     def __init__(self, aws: Aws, copy: Seen, keeper: Seen, memo: Mapping[str, Any]) -> None:
@@ -170,7 +182,7 @@ class Equality:
 
     def proof(self) -> str:
         """
-        What proves it, in words.
+        Return the proof, in words.
 
         Raises CannotActError if the two differ, NotYetError if the time ran out first, and ReadError.
         """
@@ -215,7 +227,7 @@ class Equality:
 
 
 def equal(aws: Aws, a: Seen, b: Seen) -> bool:
-    """Whether two objects are the same bytes, if necessary by reading both. Raises ReadError."""
+    """Return whether two objects are the same bytes, if necessary by reading both. Raises ReadError."""
     by_checksum = likeness(a.contents, b.contents).likeness
     if by_checksum in {Likeness.PROVEN, Likeness.DIFFERENT}:
         return by_checksum is Likeness.PROVEN
@@ -226,5 +238,5 @@ def equal(aws: Aws, a: Seen, b: Seen) -> bool:
 
 
 def _identity(seen: Seen) -> list[str | None]:
-    one = seen.stored
-    return [one.uri, one.etag, seen.version, one.modified.isoformat()]
+    artifact = seen.stored
+    return [artifact.uri, artifact.etag, seen.version, artifact.modified.isoformat()]

@@ -1,4 +1,4 @@
-"""What is known about the bytes of an object, and whether two objects are the same bytes."""
+"""The known facts about an object's bytes, and the comparison of two objects by them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CHECKSUMS = {
     "ChecksumXXHASH3": "XXH3",
     "ChecksumXXHASH64": "XXH64",
 }
-"""HeadObject's members. Each is of the whole object, or of its parts' checksums and then says how many."""
+"""HeadObject's members. Each covers the whole object, or its parts' checksums and then says how many."""
 
 PROVING = ("SHA-256", "SHA-512")
-"""Nobody has made two different files with one of these; with any other, somebody has or easily could."""
+"""Hashes of which nobody has made two different files; for the others, somebody has or easily could."""
 
 MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
 PARTS_ETAG = re.compile(r'"[0-9a-f]{32}-\d+"')
@@ -39,7 +39,7 @@ EVERY_BYTE = "every byte read"
 
 
 class Likeness(IntEnum):
-    """How much two objects are known to be alike, in rising order."""
+    """The likeness of two objects, as far as it is known, in rising order."""
 
     DIFFERENT = 0
     UNKNOWN = 1
@@ -48,7 +48,7 @@ class Likeness(IntEnum):
 
 
 class Match(NamedTuple):
-    """How alike two things are, and what says so."""
+    """The likeness of two things, and the fact that shows it."""
 
     likeness: Likeness
     by: str
@@ -57,13 +57,13 @@ class Match(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """
-    What HeadObject and reading told about an object's bytes; where neither is *allowed*, only the listing.
+    The facts about an object's bytes from HeadObject and reading; from the
+    listing only where neither is *allowed*.
 
-    *etag* is the listing's, and opaque.
-    *whole* and *parts* are checksums by algorithm, of the object and of its parts. *md5* is the ETag
-    where it is one, *parts_etag* where it is made of the parts' MD5: neither is so under SSE-KMS or
-    SSE-C, where an ETag says nothing about the bytes. *digests* are SHA-256 of the ranges read so
-    far, from the start; *complete* is whether they cover the object.
+    *etag* is the listing's, and opaque. *whole* and *parts* are checksums by algorithm, of the object and of
+    its parts. *md5* is the ETag where the ETag is an MD5, *parts_etag* where it is made of the parts' MD5:
+    neither holds under SSE-KMS or SSE-C, where an ETag says nothing about the bytes. *digests* are SHA-256 of
+    the ranges read so far, from the start; *complete* is true if they cover the object.
     """
 
     size: int
@@ -82,52 +82,52 @@ class Contents:
     unread: str | None = None
 
 
-def head(aws: Aws, one: Stored, region: str) -> Signal[Contents]:
-    """What S3 knows about *one*'s bytes; unreadable if it is no longer the object that was listed."""
+def head(aws: Aws, artifact: Stored, region: str) -> Signal[Contents]:
+    """Return S3's facts about *artifact*'s bytes; unreadable if it is no longer the listed object."""
 
     def read() -> Contents:
         answer = aws.client("s3", region).head_object(
-            Bucket=one.bucket, Key=one.key, ChecksumMode="ENABLED", IfMatch=one.etag
+            Bucket=artifact.bucket, Key=artifact.key, ChecksumMode="ENABLED", IfMatch=artifact.etag
         )
-        if answer["ContentLength"] != one.size or answer["ETag"] != one.etag:
-            raise ReadError(f"{one.uri} was replaced while it was looked at")
-        return contents(one, answer)
+        if answer["ContentLength"] != artifact.size or answer["ETag"] != artifact.etag:
+            raise ReadError(f"{artifact.uri} was replaced while it was looked at")
+        return contents(artifact, answer)
 
     return attempt(read, source=HEAD_OBJECT)
 
 
-def contents(one: Stored, answer: Mapping[str, object]) -> Contents:
-    """HeadObject's *answer* about *one*."""
+def contents(artifact: Stored, answer: Mapping[str, object]) -> Contents:
+    """Return the contents by HeadObject's *answer* about *artifact*."""
     whole: dict[str, str] = {}
     parts: dict[str, str] = {}
     for member, algorithm in CHECKSUMS.items():
         if value := str(answer.get(member) or ""):
-            (parts if _of_parts(value, algorithm, one.etag, answer) else whole)[algorithm] = value
+            (parts if _of_parts(value, algorithm, artifact.etag, answer) else whole)[algorithm] = value
     plain = answer.get("ServerSideEncryption", "AES256") == "AES256"
     plain = plain and not answer.get("SSECustomerAlgorithm")
     expires = answer.get("Expiration")
     archived = answer.get("ArchiveStatus")
     return Contents(
-        size=one.size,
-        etag=one.etag,
+        size=artifact.size,
+        etag=artifact.etag,
         whole=whole,
         parts=parts,
-        md5=one.etag if plain and MD5_ETAG.fullmatch(one.etag) else None,
-        parts_etag=one.etag if plain and PARTS_ETAG.fullmatch(one.etag) else None,
+        md5=artifact.etag if plain and MD5_ETAG.fullmatch(artifact.etag) else None,
+        parts_etag=artifact.etag if plain and PARTS_ETAG.fullmatch(artifact.etag) else None,
         version=str(answer["VersionId"]) if answer.get("VersionId") else None,
         expires=str(expires) if expires else None,
         replica=answer.get("ReplicationStatus") == "REPLICA",
         archived=str(archived) if archived else None,
-        complete=one.size == 0,
+        complete=artifact.size == 0,
     )
 
 
 def _of_parts(value: str, algorithm: str, etag: str, answer: Mapping[str, object]) -> bool:
     """
-    Whether a checksum is one of the parts' checksums.
+    Return whether a checksum is one of the parts' checksums.
 
-    Servers that do not say so still mark it with the number of parts; of an object with parts, a SHA
-    that is not said to be of the whole is not believed to be.
+    Servers that do not say so still mark it with the number of parts. For an object with parts, a SHA counts
+    as the whole's only if the server says so.
     """
     kind = answer.get("ChecksumType")
     unsaid = algorithm.startswith("SHA") and "-" in etag
@@ -136,14 +136,13 @@ def _of_parts(value: str, algorithm: str, etag: str, answer: Mapping[str, object
 
 def likeness(a: Contents, b: Contents) -> Match:
     """
-    Whether *a* and *b* are the same bytes, as far as is known.
+    Return whether *a* and *b* are the same bytes, as far as is known.
 
-    One difference in what must be equal disproves; equal SHA-256 or SHA-512 of the whole, or all
-    bytes read, prove; CRCs, MD5 and checksums of parts make it likely; else it is unknown. Unequal
+    One difference in a fact that must be equal disproves it. Equal SHA-256 or SHA-512 of the whole, or all
+    bytes read, prove it. CRCs, MD5 and checksums of parts make it likely; else it is unknown. Unequal
     checksums of parts say nothing: the parts may have been cut differently.
-
-    Where only the listing is known of one of them, an equal ETag makes it likely. An unequal one does not
-    disprove, but whoever may read no contents gets no better answer: they count as different.
+    If only the listing of either is known, an equal ETag makes it likely. An unequal ETag is no disproof, but
+    a caller that may not read contents gets no better answer: the two count as different.
     """
     if not (a.allowed and b.allowed):
         same = (a.size, a.etag) == (b.size, b.etag)
@@ -187,13 +186,16 @@ def _hint(a: Contents, b: Contents) -> str | None:
 
 
 def units_alike(a: Unit, b: Unit, known: Mapping[Stored, Contents]) -> Match:
-    """Whether two models of the same shape are the same in every file: as alike as their least alike."""
+    """
+    Return whether two models of the same shape are equal in every file: as
+    alike as their least alike files.
+    """
     matches = [likeness(known[x], known[y]) for x, y in zip(a.files, b.files, strict=True)]
     return min(matches, key=lambda match: match.likeness)
 
 
 def connected[T](things: Iterable[T], together: Callable[[T, T], bool]) -> list[list[T]]:
-    """*things* in the smallest groups between which no two of them are *together*; order is kept."""
+    """Return *things* in the smallest groups between which no two are *together*; order is kept."""
     groups: list[list[T]] = []
     for thing in things:
         near = [any(together(thing, other) for other in group) for group in groups]

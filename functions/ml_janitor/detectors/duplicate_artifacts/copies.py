@@ -1,4 +1,4 @@
-"""Which of several equal artifacts stay, and which are surplus. Pure."""
+"""The choice between equal artifacts: which stay, and which are surplus. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match, c
 
 
 class Role(StrEnum):
-    """What one of several equally large artifacts is among them."""
+    """The role of one of several equally large artifacts."""
 
     ALONE = "alone"
     UNSURE = "unsure"
@@ -27,8 +27,8 @@ class Member:
     """
     One of several artifacts of one shape.
 
-    *uses* are what refers to it. One that is not *lasting* can be no other's keeper: it will
-    expire by itself, or is a replica that another bucket governs.
+    *uses* are the references to it. A member that is not *lasting* cannot be a keeper: it will expire by
+    itself, or is a replica that another bucket governs.
     """
 
     unit: Unit
@@ -37,23 +37,23 @@ class Member:
 
     @property
     def needed(self) -> bool:
-        """Whether something in use is known to refer to it."""
+        """True if a resource in use is known to refer to it."""
         return isinstance(self.uses.in_use, Value)
 
     @property
     def rank(self) -> tuple[bool, bool, object, str]:
-        """What is needed stays first, then what anything else refers to, then the older."""
+        """The order of keeping: needed members first, then members with any reference, then the older."""
         return not self.needed, not self.uses.needed_only_by, self.unit.modified, self.unit.uri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """
-    What a member is: *keeper* is the copy that makes it surplus, alike as *match* says.
+    The standing of a member: *keeper* is the copy that makes it surplus, alike as *match* says.
 
-    Of one that stays, *copies* are those that are surplus because of it; without any, *keeper* is
-    an equal one that stays too. Of one that is `UNSURE`, *keeper* is what it may or may not be equal
-    to. *others* is how many more have its shape, whether they are like it or not.
+    For a member that stays, *copies* are the members that are surplus because of it; without any, *keeper* is
+    an equal member that stays too. For an `UNSURE` member, *keeper* is the artifact that it may be equal to.
+    *others* counts the further artifacts of its shape, alike or not.
     """
 
     role: Role
@@ -68,11 +68,11 @@ type Compare = Callable[[Member, Member], Match]
 
 def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing]:
     """
-    The standing of each of *members*, which have one shape.
+    Return the standing of each of *members*, which have one shape.
 
-    Within a bucket, everything needed stays; if nothing is, one that anything refers to, else the
-    oldest. What stays for proven copies is never itself a likely one. Then the buckets are compared: of
-    what stays in several, all but the needed and the oldest are reported as standing elsewhere too.
+    Within a bucket, every needed member stays. If none is needed, a member with any reference stays, else the
+    oldest. A keeper of proven copies is never a likely copy itself. Then the buckets are compared: of members
+    that stay in several, all but the needed and the oldest are reported as standing elsewhere too.
     """
     found: dict[Member, Standing] = {}
     stays: list[Member] = []
@@ -95,7 +95,7 @@ def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing
 
 
 def _surplus(equal: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
-    """Of members of one bucket that are the same bytes, those that stay; the rest are *found*."""
+    """Return the members that stay of one bucket's equal members; record the others in *found*."""
     keeper = keeper_of(equal)
     if keeper is None:
         return list(equal)
@@ -109,12 +109,12 @@ def _surplus(equal: Sequence[Member], compare: Compare, found: dict[Member, Stan
 
 
 def _likely(heads: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
-    """Of what stays in one bucket so far, what stays even though some of it is likely to be alike."""
+    """Return the members that stay in one bucket after likely copies; record the copies in *found*."""
     keepers = {standing.keeper for standing in found.values()}
     stays: list[Member] = []
     for member in sorted(heads, key=lambda m: m.rank):
         free = not member.needed and member.unit not in keepers
-        older = _alike(member, (one for one in stays if one.lasting), compare) if free else None
+        older = _alike(member, (other for other in stays if other.lasting), compare) if free else None
         if older is None:
             stays.append(member)
         else:
@@ -124,10 +124,10 @@ def _likely(heads: Sequence[Member], compare: Compare, found: dict[Member, Stand
 
 
 def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> None:
-    """Of what stays in all buckets, find what another bucket holds as well."""
+    """Record in *found* the staying members that another bucket holds as well."""
     first: list[Member] = []
     for member in sorted(stays, key=lambda m: m.rank):
-        apart = (one for one in first if one.lasting and one.unit.bucket != member.unit.bucket)
+        apart = (other for other in first if other.lasting and other.unit.bucket != member.unit.bucket)
         older = None if member.needed else _alike(member, apart, compare)
         if older is None:
             first.append(member)
@@ -137,19 +137,19 @@ def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, St
 
 
 def keeper_of(equal: Sequence[Member]) -> Member | None:
-    """The one that the copies among *equal* are copies of: a needed one, else the oldest; lasting."""
+    """Return the keeper of the copies among *equal*: a needed member, else the oldest; a lasting one."""
     return min((member for member in equal if member.lasting), key=lambda member: member.rank, default=None)
 
 
 def _alike(member: Member, others: Iterable[Member], compare: Compare) -> tuple[Member, Match] | None:
-    """The one of *others* most like *member*, if any is at least likely to be."""
+    """Return the *others*' member that is most like *member*, if any is at least likely."""
     matches = [(other, compare(member, other)) for other in others]
     best = max(matches, key=lambda pair: pair[1].likeness, default=None)
     return best if best is not None and best[1].likeness >= Likeness.LIKELY else None
 
 
 def _without_copies(member: Member, members: Sequence[Member], compare: Compare) -> Standing:
-    """The standing of one that no other is surplus because of."""
+    """Return the standing of an artifact that has no surplus copies."""
     others = [other for other in members if other is not member]
     matches = [(other, compare(member, other)) for other in others]
     best = max(matches, key=lambda pair: pair[1].likeness, default=None)

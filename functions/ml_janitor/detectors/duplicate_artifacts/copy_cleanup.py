@@ -1,4 +1,4 @@
-"""Deletes a copy whose keeper holds the same bytes, and settles by looking what became of it."""
+"""Deletes a copy whose keeper holds the same bytes. After a lost answer it reads the object."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ LIST_VERSIONS = "s3:ListObjectVersions"
 
 def prepare(aws: Aws, copy: Copy, memo: Mapping[str, Any]) -> Record:
     """
-    What it takes to write *copy* again, and the proof, made now, that its keeper has its bytes.
+    Return the record that writes *copy* again, with a fresh proof that its keeper has its bytes.
 
     Raises CannotActError, NotYetError and ReadError.
     """
-    one, unit = copy.stored, copy.standing.keeper
+    artifact, unit = copy.stored, copy.standing.keeper
     if unit is None:
         raise CannotActError("nothing says what it is a copy of")
-    seen, keeper = _as_listed(aws, one), _as_listed(aws, unit.files[0])
+    seen, keeper = _as_listed(aws, artifact), _as_listed(aws, unit.files[0])
     if seen.odd is not None:
         raise CannotActError(f"it has {seen.odd}")
     if keeper.contents.expires is not None:
         raise CannotActError(f"a lifecycle rule will expire what stays, {unit.uri}")
-    versioning = needed(buckets.versioning(aws, one.bucket))
+    versioning = needed(buckets.versioning(aws, artifact.bucket))
     if versioning == buckets.SUSPENDED and seen.version not in {None, "null"}:
         raise CannotActError(
             "versioning is suspended, so deleting it would remove for good what its key may hold beneath it"
         )
-    if needed(_granted(aws, one)):
+    if needed(_granted(aws, artifact)):
         raise CannotActError("others were given access to it by its ACL, which an undo would not give back")
     return Record.of(
         seen,
         keeper,
-        tags=needed(object_tags(aws, one.bucket, one.key)) or {},
+        tags=needed(object_tags(aws, artifact.bucket, artifact.key)) or {},
         versioning=versioning,
         proof=_proof(aws, copy, seen, keeper, memo),
     )
 
 
-def _as_listed(aws: Aws, one: Stored) -> Seen:
-    """*one* with all that S3 tells of it, if it still is what was listed."""
-    seen = needed(see(aws, one.bucket, one.key, etag=one.etag))
-    if seen is None or seen.stored.modified != one.modified.replace(microsecond=0):
-        raise CannotActError(f"{one.uri} changed while it was looked at")
+def _as_listed(aws: Aws, artifact: Stored) -> Seen:
+    """Return *artifact* with all of S3's facts about it, if it still is as listed."""
+    seen = needed(see(aws, artifact.bucket, artifact.key, etag=artifact.etag))
+    if seen is None or seen.stored.modified != artifact.modified.replace(microsecond=0):
+        raise CannotActError(f"{artifact.uri} changed while it was looked at")
     return seen
 
 
-def _granted(aws: Aws, one: Stored) -> Signal[bool]:
-    """Whether *one*'s ACL says anything but that its owner may do everything, as a new object's does."""
+def _granted(aws: Aws, artifact: Stored) -> Signal[bool]:
+    """Return whether *artifact*'s ACL grants more than full control to its owner, a new object's default."""
 
     def read() -> bool:
-        acl = aws.s3.get_object_acl(Bucket=one.bucket, Key=one.key)
+        acl = aws.s3.get_object_acl(Bucket=artifact.bucket, Key=artifact.key)
         grants = [(grant["Grantee"].get("ID"), grant["Permission"]) for grant in acl["Grants"]]
         return grants != [(acl["Owner"]["ID"], "FULL_CONTROL")]
 
@@ -73,10 +73,10 @@ def _granted(aws: Aws, one: Stored) -> Signal[bool]:
 
 def _proof(aws: Aws, copy: Copy, seen: Seen, keeper: Seen, memo: Mapping[str, Any]) -> str:
     """
-    What proves the two equal, in words.
+    Return the proof that the two are equal, in words.
 
-    Looking again has just compared them, with every read bound to the ETags that are still there;
-    only what it could not prove is compared here.
+    The recheck has just compared them, with every read bound to the ETags that still stand; only a likeness
+    that it could not prove is compared here.
     """
     match = copy.standing.match
     if match is not None and match.likeness is Likeness.PROVEN:
@@ -88,7 +88,7 @@ def act(aws: Aws, record: Record, steps: Steps) -> None:
     """
     Delete the copy of *record*: for good, or under a delete marker whose version is then recorded.
 
-    Raises ChangedError if it, its keeper or its bucket is no longer as it was: nothing is deleted then.
+    Raises ChangedError, before anything is deleted, if the copy, its keeper or its bucket changed.
     """
     markers: list[str] = []
 
@@ -101,11 +101,11 @@ def act(aws: Aws, record: Record, steps: Steps) -> None:
 
     steps.do("delete", delete)
     for marker in markers[:1]:
-        steps.do(f"delete marker {marker}", lambda: None)  # what it names has been done
+        steps.do(f"delete marker {marker}", lambda: None)  # the marker that it names exists already
 
 
 def _unchanged(aws: Aws, record: Record) -> None:
-    """Raise ChangedError unless the copy, its keeper and their bucket are what they were."""
+    """Raise ChangedError unless the copy, its keeper and their bucket are as they were."""
     now = needed(_current(aws, record))
     if now is not None and not record.is_(now):
         raise ChangedError("it was overwritten in the last moment")
@@ -119,9 +119,9 @@ def _unchanged(aws: Aws, record: Record) -> None:
 
 def _delete(aws: Aws, record: Record) -> None:
     """
-    The one call that deletes, which S3 refuses for any other ETag.
+    Delete the object by one call, which S3 refuses for any other ETag.
 
-    Refused, it may yet be the second try of a call that did its work and lost its answer.
+    A refused call may be the second try of a call that did its work and lost its answer.
     """
     place = record.place
     try:
@@ -137,9 +137,9 @@ def _delete(aws: Aws, record: Record) -> None:
 
 def is_done(aws: Aws, record: Record) -> bool:
     """
-    Whether the copy of *record* is gone: deleted, or under a delete marker.
+    Return whether the copy of *record* is gone: deleted, or under a delete marker.
 
-    One that was overwritten in a bucket with versions was not deleted. In one without, it is gone.
+    In a bucket with versions, an overwritten copy was not deleted. In a bucket without, it is gone.
     """
     now = needed(_current(aws, record))
     if now is None:
@@ -154,7 +154,7 @@ def _current(aws: Aws, record: Record) -> Signal[Seen]:
 
 
 def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
-    """The versions of the delete markers that lie upon the copy, the newest first."""
+    """Return the versions of the delete markers upon the copy, the newest first."""
     place = record.place
 
     def read() -> list[str]:
@@ -163,12 +163,12 @@ def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
         for page in pages:
             markers, versions = page.get("DeleteMarkers", []), page.get("Versions", [])
             found += [
-                one["VersionId"]
-                for one in markers
-                if one["Key"] == place.key and one["LastModified"] >= record.modified
+                marker["VersionId"]
+                for marker in markers
+                if marker["Key"] == place.key and marker["LastModified"] >= record.modified
             ]
-            if page["IsTruncated"] and any(one["Key"] != place.key for one in (*markers, *versions)):
-                break  # keys come in order, and all others that begin so come after it
+            if page["IsTruncated"] and any(entry["Key"] != place.key for entry in (*markers, *versions)):
+                break  # keys come in order, and all others with this beginning come after it
         return found
 
     return attempt(read, source=LIST_VERSIONS)

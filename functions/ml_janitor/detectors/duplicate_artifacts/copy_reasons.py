@@ -1,4 +1,4 @@
-"""What is said about an artifact that may be a copy: why it stays, why it is surplus, and what was seen."""
+"""The reasons about an artifact that may be a copy: why it stays, why it is surplus; and the evidence."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 
 NAMED_COPIES = 10
-"""Copies that the evidence of the one that stays names one by one."""
+"""Copies that the evidence of a keeper names one by one."""
 
 
 def unread(copy: Copy) -> str | None:
-    """Why nobody can tell what *copy* is, if something that tells it was not read."""
+    """Return why nobody can tell the role of *copy*, if a signal for that could not be read."""
     if copy.listing_error is not None:
         return (
             f"its bucket was not listed to the end, so what lies beside it is unknown ({copy.listing_error})"
@@ -33,7 +33,7 @@ def unread(copy: Copy) -> str | None:
 
 
 def not_a_copy(copy: Copy) -> str | None:
-    """Why *copy* stays although others have its size, if it does."""
+    """Return why *copy* stays although others have its size, or None."""
     if copy.archived is not None:
         return f"it is archived ({copy.archived}), so it cannot be compared unless it is restored"
     if isinstance(copy.referred, Value):
@@ -47,7 +47,7 @@ def not_a_copy(copy: Copy) -> str | None:
 
 
 def doubt(copy: Copy) -> str | None:
-    """Why nobody can tell whether *copy* may go, if something that tells it is unknown."""
+    """Return why nobody can tell whether *copy* may go, if a signal for that is unknown."""
     keeper, match = copy.standing.keeper, copy.standing.match
     if copy.standing.role is Role.ALONE:
         return f"a bucket that was not searched may hold the same as {what(copy)} ({copy.unsearched})"
@@ -61,7 +61,10 @@ def doubt(copy: Copy) -> str | None:
 
 
 def protected(copy: Copy, now: datetime) -> str | None:
-    """Why *copy* stays although it is surplus: a lock, or a storage class that is billed all the same."""
+    """
+    Return why *copy* stays although it is surplus, or None: a lock, or a
+    storage class that is billed all the same.
+    """
     if isinstance(copy.lock, Value):
         return f"it is {copy.lock.value}"
     row = table().get(copy.stored.storage_class)
@@ -71,7 +74,7 @@ def protected(copy: Copy, now: datetime) -> str | None:
 
 
 def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
-    """Why *copy* is found."""
+    """Return why *copy* is found."""
     same = (
         "has the same bytes as" if match.likeness is Likeness.PROVEN else "very likely has the same bytes as"
     )
@@ -93,22 +96,22 @@ def surplus(copy: Copy, keeper: Unit, match: Match) -> str:
 
 
 def needed_only_by(copy: Copy) -> str | None:
-    """What refers to *copy* without being in use."""
+    """Return the users of *copy* that are not in use, in words."""
     return _listed([user.label for user in copy.needed_only_by]) if copy.needed_only_by else None
 
 
 def what(copy: Copy) -> str:
-    """What is compared: the object, or the folder of the model that it is a file of."""
+    """Return the unit of comparison, in words: the object, or the folder of its model."""
     unit = copy.unit.value if isinstance(copy.unit, Value) else None
     return "it" if unit is None or unit.root is None else f"its folder ({len(unit.files)} files)"
 
 
 def evidence_of(copy: Copy) -> Iterator[Evidence]:
-    """Every signal of *copy*."""
-    one, standing, modified = copy.stored, copy.standing, copy.stored.modified
-    yield Evidence("size", data_size(one.size), source=LIST_OBJECTS)
-    yield Evidence("bytes", one.size, source=LIST_OBJECTS)
-    yield Evidence("storage class", one.storage_class, source=LIST_OBJECTS)
+    """Yield every signal of *copy* as evidence."""
+    artifact, standing, modified = copy.stored, copy.standing, copy.stored.modified
+    yield Evidence("size", data_size(artifact.size), source=LIST_OBJECTS)
+    yield Evidence("bytes", artifact.size, source=LIST_OBJECTS)
+    yield Evidence("storage class", artifact.storage_class, source=LIST_OBJECTS)
     yield Evidence("last modified", f"{modified:%Y-%m-%dT%H:%M:%SZ}", source=LIST_OBJECTS, at=modified)
     yield evidence("compared as", copy.unit, lambda unit: unit.uri)
     yield evidence("checksums", copy.contents, _checksums)
@@ -132,7 +135,7 @@ def evidence_of(copy: Copy) -> Iterator[Evidence]:
 
 
 def unread_contents(buckets: Sequence[str]) -> str:
-    """What is noticed of *buckets* that hold artifacts of one size whose contents may not be read."""
+    """Return the note about *buckets* that hold artifacts of one size whose contents may not be read."""
     return (
         f"contents may not be read in {', '.join(buckets)}: artifacts there are compared by size and ETag "
         "alone, so copies are likely at most, and some are missed. To compare checksums and bytes, name "
@@ -143,14 +146,16 @@ def unread_contents(buckets: Sequence[str]) -> str:
 
 JOB_USD, OBJECT_USD, GB_USD = 0.25, 0.000001, 0.004
 """
-Of S3 Batch Operations: for a job, an object, and a gigabyte whose checksum is computed.
-
+Prices of S3 Batch Operations: for a job, an object, and a gigabyte whose checksum is computed.
 https://aws.amazon.com/s3/pricing/ for the first two; the last as others quote it.
 """
 
 
 def checksum_job(sizes: Sequence[int]) -> str:
-    """What is proposed for objects of these *sizes*, which are too large to compare and have no checksum."""
+    """
+    Return the proposal for objects of these *sizes*, which are too large
+    to compare and have no checksum.
+    """
     usd = JOB_USD + OBJECT_USD * len(sizes) + GB_USD * sum(sizes) / 1024**3
     return (
         f"{len(sizes)} objects of inventories ({data_size(sum(sizes))}) have the size of another one, no "
@@ -162,7 +167,7 @@ def checksum_job(sizes: Sequence[int]) -> str:
 
 
 def left_out(count: int) -> str:
-    """What a survey says of *count* artifacts that are too many to compare."""
+    """Return the note about *count* artifacts that are too many to compare."""
     return (
         f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
         "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"

@@ -21,7 +21,7 @@ ATOMIC = 5 * 1000**3
 """Bytes that one CopyObject may copy: "up to 5 GB", in its reference."""
 
 PART = 256 * 1024**2
-"""Bytes of a part, unless there would be too many of them."""
+"""Bytes of a part, unless there would be too many parts."""
 
 MOST_PARTS = 10_000
 
@@ -30,15 +30,18 @@ AS_RECORDED: Any = {
     "TaggingDirective": "REPLACE",
     "AnnotationDirective": "EXCLUDE",
 }
-"""Nothing but its bytes is taken from the source, which may be another object with properties of its own."""
+"""
+Directives that take only the bytes from the source, which may be another
+object with properties of its own.
+"""
 
 
 def revert(aws: Aws, record: Record, steps: Steps) -> None:
     """
-    Write the copy of *record* again, where nothing has been written since.
+    Write the copy of *record* again, if nothing has been written since.
 
-    A delete marker is covered, not removed: that would take the power to delete versions for good.
-    Raises CannotActError if something else is there, or its bytes are nowhere any more.
+    The undo covers a delete marker instead of removing it: removing takes the permission to delete versions
+    for good. Raises CannotActError if another object is there, or the bytes are nowhere any more.
     """
     if not _there(aws, record):
         source = _source(aws, record)
@@ -46,7 +49,10 @@ def revert(aws: Aws, record: Record, steps: Steps) -> None:
 
 
 def _there(aws: Aws, record: Record) -> bool:
-    """Whether it is back already, or was never gone. Raises CannotActError if something else is there."""
+    """
+    Return whether it is back already, or was never gone. Raises
+    CannotActError if another object is there.
+    """
     place = record.place
     now = needed(see(aws, place.bucket, place.key))
     if now is None:
@@ -59,8 +65,8 @@ def _there(aws: Aws, record: Record) -> bool:
 
 
 def _same_bytes(aws: Aws, record: Record, now: Seen) -> bool:
-    """Whether *now* has the bytes of the copy of *record*: an undo that lost its answer wrote it."""
-    return any(equal(aws, now, one) for _, one in _sources(aws, record) if _archive(one) is None)
+    """Return whether *now* has the bytes of the copy of *record*: an undo that lost its answer wrote it."""
+    return any(equal(aws, now, other) for _, other in _sources(aws, record) if _archive(other) is None)
 
 
 def _write(aws: Aws, record: Record, source: ObjectVersion) -> None:
@@ -76,7 +82,7 @@ def _write(aws: Aws, record: Record, source: ObjectVersion) -> None:
 
 
 def _source(aws: Aws, record: Record) -> ObjectVersion:
-    """Where its bytes can be copied from. Raises CannotActError if that is nowhere."""
+    """Return a version that has its bytes. Raises CannotActError if there is none."""
     archives = []
     for place, seen in _sources(aws, record):
         if (archive := _archive(seen)) is None:
@@ -92,9 +98,9 @@ def _source(aws: Aws, record: Record) -> ObjectVersion:
 
 def _sources(aws: Aws, record: Record) -> Iterator[tuple[ObjectVersion, Seen]]:
     """
-    The versions that have its bytes: its own first, then its keeper's.
+    Yield the versions that have its bytes: its own first, then its keeper's.
 
-    A lifecycle rule may have expired the former, or archived either.
+    A lifecycle rule may have expired its own version, or archived either.
     """
     for place in (record.place, record.keeper) if record.versioned else (record.keeper,):
         version = (place.version or "null") if record.versioned else None
@@ -104,7 +110,7 @@ def _sources(aws: Aws, record: Record) -> Iterator[tuple[ObjectVersion, Seen]]:
 
 
 def _archive(seen: Seen) -> str | None:
-    """The archive class or tier in which *seen* cannot be read, if it is in one."""
+    """Return the archive class or tier in which *seen* cannot be read, or None."""
     stored = seen.stored.storage_class
     return stored if stored in ARCHIVE_CLASSES and not seen.restored else seen.contents.archived
 
@@ -113,8 +119,8 @@ def write_again(aws: Aws, record: Record, source: ObjectVersion) -> None:
     """
     Write the object of *record* with the bytes of *source*, if nothing is in its place now.
 
-    A delete marker is nothing. S3 itself refuses where there is something (If-None-Match), with 412;
-    it also refuses if *source* is no longer the version meant.
+    A delete marker counts as nothing. S3 itself refuses with 412 if an object is there (If-None-Match), and
+    also if *source* is no longer the expected version.
     """
     if record.size <= ATOMIC:
         aws.s3.copy_object(
@@ -146,7 +152,7 @@ def _in_parts(aws: Aws, record: Record, source: ObjectVersion) -> None:
 
 
 def ranges(size: int) -> list[tuple[int, int, int]]:
-    """Number, first and last byte of every part of an object of *size* bytes."""
+    """Return number, first and last byte of every part of an object of *size* bytes."""
     step = max(PART, -(-size // MOST_PARTS))
     starts = range(0, size, step)
     return [(number, first, min(size, first + step) - 1) for number, first in enumerate(starts, 1)]

@@ -1,4 +1,4 @@
-"""An artifact that may be stored more than once, with the signals that tell. Pure."""
+"""An artifact that may be stored more than once, with the signals about it. Pure."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Candidate):
     """
-    One artifact, and how it stands to others of its size.
+    One artifact, and its relation to others of its size.
 
-    *unit* is what it is compared as: itself, or the whole folder of a model of several files.
-    *stale* says how old the list is that it was found in, if it is too old to prove anything.
-    *unsearched* says why other buckets may hold artifacts that nobody has seen, *gaps* why something in
-    use may load any artifact. *referred* is what is in use and refers to it, *needed_only_by* what else
-    does. The fields below *cost* are read only for what is surplus as far as the others tell.
+    *unit* is the unit of comparison: the artifact itself, or the whole folder of a model of several files.
+    *stale* says how old its list is, if the list is too old to prove anything. *unsearched* says why other
+    buckets may hold unseen artifacts, *gaps* why a resource in use may load any artifact. *referred* holds
+    the resources in use that refer to it, *needed_only_by* the other resources. The fields below *cost* are
+    read only for an artifact that is surplus as far as the others tell.
     """
 
     stored: Stored
@@ -53,42 +53,42 @@ class Copy(Candidate):
     lock: Signal[str] = field(default_factory=NotRead)
 
 
-def target_of(aws: Aws, one: Stored) -> Target:
-    """Which object *one* is; identity is its ARN and when it was written."""
-    name = f"{one.bucket}/{one.key}"
-    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, KIND, one.modified)
+def target_of(aws: Aws, artifact: Stored) -> Target:
+    """Return the target for *artifact*; identity is its ARN and the time at which it was written."""
+    name = f"{artifact.bucket}/{artifact.key}"
+    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, KIND, artifact.modified)
 
 
 def archived(unit: Unit, known: Mapping[Stored, Contents]) -> str | None:
-    """The archive class in which a file of *unit* is, if one is."""
+    """Return the archive class of an archived file of *unit*, or None."""
     classes = (
-        one.storage_class
-        if one.storage_class in ARCHIVE_CLASSES
-        else known[one].archived
-        if one in known
+        file.storage_class
+        if file.storage_class in ARCHIVE_CLASSES
+        else known[file].archived
+        if file in known
         else None
-        for one in unit.files
+        for file in unit.files
     )
     return next((name for name in classes if name is not None), None)
 
 
 def surplus(copy: Copy) -> bool:
-    """Whether *copy* may be found, as far as the cheap signals tell."""
+    """Return whether *copy* may be found, as far as the cheap signals tell."""
     role = copy.standing.role in {Role.SURPLUS, Role.ELSEWHERE}
     return role and isinstance(copy.referred, Absent) and copy.listing_error is None and not copy.replica
 
 
 def files_of(copy: Copy) -> tuple[Stored, ...]:
-    """What stands or falls with *copy*."""
+    """Return the files that stand or fall with *copy*."""
     return copy.unit.value.files if isinstance(copy.unit, Value) else (copy.stored,)
 
 
 def together(*signals: Signal[Tags]) -> Signal[Tags]:
     """
-    The tags of a bucket, of the files beside, and of the object itself, the later ones winning.
+    Return the tags of a bucket, of the files beside, and of the object itself, the later ones winning.
 
-    What an earlier one says of production, or of a tool that manages it, stays: an object in a
-    production bucket serves production, whatever is written on it.
+    An earlier tag of production, or of a tool that manages the object, stays: an object in a production
+    bucket serves production, whatever its own tags say.
     """
     merged: dict[str, str] = {}
     for signal in signals:
@@ -105,6 +105,6 @@ def together(*signals: Signal[Tags]) -> Signal[Tags]:
 
 
 def strictest(locks: Sequence[Signal[str]]) -> Signal[str]:
-    """Of several locks, one that is known to be there, else one that may be there."""
+    """Return the strictest of several locks: a known lock, else a possible one."""
     order = (Value, Unreadable, NotRead, Absent)
     return min(locks, key=lambda lock: order.index(type(lock)))

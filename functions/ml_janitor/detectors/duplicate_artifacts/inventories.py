@@ -1,4 +1,4 @@
-"""Settings that name inventories of S3, and what asking Athena about these takes. Pure."""
+"""Settings that name inventories of S3, and the permissions to query them through Athena. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET, through_s3
 from ml_janitor.engine.detector import Grant, allow, implied
 
 LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
-"""Where S3 keeps live inventory tables (S3 user guide, "Querying metadata tables")."""
+"""The catalog and bucket of S3's live inventory tables (S3 user guide, "Querying metadata tables")."""
 
 KEYS = ("table", "location", "workgroup", "output")
 
@@ -24,10 +24,10 @@ WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """
-    One entry of the settings: the table that describes *bucket*, and where Athena is asked.
+    One entry of the settings: the table that describes *bucket*, and the place of Athena's answers.
 
-    *location* is where S3 delivers the inventory, "s3://DESTINATION/PREFIX/BUCKET/ID/"; a live inventory
-    table has none.
+    *location* is the folder of the delivered inventory,
+    "s3://DESTINATION/PREFIX/BUCKET/ID/"; a live inventory table has none.
     """
 
     bucket: str
@@ -42,7 +42,7 @@ class Inventory:
 
     @property
     def parts(self) -> list[str]:
-        """Catalog, database and table."""
+        """The catalog, database and table."""
         parts = self.table.split(".")
         return parts if self.live else ["AwsDataCatalog", *parts]
 
@@ -58,7 +58,10 @@ class Inventory:
 
 
 def named(settings: Mapping[str, Mapping[str, str]]) -> tuple[Inventory, ...]:
-    """What `inventories` of the *settings* name. Raises ValueError for what cannot be one."""
+    """
+    Return the inventories that `inventories` of the *settings* name. Raises
+    ValueError for an invalid entry.
+    """
     return tuple(_one(bucket, table) for bucket, table in settings.items())
 
 
@@ -91,15 +94,15 @@ def _one(bucket: str, table: Mapping[str, str]) -> Inventory:
 
 def grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]:
     """
-    Asking Athena about *inventories*, and no others: their work groups, tables, files and answers.
+    Return the permissions to query *inventories* alone: their work groups, tables, files and answers.
 
-    With *look*, asking any bucket which inventories it has.
+    With *look*, also to ask any bucket for its inventories.
     """
     every = ("s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration") if look else ()
-    found = dict.fromkeys(allow(one, on="arn:aws:s3:::*") for one in every)
-    for one in inventories:
-        table = _live_table(one) if one.live else _files(one)
-        found |= dict.fromkeys((*_athena(one), *table, *_answers(one)))
+    found = dict.fromkeys(allow(action, on="arn:aws:s3:::*") for action in every)
+    for inventory in inventories:
+        table = _live_table(inventory) if inventory.live else _files(inventory)
+        found |= dict.fromkeys((*_athena(inventory), *table, *_answers(inventory)))
     return tuple(found)
 
 
@@ -107,16 +110,24 @@ ATHENA_GUIDE = "Athena user guide, Identity and access management in Athena"
 GLUE = f"{ATHENA_GUIDE}: the tables that a query names are looked up in the Glue Data Catalog"
 
 
-def _athena(one: Inventory) -> tuple[Grant, ...]:
-    group = f"workgroup/{one.workgroup}"
-    calls = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults", *(["GetWorkGroup"] * one.live))
+def _athena(inventory: Inventory) -> tuple[Grant, ...]:
+    group = f"workgroup/{inventory.workgroup}"
+    calls = (
+        "StartQueryExecution",
+        "GetQueryExecution",
+        "GetQueryResults",
+        *(["GetWorkGroup"] * inventory.live),
+    )
     return tuple(allow(f"athena:{call}", on=group) for call in calls)
 
 
-def _files(one: Inventory) -> tuple[Grant, ...]:
-    """The inventory's own folder, which Athena reads with the caller's permissions, and its table."""
-    _, database, table = one.parts
-    bucket, _, folder = str(one.location).removeprefix("s3://").partition("/")
+def _files(inventory: Inventory) -> tuple[Grant, ...]:
+    """
+    Return the permissions for the inventory's own folder, which Athena
+    reads as the caller, and its table.
+    """
+    _, database, table = inventory.parts
+    bucket, _, folder = str(inventory.location).removeprefix("s3://").partition("/")
     objects = f"arn:aws:s3:::{bucket}/{folder}*"
     glue = ("catalog", f"database/{database}", f"table/{database}/{table}")
     return (
@@ -135,8 +146,8 @@ def _files(one: Inventory) -> tuple[Grant, ...]:
     )
 
 
-def _live_table(one: Inventory) -> tuple[Grant, ...]:
-    _, database, table = one.parts
+def _live_table(inventory: Inventory) -> tuple[Grant, ...]:
+    _, database, table = inventory.parts
     query = "S3 user guide, Permissions for querying metadata tables"
     federated = f"catalog/{LIVE_CATALOG}"
     named = f"{LIVE_CATALOG}/{database}"
@@ -146,7 +157,7 @@ def _live_table(one: Inventory) -> tuple[Grant, ...]:
         "GetTable": ("catalog", federated, f"database/{named}", f"table/{named}/{table}"),
     }
     return (
-        allow("s3:GetBucketMetadataTableConfiguration", on=f"arn:aws:s3:::{one.bucket}"),
+        allow("s3:GetBucketMetadataTableConfiguration", on=f"arn:aws:s3:::{inventory.bucket}"),
         *(
             implied(f"s3tables:{call}", on=f"bucket/{LIVE_BUCKET}/table/*", source=query)
             for call in ("GetTable", "GetTableData", "GetTableMetadataLocation")
@@ -155,9 +166,9 @@ def _live_table(one: Inventory) -> tuple[Grant, ...]:
     )
 
 
-def _answers(one: Inventory) -> tuple[Grant, ...]:
-    """The folder in which Athena leaves its answers, with the caller's permissions."""
-    bucket, _, folder = one.output.removeprefix("s3://").partition("/")
+def _answers(inventory: Inventory) -> tuple[Grant, ...]:
+    """Return the permissions for the folder of Athena's answers, which Athena writes as the caller."""
+    bucket, _, folder = inventory.output.removeprefix("s3://").partition("/")
     source = f"{ATHENA_GUIDE}: it writes and reads a query's results with the permissions of the caller"
     return (
         *(

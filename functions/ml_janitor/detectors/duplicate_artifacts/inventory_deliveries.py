@@ -1,4 +1,7 @@
-"""What S3 delivered of an inventory: the newest list, its age and size; and which ones a bucket has."""
+"""
+The deliveries of an inventory: the newest list, its age and size; and
+the inventories that a bucket has.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ DELIVERY = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
 NEEDED = {"bucket", "key", "size", "e_tag"}
 
 CSV_NAMES = {"ETag": "e_tag"}
-"""Columns of a CSV whose names are not those of the other formats with capitals between the words."""
+"""Columns of a CSV whose names do not follow from the capitals in their words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """
-    What is read of an inventory: its *table*, and when S3 began to list it.
+    The part of an inventory to read: its *table*, and the time at which S3 began to list it.
 
-    *most* is how many bytes a query scans at most.
+    *most* is the most bytes that a query scans.
     """
 
     table: Table
@@ -40,7 +43,10 @@ class Delivery:
 
 
 def latest(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
-    """The newest delivery of *inventory*; a live table is as it is *now*. Raises ReadError: what to do."""
+    """
+    Return the newest delivery of *inventory*; a live table is as it is *now*.
+    Raises ReadError with the remedy.
+    """
     return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory)
 
 
@@ -48,9 +54,9 @@ def _delivered(aws: Aws, inventory: Inventory) -> Delivery:
     bucket, prefix = location(str(inventory.location))
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     folders = [
-        one["Prefix"].removeprefix(prefix)
+        folder["Prefix"].removeprefix(prefix)
         for page in pages
-        for one in (page["CommonPrefixes"] if page["KeyCount"] and "CommonPrefixes" in page else ())
+        for folder in (page["CommonPrefixes"] if page["KeyCount"] and "CommonPrefixes" in page else ())
     ]
     days = sorted(match[0] for name in folders if (match := DELIVERY.fullmatch(name)) is not None)
     if not days:
@@ -75,11 +81,11 @@ def _delivered(aws: Aws, inventory: Inventory) -> Delivery:
         versions="is_latest" in columns,
     )
     at = datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC)
-    return Delivery(table=table, at=at, most=sum(one["size"] for one in manifest["files"]))
+    return Delivery(table=table, at=at, most=sum(file["size"] for file in manifest["files"]))
 
 
 def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
-    """The manifest in *folder*, whole. S3 writes its checksum last."""
+    """Return the complete manifest in *folder*. S3 writes its checksum last."""
     from botocore.exceptions import ClientError
 
     def read(name: str) -> bytes:
@@ -102,15 +108,16 @@ def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
 
 def columns_of(kind: str, schema: str) -> tuple[str, ...]:
     """
-    The columns of an inventory by its manifest's fileFormat and fileSchema, in the words of Athena's tables.
+    Return the columns of an inventory, named as in Athena's tables, from its
+    manifest's fileFormat and fileSchema.
 
-    "Bucket, Key, ETag" of a CSV, "struct<bucket:string,...>" of an ORC, "message s3.inventory { required
-    binary bucket (UTF8); ...}" of a Parquet.
+    The schema is "Bucket, Key, ETag" for CSV, "struct<bucket:string,...>" for ORC, and "message s3.inventory
+    { required binary bucket (UTF8); ...}" for Parquet.
     """
     if kind == Format.CSV:
-        given = [one.strip() for one in schema.split(",")]
+        given = [column.strip() for column in schema.split(",")]
         between = r"(?<=[a-z0-9])(?=[A-Z])"
-        return tuple(CSV_NAMES.get(one) or re.sub(between, "_", one).lower() for one in given)
+        return tuple(CSV_NAMES.get(column) or re.sub(between, "_", column).lower() for column in given)
     if kind == Format.ORC:
         return tuple(re.findall(r"(\w+):", schema))
     return tuple(re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", schema))
@@ -140,7 +147,10 @@ NO_CONFIGURATION = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
 
 
 def suggested(aws: Aws, bucket: str) -> str | None:
-    """The setting that names an inventory which *bucket* has, the live table before all others."""
+    """
+    Return the setting that names an inventory of *bucket*, the live table
+    first; None without an inventory.
+    """
     output = 'workgroup = "primary", output = "s3://BUCKET/FOLDER/"'
 
     def live() -> str | None:
@@ -154,11 +164,13 @@ def suggested(aws: Aws, bucket: str) -> str | None:
 
     def delivered() -> str | None:
         listed = aws.s3.list_bucket_inventory_configurations(Bucket=bucket)
-        for one in listed.get("InventoryConfigurationList", ()):
-            if one["IsEnabled"] and {"Size", "ETag"} <= set(one.get("OptionalFields", ())):
-                to = one["Destination"]["S3BucketDestination"]
+        for configuration in listed.get("InventoryConfigurationList", ()):
+            if configuration["IsEnabled"] and {"Size", "ETag"} <= set(
+                configuration.get("OptionalFields", ())
+            ):
+                to = configuration["Destination"]["S3BucketDestination"]
                 prefix = f"{to['Prefix'].rstrip('/')}/" if to.get("Prefix") else ""
-                place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{one['Id']}/"
+                place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{configuration['Id']}/"
                 return f'table = "DATABASE.TABLE", location = "{place}", {output}'
         return None
 

@@ -1,4 +1,4 @@
-"""The two steps of asking Athena about an inventory, and what they may cost."""
+"""The two queries about an inventory in Athena, and their price limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
 @dataclass(slots=True)
 class Purse:
     """
-    What queries may cost together, and what they did, in US dollars.
+    The budget of the queries of a bucket, and their prices so far, in US dollars.
 
     Every query is bounded before it runs, by the most bytes that it can scan.
     """
@@ -38,7 +38,10 @@ class Purse:
     prices: list[float] = field(default_factory=list)
 
     def ask(self, aws: Aws, sql: str, columns: Sequence[str], place: Place, limit: int) -> Answer:
-        """As `athena.ask`, if it can be paid. Raises ReadError if it cannot, or if nothing was scanned."""
+        """
+        Run `athena.ask` if the budget allows. Raises ReadError if it does
+        not, or if nothing was scanned.
+        """
         bound = price(limit, self.usd_per_tb)
         if sum(self.prices) + bound > self.most:
             raise ReadError(
@@ -57,13 +60,13 @@ class Purse:
 
 
 def dollars(usd: float) -> str:
-    """Small amounts too: "$0.00005"."""
+    """Return an amount in dollars, also a small one: "$0.00005"."""
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """The two steps, over one delivery of an inventory."""
+    """The two queries, over one delivery of an inventory."""
 
     aws: Aws
     inventory: Inventory
@@ -72,36 +75,39 @@ class Queries:
     purse: Purse
 
     def groups(self, *, by_size: bool) -> list[Group]:
-        """Artifacts that have the size and ETag of another one, the largest first."""
+        """Return the groups of artifacts with the same size and ETag, the largest first."""
         sql = groups(self.delivery.table, self.names, by_size=by_size)
         answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
         return [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
 
     def keys(self, wanted: Sequence[Group]) -> list[tuple[str, int, str]]:
-        """Key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
-        return list(dict.fromkeys(one for part in portions(wanted) for one in self._portion(part)))
+        """Return key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
+        return list(dict.fromkeys(artifact for part in portions(wanted) for artifact in self._portion(part)))
 
     def _portion(self, part: Sequence[Group]) -> list[tuple[str, int, str]]:
         sql = keys(self.delivery.table, self.names, part)
         answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
-        mine = {(one.size, one.etag) for one in part}
+        mine = {(group.size, group.etag) for group in part}
         found = [
             (key, size, etag)
             for key, size, etag in (_named(row, self.delivery) for row in answer.rows)
             if {(size, etag), (size, "")} & mine
         ]
         counted = Counter((size, etag if (size, etag) in mine else "") for _, size, etag in found)
-        for one in part:
-            if not self.delivery.table.live and counted[one.size, one.etag] < one.count:
+        for group in part:
+            if not self.delivery.table.live and counted[group.size, group.etag] < group.count:
                 raise ReadError(
-                    f"Athena counted {one.count} artifacts of {one.size} bytes and named "
-                    f"{counted[one.size, one.etag]}: its answer is not whole, and the next run asks again"
+                    f"Athena counted {group.count} artifacts of {group.size} bytes and named "
+                    f"{counted[group.size, group.etag]}: its answer is not whole, and the next run asks again"
                 )
         return found
 
 
 def _named(row: Row, delivery: Delivery) -> tuple[str, int, str]:
-    """S3 writes the keys of a CSV as in an address (S3 user guide, "Amazon S3 Inventory list")."""
+    """
+    Return a row's key, size and ETag. S3 URL-encodes the keys of a CSV (S3 user
+    guide, "Amazon S3 Inventory list").
+    """
     key, size, etag = row
     decoded = unquote_plus(key or "") if delivery.table.format is Format.CSV else key or ""
     return decoded, int(size or 0), etag or ""

@@ -1,4 +1,4 @@
-"""Artifacts of a bucket that is too large to list: Athena names candidates, and S3 is asked about them."""
+"""Artifacts of a bucket that is too large to list: Athena names candidates, and S3 confirms them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Grou
 from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
 
 PAGES = 10
-"""Of a folder's listing. A larger folder is taken for one model, which is then too large to be compared."""
+"""Pages of a folder's listing. A larger folder counts as one model, which is then too large to compare."""
 
 
 MOST_SIZES = 5_000
-"""Sizes of artifacts in listed buckets that an inventory is asked for besides its own groups."""
+"""Most sizes of artifacts in listed buckets that an inventory query adds to its own groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
     """
-    Which inventories are read, up to which age they prove anything, and what each may cost in US dollars.
+    The inventories to read, the age up to which they prove anything, and the
+    price limit of each in US dollars.
 
-    A bucket of *look_from* objects or more that has none of them is asked which ones it has; 0 is never.
+    The detector asks a bucket of *look_from* objects or more for its
+    inventories, if none is set; 0 stands for never.
     """
 
     inventories: tuple[Inventory, ...] = ()
@@ -54,16 +56,16 @@ class Asking:
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        return tuple(one.bucket for one in self.inventories)
+        return tuple(inventory.bucket for inventory in self.inventories)
 
     def of(self, bucket: str) -> Inventory | None:
-        """The inventory that the settings name for *bucket*."""
-        return next((one for one in self.inventories if one.bucket == bucket), None)
+        """Return the inventory that the settings name for *bucket*."""
+        return next((inventory for inventory in self.inventories if inventory.bucket == bucket), None)
 
 
 @dataclass(slots=True)
 class Inventoried:
-    """One bucket as its inventory shows it: the candidates that Athena named and that are still so in S3."""
+    """One bucket by its inventory: the candidates that Athena named and S3 still has."""
 
     aws: Aws
     names: Names
@@ -81,18 +83,18 @@ class Inventoried:
 
     def notice(self, folders: AbstractSet[Folder]) -> None:
         """
-        List those of *folders* that say whether weights are a model by themselves.
+        List the *folders* that show whether weights are a model by themselves.
 
-        Of a folder that is too large, or that cannot be listed, nothing is known: it counts as one model.
+        A folder that is too large, or that cannot be listed, counts as one model.
         """
-        mine = folders_of([one for one in self.found if not archive(one.key)]) & folders
+        mine = folders_of([artifact for artifact in self.found if not archive(artifact.key)]) & folders
         wanted = sorted(folder for _, folder in mine)
         for folder, whole in zip(wanted, self.aws.map(self._lies_in, wanted), strict=True):
             if not whole:
                 self.shelf.models.add(folder)
 
     def _lies_in(self, folder: str) -> bool:
-        """Put on the shelf what lies directly in *folder*; whether that is all of it."""
+        """Put the objects directly in *folder* on the shelf; return whether that is all of them."""
         pages = self.aws.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.shelf.bucket, Prefix=folder, Delimiter="/"
         )
@@ -110,7 +112,7 @@ class Inventoried:
 
 @dataclass(slots=True)
 class Known:
-    """The buckets that were read from their inventories, and what is to be said of them."""
+    """The buckets that were read from their inventories, with notices and errors."""
 
     sources: list[Inventoried] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -129,34 +131,38 @@ def read_all(
     elsewhere: AbstractSet[int],
 ) -> Known:
     """
-    Those of *places*, which say the region of each bucket, that have an inventory, from that.
+    Read the *places*, a map of buckets to regions, that have an inventory.
 
-    *readable* are the buckets in which contents may be read, *elsewhere* the sizes of all other artifacts.
+    *readable* are the buckets whose contents may be read, *elsewhere* the sizes of all other artifacts.
     """
     known = Known()
-    for one in asking.inventories:
-        region = places.get(one.bucket)
+    for inventory in asking.inventories:
+        region = places.get(inventory.bucket)
         if region == aws.region:
-            by_size = one.bucket in readable
+            by_size = inventory.bucket in readable
             found = inventoried(
-                aws, one, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
+                aws, inventory, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
             )
             known.sources.append(found)
             known.notices += [found.reading] if found.reading else []
             known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
         elif region is not None:
-            known.notices.append(f"{one.bucket} is in {region}, and its inventory is asked there, not here")
+            known.notices.append(
+                f"{inventory.bucket} is in {region}, and its inventory is asked there, not here"
+            )
     return known
 
 
 def unnamed(aws: Aws, asking: Asking, shelves: Sequence[Shelf]) -> list[str]:
-    """The settings to copy for large buckets that were listed although they have an inventory."""
-    large = [one for one in shelves if asking.look_from and one.objects >= asking.look_from]
+    """Return settings to copy for large buckets that were listed although they have an inventory."""
+    large = [shelf for shelf in shelves if asking.look_from and shelf.objects >= asking.look_from]
     return [
         f"{shelf.bucket} holds {shelf.objects:,} objects and has an inventory, which Athena can read. "
         "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
         f"detectors.duplicate-artifacts: {setting}"
-        for shelf, setting in zip(large, aws.map(lambda one: suggested(aws, one.bucket), large), strict=True)
+        for shelf, setting in zip(
+            large, aws.map(lambda shelf: suggested(aws, shelf.bucket), large), strict=True
+        )
         if setting
     ]
 
@@ -173,11 +179,11 @@ def inventoried(
     elsewhere: AbstractSet[int],
 ) -> Inventoried:
     """
-    What *inventory* says of its bucket, as far as S3 still says so.
+    Return the bucket as *inventory* describes it, as far as S3 confirms it.
 
     With *by_size*, artifacts of one size from `BY_SIZE` on are candidates whatever their ETags. With *sizes*,
-    all artifacts of these sizes are, and groups are not asked for; those of the sizes that are found
-    *elsewhere* are besides. What fails leaves the bucket unread.
+    all artifacts of these sizes are candidates, and no groups are read; else sizes that also occur
+    *elsewhere* are added. A failure leaves the bucket unread.
     """
     source = Inventoried(aws, names, Shelf(bucket=inventory.bucket, region=aws.region))
     purse = Purse(asking.max_usd, asking.usd_per_tb)
@@ -216,39 +222,42 @@ def inventoried(
 
 
 def merged(found: Sequence[Group], elsewhere: Iterable[int]) -> list[Group]:
-    """The groups *found*, and those of any ETag with a size that another bucket's artifacts have."""
-    known = {one.size for one in found if not one.etag}
+    """Return the groups *found*, and groups of any ETag for sizes that other buckets' artifacts have."""
+    known = {group.size for group in found if not group.etag}
     more = [Group(size, "", 0) for size in elsewhere if size not in known]
-    return sorted([*found, *more], key=lambda one: (-one.size, one.etag))
+    return sorted([*found, *more], key=lambda group: (-group.size, group.etag))
 
 
 def within(wanted: Sequence[Group], most: int) -> tuple[list[Group], int]:
-    """The first of *wanted* that together have at most *most* artifacts, and how many the others have."""
+    """
+    Return the first groups that have at most *most* artifacts together, and
+    the number of artifacts in the rest.
+    """
     taken: list[Group] = []
     total = 0
-    for one in wanted:
-        if total + one.count > most:
+    for group in wanted:
+        if total + group.count > most:
             break
-        taken.append(one)
-        total += one.count
-    return taken, sum(one.count for one in wanted[len(taken) :])
+        taken.append(group)
+        total += group.count
+    return taken, sum(group.count for group in wanted[len(taken) :])
 
 
 def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[Stored]:
-    """Those of *named* that S3 still has with this size and ETag. Raises ReadError."""
+    """Return the *named* objects that S3 still has with this size and ETag. Raises ReadError."""
     asked = aws.map(
-        lambda one: attempt(partial(listed, aws, bucket, one[0]), source=LIST_OBJECTS), list(named)
+        lambda row: attempt(partial(listed, aws, bucket, row[0]), source=LIST_OBJECTS), list(named)
     )
     found = []
     for (_, size, etag), answer in zip(named, asked, strict=True):
-        one = needed(answer)
-        if one is not None and (one.size, one.etag.strip('"')) == (size, etag.strip('"')):
-            found.append(one)
+        artifact = needed(answer)
+        if artifact is not None and (artifact.size, artifact.etag.strip('"')) == (size, etag.strip('"')):
+            found.append(artifact)
     return found
 
 
 def how_read(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
-    """What a report says of a bucket that was read so: how, for how much, and what it does not show."""
+    """Return the report's note on such a bucket: how it was read, the price, and the gaps."""
     kind = (
         "its live inventory table, which S3 keeps up to date within an hour"
         if inventory.live
@@ -265,6 +274,6 @@ def how_read(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Pu
 
 
 def hours(age: timedelta) -> str:
-    """*age* in whole hours."""
+    """Return *age* in whole hours."""
     number = int(age / timedelta(hours=1))
     return f"{number} hour{'s' * (number != 1)}"

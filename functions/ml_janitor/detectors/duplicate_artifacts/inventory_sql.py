@@ -1,8 +1,8 @@
 """
 The SQL that finds artifacts of one size and ETag in an inventory of S3, and the tables that it reads. Pure.
 
-Two steps: the groups of more than one artifact, then the keys of these groups alone. Asking for both at once
-takes Athena's engine several times as long, and memory for every key.
+Two steps: the groups of more than one artifact, then the keys of these groups alone. A single query takes
+Athena's engine several times as long, and memory for every key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOM = LONGEST_QUERY * 3 // 4
 
 
 class Format(StrEnum):
-    """What an inventory's files are, as its manifest says it."""
+    """The format of an inventory's files, as its manifest spells it."""
 
     CSV = "CSV"
     ORC = "ORC"
@@ -34,9 +34,9 @@ class Table:
     """
     The table that describes a bucket's objects.
 
-    *day* is the delivery of an S3 Inventory that is read ("2026-11-27-01-00"), and None for a live inventory
-    table, which has each version of an object with its sequence number. *versions* is whether an S3 Inventory
-    lists all versions, and not the latest ones only.
+    *day* is the delivery of an S3 Inventory ("2026-11-27-01-00"), and None for a live inventory table, which
+    has each version of an object with its sequence number. *versions* is true if an S3 Inventory lists all
+    versions, not only the latest.
     """
 
     name: str
@@ -51,13 +51,13 @@ class Table:
 
     @property
     def size(self) -> str:
-        """A table over CSV may have sizes as text, and nothing for a delete marker."""
+        """The SQL of the size. A table over CSV may have sizes as text, and nothing for a delete marker."""
         return "TRY_CAST(CAST(size AS varchar) AS bigint)" if self.format is Format.CSV else "size"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """*count* artifacts of one size and ETag; of one size with any, if *etag* is empty."""
+    """*count* artifacts of one size and ETag; of one size with any ETag, if *etag* is empty."""
 
     size: int
     etag: str
@@ -70,11 +70,11 @@ KEY_COLUMNS = ("key", "size", "e_tag")
 
 def groups(table: Table, names: Names, *, by_size: bool) -> str:
     """
-    Which sizes and ETags more than one artifact has: `GROUP_COLUMNS`, what could be freed most first.
+    Return the query for sizes and ETags of more than one artifact: `GROUP_COLUMNS`, the largest first.
 
-    With *by_size*, from `BY_SIZE` on the size alone: a KMS key and the size of an upload's parts change an
-    ETag. Of a live table, every version that is no delete marker counts here: more than there are, never
-    fewer, and `keys` takes the latest alone. It spares Athena to sort every key's versions.
+    With *by_size*, the size alone counts from `BY_SIZE` on: a KMS key and the size of an upload's parts
+    change an ETag. In a live table, every version except delete markers counts here: more than there are,
+    never fewer, and `keys` takes only the latest. That spares Athena from sorting every key's versions.
     """
     tag = f"CASE WHEN {table.size} >= {BY_SIZE} THEN '' ELSE e_tag END" if by_size else "e_tag"
     latest = "NOT is_delete_marker" if table.live else _latest(table)
@@ -86,7 +86,7 @@ def groups(table: Table, names: Names, *, by_size: bool) -> str:
 
 
 def keys(table: Table, names: Names, wanted: Sequence[Group]) -> str:
-    """The latest versions of the artifacts in the groups *wanted*: `KEY_COLUMNS`."""
+    """Return the query for the latest versions of the artifacts in the groups *wanted*: `KEY_COLUMNS`."""
     here, within = _artifacts(table, names), _in(table.size, wanted)
     if not table.live:
         return (
@@ -103,50 +103,59 @@ def keys(table: Table, names: Names, wanted: Sequence[Group]) -> str:
 
 
 def portions(wanted: Iterable[Group]) -> list[list[Group]]:
-    """The groups *wanted* in as few lists as fit into one query each."""
+    """Return the groups *wanted* in as few lists as fit into one query each."""
     found: list[list[Group]] = []
     left = 0
-    for one in wanted:
-        takes = len(f"{one.size},") + len(f"'{one.etag}',")
+    for group in wanted:
+        takes = len(f"{group.size},") + len(f"'{group.etag}',")
         if takes > left:
             found.append([])
             left = ROOM
-        found[-1].append(one)
+        found[-1].append(group)
         left -= takes
     return found
 
 
 def _latest(table: Table) -> str:
-    """What an S3 Inventory's rows must be, besides of the delivery that is read."""
+    """Return the condition on an S3 Inventory's rows: the delivery to read, and the latest versions."""
     here = f"dt = {text(str(table.day))}"
     return f"{here} AND is_latest AND NOT is_delete_marker" if table.versions else here
 
 
 def _artifacts(table: Table, names: Names) -> str:
-    """One pattern: an engine looks at each key once, where a LIKE for each ending looks as often."""
-    ends = "|".join(_pattern(one.lower()) for one in names.extensions)
+    """
+    Return the condition for artifacts. One pattern reads each key once, where
+    a LIKE per ending reads it as often.
+    """
+    ends = "|".join(_pattern(ending.lower()) for ending in names.extensions)
     return f"bucket = {text(table.bucket)} AND regexp_like(lower(key), {text(f'({ends})$')})"
 
 
 def _pattern(ending: str) -> str:
-    """*ending* as a pattern, whose letters mean themselves."""
-    return "".join(one if one.isalnum() else r"\^" if one == "^" else f"[{one}]" for one in ending)
+    """Return *ending* as a pattern of literal characters."""
+    return "".join(
+        character if character.isalnum() else r"\^" if character == "^" else f"[{character}]"
+        for character in ending
+    )
 
 
 def _in(size: str, wanted: Sequence[Group]) -> str:
-    """Sizes and ETags apart, not as pairs: whoever reads the answer leaves out what is of no group."""
-    sizes = sorted({one.size for one in wanted if not one.etag})
-    exact = [one for one in wanted if one.etag]
+    """
+    Return the condition for sizes and ETags, each by itself: the reader
+    drops rows that are in no group.
+    """
+    sizes = sorted({group.size for group in wanted if not group.etag})
+    exact = [group for group in wanted if group.etag]
     either = []
     if exact:
-        tags = ", ".join(text(tag) for tag in sorted({one.etag for one in exact}))
-        each = ", ".join(map(str, sorted({one.size for one in exact})))
-        either.append(f"(e_tag IN ({tags}) AND {size} IN ({each}))")
+        tags = ", ".join(text(tag) for tag in sorted({group.etag for group in exact}))
+        group = ", ".join(map(str, sorted({group.size for group in exact})))
+        either.append(f"(e_tag IN ({tags}) AND {size} IN ({group}))")
     if sizes:
         either.append(f"{size} IN ({', '.join(map(str, sizes))})")
     return f"({' OR '.join(either)})"
 
 
 def text(value: str) -> str:
-    """*value* as SQL writes it."""
+    """Return *value* as SQL text."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""One object as HeadObject shows it: its bytes' checksums, and all that it is besides them."""
+"""One object as HeadObject shows it: its bytes' checksums, and its other properties."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADERS = (
 ENCRYPTION = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
 
 NOT_THERE = ("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed")
-"""HeadObject has no body to name an error in; 405 is the answer about a version that is a delete marker."""
+"""HeadObject has no body that names an error; 405 is the answer for a version that is a delete marker."""
 ANOTHER = ("412", "PreconditionFailed")
 
 
@@ -32,9 +32,9 @@ class Seen:
     """
     One version of an object as HeadObject shows it.
 
-    *version* is None where the bucket never kept versions, "null" for what was written without one.
-    *odd* says what of it could not be written again, if anything. *restored* is an archived one of which
-    there is a copy to read for some days.
+    *version* is None where the bucket never kept versions, "null" for an object written without a version.
+    *odd* names a property that could not be written again, if any. *restored* is true for an archived object
+    with a readable copy for some days.
     """
 
     stored: Stored
@@ -49,17 +49,17 @@ class Seen:
 
     @property
     def looks(self) -> tuple[object, ...]:
-        """All that another object can have in common with it, besides bytes and tags."""
+        """Everything that another object can share with it, besides bytes and tags."""
         headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
         return (self.stored.size, self.stored.storage_class, *headers)
 
 
 def spelled_out(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
     """
-    *encryption* with all that has to be said where an object is written, or its bucket's defaults count.
+    Return *encryption* with all settings that a write has to spell out, so that no bucket default applies.
 
-    HeadObject names no bucket key where there is none, and no encryption of what was written before S3
-    encrypted everything (January 2023), which nothing can be written without any more.
+    HeadObject names no bucket key where there is none. It names no encryption for objects from before S3
+    encrypted everything (January 2023); no new object can be without.
     """
     full = {"ServerSideEncryption": "AES256", **encryption}
     return {"BucketKeyEnabled": False, **full} if full["ServerSideEncryption"] == "aws:kms" else full
@@ -69,7 +69,7 @@ def see(
     aws: Aws, bucket: str, key: str, *, etag: str | None = None, version: str | None = None
 ) -> Signal[Seen]:
     """
-    The current version of an object, or *version* of it; with *etag*, that one only.
+    Return the current version of an object, or *version* of it; with *etag*, only an object with that ETag.
 
     Absent if there is none, or if it has another ETag.
     """
@@ -85,8 +85,8 @@ def see(
 
 
 def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
-    """What HeadObject's *answer* shows. A missing member fails the read."""
-    one = Stored(
+    """Return the object by HeadObject's *answer*. A missing member fails the read."""
+    stored = Stored(
         bucket=bucket,
         key=key,
         size=answer["ContentLength"],
@@ -96,9 +96,9 @@ def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
     )
     expires = answer.get("Expires")
     return Seen(
-        stored=one,
+        stored=stored,
         version=answer.get("VersionId"),
-        contents=contents(one, answer),
+        contents=contents(stored, answer),
         metadata=dict(answer["Metadata"]),
         headers={name: answer[name] for name in HEADERS if name in answer},
         expires=None if expires is None else expires.isoformat(),
@@ -109,7 +109,7 @@ def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
 
 
 def _odd(answer: Mapping[str, Any]) -> str | None:
-    """What of an object nobody could write again, in words that complete "it has ..."."""
+    """Return a property that nobody could write again, in words that complete "it has ..."; or None."""
     if answer.get("MissingMeta"):
         return "metadata that S3 does not tell"
     if answer.get("ExpiresString") and "Expires" not in answer:

@@ -1,4 +1,4 @@
-"""A deleted copy as plain JSON: what it takes to write it again."""
+"""A deleted copy as plain JSON: everything that writes it again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, spelled_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectVersion:
-    """One version of an object as the place that its bytes can be copied from."""
+    """One version of an object, from which its bytes can be copied."""
 
     bucket: str
     key: str
@@ -37,7 +37,7 @@ class Record:
     """
     A deleted copy, and the *keeper* whose bytes are the same, by *proof*.
 
-    *versioning* is that of their bucket: "Enabled", "Suspended" or, where it never had any, None.
+    *versioning* is their bucket's: "Enabled", "Suspended" or, where it never had any, None.
     """
 
     place: ObjectVersion
@@ -76,22 +76,22 @@ class Record:
 
     @property
     def versioned(self) -> bool:
-        """Whether deleting it only hides it."""
+        """True if deleting it only hides it."""
         return self.versioning == ENABLED
 
     def is_(self, seen: Seen) -> bool:
-        """Whether *seen* is the very object of this record, not another of its name."""
+        """Return whether *seen* is the very object of this record, not another of its name."""
         there = (seen.stored.etag, seen.stored.modified, seen.version)
         return there == (self.place.etag, self.modified, self.place.version) and seen.looks == self.looks
 
     @property
     def looks(self) -> tuple[object, ...]:
-        """As `Seen.looks`."""
+        """The same as `Seen.looks`."""
         headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
         return (self.size, self.storage_class, *headers)
 
     def writing(self) -> dict[str, Any]:
-        """What CopyObject and CreateMultipartUpload take to write it as it was."""
+        """Return the arguments of CopyObject and CreateMultipartUpload that write it as it was."""
         given: dict[str, Any] = {"Bucket": self.place.bucket, "Key": self.place.key}
         given |= {"Metadata": dict(self.metadata), "StorageClass": self.storage_class}
         given |= dict(self.headers) | spelled_out(self.encryption)
@@ -99,7 +99,7 @@ class Record:
         return given | ({"Tagging": urlencode(self.tags)} if self.tags else {})
 
     def json(self) -> dict[str, Any]:
-        """As plain JSON, which `read` takes back."""
+        """Return it as plain JSON, which `read` takes back."""
         written = {name: _plain(getattr(self, name)) for name in self.__slots__}
         return written | {"modified": self.modified.isoformat()}
 

@@ -1,4 +1,4 @@
-"""Buckets and folders of S3, as settings and IAM name them: where contents are read, copies deleted. Pure."""
+"""Buckets and folders of S3 in settings and IAM: where contents are read and copies deleted. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
 from ml_janitor.engine.detector import Condition, Grant, allow, implied
 
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
-"""Old ones in us-east-1 may have capitals, underscores, and up to 255 characters."""
+"""The name of a bucket. Old buckets in us-east-1 may have capitals, underscores, and up to 255 characters."""
 
 FOLDER = re.compile(rf"(s3://)?{BUCKET.pattern}(/|/[^*?$]*/)?")
 
@@ -24,11 +24,14 @@ PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
 """A bucket, or a folder in one. Without its last slash, "s3://models/churn" would mean "churn-v2" too."""
 
 THROUGH_S3 = "s3.*.amazonaws.com*"
-"""A key is used in its own region only, and the grant names the region of the key; China's end in .cn."""
+"""
+The service that uses a key. A key works in its own region only, and the grant names
+the key's region; in China the name ends in .cn.
+"""
 
 
 def through_s3(*arns: str) -> tuple[Condition, ...]:
-    """That S3 uses a key, for what lies at one of *arns*."""
+    """Return the conditions that S3 uses a key, for objects at one of *arns*."""
     return (
         Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
         Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", arns),
@@ -36,7 +39,10 @@ def through_s3(*arns: str) -> tuple[Condition, ...]:
 
 
 def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
-    """The prefixes under which contents may be read. Raises ValueError for what names no bucket or folder."""
+    """
+    Return the prefixes under which contents may be read. Raises ValueError
+    for an invalid bucket or folder.
+    """
     for bucket in buckets:
         if not BUCKET.fullmatch(bucket):
             raise ValueError(f'buckets: expected the name of a bucket like "models", got "{bucket}"')
@@ -46,34 +52,36 @@ def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ..
                 'read_contents_in: expected a bucket or a folder like "models" or "models/archive/", with '
                 f'its last slash and without any of * ? $, got "{folder}"'
             )
-    named = [one.removeprefix("s3://").rstrip("/") for one in (*buckets, *folders)]
-    return tuple(dict.fromkeys(f"s3://{one}/" for one in named))
+    named = [name.removeprefix("s3://").rstrip("/") for name in (*buckets, *folders)]
+    return tuple(dict.fromkeys(f"s3://{name}/" for name in named))
 
 
 def overlap(some: Sequence[str], others: Sequence[str]) -> list[str]:
-    """The prefixes of what lies under one of *some* and one of *others*, both of which end with a slash."""
-    both = [one for one in some if within(others, one)] + [one for one in others if within(some, one)]
+    """Return the prefixes of the area under both *some* and *others*, all of which end with a slash."""
+    both = [prefix for prefix in some if within(others, prefix)] + [
+        prefix for prefix in others if within(some, prefix)
+    ]
     return list(dict.fromkeys(both))
 
 
 def resources(prefixes: Sequence[str]) -> list[str]:
-    """The objects under *prefixes* as IAM names them."""
+    """Return the objects under *prefixes* as IAM names them."""
     return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
 
 
 def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """
-    Reading the bytes and checksums of objects under *prefixes*, and of none without one.
+    Return the permissions to read bytes and checksums of objects under *prefixes*; none without a prefix.
 
-    S3 decrypts under an encryption context that names the object, or, with a bucket key, its bucket (S3
-    user guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys").
+    S3 decrypts under an encryption context that names the object, or, with a bucket key, its bucket (S3 user
+    guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys").
     """
     if not prefixes:
         return ()
     objects = resources(prefixes)
-    buckets = sorted({one.partition("/")[0] for one in objects})
+    buckets = sorted({resource.partition("/")[0] for resource in objects})
     return (
-        *(allow("s3:GetObject", on=one) for one in objects),
+        *(allow("s3:GetObject", on=resource) for resource in objects),
         implied(
             "kms:Decrypt",
             on="key/*",
@@ -85,8 +93,11 @@ def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
 
 
 def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
-    """Reading, in the buckets of *prefixes*, what is written again under them, under whatever key it is."""
-    buckets = sorted({one.partition("/")[0] for one in resources(prefixes)})
+    """
+    Return the permissions to read, in the buckets of *prefixes*, the
+    sources of an undo, under whatever key.
+    """
+    buckets = sorted({resource.partition("/")[0] for resource in resources(prefixes)})
     if not buckets:
         return ()
     objects = [f"{bucket}/*" for bucket in buckets]
@@ -95,9 +106,9 @@ def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     version = f"{reference}, HeadObject and CopyObject: what reads a version by its id needs it"
     missing = f"{reference}, HeadObject: without it, what is not there is answered by 403 instead of 404"
     return (
-        *(allow("s3:GetObject", on=one) for one in objects),
-        *(implied("s3:GetObjectVersion", on=one, source=version) for one in objects),
-        *(implied("s3:ListBucket", on=one, source=missing) for one in buckets),
+        *(allow("s3:GetObject", on=resource) for resource in objects),
+        *(implied("s3:GetObjectVersion", on=resource, source=version) for resource in objects),
+        *(implied("s3:ListBucket", on=bucket, source=missing) for bucket in buckets),
         implied(
             "kms:Decrypt",
             on="key/*",
@@ -114,15 +125,18 @@ def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
 
 
 def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
-    """Writing objects under *prefixes* with their tags, in parts if they are large."""
+    """
+    Return the permissions to write objects under *prefixes* with their
+    tags, in parts if they are large.
+    """
     tags = "S3 user guide, object tagging: what writes an object with its tags needs it"
     return tuple(
         grant
-        for one in resources(prefixes)
+        for resource in resources(prefixes)
         for grant in (
-            allow("s3:PutObject", on=one),
-            allow("s3:AbortMultipartUpload", on=one),
-            implied("s3:PutObjectTagging", on=one, source=tags),
+            allow("s3:PutObject", on=resource),
+            allow("s3:AbortMultipartUpload", on=resource),
+            implied("s3:PutObjectTagging", on=resource, source=tags),
         )
     )
 
@@ -141,7 +155,7 @@ def check(prefixes: Sequence[str], *, setting: str = "act_on_prefixes") -> None:
 
 
 def check_users(globs: Sequence[str]) -> None:
-    """Raise ValueError if one of *globs* can name nothing that a copy may be needed only by."""
+    """Raise ValueError if one of *globs* cannot match any user of a copy."""
     kinds = [kind.type for kind in UNUSED]
     for glob in globs:
         kind, _, name = glob.partition("/")
@@ -156,9 +170,9 @@ def spared(
     copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool, approved: Sequence[str] = ()
 ) -> str | None:
     """
-    Why a surplus *copy* is only ever reported, or None if it may be deleted.
+    Return why a surplus *copy* is only ever reported, or None if it may be deleted.
 
-    What it is needed only by has to be like one of the globs that the operator *approved*.
+    Each user that still needs it has to match one of the globs that the operator *approved*.
     """
     unit = copy.unit.value if isinstance(copy.unit, Value) else None
     if unit is None or unit.root is not None:
@@ -178,7 +192,7 @@ def spared(
 
 
 def _perhaps_used(copy: Copy, approved: Sequence[str]) -> str | None:
-    """What may still be in want of *copy*, and nobody *approved* its deletion all the same."""
+    """Return why a user may still want *copy* without the operator's approval of its deletion; or None."""
     if copy.gaps:
         return f"any copy may be in use: {copy.gaps[0]}"
     for user in copy.needed_only_by:
@@ -188,7 +202,7 @@ def _perhaps_used(copy: Copy, approved: Sequence[str]) -> str | None:
 
 
 def _for_good(copy: Copy) -> str | None:
-    """Why deleting *copy* would remove its bytes for good, or may; None if it only hides them."""
+    """Return why deleting *copy* removes its bytes for good, or may; None if it only hides them."""
     match copy.habits.versioning if copy.habits is not None else None:
         case Value(status) if status == ENABLED:
             return None

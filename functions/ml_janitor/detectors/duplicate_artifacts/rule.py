@@ -36,7 +36,7 @@ BUCKETS = "arn:aws:s3:::*"
 OBJECTS = "arn:aws:s3:::*/*"
 
 BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
-"""S3 user guide, "Enforce conditional deletes": a delete that names no ETag is refused."""
+"""The condition of a delete with an ETag (S3 user guide, "Enforce conditional deletes")."""
 
 LISTING = (
     allow("s3:ListAllMyBuckets"),
@@ -99,17 +99,20 @@ class DuplicateArtifacts(Detector[Copy]):
 
     @property
     def reads(self) -> tuple[Grant, ...]:
-        """Listing everywhere; contents and inventories where the settings name them, if they do."""
+        """
+        The permissions to list everywhere, and to read the contents and
+        inventories that the settings name.
+        """
         asked = inventories.grants(inventories.named(self.inventories), look=self.inventory_from > 0)
         return (*LISTING, *prefixes.reading_contents(self.contents_in), *asked)
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """Deleting by ETag alone, and under those of `act_on_prefixes` alone whose contents may be read."""
+        """The permissions to delete by ETag, under the `act_on_prefixes` whose contents may be read."""
         return (
             *(
-                allow("s3:DeleteObject", on=one, when=BY_ETAG)
-                for one in prefixes.resources(self._armed_prefixes)
+                allow("s3:DeleteObject", on=resource, when=BY_ETAG)
+                for resource in prefixes.resources(self._armed_prefixes)
             ),
             allow("s3:GetObjectAcl", on=OBJECTS),
             allow("s3:ListBucketVersions", on=BUCKETS),
@@ -118,14 +121,14 @@ class DuplicateArtifacts(Detector[Copy]):
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """
-        Writing where copies are deleted, or were (`undo_prefixes`), and reading what they are made of.
+        The permissions to write where copies are or were deleted (`undo_prefixes`), and to read the sources.
 
-        That is anywhere in the same bucket: the object that a deleted one was a copy of lies elsewhere in it.
+        The sources are anywhere in the same bucket: the keeper lies elsewhere in it.
         """
         return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
-        """The prefix under which the undo function would have to write *target*, if none of those set is."""
+        """Return the setting without which the undo function could not write *target*; "" if it can."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
         if within(self._undo_prefixes, uri):
             return ""
@@ -142,26 +145,28 @@ class DuplicateArtifacts(Detector[Copy]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        one = needed(attempt(lambda: listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET))
-        if one is None:
+        artifact = needed(attempt(lambda: listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET))
+        if artifact is None:
             return None
-        if not self._names.fit(one.key, one.size):
-            return Copy(target=target_of(aws, one), stored=one, unit=Absent(LIST_OBJECTS))
-        found = Survey(aws, self._where, now).read(also=bucket, sizes={one.size})
-        copy = next((copy for copy in found.items if copy.stored.uri == one.uri), None)
+        if not self._names.fit(artifact.key, artifact.size):
+            return Copy(target=target_of(aws, artifact), stored=artifact, unit=Absent(LIST_OBJECTS))
+        found = Survey(aws, self._where, now).read(also=bucket, sizes={artifact.size})
+        copy = next((copy for copy in found.items if copy.stored.uri == artifact.uri), None)
         if copy is None:
             found.check()
             if self._where.asking.of(bucket) is not None:
                 missing = "the inventory of its bucket does not show it"
-                return Copy(target=target_of(aws, one), stored=one, unit=NotRead(), listing_error=missing)
+                return Copy(
+                    target=target_of(aws, artifact), stored=artifact, unit=NotRead(), listing_error=missing
+                )
         return copy
 
     def decide(self, candidate: Copy, now: datetime) -> Verdict:
-        one, standing = candidate.stored, candidate.standing
+        artifact, standing = candidate.stored, candidate.standing
         keeper, match = standing.keeper, standing.match
         rule = Rule()
         rule.saw(*reasons.evidence_of(candidate))
-        if not self._names.fit(one.key, one.size):
+        if not self._names.fit(artifact.key, artifact.size):
             return rule.kept(
                 f"by name and size it is no model artifact of {data_size(self.min_size)} or more"
             )
@@ -189,13 +194,16 @@ class DuplicateArtifacts(Detector[Copy]):
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=DELETE if standing.role is Role.SURPLUS else ASK,
             cost=candidate.cost,
-            since=max(one.modified, keeper.modified),
+            since=max(artifact.modified, keeper.modified),
             to_prove=to_prove,
             spared=spared,
         )
 
     def _spared(self, copy: Copy, keeper: Unit) -> tuple[str | None, str]:
-        """Why *copy* is only reported, if it is; and what would prove it one, where contents are not read."""
+        """
+        Return why *copy* is only reported, or None; and what would prove it,
+        where contents are not read.
+        """
         compared = dict.fromkeys(file.uri for file in (*files_of(copy), *keeper.files))
         unread = [uri for uri in compared if not within(self.contents_in, uri)]
         if unread:
@@ -235,8 +243,10 @@ class DuplicateArtifacts(Detector[Copy]):
 
     @property
     def _armed_prefixes(self) -> list[str]:
-        """Under which a copy can be proven, and deleted."""
-        return prefixes.overlap([f"{one.rstrip('/')}/" for one in self.act_on_prefixes], self.contents_in)
+        """The prefixes under which a copy can be proven, and deleted."""
+        return prefixes.overlap(
+            [f"{prefix.rstrip('/')}/" for prefix in self.act_on_prefixes], self.contents_in
+        )
 
     @property
     def _names(self) -> Names:

@@ -1,4 +1,4 @@
-"""Where the artifacts of a survey come from, and which of them have the size of another one."""
+"""The sources of a survey's artifacts, and the artifacts that share their size with another."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Protocol
 from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Shelf, Stored
 
 MOST = 50_000
-"""Artifacts that one survey compares: each takes some kilobytes until the report is written."""
+"""Most artifacts that one survey compares: each takes some kilobytes until the report is written."""
 
 
-def order(one: Stored) -> tuple[int, str, str, str]:
-    """Largest first, then by ETag: what may be a copy of one another stands together."""
-    return -one.size, one.etag, one.bucket, one.key
+def order(artifact: Stored) -> tuple[int, str, str, str]:
+    """Return the sort key: the largest first, then by ETag, so that likely copies stand together."""
+    return -artifact.size, artifact.etag, artifact.bucket, artifact.key
 
 
 class Source(Protocol):
@@ -29,22 +29,22 @@ class Source(Protocol):
 
     @property
     def shelves(self) -> Mapping[str, Shelf]:
-        """The buckets by name, each with why it could not be read to its end, if it could not."""
+        """The buckets by name, each with the reason why it could not be read to its end, if any."""
 
     def artifacts(self) -> Iterator[Stored]:
         """
-        Every artifact that may have the size of another one, each once, in `order`.
+        Yield every artifact that may share its size with another, each once, in `order`.
 
-        One may be left out only if no other artifact of its buckets has its size.
+        An artifact may be left out only if no other artifact of its buckets has its size.
         """
 
     def notice(self, folders: AbstractSet[Folder]) -> None:
-        """Put on the shelves what lies in *folders*: `mixed`, `models` and `weights`."""
+        """Put the facts about *folders* on the shelves: `mixed`, `models` and `weights`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The artifacts whose size another one has, and how many of them were too many to compare."""
+    """The artifacts that share their size with another, and the number that were too many to compare."""
 
     artifacts: tuple[Stored, ...]
     left_out: int
@@ -54,14 +54,14 @@ def candidates(
     streams: Iterable[Iterator[Stored]], only: AbstractSet[int] | None = None, *, most: int = MOST
 ) -> Candidates:
     """
-    The artifacts of *streams*, which are in `order`, whose size another one has too.
+    Return the artifacts of *streams*, which are in `order`, that share their size with another.
 
-    With *only*, those of these sizes, alone or not. Of more than *most*, the largest are taken: all of a
-    size, or none. Nothing else is held in memory.
+    With *only*, return the artifacts of these sizes, alone or not. Of more than *most*, the largest are
+    taken: all of a size, or none. Nothing else stays in memory.
     """
     found: list[Stored] = []
     left_out = 0
-    for size, group in groupby(heapq.merge(*streams, key=order), key=lambda one: one.size):
+    for size, group in groupby(heapq.merge(*streams, key=order), key=lambda artifact: artifact.size):
         if only is not None and size not in only:
             continue
         members = iter(group)
@@ -75,9 +75,9 @@ def candidates(
 
 
 def folders_of(found: Sequence[Stored]) -> frozenset[Folder]:
-    """The folders that say whether *found* are models by themselves: their own, and those above."""
+    """Return the folders that show whether *found* are models by themselves: their own, and those above."""
     return frozenset(
-        (one.bucket, one.key[:end])
-        for one in found
-        for end in (0, *(at for at, letter in enumerate(one.key, 1) if letter == "/"))
+        (artifact.bucket, artifact.key[:end])
+        for artifact in found
+        for end in (0, *(at for at, letter in enumerate(artifact.key, 1) if letter == "/"))
     )

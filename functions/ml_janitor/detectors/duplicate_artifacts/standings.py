@@ -1,4 +1,4 @@
-"""How artifacts of one shape stand to each other: by what S3 knows of them, else by reading their bytes."""
+"""The relation of artifacts of one shape to each other: by S3's facts, else by reading their bytes."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from ml_janitor.detectors.duplicate_artifacts.duplicates import archived
 @dataclass(slots=True)
 class Standings:
     """
-    What is *known* of each file, or why it is *unreadable*, and what follows from that.
+    The *known* contents of each file, or why it is *unreadable*, and the standings that follow.
 
-    *contents_in* are the prefixes under which contents may be read; *references* reads what refers to them.
+    *contents_in* are the prefixes under which contents may be read;
+    *references* reads the references to them.
     """
 
     aws: Aws
@@ -39,7 +40,7 @@ class Standings:
     unreadable: dict[Stored, Unreadable] = field(default_factory=dict)
 
     def of(self, units: Sequence[Unit]) -> dict[Unit, tuple[Standing, Uses]]:
-        """How each of *units* that has another of its shape stands to them, and what refers to it."""
+        """Return the standing and the uses of each of *units* that has another of its shape."""
         shapes: dict[object, list[Unit]] = {}
         for unit in units:
             shapes.setdefault(unit.shape, []).append(unit)
@@ -59,27 +60,30 @@ class Standings:
         return found
 
     def _heads(self, units: Iterable[Unit]) -> None:
-        """Learn what S3 knows of every file of *units*; only the listing, where contents may not be read."""
-        files = {one: unit.region for unit in units for one in unit.files}
-        readable = {one: at for one, at in files.items() if within(self.contents_in, one.uri)}
-        for one in files.keys() - readable.keys():
-            self.known[one] = Contents(size=one.size, etag=one.etag, allowed=False)
+        """
+        Read S3's facts about every file of *units*; only the listing counts
+        where contents may not be read.
+        """
+        files = {file: unit.region for unit in units for file in unit.files}
+        readable = {file: at for file, at in files.items() if within(self.contents_in, file.uri)}
+        for file in files.keys() - readable.keys():
+            self.known[file] = Contents(size=file.size, etag=file.etag, allowed=False)
         todo = list(readable.items())
-        for (one, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
+        for (file, _), answer in zip(todo, self.aws.map(lambda at: head(self.aws, *at), todo), strict=True):
             if isinstance(answer, Value):
-                self.known[one] = answer.value
+                self.known[file] = answer.value
             else:
                 why = answer.error if isinstance(answer, Unreadable) else "it is gone"
-                self.unreadable[one] = Unreadable(why)
-                self.known[one] = Contents(
-                    size=one.size, etag=one.etag, unread=f"{one.uri} could not be read ({why})"
+                self.unreadable[file] = Unreadable(why)
+                self.known[file] = Contents(
+                    size=file.size, etag=file.etag, unread=f"{file.uri} could not be read ({why})"
                 )
 
     def _member(self, unit: Unit) -> Member:
-        contents = [self.known[one] for one in unit.files]
+        contents = [self.known[file] for file in unit.files]
         return Member(
             unit=unit,
-            uses=self.references().to(unit.bucket, [one.key for one in unit.files]),
+            uses=self.references().to(unit.bucket, [file.key for file in unit.files]),
             lasting=not any(known.expires or known.replica for known in contents),
         )
 
@@ -87,7 +91,7 @@ class Standings:
         return units_alike(a.unit, b.unit, self.known)
 
     def _cells(self, members: Sequence[Member]) -> list[list[Member]]:
-        """*members* of one shape in the smallest sets outside which nothing is like anything within."""
+        """Return *members* of one shape in the smallest sets that are unlike everything outside."""
         return connected(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
 
     def _compare(self, cells: list[list[Member]]) -> None:
@@ -102,5 +106,5 @@ class Standings:
 
 
 def by_size(unit: Unit) -> list[Stored]:
-    """The files of *unit*, the smallest first; the same order in every unit of its shape."""
+    """Return the files of *unit*, the smallest first; the same order in every unit of its shape."""
     return [unit.files[n] for n in sorted(range(len(unit.files)), key=lambda n: unit.files[n].size)]

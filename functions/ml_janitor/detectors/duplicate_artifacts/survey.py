@@ -1,4 +1,4 @@
-"""One reading of an account's artifacts: which have the size of another, and how they stand to it."""
+"""One reading of an account's artifacts: those that share a size with another, and their relation."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from ml_janitor.detectors.duplicate_artifacts.standings import Standings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """
-    Which buckets are searched (none named: those that are referred to), for what, and how thoroughly.
+    The buckets to search (none named: those with references), the names to look for, and the limits.
 
-    *contents_in* are the prefixes under which contents may be read. Buckets of which *asking* has an
-    inventory are not listed.
+    *contents_in* are the prefixes under which contents may be read. Buckets with
+    an inventory in *asking* are not listed.
     """
 
     buckets: tuple[str, ...]
@@ -62,17 +62,17 @@ class Survey:
         self, *, also: str | None = None, sizes: AbstractSet[int] | None = None
     ) -> Listing[duplicates.Copy]:
         """
-        Every artifact of the region that has the size of another one.
+        Return every artifact of the region that shares its size with another.
 
-        With *sizes*, those of these sizes, alone or not; *also* is one more bucket to search.
+        With *sizes*, return the artifacts of these sizes, alone or not; *also* is a further bucket to search.
         """
         found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
-        read = {one: signal.value for one, signal in units.items() if isinstance(signal, Value)}
+        read = {artifact: signal.value for artifact, signal in units.items() if isinstance(signal, Value)}
         standings = self.standings.of(list(dict.fromkeys(read.values())))
         copies = [
-            self._copy(shelf, one, units[one], standings)
-            for shelf, one in found
+            self._copy(shelf, artifact, units[artifact], standings)
+            for shelf, artifact in found
             if shelf.region == self.aws.region
         ]
         copies = self._open_ones_read(copies)
@@ -83,28 +83,31 @@ class Survey:
         return Listing(tuple(copies), "; ".join(self.errors) or None)
 
     def references(self) -> References:
-        """What everything refers to, read when first asked for: it costs a call per model and job."""
+        """
+        Return everything that refers to artifacts, read on first use: it
+        costs a call per model and job.
+        """
         if self._references is None:
             self._references = references.read(self.aws, self.where.contents_in, self.now)
         return self._references
 
     @property
     def _notices(self) -> tuple[str, ...]:
-        """What was read and names what exists no more, and what was not read, once for all copies."""
+        """The notices for all copies: references to deleted artifacts, and gaps in the reading."""
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted(
-            {one.bucket for one, contents in self.standings.known.items() if not contents.allowed}
+            {file.bucket for file, contents in self.standings.known.items() if not contents.allowed}
         )
         large = [
-            one.size
-            for one, contents in self.standings.known.items()
-            if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(one.bucket)
+            file.size
+            for file, contents in self.standings.known.items()
+            if contents.unread == OVER_BUDGET and not contents.whole and self.where.asking.of(file.bucket)
         ]
         job = [reasons.checksum_job(large)] if large else []
         return (*found, *([reasons.unread_contents(closed)] if closed else []), *self._noticed, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[Source]:
-        """Where the artifacts of every bucket that is searched come from."""
+        """Return the sources of the artifacts of every bucket that is searched."""
         places = self._named() if self.where.buckets else self._referred()
         if also is not None:
             places.setdefault(also, self.aws.region)
@@ -120,14 +123,14 @@ class Survey:
             self.now,
             readable=self._readable,
             sizes=sizes,
-            elsewhere={one.size for one in read.artifacts()} if asking.inventories else frozenset(),
+            elsewhere={artifact.size for artifact in read.artifacts()} if asking.inventories else frozenset(),
         )
         self._noticed += known.notices
         self.errors += known.errors
         return [read, *known.sources]
 
     def _found(self, sources: Sequence[Source], sizes: AbstractSet[int] | None) -> list[tuple[Shelf, Stored]]:
-        """Each artifact that has the size of another one, bucket by bucket, with its shelf."""
+        """Return each artifact that shares its size with another, bucket by bucket, with its shelf."""
         shelves = {name: shelf for source in sources for name, shelf in source.shelves.items()}
         self.errors += [shelf.error for shelf in shelves.values() if shelf.error is not None]
         found = candidates([source.artifacts() for source in sources], sizes)
@@ -137,13 +140,13 @@ class Survey:
         for source in sources:
             source.notice(folders)
         place = {name: number for number, name in enumerate(shelves)}
-        in_order = sorted(found.artifacts, key=lambda one: (place[one.bucket], one.key))
-        return [(shelves[one.bucket], one) for one in in_order]
+        in_order = sorted(found.artifacts, key=lambda artifact: (place[artifact.bucket], artifact.key))
+        return [(shelves[artifact.bucket], artifact) for artifact in in_order]
 
     def _named(self) -> dict[str, str]:
-        """The named buckets, and where they are."""
+        """Return the named buckets with their regions."""
         names = list(dict.fromkeys([*self.where.buckets, *self._readable, *self.where.asking.buckets]))
-        regions = by(names, self.aws.map(lambda one: buckets.region_of(self.aws, one), names))
+        regions = by(names, self.aws.map(lambda name: buckets.region_of(self.aws, name), names))
         self.errors += [
             f"bucket {name}: {region.error}"
             for name, region in regions.items()
@@ -152,7 +155,10 @@ class Survey:
         return {name: region.value for name, region in regions.items() if isinstance(region, Value)}
 
     def _referred(self) -> dict[str, str]:
-        """The account's buckets in the region that something refers to, and SageMaker's default one."""
+        """
+        Return the account's buckets in the region with references to them,
+        and SageMaker's default bucket.
+        """
         wanted = {*self.references().buckets, *self._readable, *self.where.asking.buckets}
         wanted.add(f"sagemaker-{self.aws.region}-{self.aws.account}")
         self.errors += [f"not every bucket may be known: {why}" for why in self.references().errors]
@@ -167,21 +173,23 @@ class Survey:
         return [prefix.split("/")[2] for prefix in self.where.contents_in]
 
     def _units(self, found: Sequence[tuple[Shelf, Stored]]) -> dict[Stored, Signal[Unit]]:
-        """What each of *found* is compared as; a folder is read once for all files in it."""
-        above = {one: root for shelf, one in found if (root := shelf.root(one)) is not None}
-        roots = [(shelf.bucket, shelf.region, above[one]) for shelf, one in found if one in above]
+        """Return the unit of comparison of each of *found*; a folder is read once for all files in it."""
+        above = {artifact: root for shelf, artifact in found if (root := shelf.root(artifact)) is not None}
+        roots = [
+            (shelf.bucket, shelf.region, above[artifact]) for shelf, artifact in found if artifact in above
+        ]
         roots = list(dict.fromkeys(roots))
         folders = by(roots, self.aws.map(lambda at: artifacts.folder(self.aws, *at), roots))
         units: dict[Stored, Signal[Unit]] = {}
-        for shelf, one in found:
-            if one in above:
-                unit = folders[shelf.bucket, shelf.region, above[one]]
-                replaced = isinstance(unit, Value) and one not in unit.value.files
-                units[one] = Unreadable(f"{one.uri} was replaced meanwhile") if replaced else unit
+        for shelf, artifact in found:
+            if artifact in above:
+                unit = folders[shelf.bucket, shelf.region, above[artifact]]
+                replaced = isinstance(unit, Value) and artifact not in unit.value.files
+                units[artifact] = Unreadable(f"{artifact.uri} was replaced meanwhile") if replaced else unit
             else:
-                crowded = shelf.crowded(one)
-                units[one] = Value(
-                    Unit(bucket=shelf.bucket, region=shelf.region, files=(one,), crowded=crowded),
+                crowded = shelf.crowded(artifact)
+                units[artifact] = Value(
+                    Unit(bucket=shelf.bucket, region=shelf.region, files=(artifact,), crowded=crowded),
                     artifacts.LIST_OBJECTS,
                 )
         return units
@@ -189,14 +197,14 @@ class Survey:
     def _copy(
         self,
         shelf: Shelf,
-        one: Stored,
+        artifact: Stored,
         unit: Signal[Unit],
         standings: Mapping[Unit, tuple[Standing, Uses]],
     ) -> duplicates.Copy:
-        """*one* as a candidate, with what the cheap signals say."""
+        """Return *artifact* as a candidate, with the cheap signals."""
         copy = duplicates.Copy(
-            target=duplicates.target_of(self.aws, one),
-            stored=one,
+            target=duplicates.target_of(self.aws, artifact),
+            stored=artifact,
             unit=unit,
             listing_error=shelf.error,
             stale=shelf.stale,
@@ -206,7 +214,7 @@ class Survey:
             return copy
         files = unit.value.files
         contents: Signal[Contents] = (
-            Value(self.standings.known[one]) if one in self.standings.known else NotRead()
+            Value(self.standings.known[artifact]) if artifact in self.standings.known else NotRead()
         )
         standing, uses = standings.get(unit.value, (Standing(role=Role.ALONE), Uses(NotRead(), ())))
         return replace(
@@ -225,7 +233,7 @@ class Survey:
         )
 
     def _open_ones_read(self, copies: Sequence[duplicates.Copy]) -> list[duplicates.Copy]:
-        """*copies*, with what is read only for those that are surplus as far as is known."""
+        """Return *copies*, with further signals for those that are surplus as far as is known."""
         todo = [copy for copy in copies if duplicates.surplus(copy)]
         if not todo:
             return list(copies)
@@ -233,18 +241,20 @@ class Survey:
         names = list(dict.fromkeys(copy.stored.bucket for copy in todo))
         habits = by(names, self.aws.map(lambda name: buckets.habits(self.aws, name), names))
         files = list(dict.fromkeys(file for copy in todo for file in duplicates.files_of(copy)))
-        tagged = by(files, self.aws.map(lambda one: s3.object_tags(self.aws, one.bucket, one.key), files))
+        tagged = by(files, self.aws.map(lambda file: s3.object_tags(self.aws, file.bucket, file.key), files))
         locks = by(
-            files, self.aws.map(lambda one: buckets.locked(self.aws, one, habits[one.bucket].lock), files)
+            files, self.aws.map(lambda file: buckets.locked(self.aws, file, habits[file.bucket].lock), files)
         )
         read = {}
         for copy in todo:
-            one, bucket = copy.stored, habits[copy.stored.bucket]
-            siblings = [tagged[file] for file in duplicates.files_of(copy) if file != one]
-            read[one] = replace(
+            artifact, bucket = copy.stored, habits[copy.stored.bucket]
+            siblings = [tagged[file] for file in duplicates.files_of(copy) if file != artifact]
+            read[artifact] = replace(
                 copy,
-                target=replace(copy.target, tags=duplicates.together(bucket.tags, *siblings, tagged[one])),
-                cost=prices.cost(one.storage_class, one.size),
+                target=replace(
+                    copy.target, tags=duplicates.together(bucket.tags, *siblings, tagged[artifact])
+                ),
+                cost=prices.cost(artifact.storage_class, artifact.size),
                 habits=bucket,
                 lock=duplicates.strictest([locks[file] for file in duplicates.files_of(copy)]),
             )
@@ -252,5 +262,5 @@ class Survey:
 
 
 def by[K, V](keys: Sequence[K], values: Sequence[V]) -> dict[K, V]:
-    """*values*, which are the answers about *keys*, by those."""
+    """Return *values*, which are the answers about *keys*, by those keys."""
     return dict(zip(keys, values, strict=True))

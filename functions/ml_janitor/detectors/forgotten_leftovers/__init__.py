@@ -1,1 +1,1 @@
-"""The detector forgotten-leftovers: its rule, log groups and image repositories."""
+"""Log groups, images and outputs that nobody needs: rule, reading, act and undo."""

@@ -1,4 +1,4 @@
-"""Sets the retention of a log group that has none, and takes it away while it still is the same."""
+"""Sets the retention of a log group that has none, and removes it while it is unchanged."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ml_janitor.core.signals import Value
 from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Steps, allow
 
 AUDIT = re.compile(r"accesslog|audit|cloudtrail|compliance|flowlog|forensic|guardduty|security|waflog")
-"""In the letters of a name: a group that somebody may have to keep, whatever it costs."""
+"""Letters in the name of a group that somebody may have to keep, whatever it costs."""
 
 OWN = "mljanitor"
-"""In the letters of a name: one of the janitor's own groups, which have a retention of their own."""
+"""Letters in the names of the janitor's own groups, which have a retention of their own."""
 
 GLOB = re.compile(r"[\w./#*?-]+")
-"""What CloudWatch Logs takes in a name, and the wildcards that mean the same here and to IAM."""
+"""The characters of a name in CloudWatch Logs, and the wildcards that mean the same here and to IAM."""
 
 UNDOES = (
     allow(logs.DESCRIBE_LOG_GROUPS, on="log-group:*"),
@@ -42,10 +42,10 @@ def check(globs: Sequence[str]) -> None:
 
 def may_set(globs: Sequence[str]) -> tuple[Grant, ...]:
     """
-    Permission to set a retention on the groups that *globs* name, and to read their tags.
+    Return the permissions to set a retention on the groups that *globs* name, and to read their tags.
 
-    All operations on a group are checked on its ARN with `:*` at the end, but those on tags (CloudWatch Logs
-    user guide, "CloudWatch Logs resources and operations").
+    IAM checks operations on a group against its ARN with `:*` at the end, except operations on tags
+    (CloudWatch Logs user guide, "CloudWatch Logs resources and operations").
     """
     return (
         *(allow("logs:PutRetentionPolicy", on=f"log-group:{glob}:*") for glob in globs),
@@ -54,7 +54,7 @@ def may_set(globs: Sequence[str]) -> tuple[Grant, ...]:
 
 
 def spared(name: str, globs: Sequence[str]) -> str | None:
-    """Why the group *name* only is reported, or None."""
+    """Return why the group *name* is only reported, or None."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if OWN in plain:
         return "it is the janitor's own"
@@ -71,20 +71,20 @@ def spared(name: str, globs: Sequence[str]) -> str | None:
 
 def prepared(aws: Aws, target: Target, days: int) -> dict[str, Any]:
     """
-    What an undo needs: how many days are set.
+    Return the record for an undo: the number of days to set.
 
-    The tagging API lags behind, so that the tags are read once more, from the group itself. Raises
-    CannotActError if they are others than those it was judged by.
+    The tagging API lags behind, so the tags are read once more, from the group itself. Raises CannotActError
+    if they differ from the judged tags.
     """
     own = needed(tags.exactly(aws, target.arn)) or {}
     judged = tags.settable(target.tags.value) if isinstance(target.tags, Value) else None
-    if tags.settable(own) != judged:  # not every call answers with those that AWS sets
+    if tags.settable(own) != judged:  # not every call returns the tags that AWS sets
         raise CannotActError("its tags were changed a moment ago, and the next sweep judges them")
     return {"days": days}
 
 
 def set_days(aws: Aws, target: Target, days: int, steps: Steps) -> None:
-    """Have it keep an event for so many *days*. Raises ChangedError if somebody has just set other ones."""
+    """Set the retention to *days*. Raises ChangedError if somebody has just set another."""
     group = _current(aws, target)
     if group is None:
         return
@@ -100,16 +100,16 @@ def set_days(aws: Aws, target: Target, days: int, steps: Steps) -> None:
 
 
 def is_set(aws: Aws, target: Target, days: int) -> bool:
-    """Whether it keeps an event for so many *days*, or is gone."""
+    """Return whether the retention is *days*, or the group is gone."""
     group = _current(aws, target)
     return group is None or group.kept == days
 
 
 def take_away(aws: Aws, target: Target, days: int, steps: Steps) -> str:
     """
-    Have it keep every event again, and say what became of it: other days than *days* somebody else has set.
+    Remove the retention of *days*, and return the effect in words: a retention that somebody else set stays.
 
-    Raises CannotActError if it was deleted since.
+    Raises CannotActError if the group was deleted since.
     """
     group = _current(aws, target)
     if group is None:
@@ -124,6 +124,6 @@ def take_away(aws: Aws, target: Target, days: int, steps: Steps) -> str:
 
 
 def _current(aws: Aws, target: Target) -> LogGroup | None:
-    """The group as it is now; None if it is gone, or another has its name. Raises ReadError."""
+    """Return the group as it is now; None if it is gone, or another has its name. Raises ReadError."""
     group = logs.group(aws, target.name)
     return group if group is not None and group.created == target.created else None

@@ -1,4 +1,4 @@
-"""What training jobs that failed or were stopped left in S3, where nothing refers to it."""
+"""The outputs of failed or stopped training jobs in S3 to which nothing refers."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ READS = (
 )
 
 LOOKS_BACK = timedelta(days=400)
-"""How old a job may be: all that were created since then are read, because each may refer to it."""
+"""Greatest age of a job: all jobs created since then are read, because each may refer to an output."""
 
 MOST = 500
 """Jobs whose folders are listed in one sweep, a call each at least; the newest come first."""
 
 MADE = OUTPUTS | {"ModelArtifacts"}
-"""Members that say where a job itself writes, or wrote."""
+"""Members with the places where a job itself writes, or wrote."""
 
 ENDED_BADLY = frozenset({"Failed", "Stopped"})
 
@@ -49,9 +49,9 @@ ENDED_BADLY = frozenset({"Failed", "Stopped"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Candidate):
     """
-    The *folder* of its own name that a job has below its output path, and the bytes in it by storage class.
+    The *folder* of its own name that a job has below its output path, with its bytes by storage class.
 
-    *user* is what refers to something in it, or to a folder around it.
+    *user* is a reference to something in the folder, or to a folder around it.
     """
 
     folder: str
@@ -63,7 +63,7 @@ class Output(Candidate):
 
 
 class _Job(NamedTuple):
-    """A job that ended badly; *saves* is whether its own checkpoints lie in its *folder*."""
+    """A job that ended badly; *saves* is true if its own checkpoints lie in its *folder*."""
 
     target: Target
     status: str
@@ -74,22 +74,28 @@ class _Job(NamedTuple):
 
 @dataclass(slots=True)
 class _Named:
-    """Who names which places: two of each are enough to tell whether one is another than the job itself."""
+    """
+    The references to places: two users of each place are enough to tell
+    whether another than the job names it.
+    """
 
     by_place: dict[tuple[str | None, str], tuple[str, ...]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
     def add(self, who: str, places: Iterable[Address]) -> None:
-        for one in places:
-            key = one.bucket, one.path.rstrip("/")
+        for place in places:
+            key = place.bucket, place.path.rstrip("/")
             self.by_place[key] = tuple(dict.fromkeys((*self.by_place.get(key, ()), who)))[:2]
 
     def ordered(self) -> list[tuple[str, str]]:
-        """Bucket and path of all, in order; what hides its bucket may be in any, and comes first."""
+        """
+        Return bucket and path of all, in order; a place with a hidden bucket
+        may be in any, and comes first.
+        """
         return sorted((bucket or "", path) for bucket, path in self.by_place)
 
     def of(self, job: _Job, ordered: list[tuple[str, str]]) -> Signal[str]:
-        """Who else names the folder of *job*, something in it, or anything that its name begins with."""
+        """Return another user of the folder of *job*, of something in it, or of a beginning of its name."""
         bucket, folder, own = job.folder.bucket, job.folder.path, _label(job.target.name)
         places = [(where, folder[:end]) for where in (bucket, None) for end in range(len(folder) + 1)]
         for where in (bucket or "", ""):
@@ -105,7 +111,10 @@ class _Named:
 
 
 def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[Output]:
-    """Every job that failed or was stopped more than *patience* ago, and what refers to what it left."""
+    """
+    Yield every job that failed or was stopped more than *patience* ago,
+    and the references to its output.
+    """
     named = _Named()
     records = recorded(aws, partial(_record, aws, named), now, since=now - LOOKS_BACK)
     ended = [job for job in records.items if job.ended < now - patience]
@@ -139,7 +148,7 @@ def _label(name: str) -> str:
 
 
 def _record(aws: Aws, named: _Named, record: dict[str, Any]) -> _Job | None:
-    """Note what a training job names, but for what it made; the answer is the job, if it ended badly."""
+    """Record the places that a training job names, except its outputs; return the job if it ended badly."""
     target, status = TRAINING_JOB.target(aws, record), record["TrainingJobStatus"]
     named.add(_label(target.name), mentioned(record, MADE))
     path = parse(record["OutputDataConfig"]["S3OutputPath"])
@@ -152,13 +161,13 @@ def _record(aws: Aws, named: _Named, record: dict[str, Any]) -> _Job | None:
     return _Job(target, status, ended, folder, saves)
 
 
-def _overlap(one: str, other: str) -> bool:
-    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+def _overlap(path: str, other: str) -> bool:
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 
 def _read_others(aws: Aws, named: _Named) -> None:
-    """Note what models, packages and pipelines name."""
-    models = sagemaker_kinds.search(aws, "Model", lambda one: one["Model"])
+    """Record the places that models, packages and pipelines name."""
+    models = sagemaker_kinds.search(aws, "Model", lambda record: record["Model"])
     for model in models.items:
         named.add(f"model {model['ModelName']}", mentioned(model))
     errors = [models.error]
@@ -174,7 +183,7 @@ def _read_others(aws: Aws, named: _Named) -> None:
 
 
 def decide(candidate: Output, smallest: int, now: datetime) -> Verdict:
-    """Likely at most: who reads a bucket without SageMaker is not known."""
+    """Judge an output, as likely at most: who reads a bucket without SageMaker is unknown."""
     rule, held = Rule(), candidate.held
     rule.saw(Evidence("status", candidate.status, source=sagemaker_kinds.SEARCH))
     rule.saw(Evidence("folder", candidate.folder, source=sagemaker_kinds.SEARCH))
@@ -191,8 +200,8 @@ def decide(candidate: Output, smallest: int, now: datetime) -> Verdict:
         return rule.kept(f"it left {data_size(total)}; judged from {data_size(smallest)} on")
     rule.passed("no model, package, pipeline or other training job refers to it")
     costs = [candidate.prices.cost(name, size) for name, size in held.value.items()]
-    known = [one.monthly_usd for one in costs if one.monthly_usd is not None]
-    source = next((one.source for one in costs if one.monthly_usd is None), costs[0].source)
+    known = [cost.monthly_usd for cost in costs if cost.monthly_usd is not None]
+    source = next((cost.source for cost in costs if cost.monthly_usd is None), costs[0].source)
     return rule.found(
         f"this training job ended as {candidate.status} {ago(now - candidate.ended)} ago and left"
         f" {data_size(total)} in the folder of its name, to which no model, package, pipeline or other"

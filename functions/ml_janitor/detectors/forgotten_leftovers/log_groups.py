@@ -32,7 +32,7 @@ RETENTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group(Candidate):
-    """A log group, and how many bytes arrived in it within the retention that would be set."""
+    """A log group, with the bytes that arrived in it within the retention that would be set."""
 
     group: LogGroup
     arrived: Signal[float]
@@ -40,40 +40,40 @@ class Group(Candidate):
 
 
 def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[Group]:
-    """Every group; what arrived is read of those that keep everything."""
+    """Yield every group; arrivals are read for the groups that keep everything."""
     listing = logs.groups(aws)
     yield from _read(aws, listing.items, retention, now)
     listing.check()
 
 
 def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> Group | None:
-    """The same, of one group. Raises ReadError."""
+    """Read one group like `find`. Raises ReadError."""
     group = logs.group(aws, name)
     return None if group is None else next(_read(aws, (group,), retention, now))
 
 
 def _read(aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime) -> Iterator[Group]:
     incoming = partial(metrics.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
-    open_ones = [one for one in groups if one.kept is None and one.stored]
-    counted = {one.arn: incoming(LogGroupName=one.name) for one in open_ones}
+    open_ones = [group for group in groups if group.kept is None and group.stored]
+    counted = {group.arn: incoming(LogGroupName=group.name) for group in open_ones}
     arrived = metrics.read(aws, counted.values(), now - retention, now)
     prices = storage_prices.read(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     book = tags.in_bulk(aws, f"logs:{KIND}")
-    for one in groups:
+    for group in groups:
         total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
-        if one.arn in counted:
-            total = given(arrived[counted[one.arn]], lambda series: series.total)
-        own = target_in(aws, one.arn, one.name, KIND, one.created, tags=book.of(one.arn))
-        yield Group(target=own, group=one, arrived=total, prices=prices)
+        if group.arn in counted:
+            total = given(arrived[counted[group.arn]], lambda series: series.total)
+        own = target_in(aws, group.arn, group.name, KIND, group.created, tags=book.of(group.arn))
+        yield Group(target=own, group=group, arrived=total, prices=prices)
 
 
 def decide(
     candidate: Group, retention: timedelta, smallest: int, act_on: Sequence[str], now: datetime
 ) -> Verdict:
     """
-    Older than the retention is at least what is stored beyond all that arrived within it.
+    Judge a group: stored bytes beyond all arrivals within the retention must be older than it.
 
-    Stored bytes are compressed, and those that arrived are not: the saving is a lower bound.
+    Stored bytes are compressed, and arriving bytes are not: the saving is a lower bound.
     """
     rule, group = Rule(), candidate.group
     rule.saw(Evidence("stored", data_size(group.stored), source=logs.DESCRIBE_LOG_GROUPS))
@@ -101,7 +101,7 @@ def decide(
 
 
 def _kept(group: LogGroup, retention: timedelta, smallest: int, now: datetime) -> str | None:
-    """Why nothing is to be gained, as far as the listing tells, or None."""
+    """Return why nothing is to be gained, as far as the listing tells, or None."""
     if group.delivered:
         return "it stores nothing: its events are delivered elsewhere"
     if group.kept is not None:

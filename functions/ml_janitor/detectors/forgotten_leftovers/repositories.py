@@ -1,4 +1,4 @@
-"""Image repositories that hold images nobody pulls and nothing of SageMaker names."""
+"""Image repositories with images that nobody pulls and nothing in SageMaker names."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ READS = (
 )
 
 GRAIN = timedelta(days=1)
-"""Of the time of a pull."""
+"""Precision of the time of a pull."""
 
 SHOWN = 5
-"""Images that are named in the evidence."""
+"""Images that the evidence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ class Repository(Candidate):
     """
     A repository with its images.
 
-    *named* are the tags and digests by which something of SageMaker names its images, absent where nothing
-    names any. *manifests* are not read where no image is old.
+    *named* are the tags and digests by which SageMaker resources name its images, absent where nothing names
+    any. *manifests* are not read where no image is old.
     """
 
     images: Signal[tuple[Image, ...]]
@@ -54,7 +54,7 @@ class Repository(Candidate):
 
 
 def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[Repository]:
-    """Every repository with its images; the manifests of all images where one is old and not named."""
+    """Yield every repository with its images, and all manifests where an image is old and not named."""
     listing = images.repositories(aws, lambda entry: entry)
     found = images.references(aws, now - patience, now)
     named: dict[str, set[str]] = {}
@@ -68,8 +68,8 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
         names = frozenset(named.get(name, ()))
         manifests: Signal[Mapping[str, Manifest]] = NotRead()
         judged = held.error is None and (names or _asked_for(name, others))
-        if judged and any(_old(one, names, patience, now) for one in held.items if not one.archived):
-            active = [one.digest for one in held.items if not one.archived]
+        if judged and any(_old(image, names, patience, now) for image in held.items if not image.archived):
+            active = [image.digest for image in held.items if not image.archived]
             manifests = attempt(lambda: images.manifests(aws, name, active), source=images.BATCH_GET_IMAGE)
         return Repository(
             target=target_in(aws, arn, name, KIND, entry["createdAt"], tags=tags.of_repository(aws, arn)),
@@ -90,12 +90,12 @@ def _value[T](signal: Signal[T], none: T) -> T:
 
 
 def _asked_for(name: str, others: Sequence[str]) -> bool:
-    """Whether a repository is judged although nothing of SageMaker names it."""
+    """Return whether a repository is judged although nothing in SageMaker names it."""
     return any(fnmatchcase(name, glob) for glob in others)
 
 
 def _old(image: Image, named: Collection[str], patience: timedelta, now: datetime) -> bool:
-    """Whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
+    """Return whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
     called = {image.digest, *image.tags}
     return now - image.used >= patience + GRAIN and called.isdisjoint(named)
 
@@ -108,30 +108,30 @@ def unused(
     now: datetime,
 ) -> tuple[list[Image], int]:
     """
-    The images of a repository that can go, and the bytes that only they hold.
+    Return the images of a repository that can go, and the bytes that only they hold.
 
-    An index and the images in it are used together, as are an image and what signs or describes it. Layers
-    that an image in use has too are not freed.
+    An index and the images in it are used together, as are an image and its signatures or descriptions.
+    Deleting does not free layers that an image in use has too.
     """
-    active = [one for one in held if not one.archived]
-    used = {one.digest for one in active if not _old(one, named, patience, now)}
-    together = [(one.digest, *manifests[one.digest].images) for one in active]
-    together += [(one.digest, one.subject) for one in active if one.subject is not None]
+    active = [image for image in held if not image.archived]
+    used = {image.digest for image in active if not _old(image, named, patience, now)}
+    together = [(image.digest, *manifests[image.digest].images) for image in active]
+    together += [(image.digest, image.subject) for image in active if image.subject is not None]
     grown = True
     while grown:
         more = {digest for group in together if not used.isdisjoint(group) for digest in group}
         grown = not more <= used
         used |= more
     kept = {layer for digest in used if digest in manifests for layer in manifests[digest].layers}
-    left = [one for one in active if one.digest not in used]
-    freed = {layer: size for one in left for layer, size in manifests[one.digest].layers.items()}
+    left = [image for image in active if image.digest not in used]
+    freed = {layer: size for image in left for layer, size in manifests[image.digest].layers.items()}
     return left, sum(size for layer, size in freed.items() if layer not in kept)
 
 
 def decide(
     candidate: Repository, patience: timedelta, smallest: int, others: Sequence[str], now: datetime
 ) -> Verdict:
-    """Likely at most: what else than SageMaker pulls an image once a year is not known."""
+    """Judge a repository, as likely at most: other services may pull an image once a year."""
     rule, name = Rule(), candidate.target.name
     for read in (candidate.images, candidate.named, candidate.manifests):
         if isinstance(read, Unreadable):
@@ -146,11 +146,11 @@ def decide(
         return rule.kept(f"every image is named, or was pushed or pulled in the last {ago(patience)}")
     manifests = _value(candidate.manifests, {})
     left, freed = unused(held, manifests, named, patience, now)
-    shown = [one.tags[0] if one.tags else one.digest for one in left]
+    shown = [image.tags[0] if image.tags else image.digest for image in left]
     rule.saw(
         Evidence("unused images", len(left), source=images.DESCRIBE_IMAGES),
         Evidence("bytes that only they hold", data_size(freed), source=images.BATCH_GET_IMAGE),
-        *(Evidence("unused", one, source=images.DESCRIBE_IMAGES) for one in shown[:SHOWN]),
+        *(Evidence("unused", name, source=images.DESCRIBE_IMAGES) for name in shown[:SHOWN]),
     )
     if freed < smallest:
         return rule.kept(f"its unused images hold {data_size(freed)}; judged from {data_size(smallest)} on")

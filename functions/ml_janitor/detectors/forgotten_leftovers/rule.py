@@ -1,4 +1,4 @@
-"""Log groups without a retention, images that nobody pulls, and what failed jobs left."""
+"""Log groups without a retention, images that nobody pulls, and outputs of failed jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
 
 LEAST = timedelta(days=118)
-"""A training job runs for 28 days at most after it pulled its image, and is restarted within 90 at most."""
+"""
+Least patience. A training job runs for up to 28 days after pulling its
+image, and is restarted within 90.
+"""
 
 type Leftover = Group | Repository | Output
 
@@ -30,7 +33,7 @@ type Leftover = Group | Repository | Output
 @dataclass(frozen=True)
 class ForgottenLeftovers(Detector[Leftover]):
     """
-    Finds log groups that keep all events, images nobody pulls, and what failed training jobs left.
+    Finds log groups that keep all events, images that nobody pulls, and outputs of failed jobs.
 
     Each is cheap by itself and grows for as long as the account exists.
     """
@@ -62,12 +65,12 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """Setting a retention on the groups that `act_on_groups` names."""
+        """The permissions to set a retention on the groups that `act_on_groups` names."""
         return expiry.may_set(self.act_on_groups)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """On every group: what an earlier `act_on_groups` named can be undone too."""
+        """The permissions on every group: groups that `act_on_groups` named earlier can be undone too."""
         return expiry.UNDOES
 
     def never_acts(self) -> str | None:
@@ -84,7 +87,7 @@ class ForgottenLeftovers(Detector[Leftover]):
         expiry.check(self.act_on_groups)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
-        """Log groups, repositories and jobs; the others are read even where one listing broke off."""
+        """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
         errors: list[str] = []
         for found in (
             log_groups.find(aws, self.retention, now),
@@ -99,7 +102,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             raise ReadError("; ".join(errors))
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
-        """One group by itself; but whether an image or an output is used takes all that may name one."""
+        """Read one group by itself; for an image or an output, read everything that may refer to it."""
         if target.kind == log_groups.KIND:
             return log_groups.look(aws, target.name, self.retention, now)
         found: Iterator[Leftover] = (
@@ -107,10 +110,10 @@ class ForgottenLeftovers(Detector[Leftover]):
             if target.kind == failed_jobs.KIND
             else repositories.find(aws, self.patience, self.repositories, now)
         )
-        return next((one for one in found if one.target.arn == target.arn), None)
+        return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
 
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
-        """By its kind; never more than likely."""
+        """Judge by kind; never more than likely."""
         smallest = int(self.min_gb * GB)
         if isinstance(candidate, Group):
             return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)

@@ -1,4 +1,4 @@
-"""SageMaker processing and batch transform jobs: which are running, and what their description says."""
+"""SageMaker processing and batch transform jobs: the running ones, and their descriptions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PROCESSING, TRANSFORMING = "Processing", "Transforming"
 
 def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
     """
-    A job with the limit that it has, if it has one.
+    Return a job with its limit, if it has one.
 
-    Without a limit in the description, none is assumed. With a TrainingJobArn it evaluates a rule of
-    Debugger's or the profiler's over that training job, for as long as that runs.
+    Without a limit in the description, none is assumed. A job with a TrainingJobArn evaluates a rule of
+    Debugger's or the profiler's over that training job, for as long as that job runs.
     """
     started = answer.get("ProcessingStartTime")
     limits = answer.get("StoppingCondition")
@@ -47,31 +47,34 @@ def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
 
 
 def _groups(cluster: ProcessingClusterConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
-    """Instance type and count; what AWS selected from several preferences comes first."""
+    """Return instance type and count; AWS's selection from several preferences comes first."""
     kind = cluster.get("SelectedInstanceType") or cluster.get("InstanceType")
     count = cluster.get("SelectedInstanceCount") or cluster.get("InstanceCount", 1)
     return ((kind, count),) if kind else ()
 
 
 def _downloads(answer: DescribeProcessingJobResponseTypeDef) -> bool:
-    """Whether SageMaker brings inputs before the container starts: it does so unless they are streamed."""
+    """
+    Return whether SageMaker downloads inputs before the container starts:
+    it does unless they are streamed.
+    """
     return any(
-        not one.get("AppManaged", False)
-        and ("DatasetDefinition" in one or one.get("S3Input", {}).get("S3InputMode", "File") == "File")
-        for one in answer.get("ProcessingInputs", ())
+        not entry.get("AppManaged", False)
+        and ("DatasetDefinition" in entry or entry.get("S3Input", {}).get("S3InputMode", "File") == "File")
+        for entry in answer.get("ProcessingInputs", ())
     )
 
 
 def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
     """
-    The folders of its outputs, in whatever mode they are uploaded.
+    Return the folders of its outputs, in whatever mode they are uploaded.
 
-    Those that are uploaded at its end count too: the job is in progress until that is done, which may take
+    Outputs uploaded at its end count too: the job is in progress until the upload is done, which may take
     hours, while its container has ended, logs nothing and has no load.
     """
     config = answer.get("ProcessingOutputConfig")
-    outputs = [one["S3Output"] for one in config["Outputs"] if "S3Output" in one] if config else []
-    return folders(*(one["S3Uri"] for one in outputs))
+    outputs = [output["S3Output"] for output in config["Outputs"] if "S3Output" in output] if config else []
+    return folders(*(output["S3Uri"] for output in outputs))
 
 
 PROCESSING_KIND = Kind(
@@ -90,7 +93,7 @@ PROCESSING_KIND = Kind(
 
 
 def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> Job:
-    """A job without a limit of its own: only single requests have one (ModelClientConfig)."""
+    """Return a job without a limit of its own: only single requests have one (ModelClientConfig)."""
     started = answer.get("TransformStartTime")
     resources = answer["TransformResources"]
     output = answer.get("TransformOutput")

@@ -1,4 +1,4 @@
-"""What SageMaker's training, processing and transform jobs have in common: hosts, limits, folders, costs."""
+"""The common shape of SageMaker's training, processing and transform jobs: hosts, limits, folders, costs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.hung_training_jobs.load import Collective
 
 GONE = ("ResourceNotFound", "ValidationException")
-"""What Describe answers for a name that does not exist (any more): documented, and in practice."""
+"""Describe's error codes for a missing name: the documented one, and the one in practice."""
 
 STARTING = "Starting"
 WAITING = frozenset({STARTING, "Pending"})
@@ -29,14 +29,13 @@ WAITING = frozenset({STARTING, "Pending"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """
-    One kind of job: what it is called, where it leaves its traces, how it is read and ended.
+    One kind of job: its names, its traces, and the calls that read and end it.
 
-    *of* is how SageMaker spells it, *group* both its log group and its metrics' namespace.
-    *working* is the phase in which it should move, *at_work* the same for a reader. *streams* is
-    what a log stream's name goes on with after the job's name and a slash. *numbered* hosts are
-    called algo-1, algo-2, ...; others have ids that only ListMetrics shows. *collective* is whether its
-    hosts, or the GPUs of one, can wait for each other. *action* is what would be done about it. Objects
-    whose keys contain one of *ignored* are no sign of life.
+    *of* is SageMaker's spelling, *group* both its log group and its metrics' namespace. *working* is the
+    phase in which it should move, *at_work* the same for a reader. *streams* is the part of a log stream's
+    name after the job's name and a slash. *numbered* hosts are called algo-1, algo-2, ...; others have ids
+    that only ListMetrics shows. *collective* is true if its hosts, or the GPUs of one, can wait for each
+    other. *action* is the proposed action. Objects whose keys contain one of *ignored* are no sign of life.
     """
 
     of: SageMakerKind
@@ -53,7 +52,7 @@ class Kind:
     ignored: tuple[str, ...] = ()
 
     def describe(self, aws: Aws, name: str) -> Signal[Job]:
-        """The job called *name*; `Absent` if there is none."""
+        """Return the job called *name*; `Absent` if there is none."""
         return described(aws, self.of, self.read, name)
 
     @property
@@ -66,14 +65,14 @@ class Job:
     """
     A job as its Describe operation shows it.
 
-    *started* is when it was first billed, *counted_from* when the time that counts against
-    *max_runtime* began at the latest. *groups* are instance type and count. *writes_to* are the S3
-    folders that it writes to while it runs. *spot* and *reserved* (a training plan, paid in advance)
-    say that the list price is not what is paid. *tuner* is the tuning job that started it, *started_by*
-    are the ARNs of other SageMaker resources that did, *watches* is the training job whose rule it is.
-    *pool* is the status of the warm pool that it leaves behind. *checkpoints* is whether it was given a
-    folder for them. *downloads* is whether inputs are downloaded after *started* and before its program
-    begins, which AWS does not say when it does. *role* is the one that it runs under, if it has one.
+    *started* is the time at which billing began, *counted_from* the latest time from which
+    *max_runtime* counts. *groups* are instance type and count. *writes_to* are the S3 folders that it
+    writes to while it runs. For *spot* and *reserved* jobs (a training plan, paid in advance) the
+    list price is not the paid price. *tuner* is the tuning job that started it, *started_by* are the
+    ARNs of other SageMaker resources that did, *watches* is the training job whose rule it is. *pool*
+    is the status of the warm pool that it leaves behind. *checkpoints* is true if it has a folder for
+    them. *downloads* is true if inputs are downloaded after *started* and before its program begins,
+    at a time that AWS does not tell. *role* is its role, if it has one.
     """
 
     kind: Kind
@@ -102,7 +101,7 @@ class Job:
 
     @property
     def lost(self) -> str:
-        """What does not come back when it is stopped and submitted again."""
+        """The loss, in words, if it is stopped and submitted again."""
         return (
             f"what it did {'since its newest checkpoint' if self.checkpoints else 'so far: it begins anew'}"
         )
@@ -118,19 +117,19 @@ class Job:
     @property
     def machine(self) -> Machine:
         """
-        What each of its hosts is made of.
+        The hardware of each of its hosts.
 
-        AWS does not say which host of a mixed cluster is of which type, so of that only the smallest
-        CPU is known.
+        AWS does not say which host of a mixed cluster is of which type, so for a mixed
+        cluster only the smallest CPU is known.
         """
         machines = {machine(kind) for kind, _ in self.groups}
         if len(machines) == 1:
             return machines.pop()
-        return Machine(min((one.vcpus for one in machines), default=1), None)
+        return Machine(min((candidate.vcpus for candidate in machines), default=1), None)
 
     @property
     def collective(self) -> Collective:
-        """Whether a GPU of it can wait for another: there must be two of them, on one host or on several."""
+        """The possible waits between its GPUs: they take two GPUs, on one host or on several."""
         if not self.kind.collective:
             return Collective.NEVER
         several = (self.machine.gpus or 0) * self.instances > 1
@@ -139,9 +138,9 @@ class Job:
     @property
     def streams(self) -> str:
         """
-        What the names of its log streams begin with.
+        The beginning of the names of its log streams.
 
-        The slash makes it exact: a job's name has none, so `train` is never taken for `train-2`.
+        The slash makes it exact: a job's name has none, so `train` never matches `train-2`.
         """
         return f"{self.name}/{self.kind.streams}"
 
@@ -152,29 +151,29 @@ class Job:
 
 
 def described[T](aws: Aws, kind: SageMakerKind, read: Callable[[Any], T], name: str) -> Signal[T]:
-    """What *read* takes from the description of the job *name* of a *kind*; `Absent` if there is none."""
+    """Return the description of the job *name* of a *kind*, as *read* takes it; `Absent` if there is none."""
     ask = partial(kind.call(aws, "Describe"), **{kind.named: name})
     return attempt(lambda: read(ask()), source=kind.describes, absent=GONE)
 
 
 def seconds(count: int | None) -> timedelta | None:
-    """A limit in a description as a duration."""
+    """Return a limit in a description as a duration."""
     return None if count is None else timedelta(seconds=count)
 
 
 def arns(*named: str | None) -> tuple[str, ...]:
-    """The ARNs that a description holds."""
+    """Return the ARNs that a description holds."""
     return tuple(arn for arn in named if arn)
 
 
 def folders(*uris: str | None) -> tuple[str, ...]:
-    """*uris* as S3 folders, each once; a slash keeps `runs/a` from being taken for `runs/ab`."""
+    """Return *uris* as S3 folders, each once; a slash keeps `runs/a` from matching `runs/ab`."""
     given: Iterable[str] = (uri for uri in uris if uri)
     return tuple(dict.fromkeys(f"{uri.rstrip('/')}/" for uri in given))
 
 
 def hourly(aws: Aws, job: Job) -> Price:
-    """What an hour of all instances of *job* costs at list price."""
+    """Return the list price of an hour of all instances of *job*."""
     if job.reserved:
         return Price(None, "a training plan, paid in advance")
     if not job.groups:
@@ -184,19 +183,19 @@ def hourly(aws: Aws, job: Job) -> Price:
 
 
 def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
-    """What has been billed *since* then, at *price*; it ends by itself *until*, unless that is over."""
+    """Return the cost *since* then, at *price*; it ends by itself *until*, unless that is over."""
     hours = (now - since).total_seconds() / 3600 if since else 0
     ends = until if until is not None and until > now else None
     return Cost.accruing(price.hourly_usd, hours, price.source, until=ends)
 
 
 def limit(job: Job) -> datetime | None:
-    """When SageMaker ends *job* by itself, where that is known."""
+    """Return the time at which SageMaker ends *job* by itself, where that is known."""
     return job.counted_from + job.max_runtime if job.counted_from and job.max_runtime else None
 
 
 def rate(price: Price, job: Job) -> str:
-    """What *job* costs as long as it runs, for a reader; spot capacity costs less than the list price."""
+    """Return the price per hour of *job* for a reader; spot capacity costs less than the list price."""
     if price.hourly_usd is None:
         return "price unknown"
     return f"{'at most ' if job.spot else ''}${price.hourly_usd:,.2f} an hour"

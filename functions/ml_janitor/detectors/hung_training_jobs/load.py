@@ -1,4 +1,4 @@
-"""The load of a job's hosts: whether CPU and GPU stand still, as in a deadlock, or vary like work. Pure."""
+"""The load of a job's hosts: CPU and GPU at a standstill, as in a deadlock, or varying like work. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ml_janitor.core.durations import ago
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 PERIOD = 300
-"""Seconds. The metrics come every minute; the lowest and the highest of five are asked for."""
+"""Seconds. The metrics come every minute; each value is the lowest or highest of five."""
 
 LONGEST_HOLE = timedelta(hours=1)
-"""How long a metric may be missing in between before its host counts as not measured."""
+"""Longest time for which a metric may be missing in between before its host counts as not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,24 @@ class Span:
 
     @property
     def whole(self) -> bool:
-        """Whether there are values for all of the time."""
+        """True if there are values for all of the time."""
         return self.hole <= LONGEST_HOLE
 
     def still(self, tolerance: float) -> bool:
-        """Whether it varies by no more than *tolerance*."""
+        """Return whether it varies by no more than *tolerance*."""
         return self.highest - self.lowest <= tolerance
 
     def rests(self, full: float, tolerance: float, rest: float = math.inf) -> bool:
-        """Whether it stays near zero (below *rest*)."""
+        """Return whether it stays near zero (below *rest*)."""
         return self.highest <= min(tolerance * full, rest)
 
     def fills(self, full: float, tolerance: float) -> bool:
-        """Whether it stays near *full*."""
+        """Return whether it stays near *full*."""
         return self.lowest >= (1 - tolerance) * full and self.highest <= (1 + tolerance) * full
 
 
 def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: datetime) -> Signal[Span]:
-    """The span between *lows* and *highs* from *start* to *end*; a value that is no number is unreadable."""
+    """Return the span between *lows* and *highs* from *start* to *end*; an infinite value is unreadable."""
     match lows, highs:
         case (Unreadable() as failed, _) | (_, Unreadable() as failed):
             return failed
@@ -73,8 +73,8 @@ def span(lows: Signal[Series], highs: Signal[Series], start: datetime, end: date
 CPU_TOLERANCE = 0.05
 GPU_TOLERANCE = 0.03
 """
-How far a load may be from its other extreme or from zero, and a CPU from full, as a share of full scale.
-
+Tolerances as a share of full scale: a load's distance from its other extreme
+or from zero, and a CPU's from full.
 The CPU also carries the system's own agents.
 """
 
@@ -82,29 +82,28 @@ SPINNING = 0.95
 ALL_SPINNING = 0.90
 """
 The least load of GPUs that spin in a collective, as a share of full load: some of a host's GPUs, or all.
-
-They were seen at 100 percent, with others at 0 (NVIDIA/nccl #857 and #1033, cupy/cupy #3557), and at about 96
-(vllm-project/vllm #46097). The sum of some at full load is also that of more at less, so it must be closer.
+They were seen at 100 percent, with others at 0 (NVIDIA/nccl #857 and #1033, cupy/cupy
+#3557), and at about 96 (vllm-project/vllm #46097). Some GPUs at full load have the same
+sum as more GPUs at less, so some must be closer to it.
 """
 
 HALF_A_THREAD = 50.0
 """
 The CPU load above which a host is not at rest, however many vCPUs it has.
-
 One thread at work is 100, which on a large host is less than a tolerable share of full scale.
 """
 
 MEMORY_TOLERANCE = 5.0
 DISK_TOLERANCE = 1.0
 """
-Points of a hundred by which what a container uses of memory and disk may vary while it stands still.
-
-One that downloads, or reads from a slow source, may need less than half a thread, and be silent for hours.
+Percentage points by which a container's use of memory and disk may vary while it stands still.
+A container that downloads, or reads from a slow source, may need less than
+half a thread, and be silent for hours.
 """
 
 
 class Collective(Enum):
-    """Whether the hosts of a job can wait for each other in a collective, where they spin at full load."""
+    """The possible waits between a job's hosts in a collective, where they spin at full load."""
 
     POSSIBLE = "a GPU may wait for another"
     ALONE = "no GPU waits for another"
@@ -112,7 +111,7 @@ class Collective(Enum):
 
 
 class Motion(Enum):
-    """What one host's load looks like."""
+    """The pattern of one host's load."""
 
     RESTS = "still and at rest"
     SPINS = "all or some of its GPUs still and full, where one may wait for another"
@@ -129,7 +128,7 @@ class HostLoad:
     """
     CPU and GPU utilization of one host: 0 to 100 for each vCPU and each GPU it has.
 
-    *memory* and *disk* are how much its container uses of them, in percent; transform jobs publish no disk.
+    *memory* and *disk* are its container's use in percent; transform jobs publish no disk.
     """
 
     host: str
@@ -140,25 +139,28 @@ class HostLoad:
 
     def motion(self, machine: Machine, collective: Collective = Collective.POSSIBLE) -> Motion:
         """
-        What the load looks like on *machine*, where a collective can hang as *collective* says.
+        Return the pattern of the load on *machine*, where a collective can hang as *collective* says.
 
         Variation counts whatever else is missing, because it can only show that the host works. Where a
-        metric is missing or the accelerators are not known, nothing is measured.
+        metric is missing or the accelerators are unknown, the load is not measured.
         """
         if self._varies(machine):
             return Motion.WORKING
-        if any(isinstance(one, Unreadable | NotRead) for one in (self.cpu, self.gpu, self.memory, self.disk)):
+        if any(
+            isinstance(signal, Unreadable | NotRead)
+            for signal in (self.cpu, self.gpu, self.memory, self.disk)
+        ):
             return Motion.UNREADABLE
         return self._level(machine, collective) or Motion.UNMEASURED
 
     def spinning(self, machine: Machine) -> int:
-        """How many GPUs of *machine* are at full load, as far as that is measured."""
+        """Return how many GPUs of *machine* are at full load, as far as that is measured."""
         if not machine.gpus or not isinstance(self.gpu, Value):
             return 0
         return spinning(self.gpu.value, machine.gpus) or 0
 
     def _level(self, machine: Machine, collective: Collective) -> Motion | None:
-        """What the level means at which it stands; None if that is not measured."""
+        """Return the pattern by the level of a still load; None if it is not measured."""
         cpu = self.cpu.value if isinstance(self.cpu, Value) else None
         gpu = self.gpu.value if isinstance(self.gpu, Value) else None
         if machine.gpus is None or cpu is None or not cpu.whole:
@@ -182,7 +184,10 @@ class HostLoad:
 
 
 def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
-    """What a host without GPUs does. All its threads at work look like all its threads spinning."""
+    """
+    Return the pattern of a host without GPUs. All its threads at work look
+    like all its threads spinning.
+    """
     full = 100 * machine.vcpus
     if cpu.rests(full, CPU_TOLERANCE, HALF_A_THREAD):
         return Motion.RESTS
@@ -193,10 +198,10 @@ def _of_cpu(cpu: Span, machine: Machine, collective: Collective) -> Motion:
 
 def _of_gpus(full: int | None, cpu: Span, machine: Machine, collective: Collective) -> Motion:
     """
-    What a host with GPUs does of which so many are at *full* load, as `spinning` counts them.
+    Return the pattern of a host with *full* GPUs at full load, as `spinning` counts them.
 
-    Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of
-    them. Where they rest, the work is the CPU's, and every half thread of it counts.
+    Where they spin in a collective, the CPU may stand at any level: it spins one thread for each of them.
+    Where they rest, the work is the CPU's, and every half thread of it counts.
     """
     if full is None:
         return Motion.STEADY
@@ -211,7 +216,10 @@ def _of_gpus(full: int | None, cpu: Span, machine: Machine, collective: Collecti
 
 
 def spinning(load: Span, gpus: int) -> int | None:
-    """How many of *gpus* are at full load while the others rest, by their sum; None if no number fits."""
+    """
+    Return how many of *gpus* are at full load while the others rest, by
+    their sum; None if no number fits.
+    """
     if load.rests(100 * gpus, GPU_TOLERANCE):
         return 0
     if load.lowest >= 100 * gpus * ALL_SPINNING:
@@ -227,10 +235,10 @@ def spinning(load: Span, gpus: int) -> int | None:
 
 
 def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk"], full: int | None) -> str:
-    """What all hosts' loads were, for a reader: "399 to 400 of 400 (algo-1, algo-2); none (algo-3)"."""
+    """Return all hosts' loads, for a reader: "399 to 400 of 400 (algo-1, algo-2); none (algo-3)"."""
     hosts: dict[str, list[str]] = {}
-    for one in loads:
-        match getattr(one, name):
+    for host_load in loads:
+        match getattr(host_load, name):
             case Value(seen):
                 text = f"{seen.lowest:.0f} to {seen.highest:.0f}" + (f" of {full}" if full else "")
                 text += "" if seen.whole else f", missing for {ago(seen.hole)}"
@@ -238,11 +246,11 @@ def shown(loads: Sequence[HostLoad], name: Literal["cpu", "gpu", "memory", "disk
                 text = "unreadable"
             case _:
                 text = "none"
-        hosts.setdefault(text, []).append(one.host.rpartition("/")[2])
+        hosts.setdefault(text, []).append(host_load.host.rpartition("/")[2])
     return "; ".join(f"{text} ({some(names)})" for text, names in hosts.items())
 
 
 def some(names: Sequence[str], most: int = 4) -> str:
-    """*names* in a sentence, the first few of many."""
+    """Return *names* in a sentence, the first few of many."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Reads the load of all hosts of several jobs in bulk; where hosts have ids, they are found by name first."""
+"""Reads the load of all hosts of several jobs in bulk; where hosts have ids, it finds them by name first."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ml_janitor.detectors.hung_training_jobs.load import PERIOD, HostLoad, Span,
 
 METRICS = ("CPU", "GPU", "Memory", "Disk")
 """
-Of the container of a job alone, on each host, each followed by Utilization (developer guide, Monitor
-SageMaker with CloudWatch).
+Metrics of a job's container alone, on each host, each followed by Utilization
+(developer guide, Monitor SageMaker with CloudWatch).
 """
 
 STATS: tuple[Stat, Stat] = ("Minimum", "Maximum")
@@ -27,14 +27,14 @@ HOST = "Host"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whose load is wanted, and from when on."""
+    """A job whose load is wanted, and the start of the time."""
 
     job: Job
     start: datetime
 
 
 def read(aws: Aws, windows: Mapping[str, Window], now: datetime) -> dict[str, Signal[tuple[HostLoad, ...]]]:
-    """The loads of every job in *windows*, under the same keys, until *now*; those of a kind in bulk."""
+    """Return the loads of every job in *windows*, under the same keys, until *now*; each kind in bulk."""
     found: dict[str, Signal[tuple[HostLoad, ...]]] = {}
     for kind in dict.fromkeys(window.job.kind for window in windows.values()):
         own = {key: window for key, window in windows.items() if window.job.kind is kind}
@@ -52,25 +52,25 @@ def read(aws: Aws, windows: Mapping[str, Window], now: datetime) -> dict[str, Si
 
 
 def _listed(aws: Aws, kind: Kind) -> Sequence[str] | Unreadable:
-    """All hosts of the past two weeks by name, where they are not numbered."""
+    """Return all hosts of the past two weeks by name, where they are not numbered."""
     if kind.numbered:
         return ()
     series = metrics.published(aws, kind.group, "CPUUtilization")
     if isinstance(series, Unreadable):
         return series
     known = series.value if isinstance(series, Value) else ()
-    return [value for one in known for name, value in one.dimensions if name == HOST]
+    return [value for metric in known for name, value in metric.dimensions if name == HOST]
 
 
 def hosts_of(job: Job, listed: Sequence[str]) -> tuple[str, ...]:
-    """The hosts of *job*: by number, or those of the *listed* ones that begin with its name and a slash."""
+    """Return the hosts of *job*: by number, or the *listed* hosts that begin with its name and a slash."""
     if job.kind.numbered:
         return job.hosts
     return tuple(sorted({host for host in listed if host.startswith(f"{job.name}/")}))
 
 
 def unlisted(job: Job, known: int) -> tuple[HostLoad, ...]:
-    """The instances of *job* that no metric names: they count as not measured, never as absent."""
+    """Return the instances of *job* that no metric names: they count as not measured, never as absent."""
     return tuple(
         HostLoad(host=f"{job.name}/instance {n}", cpu=Absent(GET_METRIC_DATA), gpu=Absent(GET_METRIC_DATA))
         for n in range(known + 1, job.instances + 1)
@@ -81,7 +81,7 @@ def _read_hosts(
     aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime
 ) -> dict[str, HostLoad]:
     """
-    The load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
+    Return the load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
 
     A host is named as the metrics' Host dimension does: "my-job/algo-1".
     """

@@ -1,4 +1,4 @@
-"""Whether a job should be at work, and stands still: its phase, limit, logs, objects and load. Pure."""
+"""The judgement whether a job at work stands still: its phase, limit, logs, objects and load. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
 
 def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> Still | None:
     """
-    Whether SageMaker should have ended *job* itself; it may take until *overrun* to do so.
+    Return the job as still if SageMaker should have ended it itself; that may take SageMaker until *overrun*.
 
-    Likely at most where inputs are downloaded first: AWS says neither how long that took, nor whether it
-    counts.
+    At most likely where inputs are downloaded first: AWS says neither how
+    long that took, nor whether it counts.
     """
     limits = (
         ("MaxRuntimeInSeconds", job.counted_from, job.max_runtime),
@@ -48,7 +48,7 @@ def past_its_limit(rule: Rule, job: Job, overrun: timedelta, now: datetime) -> S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """What a running job would leave behind if it moved."""
+    """The traces that a running job would leave if it moved."""
 
     rhythm: Signal[Rhythm] = field(default_factory=NotRead)
     newest: Signal[Newest | None] = field(default_factory=NotRead)
@@ -57,7 +57,7 @@ class Signs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """For how long logs, objects and load must all stand still before a job is judged to hang."""
+    """Times for which logs, objects and load must all stand still before a job is judged to hang."""
 
     silence: timedelta
     times_longest_pause: int
@@ -65,11 +65,11 @@ class Patience:
 
     @property
     def without_rhythm(self) -> timedelta:
-        """With a job whose rhythm or load is not known."""
+        """The time for a job whose rhythm or load is not known."""
         return max(self.silence, self.silence_without_rhythm)
 
     def with_rhythm(self, longest_pause: Signal[timedelta]) -> timedelta:
-        """With a job that had paused for so long before, and gone on."""
+        """Return the time for a job that had paused for *longest_pause* before, and gone on."""
         match longest_pause:
             case Value(pause):
                 return max(self.silence, self.times_longest_pause * pause)
@@ -79,7 +79,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Still:
-    """The job stands still *since* its last log event: how sure that is, and why."""
+    """A standstill *since* the last log event, with its confidence and reason."""
 
     reason: str
     confidence: Confidence
@@ -87,7 +87,7 @@ class Still:
 
 
 def judge_signs(rule: Rule, signs: Signs, job: Job, patience: Patience, now: datetime) -> Kept | Still:
-    """Whether *job* stands still, by its *signs*; the steps and the evidence go to *rule*."""
+    """Judge whether *job* stands still, by its *signs*; the steps and the evidence go to *rule*."""
     match signs.rhythm:
         case Value(rhythm):
             return (
@@ -169,11 +169,13 @@ def _check_load(
         Evidence("CPU load", shown(loads, "cpu", 100 * machine.vcpus) or "not known"),
     )
     for name in ("memory", "disk"):
-        if not all(isinstance(getattr(one, name), Absent) for one in loads):
+        if not all(isinstance(getattr(host_load, name), Absent) for host_load in loads):
             rule.saw(Evidence(f"{name} used", shown(loads, name, 100)))
     motions: dict[Motion, list[str]] = {}
-    for one in loads:
-        motions.setdefault(one.motion(machine, job.collective), []).append(one.host.rpartition("/")[2])
+    for host_load in loads:
+        motions.setdefault(host_load.motion(machine, job.collective), []).append(
+            host_load.host.rpartition("/")[2]
+        )
     if working := motions.get(Motion.WORKING):
         return rule.kept(f"silent, but the load of {some(working)} varies like work")
     if isinstance(signal, NotRead | Unreadable) or Motion.UNREADABLE in motions:
@@ -195,7 +197,9 @@ def _check_load(
         case _:
             usual, known = "how long it used to pause is not known", False
     written = ", wrote nothing to S3," if job.writes_to else ""
-    spinning = Spinning(sum(one.spinning(machine) for one in loads), (machine.gpus or 0) * len(loads))
+    spinning = Spinning(
+        sum(host_load.spinning(machine) for host_load in loads), (machine.gpus or 0) * len(loads)
+    )
     doubts = [
         *_doubts(motions, spinning),
         *([f"the load of {some(unmeasured)} is not known"] if unmeasured else []),
@@ -211,13 +215,13 @@ def _check_load(
 
 @dataclass(frozen=True, slots=True)
 class Spinning:
-    """How many GPUs of a job spin, of how many."""
+    """The number of a job's spinning GPUs, and of all."""
 
     count: int
     total: int
 
     def description(self, hosts: int) -> str:
-        """How they hang in a collective, on so many hosts."""
+        """Return how they hang in a collective, on *hosts* hosts, in words."""
         if self.count < self.total:
             return (
                 f"{self.count} of {self.total} GPUs spin at full load without a change while the others rest"
@@ -228,10 +232,10 @@ class Spinning:
 
 def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: Spinning) -> Iterator[str]:
     """
-    What looks like a job that hangs, and like work or a wait as well: why its load proves nothing.
+    Yield why the load of a seemingly hung job proves nothing: work or a wait looks the same.
 
-    A job may wait for Athena, an EMR step, a child job or an ssh session at no load and without a word,
-    and SageMaker publishes no network metric. Only a collective explains two or more GPUs *spinning*.
+    A job may wait for Athena, an EMR step, a child job or an ssh session at no load and without a word, and
+    SageMaker publishes no network metric. Only a collective explains two or more GPUs *spinning*.
     """
     if motions.keys() == {Motion.RESTS}:
         resting = len(motions[Motion.RESTS])
@@ -253,5 +257,5 @@ def _doubts(motions: Mapping[Motion, Sequence[str]], spinning: Spinning) -> Iter
 
 
 def stamp(at: datetime) -> str:
-    """A time for a reader, in UTC."""
+    """Return a time for a reader, in UTC."""
     return f"{at:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""Stores what submits a job again before it is stopped, and submits it again under a new name."""
+"""Stores the request of a job before it is stopped, and submits it again under a new name."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from ml_janitor.detectors.hung_training_jobs.training import keeps_pool, pool_of
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 CHOSEN = ("SelectedInstanceType", "SelectedInstanceCount")
-"""What AWS selected from several preferences: part of a description, and no parameter of a request."""
+"""AWS's selection from several preferences: part of a description, and no parameter of a request."""
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 """No object is newer, so all of them are listed."""
 
 RESOURCES = {TRAINING_JOB: ("ResourceConfig",), PROCESSING_JOB: ("ProcessingResources", "ClusterConfig")}
-"""Where those resources stand in a request."""
+"""The place of those resources in a request."""
 
 
 LONGEST = 63
@@ -53,24 +53,23 @@ COMPLETED = "Completed"
 """The status of a job that ended by itself and successfully."""
 
 KEEP_ALIVE = "KeepAlivePeriodInSeconds"
-"""For how long the instances of a training job are to wait for another one."""
+"""Time for which the instances of a training job wait for another job."""
 
 SHORTEST_SECRET = 4
 """Characters: shorter values are no secrets."""
 
 METRICS_REFUSED = "override the metric definitions"
 """
-What CreateTrainingJob answers if a built-in algorithm is given metric definitions, although
-DescribeTrainingJob shows its own (hashicorp/terraform-provider-aws#46892; awslabs/mlspace tries again
-without them, too).
+CreateTrainingJob's error for a built-in algorithm with metric definitions, although DescribeTrainingJob shows
+its own (hashicorp/terraform-provider-aws#46892; awslabs/mlspace tries again without them, too).
 """
 
 
 def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
     """
-    *candidate* as plain JSON. What a job was given may be secret, so this is for the ledger alone.
+    Return *candidate* as plain JSON. A job's parameters may be secret, so this is for the ledger alone.
 
-    Raises CannotActError if it is no longer what was judged, and ReadError.
+    Raises CannotActError if the candidate is no longer as judged, and ReadError.
     """
     target = candidate.target
     found = itself(aws, target)
@@ -93,16 +92,16 @@ def read_record(aws: Aws, candidate: Suspect | SuspectTuner) -> dict[str, Any]:
 
 
 def request_of(aws: Aws, kind: Kind, found: Mapping[str, Any]) -> dict[str, Any]:
-    """What the creating call takes to make another job like the one *found*."""
+    """Return the arguments of the creating call for another job like the one *found*."""
     request = fitted(aws, "sagemaker", f"Create{kind.noun}", found)
-    resources = reduce(lambda one, member: one.get(member, {}), RESOURCES.get(kind, ("",)), request)
+    resources = reduce(lambda part, member: part.get(member, {}), RESOURCES.get(kind, ("",)), request)
     for member in CHOSEN:
         resources.pop(member, None)
     return request
 
 
 def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
-    """Its newest checkpoint, None if it keeps none; without "uri" it has not written any yet."""
+    """Return its newest checkpoint, None if it keeps none; without "uri" it has not written any yet."""
     config = found.get("CheckpointConfig")
     if not config:
         return None
@@ -118,10 +117,10 @@ def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
 
 def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], steps: Steps) -> str:
     """
-    Submit the job *target* again, once. The answer is a sentence with its new name, or why there is none.
+    Submit the job *target* again, once. Return a sentence with its new name, or why there is none.
 
-    Waits until it has stopped: what it writes in its last two minutes is what the new one begins with.
-    Raises NotFinishedError until then, and CannotActError for what does not come back.
+    It waits until the job has stopped: the new job begins with the objects of its last two minutes. Raises
+    NotFinishedError until then, and CannotActError for a resource that cannot come back.
     """
     found = itself(aws, target)
     status = None if found is None else status_of(target, found)
@@ -140,7 +139,10 @@ def restart(aws: Aws, detector: str, target: Target, record: Mapping[str, Any], 
 
 
 def restart_effect(detector: str, target: Target, record: Mapping[str, Any]) -> str:
-    """What `restart` would do, as a sentence. Raises CannotActError for what does not come back."""
+    """
+    Return the effect of `restart` as a sentence. Raises CannotActError for
+    a resource that cannot come back.
+    """
     if (why := _not_restartable(target, record)) is not None:
         raise CannotActError(why)
     name = name_for(target.name, finding_id(detector, target.key))
@@ -148,7 +150,10 @@ def restart_effect(detector: str, target: Target, record: Mapping[str, Any]) -> 
 
 
 def restarted_arn(detector: str, target: Target, record: Mapping[str, Any]) -> str:
-    """The ARN of what `restart` submits, spelled as *target*'s is; its own where nothing is submitted."""
+    """
+    Return the ARN of the job that `restart` submits, spelled like *target*'s;
+    its own where nothing is submitted.
+    """
     if _not_restartable(target, record) is not None:
         return target.arn
     kind, _, name = target.arn.rpartition("/")
@@ -156,17 +161,20 @@ def restarted_arn(detector: str, target: Target, record: Mapping[str, Any]) -> s
 
 
 def name_for(name: str, finding: str) -> str:
-    """The new name of the job *name*: the same each time, so that a repeated restart is no second one."""
+    """
+    Return the new name of the job *name*: the same each time, so that a
+    repeated restart submits no second job.
+    """
     suffix = f"-r{finding[:DIGITS]}"
     return f"{name[: LONGEST - len(suffix)].rstrip('-')}{suffix}"
 
 
 def starting_point(record: Mapping[str, Any]) -> str:
     """
-    Where the new job begins, as a clause.
+    Return where the new job begins, as a clause.
 
-    SageMaker copies what lies in the S3Uri of CheckpointConfig to the new job's checkpoint path
-    (developer guide, "Resume training from a checkpoint"); the program must load it.
+    SageMaker copies the objects in CheckpointConfig's S3Uri to the new job's checkpoint path (developer
+    guide, "Resume training from a checkpoint"); the program must load them.
     """
     checkpoint = record["checkpoint"]
     if checkpoint is None:
@@ -178,7 +186,7 @@ def starting_point(record: Mapping[str, Any]) -> str:
 
 
 def _not_restartable(target: Target, record: Mapping[str, Any]) -> str | None:
-    """Why there is nothing to submit, or None."""
+    """Return why there is nothing to submit, or None."""
     if record["what"] == POOL:
         return "a warm pool does not come back; the next job of its kind starts its own"
     if record["what"] == TUNER:
@@ -213,7 +221,10 @@ def _create(create: Callable[..., object], request: Mapping[str, Any]) -> None:
 
 
 def _exists(aws: Aws, target: Target, name: str) -> bool:
-    """Whether the job *name* was submitted. Raises CannotActError if one had that name before *target*."""
+    """
+    Return whether the job *name* was submitted. Raises CannotActError if
+    the name is older than *target*.
+    """
     found = described(aws, KINDS[target.kind], name)
     if found is None:
         return False
@@ -223,7 +234,10 @@ def _exists(aws: Aws, target: Target, name: str) -> bool:
 
 
 def _without_secrets(error: ClientError, request: Mapping[str, Any]) -> Exception:
-    """*error*, unless AWS repeats in it what the job was given: that may be secret, and errors are posted."""
+    """
+    Return *error*, unless AWS quotes the job's parameters in it: they may
+    be secret, and errors are posted.
+    """
     message = str(error)
     if any(value in message for value in _secrets(request)):
         code = error.response["Error"]["Code"]
@@ -234,6 +248,6 @@ def _without_secrets(error: ClientError, request: Mapping[str, Any]) -> Exceptio
 
 
 def _secrets(request: Mapping[str, Any]) -> Iterator[str]:
-    """What is given to the program of a job, as far as it may be secret."""
+    """Yield the parameters of a job's program that may be secret."""
     for member in ("HyperParameters", "Environment"):
         yield from (value for value in request.get(member, {}).values() if len(value) >= SHORTEST_SECRET)

@@ -14,25 +14,26 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
 PAGES = 30
-"""How many pages of GetLogEvents (10,000 events or 1 MB each) are read to learn one job's rhythm."""
+"""Most pages of GetLogEvents (10,000 events or 1 MB each) that are read to learn one job's rhythm."""
 
 WINDOW = timedelta(hours=1)
 WINDOWS = 240
 PROBES = 2 * WINDOWS
 """
-A longer history is divided into windows of an hour, or into that many longer ones, and asked only whether
-each holds an event: with one call for a window that does, and a few for a pause. `PROBES` limits the calls.
+Bounds for the probing of a long history.
+It is divided into windows of an hour, or into that many longer ones. Each is asked only for any event: one
+call for a window with an event, and a few for a pause. `PROBES` limits the calls.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
     """
-    When the *last* event of a job's streams was written, and their *longest_pause* before that.
+    The time of a job's *last* log event, and the *longest_pause* before it.
 
     The pause is `NotRead` if the last event is fresh, and `Absent` if the history is too long even to be
-    probed. It may come out longer than it was, never shorter: after a pause that was taken for too
-    short, the next one would look like a hang.
+    probed. It may come out longer than it was, never shorter: after a pause that was measured too short, the
+    next one would look like a hang.
     """
 
     last: datetime
@@ -41,10 +42,10 @@ class Rhythm:
 
 def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime) -> Signal[Rhythm]:
     """
-    The rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
+    Return the rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
 
-    An event after *fresh* settles the question, and the history is left alone. `Absent` means that
-    there is no stream or no event.
+    An event after *fresh* settles the question, and the history is left alone.
+    `Absent` means that there is no stream or no event.
     """
     match _listed(aws, group, prefix):
         case Value(streams):
@@ -70,10 +71,9 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
 @attempted(logs.DESCRIBE_LOG_STREAMS, logs.NO_SUCH)
 def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
-    The streams that begin with *prefix*, with the time of their newest event as far as it is indexed.
+    Return the streams that begin with *prefix*, with the indexed time of their newest event, if any.
 
-    The index lags behind by an hour or more, so it can show that a stream is alive, never that it
-    is silent.
+    The index lags behind by an hour or more, so it can show that a stream is alive, never that it is silent.
     """
     named = {"logGroupName": group, "logStreamNamePrefix": prefix}
     return {
@@ -86,7 +86,10 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
 
 
 def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Signal[datetime]:
-    """The newest event of all *streams*; the first fresh one is enough. One unreadable hides a newer one."""
+    """
+    Return the newest event of all *streams*; the first fresh one is enough. An
+    unreadable stream may hide a newer one.
+    """
     old: list[Value[datetime]] = []
     unreadable: Unreadable | None = None
     for stream in streams:
@@ -104,10 +107,10 @@ def longest_pause(
     aws: Aws, group: str, streams: Sequence[str], *, started: datetime, last: datetime
 ) -> Signal[timedelta]:
     """
-    The longest time between two events of all *streams* together, from *started* to *last*.
+    Return the longest time between two events of all *streams* together, from *started* to *last*.
 
-    At most `PAGES` pages are read. Then one stream read to its beginning is enough; else what was not read is
-    probed. Events that were not read can only make a pause look longer, which is the safe side.
+    At most `PAGES` pages are read. Then one stream read to its beginning is enough; else the unread rest is
+    probed. Unread events can only make a pause look longer, which is the safe side.
     """
 
     def read() -> timedelta | None:
@@ -140,23 +143,26 @@ def _longest_gap(*events: datetime) -> timedelta:
 
 @dataclass(slots=True)
 class Probe:
-    """Finds out whether any of *streams* holds an event in a window of time, one window after the other."""
+    """Probes whether any of *streams* holds an event in a window of time, one window after the other."""
 
     aws: Aws
     group: str
     streams: list[str]
     following: dict[str, datetime] = field(default_factory=dict)
-    """The first event of each stream since it was asked last: until then it need not be asked again."""
+    """The first event of each stream since the last call for it: until then it needs no further call."""
     calls: int = 0
 
     def finds_event(self, begin: datetime, end: datetime) -> bool | None:
-        """Whether there is an event from *begin* to before *end*; None if that takes too many calls."""
+        """
+        Return whether there is an event from *begin* to before *end*; None
+        if that takes too many calls.
+        """
         for stream in self.streams:
             if self.following.get(stream, begin - WINDOW) < begin and not self._ask(stream, begin):
                 return None
             if self.following[stream] < end:
-                # What logged last is asked first.
-                self.streams = [stream, *(one for one in self.streams if one != stream)]
+                # The stream that logged last is probed first.
+                self.streams = [stream, *(other for other in self.streams if other != stream)]
                 return True
         return False
 
@@ -177,10 +183,10 @@ def _probed(
     probe: Probe, known: Iterable[datetime], *, started: datetime, last: datetime
 ) -> timedelta | None:
     """
-    The longest pause by windows without an event; None if that takes too many calls.
+    Return the longest pause by windows without an event; None if that takes too many calls.
 
     The events around empty windows lie in the windows before and behind: at most two windows more apart than
-    those are long. Windows of *known* events are not asked for.
+    those are long. Windows of *known* events are not probed.
     """
     window = max(WINDOW, (last - started) / WINDOWS)
     count = ceil((last - started) / window)

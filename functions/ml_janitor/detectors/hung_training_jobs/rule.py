@@ -35,20 +35,20 @@ UNDOES: tuple[Grant, ...] = (
     *(implied("sagemaker:AddTags", on=kind.every, source=AUTHORIZATION) for kind in JOBS),
     undo_roles.using_key(KEYS),
 )
-"""A tuning job is looked at, since one whose stop broke off has nothing to be brought back."""
+"""A tuning job is described too, since a tuning job whose stop broke off needs no undo."""
 
 
 @dataclass(frozen=True)
 class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     """
-    Training, processing and transform jobs that hang; warm pools that nobody uses.
+    Stops training, processing and transform jobs that hang, and unused warm pools.
 
-    A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the
-    longest pause they made before, nothing new lies in its S3 folders, and the load of every host
-    stands still; or when it works on after its own limit. Only that limit, and two or more GPUs that spin
-    as in a collective, prove it: a job at rest may wait for something. How long it runs says nothing.
-    A tuning job hangs when every running child does. A warm pool is waste after `pool_patience` unused.
-    The warning of a warm pool stands for `grace_pool`, because it ends by itself within hours.
+    A job hangs when its logs are silent for `silence` and for `times_longest_pause` times the longest pause
+    they made before, nothing new lies in its S3 folders, and the load of every host stands still; or when it
+    works on after its own limit. Only that limit, and two or more GPUs that spin as in a collective, prove
+    it: a job at rest may wait for something. Its running time says nothing. A tuning job hangs when every
+    running child does. A warm pool is waste after `pool_patience` unused. The warning of a warm pool stands
+    for `grace_pool`, because it ends by itself within hours.
     """
 
     name = "hung-training-jobs"
@@ -91,7 +91,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """Submitting jobs again, under the roles that the operator lists."""
+        """The permissions to submit jobs again, under the roles that the operator lists."""
         return (*UNDOES, *undo_roles.passing(self.undo_roles, source=AUTHORIZATION))
 
     @property
@@ -136,14 +136,14 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
     def _verdicts(
         self, children: Signal[tuple[Suspect, ...]], now: datetime
     ) -> Signal[Mapping[str, Verdict]]:
-        """The verdict on each of *children*, by its name."""
+        """Return the verdict on each of *children*, by its name."""
         if not isinstance(children, Value):
             return children
         verdicts = {child.target.name: self.decide(child, now) for child in children.value}
         return Value(verdicts, children.source)
 
     def _of_pool(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict | None:
-        """The warm pool that a job left behind, if it is still there."""
+        """Judge the warm pool that a job left behind, if it is still there."""
         if candidate.unfinished:
             verdict = training.judge_remaining_pool(rule, candidate.job, job, candidate.price)
         else:
@@ -167,7 +167,10 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return stops.ended_otherwise(aws, target, record)
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
-        """Its role, if it is not listed; a transform job has none, nor what is not submitted again."""
+        """
+        Return its role, if it is not listed; a transform job has none, nor
+        has a resource without a restart.
+        """
         return undo_roles.unlisted(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
@@ -180,7 +183,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         return restarts.restart_effect(self.name, target, record)
 
     def _of_job(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Verdict:
-        """A job that works on after its own limit, or without a sign of life."""
+        """Judge a job that works on after its own limit, or without a sign of life."""
         verdict = (
             not_at_work(rule, candidate.job, job, now)
             or watching(rule, candidate.watched, job)
@@ -200,7 +203,7 @@ class HungTrainingJobs(Detector[Suspect | SuspectTuner]):
         )
 
     def _late_or_still(self, rule: Rule, candidate: Suspect, job: Job, now: datetime) -> Kept | Still:
-        """Past its limit, or still by its signs. Unreadable signs hide a limit that is only likely passed."""
+        """Judge its limit, then its signs. Unreadable signs outweigh a limit that is only likely passed."""
         late = progress.past_its_limit(rule, job, self.overrun, now)
         if late is not None and late.confidence is Confidence.PROVEN:
             return late

@@ -1,4 +1,4 @@
-"""Stops jobs and ends warm pools; "already so" is success, and a lost answer is settled by looking."""
+"""Stops jobs and ends warm pools. "Already so" is success; after a lost answer it reads the status."""
 
 from __future__ import annotations
 
@@ -26,32 +26,35 @@ STOPPING: Final = "Stopping"
 JOB: Final = "job"
 POOL: Final = "warm pool"
 TUNER: Final = "tuning job"
-"""What is stopped or ended, as the record of an action names it."""
+"""The kinds of stopped or ended resources, as the record of an action names them."""
 
 
 KINDS: Mapping[str, Kind] = {
     kind.type: kind for kind in (TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB, TUNING_JOB)
 }
-"""By the resource type in a job's ARN."""
+"""The kinds of jobs by the resource type in their ARNs."""
 
 ASKED = frozenset({STOPPING, "Stopped"})
-"""The statuses of a job that was asked to stop, by this act or by a person."""
+"""The statuses of a job that this act or a person asked to stop."""
 
 
 def described(aws: Aws, kind: Kind, name: str) -> dict[str, Any] | None:
-    """The job called *name* as AWS describes it; None if there is none."""
+    """Return the job called *name* as AWS describes it; None if there is none."""
     found: dict[str, Any] | None = unless_gone(lambda: kind.call(aws, "Describe")(**{kind.named: name}), GONE)
     return found
 
 
 def itself(aws: Aws, target: Target) -> dict[str, Any] | None:
-    """The job *target* as AWS describes it; None if it is gone, also if another job has its name now."""
+    """
+    Return the job *target* as AWS describes it; None if it is gone, also
+    if another job has its name now.
+    """
     found = described(aws, KINDS[target.kind], target.name)
     return found if found is not None and found["CreationTime"] == target.created else None
 
 
 def status_of(target: Target, found: Mapping[str, Any]) -> str:
-    """The status of *target* as it was *found*."""
+    """Return the status of *target* in the description *found*."""
     status: str = found[KINDS[target.kind].status]
     return status
 
@@ -61,8 +64,8 @@ def act(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> No
     Stop *target*, and end the warm pool that it leaves, or that it is.
 
     A pool can be ended only when its job is over (the controller of AWS for Kubernetes,
-    pkg/resource/training_job/hooks.go, waits for that too), and a job that is stopped leaves one all
-    the same (developer guide, warm pool creation). Raises NotFinishedError until then.
+    pkg/resource/training_job/hooks.go, waits for that too), and a stopped job leaves one all the same
+    (developer guide, warm pool creation). Raises NotFinishedError until then.
     """
     if record["what"] == POOL:
         steps.do("end the warm pool", partial(_end_pool, aws, target, warned_of=True))
@@ -77,7 +80,10 @@ def act(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> No
 
 
 def is_done(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-    """Whether the very job *target* is stopped, or about to be, and no warm pool of it stays or will come."""
+    """
+    Return whether the very job *target* is stopped, or about to be,
+    without a present or coming warm pool.
+    """
     found = itself(aws, target)
     if found is None:
         return True
@@ -90,9 +96,9 @@ def is_done(aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
 
 def ended_otherwise(aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
     """
-    How *target* ended without being stopped; None if it was stopped, runs, or was a pool.
+    Return how *target* ended without being stopped; None if it was stopped, runs, or was a pool.
 
-    What was stopped is Stopping and then Stopped (StopTrainingJob and its like, API reference).
+    A stopped job is Stopping and then Stopped (StopTrainingJob and its like, API reference).
     """
     found = itself(aws, target)
     if found is None or record["what"] == POOL:
@@ -108,7 +114,7 @@ def _stop(aws: Aws, target: Target) -> None:
 
 
 def _asked(aws: Aws, target: Target) -> bool:
-    """Whether *target* is stopped or gone. Raises ChangedError if it ended by itself."""
+    """Return whether *target* is stopped or gone. Raises ChangedError if it ended by itself."""
     found = itself(aws, target)
     if found is None:
         return True
@@ -119,7 +125,7 @@ def _asked(aws: Aws, target: Target) -> bool:
 
 
 def _end_pool(aws: Aws, target: Target, *, warned_of: bool) -> None:
-    """End the pool of *target*. One that another job took over is not its own any more."""
+    """End the pool of *target*. A pool that another job took over is not its own any more."""
     found = itself(aws, target)
     if found is None or not keeps_pool(found):
         if warned_of and found is not None and pool_of(found) == "Reused":

@@ -24,19 +24,19 @@ from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
 KINDS = {kind.of.type: kind for kind in (training.KIND, PROCESSING_KIND, TRANSFORM_KIND)}
 
 NONE: Listing[Target] = Listing(())
-"""No tuning jobs, where none is asked for."""
+"""No tuning jobs, for a job that none started."""
 
 STARTERS = ("automl-job", "monitoring-schedule")
-"""The resource types, in ARNs, of what starts jobs by itself, besides tuning jobs."""
+"""The resource types, in ARNs, of resources that start jobs, besides tuning jobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect(Candidate):
     """
-    A job in progress or with a warm pool, what shows whether it moves, and what an hour of it costs.
+    A job in progress or with a warm pool, the signs of its movement, and its price per hour.
 
-    *watched* is the training job whose rule the job is, if it is one.
-    *unfinished*: an action began to stop it, and may not have ended its warm pool.
+    *watched* is the training job whose rule the job is, if any. *unfinished* is true if an action began to
+    stop it, and may not have ended its warm pool.
     """
 
     job: Signal[Job]
@@ -55,7 +55,10 @@ class SuspectTuner(Candidate):
 
 
 def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Target]) -> tuple[Target, ...]:
-    """What *job* is a part of, or watches, each with its tags: what keeps one of them keeps the job."""
+    """
+    Return the resources that *job* belongs to, or watches, each with its
+    tags: keeping one keeps the job.
+    """
     found = [] if job.tuner is None else [_tuner(aws, job.tuner, tuners)]
     found += [_starter(aws, arn) for arn in job.started_by]
     if job.watches is not None:
@@ -66,18 +69,21 @@ def parents(aws: Aws, candidate: Suspect, job: Job, tuners: Listing[Target]) -> 
 
 def _tuner(aws: Aws, arn: str, tuners: Listing[Target]) -> Target:
     """
-    The tuning job that started a job.
+    Return the tuning job that started a job.
 
-    One that *tuners* does not list has ended. If their listing broke off, its tags are unreadable.
+    A tuning job that *tuners* does not list has ended. If their listing broke off, its tags are unreadable.
     """
-    known = next((one for one in tuners.items if one.arn.lower() == arn.lower()), None)
+    known = next((target for target in tuners.items if target.arn.lower() == arn.lower()), None)
     if known is not None:
         return _named(aws, arn, created=known.created, name=known.name)
     return _named(aws, arn, unread=tuners.error)
 
 
 def _starter(aws: Aws, arn: str) -> Target:
-    """The other SageMaker resource that started a job. Tags of kinds without a permission are unreadable."""
+    """
+    Return the other SageMaker resource that started a job. Tags of kinds
+    without a permission are unreadable.
+    """
     kind = arn.rpartition(":")[2].partition("/")[0]
     return _named(aws, arn, unread=None if kind in STARTERS else f"those of {kind or arn} are not read")
 
@@ -85,8 +91,11 @@ def _starter(aws: Aws, arn: str) -> Target:
 def _named(
     aws: Aws, arn: str, *, created: datetime | None = None, name: str = "", unread: str | None = None
 ) -> Target:
-    """The resource that *arn* names, as far as the ARN shows it; *unread* is why its tags are not known."""
-    kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold what is no ARN
+    """
+    Return the resource that *arn* names, as far as the ARN shows it;
+    *unread* is why its tags are not known.
+    """
+    kind, _, last = arn.rpartition(":")[2].partition("/")  # a description may hold a text that is not an ARN
     own_tags = tags.of_one(aws, arn) if unread is None else Unreadable(unread)
     return target_in(aws, arn, name or last, kind, created, tags=own_tags)
 
@@ -95,20 +104,22 @@ def with_children(
     target: Target, tuner: Signal[Tuner], running: Signal[tuple[Target, ...]], jobs: Mapping[str, Suspect]
 ) -> SuspectTuner:
     """
-    A tuning job with its *running* children out of *jobs* (by ARN in lower case).
+    Return a tuning job with its *running* children out of *jobs* (by ARN in lower case).
 
-    What started its children started it: its own description does not name an AutoML job.
+    The starter of its children started it: its own description does not name an AutoML job.
     """
     match running:
         case Value(listed, source):
-            children = tuple(jobs[one.arn.lower()] for one in listed)
-            starters = {one.arn: one for child in children for one in child.belongs_to}
+            children = tuple(jobs[child.arn.lower()] for child in listed)
+            starters = {starter.arn: starter for child in children for starter in child.belongs_to}
             return SuspectTuner(
                 target=target,
                 tuner=tuner,
                 children=Value(children, source),
                 takes_along=tuple(child.target for child in children),
-                belongs_to=tuple(one for one in starters.values() if one.arn.lower() != target.arn.lower()),
+                belongs_to=tuple(
+                    starter for starter in starters.values() if starter.arn.lower() != target.arn.lower()
+                ),
             )
         case unread:
             return SuspectTuner(target=target, tuner=tuner, children=unread)
@@ -119,7 +130,7 @@ class Survey:
     """
     One reading of the jobs of an account and region.
 
-    *decide* judges a candidate with what is known of it so far: what that settles is not read.
+    *decide* judges a candidate by its facts so far: a settled candidate is not read further.
     """
 
     aws: Aws
@@ -128,20 +139,25 @@ class Survey:
     decide: Callable[[Suspect | SuspectTuner, datetime], Verdict]
 
     def all(self) -> Iterator[Suspect | SuspectTuner]:
-        """Every job that runs or has a warm pool. Raises ReadError at the end if a listing broke off."""
+        """
+        Yield every job that runs or has a warm pool. Raises ReadError at
+        the end if a listing broke off.
+        """
         aws, now = self.aws, self.now
         listers = (*(kind.running for kind in KINDS.values()), tuning.running)
         *listings, tuners = aws.map(lambda lister: lister(aws, now), listers)
         running = aws.map(lambda tuner: tuning.children(aws, tuner.name), tuners.items)
-        children = [one for signal in running if isinstance(signal, Value) for one in signal.value]
-        jobs = {one.arn.lower(): one for listing in listings for one in listing.items}
-        jobs |= {one.arn.lower(): one for one in children}  # one may have started since those were listed
+        children = [child for signal in running if isinstance(signal, Value) for child in signal.value]
+        jobs = {target.arn.lower(): target for listing in listings for target in listing.items}
+        jobs |= {
+            child.arn.lower(): child for child in children
+        }  # a job may have started since those were listed
         suspects = self._suspects(list(jobs.values()), tuners)
         yield from suspects
-        by_arn = {one.target.arn.lower(): one for one in suspects}
+        by_arn = {suspect.target.arn.lower(): suspect for suspect in suspects}
         tuning_jobs = [
-            with_children(one, Value(Tuner(one.created, IN_PROGRESS), TUNING_JOB.lists), signal, by_arn)
-            for one, signal in zip(tuners.items, running, strict=True)
+            with_children(tuner, Value(Tuner(tuner.created, IN_PROGRESS), TUNING_JOB.lists), signal, by_arn)
+            for tuner, signal in zip(tuners.items, running, strict=True)
         ]
         yield from aws.map(lambda candidate: self._tagged(candidate, tuners), tuning_jobs)
         broken = [listing.error for listing in (*listings, tuners) if listing.error is not None]
@@ -149,7 +165,7 @@ class Survey:
             raise ReadError("; ".join(broken))
 
     def job(self, target: Target) -> Suspect | None:
-        """One job as it is now, or None if it is gone. Raises ReadError."""
+        """Return one job as it is now, or None if it is gone. Raises ReadError."""
         candidate = self._read(replace(target, tags=tags.of_one(self.aws, target.arn)))
         job = needed(candidate.job)
         if job is None:
@@ -161,7 +177,10 @@ class Survey:
         return replace(candidate, belongs_to=belongs_to, price=hourly(self.aws, job))
 
     def tuner(self, target: Target) -> SuspectTuner | None:
-        """A tuning job as it is now, with its children that run, or None if it is gone. Raises ReadError."""
+        """
+        Return a tuning job as it is now, with its running children, or None
+        if it is gone. Raises ReadError.
+        """
         tuner = tuning.describe(self.aws, target.name)
         read = needed(tuner)
         if read is None:
@@ -169,16 +188,16 @@ class Survey:
         target = replace(target, created=read.created, tags=tags.of_one(self.aws, target.arn))
         running = tuning.children(self.aws, target.name)
         targets = running.value if isinstance(running, Value) else ()
-        by_arn = {one.target.arn.lower(): one for one in self._suspects(targets, NONE)}
+        by_arn = {suspect.target.arn.lower(): suspect for suspect in self._suspects(targets, NONE)}
         return with_children(target, tuner, running, by_arn)
 
     def _suspects(self, targets: Sequence[Target], tuners: Listing[Target]) -> list[Suspect]:
-        """All *targets* that are jobs, each with the signals that it takes to judge it."""
+        """Return all *targets* that are jobs, each with the signals that its judgement needs."""
         candidates = self._with_loads(self.aws.map(self._read, targets))
         return self.aws.map(lambda candidate: self._tagged(candidate, tuners), candidates)
 
     def _read(self, target: Target) -> Suspect:
-        """One job with its description, logs and objects, each only if those before leave it open."""
+        """Return one job with its description, logs and objects, each only if those before leave it open."""
         aws, now = self.aws, self.now
         candidate = Suspect(target=target, job=KINDS[target.kind].describe(aws, target.name))
         if not isinstance(candidate.job, Value) or not self._open(candidate):
@@ -201,7 +220,7 @@ class Survey:
         return replace(candidate, signs=Signs(rhythm=heard, newest=newest))
 
     def _with_loads(self, candidates: Sequence[Suspect]) -> list[Suspect]:
-        """*candidates* with the load of those that are open still, all hosts of all jobs together."""
+        """Return *candidates* with the load of those that are still open, all hosts of all jobs together."""
         windows: dict[str, load_metrics.Window] = {}
         for candidate in candidates:
             match candidate:
@@ -219,7 +238,10 @@ class Survey:
         return [with_load(candidate) for candidate in candidates]
 
     def _tagged[C: (Suspect, SuspectTuner)](self, candidate: C, tuners: Listing[Target]) -> C:
-        """*candidate* with its tags, and a job with its price, if it is waste; what is kept needs neither."""
+        """
+        Return *candidate* with its tags, and a job with its price, if it is
+        waste; else it needs neither.
+        """
         if isinstance(self.decide(candidate, self.now), Kept):
             return candidate
         known = tags.of_one(self.aws, candidate.target.arn)
@@ -232,6 +254,6 @@ class Survey:
                 return candidate
 
     def _open(self, candidate: Suspect) -> bool:
-        """Whether what was read so far leaves the question open."""
+        """Return whether the facts so far leave the question open."""
         verdict = self.decide(candidate, self.now)
         return isinstance(verdict, Kept) and verdict.unknown

@@ -1,4 +1,4 @@
-"""SageMaker training jobs, and the warm pools that they leave running, and billed, for the next one."""
+"""SageMaker training jobs, and the warm pools that they leave running, and billed, for the next job."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TRAINING = "Training"
 
 DEBUGGER_OUTPUT = ("/profiler-output/", "/rule-output/")
 """
-Where SageMaker's profiler and Debugger's rules write, whether or not the job moves on: utilization by the
-minute, traces of the framework, and reports. What the program itself saves lies in /debug-output/.
+The places where SageMaker's profiler and Debugger's rules write, whether or not the job moves on: utilization
+by the minute, traces of the framework, and reports. The program's own data lies in /debug-output/.
 """
 
 
@@ -65,7 +65,7 @@ def _counted_from(
     started: datetime | None, phases: list[SecondaryStatusTransitionTypeDef]
 ) -> datetime | None:
     """
-    When the runtime began, at the latest: when its program last did.
+    Return when the runtime began, at the latest: when its program last did.
 
     Before, inputs were downloaded, and between two attempts nothing ran. AWS does not say whether that
     counts; jobs were seen to be ended minutes after their limit (aws/sagemaker-python-sdk#4451,
@@ -76,7 +76,7 @@ def _counted_from(
 
 
 def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ...]:
-    """Instance type and count of each group; what AWS selected from several preferences comes first."""
+    """Return instance type and count of each group; AWS's selection from several preferences comes first."""
     if groups := resources.get("InstanceGroups"):
         return tuple((group["InstanceType"], group["InstanceCount"]) for group in groups)
     kind = resources.get("SelectedInstanceType") or resources.get("InstanceType")
@@ -86,7 +86,7 @@ def _groups(resources: ResourceConfigOutputTypeDef) -> tuple[tuple[str, int], ..
 
 def _writes_to(answer: DescribeTrainingJobResponseTypeDef) -> tuple[str, ...]:
     """
-    The folders that its request names for outputs.
+    Return the folders that its request names for outputs.
 
     SageMaker puts outputs into a folder of the job's name; checkpoints go straight to their path.
     """
@@ -123,26 +123,26 @@ POOL_ACTION = "end the warm pool (the job itself is over, and what it made stays
 POOL_LOST = "the pool: the next job of its kind starts instances of its own"
 
 STAYS = frozenset({AVAILABLE, "InUse"})
-"""What a pool is that waits, or will when its job is over. One that is Reused is another job's."""
+"""Statuses of a pool that waits, or will when its job is over. A Reused pool is another job's."""
 
 
 def pool_of(described: Mapping[str, Any]) -> str | None:
-    """The status of the warm pool of a training job as AWS describes it; None if it has none."""
+    """Return the status of the warm pool of a training job as AWS describes it; None if it has none."""
     status: str | None = described.get("WarmPoolStatus", {}).get("Status")
     return status
 
 
 def keeps_pool(described: Mapping[str, Any]) -> bool:
-    """Whether its instances wait for another job, or will when it is over."""
+    """Return whether its instances wait for another job, or will when it is over."""
     period = described.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds")
     return pool_of(described) in STAYS and period != 0
 
 
 def judge_remaining_pool(rule: Rule, signal: Signal[Job], job: Job, price: Price) -> Verdict | None:
     """
-    Whether a job that the janitor stopped leaves a warm pool; None if it runs, and is judged as others.
+    Judge the warm pool of a job that the janitor stopped; None if the job runs, and is judged as others.
 
-    It is waste at once: it was to end with its job.
+    The pool is waste at once: it was to end with its job.
     """
     if job.status == IN_PROGRESS:
         return None
@@ -162,11 +162,10 @@ def judge_pool(
     rule: Rule, signal: Signal[Job], job: Job, price: Price, *, patience: timedelta, now: datetime
 ) -> Verdict | None:
     """
-    Whether the warm pool of *job* waits in vain; None if it has none that waits.
+    Judge whether the warm pool of *job* waits in vain; None if it has none that waits.
 
-    A pool that is available is unused. To wait a while for the next job is what it is for. It waits
-    since its job ended; how long it was billed AWS says only afterwards (documentation of
-    ResourceRetainedBillableTimeInSeconds).
+    A pool that is available is unused, and may wait a while for the next job. It waits since its job ended;
+    AWS tells its billed time only afterwards (documentation of ResourceRetainedBillableTimeInSeconds).
     """
     if job.status == IN_PROGRESS or job.pool != AVAILABLE:
         return None

@@ -1,4 +1,4 @@
-"""Hyperparameter tuning jobs: which are running, their running children, and whether all of those hang."""
+"""Hyperparameter tuning jobs: the running ones, their running children, and whether all of those hang."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Tuner:
 
 
 def running(aws: Aws, _now: datetime) -> Listing[Target]:
-    """The tuning jobs in progress, however old: one may run for half a year."""
+    """Return the tuning jobs in progress, however old: one may run for half a year."""
     return targets(aws, TUNING_JOB, StatusEquals=IN_PROGRESS)
 
 
 def describe(aws: Aws, name: str) -> Signal[Tuner]:
-    """The tuning job called *name*; `Absent` if there is none."""
+    """Return the tuning job called *name*; `Absent` if there is none."""
 
     def read(answer: DescribeHyperParameterTuningJobResponseTypeDef) -> Tuner:
         return Tuner(created=answer["CreationTime"], status=answer["HyperParameterTuningJobStatus"])
@@ -49,16 +49,16 @@ def describe(aws: Aws, name: str) -> Signal[Tuner]:
 
 
 def children(aws: Aws, name: str) -> Signal[tuple[Target, ...]]:
-    """The training jobs of the tuning job *name* that run now: all of them, or none is known."""
+    """Return the training jobs of the tuning job *name* that run now: all of them, or none is known."""
     listing = targets(aws, CHILD, HyperParameterTuningJobName=name, StatusEquals=IN_PROGRESS)
     return listing.signal(CHILD.lists)
 
 
 def judge(rule: Rule, tuner: Signal[Tuner], children: Signal[Mapping[str, Verdict]]) -> Verdict:
     """
-    Whether a tuning job hangs: only if every child that runs does. *children* are verdicts by name.
+    Judge a tuning job, which hangs only if every running child does. *children* are verdicts by name.
 
-    It costs nothing itself, so a finding has no cost: its children are found, and counted, each.
+    It costs nothing itself, so a finding has no cost: each of its children is found, and counted, itself.
     """
     match tuner:
         case Value(read):
@@ -93,14 +93,16 @@ def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
     rule.passed("every running child hangs")
     found = [verdict for verdict in verdicts.values() if isinstance(verdict, Finding)]
     weakest = (
-        Confidence.LIKELY if Confidence.LIKELY in {one.confidence for one in found} else Confidence.PROVEN
+        Confidence.LIKELY
+        if Confidence.LIKELY in {finding.confidence for finding in found}
+        else Confidence.PROVEN
     )
     return rule.found(
         f"every running child of this tuning job hangs ({some(list(verdicts))});"
         " what they cost is counted with them",
         weakest,
         action=ACTION,
-        since=max((one.since for one in found if one.since is not None), default=None),
+        since=max((finding.since for finding in found if finding.since is not None), default=None),
         noun="hung tuning job",
         lost=LOST,
     )

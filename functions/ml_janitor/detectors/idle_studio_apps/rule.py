@@ -88,7 +88,7 @@ class IdleStudioApps(Detector[App]):
         ),
     )
 
-    patience: Mapping[str, timedelta] = field(default_factory=lambda: dict.fromkeys(JUDGED, PATIENCE))
+    patience: Mapping[str, timedelta] = field(default_factory=partial(dict, dict.fromkeys(JUDGED, PATIENCE)))
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.patience) - set(JUDGED)):

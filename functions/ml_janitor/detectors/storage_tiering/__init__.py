@@ -1,1 +1,1 @@
-"""Bytes that are old and in STANDARD: rule, reading, act and undo."""
+"""Old bytes in STANDARD: rule, reading, act and undo."""

@@ -1,4 +1,4 @@
-"""Buckets with what CloudWatch, their settings and, where it is worth it, a listing tell of them."""
+"""Buckets with the facts from CloudWatch, their settings and, where it is worth it, a listing."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ LIST_VERSIONS = "s3:ListObjectVersions"
 LIST_UPLOADS = "s3:ListMultipartUploads"
 
 RECENT = timedelta(days=4)
-"""Within which CloudWatch has a size of every bucket that has one: it is measured once a day."""
+"""Time within which CloudWatch has a size of every bucket that has one: it measures once a day."""
 
 MINIMUM = "TransitionDefaultMinimumObjectSize"
 
 REFERS = ("model/", "model-package/")
-"""The paths of what keeps an object readable although nothing may use it now."""
+"""The paths of users that need an object although they may not be in use now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket(Candidate):
     """
-    A bucket: the bytes it has in STANDARD, and its number of objects, as CloudWatch measured them last.
+    A bucket with its bytes in STANDARD and its number of objects, by CloudWatch's last measurement.
 
-    The rest is read of buckets that have enough bytes. *lifecycle* is the answer of
-    GetBucketLifecycleConfiguration, *uploads* is when those that are not complete were begun, *root* is what
-    it holds. *counted* is how much is read, *inputs* what jobs read. *unsearched* is why not everything that
-    may refer to an object was read, *gaps* why something in use may refer to any.
-    *tagged* are tags by key, *proposed* the rules that would be added as of when it was read.
+    The rest is read for buckets with enough bytes. *lifecycle* is the answer of
+    GetBucketLifecycleConfiguration, *uploads* the start times of incomplete uploads, and *root* the contents.
+    *counted* is the volume of reads, *inputs* are the inputs of jobs. *unsearched* says why not all
+    references were read, *gaps* why a resource in use may refer to any object. *tagged* are tags by key,
+    *proposed* the rules that would be added as of the reading.
     """
 
     stored: Signal[float]
@@ -80,13 +80,13 @@ class Bucket(Candidate):
 
     @property
     def configuration(self) -> Configuration:
-        """The same as they are written."""
+        """The same rules as written."""
         found: Mapping[str, Any] = self.lifecycle.value if isinstance(self.lifecycle, Value) else {}
         return Configuration(found.get(LIFECYCLE_TEXT, b""), found.get(MINIMUM))
 
 
 def measured(aws: Aws, now: datetime, only: str | None = None) -> Listing[Bucket]:
-    """Every bucket of the account in its region, or *only* that one, by what CloudWatch knows of it."""
+    """Return every bucket of the account in its region, or *only* that one, with CloudWatch's facts."""
     listing = s3.owned(aws)
     names = {name: created for name, created in listing.items if only in {None, name}}
     sizes = {name: _metric("BucketSizeBytes", name, "StandardStorage") for name in names}
@@ -124,17 +124,17 @@ def _last(series: Signal[metrics.Series]) -> Signal[float]:
 
 
 def read(aws: Aws, found: Sequence[Bucket], now: datetime) -> list[Bucket]:
-    """*found* with all that is read of buckets one by one, and what refers to their objects."""
+    """Return *found* with the facts that are read bucket by bucket, and the references to their objects."""
     if not found:
         return []
     known = references.read(aws, (), now)
     prices = storage_prices.read(aws)
     priced = prices.cost("STANDARD", 0).source
     jobs = reads.inputs(aws, now)
-    counted = reads.counted(aws, [one.name for one in found], now)
+    counted = reads.counted(aws, [bucket.name for bucket in found], now)
     unread = [*known.errors, *([] if jobs.error is None else [jobs.error])]
 
-    def one(bucket: Bucket) -> Bucket:
+    def read_bucket(bucket: Bucket) -> Bucket:
         name = bucket.name
         return replace(
             bucket,
@@ -143,18 +143,18 @@ def read(aws: Aws, found: Sequence[Bucket], now: datetime) -> list[Bucket]:
             uploads=_uploads(aws, name),
             root=attempt(lambda: tree(_versions(aws, name), now, _Users(known, name)), source=LIST_VERSIONS),
             counted=counted[name],
-            inputs=tuple(each for each in jobs.items if each.bucket == name),
+            inputs=tuple(job for job in jobs.items if job.bucket == name),
             unsearched="; ".join(unread) or None,
             gaps=tuple(known.gaps),
             rates=prices.rates(),
             priced=priced,
         )
 
-    return aws.map(one, found)
+    return aws.map(read_bucket, found)
 
 
 class _Users:
-    """The labels of what refers to a key: what is in use, and what would be broken if it were used again."""
+    """The labels of a key's users: resources in use, and resources that would break if used again."""
 
     def __init__(self, known: References, bucket: str) -> None:
         self.known, self.bucket = known, bucket
@@ -174,35 +174,37 @@ def _lifecycle(aws: Aws, bucket: str) -> Mapping[str, Any]:
 @attempted(LIST_UPLOADS)
 def _uploads(aws: Aws, bucket: str) -> tuple[datetime, ...]:
     pages = aws.pages(LIST_UPLOADS, Bucket=bucket)
-    return tuple(one["Initiated"] for page in pages for one in page.get("Uploads", ()))  # missing if none
+    return tuple(
+        upload["Initiated"] for page in pages for upload in page.get("Uploads", ())
+    )  # missing if none
 
 
 def _versions(aws: Aws, bucket: str) -> Iterator[Version]:
     """
-    Every version of every object, in order. Raises ReadError after too many pages.
+    Yield every version of every object, in order. Raises ReadError after too many pages.
 
-    Of a bucket that never kept versions, these are its objects.
+    In a bucket that never kept versions, the versions are its objects.
     """
     pages = aws.pages(LIST_VERSIONS, Bucket=bucket)
 
     def entries() -> Iterator[Version]:
         for turned, page in enumerate(pages, start=1):
-            yield from sorted(_entries(page), key=lambda one: one.key)
+            yield from sorted(_entries(page), key=lambda version: version.key)
             if turned == s3.PAGES and page["IsTruncated"]:
                 raise ReadError(f"ListObjectVersions: more than {s3.PAGES} pages, not read to the end")
 
-    for _, same in groupby(entries(), key=lambda one: one.key):
+    for _, same in groupby(entries(), key=lambda version: version.key):
         yield from in_sequence(same)
 
 
 def _entries(page: ListObjectVersionsOutputTypeDef) -> Iterator[Version]:
-    for one in page.get("Versions", ()):  # missing, as the markers are, where there are none
-        held = one.get("StorageClass", "STANDARD")
-        yield Version(one["Key"], one["LastModified"], one["Size"], held, current=one["IsLatest"])
+    for entry in page.get("Versions", ()):  # missing without versions, as the markers are
+        held = entry.get("StorageClass", "STANDARD")
+        yield Version(entry["Key"], entry["LastModified"], entry["Size"], held, current=entry["IsLatest"])
     for gone in page.get("DeleteMarkers", ()):
         yield Version(gone["Key"], gone["LastModified"], current=gone["IsLatest"], marker=True)
 
 
 def tagged(aws: Aws, bucket: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
-    """The tags of objects, one call each."""
+    """Return the tags of objects, one call each."""
     return dict(zip(keys, aws.map(partial(s3.object_tags, aws, bucket), keys), strict=True))

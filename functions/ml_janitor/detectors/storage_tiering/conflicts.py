@@ -1,11 +1,10 @@
 """
-Whether new lifecycle rules would change what the rules of others do. Pure.
+Conflicts of new lifecycle rules with the rules that others wrote. Pure.
 
-What another rule does to an object is that it acts on it on its day, and what the object is in the end: in
-the class that somebody chose as the last one, or deleted. Where rules overlap, S3 deletes by the shorter
-age, moves to the cheaper class, and to Intelligent-Tiering rather than to all but GLACIER and DEEP_ARCHIVE
-(S3 User Guide, "How Amazon S3 handles conflicts in lifecycle configurations"). Delete markers hold no
-bytes, and do not count.
+Another rule acts on an object on its day, and ends it in the class that somebody chose last, or deletes it: a
+new rule must not change that. Where rules overlap, S3 deletes by the shorter age, moves to the cheaper class,
+and prefers Intelligent-Tiering to all classes but GLACIER and DEEP_ARCHIVE (S3 User Guide, "How Amazon S3
+handles conflicts in lifecycle configurations"). Delete markers hold no bytes, and do not count.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from ml_janitor.core.lifecycles import (
 
 OLD_FORM = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
 ABOVE_GLACIER = frozenset(CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
-"""The classes before which Intelligent-Tiering wins."""
+"""The classes that Intelligent-Tiering wins against."""
 
 
 def conflict(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
-    """Why *rules* cannot stand beside those that are *there*, or None."""
+    """Return why *rules* cannot stand beside the rules *there*, or None."""
     ids = [rule.id for rule in rules]
     if taken := there.named(ids):
         return f"its lifecycle rule {taken[0].first('ID')} has the name of the new one"
@@ -41,7 +40,7 @@ def conflict(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None
 
 
 def _shares(found: Element, rule: LifecycleRule) -> bool:
-    """Whether both rules may be about one object: tags and sizes are taken to fit."""
+    """Return whether both rules may cover one object: tags and sizes are taken to fit."""
     if found.first("Status") == "Disabled":
         return False
     prefix = found.first("Filter/Prefix") or found.first("Filter/And/Prefix") or ""
@@ -49,7 +48,7 @@ def _shares(found: Element, rule: LifecycleRule) -> bool:
 
 
 def _changed(found: Element, rule: LifecycleRule) -> Iterator[str]:
-    """What *found* does that *rule* would change, where both are about one object."""
+    """Yield the effects of *found* that *rule* would change, where both cover one object."""
     if any(True for path in ("Transition/Date", "Expiration/Date") for _ in found.find(path)):
         yield "acts on a date, and the new one on some of the same objects"
     yield from _moves(found, rule)
@@ -61,7 +60,10 @@ def _changed(found: Element, rule: LifecycleRule) -> Iterator[str]:
 
 
 def _moves(found: Element, rule: LifecycleRule) -> Iterator[str]:
-    """What it moves: after the new rule did, from a class that leads there, and as the last to move it."""
+    """
+    Yield its moves that conflict: a move has to come later, from a class
+    that leads there, and be the last.
+    """
     for move in found.find("Transition"):
         days, name = int(move.first("Days") or 0), move.first("StorageClass") or ""
         moves = f"moves objects to {name} after {days} days"
@@ -74,7 +76,10 @@ def _moves(found: Element, rule: LifecycleRule) -> Iterator[str]:
 
 
 def _leads(day: int, start: str, later: int, name: str) -> bool:
-    """Whether what is moved to *start* on one *day* is moved to *name* *later*, whatever S3 prefers."""
+    """
+    Return whether an object moved to *start* on *day* still moves to *name*
+    on day *later*, whatever S3 prefers.
+    """
     if {start, name} <= ABOVE_GLACIER and INTELLIGENT_TIERING in {start, name}:
         return False
     if (start, name) == ("ONEZONE_IA", "GLACIER_IR"):
@@ -84,7 +89,7 @@ def _leads(day: int, start: str, later: int, name: str) -> bool:
 
 
 def _expiry(found: Element, rule: LifecycleRule) -> Iterator[str]:
-    """What it deletes: before the new rule would, or after all that the new rule moves."""
+    """Yield its deletions that conflict: at or before the new rule's, or too soon after a new move."""
     for days in _days(found, "Expiration/Days"):
         deletes = f"deletes objects after {days} days"
         if rule.expire_after is not None and rule.expire_after <= days:
@@ -94,7 +99,7 @@ def _expiry(found: Element, rule: LifecycleRule) -> Iterator[str]:
 
 
 def _noncurrent(found: Element, rule: LifecycleRule) -> Iterator[str]:
-    """What it does to old versions: before the new rule deletes them, and to no more and no other ones."""
+    """Yield its effects on old versions that conflict with the new rule's."""
     moves = next(found.find("NoncurrentVersionTransition"), None)
     deletes = next(found.find("NoncurrentVersionExpiration"), None)
     if moves is None and deletes is None:
@@ -112,4 +117,4 @@ def _noncurrent(found: Element, rule: LifecycleRule) -> Iterator[str]:
 
 
 def _days(found: Element, path: str) -> list[int]:
-    return [int(one.text) for one in found.find(path)]
+    return [int(element.text) for element in found.find(path)]

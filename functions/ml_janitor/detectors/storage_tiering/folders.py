@@ -1,4 +1,4 @@
-"""What a bucket holds, folder by folder: how much, how old, in which storage class, and what refers to it."""
+"""The contents of a bucket, folder by folder: bytes, age, storage class, and references."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import pairwise
 from ml_janitor.core.tiering import SMALL, STANDARD, Cohort
 
 DEPTH = 5
-"""Levels of folders that are told apart; what lies deeper belongs to the last of them."""
+"""Levels of folders that are told apart; deeper objects belong to the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Version:
     """
     One version of an object, or a delete *marker*.
 
-    Of one that is not the current one, *replaced* is when the next one was written.
+    *replaced* is the time at which the next version was written, for a version that is not current.
     """
 
     key: str
@@ -34,11 +34,11 @@ class Version:
 @dataclass(slots=True)
 class Folder:
     """
-    A folder, its path ending with a slash; of a bucket as a whole it is empty.
+    A folder, its path ending with a slash; empty for the bucket as a whole.
 
-    All is of what lies directly in it. *held* is objects and bytes by age in days, whether they are small,
-    and class; *replaced* the same of noncurrent versions by the days since then. *keys* are those of
-    current objects, *users* what refers to one of them.
+    All facts cover objects directly in it. *held* is objects and bytes by age in days, whether they are
+    small, and class; *replaced* the same for noncurrent versions by the days since then. *keys* are the
+    current objects' keys, *users* the references to any of them.
     """
 
     path: str = ""
@@ -50,20 +50,20 @@ class Folder:
 
     def all(self) -> Iterator[Folder]:
         yield self
-        for one in self.inside.values():
-            yield from one.all()
+        for folder in self.inside.values():
+            yield from folder.all()
 
     def cohorts(self, reads: Decimal = Decimal(0)) -> list[Cohort]:
-        """The current objects in it and in every folder in it, each of which is read so often a month."""
-        return _cohorts((one.held for one in self.all()), reads)
+        """Return the current objects in it and in every folder in it, each with *reads* a month."""
+        return _cohorts((folder.held for folder in self.all()), reads)
 
     def noncurrent(self) -> list[Cohort]:
-        """The same of noncurrent versions, by the days since they were replaced."""
-        return _cohorts((one.replaced for one in self.all()), Decimal(0))
+        """Return the noncurrent versions likewise, by the days since they were replaced."""
+        return _cohorts((folder.replaced for folder in self.all()), Decimal(0))
 
     def size(self) -> int:
-        """The bytes of its current objects."""
-        return sum(one.size for one in self.cohorts())
+        """Return the bytes of its current objects."""
+        return sum(cohort.size for cohort in self.cohorts())
 
 
 type Amounts = dict[tuple[int, bool, str], tuple[int, int]]
@@ -86,29 +86,29 @@ def _add(total: Amounts, what: tuple[int, bool, str], objects: int, size: int) -
 
 
 def tree(versions: Iterable[Version], now: datetime, users: Callable[[str], Iterable[str]]) -> Folder:
-    """The folders of a bucket with *versions*; *users* are the labels of what refers to a key."""
+    """Return the folders of a bucket with *versions*; *users* returns the labels of a key's users."""
     root = Folder()
-    for one in versions:
-        if one.marker:
+    for version in versions:
+        if version.marker:
             continue
         folder = root
-        slashes = [at for at, letter in enumerate(one.key) if letter == "/"]
+        slashes = [at for at, letter in enumerate(version.key) if letter == "/"]
         for end in slashes[:DEPTH]:
-            path = one.key[: end + 1]
+            path = version.key[: end + 1]
             folder = folder.inside.setdefault(path, Folder(path))
-        small = one.size < SMALL
-        if one.current:
-            _add(folder.held, ((now - one.modified).days, small, one.held), 1, one.size)
-            folder.keys.append(one.key)
-            folder.users |= dict.fromkeys(users(one.key))
-        elif one.replaced is not None:
-            _add(folder.replaced, ((now - one.replaced).days, small, one.held), 1, one.size)
+        small = version.size < SMALL
+        if version.current:
+            _add(folder.held, ((now - version.modified).days, small, version.held), 1, version.size)
+            folder.keys.append(version.key)
+            folder.users |= dict.fromkeys(users(version.key))
+        elif version.replaced is not None:
+            _add(folder.replaced, ((now - version.replaced).days, small, version.held), 1, version.size)
     return root
 
 
 def in_sequence(versions: Iterable[Version]) -> Iterator[Version]:
-    """The *versions* of one key, those that are not current with the time at which the next one came."""
-    newest_first = sorted(versions, key=lambda one: (one.current, one.modified), reverse=True)
+    """Yield the *versions* of one key, noncurrent ones with the time at which the next version came."""
+    newest_first = sorted(versions, key=lambda version: (version.current, version.modified), reverse=True)
     yield newest_first[0]
-    for newer, one in pairwise(newest_first):
-        yield replace(one, current=False, replaced=newer.modified)
+    for newer, version in pairwise(newest_first):
+        yield replace(version, current=False, replaced=newer.modified)

@@ -1,4 +1,4 @@
-"""Which lifecycle rules a bucket lacks, folder by folder: none where anything in it has to stay."""
+"""The lifecycle rules that a bucket lacks, folder by folder: none where an object has to stay."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
 from ml_janitor.detectors.storage_tiering.reads import job_that_read, share_read
 
 OURS = "ml-janitor-"
-"""How the IDs of rules begin that are proposed."""
+"""The beginning of the IDs of proposed rules."""
 
 MOST = 20
-"""Rules that are proposed for a bucket at once, those that save most."""
+"""Rules that are proposed for a bucket at once, the most saving first."""
 
 RARELY = Decimal("0.01")
-"""Up to which part is read in a month of what may go where a restore takes hours."""
+"""Greatest share read in a month of objects that may move to a class with restores of hours."""
 
 ACTS_ON_OBJECTS = (
     "Transitions",
@@ -36,7 +36,7 @@ ACTS_ON_OBJECTS = (
     "NoncurrentVersionExpiration",
 )
 ALL_SIZES = "varies_by_storage_class"
-"""The setting of a bucket under which small objects are moved to archives."""
+"""The setting of a bucket under which S3 moves small objects to archives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    One rule for one *folder*, what it saves at once, and in *words* what it is about.
+    One rule for one *folder*, its saving at once, and its *words*.
 
-    Without a *saving* that is unknown. *reads_known* is whether request metrics tell how much is read, and of
-    what is deleted that it is hardly anything.
+    *saving* is None if unknown. *reads_known* is true if request metrics count the
+    reads, and, for a deletion, count hardly any.
     """
 
     rule: LifecycleRule
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """The *steps* of a rule, *why* it is those, and how much was read of what they are about."""
+    """The *steps* of a rule, the reason *why*, and the reads of their objects."""
 
     steps: tuple[tuple[int, str], ...] = ()
     why: str = ""
@@ -79,30 +79,30 @@ class Transitions:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """The plans for a bucket, those that save most first, and why other folders stay as they are."""
+    """The plans for a bucket, the most saving first, and the reasons why other folders stay as they are."""
 
     found: tuple[Plan, ...]
     kept: tuple[str, ...]
 
 
 def plans(bucket: Bucket, limits: Limits, now: datetime) -> Considered:
-    """What is proposed for *bucket*, as far as it was read."""
+    """Return the proposals for *bucket*, as far as it was read."""
     if not isinstance(bucket.root, Value) or STANDARD not in bucket.rates:
         return Considered((), ())
     planner = _Planner(bucket, limits, now)
     planner.visit(bucket.root.value, None)
-    found = sorted(planner.found, key=lambda one: -(one.saving.month if one.saving else 0))[:MOST]
+    found = sorted(planner.found, key=lambda plan: -(plan.saving.month if plan.saving else 0))[:MOST]
     return Considered((*found, *planner.uploads()), tuple(planner.kept))
 
 
 def keys_of(found: Iterable[Plan]) -> list[str]:
-    """The keys of all current objects that *found* are about."""
-    return [key for plan in found if plan.folder for one in plan.folder.all() for key in one.keys]
+    """Return the keys of all current objects that *found* covers."""
+    return [key for plan in found if plan.folder for folder in plan.folder.all() for key in folder.keys]
 
 
 @dataclass(slots=True)
 class _Planner:
-    """Goes through the folders of one bucket."""
+    """The planner that goes through the folders of one bucket."""
 
     bucket: Bucket
     limits: Limits
@@ -111,13 +111,16 @@ class _Planner:
     kept: list[str] = field(default_factory=list)
 
     def visit(self, folder: Folder, above: Policy | None) -> None:
-        """Plan for *folder*, by the policy of one *above* it if there is any; or for those in it."""
+        """
+        Plan for *folder* by the policy of a folder *above*, if any, else its
+        own; or for the folders in it.
+        """
         policy = above or self.policy(folder)
         parts = not folder.path and not folder.keys and bool(folder.inside)
-        if policy is None and not parts and all(self.policy(one) is None for one in folder.all()):
+        if policy is None and not parts and all(self.policy(inner) is None for inner in folder.all()):
             policy = self.limits.policies.otherwise
         if policy is not None:
-            if folder.size() + sum(one.size for one in folder.noncurrent()) < self.limits.least:
+            if folder.size() + sum(cohort.size for cohort in folder.noncurrent()) < self.limits.least:
                 return
             why = self.standing(folder)
             if why is None:
@@ -125,8 +128,8 @@ class _Planner:
                 return
             if not any(kept.endswith(f": {why}") for kept in self.kept):
                 self.keep(folder, why)
-        for one in folder.inside.values():
-            self.visit(one, policy)
+        for inner in folder.inside.values():
+            self.visit(inner, policy)
 
     def keep(self, folder: Folder, why: str | None) -> None:
         self.kept.append(f"{folder.path or 'the whole bucket'}: {why}")
@@ -135,23 +138,23 @@ class _Planner:
         return self.limits.policies.of(f"{self.bucket.name}/{folder.path}")
 
     def standing(self, folder: Folder) -> str | None:
-        """Why no rule may be about *folder* as a whole, or None: a filter cannot exempt a part of it."""
+        """Return why no rule may cover *folder* as a whole, or None: a filter cannot exempt a part of it."""
         for rule in filter(_moves_or_deletes, self.bucket.rules):
             prefix = _prefix(rule)
             if prefix.startswith(folder.path) or folder.path.startswith(prefix):
                 return f"lifecycle rule {rule.get('ID', 'without a name')} applies already"
-        users = list(dict.fromkeys(user for one in folder.all() for user in one.users))
+        users = list(dict.fromkeys(user for inner in folder.all() for user in inner.users))
         if users:
             more = f" and {len(users) - 1} more" if len(users) > 1 else ""
             return f"{users[0]}{more} refers to it"
-        for one in folder.all():
-            for key in one.keys:
+        for inner in folder.all():
+            for key in inner.keys:
                 if (why := self.exempt(key)) is not None:
                     return f"{key} is kept: {why}"
         return None
 
     def exempt(self, key: str) -> str | None:
-        """Why the object *key* is kept, as far as its tags were read."""
+        """Return why the object *key* is kept, as far as its tags were read."""
         signal = self.bucket.tagged.get(key)
         if signal is None:
             return None
@@ -159,13 +162,13 @@ class _Planner:
         return self.limits.exemptions.reason(replace(self.bucket.target, arn=arn, tags=signal), self.now)
 
     def plan(self, folder: Folder, policy: Policy) -> None:
-        """Propose a rule for *folder*, or say why there is nothing to propose."""
-        standard = [one for one in folder.cohorts() if one.held == STANDARD]
-        old = sum(one.size for one in standard if one.age >= policy.first)
-        noncurrent = [one for one in folder.noncurrent() if one.age >= self.limits.noncurrent_days]
-        versions = sum(one.size for one in noncurrent)
+        """Propose a rule for *folder*, or record why there is nothing to propose."""
+        standard = [cohort for cohort in folder.cohorts() if cohort.held == STANDARD]
+        old = sum(cohort.size for cohort in standard if cohort.age >= policy.first)
+        noncurrent = [cohort for cohort in folder.noncurrent() if cohort.age >= self.limits.noncurrent_days]
+        versions = sum(cohort.size for cohort in noncurrent)
         if old < self.limits.least and versions < self.limits.least:
-            size = data_size(sum(one.size for one in standard))
+            size = data_size(sum(cohort.size for cohort in standard))
             self.keep(folder, f"of {size} in STANDARD, {data_size(old)} are {policy.first} days old")
             return
         enough = old >= self.limits.least
@@ -201,12 +204,12 @@ class _Planner:
         )
 
     def rarely_read(self, folder: Folder) -> bool:
-        """Whether request metrics tell that hardly anything in *folder* is read."""
+        """Return whether request metrics show that hardly anything in *folder* is read."""
         reads, _ = share_read(self.bucket.counted, folder.path, folder.size())
         return reads is not None and reads <= RARELY
 
     def transitions(self, folder: Folder, policy: Policy) -> Transitions:
-        """The transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
+        """Return the transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
         if not policy.transitions:
             return Transitions()
         reads, exactly = share_read(self.bucket.counted, folder.path, folder.size())
@@ -219,7 +222,7 @@ class _Planner:
                 return found
         if (lately := job_that_read(self.bucket.inputs, folder.path, self.now)) is not None:
             return Transitions(why=lately)
-        number = sum(one.of(folder.path) for one in self.bucket.inputs) or "no"
+        number = sum(source.of(folder.path) for source in self.bucket.inputs) or "no"
         unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
@@ -227,7 +230,7 @@ class _Planner:
     def paying(
         self, folder: Folder, steps: tuple[tuple[int, str], ...], reads: Decimal, why: str
     ) -> Transitions:
-        """Those of *steps* that pay back if *folder* is read so often."""
+        """Return the *steps* that pay back for *folder* with *reads* a month."""
         days, paid = self.limits.payback_days, steps
         if steps:
             rule, cohorts = LifecycleRule(id="x", transitions=steps), folder.cohorts(reads)
@@ -241,7 +244,7 @@ class _Planner:
         return self.bucket.configuration.minimum == ALL_SIZES
 
     def uploads(self) -> Iterator[Plan]:
-        """A rule that ends uploads that were never completed, where there are any and no rule does it."""
+        """Yield a rule that ends incomplete uploads, if there are any and no rule does so."""
         days = self.limits.upload_days
         begun = self.bucket.uploads.value if isinstance(self.bucket.uploads, Value) else ()
         old = [at for at in begun if self.now - at >= timedelta(days=days)]
@@ -257,13 +260,15 @@ class _Planner:
 
 
 def _moves_or_deletes(rule: Mapping[str, Any]) -> bool:
-    """Whether *rule* is in force and about objects, not just about uploads and delete markers."""
+    """Return whether *rule* is in force for objects, not just for uploads and delete markers."""
     expires = rule.get("Expiration", {}).keys() & {"Days", "Date"}
-    return rule.get("Status") == "Enabled" and (bool(expires) or any(one in rule for one in ACTS_ON_OBJECTS))
+    return rule.get("Status") == "Enabled" and (
+        bool(expires) or any(member in rule for member in ACTS_ON_OBJECTS)
+    )
 
 
 def _prefix(rule: Mapping[str, Any]) -> str:
-    """What the keys of all objects of *rule* begin with."""
+    """Return the beginning of all keys that *rule* covers."""
     given = rule.get("Filter", {})
     return str(given.get("And", given).get("Prefix", rule.get("Prefix", "")))
 

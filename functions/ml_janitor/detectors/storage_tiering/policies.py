@@ -1,4 +1,4 @@
-"""The operator's policy: which storage class objects are in at which age, and which folders it is for."""
+"""The operator's policy: storage classes by age, and the folders that each policy covers."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ class Policy:
 
     @property
     def first(self) -> int:
-        """The age in days at which it begins to do something."""
+        """The age in days at which it first acts."""
         return min([day for day, _ in self.transitions] + ([] if self.expire is None else [self.expire]))
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Every policy by name, and *folders*: globs over "bucket/folder/" in the order in which they count."""
+    """Every policy by name, and *folders*: globs over "bucket/folder/" in order of precedence."""
 
     named: Mapping[str, Policy]
     folders: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, place: str) -> Policy | None:
-        """The policy of the folder *place* ("bucket/folder/") itself, of no folder above it."""
+        """Return the policy of the folder *place* ("bucket/folder/") itself, of no folder above it."""
         found = (name for glob, name in self.folders.items() if glob != ALL and fnmatchcase(place, glob))
         return next((self.named[name] for name in found), None)
 
     @property
     def otherwise(self) -> Policy | None:
-        """The policy of what no glob but "*" names."""
+        """The policy of folders that only the glob "*" matches."""
         return self.named[self.folders[ALL]] if ALL in self.folders else None
 
 
 def parse(policies: Mapping[str, str], folders: Mapping[str, str]) -> Policies:
-    """The policies as an operator writes them. Raises ValueError for what S3 or nobody would understand."""
+    """Return the policies in an operator's settings. Raises ValueError for invalid ones."""
     named = {name: _policy(name, words) for name, words in policies.items()}
     for glob, name in folders.items():
         if name not in named:

@@ -1,4 +1,4 @@
-"""How much is read from a bucket: request metrics, where they are switched on, and the inputs of jobs."""
+"""The volume of reads from a bucket: request metrics, where they are on, and the inputs of jobs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 
 WINDOW = timedelta(days=90)
-"""How far back reading is looked at."""
+"""Time over which reads are counted."""
 ENOUGH = timedelta(days=30)
-"""Of how many days request metrics must be there to tell how often something is read."""
+"""Days of request metrics that it takes to tell how often something is read."""
 LATELY = timedelta(days=30)
-"""In which a job reads what is not deleted then, and what Intelligent-Tiering would leave where it is."""
+"""Time within which a job's read keeps objects from deletion, and from Intelligent-Tiering."""
 DAY = 86_400
 
 READ_BY: Mapping[Kind, tuple[str, ...]] = {
@@ -40,16 +40,16 @@ READ_BY: Mapping[Kind, tuple[str, ...]] = {
     PROCESSING_JOB: ("ProcessingInputs", "AppSpecification", "Environment"),
     TRANSFORM_JOB: ("TransformInput", "Environment"),
 }
-"""The members of a job's description that say what it reads."""
+"""The members of a job's description that name its inputs."""
 
 DESCRIBED = (PROCESSING_JOB, TRANSFORM_JOB)
 MOST_DESCRIBED = 200
-"""How many of each of these are described."""
+"""Jobs of each of these kinds that are described."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What was read of all objects whose keys begin with *prefix*: *monthly* bytes, over so many *days*."""
+    """The reads of all objects whose keys begin with *prefix*: *monthly* bytes, over *days* days."""
 
     prefix: str
     monthly: float
@@ -58,7 +58,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A job that was created *at* that time and read what begins with *path* in a bucket."""
+    """A job that was created *at* that time and read objects in *bucket* whose keys begin with *path*."""
 
     job: str
     bucket: str
@@ -66,13 +66,13 @@ class Input:
     at: datetime
 
     def of(self, folder: str) -> bool:
-        """Whether it may have read something in *folder*."""
+        """Return whether it may have read something in *folder*."""
         return self.path.startswith(folder) or folder.startswith(self.path)
 
 
 def job_that_read(inputs: Sequence[Input], folder: str, now: datetime) -> str | None:
-    """Which job read something in *folder* within `LATELY`, in words; None if none did."""
-    recent = [one.job for one in inputs if one.of(folder) and now - one.at <= LATELY]
+    """Return the job that read something in *folder* within `LATELY`, in words; None if none did."""
+    recent = [source.job for source in inputs if source.of(folder) and now - source.at <= LATELY]
     if not recent:
         return None
     more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
@@ -81,38 +81,38 @@ def job_that_read(inputs: Sequence[Input], folder: str, now: datetime) -> str | 
 
 def share_read(signal: Signal[tuple[Counted, ...]], folder: str, size: int) -> tuple[Decimal | None, bool]:
     """
-    How often all of *folder* is read in a month at most, and whether it is so often; None if unknown.
+    Return the most reads of all of *folder* in a month, and whether they are exact; None if unknown.
 
-    Request metrics are of one filter, whose prefix *folder* begins with; the longest tells most.
+    Request metrics belong to one filter, whose prefix *folder* begins with; the longest prefix tells most.
     """
     found = signal.value if isinstance(signal, Value) else ()
-    about = [one for one in found if folder.startswith(one.prefix)]
+    about = [count for count in found if folder.startswith(count.prefix)]
     if not about:
         return None, False
-    best = max(about, key=lambda one: len(one.prefix))
+    best = max(about, key=lambda count: len(count.prefix))
     return Decimal(str(best.monthly)) / max(1, size), best.prefix == folder
 
 
 def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal[tuple[Counted, ...]]]:
     """
-    What request metrics tell of each of *buckets*; absent where none are switched on, or not for long enough.
+    Return the counted reads of each of *buckets*; absent where metrics are off, or not on for long enough.
 
-    They are published only for minutes with requests, so that a bucket in which nothing happens at all
-    looks like one without them. Counted are all answers with a body: listings, too.
+    S3 publishes them only for minutes with requests, so an idle bucket looks like one without metrics. All
+    answers with a body count, listings too.
     """
     filters = dict(zip(buckets, aws.map(partial(_filters, aws), buckets), strict=True))
     wanted = {
-        (name, one): _metrics(name, one)
+        (name, filter_id): _metrics(name, filter_id)
         for name, read in filters.items()
         if isinstance(read, Value)
-        for one in read.value
+        for filter_id in read.value
     }
-    series = metrics.read(aws, (one for pair in wanted.values() for one in pair), now - WINDOW, now)
+    series = metrics.read(aws, (metric for pair in wanted.values() for metric in pair), now - WINDOW, now)
 
     def of(name: str, read: Signal[dict[str, str]]) -> Signal[tuple[Counted, ...]]:
         if not isinstance(read, Value):
             return read
-        pairs = {prefix: wanted[name, one] for one, prefix in read.value.items()}
+        pairs = {prefix: wanted[name, filter_id] for filter_id, prefix in read.value.items()}
         return _counted({prefix: (series[a], series[b]) for prefix, (a, b) in pairs.items()}, now)
 
     return {name: of(name, read) for name, read in filters.items()}
@@ -120,15 +120,18 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
 
 @attempted(LIST_METRICS_CONFIGURATIONS)
 def _filters(aws: Aws, bucket: str) -> dict[str, str]:
-    """The prefixes of a bucket's metrics by their filters' ids; those by tag or access point are left out."""
+    """
+    Return the prefixes of a bucket's metrics by their filters' ids, without
+    filters by tag or access point.
+    """
     found: dict[str, str] = {}
     token: dict[str, Any] = {}
     while True:
         page = aws.s3.list_bucket_metrics_configurations(Bucket=bucket, **token)
-        for one in page.get("MetricsConfigurationList", ()):  # which is missing where there is none
-            given = one.get("Filter", {"Prefix": ""})
+        for configuration in page.get("MetricsConfigurationList", ()):  # missing where there is none
+            given = configuration.get("Filter", {"Prefix": ""})
             if given.keys() == {"Prefix"}:
-                found[one["Id"]] = given["Prefix"]
+                found[configuration["Id"]] = given["Prefix"]
         if not page["IsTruncated"]:
             return found
         token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -145,9 +148,9 @@ type Pair = tuple[Signal[metrics.Series], Signal[metrics.Series]]
 def _counted(found: Mapping[str, Pair], now: datetime) -> Signal[tuple[Counted, ...]]:
     known: list[Counted] = []
     for prefix, (requests, downloaded) in found.items():
-        for one in (requests, downloaded):
-            if isinstance(one, Unreadable):
-                return one
+        for signal in (requests, downloaded):
+            if isinstance(signal, Unreadable):
+                return signal
         if isinstance(requests, Value) and (since := now - requests.value.points[0][0]) >= ENOUGH:
             read = downloaded.value.total if isinstance(downloaded, Value) else 0.0
             known.append(Counted(prefix, read / since.days * ENOUGH.days, since.days))
@@ -156,21 +159,22 @@ def _counted(found: Mapping[str, Pair], now: datetime) -> Signal[tuple[Counted, 
 
 def inputs(aws: Aws, now: datetime) -> Listing[Input]:
     """
-    What the jobs created within `WINDOW` read from S3: of training jobs all, of others the newest.
+    Return the inputs in S3 of jobs created within `WINDOW`: of all training jobs, of the newest others.
 
-    Search has the records of training jobs, 100 to a call. Each of the others takes a call.
+    Search returns the records of training jobs, 100 to a call. Each of the others takes a call.
     """
     begin = now - WINDOW
     found = [recorded(aws, lambda job: list(_inputs(TRAINING_JOB, job)), now, since=begin)]
     for kind in DESCRIBED:
         jobs = targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
-        newest = [one.name for one in jobs.items[:MOST_DESCRIBED]]
+        newest = [job.name for job in jobs.items[:MOST_DESCRIBED]]
         answers = aws.map(partial(describe, aws, kind), newest)
-        read = tuple(list(_inputs(kind, one.value)) for one in answers if isinstance(one, Value))
-        unread = next((one.error for one in answers if isinstance(one, Unreadable)), None)
+        read = tuple(list(_inputs(kind, answer.value)) for answer in answers if isinstance(answer, Value))
+        unread = next((answer.error for answer in answers if isinstance(answer, Unreadable)), None)
         found.append(Listing(read, jobs.error or unread))
     return Listing.joined(
-        (one for each in found for job in each.items for one in job), (each.error for each in found)
+        (source for listing in found for job in listing.items for source in job),
+        (listing.error for listing in found),
     )
 
 

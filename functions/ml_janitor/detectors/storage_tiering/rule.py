@@ -1,4 +1,4 @@
-"""Bytes that are old and in STANDARD."""
+"""Old bytes in STANDARD."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from annotated_types import Interval
@@ -38,13 +39,13 @@ LONGEST_COMMAND = 20
 """Rules up to which a finding shows the whole configuration."""
 
 LEAST_NONCURRENT = timedelta(days=90)
-"""The longest that an undo may still need an old version."""
+"""Longest time for which an undo may need an old version."""
 
 
 @dataclass(frozen=True)
 class StorageTiering(Detector[Bucket]):
     """
-    Finds buckets whose bytes are old and in STANDARD, old versions, and uploads never completed.
+    Finds buckets with old bytes in STANDARD, old versions, or incomplete uploads.
 
     What is read decides into which class it may go, and where that is not known, S3 finds it out
     (Intelligent-Tiering).
@@ -71,8 +72,8 @@ class StorageTiering(Detector[Bucket]):
         allow(GET_PRODUCTS),
     )
 
-    policies: Mapping[str, str] = field(default_factory=lambda: dict(POLICIES), hash=False)
-    folders: Mapping[str, str] = field(default_factory=lambda: dict(FOLDERS), hash=False)
+    policies: Mapping[str, str] = field(default_factory=partial(dict, POLICIES), hash=False)
+    folders: Mapping[str, str] = field(default_factory=partial(dict, FOLDERS), hash=False)
     min_gb: Annotated[float, Interval(gt=0)] = 50.0
     payback: timedelta = timedelta(days=180)
     noncurrent: timedelta = timedelta(days=90)
@@ -96,12 +97,15 @@ class StorageTiering(Detector[Bucket]):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """Writing the lifecycle configurations of the buckets that `act_on_buckets` names."""
+        """
+        The permissions to write the lifecycle configurations of the buckets
+        that `act_on_buckets` names.
+        """
         return tuple(allow(writing.WRITE, on=f"arn:aws:s3:::{name}") for name in self.act_on_buckets)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
-        """Reading and writing them, and those that `act_on_buckets` named before (`undo_buckets`)."""
+        """The permissions to read and write them, also for buckets that it named before (`undo_buckets`)."""
         both, names = (writing.READ, writing.WRITE), self._undo_buckets
         return tuple(allow(action, on=f"arn:aws:s3:::{name}") for action in both for name in names)
 
@@ -110,7 +114,10 @@ class StorageTiering(Detector[Bucket]):
         return tuple(dict.fromkeys((*self.act_on_buckets, *self.undo_buckets)))
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
-        """The bucket whose rules the undo function would have to write, if none of those set is it."""
+        """
+        Return the setting without which the undo function could not write the
+        bucket's rules; "" if it can.
+        """
         if target.name in self._undo_buckets:
             return ""
         return f'undo_buckets = ["{target.name}"] in detectors.{self.name}'
@@ -120,22 +127,22 @@ class StorageTiering(Detector[Bucket]):
 
     @property
     def least(self) -> int:
-        """Bytes."""
+        """The least bytes of a bucket."""
         return int(self.min_gb * GB)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Bucket | None:
         return next(self.find(aws, now, target.name), None)
 
     def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[Bucket]:
-        """Every bucket; what it holds is listed only where CloudWatch says that there is enough of it."""
+        """Yield every bucket; contents are listed only where CloudWatch counts enough bytes."""
         listing = buckets.measured(aws, now, only)
-        large = [one for one in listing.items if self._large(one)]
-        yield from (one for one in listing.items if not self._large(one))
-        for one in buckets.read(aws, large, now):
-            keys = keys_of(self.plans(one, now).found)
+        large = [bucket for bucket in listing.items if self._large(bucket)]
+        yield from (bucket for bucket in listing.items if not self._large(bucket))
+        for bucket in buckets.read(aws, large, now):
+            keys = keys_of(self.plans(bucket, now).found)
             few = keys if len(keys) <= self.read_tags_up_to else []
-            tagged = buckets.tagged(aws, one.name, few)
-            known = replace(one, tagged=tagged)
+            tagged = buckets.tagged(aws, bucket.name, few)
+            known = replace(bucket, tagged=tagged)
             kept_with = tuple(self._objects(known, aws, now))
             yield replace(known, takes_along=kept_with, proposed=self.proposed(known, now))
         listing.check()
@@ -144,7 +151,7 @@ class StorageTiering(Detector[Bucket]):
         return isinstance(bucket.stored, Value) and bucket.stored.value >= self.least
 
     def _objects(self, bucket: Bucket, aws: Aws, now: datetime) -> Iterator[Target]:
-        """The objects in proposed folders that have a tag, or of which that is unknown."""
+        """Yield the objects in proposed folders that have a tag, or whose tags are unknown."""
         for key in keys_of(self.plans(bucket, now).found):
             signal = bucket.tagged.get(key)
             if isinstance(signal, Unreadable) or (isinstance(signal, Value) and signal.value):
@@ -163,11 +170,11 @@ class StorageTiering(Detector[Bucket]):
         )
 
     def proposed(self, candidate: Bucket, now: datetime) -> tuple[LifecycleRule, ...]:
-        """The rules that would be added to the bucket's lifecycle configuration."""
+        """Return the rules that would be added to the bucket's lifecycle configuration."""
         return tuple(plan.rule for plan in self.plans(candidate, now).found)
 
     def plans(self, candidate: Bucket, now: datetime) -> Considered:
-        """What is proposed for it folder by folder, with what each rule saves, and why others stay."""
+        """Return the proposals folder by folder, with each rule's saving, and why others stay."""
         return plans(candidate, self._limits, now)
 
     def decide(self, candidate: Bucket, now: datetime) -> Verdict:
@@ -222,7 +229,7 @@ class StorageTiering(Detector[Bucket]):
             f"{data_size(deleted)} deleted" if deleted else "",
         ]
         done = (
-            " and ".join(one for one in what if one)
+            " and ".join(part for part in what if part)
             or "what was uploaded of objects never completed would be deleted"
         )
         return rule.found(
@@ -257,7 +264,7 @@ class StorageTiering(Detector[Bucket]):
 
 
 def _unread(candidate: Bucket) -> str | None:
-    """Why it cannot be judged, or None."""
+    """Return why it cannot be judged, or None."""
     named = {
         "its lifecycle rules are": candidate.lifecycle,
         "whether its objects are locked is": candidate.lock,
@@ -273,7 +280,7 @@ def _unread(candidate: Bucket) -> str | None:
 
 
 def _command(candidate: Bucket, added: Sequence[LifecycleRule]) -> str:
-    """What adds the rules, with those that are there as they are."""
+    """Return the command that adds the rules to those that are there."""
     there, least = candidate.rules, candidate.configuration.minimum
     new = [rule.as_json() for rule in added]
     if len(there) + len(new) > LONGEST_COMMAND:

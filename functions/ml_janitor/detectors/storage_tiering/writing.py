@@ -1,4 +1,4 @@
-"""Adds rules to a bucket's lifecycle configuration, and takes exactly these out again."""
+"""Adds rules to a bucket's lifecycle configuration, and removes exactly these again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOST = "what the rules deleted or moved to another class by then; fees are not r
 
 READ = "s3:GetLifecycleConfiguration"
 WRITE = "s3:PutLifecycleConfiguration"
-"""What PutBucketLifecycleConfiguration and DeleteBucketLifecycle need (S3 API reference)."""
+"""The permission for PutBucketLifecycleConfiguration and DeleteBucketLifecycle (S3 API reference)."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 GONE = ("NoSuchBucket",)
@@ -27,11 +27,11 @@ GONE = ("NoSuchBucket",)
 OF_SERVICES = re.compile(
     r"(amplify|aws|cdk|cf-templates|codepipeline|config-bucket|do-not-delete|elasticbeanstalk|stackset)-.*"
 )
-"""How services of AWS name the buckets that they make for themselves, such as "aws-cloudtrail-logs-..."."""
+"""Names of buckets that AWS services make for themselves, such as "aws-cloudtrail-logs-..."."""
 
 
 def check(buckets: Sequence[str], *, setting: str) -> None:
-    """Raise ValueError if one of *buckets* of *setting* is no name of a bucket."""
+    """Raise ValueError if one of *buckets* of *setting* is not the name of a bucket."""
     for name in buckets:
         if not NAME.fullmatch(name):
             raise ValueError(f'{setting}: expected names of buckets like "ml-scratch", got "{name}"')
@@ -41,9 +41,9 @@ def spared(
     bucket: str, named: Sequence[str], there: Configuration, rules: Sequence[LifecycleRule]
 ) -> str | None:
     """
-    Why *rules* are only proposed for *bucket*, or None if they may be added to what is *there*.
+    Return why *rules* are only proposed for *bucket*, or None if they may be added to the rules *there*.
 
-    *named* are the buckets that the operator lets rules be added to.
+    *named* are the buckets to which the operator lets rules be added.
     """
     if bucket not in named:
         return "act_on_buckets does not name it"
@@ -53,7 +53,7 @@ def spared(
 
 
 def _refused(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
-    """Why *rules* cannot be added to what is *there*, or None."""
+    """Return why *rules* cannot be added to the rules *there*, or None."""
     try:
         why = conflict(there, rules)
         there.adding(rules)
@@ -67,9 +67,9 @@ def _refused(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None
 
 def prepared(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str, Any]:
     """
-    What an undo needs: *rules* themselves; and what else there is, by which a change of it is seen.
+    Return the record for an undo: *rules*, and a digest of the other rules, by which a change shows.
 
-    Raises CannotActError if they cannot stand beside what is there.
+    Raises CannotActError if *rules* cannot stand beside the rules that are there.
     """
     try:
         there = configurations.read(aws, bucket)
@@ -84,10 +84,10 @@ def prepared(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str,
 
 def act(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
     """
-    Add the rules of *record* to what is there, in one call, and read back what came of it.
+    Add the rules of *record* to the rules that are there, in one call, and read back the result.
 
-    S3 has no condition for that call: what somebody else writes in the instant between the last reading
-    and it is replaced. Raises ChangedError if the other rules are no longer those that were prepared for.
+    S3 has no condition for that call: it replaces another write in the instant between the last reading and
+    the call. Raises ChangedError if the other rules are no longer the prepared ones.
     """
     rules = rules_of(record)
     steps.do("add its lifecycle rules", lambda: _add(aws, record["bucket"], rules, record["before"]))
@@ -108,10 +108,10 @@ def _add(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) -> 
 
 def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) -> None:
     """
-    Read back what was written. What somebody else has written at the same moment stays.
+    Read back the written rules. Another write at the same moment stays.
 
-    Raises NotFinishedError where S3 still shows what was there before, and ChangedError where the other rules
-    are others now: those of *rules* that are there are taken out, since nobody judged them beside these.
+    Raises NotFinishedError if S3 still shows the old rules, and ChangedError if the other rules changed: then
+    the added *rules* are removed, since nobody judged them beside the new ones.
     """
     now = configurations.read(aws, bucket)
     own = now.own(rules)
@@ -125,13 +125,13 @@ def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) 
 
 
 def is_done(aws: Aws, record: Mapping[str, Any]) -> bool:
-    """Whether its rules are there as they were written, or the bucket is gone."""
+    """Return whether its rules are there as they were written, or the bucket is gone."""
     rules, there = rules_of(record), _read(aws, record["bucket"])
     return there is None or len(there.own(rules)) == len(rules)
 
 
 def _read(aws: Aws, bucket: str) -> Configuration | None:
-    """What is there now; None if the bucket is gone."""
+    """Return the present rules; None if the bucket is gone."""
     return unless_gone(lambda: configurations.read(aws, bucket), GONE)
 
 
@@ -140,10 +140,10 @@ def _read(aws: Aws, bucket: str) -> Configuration | None:
 
 def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
     """
-    Take the rules of *record* out again, those that still are as they were written, and say what is left.
+    Remove the rules of *record* that are unchanged, and return the effect in words.
 
-    A configuration of which nothing would be left is deleted: S3 keeps none without rules. Raises
-    CannotActError if the bucket is gone.
+    A configuration without any rule left is deleted: S3 keeps none without rules.
+    Raises CannotActError if the bucket is gone.
     """
     rules, left = rules_of(record), list[str]()
 
@@ -153,7 +153,7 @@ def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
             raise CannotActError("it was deleted since, and its lifecycle rules with it")
         own = there.own(rules)
         left.extend(
-            rule.first("ID") or "" for rule in there.named([one.id for one in rules]) if rule not in own
+            rule.first("ID") or "" for rule in there.named([rule.id for rule in rules]) if rule not in own
         )
         if own:
             configurations.write(aws, record["bucket"], there.without(own))
@@ -166,7 +166,7 @@ def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
 
 
 def effect(record: Mapping[str, Any], verb: str = "are") -> str:
-    """What an undo does, in words."""
+    """Return the effect of an undo, in words."""
     names = ", ".join(rule["id"] for rule in record["rules"])
     return (
         f"the lifecycle rules {names} {verb} taken out of {record['bucket']}, unless somebody changed them; "
@@ -175,7 +175,7 @@ def effect(record: Mapping[str, Any], verb: str = "are") -> str:
 
 
 def rules_of(record: Mapping[str, Any]) -> list[LifecycleRule]:
-    """The rules that a *record* is about."""
+    """Return the rules of a *record*."""
     return [
         LifecycleRule(**{**rule, "transitions": tuple((days, name) for days, name in rule["transitions"])})
         for rule in record["rules"]

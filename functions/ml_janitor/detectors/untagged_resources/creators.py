@@ -1,4 +1,4 @@
-"""Reads from CloudTrail who created a resource, and whether that is a person."""
+"""Reads the creator of a resource from CloudTrail, and whether that is a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ml_janitor.detectors.untagged_resources.inventory import Resource
 
 SOON = timedelta(minutes=10)
 """
-How far a Create event may lie from the creation time that the listing shows.
+Greatest distance of a Create event from the creation time that the listing shows.
 
 The name may have been used before; only the event of this resource's own creation counts.
 """
@@ -49,7 +49,7 @@ MACHINES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creator:
-    """The caller of the Create call: *name*, in which *role*, and whether it is a person."""
+    """The caller of the Create call: *name*, in *role*; *person* is true for a person."""
 
     name: str
     role: str
@@ -61,7 +61,7 @@ class Creator:
 
 def read(aws: Aws, resources: Iterable[Resource], now: datetime) -> dict[str, Signal[Creator]]:
     """
-    Who created each of *resources*, by ARN; the trail is read once for each kind among them.
+    Return the creator of each of *resources*, by ARN; the trail is read once for each kind.
 
     `Absent` means that CloudTrail has no event of the creation.
     """
@@ -80,16 +80,20 @@ def _read_kind(
     aws: Aws, event: str, resources: Sequence[Resource], now: datetime
 ) -> dict[str, Signal[Creator]]:
     since = now - trail.REMEMBERED
-    times = [one.created for one in resources if one.created is not None and one.created > since]
+    times = [
+        resource.created
+        for resource in resources
+        if resource.created is not None and resource.created > since
+    ]
     if not times:
-        return {one.arn: Absent(trail.LOOKUP_EVENTS) for one in resources}
+        return {resource.arn: Absent(trail.LOOKUP_EVENTS) for resource in resources}
     start, end = max(since, min(times) - SOON), max(times) + SOON
     listings = [
         trail.lookup(aws, name, start, end, most_pages=MOST_PAGES) for name in VERSIONS.get(event, (event,))
     ]
-    events = [one for listing in listings for one in listing.items]
+    events = [creation_event for listing in listings for creation_event in listing.items]
     error = next((listing.error for listing in listings if listing.error is not None), None)
-    return {one.arn: _creator(one, events, error, since) for one in resources}
+    return {resource.arn: _creator(resource, events, error, since) for resource in resources}
 
 
 def _creator(
@@ -104,16 +108,16 @@ def _creator(
 
 
 def creation(resource: Resource, events: Iterable[Event]) -> Event | None:
-    """The event of *resource*'s creation: the nearest within `SOON`, or None."""
+    """Return the event of *resource*'s creation: the nearest within `SOON`, or None."""
     if resource.created is None:
         return None
     created = resource.created
-    near = [one for one in events if abs(one.at - created) <= SOON and created_by(one, resource)]
-    return min(near, key=lambda one: abs(one.at - created), default=None)
+    near = [event for event in events if abs(event.at - created) <= SOON and created_by(event, resource)]
+    return min(near, key=lambda event: abs(event.at - created), default=None)
 
 
 def created_by(event: Event, resource: Resource) -> bool:
-    """Whether *event* is a Create call that succeeded and names *resource*."""
+    """Return whether *event* is a Create call that succeeded and names *resource*."""
     if not event.succeeded or event.source != f"{Arn.parse(resource.arn).service}.amazonaws.com":
         return False
     asked = {key.lower(): value for key, value in event.request.items()}
@@ -127,7 +131,10 @@ def created_by(event: Event, resource: Resource) -> bool:
 
 
 def identify(identity: Mapping[str, Any], user: str | None) -> Creator:
-    """The caller in CloudTrail's *identity*; *user* is the event's user name, for other types of callers."""
+    """
+    Return the caller in CloudTrail's *identity*; *user* is the event's user
+    name, for other types of callers.
+    """
     match identity.get("type"):
         case "IAMUser":
             name = str(identity.get("userName") or user)
@@ -141,10 +148,10 @@ def identify(identity: Mapping[str, Any], user: str | None) -> Creator:
 
 def _session(identity: Mapping[str, Any]) -> Creator:
     """
-    The caller behind a session of a role.
+    Return the caller behind a session of a role.
 
-    All sessions of SageMaker Studio are called SageMaker; the source identity is the user profile where
-    the domain passes it on.
+    All sessions of SageMaker Studio are called SageMaker; the source identity is the
+    user profile where the domain passes it on.
     """
     _, role, session = ["", "", *str(identity.get("arn", "")).split("/")][-3:]
     name = str(identity.get("sessionContext", {}).get("sourceIdentity") or session)
@@ -158,6 +165,6 @@ def _session(identity: Mapping[str, Any]) -> Creator:
 
 
 def is_machine(name: str) -> bool:
-    """Whether *name* is a program's by its words: "ci-deployer", "svc.training@example.com"."""
+    """Return whether *name* is a program's by its words: "ci-deployer", "svc.training@example.com"."""
     local, _, domain = name.lower().partition("@")
     return not MACHINES.isdisjoint(re.split(r"[^a-z]+", local)) or domain.endswith("gserviceaccount.com")

@@ -1,4 +1,4 @@
-"""Which tags are filled in, with what, and the permissions for exactly that. Pure."""
+"""The tags to fill in, their values, and the permissions for exactly that. Pure."""
 
 from __future__ import annotations
 
@@ -52,16 +52,17 @@ def check_domain(domain: str) -> None:
 
 def address(name: str, domain: str) -> str:
     """
-    The address of the person *name* in *domain*; *name* itself if it is one, or if there is no domain.
+    Return the address of the person *name* in *domain*; *name* itself if it
+    is an address, or without a domain.
 
-    IAM users and sessions often have only the first part, which Slack cannot look up: such an owner is
-    not notified and cannot press a button.
+    IAM users and sessions often have only the first part, which Slack cannot look up: such an owner is not
+    notified and cannot press a button.
     """
     return name if not domain or "@" in name else f"{name}@{domain}"
 
 
 def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
-    """*creator* as an owner is written."""
+    """Return *creator* in the form of an owner's tag."""
     match creator:
         case Value(Creator(person=True) as person, source, at):
             return Value(replace(person, name=address(person.name, domain)), source, at)
@@ -70,7 +71,10 @@ def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
 
 
 def possible(value: str) -> bool:
-    """Whether *value* is not blank and every service accepts it: SageMaker's pattern is the strictest."""
+    """
+    Return whether *value* is not blank and every service accepts it:
+    SageMaker's pattern is the strictest.
+    """
     return (
         bool(value.strip()) and len(value) <= LONGEST and re.fullmatch(r"[\w .:/=+\-@]*", value) is not None
     )
@@ -80,7 +84,7 @@ def additions(
     found: Sequence[Lack], fill: Mapping[str, str], creator: Signal[Creator], *, creator_owns: bool
 ) -> dict[str, str]:
     """
-    The tags to add: values for keys *found* missing, not for empty or misspelt ones.
+    Return the tags to add: values for keys *found* missing, not for empty or misspelt ones.
 
     If the creator could not be read, `owner` is not filled in, not even by default: the next sweep may know.
     """
@@ -105,28 +109,31 @@ def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -
 
 
 def described(adding: Mapping[str, str]) -> str:
-    """The action in words: "add owner = anna@example.com and environment = unknown"."""
+    """Return the action in words: "add owner = anna@example.com and environment = unknown"."""
     return f"add {listed([f'{key} = {value}' for key, value in adding.items()])}"
 
 
 def undo_words(name: str, added: Mapping[str, str], verb: str) -> str:
-    """The effect of an undo in words; *verb* is "is" or "was"."""
+    """Return the effect of an undo in words; *verb* is "is" or "was"."""
     return f"what was filled in {verb} removed from {name}, unless it was changed since: {', '.join(added)}"
 
 
 def filled(adding: Mapping[str, str], tags: Tags) -> bool:
-    """Whether nothing is left to add: each key is there, in whatever spelling and with whatever value."""
+    """
+    Return whether nothing is left to add: each key is there, in whatever
+    spelling and with whatever value.
+    """
     return all(written(key, tags) for key in adding)
 
 
 def may_add(keys: Sequence[str]) -> Iterator[Grant]:
     """
-    Permission to add each of *keys* alone, and only where it is not there yet.
+    Yield the permission to add each of *keys* alone, and only where it is not there yet.
 
-    One for each key, because a condition on two keys' absence would refuse the one where the other is
-    there. Condition keys by the Service Authorization Reference of the three services: AddTags and
-    TagResource know aws:TagKeys, and their resources aws:ResourceTag, whose key IAM compares in any case.
-    A bucket's tags count only where its ABAC is on, and elsewhere pass for absent (S3 User Guide).
+    Each key has a permission of its own, because a condition on two keys' absence would refuse one where the
+    other is there. Condition keys by the Service Authorization Reference of the three services: AddTags and
+    TagResource know aws:TagKeys, and their resources aws:ResourceTag, whose key IAM compares in any case. A
+    bucket's tags count only where its ABAC is on, and elsewhere pass for absent (S3 User Guide).
     """
     for key in keys:
         alone = (
@@ -138,7 +145,7 @@ def may_add(keys: Sequence[str]) -> Iterator[Grant]:
 
 
 def may_remove(keys: Sequence[str]) -> Iterator[Grant]:
-    """Permission to remove *keys* and no other tags."""
+    """Yield the permission to remove *keys* and no other tags."""
     only = (
         Condition("ForAllValues:StringEquals", "aws:TagKeys", tuple(keys)),
         Condition("Null", "aws:TagKeys", ("false",)),

@@ -1,4 +1,4 @@
-"""What SageMaker holds: every resource of the kinds that carry tags, listed by kind."""
+"""SageMaker's resources of the kinds that carry tags, listed by kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Resource:
     """
     One resource of a *kind* as its listing shows it.
 
-    *outside* says why a resource that was asked for by name is not judged, such as a job that ended long ago.
+    *outside* says why a resource is not judged although it was looked up by
+    name, such as a job that ended long ago.
     """
 
     kind: Kind
@@ -30,20 +31,26 @@ class Resource:
 
 
 KINDS = TAGGED
-"""Those whose tags are judged."""
+"""The kinds whose tags are judged."""
 
 
 AROUND = timedelta(minutes=1)
-"""Before and after a creation time: nobody says whether the ends of such a filter belong to it."""
+"""Time before and after a creation time: no document says whether a filter includes its ends."""
 
 
 def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
-    """What to list: everything, or of jobs those in progress and those created since *since*."""
+    """
+    Return the queries for a listing: everything, or for jobs those in
+    progress and those created since *since*.
+    """
     return ({"StatusEquals": kind.running}, {"CreationTimeAfter": since}) if kind.job else ({},)
 
 
 def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
-    """An *entry* of a listing; a member that is not there fails the read, as a cut-off answer does."""
+    """
+    Return an *entry* of a listing as a resource; a missing member fails the
+    read, as a cut-off answer does.
+    """
     created = entry.get("CreationTime")
     running = kind.job and entry[kind.status] == kind.running
     over = kind.job and not running and created is not None and created < since
@@ -57,26 +64,29 @@ def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Re
 
 
 def read(aws: Aws, kind: Kind, query: dict[str, Any], since: datetime) -> Listing[Resource]:
-    """One listing of *kind*, narrowed by *query*; *since* is where the past of jobs begins."""
+    """Return one listing of *kind*, narrowed by *query*; *since* is where the past of jobs begins."""
     return listing(aws, kind, lambda entry: resource(aws, kind, entry, since), **query)
 
 
 def read_training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Resource]:
-    """Those in progress, and those created since *since*; their listing alone has every one there was."""
+    """
+    Return the jobs in progress and those created since *since*; only their
+    listing has every job that existed.
+    """
     return once(lately(aws, lambda entry: resource(aws, TRAINING_JOB, dict(entry), since), since, now))
 
 
 def look(aws: Aws, kind: Kind, target: Target, since: datetime) -> Resource | None:
     """
-    The resource *target*, from the listing narrowed to its name and creation time, where it can be.
+    Return the resource *target*, from the listing narrowed to its name and creation time, where possible.
 
-    The names of thousands of jobs may contain that of one. A name taken from an ARN may have lost its
-    capitals, so before a resource is called gone, the listing is read as `read` would. Raises ReadError.
+    The names of thousands of jobs may contain its name. A name taken from an ARN may have lost its capitals,
+    so before the resource counts as gone, the listing is read as `read` would. Raises ReadError.
     """
     narrowed: list[dict[str, Any]] = [{"NameContains": target.name}] if kind.named_in_arn else []
     if (created := target.created) is not None:
         around = {"CreationTimeAfter": created - AROUND, "CreationTimeBefore": created + AROUND}
-        narrowed = [one | around for one in narrowed]
+        narrowed = [query | around for query in narrowed]
     for query in (*narrowed, *queries(kind, since)):
         every = read(aws, kind, query, since)
         if (found := named(every.items, target.arn)) is not None:
@@ -86,11 +96,14 @@ def look(aws: Aws, kind: Kind, target: Target, since: datetime) -> Resource | No
 
 
 def named(resources: Iterable[Resource], arn: str) -> Resource | None:
-    """The one of *resources* with this ARN, in whatever case it is written."""
-    return next((one for one in resources if one.arn.lower() == arn.lower()), None)
+    """Return the one of *resources* with this ARN, in whatever case it is written."""
+    return next((candidate for candidate in resources if candidate.arn.lower() == arn.lower()), None)
 
 
 def once(listings: Sequence[Listing[Resource]]) -> Listing[Resource]:
-    """All *listings* as one, each resource once: a running job is also one of the last days."""
-    unique = {one.arn: one for listing in listings for one in listing.items}
+    """
+    Return all *listings* as a single one, each resource once: a running
+    job is also one of the last days.
+    """
+    unique = {item.arn: item for listing in listings for item in listing.items}
     return Listing.joined(unique.values(), (listing.error for listing in listings))

@@ -1,4 +1,4 @@
-"""Compares tags with the required ones: which are missing, empty or misspelt. Pure."""
+"""Compares tags with the required ones: missing, empty or misspelt. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ class Fault(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Lack:
     """
-    One required *key* that a resource does not have as it should.
+    One required *key* that a resource lacks.
 
-    *spelt* are the keys that it has instead, the same as people write it; *filled* is whether one of them
-    has a value.
+    *spelt* are its other spellings on the resource; *filled* is true if one of them has a value.
     """
 
     key: str
@@ -48,7 +47,7 @@ class Lack:
 
 
 def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
-    """What *tags* lack of *required*, in the order of *required*."""
+    """Return the faults of *tags*, in the order of *required*."""
     own = settable(tags)
     return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
 
@@ -62,20 +61,22 @@ def _lack(key: str, tags: Tags) -> Lack | None:
 
 
 def written(key: str, tags: Tags) -> bool:
-    """Whether *tags* has *key*, empty or not, in any spelling: "CostCenter" is "cost-center"."""
+    """Return whether *tags* has *key*, empty or not, in any spelling: "CostCenter" is "cost-center"."""
     return any(plain(other) == plain(key) for other in tags)
 
 
 def reason(found: Sequence[Lack], required: int) -> str:
-    """One sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
+    """Return one sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
     keys: dict[str, list[str]] = {}
     for lack in found:
         keys.setdefault(lack.words, []).append(lack.key)
-    faults = (f"{listed(one)} {'is' if len(one) == 1 else 'are'} {fault}" for fault, one in keys.items())
+    faults = (
+        f"{listed(group)} {'is' if len(group) == 1 else 'are'} {fault}" for fault, group in keys.items()
+    )
     return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
 
 
 def remedy(found: Sequence[Lack]) -> str:
-    """The proposed action. An empty tag exists already, and only a person knows its value."""
+    """Return the proposed action. An empty tag exists already, and only a person knows its value."""
     empty = all(lack.fault is Fault.EMPTY for lack in found)
     return "fill in the empty tags" if empty else "add the missing tags"

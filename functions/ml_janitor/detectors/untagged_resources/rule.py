@@ -1,4 +1,4 @@
-"""Finds resources that lack required tags, and fills them in."""
+"""Resources that lack required tags, and the act that fills them in."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ class UntaggedResources(Detector[TaggedResource]):
 
     @property
     def acts(self) -> tuple[Grant, ...]:
-        """Adding the keys that are filled in, each where it is absent."""
+        """The permissions to add the keys that are filled in, each where it is absent."""
         return tuple(filling.may_add(self.filled))
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """
-        Removing required tags: what an earlier `fill_tags` added can be undone too.
+        The permissions to remove required tags: additions by an earlier `fill_tags` can be undone too.
 
         The listings show whether a resource is still the same one.
         """
@@ -94,7 +94,7 @@ class UntaggedResources(Detector[TaggedResource]):
         return None if self.filled else "fill_tags is empty, and no owner is filled in"
 
     def find(self, aws: Aws, now: datetime) -> Iterator[TaggedResource]:
-        """List by kind, ask for tags in bulk, and for exact ones where a required tag is not there."""
+        """List by kind, read tags in bulk, and exact tags where a required tag is not there."""
         since = now - self.recent
         listings = [
             partial(inventory.read, aws, kind, query, since)
@@ -105,13 +105,13 @@ class UntaggedResources(Detector[TaggedResource]):
         listings.append(partial(inventory.read_training_jobs, aws, since, now))
         stores = storage.read(aws, since)
         account = inventory.once([*aws.map(lambda read: read(), listings), stores])
-        judged = [one for one in account.items if one.outside is None]
-        book = tags.of_many(aws, [one.arn for one in judged])
-        yield from self._candidates(aws, judged, [book.of(one.arn) for one in judged], now)
+        judged = [resource for resource in account.items if resource.outside is None]
+        book = tags.of_many(aws, [resource.arn for resource in judged])
+        yield from self._candidates(aws, judged, [book.of(resource.arn) for resource in judged], now)
         account.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> TaggedResource | None:
-        """The same listing, narrowed to one name, and exact tags."""
+        """Read one resource: the same listing, narrowed to its name, and exact tags."""
         resource = tagged.look(aws, target, now - self.recent)
         if resource is None:
             return None
@@ -119,7 +119,7 @@ class UntaggedResources(Detector[TaggedResource]):
         return candidate
 
     def decide(self, candidate: TaggedResource, now: datetime) -> Verdict:
-        """Proven by the resource's own list of tags; the tagging API alone proves only that all are there."""
+        """Judge it, proven by its own list of tags; the tagging API alone proves only that all are there."""
         rule = Rule()
         confirmed = not isinstance(candidate.exact, NotRead)
         read = candidate.exact if confirmed else candidate.bulk
@@ -179,7 +179,7 @@ class UntaggedResources(Detector[TaggedResource]):
         return filling.additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
 
     def _spared(self, candidate: TaggedResource, found: Sequence[Lack]) -> str:
-        """Why nothing is filled in."""
+        """Return why nothing is filled in."""
         missing = [lack.key for lack in found if lack.fault is Fault.MISSING]
         if not missing:
             return "no tag is absent: only a person knows what belongs into those that are there"
@@ -190,24 +190,26 @@ class UntaggedResources(Detector[TaggedResource]):
     def _candidates(
         self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
     ) -> Iterator[TaggedResource]:
-        """*resources* with their tags: exact ones where *bulk* does not show every required tag."""
-        open_ = [one for one, seen in zip(resources, bulk, strict=True) if not self._complete(seen)]
-        read = aws.map(lambda one: tags.exactly(aws, one.arn), open_)
-        exact = {one.arn: own for one, own in zip(open_, read, strict=True)}
+        """Yield *resources* with their tags: exact ones where *bulk* does not show every required tag."""
+        open_ = [resource for resource, seen in zip(resources, bulk, strict=True) if not self._complete(seen)]
+        read = aws.map(lambda resource: tags.exactly(aws, resource.arn), open_)
+        exact = {resource.arn: own for resource, own in zip(open_, read, strict=True)}
         lacking = [
-            one for one in open_ if isinstance(exact[one.arn], Value) and not self._complete(exact[one.arn])
+            resource
+            for resource in open_
+            if isinstance(exact[resource.arn], Value) and not self._complete(exact[resource.arn])
         ]
         who = creators.read(aws, lacking, now)
-        for one, seen in zip(resources, bulk, strict=True):
-            own = exact.get(one.arn, NotRead())
+        for resource, seen in zip(resources, bulk, strict=True):
+            own = exact.get(resource.arn, NotRead())
             yield TaggedResource(
                 target=tagged.target_of(
-                    aws, one, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
+                    aws, resource, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
                 ),
-                outside=one.outside,
+                outside=resource.outside,
                 bulk=seen,
                 exact=own,
-                creator=who.get(one.arn, NotRead()),
+                creator=who.get(resource.arn, NotRead()),
             )
 
     def _complete(self, read: Signal[Tags]) -> bool:

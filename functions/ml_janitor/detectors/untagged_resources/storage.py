@@ -18,9 +18,9 @@ REPOSITORY = Kind("repository", "Repository", "repositories")
 
 SEARCHED = ("Model", "Endpoint", "TrainingJob")
 """
-The records of these name the buckets and images they use, 100 to a call: describing each model
-and job would cost a call each. SageMaker has no such records for processing and transform jobs, but
-that of a model holds its last transform job ("ModelDashboardModel", API reference).
+Records that name the buckets and images in use, 100 to a call: describing each model and job would cost a
+call each. SageMaker has no such records for processing and transform jobs, but a model's record holds its
+last transform job ("ModelDashboardModel", API reference).
 """
 
 UNUSED = "no model, endpoint or recent training job of this account and region names it"
@@ -28,23 +28,23 @@ UNUSED = "no model, endpoint or recent training job of this account and region n
 
 def read(aws: Aws, since: datetime) -> Listing[Resource]:
     """
-    Every bucket and repository of the account in its region.
+    Return every bucket and repository of the account in its region.
 
-    Those that SageMaker is not known to use are *outside*. Where the reading broke off, one that
-    is used may be among them.
+    The ones that SageMaker is not known to use are *outside*. Where the reading
+    broke off, a used one may be among them.
     """
     found = aws.map(lambda record: locations(aws, record, since), SEARCHED)
     used = {text for listing in found for text in listing.items}
     owned = aws.map(lambda listing: listing(aws, used), (buckets, repositories))
-    errors = [*(one.error for one in found), *(one.error for one in owned)]
-    return Listing.joined((one for listing in owned for one in listing.items), errors)
+    errors = [*(listing.error for listing in found), *(listing.error for listing in owned)]
+    return Listing.joined((item for listing in owned for item in listing.items), errors)
 
 
 def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
     """
-    The one bucket or repository *arn*; None if the account has none of that name here.
+    Return the one bucket or repository *arn*; None if the account has none of that name here.
 
-    Raises ReadError, also where the reading broke off before anything was seen to use it.
+    Raises ReadError, also where the reading broke off before any use of it was seen.
     """
     listing = read(aws, since)
     found = named(listing.items, arn)
@@ -55,7 +55,7 @@ def look(aws: Aws, arn: str, since: datetime) -> Resource | None:
 
 def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
     """
-    The buckets ("s3://NAME") and repositories that the records of one of `SEARCHED` name.
+    Return the buckets ("s3://NAME") and repositories that the records of one of `SEARCHED` name.
 
     Of training jobs, those in progress or created since *since* are read.
     """
@@ -66,13 +66,19 @@ def locations(aws: Aws, record: str, since: datetime) -> Listing[str]:
         running = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
         query["SearchExpression"] = {"Filters": [recent, running], "Operator": "Or"}
     found = search(
-        aws, record, lambda one: [place for text in texts_in(one) if (place := located(text))], **query
+        aws,
+        record,
+        lambda found_record: [place for text in texts_in(found_record) if (place := located(text))],
+        **query,
     )
     return Listing(tuple(place for places in found.items for place in places), found.error)
 
 
 def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
-    """The account's own buckets in its region; the one that SageMaker makes by default counts as used."""
+    """
+    Return the account's own buckets in its region; the bucket that SageMaker
+    makes by default counts as used.
+    """
     default = f"sagemaker-{aws.region}-{aws.account}"
     listing = s3.owned(aws)
 
@@ -85,11 +91,11 @@ def buckets(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
             outside=None if name == default or f"s3://{name}" in used else UNUSED,
         )
 
-    return Listing(tuple(resource(*one) for one in listing.items), listing.error)
+    return Listing(tuple(resource(*item) for item in listing.items), listing.error)
 
 
 def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
-    """The account's own image repositories in its region."""
+    """Return the account's own image repositories in its region."""
 
     def resource(entry: Mapping[str, Any]) -> Resource:
         return Resource(
@@ -104,7 +110,10 @@ def repositories(aws: Aws, used: AbstractSet[str]) -> Listing[Resource]:
 
 
 def located(text: str) -> str | None:
-    """The bucket or repository that *text* names: without key, tag and digest; None if it names none."""
+    """
+    Return the bucket or repository that *text* names, without key, tag and
+    digest; None if it names none.
+    """
     if text.startswith("s3://"):
         return "s3://" + text.removeprefix("s3://").partition("/")[0]
     if ".dkr.ecr." in text:

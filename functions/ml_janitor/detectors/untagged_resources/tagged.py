@@ -1,4 +1,4 @@
-"""A judged resource by its ARN: found again, told from another of its name, and given or rid of one tag."""
+"""A judged resource by its ARN: finds it again, tells it from another of its name, adds and removes a tag."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ MOST = 50
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggedResource(Candidate):
     """
-    One resource with its tags: from the tagging API in bulk, and exactly where those left a question.
+    One resource with its tags: from the tagging API in bulk, and exact ones where those left a question.
 
-    *outside* says why a sweep would not judge it; *creator* is read only for what lacks a tag.
+    *outside* says why a sweep would not judge it; *creator* is read only for a resource that lacks a tag.
     """
 
     outside: str | None = None
@@ -47,7 +47,7 @@ class TaggedResource(Candidate):
 
 
 def look(aws: Aws, target: Target, since: datetime) -> Resource | None:
-    """The resource as its listing shows it now. Raises ReadError."""
+    """Return the resource as its listing shows it now. Raises ReadError."""
     arn = Arn.parse(target.arn)
     if arn.service == "sagemaker":
         kind = next((kind for kind in inventory.KINDS if kind.type == arn.kind), None)
@@ -60,7 +60,7 @@ def look(aws: Aws, target: Target, since: datetime) -> Resource | None:
 
 def same(aws: Aws, target: Target) -> bool:
     """
-    Whether *target* is still there, and no other resource has its name. Raises ReadError.
+    Return whether *target* is still there, and no other resource has its name. Raises ReadError.
 
     A bucket counts by its name alone: its creation date moves when its policy changes.
     """
@@ -79,7 +79,7 @@ def same(aws: Aws, target: Target) -> bool:
 
 
 def target_of(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
-    """*resource* as a target, with the tags that were *read*."""
+    """Return *resource* as a target, with the tags that were *read*."""
     return target_in(aws, resource.arn, resource.name, resource.kind.type, resource.created, tags=read)
 
 
@@ -87,9 +87,9 @@ def add(aws: Aws, arn: str, key: str, value: str) -> None:
     """
     Add the tag *key*, unless it is there already, in whatever spelling and with whatever value.
 
-    Buckets get it from S3 Control's TagResource: PutBucketTagging replaces the whole set, and would
-    lose a tag that is added at the same moment. It works whether a bucket's tags also control
-    access or not; PutBucketTagging does not (S3 User Guide, Enabling ABAC in general purpose buckets).
+    Buckets get it from S3 Control's TagResource: PutBucketTagging replaces the whole set, and would lose a
+    tag that is added at the same moment. TagResource works whether a bucket's tags also control access or
+    not; PutBucketTagging does not (S3 User Guide, Enabling ABAC in general purpose buckets).
     """
     if written(key, read(aws, arn)):
         return
@@ -118,5 +118,5 @@ def remove(aws: Aws, arn: str, key: str, value: str) -> None:
 
 
 def read(aws: Aws, arn: str) -> Tags:
-    """The tags of *arn* as they are now. Raises ReadError."""
+    """Return the tags of *arn* as they are now. Raises ReadError."""
     return needed(tags.exactly(aws, arn)) or {}

@@ -1,0 +1,228 @@
+"""The bill of several accounts: which count, which moved most, what is left, and of which nothing is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
+from ml_janitor.aws.cost_explorer import Row, of_accounts
+from ml_janitor.aws.runs import Run
+from ml_janitor.bill.accounts import Accounts, most_moved, others, unseen
+from ml_janitor.bill.asking import Question
+from ml_janitor.bill.joining import Resource
+from ml_janitor.bill.model import OTHERS, Bill, Charge, GapCause, Reading
+from ml_janitor.bill.movements import Culprit
+from ml_janitor.bill.report import bill_report, moved_places
+
+ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
+UNTIL = date(2026, 10, 6)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "where"),
+    [
+        (Accounts(names={TWO: "", ONE: "a"}), (of_accounts([ONE, TWO]),)),
+        (Accounts(names={ONE: ""}, everything=True), ()),
+        (Accounts(names={}, everything=True, without=(TWO,)), (of_accounts([TWO], but=True),)),
+    ],
+)
+def test_the_filter_names_accounts_only_where_not_all_count(
+    accounts: Accounts, where: tuple[object, ...]
+) -> None:
+    assert accounts.where == where
+    assert of_accounts([TWO, ONE], but=True) == {
+        "Not": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [ONE, TWO]}}
+    }
+
+
+# --- which moved ------------------------------------------------------------------------------
+
+
+def row(days_ago: int, account: str, usd: float) -> Row:
+    return Row(
+        day=UNTIL - days_ago * DAY,
+        keys=(account,),
+        unblended=Decimal(str(usd)),
+        amortized=Decimal(0),
+        quantity=Decimal(1),
+        unit="Hrs",
+        estimated=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ([row(1, ONE, 5), row(7, TWO, 6), row(8, THREE, 7)], [THREE, TWO, ONE]),
+        ([row(14, ONE, 5), row(15, TWO, 9)], [ONE, TWO]),  # 15 days ago is in neither week
+        ([row(0, ONE, 9), row(1, TWO, 1)], [TWO, ONE]),  # nor is today
+        ([row(1, ONE, 5), row(8, ONE, 5), row(1, TWO, 1)], [TWO, ONE]),  # it stayed as it was
+        ([row(1, one, 1) for one in (FOUR, TWO, THREE, ONE)], [ONE, TWO, THREE]),
+        ([], []),
+    ],
+)
+def test_the_accounts_that_moved_most_are_those_that_changed_most_from_one_span_to_the_next(
+    rows: list[Row], named: list[str]
+) -> None:
+    assert most_moved(rows, [], UNTIL, 7) == named
+
+
+def test_days_before_those_that_were_read_count_as_they_were_kept() -> None:
+    older = [
+        Charge(day=UNTIL - number * DAY, tag=account, usd=Decimal(usd))
+        for number, account, usd in ((10, ONE, 9), (9, TWO, 100), (1, TWO, 100))
+    ]
+
+    assert most_moved([row(9, TWO, 1), row(1, TWO, 2)], older, UNTIL, 7) == [ONE, TWO]
+
+
+def test_what_is_left_of_a_line_is_that_of_all_others() -> None:
+    def charge(
+        usd: int, quantity: int, tag: str | None = None, usage: str = HOST, unit: str = "Hrs"
+    ) -> Charge:
+        return Charge(
+            day=LAST.first, usage_type=usage, tag=tag, usd=Decimal(usd), quantity=Decimal(quantity), unit=unit
+        )
+
+    everything = [
+        charge(5, 2),
+        charge(7, 3),
+        charge(9, 9, usage=NOTEBOOK),
+        charge(4, 0, usage=STORED),
+        charge(6, 3, usage="Free"),
+    ]
+    named = [
+        charge(8, 1, ONE),
+        charge(9, 9, ONE, NOTEBOOK),
+        charge(6, 1, TWO, "Free"),
+        charge(-2, 1, TWO, "Only"),
+    ]
+
+    assert set(others(everything, named)) == {
+        charge(4, 4, OTHERS),
+        charge(4, 0, OTHERS, STORED),
+        charge(0, 2, OTHERS, "Free"),
+        charge(2, -1, OTHERS, "Only"),
+    }
+
+
+# --- of which nothing is seen -----------------------------------------------------------------
+
+
+def seen(*accounts: str) -> Bill:
+    rows = tuple(Charge(day=LAST.first, tag=one, usd=Decimal(1)) for one in accounts)
+    return Bill(account=ACCOUNT, time=NOW, first=LAST.first, until=LAST.until, by_account=rows)
+
+
+@pytest.mark.parametrize(
+    ("names", "everything", "shown", "gap"),
+    [
+        ({ONE: "", TWO: "two"}, False, (ONE, TWO), None),
+        ({ONE: "", TWO: "two"}, False, (ONE,), (GapCause.NOT_CHARGED, f"two ({TWO})", "")),
+        ({ONE: ""}, False, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
+        ({ONE: ""}, False, (), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
+        ({}, True, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, "any other account", ACCOUNT)),
+        ({}, True, (ACCOUNT, ONE), None),
+        ({ACCOUNT: ""}, False, (ACCOUNT,), None),
+        ({TWO: ""}, True, (ACCOUNT, ONE), (GapCause.NOT_CHARGED, TWO, "")),
+    ],
+)
+def test_accounts_that_cost_explorer_does_not_show_are_told(
+    names: dict[str, str],
+    shown: tuple[str, ...],
+    gap: tuple[object, ...] | None,
+    *,
+    everything: bool,
+) -> None:
+    found = list(unseen(seen(*shown), Accounts(names=names, everything=everything)))
+
+    assert [(one.cause, one.subject, one.detail) for one in found] == ([gap] if gap else [])
+    assert {one.reading for one in found} <= {Reading.ACCOUNTS}
+
+
+# --- what moved in them -----------------------------------------------------------------------
+
+ASKED = Question(days=7, settling_days=2, tags=("project",))
+ABROAD = f"EU-{HOST.partition('-')[2]}"
+
+
+def several(*moved: tuple[str, str, int]) -> Bill:
+    """A bill with a dollar a day for 60 days, and besides, so much on the last day for each that *moved*."""
+    flat = [
+        Charge(day=UNTIL - n * DAY, usage_type=NOTEBOOK, tag=OTHERS, usd=Decimal(1)) for n in range(1, 61)
+    ]
+    rows = [
+        Charge(day=UNTIL - DAY, usage_type=usage, tag=account, usd=Decimal(usd), quantity=Decimal(usd))
+        for account, usage, usd in moved
+    ]
+    every = (*flat, *rows)
+    return Bill(
+        account=ACCOUNT,
+        time=NOW,
+        first=UNTIL - 60 * DAY,
+        until=UNTIL,
+        charges=tuple(replace(one, tag=None, service="Amazon SageMaker") for one in every),
+        accounts={ONE: "one"},
+        moved=every,
+    )
+
+
+@pytest.mark.parametrize(
+    ("moved", "places"),
+    [
+        (
+            [(ONE, HOST, 5), (TWO, ABROAD, 9), (ONE, NOTEBOOK, 7)],
+            [(TWO, "eu-west-1"), (ONE, "us-east-1")],
+        ),
+        ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
+        ([(ONE, HOST, 0), (OTHERS, HOST, 50), (ONE, STORED, 50)], []),
+        (
+            [(f"{n:012}", HOST, n + 1) for n in range(20)],
+            [(f"{n:012}", "us-east-1") for n in range(19, 7, -1)],
+        ),
+    ],
+)
+def test_instances_of_named_accounts_are_looked_at_where_they_moved_a_dollar(
+    moved: list[tuple[str, str, int]], places: list[tuple[str, str]]
+) -> None:
+    assert moved_places(several(*moved), ASKED) == places
+    assert moved_places(replace(several(*moved), moved=()), ASKED) == []
+
+
+def resource(account: str, name: str) -> Resource:
+    arn = f"arn:aws:sagemaker:us-east-1:{account}:endpoint/{name}"
+    start = NOW - timedelta(hours=13)  # 10 hours of the last day
+    run = Run(usage_type=HOST, start=start, hourly=Decimal(1))
+    return Resource(culprit=Culprit(arn=arn, name=name, kind="endpoint"), runs=(run,), tag="llm")
+
+
+def test_a_resource_explains_what_its_own_account_was_charged() -> None:
+    read = several((ONE, HOST, 10), (OTHERS, HOST, 10))
+    known = [resource(ONE, "named"), resource(TWO, "other")]
+
+    main = bill_report(read, ASKED, resources=known).main
+
+    assert main is not None
+    assert main.tag == "account"
+    found = {one.culprit.name: (one.part.tag, one.usd) for one in main.movers if one.culprit}
+    assert found == {"named": (ONE, Decimal(10)), "other": (OTHERS, Decimal(10))}
+
+
+@pytest.mark.parametrize(
+    ("arn", "account"),
+    [
+        (f"arn:aws:sagemaker:us-east-1:{ONE}:endpoint/a", ONE),
+        (f"arn:aws:sagemaker:us-east-1:{ONE}:app/d/u/JupyterLab/a:b", ONE),
+        ("arn:a", ""),
+        ("arn:aws:s3:us-east-1:bucket", ""),
+    ],
+)
+def test_an_arn_says_the_account(arn: str, account: str) -> None:
+    made: Any = Culprit(arn=arn, name="a", kind="endpoint")
+    assert made.account == account

@@ -1,0 +1,235 @@
+"""What is asked of a bill: which pages, by which calls, and which days are compared with which."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from bills import HOST, bill, charges
+from ml_janitor.bill.accounts import Accounts
+from ml_janitor.bill.asking import (
+    DAYS,
+    Question,
+    Wanted,
+    accounts,
+    bill_reads,
+    chosen,
+    cost_reads,
+    question,
+    request_warnings,
+    tags,
+    wanted,
+)
+from ml_janitor.bill.model import Bill, Metric, Span
+from ml_janitor.bill.movements import Comparison
+from ml_janitor.bill.resources import READS
+from ml_janitor.config.sections import BillSection, OrganizationSection
+from ml_janitor.config.settings import Settings
+
+ONE_ACCOUNT = {
+    "accounts": ["111111111111"],
+    "janitor_account": "123456789012",
+    "external_id": "janitor-8f2c",
+    "callers": ["arn:aws:iam::123456789012:role/janitor"],
+}
+
+
+def section(**settings: Any) -> BillSection:
+    return Settings.parse({"bill": settings}).bill
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "days", "span"),
+    [
+        (0, {}, DAYS, 30),
+        (32, {}, DAYS, 32),
+        (33, {}, 66, 33),
+        (60, {}, 120, 60),
+        (0, {"days": 60}, 120, 60),
+        (7, {"days": 60}, DAYS, 7),
+    ],
+)
+def test_a_bill_is_read_for_the_month_before_and_for_the_span_before_the_one_asked_for(
+    asked: int, settings: dict[str, Any], days: int, span: int
+) -> None:
+    found = wanted(section(**settings), days=asked)
+
+    assert (found.days, found.span) == (days, span)
+    assert DAYS == 65  # 31 days to date, the 31 of the month before, and 3 that a month may begin late
+
+
+def test_what_is_read_comes_from_the_settings() -> None:
+    named = {"project": "app", "owner": "", "squad": "Squad"}
+    own = section(tags=named, services=["S3"], metric="amortized", budgets={"squad=nlp": 5.0})
+    group = Accounts(names={"1": "one"})
+
+    assert wanted(own, first=["project"], check_tags=True, accounts=group) == Wanted(
+        days=65,
+        tags={"project": "app", "squad": "Squad"},
+        services=("S3",),
+        check_tags=True,
+        chosen=frozenset({"app", "Squad"}),
+        first=("project", "squad"),
+        metric=Metric.AMORTIZED,
+        accounts=group,
+        span=30,
+    )
+    assert (wanted(section()).metric, wanted(section(metric="unblended")).metric) == (None, Metric.UNBLENDED)
+    assert (Wanted().where, Wanted(accounts=group).where) == ((), group.where)
+    assert list(tags(section())) == ["project", "owner", "environment", "team", "cost-center"]
+    assert chosen(section()) == frozenset()
+    assert question(own, days=7, against=Span(date(2026, 9, 1), 7)) == Question(
+        days=7, settling_days=2, tags=("project", "squad"), against=Span(date(2026, 9, 1), 7)
+    )
+    assert question(section(days=14, settling_days=5)) == Question(
+        days=14, settling_days=5, tags=tuple(tags(section()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "names", "found"),
+    [
+        ({}, {}, None),
+        ({"units": ["ou-abcd-11111111"]}, {}, None),  # those of a unit are known once they were listed
+        ({"accounts": ["111111111111"]}, {}, Accounts(names={"111111111111": ""})),
+        (
+            {"accounts": ["111111111111"]},
+            {"111111111111": "one", "222222222222": "two"},
+            Accounts(names={"111111111111": "one", "222222222222": "two"}),
+        ),
+        (
+            {"all_accounts": True, "without": ["333333333333"]},
+            {},
+            Accounts(names={}, everything=True, without=("333333333333",)),
+        ),
+    ],
+)
+def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
+    settings: dict[str, Any], names: dict[str, str], found: Accounts | None
+) -> None:
+    assert accounts(OrganizationSection.model_validate(settings), names) == found
+
+
+@pytest.mark.parametrize(
+    ("settings", "checks"),
+    [
+        ({}, {"ce:ListCostAllocationTags"}),
+        ({"weekly_table": ""}, set()),
+        ({"weekly_table": "", "services": ["S3"]}, {"ce:GetDimensionValues"}),
+        ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
+        ({"weekly_table": "", "tags": {"project": "app"}}, set()),
+    ],
+)
+def test_what_checks_names_is_granted_where_there_is_one_to_check(
+    settings: dict[str, Any], checks: set[str]
+) -> None:
+    own = section(**settings)
+
+    assert {one.action for one in cost_reads(own)} == {"ce:GetCostAndUsage", "ce:GetCostForecast", *checks}
+    assert bill_reads(own) == (*cost_reads(own), *READS)
+
+
+@pytest.mark.parametrize(
+    ("bill", "organization", "least"),
+    [
+        ({"max_requests": 7}, {}, 8),
+        ({"max_requests": 8}, {}, None),
+        ({"max_requests": 4, "tags": {"project": "app"}}, {}, None),
+        ({"max_requests": 3, "tags": {"project": "app"}}, {}, 4),
+        ({"max_requests": 7, "enabled": False}, {}, None),
+        ({"max_requests": 8, "enabled": False}, {}, None),
+        ({"max_requests": 9}, ONE_ACCOUNT, 10),
+        ({"max_requests": 10}, ONE_ACCOUNT, None),
+    ],
+)
+def test_fewer_pages_than_a_reading_has_parts_are_warned_about(
+    bill: dict[str, Any], organization: dict[str, Any], least: int | None
+) -> None:
+    settings = Settings.parse({"bill": {"enabled": True, **bill}, "organization": organization})
+
+    warned = request_warnings(settings)
+
+    assert len(warned) == (least is not None)
+    assert all(f"asks for {least} pages at least" in one for one in warned)
+
+
+# --- what is compared -------------------------------------------------------------------------
+
+
+def read(first: date, until: date, *, charged: date | None = None, now: datetime | None = None) -> Bill:
+    days = [date.fromordinal(one) for one in range((charged or first).toordinal(), until.toordinal())]
+    made = bill(charges(HOST, days, price="1", quantity="1", tag="llm"), first=first, until=until)
+    return replace(made, time=now or datetime.combine(until, datetime.min.time(), UTC))
+
+
+ASKED = Question(days=7, settling_days=2, tags=())
+
+
+def days(found: Comparison | None) -> tuple[str, ...] | None:
+    return (
+        None
+        if found is None
+        else tuple(f"{one.first:%m-%d} {one.days}" for one in (found.after, found.before))
+    )
+
+
+@pytest.mark.parametrize(
+    ("until", "compared"),
+    [
+        (date(2026, 4, 1), ("03-01 28", "02-01 28")),  # the month before is shorter
+        (date(2026, 3, 2), ("03-01 1", "02-01 1")),
+        (date(2026, 3, 1), ("02-01 28", "01-01 28")),  # on its first day, the month that is over
+        (date(2026, 3, 29), ("03-01 28", "02-01 28")),
+        (date(2026, 1, 3), ("01-01 2", "12-01 2")),
+        (date(2026, 1, 1), ("12-01 30", "11-01 30")),
+    ],
+)
+def test_the_month_to_date_is_compared_with_as_many_days_of_the_month_before(
+    until: date, compared: tuple[str, ...]
+) -> None:
+    assert days(ASKED.month_to_date(read(date(2025, 10, 1), until))) == compared
+
+
+def test_the_last_settled_day_is_compared_with_that_weekday_of_the_week_before() -> None:
+    until, first = date(2026, 10, 6), date(2026, 8, 1)
+
+    for settling, compared in ((1, ("10-05 1", "09-28 1")), (2, ("10-04 1", "09-27 1")), (0, None)):
+        assert days(replace(ASKED, settling_days=settling).settled_day(read(first, until))) == compared
+
+
+def test_days_that_may_still_change_are_told() -> None:
+    found = ASKED.asked(read(date(2026, 8, 1), date(2026, 10, 6)))
+
+    assert days(found) == ("09-29 7", "09-22 7")
+    assert found is not None
+    assert found.unsettled == (date(2026, 10, 5),)
+    settled = replace(ASKED, settling_days=4).asked(read(date(2026, 8, 1), date(2026, 10, 6)))
+    assert settled is not None
+    assert [one.day for one in settled.unsettled] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("first", "charged", "compares"),
+    [
+        (date(2026, 9, 22), date(2026, 9, 22), True),
+        (date(2026, 9, 23), date(2026, 9, 23), False),
+        (date(2026, 9, 1), date(2026, 9, 22), True),
+        (date(2026, 9, 1), date(2026, 9, 23), False),
+    ],
+)
+def test_nothing_is_compared_with_days_before_the_bill_or_the_first_charge(
+    first: date, charged: date, *, compares: bool
+) -> None:
+    found = read(first, date(2026, 10, 6), charged=charged)
+
+    assert (ASKED.asked(found) is not None) == compares
+    against = replace(ASKED, against=Span(date(2026, 9, 22), 3))
+    assert (days(against.asked(found)) == ("09-29 7", "09-22 3")) == compares
+    free = replace(found, charges=tuple(replace(one, usd=one.usd * 0) for one in found.charges))
+    assert ASKED.asked(free) is None

@@ -1,0 +1,117 @@
+"""The sentences of causes: what stands before, in between and after them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, REGION
+from fakes import USED, thing, waste
+from ml_janitor.core.cause import Cause, HeldBack, Progress, UnreachableUndos, Why, cause
+from ml_janitor.core.model import Mode, Verdict, finding_id
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.report.causes import REASONS, held_back, limits, note, reason, undone_by_hand, words
+
+FAILED = cause(Why.ACT_FAILED, "denied")
+LOST = UnreachableUndos(detector="shelf", region=REGION, count=2, last="2026-10-01", until="2026-10-31")
+
+
+def result(why: Cause | None, outcome: Outcome = Outcome.WAITING, verdict: Verdict | None = None) -> Result:
+    target = thing("lamp", USED).target
+    return Result(detector="shelf", target=target, verdict=verdict or waste(), outcome=outcome, cause=why)
+
+
+def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
+    """The comment of a cause names its details: with all of them, none is left out and none is lacking."""
+    assert REASONS.keys() == set(Why)
+    for why in Why:
+        details = [f"<{number}>" for number in range(4)]
+        said = reason(Cause(why, (*details, "")))
+        assert re.fullmatch(r"[^{}]+", said)
+        assert not said.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (FAILED, "denied"),
+        (cause(Why.NOT_PROVEN, "likely", ""), "it is likely, and only what is proven is acted on"),
+        (
+            cause(Why.NOT_PROVEN, "likely", "a tag"),
+            "it is likely, and only what is proven is acted on; to prove it: a tag",
+        ),
+        (cause(Why.GONE), "it is gone"),
+        (replace(FAILED, along="the app"), "it would take along the app: denied"),
+        (replace(FAILED, progress=Progress.HALF_DONE), "half done: denied"),
+        (
+            replace(FAILED, progress=Progress.REVERT_ASKED, by="Maria (U1)"),
+            "asked back by Maria, and denied",
+        ),
+        (replace(FAILED, progress=Progress.HALF_REVERTED), "half brought back, and denied"),
+        (replace(FAILED, then=cause(Why.REVERTED_NEXT)), "denied; what had been done is being put back"),
+        (
+            replace(FAILED, then=cause(Why.REVERT_NOT_ASKED, "no function"), by_hand="janitor undo 12"),
+            "denied; what had been done is not put back: no function; by hand: janitor undo 12",
+        ),
+    ],
+)
+def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
+    assert (reason(what), words(what)) == (said, said)
+
+
+SHARE = cause(Why.MAX_SHARE, 5, 9, 20, "shelf")
+
+
+@pytest.mark.parametrize(
+    ("what", "begins"),
+    [
+        (result(None), ""),
+        (result(FAILED), "denied"),
+        (result(SHARE), "held back: 5 of 9 would"),
+        (result(replace(SHARE, progress=Progress.HALF_DONE)), "half done: 5 of 9 would"),
+        (result(SHARE, Outcome.ADVISED), "only reported: 5 of 9 would"),
+        (result(cause(Why.UNDO_WITH, "restart", "12"), Outcome.ACTED), "restart: janitor restart 12"),
+        (result(cause(Why.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
+    ],
+)
+def test_a_note_says_what_stands_before_its_reason(what: Result, begins: str) -> None:
+    assert note(what).startswith(begins)
+    assert bool(note(what)) == bool(begins)
+
+
+BY_HAND = replace(waste(), missing_for_undo="undo_roles")
+COMMAND = f"janitor undo {finding_id('shelf', thing('lamp', USED).target.key)}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome", "said"),
+    [
+        (BY_HAND, Outcome.WAITING, True),
+        (BY_HAND, Outcome.WARNED, True),
+        (BY_HAND, Outcome.ACTED, False),
+        (waste(), Outcome.WAITING, False),
+        (USED, Outcome.WAITING, False),
+    ],
+)
+def test_an_undo_by_hand_is_said_before_anything_is_done(
+    verdict: Verdict, outcome: Outcome, *, said: bool
+) -> None:
+    text = undone_by_hand(result(None, outcome, verdict))
+    assert text == (reason(cause(Why.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else "")
+    assert (COMMAND in text) == said
+
+
+def test_limits_and_undos_that_nobody_may_do_are_counted() -> None:
+    of_sweep: dict[str, Any] = {"detector": "shelf", "account": ACCOUNT, "region": REGION, "mode": Mode.ACT}
+    limit = HeldBack(cause(Why.MAX_ACTIONS, 2), 3)
+
+    assert held_back(limit) == "3 held back by max_actions = 2 for one sweep"
+    assert held_back(replace(limit, times=None)) == "held back by max_actions = 2 for one sweep"
+    assert limits(Sweep(**of_sweep)) == []
+    assert limits(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [held_back(limit), words(LOST)]
+    assert words(LOST).startswith(f"2 things that it did in {REGION} can be undone until 2026-10-31")
+    assert "armed_until = 2026-10-01 in detectors.shelf" in words(LOST)
+    assert words(replace(LOST, count=1)).startswith("1 thing that")

@@ -1,0 +1,366 @@
+"""The HTML report without a browser: what a row holds, and what the page adds up and says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from conftest import REGION
+from fakes import target_at
+from ml_janitor.core.cause import HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Kept, Mode
+from ml_janitor.core.results import Outcome, Overlap, Report, Result, Sweep
+from ml_janitor.core.signals import Evidence
+from ml_janitor.core.text import plain
+from ml_janitor.report import causes
+from ml_janitor.report.html import (
+    AT_ONCE,
+    BARS,
+    Bar,
+    bars,
+    charts,
+    html,
+    not_complete,
+    nothing_read,
+    noticed,
+    uncounted,
+    unpriced,
+)
+from ml_janitor.report.html_findings import commands, entry, packed, row
+from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
+
+IDLE = replace(
+    finding("nobody calls it", standing("0.5"), unread="AccessDenied"),
+    evidence=(Evidence("requests", 0), Evidence("opened by", error="AccessDenied")),
+)
+
+
+def test_a_row_tells_all_of_a_finding() -> None:
+    target = target_at("endpoint/fraud", NOW - timedelta(days=90), {"team": "risk", "environment": "prod"})
+    idle = replace(result("idle-endpoints", "fraud", IDLE, owner="maria"), target=target, hours=0.5)
+    found = row(3, idle, accounts=True)
+
+    assert {key: str(value) if key in {"link", "became"} else value for key, value in found.items()} == {
+        "number": 3,
+        "detector": "idle-endpoints",
+        "name": "fraud",
+        "arn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/fraud",
+        "link": "https://us-east-1.console.aws.amazon.com/sagemaker/home?region=us-east-1#/endpoints/fraud",
+        "account": "123456789012",
+        "place": "123456789012 us-east-1",
+        "owner": "maria",
+        "team": "risk",
+        "confidence": "proven",
+        "reason": "nobody calls it",
+        "status": "dry run",
+        "urgent": False,
+        "became": "Would delete the endpoint (its configuration and models stay).",
+        "since": "2026-08-26 03:00 UTC",
+        "created": "2026-07-08 03:00 UTC",
+        "cost": "$365 a month",
+        "work": "30 minutes",
+        "worth": 730.0,
+        "instead": "",
+        "usd": 365.0,
+        "marks": ["environment: prod"],
+        "evidence": [
+            {"signal": "requests", "value": "0"},
+            {"signal": "opened by", "value": "could not be read: AccessDenied"},
+        ],
+    }
+    assert entry(found)["text"] == (
+        "fraud idle-endpoints 123456789012 us-east-1 maria risk nobody calls it "
+        "Would delete the endpoint (its configuration and models stay)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("cost", "numbers"),
+    [
+        (None, (-1.0, -1.0)),
+        (standing(None), (-1.0, -1.0)),
+        (Cost(monthly_usd=Decimal(0)), (0.0, 0.0)),
+        (Cost(accrued_usd=Decimal(12)), (12.0, -1.0)),
+        (Cost(accrued_usd=Decimal(12), hourly_usd=Decimal(1)), (12.0, 730.0)),
+    ],
+)
+def test_an_unknown_price_sorts_below_every_known_one(
+    cost: Cost | None, numbers: tuple[float, float]
+) -> None:
+    found = row(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
+    assert (found["usd"], found["worth"]) == numbers
+
+
+# --- what the page adds up ------------------------------------------------------------------------
+
+
+def named(number: int, cost: Cost | None, *, owner: str | None = "maria", **changes: Any) -> Result:
+    """A finding of *owner*'s at this *cost*."""
+    found = result("idle-endpoints", f"e-{number}", replace(IDLE, cost=cost), owner=owner)
+    return replace(found, **changes)
+
+
+def monthly(usd: str) -> Cost:
+    return Cost(monthly_usd=Decimal(usd))
+
+
+HALF = Overlap(
+    detector="spot-training", arn="arn:a", name="a", monthly_usd=Decimal(5), accrued_usd=Decimal(0)
+)
+NONE = replace(HALF, monthly_usd=Decimal(0))
+
+
+def test_bars_are_sums_the_longest_first_and_the_rest_in_one() -> None:
+    amounts = [
+        ("b", Decimal(3)),
+        ("a", Decimal(3)),
+        ("c", Decimal(2)),
+        ("b", Decimal(1)),
+        ("d", None),
+        ("e", Decimal(1)),
+    ]
+
+    assert bars(amounts, limit=None) == [
+        Bar("b", Decimal(4), 2, 100.0),
+        Bar("a", Decimal(3), 1, 75.0),
+        Bar("c", Decimal(2), 1, 50.0),
+        Bar("e", Decimal(1), 1, 25.0),
+    ]
+    assert bars(amounts, limit=4) == bars(amounts, limit=None)
+    assert bars(amounts, limit=3)[1:] == [Bar("a", Decimal(3), 1, 75.0), Bar("2 others", Decimal(3), 2, 75.0)]
+    assert bars([("a", Decimal(0))], limit=3) == [Bar("a", Decimal(0), 1, 0.0)]
+    assert bars([], limit=3) == []
+    assert Bar("a", Decimal(1204), 1, 1.0).label == "$1,204"
+
+
+def test_findings_in_no_sum_are_counted_by_name() -> None:
+    names = [f"n{number}" for number in range(BARS)]
+    assert unpriced([*names, "n9"]) == [("n9", 2), *((name, 1) for name in names[:-1])]
+    assert unpriced([*names, "m", "n9"])[-2:] == [("n7", 1), ("2 others", 2)]
+    assert len(unpriced([*names, "m", "n9"])) == BARS
+    assert [
+        uncounted(one)
+        for one in (
+            named(1, monthly("9")),
+            named(2, None),
+            named(3, monthly("9"), overlap=NONE),
+            named(4, monthly("9"), overlap=HALF),
+            named(5, None, overlap=replace(NONE, accrued_usd=Decimal(1))),
+        )
+    ] == [False, True, True, False, False]
+
+
+def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> None:
+    left = [
+        named(1, monthly("9")),
+        named(2, monthly("9"), owner=None, overlap=HALF),
+        named(3, Cost(accrued_usd=Decimal(7)), detector="hung-training-jobs"),
+        named(4, None, owner="ben"),
+    ]
+
+    def numbers(of: Sequence[Bar]) -> dict[str, int]:
+        return {bar.name: int(bar.usd) for bar in of}
+
+    found = {
+        title: (numbers(month), numbers(so_far), none)
+        for title, month, so_far, none in charts(left, accounts=True)
+    }
+    assert found == {
+        "By kind of waste": (
+            {"idle-endpoints": 14},
+            {"hung-training-jobs": 7},
+            [("idle-endpoints", 1)],
+        ),
+        "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 1)]),
+        "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 1)]),
+    }
+    assert [title for title, *_ in charts(left[3:], accounts=False)] == ["By kind of waste", "By owner"]
+    assert charts([], accounts=True) == []
+
+
+# --- what the page says ---------------------------------------------------------------------------
+
+
+class Text(HTMLParser):
+    """The words of a page, without its styles and scripts; what begins a block begins a line."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.lines, self._hidden = [""], False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        del attrs
+        self._hidden = tag in {"style", "script"}
+        if tag not in {"span", "wbr", "code", "strong"}:
+            self.lines.append("")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.lines[-1] += data
+
+    @property
+    def words(self) -> list[str]:
+        """Each line that has words, without what only lays it out."""
+        return [line for line in (" ".join(line.split()) for line in self.lines) if line]
+
+
+def said(*sweeps: Sweep, **how: Any) -> list[str]:
+    account = sweeps[0].account if len({one.account for one in sweeps}) == 1 else None
+    return Text(html(Report(time=NOW, account=account, sweeps=sweeps), **how)).words
+
+
+def unknown(number: int) -> Result:
+    kept = Kept(reason="its metrics could not be read", unknown=True)
+    return replace(named(number, None), verdict=kept, outcome=Outcome.KEPT)
+
+
+def test_the_page_begins_with_what_was_found() -> None:
+    words = said(
+        sweep("idle-endpoints", named(1, monthly("1204")), named(2, standing(None)), unknown(3)),
+        sweep("hung-training-jobs", named(4, accruing("2", 10)), region="eu-west-1"),
+    )
+
+    assert words[:7] == [
+        "ML Janitor: $1,204 a month, 2026-10-06 03:00 UTC",
+        f"ML Janitor: what could be saved account {ACCOUNT}, eu-west-1, us-east-1, 2026-10-06 03:00 UTC",
+        "$1,204 a month, if everything found stays as it is",
+        "$20.00 spent so far by jobs that hang, $2.00 more every hour",
+        "3 findings, 1 of them without a known price and in no total",
+        "1 could not be judged, and is kept",
+        "By kind of waste",
+    ]
+
+
+def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
+    failed = named(3, monthly("2"), outcome=Outcome.FAILED, cause=cause(Why.ACT_FAILED, "denied"))
+    undo = cause(Why.UNDO_WITH, "undo", "0a1b")
+    begun = replace(unknown(5), outcome=Outcome.ACTED, verdict=Kept(reason="it is used"), cause=undo)
+    limit = HeldBack(cause(Why.MAX_SHARE, 5, 9, 20, "idle-endpoints"), 2)
+    lost = UnreachableUndos(
+        detector="idle-endpoints", region=REGION, count=1, last="2026-10-01", until="2026-10-31"
+    )
+    done = (
+        named(1, monthly("100"), outcome=Outcome.ACTED),
+        named(2, None, outcome=Outcome.ACTED),
+        named(4, monthly("7"), outcome=Outcome.WAITING, cause=cause(Why.NOT_DUE)),
+        named(6, monthly("8"), outcome=Outcome.CHANGED, cause=cause(Why.NO_LONGER_WASTE, "it is used")),
+    )
+    words = said(
+        replace(
+            sweep("idle-endpoints", *done, failed, begun, unknown(7), error="ListEndpoints broke off"),
+            mode=Mode.ACT,
+            held_back=(limit,),
+            unreachable=lost,
+            notices=("a folder is empty",),
+        )
+    )
+
+    assert words[1].startswith("ML Janitor: what was found, and what became of it account")
+    assert words[2:7] == [
+        "2 done that cost $100 a month",
+        "1 failed, or half done",
+        "$9.00 a month, if everything that is left stays as it is",
+        "5 findings",
+        "1 could not be judged, and is kept",
+    ]
+    at = words.index("What failed, or is half done")
+    assert words[at : words.index("Findings")] == [
+        "What failed, or is half done",
+        f"e-3 (idle-endpoints, us-east-1): Failed: {DELETE}; denied.",
+        "What a limit held back",
+        (
+            "idle-endpoints: 2 5 of 9 would be deleted or expire, more than max_share = 20 %: that smells of "
+            "a broken signal; to go on: janitor approve idle-endpoints"
+        ),
+        "What no function may undo any more",
+        f"idle-endpoints: {causes.words(lost)}",
+        "Noticed besides",
+        "idle-endpoints: a folder is empty",
+        "What was begun before, and is no finding any more",
+        "e-5 (idle-endpoints, us-east-1): Done: undo: janitor undo 0a1b.",
+        "What could not be read",
+        "idle-endpoints in us-east-1 is not complete: ListEndpoints broke off",
+        "e-7 (idle-endpoints, us-east-1): its metrics could not be read",
+    ]
+
+
+def test_an_error_that_several_places_share_is_said_once() -> None:
+    places = [sweep("idle-endpoints", error="denied", region=f"eu-west-{number}") for number in range(1, 6)]
+    other = replace(sweep("idle-endpoints", error="denied", region="eu-west-1"), account="210987654321")
+    ok = sweep("idle-notebooks", named(1, monthly("9")))
+
+    assert [str(one) for one in not_complete(Report(time=NOW, account=None, sweeps=(*places[:3], ok)))] == [
+        "idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"
+    ]
+    assert [str(one) for one in not_complete(Report(time=NOW, account=None, sweeps=(*places, other)))] == [
+        (
+            f"idle-endpoints in {ACCOUNT} eu-west-1, {ACCOUNT} eu-west-2, {ACCOUNT} eu-west-3 and 3 more "
+            "places is not complete: denied"
+        )
+    ]
+    assert not_complete(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
+
+
+def test_nothing_read_is_not_nothing_found() -> None:
+    denied = sweep("idle-endpoints", error="denied")
+    assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]
+    for read in (sweep("idle-notebooks"), replace(denied, results=(unknown(1),))):
+        assert nothing_read(Report(time=NOW, account=ACCOUNT, sweeps=(denied, read))) == []
+
+
+def test_notices_of_several_accounts_say_where() -> None:
+    one = replace(sweep("idle-endpoints"), notices=("a", "b"))
+    other = replace(one, account="210987654321", notices=("c",))
+    assert [str(each) for each in noticed(Report(time=NOW, account=ACCOUNT, sweeps=(one,)))] == [
+        "idle-endpoints: a",
+        "idle-endpoints: b",
+    ]
+    assert [str(each) for each in noticed(Report(time=NOW, account=None, sweeps=(one, other)))] == [
+        f"idle-endpoints in {ACCOUNT} us-east-1: a",
+        f"idle-endpoints in {ACCOUNT} us-east-1: b",
+        "idle-endpoints in 210987654321 us-east-1: c",
+    ]
+
+
+def test_what_is_not_drawn_at_once_is_packed() -> None:
+    page = html(
+        Report(
+            time=NOW,
+            account=ACCOUNT,
+            sweeps=(
+                sweep(
+                    "idle-endpoints",
+                    *(named(number, monthly(str(200 - number))) for number in range(AT_ONCE + 2)),
+                ),
+            ),
+        )
+    )
+    (data,) = re.findall(r"[A-Za-z0-9+/=]{200,}", page)
+
+    rest = json.loads(gzip.decompress(b64decode(data)))
+    assert [(one["number"], one["name"]) for one in rest] == [
+        (AT_ONCE, f"e-{AT_ONCE}"),
+        (AT_ONCE + 1, f"e-{AT_ONCE + 1}"),
+    ]
+    assert all(f"e-{AT_ONCE}" in one["html"] for one in rest[:1])
+    assert page.count("<tr") - page.count("<tr>") >= AT_ONCE
+    assert packed([]) == ""
+
+
+def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
+    assert commands("<b> then janitor undo 0a1b; janitor keep x") == (
+        "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x"
+    )
+    assert len(commands("x" * 2000)) == len(plain("x" * 2000, 1500))

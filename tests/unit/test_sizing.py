@@ -1,0 +1,86 @@
+"""Which instances the traffic of an endpoint needs: each limit at its edge, and hours beside a peak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from ml_janitor.core.sizing import Fleet, Load, Size, cheapest, needed, quiet_hours, scaled, steady, switched
+
+CPU = Size("ml.m5.xlarge", vcpus=4, gpus=0, hourly_usd=Decimal("0.2"))
+GPU = Size("ml.g5.xlarge", vcpus=4, gpus=1, hourly_usd=Decimal("1.4"))
+REST = Load(cpu=0.0, memory=0.0)
+
+
+@pytest.mark.parametrize(
+    ("load", "size", "count"),
+    [
+        (REST, CPU, 1),
+        (replace(REST, cpu=0.5), CPU, 1),  # 4 used 2 vCPUs together; half of the 4 stays free
+        (replace(REST, cpu=1.0), CPU, 2),
+        (replace(REST, cpu=1.01), CPU, 3),
+        (replace(REST, cpu=2.0), CPU, 4),
+        (replace(REST, cpu=2.01), CPU, None),
+        (replace(REST, memory=2.0), CPU, 1),
+        (replace(REST, memory=2.01), CPU, None),  # more instances do not share a model
+        (replace(REST, requests=1), CPU, 1),
+        (replace(REST, requests=1.5), CPU, 2),  # the requests in flight are spread over the others, too
+        (replace(REST, requests=4), CPU, 4),
+        (replace(REST, requests=4.1), CPU, None),
+        (replace(REST, requests=99), GPU, 1),
+        (replace(REST, gpu=0.125), GPU, 1),
+        (replace(REST, gpu=0.25), GPU, 2),
+        (replace(REST, gpu=0.51), GPU, None),
+        (replace(REST, gpu_memory=0.5), GPU, 1),
+        (replace(REST, gpu_memory=0.51), GPU, None),
+        (replace(REST, gpu=0.01), CPU, None),
+    ],
+)
+def test_so_many_of_a_size_carry_what_four_did(load: Load, size: Size, count: int | None) -> None:
+    assert needed(load, 4, size, free=0.5) == count
+
+
+def test_an_hour_s_instances_stand_before_it_and_after_it() -> None:
+    busy = replace(REST, cpu=1.5)
+    loads = [busy, REST, REST, REST, busy]
+    idle = [replace(one, idle=one is REST) for one in loads]
+
+    assert steady(loads, 4, CPU, 0.5, 1) == Fleet(CPU, (3,) * 5)
+    assert steady(loads, 4, CPU, 0.5, 4) == Fleet(CPU, (4,) * 5)
+    assert scaled(loads, 4, CPU, 0.5, 2) == Fleet(CPU, (3, 3, 2, 3, 3))
+    assert scaled(idle, 4, CPU, 0.5, 0) == Fleet(CPU, (3, 3, 0, 3, 3))
+    assert scaled(idle, 4, CPU, 0.5, 1) == scaled(loads, 4, CPU, 0.5, 0) == Fleet(CPU, (3, 3, 1, 3, 3))
+    assert switched(idle, 4, CPU) == Fleet(CPU, (4, 4, 0, 4, 4))
+    assert switched([idle[1], *idle], 4, CPU) == Fleet(CPU, (4, 4, 4, 0, 4, 4))
+    too_much = [*loads, replace(REST, cpu=9)]
+    assert (steady(too_much, 4, CPU, 0.5, 1), scaled(too_much, 4, CPU, 0.5, 1)) == (None, None)
+    assert (steady([], 4, CPU, 0.5, 1), scaled([], 4, CPU, 0.5, 1)) == (None, None)
+
+
+def test_a_fleet_costs_its_mean_hour_and_the_cheapest_is_the_first_of_equals() -> None:
+    one, three, mixed = Fleet(CPU, (1,)), Fleet(CPU, (3, 3)), Fleet(CPU, (1, 2, 3))
+
+    assert [each.hourly_usd for each in (one, three, mixed)] == [
+        Decimal(part) for part in ("0.2", "0.6", "0.4")
+    ]
+    assert Fleet(CPU, ()).hourly_usd == 0
+    assert [each.steady for each in (one, three, mixed, Fleet(CPU, ()))] == [True, True, False, True]
+    same = Fleet(replace(CPU, type="other"), (1,))
+    assert cheapest([None, three, one, same]) is one
+    assert cheapest([None]) is None
+
+
+def test_an_hour_is_quiet_if_it_and_those_beside_it_were_in_every_week() -> None:
+    def week(*busy: int) -> list[Load]:
+        return [replace(REST, idle=hour not in busy) for hour in range(6)]
+
+    assert quiet_hours(week(), 6) == 6
+    assert quiet_hours(week(0), 6) == 3  # the last hour of a week is beside the first
+    assert quiet_hours(week(5), 6) == 3
+    assert quiet_hours([*week(1), *week(1)], 6) == 3
+    assert quiet_hours([*week(0), *week(3)], 6) == 0
+    assert quiet_hours(week()[:5], 6) == 0
+    assert quiet_hours([], 6) == 0
+    assert quiet_hours([replace(REST, idle=True)] * 336) == 168

@@ -1,0 +1,145 @@
+"""The log and the metrics of a run: a line per sweep, values per run, and no name of a resource."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, REGION
+from fakes import UNTELLABLE, USED, thing, waste
+from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.model import Finding, Mode, Verdict
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.report.telemetry import measure, measure_accounts, measure_dollars, measure_refused, summarise
+
+HELD = (HeldBack(cause(Why.MAX_ACTIONS, 2), 3), HeldBack(cause(Why.SWEEP_INCOMPLETE)))
+LOST = UnreachableUndos(detector="shelf", region=REGION, count=1, last="2026-10-01", until="2026-10-31")
+
+
+def result(verdict: Verdict, outcome: Outcome | None = None, why: Cause | None = None) -> Result:
+    usual = Outcome.WAITING if isinstance(verdict, Finding) else Outcome.KEPT
+    target = thing("lamp of maria", USED).target
+    return Result(detector="shelf", target=target, verdict=verdict, outcome=outcome or usual, cause=why)
+
+
+ALL = (
+    result(waste("10"), Outcome.WARNED),
+    result(waste("2"), Outcome.ACTED),
+    result(waste(accrued="7.5"), Outcome.FAILED, cause(Why.MAC_INVALID)),
+    result(waste(None), Outcome.FAILED, cause(Why.ACT_FAILED, "denied")),
+    result(waste("1"), Outcome.WAITING, cause(Why.MAC_MISSING, "12")),
+    result(UNTELLABLE),
+    result(USED),
+)
+
+
+def swept(*results: Result, mode: Mode = Mode.ACT, **more: Any) -> Sweep:
+    return Sweep(detector="shelf", account=ACCOUNT, region=REGION, mode=mode, results=results, **more)
+
+
+@pytest.mark.parametrize(("error", "level"), [(None, "INFO"), ("RuntimeError: broke", "ERROR")])
+def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: str) -> None:
+    written = StringIO()
+    logger = Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(written))
+    sweep = swept(*ALL, error=error, held_back=HELD, unreachable=LOST)
+    summarise(logger, sweep, seconds=1.23456, new=2, note="a dry run")
+
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert "maria" not in str(line)
+    told = {key: one for key, one in line.items() if key not in {"location", "timestamp", "service"}}
+    limits = told.pop("held_back")
+    assert told == {
+        "level": level,
+        "message": "swept",
+        "detector": "shelf",
+        "account": ACCOUNT,
+        "region": REGION,
+        "mode": "act",
+        "looked_at": 7,
+        "found": 5,
+        "new": 2,
+        "kept": 2,
+        "unknown": 1,
+        "monthly_usd": 13.0,
+        "accrued_usd": 7.5,
+        "unpriced": 1,
+        "seconds": 1.235,
+        **({} if error is None else {"sweep_error": error}),
+        "warned": 1,
+        "acted": 1,
+        "actionsfailed": 2,
+        "note": "a dry run",
+    }
+    assert [one.split(" ")[0] for one in limits] == ["3", "nothing", "1"]
+
+
+def metrics(
+    capsys: pytest.CaptureFixture[str], write: Callable[[], None]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The detector and the metrics of each line that *write* writes, with units but for counts."""
+    write()
+    found = []
+    for line in map(json.loads, capsys.readouterr().out.splitlines()):
+        (about,) = line["_aws"]["CloudWatchMetrics"]
+        assert (about["Namespace"], about["Dimensions"]) == ("MLJanitor", [["detector"]])
+        units = {one["Name"]: one["Unit"] for one in about["Metrics"]}
+        values = {
+            name: line[name][0] if unit == "Count" else (*line[name], unit) for name, unit in units.items()
+        }
+        found.append((line["detector"], values))
+    return found
+
+
+ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefused": 2}
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "expected"),
+    [
+        ([swept(*ALL, held_back=HELD)], {"LookedAt": 7, "Found": 5, "Kept": 2, "Unknown": 1, **ACTS}),
+        (
+            [
+                swept(*ALL[5:], mode=Mode.DRY_RUN),
+                swept(result(waste("1"), Outcome.WOULD_ACT), mode=Mode.DRY_RUN),
+            ],
+            {"LookedAt": 3, "Found": 1, "Kept": 2, "Unknown": 1},
+        ),
+        (
+            [swept(ALL[3], mode=Mode.DRY_RUN)],
+            {"LookedAt": 1, "Found": 1, "Kept": 0, "Unknown": 0, "ActionsFailed": 1}
+            | dict.fromkeys(("Warned", "Acted", "HeldBack", "RecordsRefused"), 0),
+        ),
+        (
+            [swept(), swept(mode=Mode.DRY_RUN)],
+            dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0),
+        ),
+    ],
+    ids=["armed", "dry", "what was disarmed fails to come back", "armed in one region"],
+)
+def test_a_run_is_measured_over_all_its_regions(
+    capsys: pytest.CaptureFixture[str], sweeps: list[Sweep], expected: dict[str, int]
+) -> None:
+    (found,) = metrics(capsys, lambda: measure("shelf", sweeps, seconds=2.5))
+    assert found == ("shelf", {**expected, "Duration": (2.5, "Seconds")})
+
+
+def test_the_other_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    def write() -> None:
+        measure_dollars({"shelf": Decimal("10.5"), "loft": Decimal(0)})
+        measure_refused("shelf")
+        measure_accounts("shelf", 1000)
+
+    assert metrics(capsys, write) == [
+        ("shelf", {"MonthlyUsd": (10.5, "None")}),
+        ("loft", {"MonthlyUsd": (0.0, "None")}),
+        ("shelf", {"RecordsRefused": 1}),
+        ("shelf", {"Accounts": 1000}),
+    ]

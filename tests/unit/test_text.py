@@ -1,0 +1,101 @@
+"""How reports write money, times, sizes, names and what an attacker may have put into them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from ml_janitor.core.text import data_size, iso, listed, local, moment, named, plain, some, usd
+
+AT = datetime(2026, 10, 6, 5, 0, 30, tzinfo=timezone(timedelta(hours=2)))
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0", "$0.00"),
+        ("0.0049", "<$0.01"),
+        ("0.005", "$0.01"),
+        ("-0.0049", "$0.00"),
+        ("-0.006", "-$0.01"),
+        ("0.5", "$0.50"),
+        ("-12.3", "-$12.30"),
+        ("99.99", "$99.99"),
+        ("100", "$100"),
+        ("1234567.8", "$1,234,568"),
+        ("-1234", "-$1,234"),
+    ],
+)
+def test_dollars(amount: str, text: str) -> None:
+    assert usd(Decimal(amount)) == text
+
+
+def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
+    assert moment(AT) == "2026-10-06 03:00 UTC"
+    assert iso(AT) == "2026-10-06T03:00:30Z"
+    assert local(AT, "America/New_York") == "Mon 5 Oct 23:00 (America/New_York)"
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [(20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy")],
+)
+def test_what_is_too_long_is_cut_in_its_middle(length: int, shown: str) -> None:
+    assert plain("x" * (length // 2) + "y" * (length - length // 2), 20) == shown
+
+
+def test_five_hundred_characters_are_shown_in_whole() -> None:
+    assert plain("x" * 500) == "x" * 500
+    assert len(plain("x" * 501)) == 499
+
+
+@pytest.mark.parametrize(
+    ("character", "shown"),
+    [
+        ("\x1b", r"\x1b"),  # control
+        ("\u202e", r"\u202e"),  # format: turns the direction
+        ("\ud800", r"\ud800"),  # surrogate
+        ("\ue000", r"\ue000"),  # private
+        ("\u0378", r"\u0378"),  # unassigned
+        ("\u2028", r"\u2028"),  # end of a line
+        ("\u2029", r"\u2029"),  # end of a paragraph
+        ("\n", r"\n"),
+        ("ä", "ä"),
+    ],
+)
+def test_what_moves_the_cursor_or_hides_is_escaped(character: str, shown: str) -> None:
+    assert plain(f"a{character}b") == f"a{shown}b"
+
+
+def test_words_in_a_sentence() -> None:
+    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [some("abcd", most) for most in (2, 3, 4)] == [
+        "a, b and 2 more",
+        "a, b, c and 1 more",
+        "a, b, c, d",
+    ]
+    assert some(["a"] * 1001, 1) == "a and 1,000 more"
+    assert [named(by) for by in ("maria (U0123ABC)", "maria (W1)", "maria (a)")] == [
+        "maria",
+        "maria",
+        "maria (a)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KB"),
+        (1024**2 - 52, "1023.9 KB"),
+        (1024**2 - 51, "1.0 MB"),
+        (1024**3 * 9 // 2, "4.5 GB"),
+        (1024**5, "1.0 PB"),
+        (5000 * 1024**5, "5000.0 PB"),
+    ],
+)
+def test_sizes_are_binary(size: int, text: str) -> None:
+    assert data_size(size) == text
