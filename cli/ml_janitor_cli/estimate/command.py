@@ -8,7 +8,7 @@ import typer
 
 from ml_janitor.aws.prices import table
 from ml_janitor.config.layers import nearest
-from ml_janitor.config.schedules import MINUTE
+from ml_janitor.core.durations import MINUTE
 from ml_janitor.core.spot import Interruption, Spot
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
