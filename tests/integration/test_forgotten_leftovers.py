@@ -13,8 +13,8 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.storage_prices import GB
 from ml_janitor.core.model import Finding, Verdict
+from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
 

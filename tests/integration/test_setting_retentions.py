@@ -12,8 +12,8 @@ from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.storage_prices import GB
 from ml_janitor.core.model import Kept
+from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.engine.detector import CannotActError, ChangedError
 from ml_janitor_sandbox.control import Control

@@ -17,9 +17,10 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import REFERENCE, Image, Manifest
 from ml_janitor.aws.logs import LogGroup
-from ml_janitor.aws.storage_prices import GB, StoragePrices
+from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import Group

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from ml_janitor.aws.prices import table
 from ml_janitor.config.layers import nearest
+from ml_janitor.core.durations import MINUTE
 from ml_janitor.core.spot import Interruption, Spot
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
@@ -21,7 +21,6 @@ from ml_janitor_cli.estimate.view import Instance, Price, answer, hourly, number
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 SPOT = SpotTraining()
-MINUTE = timedelta(minutes=1)
 GPUS = ", ".join(clouds.known_gpus())
 
 
