@@ -59,7 +59,7 @@ class S3:
         after = given.get("ContinuationToken", "token ").removeprefix("token ") or given.get("StartAfter", "")
         keys = [key for key in self.buckets[given["Bucket"]] if key.encode() > after.encode()]
         some = keys[: given.get("MaxKeys", self.size)]
-        page = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some)}
+        page: dict[str, Any] = {"KeyCount": len(some), "IsTruncated": len(keys) > len(some)}
         page |= {"Contents": [{"Key": key} for key in some]} if some else {}
         return page | ({"NextContinuationToken": f"token {some[-1]}"} if page["IsTruncated"] else {})
 

@@ -47,7 +47,7 @@ DENIAL = "AccessDeniedException: denied"
     "kind", [kind for kind in EVERY if kind.type not in OTHERWISE], ids=lambda kind: kind.type
 )
 def test_aws_has_what_each_kind_is_listed_and_described_with(kind: Kind) -> None:
-    model = boto3.Session(region_name=REGION).client("sagemaker").meta.service_model
+    model: Any = boto3.Session(region_name=REGION).client("sagemaker").meta.service_model
     answer = model.operation_model(kind.lists.partition(":")[2]).output_shape
     entry = answer.members[kind.members].member.members
 
