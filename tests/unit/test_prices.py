@@ -8,9 +8,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from docs.price_table import PATHS
-from ml_janitor.aws.prices import FROM_API, USAGES, Component, Price, Prices, instance_prices, table
+from ml_janitor.aws.prices import (
+    FROM_API,
+    USAGES,
+    Component,
+    Price,
+    Prices,
+    instance_prices,
+    products,
+    rented,
+    table,
+    together,
+)
 
 
 def product(
@@ -133,3 +145,148 @@ def test_the_kit_has_the_same_table() -> None:
     ours, kits = (path.read_bytes() for path in PATHS)
 
     assert ours == kits
+
+
+# --- what is asked ----------------------------------------------------------------------------
+
+
+class Region:
+    """A Price List client that has *products*, on pages of one, and breaks off after them with *error*."""
+
+    def __init__(self, *products: dict[str, Any], error: Exception | None = None) -> None:
+        self.products, self.error = products, error
+        self.asked: list[dict[str, Any]] = []
+
+    def get_paginator(self, name: str) -> Region:
+        assert name == "get_products"
+        return self
+
+    def paginate(self, **query: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(query)
+        yield from ({"PriceList": [json.dumps(one)]} for one in self.products)
+        if self.error:
+            raise self.error
+
+    def prices(self) -> Prices:
+        client: Any = self
+        return Prices(lambda: client)
+
+
+BROKEN = ConnectTimeoutError(endpoint_url="https://pricing")
+
+
+def test_all_pages_of_a_region_are_asked_for_by_what_they_are() -> None:
+    client: Any = Region(product("0.3"), product("0.5"))
+
+    found = products(
+        client, "eu-west-1", service="S3", family="Storage", also=({"Field": "x"},), component="Hosting"
+    )
+
+    assert len(found.items) == 2
+    assert client.asked == [
+        {
+            "ServiceCode": "S3",
+            "Filters": [
+                {"Type": "TERM_MATCH", "Field": "regionCode", "Value": "eu-west-1"},
+                {"Type": "TERM_MATCH", "Field": "productFamily", "Value": "Storage"},
+                {"Type": "TERM_MATCH", "Field": "component", "Value": "Hosting"},
+                {"Field": "x"},
+            ],
+            "PaginationConfig": {"PageSize": 100},
+        }
+    ]
+    products(client, "eu-west-1", family="")
+    assert client.asked[1]["ServiceCode"] == "AmazonSageMaker"
+    assert [one["Field"] for one in client.asked[1]["Filters"]] == ["regionCode"]
+
+
+def test_a_region_s_list_goes_before_the_table_which_is_of_one_region() -> None:
+    known, broken = Region(product("9")).prices(), Region(product("9"), error=BROKEN).prices()
+    row = table()["ml.m5.xlarge"]
+
+    assert known.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == Price(Decimal(9), FROM_API)
+    assert known.hourly("us-east-1", "Hosting", "ml.m5.large") == table()["ml.m5.large"]
+    assert known.hourly("eu-west-1", "Hosting", "ml.m5.large") == Price(None, FROM_API)
+    assert broken.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == row
+    assert broken.hourly("us-east-1", "Hosting", "ml.unknown") == Price(None, "no price list")
+    assert broken.hourly("eu-west-1", "Hosting", "ml.m5.xlarge") == Price(None, "no price list")
+    assert (known.problems, len(broken.problems)) == ((), 1)
+    assert "https://pricing" in broken.problems[0]
+
+
+def test_each_component_of_a_region_is_asked_for_once() -> None:
+    client = Region(product("9"))
+    prices = client.prices()
+
+    for _ in range(3):
+        prices.hourly("us-east-1", "Hosting", "ml.m5.xlarge")
+        prices.hourly("us-east-1", "Hosting", "ml.other")
+    assert len(client.asked) == 1
+    prices.hourly("eu-west-1", "Hosting", "ml.m5.xlarge")
+    assert len(client.asked) == 2
+
+
+def test_a_family_are_the_sizes_of_one_type_that_have_a_price() -> None:
+    sizes = [
+        product("2", usage="EU-Host:ml.m5.2xlarge"),
+        product("1", usage="EU-Host:ml.m5.xlarge"),
+        product("9", usage="EU-Host:ml.m5d.xlarge"),
+    ]
+    abroad = Region(*sizes).prices().family("eu-west-1", "Hosting", "ml.m5.xlarge")
+    here = Region(*sizes).prices().family("us-east-1", "Hosting", "ml.m5.xlarge")
+
+    assert abroad == {
+        "ml.m5.2xlarge": Price(Decimal(2), FROM_API),
+        "ml.m5.xlarge": Price(Decimal(1), FROM_API),
+    }
+    assert list(abroad) == sorted(abroad)
+    assert here.keys() > abroad.keys()
+    assert here["ml.m5.large"] == table()["ml.m5.large"]
+    nothing = Region(error=BROKEN).prices()
+    assert nothing.family("eu-west-1", "Hosting", "ml.m5.xlarge") == {}
+    assert "ml.m5.large" in nothing.family("us-east-1", "Hosting", "ml.m5.xlarge")
+
+
+def test_serverless_is_billed_by_the_second_and_a_volume_by_the_month() -> None:
+    def listed(usage: str, unit: str) -> dict[str, Any]:
+        return product("0.25", usage=usage, unit=unit)
+
+    serverless = Region(
+        listed("EU-ServerlessInf:Mem-4GB", "seconds"), listed("EU-ServerlessInf:Mem-2GB", "Hrs")
+    )
+    volumes = Region(listed("Notebk:VolumeUsage.gp2", "GB-Mo"), listed("EU-Studio:VolumeUsage.gp3", "Hrs"))
+
+    assert serverless.prices().serverless("eu-west-1", 4) == Price(Decimal(900), FROM_API)
+    assert serverless.prices().serverless("eu-west-1", 2) == Price(None, FROM_API)
+    assert volumes.prices().volume("eu-west-1", "Notebk") == Price(Decimal("0.25"), FROM_API)
+    assert volumes.prices().volume("eu-west-1", "Studio") == Price(None, FROM_API)
+    assert serverless.asked[0]["Filters"][1] == {
+        "Type": "TERM_MATCH",
+        "Field": "productFamily",
+        "Value": "ML Serverless",
+    }
+    assert volumes.asked[0]["Filters"][1:] == [
+        {"Type": "CONTAINS", "Field": "usagetype", "Value": "VolumeUsage"}
+    ]
+
+
+def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
+    known, dated = Price(Decimal(3), FROM_API), Price(Decimal("0.5"), "table")
+
+    assert together([(2, known), (0.5, dated), (1, known)]) == Price(Decimal("9.25"), f"{FROM_API}, table")
+    for unknown in ([(2, known), (1, Price(None, "no price list"))], [(1, Price(None, "x")), (2, known)]):
+        assert together(unknown).hourly_usd is None
+    assert together([]) == Price(Decimal(0), "")
+
+
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        ("EUC1-Host:ml.g5.xlarge", ("Hosting", "ml.g5.xlarge")),
+        ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
+        ("USE1-TrSpt:ml.g5.xlarge", None),
+        ("TimedStorage-ByteHrs", None),
+    ],
+)
+def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[str, str] | None) -> None:
+    assert rented(usage) == found

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from ml_janitor.aws.prices import FROM_API
-from ml_janitor.aws.storage_prices import DATED, GB, StoragePrices, class_prices
+from ml_janitor.aws.storage_prices import DATED, StoragePrices, class_prices, read
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.text import data_size
+from ml_janitor.core.tiering import GB, Rates
 
 
 def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[str, Any]:
@@ -36,6 +40,8 @@ def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[st
         ([product("TimedStorage-ByteHrs", ("0", "1")), product("EU-TimedStorage-ByteHrs", ("0", "2"))], {}),
         ([product("TimedStorage-ByteHrs", ("0", "1"), unit="Objects")], {}),
         ([{"product": {"attributes": {}}}], {}),
+        ([product("TimedStorage-ByteHrs", ("51200", "0.022"))], {}),
+        ([product("EU-TimedStorage-GlacierByteHrs", ("0", "1"), ("0", "1.0"))], {"GLACIER": Decimal(1)}),
     ],
 )
 def test_the_price_list(products: list[dict[str, Any]], expected: dict[str, Decimal]) -> None:
@@ -78,3 +84,69 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
 )
 def test_sizes_for_a_reader(size: int, text: str) -> None:
     assert data_size(size) == text
+
+
+def test_each_class_has_the_rates_of_the_table_and_an_archive_its_overhead() -> None:
+    rates = StoragePrices("eu-west-1", {name: Decimal(9) for name in ("STANDARD", "GLACIER")}).rates()
+
+    assert rates == {
+        "STANDARD": Rates(stages=((0, Decimal(9)),)),
+        "GLACIER": Rates(
+            stages=((0, Decimal(9)),),
+            move=Decimal("0.03"),
+            read=Decimal("0.01"),
+            least_days=90,
+            overhead=32 * 1024,
+            index=8 * 1024,
+        ),
+    }
+
+
+def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are_like() -> None:
+    listed = {"STANDARD": Decimal(9), "STANDARD_IA": Decimal(5), "GLACIER_IR": Decimal(2)}
+
+    assert StoragePrices("eu-west-1", listed).rates()["INTELLIGENT_TIERING"] == Rates(
+        stages=((0, Decimal(9)), (30, Decimal(5)), (90, Decimal(2))),
+        move=Decimal("0.01"),
+        watch=Decimal("0.0025"),
+    )
+    for missing in listed:
+        some = {name: usd for name, usd in listed.items() if name != missing}
+        assert "INTELLIGENT_TIERING" not in StoragePrices("eu-west-1", some).rates()
+
+
+@pytest.mark.parametrize(
+    ("service", "usage", "name", "family"),
+    [
+        ("AmazonS3", "EU-TimedStorage-GIR-ByteHrs", "GLACIER_IR", ["Storage"]),
+        ("AmazonECR", "EU-TimedStorage-ByteHrs", "IMAGES", []),
+        ("AmazonCloudWatch", "EU-TimedStorage-ByteHrs", "LOGS", []),
+    ],
+)
+def test_a_service_s_storage_is_asked_for_in_its_region(
+    service: str, usage: str, name: str, family: list[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def paginate(**query: Any) -> list[dict[str, Any]]:
+        asked.append(query)
+        return [{"PriceList": [json.dumps(product(usage, ("0", "0.1")))]}]
+
+    pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
+
+    assert read(aws, service) == StoragePrices("eu-west-1", {name: Decimal("0.1")})
+    wanted = {one["Field"]: one["Value"] for one in asked[0]["Filters"]}
+    assert (asked[0]["ServiceCode"], wanted.pop("regionCode")) == (service, "eu-west-1")
+    assert list(wanted.values()) == family
+
+
+def test_what_could_not_be_asked_is_not_an_empty_list() -> None:
+    def broken(**_: Any) -> Any:
+        yield {"PriceList": [json.dumps(product("EU-TimedStorage-ByteHrs", ("0", "0.1")))]}
+        raise ConnectTimeoutError(endpoint_url="https://pricing")
+
+    pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=broken))
+    aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
+
+    assert read(aws) == StoragePrices("eu-west-1", None)
