@@ -67,14 +67,14 @@ def main(names: list[str]) -> None:
 
 
 def section(part: ModuleType, printed: str) -> str:
-    """What *part* measured, and where and when."""
+    """Run *part* and return its measurements, with place and time."""
     title = str(part.__doc__).strip().partition("\n")[0].removesuffix(".")
     when = datetime.now(UTC)
     return f"## {title}\n\n{machine()}, {when:%Y-%m-%d}.\n\n```text\n{printed.strip()}\n```\n"
 
 
 def machine() -> str:
-    """What the bench runs on, in a line."""
+    """Describe the machine in a line."""
     model = re.search(r"model name\s*:\s*(.+)", _cpuinfo())
     name = model[1].strip() if model else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -92,7 +92,7 @@ def write(name: str, text: str, file: Path) -> None:
     page = file.read_text(encoding="utf-8") if file.exists() else ""
     known = dict(re.findall(r"<!-- part: ([a-z_]+) -->\n(.*?)(?=\n<!-- part: |\Z)", page, re.DOTALL))
     known[name] = text
-    body = [f"<!-- part: {one} -->\n{known[one].strip()}\n" for one in PARTS if one in known]
+    body = [f"<!-- part: {part} -->\n{known[part].strip()}\n" for part in PARTS if part in known]
     file.write_text("\n".join([HEAD, *body]), encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ def tags(*, complete: bool = True) -> list[Any]:
 
 
 def numbered(kind: str, count: int | None = None) -> list[tuple[int, bool]]:
-    """The numbers of *kind*, *count* of them if that is given, and whether that one is waste."""
+    """Yield the numbers of *kind*, *count* of them if that is given, each with whether it is waste."""
     usual, every = SIZES[kind]
     return [(number, number % every == every - 1) for number in range(usual if count is None else count)]
 
@@ -53,7 +53,7 @@ def seed(box: Box, *, endpoints: int | None = None) -> None:
 
 
 def series(metric: str, values: list[float], step: timedelta, **dimensions: str) -> dict[str, Any]:
-    """A metric that was published until now."""
+    """Publish a metric until now."""
     return {
         "metric": metric,
         "dimensions": dimensions,
@@ -145,7 +145,7 @@ def _apps(box: Box) -> None:
 
 
 def studio(sagemaker: Any, apps: int) -> str:
-    """A domain with so many *apps*, each in a space of a user of its own; the answer is its id."""
+    """Create a domain with so many *apps*, each in a space of its own user; return the domain's id."""
     domain: str = sagemaker.create_domain(
         DomainName="studio", AuthMode="IAM", DefaultUserSettings={"ExecutionRole": ROLE},
         SubnetIds=["subnet-1"], VpcId="vpc-1", Tags=tags(),

@@ -51,14 +51,14 @@ def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
 
 
 def found(report: Report) -> int:
-    """How many findings; a sweep that is not complete has measured nothing."""
+    """Count the findings; refuse a sweep that is not complete, because it measured nothing."""
     if errors := [sweep.error for sweep in report.sweeps if sweep.error is not None]:
         raise RuntimeError("; ".join(errors))
     return len(report.findings)
 
 
 def peak_memory() -> float:
-    """Of this process, which is the client, in MB; Linux counts in KiB."""
+    """Return the peak memory of this process, the client, in MB; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -67,14 +67,14 @@ def _asked(requests: int) -> str:
 
 
 def cpu[T](ledger: Ledger, work: Callable[[], T]) -> tuple[float, T]:
-    """The processor's seconds that *work* takes, without those of the answers; and what it answers."""
+    """Return the processor's seconds that *work* takes, without those of the answers, and its result."""
     begun, answering = time.process_time(), ledger.seconds
     result = work()
     return time.process_time() - begun - (ledger.seconds - answering), result
 
 
 class Ledger:
-    """What was charged, the same in every run, and Cost Explorer's answers about it."""
+    """Charges that are the same in every run, and Cost Explorer's answers about them."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -102,7 +102,7 @@ class Ledger:
         }
 
     def client(self) -> Any:
-        """A client of Cost Explorer whose requests are answered from here."""
+        """Return a client of Cost Explorer whose requests this class answers."""
         client = boto3.Session("AKIABENCH", "bench", region_name=REGION).client("ce")
         client.meta.events.register("before-send.cost-explorer", self._answer)
         return client
@@ -120,7 +120,7 @@ class Ledger:
 
     def _costs(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         first, until = (date.fromisoformat(asked["TimePeriod"][end]) for end in ("Start", "End"))
-        groups = tuple(one["Key"] for one in asked["GroupBy"])
+        groups = tuple(group["Key"] for group in asked["GroupBy"])
         if tags := asked.get("Filter", {}).get("Tags"):
             project = f"{TAG}${tags['Values'][0]}"
             cells: Cells = {
@@ -132,7 +132,7 @@ class Ledger:
             }
         else:
             cells = self.answers[groups]
-        rows = [(day, *one) for day in sorted(cells) if first <= day < until for one in cells[day].items()]
+        rows = [(day, *cell) for day in sorted(cells) if first <= day < until for cell in cells[day].items()]
         start = int(asked.get("NextPageToken", 0))
         by_day: dict[date, list[dict[str, Any]]] = defaultdict(list)
         for day, keys, usd in rows[start : start + PAGE]:
@@ -171,7 +171,7 @@ def _metrics(usd: Decimal) -> dict[str, dict[str, str]]:
 
 
 def whole(ledger: Ledger) -> tuple[BillReport, int]:
-    """The bill as the janitor reads and explains it, and the requests that it took."""
+    """Read and explain the bill as the janitor does; return it with the number of requests."""
     explorer = CostExplorer(ledger.client(), max_requests=1000)
     bill = read(explorer, Wanted(tags={TAG: TAG}), account=ACCOUNT, now=NOW)
     if bill.gaps:

@@ -60,7 +60,7 @@ class Box:
 
 
 def timed[T](box: Box, work: Callable[[], T]) -> tuple[float, T, dict[str, int]]:
-    """How long *work* took, its answer, and the calls it made."""
+    """Duration, answer and calls of some work."""
     box.control.clear_calls()
     begun = time.perf_counter()
     answer = work()
@@ -68,6 +68,6 @@ def timed[T](box: Box, work: Callable[[], T]) -> tuple[float, T, dict[str, int]]
 
 
 def print_calls(calls: Mapping[str, int]) -> None:
-    """The calls by operation, aligned."""
+    """List the calls by operation, aligned."""
     for name, count in sorted(calls.items()):
         print(f"    {count:5} {name}")

@@ -111,7 +111,7 @@ def count() -> dict[str, Any]:
 
 
 def empty(names: list[str]) -> dict[str, Any]:
-    """What a run of each function takes on an account with nothing in it."""
+    """Count what a run of each function takes on an empty account."""
     with Box() as box, tempfile.TemporaryDirectory() as folder:
         box.control.set_clock(NOW)
         metrics = {name: metrics_requested(name) for name in names}
@@ -120,16 +120,18 @@ def empty(names: list[str]) -> dict[str, Any]:
         log = io.StringIO()
         with environment({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
             counted = {name: runs(box, name, log) for name in names}
-    return {name: one | {"metrics_requested": metrics[name]} for name, one in counted.items()}
+    return {name: count | {"metrics_requested": metrics[name]} for name, count in counted.items()}
 
 
 def deployed(folder: Path) -> dict[str, Any]:
-    """What the template of a default deployment has, and what reading the bill and arming add to it."""
+    """Count a default deployment's resources, and those that reading the bill and arming add."""
     settings = Settings.parse({"janitor": SLACK})
     of = synthesised(folder / "reporting", settings)
     billed = synthesised(folder / "billed", Settings.parse({"janitor": SLACK, "bill": {"enabled": True}}))
     (of_bill,) = (
-        one for one in billed("AWS::Lambda::Function") if one["Handler"] == f"ml_janitor.handlers.{BILL}"
+        function
+        for function in billed("AWS::Lambda::Function")
+        if function["Handler"] == f"ml_janitor.handlers.{BILL}"
     )
     armed = synthesised(
         folder / "armed",
@@ -138,11 +140,11 @@ def deployed(folder: Path) -> dict[str, Any]:
         ),
     )
     memory = {
-        one["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): one["MemorySize"]
-        for one in of("AWS::Lambda::Function")
+        function["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): function["MemorySize"]
+        for function in of("AWS::Lambda::Function")
     }
     memory[BILL] = of_bill["MemorySize"]
-    schedules = {type(one).name: settings.schedule(type(one)) for one in settings.enabled()}
+    schedules = {type(detector).name: settings.schedule(type(detector)) for detector in settings.enabled()}
     (bucket,) = of("AWS::S3::Bucket")
     return {
         "memory": memory,
@@ -152,22 +154,22 @@ def deployed(folder: Path) -> dict[str, Any]:
         "alarms_bill": len(billed("AWS::CloudWatch::Alarm")),
         "dashboards": len(of("AWS::CloudWatch::Dashboard")),
         "keys": len(of("AWS::KMS::Key")),
-        "log_days": max(one["RetentionInDays"] for one in of("AWS::Logs::LogGroup")),
+        "log_days": max(group["RetentionInDays"] for group in of("AWS::Logs::LogGroup")),
         "report_days": bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"],
     }
 
 
 def synthesised(folder: Path, settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
-    """The properties of all resources of a type in the template for *settings*."""
+    """Return a look-up of the properties of all resources of a type in the template for *settings*."""
     app = cdk.App(outdir=str(folder), context={"aws:cdk:bundling-stacks": []})
     JanitorStack(app, "Cost", today=datetime.now(UTC).date(), settings=settings)
     app.synth()
     resources = json.loads((folder / "Cost.template.json").read_text())["Resources"].values()
-    return lambda kind: [one["Properties"] for one in resources if one["Type"] == kind]
+    return lambda kind: [resource["Properties"] for resource in resources if resource["Type"] == kind]
 
 
 def metrics_requested(name: str) -> int:
-    """How many metrics one sweep asks GetMetricData for: that is what it is billed by."""
+    """Count the metrics that one sweep requests from GetMetricData, which AWS bills by metric."""
     session, asked = boto3.Session(region_name=REGION), []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -177,7 +179,7 @@ def metrics_requested(name: str) -> int:
     if name == BILL:
         problems = joined(session)
     else:
-        detectors = [one for one in Settings.load().enabled() if one.name == name]
+        detectors = [detector for detector in Settings.load().enabled() if detector.name == name]
         problems = [sweep.error for sweep in audit(session, detectors).sweeps if sweep.error]
     if problems:
         raise RuntimeError("; ".join(problems))
@@ -194,7 +196,7 @@ def joined(session: boto3.Session) -> list[str]:
 
 
 def runs(box: Box, name: str, log: io.StringIO) -> dict[str, Any]:
-    """What the second run of a function takes, when everything that the first found is known."""
+    """Count what the second run of a function takes, when the ledger knows all that the first run found."""
     os.environ["JANITOR_DETECTOR"] = "" if name in HANDLERS else name
     box.slow_down()
     reports = set(report_sizes(box))
@@ -224,7 +226,7 @@ def invoked(name: str, time: str) -> dict[str, Any]:
 
 
 def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float]:
-    """How long Lambda's own runtime takes until the handler is imported, in the median."""
+    """Measure how long Lambda's own runtime takes until it imported the handler, in the median."""
     machine: Any = "arm64" if platform.machine() == "aarch64" else "x86_64"
     bundle = cached(machine)
     found = {}
@@ -239,12 +241,12 @@ def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float
 
 
 def metric_names(lines: str) -> set[str]:
-    """The custom metrics in a log, by the embedded metric format."""
+    """List the custom metrics in a log, by the embedded metric format."""
     documents = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
     return {
         metric["Name"]
-        for one in documents
-        for directive in one.get("_aws", {}).get("CloudWatchMetrics", [])
+        for document in documents
+        for directive in document.get("_aws", {}).get("CloudWatchMetrics", [])
         for metric in directive["Metrics"]
     }
 
@@ -253,11 +255,11 @@ def report_sizes(box: Box) -> Iterator[tuple[str, int]]:
     """Every report that was kept, with its bytes."""
     pages = box.session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
     for page in pages:
-        yield from ((one["Key"], one["Size"]) for one in page.get("Contents", []))
+        yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", []))
 
 
 def every_item(box: Box) -> Iterator[dict[str, Any]]:
-    """The whole ledger, as DynamoDB has it."""
+    """Read the whole ledger, as DynamoDB has it."""
     for page in box.session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE):
         yield from page["Items"]
 

@@ -62,7 +62,7 @@ def main(now: datetime) -> None:
         begun = time.perf_counter()
         found = policy.resource_manager.resources()
         seconds = time.perf_counter() - begun
-    print(json.dumps({"seconds": seconds, "found": [one["EndpointName"] for one in found]}))
+    print(json.dumps({"seconds": seconds, "found": [endpoint["EndpointName"] for endpoint in found]}))
 
 
 if __name__ == "__main__":

@@ -72,13 +72,15 @@ def main() -> None:
         print_calls(ours.calls)
 
 
-def print_row(name: str, one: Measured) -> None:
+def print_row(name: str, measured: Measured) -> None:
     """One line of the comparison."""
-    print(f"  {name:<17} {spread(one.seconds, 1)} s  {one.total:6,} calls  {one.found:5,} found")
+    print(
+        f"  {name:<17} {spread(measured.seconds, 1)} s  {measured.total:6,} calls  {measured.found:5,} found"
+    )
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """The least, the median and the most."""
+    """Format the minimum, the median and the maximum."""
     return " / ".join(f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
 
 
@@ -95,11 +97,11 @@ def measured(box: Box, work: Callable[[Box], tuple[float, int]], size: int) -> M
 
 
 def sweep(box: Box) -> tuple[float, int]:
-    """The sweep as the command line runs it, without waiting for its turn at AWS's rates."""
+    """Time the sweep as the command line runs it, without waiting for its turn at AWS's rates."""
     begun = time.perf_counter()
     with opened(box.session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
         report = run([IdleEndpoints()], accounts, now=NOW, policy=Policy())
-    return time.perf_counter() - begun, sum(one.found for one in report.sweeps)
+    return time.perf_counter() - begun, sum(sweep.found for sweep in report.sweeps)
 
 
 def custodian(_: Box) -> tuple[float, int]:
@@ -113,7 +115,7 @@ def custodian(_: Box) -> tuple[float, int]:
 
 
 def obvious_loop(box: Box) -> tuple[float, int]:
-    """What one would write first: describe each endpoint, ask for each variant's metric, one by one."""
+    """Time the obvious loop: describe each endpoint, then read each variant's metric, one at a time."""
     begun = time.perf_counter()
     sagemaker, cloudwatch = box.session.client("sagemaker"), box.session.client("cloudwatch")
     idle = 0
@@ -142,7 +144,7 @@ def obvious_loop(box: Box) -> tuple[float, int]:
 
 @contextmanager
 def seeded(count: int) -> Iterator[Box]:
-    """An account with *count* endpoints, a month old: every tenth gets zeros only."""
+    """Make an account with *count* endpoints, a month old; every tenth has only zeros as traffic."""
     with Box() as box:
         box.control.set_clock(NOW - timedelta(days=30))
         sagemaker = box.session.client("sagemaker")

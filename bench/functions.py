@@ -83,9 +83,9 @@ def initialised(task: Path, handler: str, environment: Mapping[str, str]) -> flo
 
 
 def beside_an_empty_handler(bundle: Path, task: Path) -> Path:
-    """The bundle, and a handler that does nothing."""
-    for one in bundle.iterdir():
-        (task / one.name).symlink_to(one)
+    """Link the bundle into *folder*, beside a handler that does nothing."""
+    for entry in bundle.iterdir():
+        (task / entry.name).symlink_to(entry)
     (task / "empty.py").write_text("def handler(event, context):\n    return {}\n")
     return task
 

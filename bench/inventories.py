@@ -81,7 +81,7 @@ def main() -> None:
     for name in ("S3 Inventory", "live inventory table"):
         steps = told[name]
         both = [first + second for first, second in zip(steps["groups"], steps["keys"], strict=True)]
-        ratios = sorted(one / bare for one, bare in zip(both, told["bare"], strict=True))
+        ratios = sorted(seconds / bare for seconds, bare in zip(both, told["bare"], strict=True))
         middle = statistics.median(ratios)
         seconds = statistics.median(both)
         beside = f"{ratios[0]:.2f}, {middle:.2f}, {ratios[-1]:.2f}"
@@ -142,12 +142,12 @@ def timed[T](work: Callable[[], T]) -> tuple[float, T]:
 
 
 def asked(engine: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
-    """The rows of what Athena would be asked."""
+    """Return the rows that Athena would answer."""
     return engine.execute(sqlglot.transpile(sql, read="athena", write="duckdb")[0]).fetchall()
 
 
 def judged(engine: duckdb.DuckDBPyConnection, latest: dict[str, Counter[Any]]) -> dict[str, int]:
-    """What is right about the groups that both kinds of tables gave, by what the rows truly are."""
+    """Compare the groups of both kinds of tables with the groups that the rows truly form."""
     for name, counted in latest.items():
         sizes = Counter(count for count in counted.values() if count > 1)
         if sizes != EXPECTED:

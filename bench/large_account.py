@@ -101,7 +101,7 @@ def patterns(sagemaker: Any) -> None:
 def copies(
     store: SageMakerStore, plural: str, names: Iterable[str], **changed: Any
 ) -> Iterator[tuple[int, Resource]]:
-    """Copies of the pattern of one kind under *names*, which replace it; every so many-th lacks a tag."""
+    """Replace the pattern of one kind by copies under *names*; every so many-th copy lacks a tag."""
     kind: Kind = KINDS[plural]
     stored = store.of(kind)
     pattern = stored.pop("pattern")
@@ -111,30 +111,32 @@ def copies(
             for member, value in pattern.members.items()
         }
         held = dict.fromkeys(REQUIRED[0 if number % IDLE_EVERY else 1 :], "x")
-        one = replace(pattern, name=name, members=members | changed, tags=held, sequence=number)
-        stored[name] = one
-        yield number, one
+        copied = replace(pattern, name=name, members=members | changed, tags=held, sequence=number)
+        stored[name] = copied
+        yield number, copied
 
 
 def _endpoints(store: SageMakerStore, box: Control) -> None:
-    list(copies(store, "models", (f"model-{one:04}" for one in range(MODELS))))
-    configs = (f"endpoint-{one:04}" for one in range(ENDPOINTS))
+    list(copies(store, "models", (f"model-{place:04}" for place in range(MODELS))))
+    configs = (f"endpoint-{place:04}" for place in range(ENDPOINTS))
     for number, config in copies(store, "endpoint_configs", configs):
         (variant,) = config.members["ProductionVariants"]
         config.members["ProductionVariants"] = [variant | {"ModelName": f"model-{number % MODELS:04}"}]
     published, events = [], []
-    for number, one in copies(store, "endpoints", (f"endpoint-{one:04}" for one in range(ENDPOINTS))):
+    for number, endpoint in copies(
+        store, "endpoints", (f"endpoint-{endpoint:04}" for endpoint in range(ENDPOINTS))
+    ):
         values = [0.0 if number % IDLE_EVERY == 0 else 12.0] * (8 * 24)
-        published.append(series("Invocations", values, HOUR, EndpointName=one.name, VariantName="main"))
+        published.append(series("Invocations", values, HOUR, EndpointName=endpoint.name, VariantName="main"))
         at = NOW - MONTH + number * (MONTH / ENDPOINTS)
-        named = {"EndpointName": one.name, "EndpointConfigName": one.name}
+        named = {"EndpointName": endpoint.name, "EndpointConfigName": endpoint.name}
         events += [event(call, at, **named) for call in ("CreateEndpointConfig", "CreateEndpoint")]
     box.metrics("AWS/SageMaker", published)
     box.cloudtrail(events)
 
 
 def event(call: str, at: datetime, **request: str) -> dict[str, Any]:
-    """What CloudTrail recorded of a *call* by somebody."""
+    """Make CloudTrail's record of a *call* by somebody."""
     return {
         "EventName": call,
         "EventTime": at.isoformat(),
@@ -149,10 +151,10 @@ def event(call: str, at: datetime, **request: str) -> dict[str, Any]:
 
 
 def _notebooks(store: SageMakerStore, box: Control) -> None:
-    names = (f"notebook-{one:03}" for one in range(NOTEBOOKS))
-    for number, one in copies(store, "notebook_instances", names):
+    names = (f"notebook-{place:03}" for place in range(NOTEBOOKS))
+    for number, notebook in copies(store, "notebook_instances", names):
         idle = number % IDLE_EVERY == 0
-        saved(box, "/aws/sagemaker/NotebookInstances", f"{one.name}/jupyter.log", idle=idle)
+        saved(box, "/aws/sagemaker/NotebookInstances", f"{notebook.name}/jupyter.log", idle=idle)
 
 
 def _jobs(store: SageMakerStore) -> None:
@@ -161,13 +163,13 @@ def _jobs(store: SageMakerStore) -> None:
         status = dict.fromkeys(
             [f"{kind}JobStatus", *(["SecondaryStatus"] if kind == "Training" else [])], "Completed"
         )
-        names = (f"job-{one}" for one in range(number))
-        for at, one in copies(store, f"{kind.lower()}_jobs", names, **status):
+        names = (f"job-{place}" for place in range(number))
+        for at, job in copies(store, f"{kind.lower()}_jobs", names, **status):
             began = NOW - MONTH + at * (MONTH / number)
             ended = began + timedelta(minutes=5)
             times = {f"{kind}StartTime": began, f"{kind}EndTime": ended}
-            one.coming = None
-            one.members |= times | {"CreationTime": began, "LastModifiedTime": ended}
+            job.coming = None
+            job.members |= times | {"CreationTime": began, "LastModifiedTime": ended}
 
 
 def _objects(session: boto3.Session) -> None:
@@ -181,11 +183,11 @@ def _objects(session: boto3.Session) -> None:
     s3.delete_object(Bucket=BUCKET, Key="pattern")
     for number in range(OBJECTS):
         name = f"{number // 1000:03}/{number % 1000:03}/model.tar.gz"
-        one = copy.copy(pattern)
-        one.name = name
-        become(one, Made(SIZE + number, name))
-        one._etag = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
-        keys[name] = one
+        copied = copy.copy(pattern)
+        copied.name = name
+        become(copied, Made(SIZE + number, name))
+        copied._etag = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+        keys[name] = copied
 
 
 def stand_still() -> None:
@@ -215,8 +217,8 @@ def stand_still() -> None:
         key = f"{record} {asked}"
         if key not in fitting:
             fits, store = expression(record, asked), state.at(SageMakerStore, ACCOUNT, REGION)
-            fitting[key] = {id(one) for one in store.of(search.SEARCHED[record]).values() if fits(one)}
-        return lambda one: id(one) in fitting[key]
+            fitting[key] = {id(row) for row in store.of(search.SEARCHED[record]).values() if fits(row)}
+        return lambda row: id(row) in fitting[key]
 
     replaced: list[tuple[Any, str, Any]] = [
         (listing, "answer", answer),
@@ -224,7 +226,7 @@ def stand_still() -> None:
         (
             search,
             "rows",
-            lambda those: (Row(one.members, one.name, one.status, one.sequence) for one in those),
+            lambda those: (Row(row.members, row.name, row.status, row.sequence) for row in those),
         ),
         (search, "_indexed", list),
         (search, "_expression", test),

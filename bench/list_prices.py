@@ -18,7 +18,7 @@ class Price:
     source: str
 
     def of(self, quantity: float) -> float:
-        """What *quantity* costs."""
+        """Return the cost of *quantity*."""
         return quantity * self.usd / self.per
 
 

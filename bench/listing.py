@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def timed(read: Callable[[int], int], keys: int) -> tuple[float, float]:
-    """How many seconds *read* takes for a page, and how many of the processor."""
+    """Measure the seconds that *read* takes for a page, and the processor's seconds."""
     begun, worked = time.perf_counter(), time.process_time()
     if (found := read(keys)) != keys:
         sys.exit(f"{found:,} of {keys:,} keys were found")
@@ -67,17 +67,17 @@ def timed(read: Callable[[int], int], keys: int) -> tuple[float, float]:
 
 
 def pager(keys: int) -> int:
-    """What one would write first."""
+    """List with boto3's own pager, the obvious way."""
     return paged(boto3.client("s3"), keys)
 
 
 def own_pager(keys: int) -> int:
-    """The same with the janitor's client, which takes a page apart itself."""
+    """List with the janitor's client, which parses a page itself."""
     return paged(make_client(boto3.Session(), "s3", REGION, 3), keys)
 
 
 def paged(client: Any, keys: int) -> int:
-    """How many objects boto3's pages have."""
+    """Count the objects in boto3's pages."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=f"keys-{keys}")
     return sum(len(page["Contents"]) for page in pages)
 
@@ -132,20 +132,20 @@ def serve(told: Connection, latency: float) -> None:
 
 
 def key(number: int) -> str:
-    """Runs of ten thousand objects, the first tenth of which are artifacts."""
+    """Make runs of ten thousand objects, the first tenth of which are artifacts."""
     run, at = divmod(number, 10_000)
     return f"runs/{run:03}/{at:05}" + ("/model.tar.gz" if at < 1_000 else "/events.out.tfevents")
 
 
 def page(keys: list[str], asked: dict[str, str]) -> str:
-    """The page that was *asked* for, as S3 writes it."""
+    """Write the page that was *asked* for, as S3 does."""
     start = bisect_right(keys, asked.get("continuation-token") or asked.get("start-after", ""))
     end = start + int(asked.get("max-keys", PAGE))
     contents = "".join(
-        f"<Contents><Key>{one}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;{n:032x}"
+        f"<Contents><Key>{listed}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>&quot;{n:032x}"
         f"&quot;</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
         f"<Size>{1024**2 + n}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-        for n, one in enumerate(keys[start:end], start)
+        for n, listed in enumerate(keys[start:end], start)
     )
     more = end < len(keys)
     token = f"<NextContinuationToken>{keys[end - 1]}</NextContinuationToken>" if more else ""

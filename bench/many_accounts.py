@@ -61,17 +61,17 @@ class Night:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a child has no time for its busy region."""
+        """Tell whether a child has too little time for its busy region."""
         return self.busy_seconds > SWEEP_LASTS.total_seconds()
 
     @property
     def child_seconds(self) -> float:
-        """What a child takes, its regions side by side; one that has no time left stops."""
+        """Seconds of a child, its regions side by side; a child that has no time left stops."""
         return min(self.busy_seconds, SWEEP_LASTS.total_seconds()) + self.empty_seconds
 
     @property
     def at_once(self) -> int:
-        """How many children have to run side by side, so that a run ends within the hour."""
+        """Children that have to run side by side for a run to end within the hour."""
         return math.ceil(ACCOUNTS / (HOUR.total_seconds() // self.child_seconds))
 
     def lasts(self, at_once: int) -> float:
@@ -80,12 +80,12 @@ class Night:
 
     @property
     def runs_a_day(self) -> float:
-        """How often it is run."""
+        """Runs a month."""
         return DAY / period(self.schedule)
 
     @property
     def pairs_a_day(self) -> tuple[float, float]:
-        """How many busy and how many empty pairs a day are looked at: these as often as `empty_for` says."""
+        """Busy and empty pairs that a day looks at: the empty ones as often as `empty_for` says."""
         runs, due = self.runs_a_day, DAY / max(empty_for(settings(), self.name), period(self.schedule))
         return runs * ACCOUNTS * BUSY_REGIONS, due * ACCOUNTS * (REGIONS - BUSY_REGIONS)
 
@@ -102,7 +102,7 @@ class Night:
 
     @property
     def dollars_a_month(self) -> Counter[str]:
-        """What its runs cost, by price."""
+        """Cost of its runs, by price."""
         days, used = MONTH / DAY, Counter[str]()
         for pairs, run in zip(self.pairs_a_day, (self.busy, self.empty), strict=True):
             for name, amount in used_in_a_run(run):
@@ -117,7 +117,7 @@ class Night:
 
     @property
     def empty_dollars_a_month(self) -> Counter[str]:
-        """What looking at empty regions costs of that."""
+        """Share of this cost that empty regions cause."""
         days, (_, pairs) = MONTH / DAY, self.pairs_a_day
         used = Counter(dict(used_in_a_run(self.empty)))
         return Counter({name: PRICES[name].of(days * pairs * amount) for name, amount in used.items()})
@@ -125,7 +125,7 @@ class Night:
 
 @cache
 def settings() -> Settings:
-    """A deployment over an organization, as it comes."""
+    """Return the default settings of a deployment over an organization."""
     return Settings.parse({"organization": ORGANIZATION, "bill": {"enabled": True}})
 
 
@@ -152,7 +152,7 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
 
 
 def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
-    """*calls* without those whose answer a region has from another one of its account: see `GLOBAL`."""
+    """Drop the *calls* whose answer another region of the same account already has: see `GLOBAL`."""
     return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL}
 
 
@@ -172,7 +172,7 @@ def lasts(run: Mapping[str, Any], turns: Mapping[str, Share]) -> tuple[float, st
 
 
 def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:
-    """The most functions, and the most maps, that run at once in any minute of a week."""
+    """Return the most functions, and the most maps, that run at once in any minute of a week."""
     week = 7 * 24 * 60
     functions, maps = Counter[int](), Counter[int]()
     for night in all_nights:

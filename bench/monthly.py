@@ -1,4 +1,4 @@
-"""What a month of the janitor costs: the calls that `make cost` counted, times list prices. Computes only."""
+"""Cost of a month of the janitor: the calls that `make cost` counted, times list prices. It only computes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 GB = 1e9
 
-ADVISERS = frozenset(one.name for one in DETECTORS if one.cleanup is None)
+ADVISERS = frozenset(detector.name for detector in DETECTORS if detector.cleanup is None)
 """What nothing can be armed of."""
 
 OF_ACTS = len(OUTCOMES) + 1
@@ -75,9 +75,9 @@ class Bill:
 
 
 def counted() -> dict[str, Any]:
-    """What was counted, and an estimate for detectors that were not yet."""
+    """Read the counts, and estimate them for detectors that were not counted yet."""
     read: dict[str, Any] = json.loads(COUNTED.read_text())
-    return estimated(read, {one.name: one.schedule for one in DETECTORS})
+    return estimated(read, {detector.name: detector.schedule for detector in DETECTORS})
 
 
 def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[str, Any]:
@@ -92,12 +92,12 @@ def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[st
         return dict(given)
     figures = ("seconds", "log_bytes", "custom_metrics", "report_bytes", "largest_item", "findings_bytes")
     dearest = {
-        name: max(one[name] for one in functions.values())
+        name: max(counted[name] for counted in functions.values())
         for name in (*figures, "memory_mb", "init_seconds", "metrics_requested")
     }
     every = Counter[str]()
-    for one in functions.values():
-        every |= Counter(one["calls"])
+    for counted in functions.values():
+        every |= Counter(counted["calls"])
     new = {name: {**dearest, "calls": every, "schedule": schedule} for name, schedule in missing.items()}
     stack = dict(given["stack"])
     for kind in {"alarms", "alarms_armed", "alarms_bill"} & stack.keys():
@@ -106,7 +106,7 @@ def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[st
 
 
 def bill(given: Mapping[str, Any]) -> Bill:
-    """The bill for what was counted."""
+    """Compute the bill for these counts."""
     used = used_in_a_month(given)
     if unpriced := used.keys() - PRICES.keys():
         raise ValueError(f"no price is known for {', '.join(sorted(unpriced))}")
@@ -124,7 +124,7 @@ def bill(given: Mapping[str, Any]) -> Bill:
 
 def arming(given: Mapping[str, Any]) -> float:
     """
-    What arming every detector adds to a month, in dollars.
+    Compute the dollars that arming every detector adds to a month.
 
     Alarms, the metrics of acts, a second secret, and calls to the key that signs undo records, for as many
     actions as the settings allow. The functions behind the buttons and undo cost nothing while nobody needs
@@ -146,14 +146,14 @@ def arming(given: Mapping[str, Any]) -> float:
 
 
 def reading(given: Mapping[str, Any]) -> float:
-    """What reading the bill each morning adds to a month, in dollars."""
+    """Compute the dollars that reading the bill each morning adds to a month."""
     used = used_by(given["bill"], given["stack"])
     used["alarms"] = given["stack"]["alarms_bill"] - given["stack"]["alarms"]
     return sum(PRICES[name].of(amount) for name, amount in used.items())
 
 
 def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
-    """How much of everything in `PRICES` a month takes: what is there all the time, and every run."""
+    """Sum the units of everything in `PRICES` that a month takes: standing resources, and every run."""
     stack = given["stack"]
     used: Counter[str] = Counter()
     used["alarms"] = stack["alarms"]
@@ -167,7 +167,7 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
 
 
 def used_by(function: Mapping[str, Any], stack: Mapping[str, Any]) -> Counter[str]:
-    """How much of everything the runs of one function take in a month."""
+    """Sum the units of everything that the runs of one function take in a month."""
     used: Counter[str] = Counter()
     every = period(function["schedule"])
     runs = MONTH / every
@@ -181,7 +181,7 @@ def used_by(function: Mapping[str, Any], stack: Mapping[str, Any]) -> Counter[st
 
 
 def used_in_a_run(function: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """How much one run takes. Calls that are not named here cost nothing."""
+    """Sum the units that one run takes. Calls that are not named here cost nothing."""
     yield "lambda-requests", 1
     yield "scheduler", 1
     seconds = function["seconds"] + function["init_seconds"]  # initialisation is billed since August 2025
@@ -217,13 +217,13 @@ def units(size: float, unit: int) -> int:
 
 
 def table(made: Bill) -> str:
-    """The bill as Markdown, with what it is for."""
+    """Write the bill as Markdown, with the account that it is for."""
     rows = [f"| {line} | {money(usd)} |" for line, usd in made.lines.items()]
     return "\n".join(["| a month | |", "| --- | ---: |", *rows, f"| **total** | **{money(made.total)}** |"])
 
 
 def summary(made: Bill) -> str:
-    """The bill in one sentence."""
+    """Say the bill in one sentence."""
     kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
     guess = (
         f" Not counted yet, and taken to be as dear in everything as the dearest that was:"
@@ -239,7 +239,7 @@ def summary(made: Bill) -> str:
 
 
 def armed(given: Mapping[str, Any]) -> str:
-    """What arming adds, in one sentence."""
+    """Say in one sentence what arming adds."""
     return (
         f"Arming all that can act adds {money(arming(given))} a month: alarms, the metrics of acts, the "
         f"secret of the buttons, and signing the undo records of {MOST_ACTIONS} actions a night; the acts, "
@@ -248,7 +248,7 @@ def armed(given: Mapping[str, Any]) -> str:
 
 
 def billed(given: Mapping[str, Any]) -> str:
-    """What reading the bill adds, in one sentence."""
+    """Say in one sentence what reading the bill adds."""
     pages = sum(times for call, times in given["bill"]["calls"].items() if call.startswith("ce:"))
     asking = PRICES["cost-explorer"].of(pages * (MONTH / DAY))
     return (

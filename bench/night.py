@@ -1,4 +1,4 @@
-"""What a night of the janitor costs, beside one endpoint that nobody uses."""
+"""Measure the cost of a night of the janitor beside one unused endpoint."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def cpu(work: Callable[[], object]) -> float:
-    """The median of the processor's seconds that *work* takes."""
+    """Return the median of the processor's seconds that *work* takes."""
 
     def once() -> float:
         begun = time.process_time()

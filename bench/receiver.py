@@ -87,13 +87,13 @@ def show(starts: list[Start]) -> None:
     print("  both calls of AWS over TLS, answered by the sandbox at once")
     print(f"  {'':30} {'one core':>10} {f'{MEMORY:,} MB':>10}")
     for name, values in (
-        ("init", [one.init for one in starts]),
-        ("init and answer", [one.answered for one in starts]),
-        ("init and answer, CPU time only", [one.computed for one in starts]),
+        ("init", [start.init for start in starts]),
+        ("init and answer", [start.answered for start in starts]),
+        ("init and answer, CPU time only", [start.computed for start in starts]),
     ):
         median = statistics.median(values)
         print(f"  {name:30} {median * 1000:7.0f} ms {median * share * 1000:7.0f} ms")
-    slowest = max(one.answered for one in starts) * share
+    slowest = max(start.answered for start in starts) * share
     print(f"  the slowest of all took {slowest:.2f} s of the {ALLOWED:.0f} s that Slack waits")
 
 

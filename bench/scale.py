@@ -52,7 +52,7 @@ LINES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What AWS allows an account in a region by default, and the page that says so."""
+    """AWS's default quota of an account in a region, and the page that states it."""
 
     name: str
     most: int
@@ -89,7 +89,7 @@ QUOTAS = {
 
 
 def parts(given: Mapping[str, Any]) -> dict[str, str]:
-    """The generated parts of docs/scale.md."""
+    """Return the generated parts of docs/scale.md."""
     found = nights(given)
     return {
         "account": account(given),
@@ -108,13 +108,13 @@ COLUMNS = "detector|runs a day|calls a day|a child takes|waits longest for|at on
 def table(columns: str, rows: Iterable[Sequence[str]]) -> str:
     """Markdown; whatever begins with a digit or a dollar stands to the right."""
     names, cells = columns.split("|"), [*rows]
-    right = [one.strip("*")[:1] in {"$", *"0123456789"} for one in cells[0]]
+    right = [cell.strip("*")[:1] in {"$", *"0123456789"} for cell in cells[0]]
     ruler = ["---:" if each else "---" for each in right]
     return "\n".join(f"| {' | '.join(line)} |" for line in (names, ruler, *cells))
 
 
 def account(given: Mapping[str, Any]) -> str:
-    """What is computed from what."""
+    """Say in one sentence which numbers this page computes, and from which."""
     things = ", ".join(f"{number:,} {kind}" for kind, number in given["account"].items())
     return (
         f"{ACCOUNTS:,} accounts in {REGIONS} regions, with every detector at its own schedule. It is "
@@ -126,24 +126,24 @@ def account(given: Mapping[str, Any]) -> str:
 
 
 def rates() -> Iterator[Sequence[str]]:
-    """The turns of each known rate."""
-    turns = [shares(settings(), one.name) for one in settings().enabled()]
+    """List the turns of each known rate."""
+    turns = [shares(settings(), detector.name) for detector in settings().enabled()]
     for action, rate in sorted(RATES.items()):
         of = max(own.get(action, WHOLE).of for own in turns)
         yield f"`{action}`", f"{rate:g}", f"{allowed(action):g}", f"{of}", f"{allowed(action) / of:.2g}"
 
 
-def row(one: Night) -> Sequence[str]:
-    """A detector's."""
-    late = " (**out of time**)" if one.unfinished else ""
-    seconds = f"{one.busy_seconds + one.empty_seconds:,.0f} s{late}"
-    calls = f"{sum(one.calls_a_day.values()):,}"
-    return one.name, f"{one.runs_a_day:.2g}", calls, seconds, f"`{one.slowest}`", f"{one.at_once}"
+def row(night: Night) -> Sequence[str]:
+    """Write the row of a detector."""
+    late = " (**out of time**)" if night.unfinished else ""
+    seconds = f"{night.busy_seconds + night.empty_seconds:,.0f} s{late}"
+    calls = f"{sum(night.calls_a_day.values()):,}"
+    return night.name, f"{night.runs_a_day:.2g}", calls, seconds, f"`{night.slowest}`", f"{night.at_once}"
 
 
 def out_of_time(found: Sequence[Night]) -> str:
-    """Which would not end, if any."""
-    late = [one.name for one in found if one.unfinished]
+    """Name the detectors whose run would not end, if any."""
+    late = [night.name for night in found if night.unfinished]
     time = f"A child has {SWEEP_LASTS // MINUTE} minutes for its sweeps."
     if not late:
         return f"{time} None needs more."
@@ -156,18 +156,18 @@ def out_of_time(found: Sequence[Night]) -> str:
 
 
 def against_quotas(found: Sequence[Night]) -> str:
-    """What runs at once, beside what AWS allows."""
-    needed, default = max(one.at_once for one in found), settings().organization.at_once
+    """List what runs at once, beside AWS's quotas."""
+    needed, default = max(night.at_once for night in found), settings().organization.at_once
     functions, maps = together(found, needed)
     writes = max(
-        sum(times for call, times in one.busy["calls"].items() if call in WRITES) / one.child_seconds
-        for one in found
+        sum(times for call, times in night.busy["calls"].items() if call in WRITES) / night.child_seconds
+        for night in found
     )
     most = {
         "functions": functions,
         "children": needed,
         "maps": maps,
-        "roles": maps * needed / min(one.child_seconds for one in found),
+        "roles": maps * needed / min(night.child_seconds for night in found),
         "writes": functions * writes,
     }
     rows = [
@@ -197,17 +197,17 @@ def against_quotas(found: Sequence[Night]) -> str:
 
 
 def minutes(found: Sequence[Night], at_once: int) -> str:
-    """Of the longest run with so many children side by side."""
-    return f"{max(one.lasts(at_once) for one in found) / 60:.0f}"
+    """Compute the minutes of the longest run with so many children side by side."""
+    return f"{max(night.lasts(at_once) for night in found) / 60:.0f}"
 
 
 def dollars(found: Sequence[Night]) -> str:
-    """What a month costs beside what the deployment of one account does."""
-    usd = sum((one.dollars_a_month for one in found), Counter[str]())
-    empty = sum((one.empty_dollars_a_month for one in found), Counter[str]())
+    """Compare the cost of a month with that of a deployment for one account."""
+    usd = sum((night.dollars_a_month for night in found), Counter[str]())
+    empty = sum((night.empty_dollars_a_month for night in found), Counter[str]())
     rows = [(line, money(sum(usd[name] for name in names.split()))) for line, names in LINES.items()]
     whole = sum(usd.values())
-    asking = [one.name for one in found if any(call.startswith("ce:") for call in one.busy["calls"])]
+    asking = [night.name for night in found if any(call.startswith("ce:") for call in night.busy["calls"])]
     named = " ".join(LINES.values()).split()
     rows += [("all other", money(sum(usd.values()) - sum(usd[name] for name in named)))]
     rows += [("**total**", f"**{money(whole)}**")]
@@ -219,7 +219,7 @@ def dollars(found: Sequence[Night]) -> str:
 
 
 def digest(given: Mapping[str, Any]) -> str:
-    """What the digest of all accounts reads."""
+    """Count what the digest of all accounts reads."""
     detectors = len(settings().enabled())
     pairs = ACCOUNTS * REGIONS * detectors
     queries = ACCOUNTS * BUSY_REGIONS * given["functions"]["digest"]["calls"]["dynamodb:Query"]

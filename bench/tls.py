@@ -25,7 +25,7 @@ CHUNK = 65536
 @contextmanager
 def encrypted(url: str, folder: Path) -> Iterator[tuple[str, Path]]:
     """
-    An https URL for the http *url*, and the file of authorities by which a client trusts it.
+    Serve the http *url* over https; yield its URL and the file of authorities for a client to trust.
 
     Those are all that botocore brings along, as against AWS, and one more: reading them takes its time.
     Certificates have RSA keys of 2,048 bits, like those of AWS's endpoints.
@@ -78,13 +78,13 @@ def _open(door: socket.socket, context: ssl.SSLContext, url: str) -> None:
             if door.fileno() < 0:
                 return
             continue
-        for one, other in ((client, server), (server, client)):
-            threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+        for source, other in ((client, server), (server, client)):
+            threading.Thread(target=_pump, args=(source, other), daemon=True).start()
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def _pump(source: socket.socket, other: socket.socket) -> None:
     with suppress(OSError):
-        while said := one.recv(CHUNK):
+        while said := source.recv(CHUNK):
             other.sendall(said)
     with suppress(OSError):
         other.shutdown(socket.SHUT_WR)

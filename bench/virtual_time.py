@@ -51,7 +51,7 @@ class VirtualTime:
         self._ended = False
 
     def clock(self) -> float:
-        """What time it is."""
+        """Return the virtual time."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
@@ -130,7 +130,7 @@ class Bucket:
     filled: float = float("-inf")
 
     def refuses(self, at: float) -> bool:
-        """Whether a request at that time is one too many. It is full where no request came before."""
+        """Tell whether a request at that time exceeds the rate. The bucket starts full."""
         empty = max(self.filled, at - 1) + 1 / self.rate
         if empty > at + 1e-5:
             return True

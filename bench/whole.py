@@ -54,7 +54,7 @@ def main() -> None:
     print(f"  {peak_memory():5.0f} MB of at most {MOST_MEGABYTES}, of which {idle:.0f} before the first call")
     print(f"  {number:5} calls, {len(report.findings)} found")
     print(f"  {sum(over.values()):5} refused, with a second client that takes the other half of each rate")
-    for action, times in sorted(calls.items(), key=lambda one: -len(one[1]))[:SHOWN]:
+    for action, times in sorted(calls.items(), key=lambda counted: -len(counted[1]))[:SHOWN]:
         print(f"    {len(times):5} {action}")
     for sweep in report.sweeps:
         if sweep.error is not None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def refusals(action: str, times: list[float]) -> int:
-    """How many calls AWS would refuse, if a second client takes the other half of the rate evenly."""
+    """Count the calls that AWS would refuse if a second client takes the other half of the rate evenly."""
     if action.startswith(UNPACED):
         return 0
     rate = RATES.get(action, 2 * UNKNOWN)
@@ -74,7 +74,7 @@ def refusals(action: str, times: list[float]) -> int:
 
 @contextmanager
 def served() -> Iterator[None]:
-    """The large account, in a process of its own; every client made meanwhile talks to it."""
+    """Serve the large account from its own process; every client made meanwhile talks to it."""
     with subprocess.Popen(
         [sys.executable, "-m", "bench.large_account"], stdout=subprocess.PIPE, text=True
     ) as process:

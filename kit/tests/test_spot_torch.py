@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from janitor_kit.spot import Training
-from janitor_kit.spot_torch import TorchState, read
+from janitor_kit.spot_torch import TorchState, load_tensors
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -115,7 +115,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     for name in ("model.pt", "optimizer.pt"):
         with pytest.raises(RuntimeError, match="weights_only"):
-            read(tmp_path / name)
+            load_tensors(tmp_path / name)
     assert not (tmp_path / "evil").exists()
 
 
@@ -169,7 +169,7 @@ def test_one_of_several_ranks_has_to_join_its_group_first(monkeypatch: pytest.Mo
 def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
     state = TorchState(model=nn.Linear(2, 2))
     state.save(tmp_path)
-    torch.save(read(tmp_path / "ranks.pt") * 2, tmp_path / "ranks.pt")
+    torch.save(load_tensors(tmp_path / "ranks.pt") * 2, tmp_path / "ranks.pt")
 
     with pytest.raises(RuntimeError, match="written by 2 ranks, and this run has 1"):
         state.load(tmp_path)
@@ -184,4 +184,4 @@ def test_the_script_in_the_docs_trains(tmp_path: Path, monkeypatch: pytest.Monke
 
     (last,) = sorted((tmp_path / "checkpoints").iterdir())[-1:]
     assert last.name == "step-000000000024-000"
-    assert read(tmp_path / "model.pt").keys() == read(last / "model.pt").keys()
+    assert load_tensors(tmp_path / "model.pt").keys() == load_tensors(last / "model.pt").keys()

@@ -16,7 +16,7 @@ from slack_sdk.models.blocks import Block
 
 from ml_janitor.acting.undos import RESTART
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Effect
+from ml_janitor.core.model import Effect, Schedule
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import local
 from ml_janitor.detectors import DETECTORS
@@ -26,7 +26,17 @@ from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.report.buttons import Button, Subject
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.status import Status, StatusWording, who
-from ml_janitor.report.warnings import WarningTerms, body, head, headline, listed, subject_of, terms, warning
+from ml_janitor.report.warnings import (
+    WarningTerms,
+    body,
+    due_status,
+    head,
+    headline,
+    listed,
+    subject_of,
+    terms,
+    warning,
+)
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
@@ -195,6 +205,44 @@ def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> 
 def test_what_an_undo_does_not_bring_back_is_said_unless_it_brings_back_everything() -> None:
     assert body(idle(), TERMS, now=NOW).endswith("An undo does not bring back capacity, if AWS has none.")
     assert "bring back" not in body(idle(), replace(TERMS, lost=""), now=NOW)
+
+
+def test_an_undo_that_only_a_person_may_do_is_said_in_the_warning() -> None:
+    by_hand = replace(finding("idle", standing("1")), missing_for_undo="undo_roles")
+    said = body(replace(idle(), verdict=by_hand), TERMS, now=NOW).splitlines()
+
+    assert len(said) == len(body(idle(), TERMS, now=NOW).splitlines()) + 1
+    assert said[-1] == (
+        "Only a person can undo it, with credentials of their own "
+        f"(`janitor undo {subject_of(idle()).finding}`), unless you set `undo_roles`."
+    )
+
+
+def test_a_warning_says_when_it_is_due_and_whether_it_waits_for_quiet() -> None:
+    assert due_status(idle(), TERMS).text == (
+        "*Will be deleted after Fri 9 Oct 05:10 (Europe/Berlin)* unless somebody keeps it."
+    )
+    assert "direct message (gone), so" in due_status(idle(), TERMS, "gone").text
+    by_clock = replace(finding("idle", standing("1")), schedule=Schedule(DUE, DUE, DUE))
+    found = due_status(replace(idle(), verdict=by_clock), TERMS)
+    assert (", once it is quiet,*" in found.text, found.buttons[0]) == (True, Button.TONIGHT)
+    with pytest.raises(ValueError, match="when it is due"):
+        due_status(replace(idle(), due=None), TERMS)
+
+
+def test_the_head_of_one_warning_names_its_place_and_the_buttons() -> None:
+    message = head([idle()], replace(TERMS, offers=frozenset({Button.KEEP, Button.NOW})))
+
+    assert message.blocks[0]["text"]["text"] == (
+        "1 idle endpoint will be deleted after Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps it: "
+        "$168 a month"
+    )
+    assert message.blocks[1]["text"]["text"] == (
+        "In account 123456789012, us-east-1. Each is in the thread below with *Keep* and *Do it now*, "
+        "and says there what became of it."
+    )
+    one = head([idle()], replace(TERMS, offers=frozenset({Button.KEEP}))).blocks[1]["text"]["text"]
+    assert "Each is in the thread below, and" in one
 
 
 def test_without_buttons_it_says_how_else_to_keep() -> None:

@@ -235,8 +235,7 @@ def listed(
         blocks: list[Block] = []
         included: list[Result] = []
         for result in todo:
-            due = due_status(result, terms).text if result.due else ""
-            own = section(f"{body(result, terms, now=now)}\n{due}")
+            own = section(f"{body(result, terms, now=now)}\n{due_status(result, terms).text}")
             if included and not fits([header("x" * 150), *blocks, own]):
                 break
             blocks.append(own)
@@ -247,6 +246,6 @@ def listed(
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
-    buttons = {word for result in results if result.due for word in due_status(result, terms).buttons}
+    buttons = {word for result in results for word in due_status(result, terms).buttons}
     names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

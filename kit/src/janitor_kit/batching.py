@@ -49,7 +49,7 @@ class ModelCrashedError(RuntimeError):
 
 @dataclass
 class Counters:
-    """What happened so far. Each request that was accepted is later one of the last four."""
+    """Counts of requests so far. Each accepted request is later counted in one of the last four."""
 
     accepted: int = 0
     batches: int = 0
@@ -130,17 +130,17 @@ class Batcher(Generic[Req, Res]):
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for the model, those that wait for a place in the queue included."""
+        """Number of requests that wait for the model, including those that wait for a place in the queue."""
         return self._queued + len(self._lobby)
 
     async def __call__(self, request: Req, *, priority: int = 0, timeout: float | None = None) -> Res:
-        """The model's answer to one request. Cancelling the caller takes back a request that still waits."""
+        """Return the model's answer to one request; a cancelled caller withdraws what still waits."""
         return await self._accepted(request, priority, timeout).future
 
     async def submit(
         self, request: Req, *, priority: int = 0, timeout: float | None = None
     ) -> asyncio.Future[Res]:
-        """The future of an answer, once the queue has a place: for a producer that must not run ahead."""
+        """Return an answer's future once the queue has a place: for a producer that must not run ahead."""
         entry = self._accepted(request, priority, timeout)
         if entry.line is self._lobby:
             entry.place = entry.future.get_loop().create_future()
@@ -173,7 +173,7 @@ class Batcher(Generic[Req, Res]):
         await self.close(drain=error is None)
 
     def _bound(self) -> asyncio.AbstractEventLoop:
-        """The running loop. A batcher follows to another one if nothing of it is left in the one before."""
+        """Return the running loop. A batcher moves to another loop if it left nothing in the one before."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop and not self._loop.is_closed() and (self._running or self.waiting or self._halves):
@@ -269,7 +269,7 @@ class Batcher(Generic[Req, Res]):
             self._finish(batch, None, error)
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> list[_Entry[Req, Res]]:
-        """The next batch; none if nothing is due, after a timer was set for what will be."""
+        """Take the next batch; if nothing is due, set a timer for what will be and return none."""
         if self._timer is not None:
             self._timer.cancel()
         while self._halves:
@@ -286,7 +286,7 @@ class Batcher(Generic[Req, Res]):
                 at = min(due.values()) + self._max_delay
                 self._timer = loop.call_at(at, self._kick, context=self._context)
                 break
-            bucket = min(ready, key=lambda one: self._lines[one][0].key)
+            bucket = min(ready, key=lambda size: self._lines[size][0].key)
             batch = []
             while len(batch) < self._max_batch and (line := self._lines.get(bucket)):
                 entry = line[0]
@@ -298,7 +298,7 @@ class Batcher(Generic[Req, Res]):
         return []
 
     def _called(self, batch: list[_Entry[Req, Res]]) -> Any:
-        """What the model returns for those of a batch who still wait; from now, cancelling is too late."""
+        """Call the model with the requests of a batch that still wait; from now, cancelling is too late."""
         batch[:] = [entry for entry in batch if not _gone(entry)]
         if not batch:
             return []
@@ -349,7 +349,7 @@ class Batcher(Generic[Req, Res]):
 
 
 def _at_fault(error: BaseException | None) -> bool:
-    """Whether one request of a batch may be why the model raised."""
+    """Tell whether one request of a batch may be why the model raised."""
     return isinstance(error, Exception) and not isinstance(error, WrongAnswersError)
 
 

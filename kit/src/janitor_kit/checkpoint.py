@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -34,7 +34,7 @@ NAME = re.compile(r"step-(\d{12})-(\d{3})")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, counted in steps over all epochs and in batches of the current one."""
+    """Progress of a run, counted in steps over all epochs and in batches of the current one."""
 
     step: int = 0
     epoch: int = 0
@@ -102,7 +102,7 @@ class Checkpoints:
                 f"another process trains with {self.folder}: end it, or give this run a folder of its own"
             ) from None
         except OSError as error:
-            log.info("%s cannot be locked: %s", self.folder, error)
+            _log.info("%s cannot be locked: %s", self.folder, error)
 
     def release(self) -> None:
         """Let other processes have the directory."""
@@ -118,24 +118,24 @@ class Checkpoints:
             shutil.rmtree(left, ignore_errors=True)
 
     def names(self) -> list[str]:
-        """The checkpoints that seem to be there, oldest first."""
+        """List the checkpoints that seem to be there, oldest first."""
         return sorted(path.name for path in self.folder.glob("step-*") if NAME.fullmatch(path.name))
 
     def newest(self) -> Checkpoint | None:
-        """The newest whole checkpoint; a warning for each newer one that is torn."""
+        """Return the newest whole checkpoint; warn of each newer one that is torn."""
         for name in reversed(self.names()):
             path = self.folder / name
             try:
                 return Checkpoint(path, check(path))
             except TornError as torn:
                 self._torn.add(name)
-                log.warning("checkpoint %s is torn (%s): falling back to an older one", path, torn)
+                _log.warning("checkpoint %s is torn (%s): falling back to an older one", path, torn)
         if self._torn:
-            log.warning("no checkpoint in %s is whole: training starts from the beginning", self.folder)
+            _log.warning("no checkpoint in %s is whole: training starts from the beginning", self.folder)
         return None
 
     def numbered(self, number: int) -> Checkpoint:
-        """The checkpoint with a number, which all processes of the run agreed on."""
+        """Return the checkpoint with a number that all processes of the run agreed on."""
         path = self.folder / f"step-{number // 1000:012d}-{number % 1000:03d}"
         try:
             return Checkpoint(path, check(path))
@@ -147,7 +147,7 @@ class Checkpoints:
 
     @contextmanager
     def writing(self, progress: Progress) -> Iterator[Path]:
-        """An empty directory that becomes a checkpoint when the block ends, and vanishes when it raises."""
+        """Yield an empty directory: a checkpoint when the block ends, and gone when it raises."""
         with self.hidden() as hidden:
             yield hidden
             write_manifest(hidden, progress)
@@ -157,7 +157,7 @@ class Checkpoints:
 
     @contextmanager
     def hidden(self) -> Iterator[Path]:
-        """A directory that no reader takes for a checkpoint; removed unless `publish` gave it a name."""
+        """Yield a directory that no reader takes for a checkpoint; remove it unless `publish` named it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=HIDDEN, dir=self.folder))
         try:
@@ -189,7 +189,7 @@ _handles: set[int] = set()
 
 
 def _in_forked_child() -> None:
-    """A loader's worker that outlives its killed parent must not hold the directory against the next run."""
+    """Release the directory in a loader's worker, which may outlive its killed parent."""
     while _handles:
         os.close(_handles.pop())
 
@@ -212,7 +212,7 @@ def write_manifest(folder: Path, progress: Progress) -> None:
 
 
 def read_manifest(text: str | bytes) -> tuple[Progress, dict[str, dict[str, Any]]]:
-    """What a manifest says; raises `TornError` where it was changed, `ValueError` where it is newer."""
+    """Read a manifest; raise `TornError` where it was changed, `ValueError` where it is newer."""
     try:
         body = json.loads(text)
         sealed = body.pop("sha256") == _seal(body)

@@ -43,19 +43,19 @@ def check_against_model(client: Any, request: Mapping[str, Any]) -> None:
 
 
 def violations(value: Any, shape: Any, where: str) -> Iterator[str]:
-    """What of *value* breaks a constraint of *shape*, one line each."""
+    """List where *value* breaks a constraint of *shape*, one line each."""
     yield from _sized(value, shape, where)
     kind = shape.type_name
     if kind == "structure":
-        for name in [one for one in shape.members if one in value]:
+        for name in [member for member in shape.members if member in value]:
             yield from violations(value[name], shape.members[name], f"{where}.{name}".lstrip("."))
     elif kind == "list":
-        for number, one in enumerate(value):
-            yield from violations(one, shape.member, f"{where}[{number}]")
+        for number, item in enumerate(value):
+            yield from violations(item, shape.member, f"{where}[{number}]")
     elif kind == "map":
-        for key, one in value.items():
+        for key, item in value.items():
             yield from violations(key, shape.key, f"the name {key} of {where}")
-            yield from violations(one, shape.value, f"{where}.{key}")
+            yield from violations(item, shape.value, f"{where}.{key}")
     elif kind == "string":
         yield from _spelt(value, shape, where)
 
@@ -92,15 +92,15 @@ def texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from texts(one, f"{where}.{key}".lstrip("."))
+        for key, item in value.items():
+            yield from texts(item, f"{where}.{key}".lstrip("."))
     elif isinstance(value, list | tuple):
-        for number, one in enumerate(value):
-            yield from texts(one, f"{where}[{number}]")
+        for number, item in enumerate(value):
+            yield from texts(item, f"{where}[{number}]")
 
 
 def buckets(request: Mapping[str, Any]) -> dict[str, str]:
-    """The buckets that a request names anywhere but in its tags, each with the first place."""
+    """Find the buckets that a request names anywhere but in its tags, each with the first place."""
     found: dict[str, str] = {}
     for where, text in texts({key: value for key, value in request.items() if key != "Tags"}):
         for pattern in URIS:
@@ -114,7 +114,7 @@ def check_regions(request: Mapping[str, Any], region: str, region_of: Callable[[
     elsewhere = []
     for where, text in texts(request):
         for what, pattern in REGIONAL:
-            elsewhere += [f"{where}: {what} in {one}" for one in pattern.findall(text) if one != region]
+            elsewhere += [f"{where}: {what} in {found}" for found in pattern.findall(text) if found != region]
     for bucket, where in buckets(request).items():
         if (home := region_of(bucket)) != region:
             elsewhere.append(f"{where}: bucket {bucket} in {home}")

@@ -55,28 +55,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="janitor-kit", description="What prevents waste in machine learning on AWS."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser(
+    subcommand = commands.add_parser(
         "launch",
         help="create a training job with hard limits",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    one.add_argument("file", type=Path, help="the job, as TOML or JSON")
-    one.add_argument("--max-usd", metavar="USD", help="the most that it may cost")
-    one.add_argument("--max-runtime", metavar="TIME", help="the longest it may run: 90m, 6h, 2d")
-    one.add_argument("--max-wait", metavar="TIME", help="the longest with waiting for spot capacity")
-    one.add_argument("--on-demand", action="store_true", help="no spot")
-    one.add_argument("--price", metavar="USD", help="dollars for an hour of one instance")
-    one.add_argument(
+    subcommand.add_argument("file", type=Path, help="the job, as TOML or JSON")
+    subcommand.add_argument("--max-usd", metavar="USD", help="the most that it may cost")
+    subcommand.add_argument("--max-runtime", metavar="TIME", help="the longest it may run: 90m, 6h, 2d")
+    subcommand.add_argument("--max-wait", metavar="TIME", help="the longest with waiting for spot capacity")
+    subcommand.add_argument("--on-demand", action="store_true", help="no spot")
+    subcommand.add_argument("--price", metavar="USD", help="dollars for an hour of one instance")
+    subcommand.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="a hyperparameter; repeatable"
     )
-    one.add_argument("--tag", metavar="KEY=VALUE", action="append", default=[], help="a tag; repeatable")
-    one.add_argument(
+    subcommand.add_argument(
+        "--tag", metavar="KEY=VALUE", action="append", default=[], help="a tag; repeatable"
+    )
+    subcommand.add_argument(
         "--bucket-region", metavar="BUCKET=REGION", action="append", default=[], help="where a bucket is"
     )
-    one.add_argument("--region", help="the job's region; else that of your AWS configuration")
-    one.add_argument("--dry-run", action="store_true", help="check everything, create and upload nothing")
-    one.add_argument("--json", action="store_true", help="the request and its estimate as JSON")
+    subcommand.add_argument("--region", help="the job's region; else that of your AWS configuration")
+    subcommand.add_argument(
+        "--dry-run", action="store_true", help="check everything, create and upload nothing"
+    )
+    subcommand.add_argument("--json", action="store_true", help="the request and its estimate as JSON")
     given = parser.parse_args(arguments)
     try:
         return _launch(given)
@@ -121,9 +125,9 @@ def _launch(given: argparse.Namespace) -> int:
 
 
 def job_of(given: argparse.Namespace) -> Job:
-    """The file's job with the flags over it. Raises Refused."""
-    members = read(given.file)
-    known = [one.name for one in fields(Job)]
+    """Build the file's job with the flags over it. Raises Refused."""
+    members = read_settings(given.file)
+    known = [setting.name for setting in fields(Job)]
     if unknown := [name for name in members if name not in known]:
         near = get_close_matches(unknown[0], known, 1)
         raise Refused(f"{given.file}: unknown: {unknown[0]}" + (f"; did you mean {near[0]}?" if near else ""))
@@ -148,8 +152,8 @@ def job_of(given: argparse.Namespace) -> Job:
     return replace(job, **flags)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The file's members. Raises Refused."""
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the file's members. Raises Refused."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -171,7 +175,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, folder: Path) -> Any:
-    """A setting's value as `Job` has it; paths are beside the file. Raises Refused."""
+    """Convert a setting's value to the form of `Job`; paths are beside the file. Raises Refused."""
     if name in TIMES:
         return seconds(name, value)
     if name in MONEY:
@@ -184,12 +188,12 @@ def _typed(name: str, value: Any, folder: Path) -> Any:
     if name in ("also", "required_tags"):
         if not isinstance(value, list):
             raise Refused(f"{name} is {value!r}: a list is needed")
-        return tuple(folder / str(one) if name == "also" else str(one) for one in value)
+        return tuple(folder / str(item) if name == "also" else str(item) for item in value)
     kind: Any = dict if name in TABLES else KINDS.get(name, str)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise Refused(f"{name} is {value!r}: {KIND_NAMES[kind]} is needed")
     if name in ("tags", "inputs", "environment", "bucket_regions"):
-        return {key: str(one) for key, one in value.items()}
+        return {key: str(item) for key, item in value.items()}
     return value
 
 
@@ -203,13 +207,13 @@ def seconds(name: str, value: Any) -> int:
 
 
 def _pairs(given: Sequence[str]) -> list[tuple[str, str]]:
-    if wrong := [one for one in given if "=" not in one]:
+    if wrong := [pair for pair in given if "=" not in pair]:
         raise Refused(f"{wrong[0]}: NAME=VALUE is needed")
-    return [(key, value) for key, _, value in (one.partition("=") for one in given)]
+    return [(key, value) for key, _, value in (pair.partition("=") for pair in given)]
 
 
 def _value(text: str) -> Any:
-    """A hyperparameter's value: what is JSON is taken as such, all else as text."""
+    """Parse a hyperparameter's value: as JSON if it is JSON, else as text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -220,7 +224,7 @@ def _value(text: str) -> Any:
 
 
 def described(plan: Plan, job: Job) -> str:
-    """The estimate: the most that the job may cost, how that was computed, and what is not limited."""
+    """Say the most that the job may cost, how that was computed, and what is not limited."""
     bound, kind = plan.bound, "spot" if job.spot else "on demand"
     lines = [f"{plan.name} in {plan.region}: {bound.instances} x {job.instance_type}, {kind}"]
     limit = (
@@ -236,7 +240,7 @@ def described(plan: Plan, job: Job) -> str:
                 f"${bound.volumes_usd:.3f} an hour for {bound.instances} x {job.volume_gb} GB"
             ),
         ]
-    return "\n".join([*lines, *(f"  not limited: {one}" for one in bound.unbounded)])
+    return "\n".join([*lines, *(f"  not limited: {reason}" for reason in bound.unbounded)])
 
 
 def duration(count: int) -> str:
@@ -250,7 +254,7 @@ def duration(count: int) -> str:
 
 
 def as_json(plan: Plan, arn: str | None) -> dict[str, Any]:
-    """The same for programs; dollars are numbers, or null where a price is unknown."""
+    """Return the estimate for programs; dollars are numbers, or null where a price is unknown."""
     bound = plan.bound
 
     def usd(amount: Decimal | None) -> float | None:

@@ -41,7 +41,7 @@ CHECKPOINT_DIR = "CHECKPOINT_DIR"
 @dataclass(frozen=True)
 class Job:
     """
-    What is to be trained, on what, and within which limits. Sizes in GB, times in seconds, money in dollars.
+    A training to launch, its machines and its limits. Sizes in GB, times in seconds, money in dollars.
 
     *source* is a folder, packed with the files and folders of *also*, or an s3:// tarball; *entry* is the
     script in it. Without both, *image* says itself what to run. One of *max_runtime* and *max_usd* is
@@ -95,7 +95,7 @@ class Plan:
 
 def prepare(job: Job, session: Any, *, stamp: str, environment: Mapping[str, str], folder: Path) -> Plan:
     """
-    The job as a checked request. Reads prices and the regions of buckets, and changes nothing.
+    Make a checked request of the job. It reads prices and the regions of buckets, and changes nothing.
 
     *stamp* (`new_stamp`) makes its name unique; *environment* is read for what a CI says of itself, *folder*
     for git. Raises Refused.
@@ -114,12 +114,14 @@ def prepare(job: Job, session: Any, *, stamp: str, environment: Mapping[str, str
     bound = bound_of(job, prices.price_of(session, region, job.instance_type, job.price), region)
     request = request_of(job, name, bound.seconds, tags, code)
     client = session.client("s3")
-    check_regions(request, region, lambda one: job.bucket_regions.get(one) or bucket_region(client, one))
+    check_regions(
+        request, region, lambda bucket: job.bucket_regions.get(bucket) or bucket_region(client, bucket)
+    )
     return Plan(region, request, bound, code if job.source and not is_remote(job.source) else None)
 
 
 def new_stamp(now: datetime) -> str:
-    """What makes a name unique, also of a dozen jobs launched in one second: 20261006-030000-4f2a9c."""
+    """Return a suffix that is unique even among a dozen jobs in one second: 20261006-030000-4f2a9c."""
     return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -194,10 +196,10 @@ def _other_problems(job: Job) -> Iterator[str]:
 
 
 def bound_of(job: Job, price: prices.Price, region: str) -> prices.Bound:
-    """The limit in seconds, and the most that the job costs with it. Raises Refused."""
+    """Compute the limit in seconds, and the most that the job costs with it. Raises Refused."""
     volumes = prices.volumes(job.instances, job.volume_gb)
     allowance = job.allowance + prices.GRACE
-    limits = [one for one in (job.max_runtime, job.max_wait) if one is not None]
+    limits = [limit for limit in (job.max_runtime, job.max_wait) if limit is not None]
     if job.max_usd is not None:
         if price.hourly_usd is None:
             unknown = f"no price of {job.instance_type} is known ({price.source})"
@@ -223,7 +225,7 @@ def request_of(
     job: Job, name: str, seconds: int, tags: Mapping[str, str], code: str | None
 ) -> dict[str, Any]:
     """
-    The whole request. Pure.
+    Build the whole request. Pure.
 
     With RetryStrategy, the limits are totals over all attempts and not those of each (CreateTrainingJob,
     StoppingCondition).
@@ -263,7 +265,7 @@ def request_of(
             key: _hyperparameter(key, value, script=script) for key, value in given.items()
         }
     if job.inputs:
-        request["InputDataConfig"] = [_channel(*one) for one in job.inputs.items()]
+        request["InputDataConfig"] = [_channel(*channel) for channel in job.inputs.items()]
     return request | dict(job.request)
 
 

@@ -25,7 +25,7 @@ CI: tuple[tuple[str, str, str, str], ...] = (
 
 
 def tags(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The tags of both, as far as they are known; a folder outside of git has none of git's."""
+    """Collect the tags of both, as far as they are known; a folder outside of git has none of git's."""
     found = git(folder) | ci(environment)
     return {key: NOT_IN_TAGS.sub("_", value)[:TAG_VALUE] for key, value in found.items() if value}
 
@@ -49,7 +49,7 @@ def git(folder: Path) -> dict[str, str]:
 
 
 def ci(environment: Mapping[str, str]) -> dict[str, str]:
-    """The run, who started it, and its branch, where a CI says so."""
+    """Read the run, its starter and its branch from a CI's environment."""
     for mark, run, actor, branch in CI:
         if not environment.get(mark):
             continue
@@ -65,12 +65,12 @@ def ci(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _github(environment: Mapping[str, str]) -> str:
-    parts = [environment.get(f"GITHUB_{one}", "") for one in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    parts = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else ""
 
 
 def without_credentials(url: str | None) -> str:
-    """A remote's address without user, password, query and fragment: a tag is read by everybody."""
+    """Strip user, password, query and fragment from a remote's address: everybody reads a tag."""
     if not url:
         return ""
     if "://" not in url:
@@ -80,7 +80,7 @@ def without_credentials(url: str | None) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git answers; None where it does not."""
+    """Return git's answer; None where it fails."""
     try:
         done = subprocess.run(  # noqa: S603 - git, with arguments of our own
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - the one in PATH

@@ -13,7 +13,7 @@ LEFT_OUT = {"__pycache__", ".git", ".venv", "node_modules", ".mypy_cache", ".ruf
 
 
 def is_remote(source: str | Path) -> bool:
-    """Whether the code is in S3 already."""
+    """Tell whether the code is in S3 already."""
     return str(source).startswith("s3://")
 
 
@@ -26,12 +26,12 @@ def check_code(source: Path, entry: str, also: tuple[Path, ...] = ()) -> None:
         raise Refused(
             f"entry {entry} is not in the packed folder: name a file below {source}, as seen from it"
         )
-    if absent := [str(one) for one in also if not one.exists()]:
+    if absent := [str(path) for path in also if not path.exists()]:
         raise Refused(f"there is no {', '.join(absent)}")
 
 
 def pack(source: Path, also: tuple[Path, ...] = ()) -> bytes:
-    """The folder with what *also* names beside its own files; no times, no owners. Raises Refused."""
+    """Pack the folder and the files that *also* names, without times and owners. Raises Refused."""
 
     def bare(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if LEFT_OUT & set(Path(member.name).parts):
@@ -43,8 +43,8 @@ def pack(source: Path, also: tuple[Path, ...] = ()) -> bytes:
     buffer = io.BytesIO()
     try:
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-            for one in (*sorted(source.iterdir()), *also):
-                archive.add(one, arcname=one.absolute().name, filter=bare)
+            for path in (*sorted(source.iterdir()), *also):
+                archive.add(path, arcname=path.absolute().name, filter=bare)
     except OSError as error:
         raise Refused(f"the code cannot be packed: {error}") from error
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a training is made of: a state to save, processes that train together, a place for copies."""
+"""Parts of a training: a state to save, processes that train together, a place for copies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Group(Protocol):
     alone: bool
 
     def most(self, values: Sequence[float]) -> list[float]:
-        """The greatest of each value over all processes."""
+        """Return the greatest of each value over all processes."""
 
 
 class Alone:
@@ -32,7 +32,7 @@ class Alone:
 
 
 class State:
-    """What a checkpoint holds. Derive from it and say how it is saved and loaded."""
+    """Content of a checkpoint. Derive from it and say how it is saved and loaded."""
 
     group: Group = Alone()
 
@@ -45,11 +45,11 @@ class State:
         raise NotImplementedError
 
     def seeks(self, source: Iterable[Any]) -> bool:  # noqa: ARG002 - for derived classes
-        """Whether `load` moves *source* to where it was; else as many batches as were done are skipped."""
+        """Tell whether `load` moves *source* to its old position; else the loop skips done batches."""
         return False
 
     def sought(self) -> None:
-        """Called when the loop is back in the middle of an epoch: restore what getting there disturbed."""
+        """Restore what skipping to the middle of an epoch disturbed: called once the loop is back there."""
 
 
 class Remote(Protocol):

@@ -1,5 +1,5 @@
 """
-What a training job may cost, and how long it may run for a budget.
+The cost of a training job, and how long it may run for a budget.
 
 The price of an instance is an argument, else the Price List API's, else the dated table's beside this file.
 """
@@ -64,7 +64,7 @@ class Bound:
 
     @property
     def hourly_usd(self) -> Decimal | None:
-        """Of all instances and their volumes."""
+        """Dollars an hour of all instances and their volumes."""
         if self.instance_usd is None:
             return None
         return self.instances * self.instance_usd + self.volumes_usd
@@ -89,7 +89,7 @@ def volumes(instances: int, gigabytes: int) -> Decimal:
 
 def seconds_for(budget_usd: Decimal, hourly_usd: Decimal, allowance: int) -> int:
     """
-    The limit in seconds that a budget pays for, with the allowance taken off; at most SageMaker's 28 days.
+    Compute the limit in seconds that a budget pays for, less the allowance; at most SageMaker's 28 days.
 
     Below 1 where the budget does not even pay for the allowance.
     """
@@ -97,7 +97,7 @@ def seconds_for(budget_usd: Decimal, hourly_usd: Decimal, allowance: int) -> int
 
 
 def price_of(session: Any, region: str, instance_type: str, given: Decimal | None = None) -> Price:
-    """The list price: the given one, else the API's, else the table's, else unknown."""
+    """Return the list price: the given one, else the API's, else the table's, else unknown."""
     if given is not None:
         return Price(given, "as given")
     asked, problem = _ask(session, region, instance_type)
@@ -116,17 +116,17 @@ def _ask(session: Any, region: str, instance_type: str) -> tuple[Decimal | None,
     try:
         client = session.client("pricing", region_name="us-east-1")
         pages = client.get_paginator("get_products").paginate(ServiceCode="AmazonSageMaker", Filters=filters)
-        products = [json.loads(one) for page in pages for one in page["PriceList"]]
+        products = [json.loads(product) for page in pages for product in page["PriceList"]]
     except ClientError as error:
         return None, f"pricing:GetProducts: {error.response['Error']['Code']}"
     except BotoCoreError as error:
         return None, f"pricing:GetProducts: {type(error).__name__}"
-    found = {price for one in products for price in _dollars(one, instance_type)}
+    found = {price for product in products for price in _dollars(product, instance_type)}
     return (found.pop(), "") if len(found) == 1 else (None, "the price list has no one price for it")
 
 
 def _dollars(product: Mapping[str, Any], instance_type: str) -> list[Decimal]:
-    """The hourly prices of what is rented for training: usage types "USE1-Train:ml.g5.xlarge"."""
+    """List the hourly prices of instances for training: usage types "USE1-Train:ml.g5.xlarge"."""
     usage = product["product"]["attributes"].get("usagetype", "")
     if not re.fullmatch(rf"(?:[A-Z0-9]+-)?Train:{re.escape(instance_type)}", usage):
         return []
@@ -139,7 +139,7 @@ def _dollars(product: Mapping[str, Any], instance_type: str) -> list[Decimal]:
 
 
 def table() -> dict[str, Price]:
-    """The table's prices by instance type, each with the day on which it was read."""
+    """Read the table's prices by instance type, each with the day on which it was read."""
     lines = files("janitor_kit").joinpath(TABLE).read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return {

@@ -34,7 +34,7 @@ from janitor_kit.parts import Alone, Group, Remote, State
 
 __all__ = ["Alone", "Group", "Interrupted", "Remote", "State", "Training", "interval"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MEAN_UPTIME_S = 24_000.0
@@ -114,7 +114,7 @@ class Training:
 
     @property
     def stopping(self) -> bool:
-        """Whether SIGTERM came to this process: long work between steps (an evaluation) should then end."""
+        """True once SIGTERM came to this process: long work between steps (an evaluation) should then end."""
         return self._signalled
 
     def __enter__(self) -> Training:  # noqa: PYI034 - Self is not in typing before Python 3.11
@@ -145,12 +145,12 @@ class Training:
             except Exception as failed:
                 if kind is None:
                     raise
-                log.error("the last checkpoint was not uploaded: %s", failed)  # noqa: TRY400 - *error* is what counts
+                _log.error("the last checkpoint was not uploaded: %s", failed)
             finally:
                 self._leave()
 
     def epochs(self, count: int) -> Iterator[int]:
-        """The epochs that are left of *count*, from 0."""
+        """Yield the epochs that are left of *count*, from 0."""
         if self.finished and count <= self._planned:
             return
         self.finished, self._planned = False, count
@@ -160,7 +160,7 @@ class Training:
 
     def steps(self, source: Iterable[T]) -> Iterator[T]:
         """
-        The batches of *source* that are left of this epoch; saves between them, and raises `Interrupted`.
+        Yield the batches of *source* that are left of this epoch; save between them, and raise `Interrupted`.
 
         *source* has to give the same batches again, unless the state moves it (torch's StatefulDataLoader).
         """
@@ -198,7 +198,7 @@ class Training:
             raise Interrupted(self.step)
 
     def _look(self) -> tuple[bool, bool]:
-        """Whether SIGTERM came to any process, and whether a save is due: the same answer in each."""
+        """Agree whether SIGTERM came to any process, and whether a save is due: each gets the same answer."""
         now = self._clock()
         if self._group.alone:
             return self._signalled, self._every is None and now >= self._due
@@ -224,7 +224,7 @@ class Training:
         else:
             self._state.save(None)
         if self._group.most([float(failed is not None)])[0]:
-            log.error(
+            _log.error(
                 "no checkpoint at step %d: %s", self.step, failed or "the first rank could not write it"
             )
             if last:
@@ -234,7 +234,7 @@ class Training:
         self._saved = self.step, self.epoch
         if signal.getsignal(signal.SIGTERM) != self._flag and not self._replaced:
             self._replaced = True
-            log.warning(
+            _log.warning(
                 "something else handles SIGTERM since training began: an interruption will not be noticed; "
                 "set that handler before `with Training`"
             )
@@ -253,7 +253,7 @@ class Training:
         self._due = now + max(interval(self._save_s, self._mean_uptime_s), upload_s)
         if self._save_s + upload_s > SHARE * self._notice_s and not self._warned:
             self._warned = True
-            log.warning(
+            _log.warning(
                 "a save takes %.0f s and its upload %.0f s, and SIGTERM leaves %.0f s: "
                 "an interruption will lose what was trained since the checkpoint before it",
                 self._save_s,
@@ -289,7 +289,7 @@ class Training:
         self._next_look, self._looked = at.step, (at.step, self._clock())
         if self._save_s is not None:
             self._schedule(self._clock())
-        log.info("resumed from %s: %s", found.path, asdict(at))
+        _log.info("resumed from %s: %s", found.path, asdict(at))
 
     def _flag(self, _number: int, _frame: FrameType | None) -> None:
         self._signalled = True

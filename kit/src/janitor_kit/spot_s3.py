@@ -19,7 +19,7 @@ from typing import Any
 
 from janitor_kit.checkpoint import MANIFEST, NAME, Checkpoints, TornError, check, read_manifest
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class S3Copies:
@@ -63,7 +63,9 @@ class S3Copies:
                     self._download(name, hidden)
                     checkpoints.publish(hidden, name)
             except TornError as torn:
-                log.warning("checkpoint %s is torn (%s): falling back to an older one", self._uri(name), torn)
+                _log.warning(
+                    "checkpoint %s is torn (%s): falling back to an older one", self._uri(name), torn
+                )
             else:
                 return
 
@@ -101,14 +103,14 @@ class S3Copies:
                 self._prune()
             except Exception as error:  # whatever it is, training goes on, and the next checkpoint is tried
                 self._failed = error
-                log.error("checkpoint %s was not uploaded: %s", self._working, error)  # noqa: TRY400
+                _log.error("checkpoint %s was not uploaded: %s", self._working, error)
             else:
                 self._failed, self.upload_s = None, self._clock() - started
             with self._change:
                 self._working = None
 
     def _upload(self, path: Path) -> None:
-        files = sorted((one.name for one in path.iterdir()), key=lambda name: name == MANIFEST)
+        files = sorted((file.name for file in path.iterdir()), key=lambda name: name == MANIFEST)
         for file in files:  # the manifest last: with it the copy is whole
             self._client.upload_file(str(path / file), self._bucket, f"{self._prefix}{path.name}/{file}")
 
@@ -133,7 +135,7 @@ class S3Copies:
         check(folder)
 
     def _names(self) -> list[str]:
-        """The checkpoints that have a manifest, oldest first."""
+        """List the checkpoints that have a manifest, oldest first."""
         ends = [key.removeprefix(self._prefix).partition("/") for key in self._keys()]
         return sorted(name for name, _, file in ends if file == MANIFEST and NAME.fullmatch(name))
 
@@ -141,7 +143,7 @@ class S3Copies:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix
         )
-        keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return [key for key in keys if NAME.match(key.removeprefix(self._prefix))]
 
     def _uri(self, name: str) -> str:

@@ -53,7 +53,7 @@ class Ranks:
 
 
 class TorchState(State):
-    """What a checkpoint of a training with torch holds: *model*, *loader*, and all *parts* with a state."""
+    """Content of a checkpoint of a training with torch: *model*, *loader*, and all *parts* with a state."""
 
     def __init__(self, *, model: torch.nn.Module, loader: Any = None, **parts: Any) -> None:
         self.parts: dict[str, Any] = {"model": model, **parts}
@@ -83,11 +83,11 @@ class TorchState(State):
         write(ranks, folder / f"{RANKS}.pt")
         if not self._proven:  # once: better now than when it is needed
             for path in folder.glob("*.pt"):
-                read(path)
+                load_tensors(path)
             self._proven = True
 
     def load(self, folder: Path) -> None:
-        ranks = read(folder / f"{RANKS}.pt")
+        ranks = load_tensors(folder / f"{RANKS}.pt")
         size = 1 if self.group.alone else dist.get_world_size()
         if len(ranks) != size:
             raise RuntimeError(
@@ -98,7 +98,7 @@ class TorchState(State):
             path = folder / f"{name}.pt"
             if not path.exists():
                 raise RuntimeError(f"{folder} has no {name}: it was written without one")
-            part.load_state_dict(read(path))
+            part.load_state_dict(load_tensors(path))
         own = ranks[0 if self.group.alone else dist.get_rank()]
         tensors = {**ranks[0]["tensors"], **own["tensors"]}
         with torch.no_grad():
@@ -132,11 +132,13 @@ class TorchState(State):
             self.loader.generator.set_state(self._generator)
 
     def _gather(self) -> list[Any]:
-        """What each rank has of its own; of tensors, only those that differ from the first rank's."""
+        """Collect what each rank has of its own; of tensors, only those that differ from the first rank's."""
         model = self.parts["model"]
         tensors = {f"buffer.{name}": buffer for name, buffer in model.named_buffers()}
         tensors |= {
-            f"grad.{name}": one.grad for name, one in model.named_parameters() if one.grad is not None
+            f"grad.{name}": parameter.grad
+            for name, parameter in model.named_parameters()
+            if parameter.grad is not None
         }
         generator = getattr(self.loader, "generator", None)
         own: dict[str, Any] = {
@@ -152,7 +154,7 @@ class TorchState(State):
         dist.broadcast_object_list(firsts, src=0)
         if not self.group.first:
             own["tensors"] = {
-                name: one for name, one in own["tensors"].items() if firsts[0].get(name) != sums[name]
+                name: tensor for name, tensor in own["tensors"].items() if firsts[0].get(name) != sums[name]
             }
         everyone: list[Any] | None = [None] * dist.get_world_size() if self.group.first else None
         dist.gather_object(own, everyone, dst=0)
@@ -165,8 +167,8 @@ def refuse_sharded(name: str, part: Any) -> None:
     if isinstance(part, torch.nn.Module):
         found += [*part.modules(), *part.parameters()]
     else:
-        found += [one for group in getattr(part, "param_groups", ()) for one in group["params"]]
-    sharded = {base.__name__ for one in found for base in type(one).__mro__} & SHARDED
+        found += [parameter for group in getattr(part, "param_groups", ()) for parameter in group["params"]]
+    sharded = {base.__name__ for parameter in found for base in type(parameter).__mro__} & SHARDED
     if sharded:
         raise TypeError(
             f"{name} is sharded over ranks ({', '.join(sorted(sharded))}), and this saves only what "
@@ -182,7 +184,7 @@ def write(value: Any, path: Path) -> None:
         raise OSError(f"{path} was not written: {error}") from error
 
 
-def read(path: Path) -> Any:
+def load_tensors(path: Path) -> Any:
     """Load tensors and plain values, and nothing that could run code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -194,7 +196,7 @@ def read(path: Path) -> Any:
 
 
 def numbers() -> dict[str, Any]:
-    """The state of every generator of random numbers that this process uses."""
+    """Read the state of every generator of random numbers that this process uses."""
     states: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if "numpy" in sys.modules:
         kind, keys, *rest = sys.modules["numpy"].random.get_state()
@@ -218,5 +220,5 @@ def set_numbers(states: dict[str, Any]) -> None:
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """A number that tells whether two ranks have the same bits."""
+    """Compute a checksum that tells whether two ranks have the same bits."""
     return zlib.crc32(bytes(tensor.detach().cpu().contiguous().untyped_storage()))
