@@ -7,7 +7,7 @@ NODE_ENV := JSII_NODE=$$(echo $(CURDIR)/.venv/lib/python3.*/site-packages/nodejs
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev audit test soak mutants mutate check check-style check-types check-docs check-workflows format docs
+.PHONY: help setup dev audit test soak mutants mutate mutate-parts check check-style check-types check-docs check-workflows format docs
 .PHONY: pictures prices night kit kit-test kit-soak kit-bench
 .PHONY: bench measures names cost scale synth deploy diff destroy lock dist clean
 
@@ -93,8 +93,12 @@ kit-bench: kit/bench/.venv/.made ## Measure the kit's batcher beside others, as 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
 
-mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=, ONLY=: part of a path, of a name
-	$(NODE_ENV) $(BIN)/python tests/mutation.py "$(MODULE)" "$(ONLY)"
+mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=, ONLY=: part of a path, of a name; CHANGED=1, BREAKAGES=1
+	$(NODE_ENV) $(BIN)/python tests/mutation.py --module "$(MODULE)" --only "$(ONLY)" --part "$(PART)" --workers $(or $(WORKERS),2) $(if $(CHANGED),--changed) $(if $(BREAKAGES),--breakages)
+
+# What the nightly workflow divides between its jobs, as JSON. Needs nothing installed.
+mutate-parts:
+	@$(PYTHON) tests/mutation.py --parts
 
 check: check-style check-types check-docs check-workflows ## Format, lint, strict types, docs that match the code, workflows
 

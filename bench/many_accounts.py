@@ -13,8 +13,9 @@ from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
 from ml_janitor.aws.pace import WHOLE, Share, allowed
 from ml_janitor.aws.shared_answers import GLOBAL
-from ml_janitor.config.schedules import MINUTE, minutes_of_week, period
+from ml_janitor.config.schedules import minutes_of_week, period
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import AT_ONCE
 from ml_janitor.scheduled.accounts import empty_for
 from ml_janitor.scheduled.invocation import RESERVE

@@ -23,7 +23,7 @@ from bench.many_accounts import (
 )
 from bench.monthly import COUNTED, money
 from ml_janitor.aws.pace import RATES, WHOLE, allowed
-from ml_janitor.config.schedules import MINUTE
+from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import AT_ONCE
 from ml_janitor.scheduled.turns import MAP_RUN, shares
 

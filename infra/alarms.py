@@ -15,6 +15,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from ml_janitor.config import schedules
+from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.report.telemetry import ACCOUNTS, DETECTOR, NAMESPACE, REFUSED
 
 
@@ -134,8 +135,8 @@ def patience(schedule: str) -> tuple[Duration, int] | None:
     schedule gets exactly those, and a longer one None: its alarm would ring between any two runs.
     """
     every = schedules.period(schedule)
-    if every > schedules.WEEK:
+    if every > WEEK:
         return None
-    if every >= schedules.DAY:
-        return Duration.days(1), min(7, math.ceil(every / schedules.DAY) + 1)
+    if every >= DAY:
+        return Duration.days(1), min(7, math.ceil(every / DAY) + 1)
     return Duration.hours(1), min(24, 2 * math.ceil(every / timedelta(hours=1)) + 1)

@@ -1,53 +1,79 @@
 """
 Breaks one operator, number, condition or statement of a module after the other; lists what no test notices.
 
-`make mutate` goes over `TARGETS`; `make mutate MODULE=part/of/a/path ONLY=part_of_a_name` over some of them.
+`make mutate` goes over all targets (tests/mutation_targets.py). `MODULE=part/of/a/path ONLY=part_of_a_name`
+takes some of them, `CHANGED=1` the modules that differ from origin/main, `PART=3/40` one of 40 equal parts,
+`BREAKAGES=1` the rows of tests/breakages.toml instead.
+
 All tests of the targets run once, and note which lines they execute and how long they take. Then each mutant
 runs in a process of its own, forked with everything loaded, in which functions get the broken code: of the
 tests that reach the broken statement the quickest first, until one fails. What runs while the module is
 imported (constants, defaults) needs a process that has not imported it yet, and all tests of the target.
-No file is touched, and texts are not changed. A survivor is missed unless tests/mutants.md names it with its
-reason.
+No file is touched, and mutants change no texts. A survivor is missed unless tests/mutants.md has a reason or
+counts the survivors of its module. The kit's modules run in the kit's environment.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import copy
 import functools
 import gc
 import importlib
+import importlib.util
+import inspect
 import json
 import os
 import re
 import resource
 import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from itertools import islice
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mutation_targets import (
+    AT_LEAST,
+    PACKAGES,
+    ROOT,
+    allowed,
+    breakages,
+    counted,
+    known,
+    module_name,
+    nearest_tests,
+    of_kit,
+    targets,
+)
 
 if TYPE_CHECKING:
     import pytest
 
-ROOT = Path(__file__).parent.parent
-LISTED = ROOT / "tests" / "mutants.md"
-SOURCE = "functions/ml_janitor"
-SECONDS = 300
-"""After which a mutant counts as noticed: it may not end. A loaded machine gets as much of its own time."""
-
 SLOWER = 5
-"""How many times the processor time of its tests a mutant may take, besides ten seconds."""
+"""How many times as long as its tests a mutant may take, and a minute, or ten seconds of the processor."""
 
-WORKERS = 2
-"""Mutants that run at the same time."""
+LONGEST = 60
+"""Seconds that the tests of a mutant take together: those that are quickest, as many as fit."""
+
+LONGEST_CHANGED = 270
+"""Seconds after which CHANGED=1 tries no more mutants."""
+
+LARGE = 150
+"""The mutants from which on CHANGED=1 takes only the changed functions of a module."""
+
+NEWLOCALS = inspect.CO_NEWLOCALS
+"""The flag of a function's code, and of no module's or class's."""
 
 BROKEN = 3
 """How a process exits that could not try its mutant."""
@@ -55,196 +81,11 @@ BROKEN = 3
 ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
 
-TARGETS = {
-    "slack/announcements.py": ("unit/test_announcer.py",),
-    "slack/digest_actions.py": ("unit/test_action_history.py",),
-    "slack/ingress.py": ("unit/test_ingress.py",),
-    "slack/message_updates.py": ("unit/test_message_updates.py",),
-    "slack/membership.py": ("unit/test_membership.py",),
-    "slack/refusals.py": ("unit/test_webhook.py",),
-    "slack/retries.py": ("unit/test_retries.py",),
-    "slack/secret.py": ("unit/test_slack_secret.py",),
-    "slack/sender.py": ("unit/test_webhook.py",),
-    "slack/warnings.py": ("unit/test_warning_sender.py",),
-    "slack/webhook.py": ("unit/test_webhook.py",),
-    "slack/press_request.py": ("unit/test_press_request.py",),
-    "slack/press_worker.py": ("unit/test_press_worker.py",),
-    "acting/machine.py": (
-        "unit/test_action_machine.py",
-        "integration/test_acting.py",
-        "integration/test_resuming.py",
-    ),
-    "acting/recheck.py": (
-        "unit/test_action_machine.py",
-        "integration/test_acting.py",
-        "integration/test_holds.py",
-    ),
-    "acting/warning.py": ("unit/test_warning.py", "integration/test_acting.py"),
-    "acting/undo_run.py": ("unit/test_undoing.py",),
-    "acting/undoing.py": ("unit/test_undoing.py", "integration/test_finding_the_undo.py"),
-    "acting/acting.py": (
-        "unit/test_armed_sweep.py",
-        "unit/test_action_machine.py",
-        "integration/test_acting.py",
-        "integration/test_breaking_off.py",
-        "integration/test_resuming.py",
-        "integration/test_unpreparable.py",
-    ),
-    "acting/after_sweep.py": (
-        "unit/test_after_sweep.py",
-        "integration/test_breaking_off.py",
-        "integration/test_unpreparable.py",
-    ),
-    "acting/undos.py": ("unit/test_undos.py",),
-    "acting/savings.py": ("unit/test_savings.py",),
-    "engine/detector.py": ("unit/test_detector.py",),
-    "engine/holds.py": ("unit/test_holds.py", "unit/test_engine.py", "unit/test_press_worker.py"),
-    "engine/policy.py": ("unit/test_engine.py",),
-    "engine/judging.py": ("unit/test_engine.py", "unit/test_unused_serving_resources.py"),
-    "engine/run.py": ("unit/test_engine.py",),
-    "engine/arming.py": ("unit/test_arming.py",),
-    "engine/undo_roles.py": ("unit/test_undo_roles.py",),
-    "engine/failures.py": ("unit/test_failures.py",),
-    "ledger/limits.py": ("unit/test_limits.py",),
-    "ledger/findings.py": ("unit/test_findings.py", "unit/test_warning.py"),
-    "ledger/action.py": ("unit/test_actions.py", "unit/test_savings.py"),
-    "ledger/actions.py": ("unit/test_actions.py", "unit/test_undoing.py", "unit/test_action_machine.py"),
-    "ledger/entries.py": ("unit/test_findings.py", "unit/test_warning.py"),
-    "ledger/holds.py": ("unit/test_stored_holds.py",),
-    "ledger/idempotency.py": ("integration/test_idempotency.py",),
-    "ledger/latest.py": ("unit/test_latest.py",),
-    "ledger/region_queue.py": ("unit/test_region_queue.py",),
-    "ledger/runs.py": ("unit/test_run_lists.py",),
-    "ledger/leases.py": ("unit/test_leases.py",),
-    "ledger/macs.py": ("unit/test_actions.py", "unit/test_undoing.py"),
-    "ledger/messages.py": ("unit/test_findings.py", "unit/test_press_worker.py"),
-    "ledger/requests.py": ("unit/test_requests.py", "unit/test_press_worker.py"),
-    "ledger/steps.py": ("unit/test_not_done.py", "unit/test_undoing.py"),
-    "ledger/table.py": ("unit/test_table.py", "integration/test_memory_table.py"),
-    "detectors/idle_endpoints/rule.py": (
-        "unit/test_idle_endpoints.py",
-        "unit/test_undo_roles.py",
-        "integration/test_idle_endpoints.py",
-        "integration/test_endpoint_cleanup.py",
-    ),
-    "detectors/idle_endpoints/silence.py": (
-        "unit/test_idle_endpoints.py",
-        "integration/test_idle_endpoints.py",
-    ),
-    "detectors/idle_endpoints/traffic.py": (
-        "unit/test_idle_endpoints.py",
-        "integration/test_idle_endpoints.py",
-    ),
-    "detectors/idle_endpoints/signals.py": (
-        "unit/test_idle_endpoints.py",
-        "integration/test_idle_endpoints.py",
-    ),
-    "detectors/hung_training_jobs/rule.py": (
-        "unit/test_hung_training_jobs.py",
-        "unit/test_hung_other_jobs.py",
-        "unit/test_undo_roles.py",
-        "integration/test_hung_training_jobs.py",
-        "integration/test_restarting_jobs.py",
-    ),
-    "detectors/hung_training_jobs/progress.py": (
-        "unit/test_hung_training_jobs.py",
-        "unit/test_hung_other_jobs.py",
-    ),
-    "detectors/hung_training_jobs/training.py": (
-        "unit/test_training.py",
-        "unit/test_hung_training_jobs.py",
-        "unit/test_hung_other_jobs.py",
-    ),
-    "detectors/hung_training_jobs/tuning.py": (
-        "unit/test_hung_other_jobs.py",
-        "integration/test_hung_other_jobs.py",
-    ),
-    "detectors/hung_training_jobs/load.py": ("unit/test_load.py", "unit/test_hung_training_jobs.py"),
-    "detectors/hung_training_jobs/rhythm.py": ("unit/test_rhythm.py",),
-    "detectors/idle_studio_apps/rule.py": (
-        "unit/test_idle_studio_apps.py",
-        "integration/test_idle_studio_apps.py",
-        "integration/test_deleting_studio_apps.py",
-    ),
-    "detectors/untagged_resources/rule.py": (
-        "unit/test_untagged_resources.py",
-        "unit/test_filling.py",
-        "integration/test_untagged_resources.py",
-        "integration/test_filling_tags.py",
-    ),
-    "detectors/storage_tiering/rule.py": (
-        "unit/test_storage_tiering.py",
-        "integration/test_storage_tiering.py",
-        "integration/test_lifecycle_rules_by_night.py",
-    ),
-    "detectors/forgotten_leftovers/rule.py": (
-        "unit/test_forgotten_leftovers.py",
-        "integration/test_forgotten_leftovers.py",
-        "integration/test_setting_retentions.py",
-    ),
-    "core/results.py": ("unit/test_counting.py", "unit/test_money.py", "unit/test_report_json.py"),
-    "core/exemptions.py": ("unit/test_exemptions.py",),
-    "core/ownership.py": ("unit/test_ownership.py",),
-    "core/job_families.py": ("unit/test_spot.py",),
-    "core/signals.py": ("unit/test_signals.py", "unit/test_explanation.py", "unit/test_exemptions.py"),
-    "core/cause.py": ("unit/test_report_outcomes.py", "unit/test_arming.py"),
-    "detectors/duplicate_artifacts/rule.py": (
-        "unit/test_duplicate_artifacts.py",
-        "unit/test_act_prefixes.py",
-        "integration/test_duplicate_artifacts.py",
-        "integration/test_inventories.py",
-        "integration/test_deleting_copies.py",
-        "integration/test_proving_copies.py",
-    ),
-    "detectors/duplicate_artifacts/comparing.py": (
-        "unit/test_comparing.py",
-        "integration/test_proving_copies.py",
-        "integration/test_deleting_copies.py",
-    ),
-    "detectors/duplicate_artifacts/contents.py": ("unit/test_contents.py", "unit/test_comparing.py"),
-    "detectors/duplicate_artifacts/prefixes.py": (
-        "unit/test_act_prefixes.py",
-        "unit/test_duplicate_artifacts.py",
-    ),
-    "detectors/duplicate_artifacts/copy_cleanup.py": (
-        "unit/test_duplicate_artifacts.py",
-        "integration/test_deleting_copies.py",
-        "integration/test_proving_copies.py",
-    ),
-    "detectors/duplicate_artifacts/sources.py": ("unit/test_artifacts.py", "unit/test_bucket_listing.py"),
-    "detectors/duplicate_artifacts/artifact.py": (
-        "unit/test_artifacts.py",
-        "unit/test_artifact_survey.py",
-        "unit/test_bucket_listing.py",
-        "unit/test_duplicate_artifacts.py",
-    ),
-    "detectors/idle_notebooks/rule.py": (
-        "unit/test_idle_notebooks.py",
-        "integration/test_idle_notebooks.py",
-        "integration/test_stopping_notebooks.py",
-    ),
-    "detectors/idle_notebooks/outside_hours.py": ("unit/test_idle_notebooks.py",),
-    "detectors/idle_studio_apps/remote_sessions.py": (
-        "unit/test_idle_studio_apps.py",
-        "integration/test_idle_studio_apps.py",
-    ),
-    "detectors/idle_studio_apps/signs.py": ("unit/test_idle_studio_apps.py",),
-    "detectors/duplicate_artifacts/copies.py": ("unit/test_copies.py", "unit/test_duplicate_artifacts.py"),
-    "detectors/duplicate_artifacts/object_records.py": (
-        "unit/test_object_records.py",
-        "integration/test_deleting_copies.py",
-    ),
-    "detectors/duplicate_artifacts/copy_return.py": (
-        "unit/test_object_records.py",
-        "integration/test_deleting_copies.py",
-        "integration/test_proving_copies.py",
-    ),
-    "config/arming_warnings.py": ("unit/test_arming_warnings.py", "unit/test_undo_roles.py"),
-    "config/schedules.py": ("unit/test_schedules.py", "unit/test_arming_warnings.py"),
+PRELOADED = {
+    False: ("boto3", "moto", "pydantic", "pytest", "typer", "jinja2", "slack_sdk", "werkzeug"),
+    True: ("boto3", "pytest", "numpy", "torch"),
 }
-"""Modules, and the tests that have to notice: by their folders under functions/ml_janitor/ and tests/."""
-
-PRELOADED = ("boto3", "moto", "pydantic", "pytest", "typer", "jinja2", "slack_sdk", "werkzeug")
+"""What takes long to import: in the kit's environment, and otherwise."""
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
@@ -268,6 +109,9 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 }
 
 
+_ALIAS = (ast.TypeAlias,) if sys.version_info >= (3, 12) else ()
+
+
 class Place(NamedTuple):
     """Where something can be broken: the function, the lines of the statement, whether an import runs it."""
 
@@ -283,6 +127,8 @@ class Mutant(NamedTuple):
     line: int
     place: Place
     tree: ast.Module
+    tests: tuple[Path, ...] = ()
+    """The test files that have to notice, where they are not those of the module."""
 
 
 def mutants(path: str, text: str) -> Iterator[Mutant]:
@@ -310,10 +156,7 @@ def _cells(tree: ast.Module) -> list[tuple[str, ...]]:
     return [code.co_freevars for code in _codes(compile(tree, "", "exec", dont_inherit=True))]
 
 
-type Site = tuple[Place, Any, Any, Callable[[ast.AST], None]]
-
-
-def _sites(tree: ast.Module) -> Iterator[Site]:
+def _sites(tree: ast.Module) -> Iterator[tuple[Place, Any, Any, Callable[[ast.AST], None]]]:
     """What can be broken: where, what, what it becomes, and the call that puts that there."""
     for place, parent, member, index, node in _walk(tree, Place("", range(0), imported=True)):
 
@@ -367,7 +210,7 @@ def _walk(node: Any, place: Place) -> Iterator[tuple[Place, Any, str, int | None
         place = place._replace(where=f"{place.where}.{node.name}".lstrip("."))
     for member, value in ast.iter_fields(node):
         if member in {"annotation", "returns", "type_params", "decorator_list"} or isinstance(
-            node, ast.TypeAlias | ast.JoinedStr
+            node, (*_ALIAS, ast.JoinedStr)
         ):
             continue
         later = isinstance(node, ast.FunctionDef | ast.Lambda) and member == "body"
@@ -389,14 +232,50 @@ def _lines(node: Any, around: range) -> range:
     return range(first, max(first + 1, min(inside, default=(getattr(node, "end_lineno", None) or first) + 1)))
 
 
+# --- breakages -----------------------------------------------------------------------------------
+
+
+def broken(path: str, text: str) -> Iterator[Mutant]:
+    """What the rows of tests/breakages.toml make of a module, each a mutant."""
+    for row in breakages():
+        if row.file == path:
+            before = text.count("\n", 0, text.index(row.old)) + 1
+            lines = range(before, before + row.old.rstrip("\n").count("\n") + 1)
+            tree = ast.parse(text.replace(row.old, row.new))
+            imported = _outside_functions(ast.parse(text)) != _outside_functions(tree)
+            tests = ROOT / ("kit/tests" if of_kit(path) else "tests")
+            yield Mutant(
+                f"{path} {row.why}",
+                before,
+                Place("", lines, imported),
+                tree,
+                tuple(tests / test for test in row.tests),
+            )
+
+
+def _outside_functions(tree: ast.Module) -> list[object]:
+    """All that the import of a module executes, and what its functions close over."""
+    return [
+        (code.co_qualname, code.co_freevars, _executed(code) if code.co_flags & NEWLOCALS == 0 else None)
+        for code in _outer_codes(compile(tree, "", "exec", dont_inherit=True))
+    ]
+
+
+def _executed(code: CodeType) -> object:
+    constants = [(type(one), one) for one in code.co_consts if not isinstance(one, CodeType)]
+    return code.co_code, code.co_names, constants
+
+
 # --- running them ---------------------------------------------------------------------------------
 
 
-def surviving(found: Iterable[Mutant], passes: Callable[[Mutant], bool]) -> Iterator[Mutant]:
-    """Those with which all tests pass; each is tried in a process of its own, WORKERS at a time."""
+def surviving(
+    found: Iterable[Mutant], passes: Callable[[Mutant], bool], workers: int = 1
+) -> Iterator[Mutant]:
+    """Those with which all tests pass; each is tried in a process of its own, *workers* at a time."""
     waiting, running = iter(found), dict[int, Mutant]()
     while True:
-        while len(running) < WORKERS and (mutant := next(waiting, None)) is not None:
+        while len(running) < workers and (mutant := next(waiting, None)) is not None:
             running[_forked(functools.partial(_in_its_group, passes, mutant))] = mutant
         if not running:
             return
@@ -423,13 +302,21 @@ def _forked(run: Callable[[], bool]) -> int:
         return child
     status = 1
     try:
-        signal.alarm(SECONDS * max(1, round(os.getloadavg()[0])))
         status = 0 if run() else 1
     except Exception:
         ERRORS.write(traceback.format_exc())
         status = BROKEN
     finally:
         os._exit(status)
+
+
+def _limit(seconds: float, cpu: float) -> None:
+    """End this process after SLOWER times what its tests take: a mutant that does not end is noticed."""
+    load = max(1, round(os.getloadavg()[0]))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm((60 + round(SLOWER * seconds)) * load)
+    most = 10 + round(SLOWER * cpu)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
 
 def _silent() -> None:
@@ -446,78 +333,147 @@ def _pytest(tests: Iterable[str], *plugins: object) -> int:
     return int(pytest.main([*quiet, *tests], plugins=list(plugins)))
 
 
+class Reached(NamedTuple):
+    """What one test executes of a target, and the seconds that it takes, and of the processor."""
+
+    lines: frozenset[int]
+    seconds: float
+    cpu: float
+
+
 @dataclass
 class Loaded:
     """
     A session of pytest that runs its tests once, and then mutants in forks of its process.
 
-    *found* are the mutants by target; those that need an import are left out. *survived* gets each survivor
-    and its target. *reaching* are the lines and the seconds of each test, by target and node id.
+    *found* are the mutants by target, and *files* the targets' test files. *survived* gets the target and the
+    number of each survivor; those that need an import are left out. *reaching* is what each test reaches, by
+    target and node id, *failing* the tests that fail as the code is.
     """
 
     found: Mapping[str, Sequence[Mutant]]
-    survived: Callable[[str, Mutant], None]
-    reaching: dict[str, dict[str, tuple[set[int], float]]] = field(default_factory=dict)
+    files: Mapping[str, Sequence[Path]]
+    survived: Callable[[str, int], None]
+    waiting: Callable[[Iterable[Mutant]], Iterator[Mutant]]
+    workers: int
+    reaching: dict[str, dict[str, Reached]] = field(default_factory=dict)
+    failing: list[str] = field(default_factory=list)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
-        for name in self.found:
-            module = f"{SOURCE.rpartition('/')[2]}/{name.removesuffix('.py')}".replace("/", ".")
-            importlib.import_module(module)
-        self._record(session.items)
-        session.testsfailed = 0 if self.reaching else 1
-        _forget()
+        for path in self.found:
+            importlib.import_module(module_name(path))
         items = {item.nodeid: item for item in session.items}
-        for name in self.reaching:
-            functions = _functions(ROOT / SOURCE / name)
+        self._record(session.items)
+        session.testsfailed = 0
+        _forget()
+        for path, mutants_of in self.found.items():
+            functions, text = _functions(ROOT / path), (ROOT / path).read_text("utf-8")
+            module = compile(text, str(ROOT / path), "exec", dont_inherit=True)
 
-            def passes(mutant: Mutant, name: str = name, functions: Any = functions) -> bool:
-                _replace(ROOT / SOURCE / name, mutant.tree)
-                swap(functions, compile(mutant.tree, str(ROOT / SOURCE / name), "exec", dont_inherit=True))
-                tests = self.tests(name, mutant.place.lines)
-                most = 10 + round(SLOWER * sum(self.reaching[name][test][1] for test in tests))
-                resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+            def passes(
+                mutant: Mutant, path: str = path, functions: Any = functions, whole: Any = module
+            ) -> bool:
+                _replace(ROOT / path, mutant.tree)
+                swap(functions, whole, compile(mutant.tree, str(ROOT / path), "exec", dont_inherit=True))
+                tests = self.tests(path, mutant, mutant.place.lines)
+                _limit(*self.took(path, tests))
                 return _pass([items[test] for test in tests])
 
-            for mutant in surviving([one for one in self.found[name] if not one.place.imported], passes):
-                self.survived(name, mutant)
+            waiting = self.waiting(one for one in mutants_of if not one.place.imported)
+            for mutant in surviving(waiting, passes, self.workers):
+                self.survived(path, mutants_of.index(mutant))
         return True
 
-    def tests(self, name: str, lines: range | None = None) -> list[str]:
-        """The tests of the target *name*, or those that execute any of *lines* of it; the quickest first."""
-        reached = self.reaching[name].items()
-        chosen = [(took, test) for test, (there, took) in reached if lines is None or there & {*lines}]
-        return [test for _, test in sorted(chosen)]
+    def tests(self, path: str, mutant: Mutant, lines: range | None = None) -> list[str]:
+        """The tests that have to notice *mutant*, or those that execute *lines* of it; the quickest first."""
+        only = {str(file) for file in mutant.tests}
+        chosen = sorted(
+            (reached.cpu, reached.seconds, test)
+            for test, reached in self.reaching[path].items()
+            if (lines is None or reached.lines & {*lines}) and (not only or _file(test) in only)
+        )
+        total, found = 0.0, list[str]()
+        for _, seconds, test in chosen:
+            total += seconds
+            if total <= LONGEST or not found or only:
+                found.append(test)
+        return found
+
+    def chosen(self) -> dict[str, dict[int, tuple[list[str], float, float]]]:
+        """The tests of mutants that need an import, by target and number, and the seconds of the tests."""
+        return {
+            path: {
+                number: (tests := self.tests(path, mutant), *self.took(path, tests))
+                for number, mutant in enumerate(mutants_of)
+                if mutant.place.imported
+            }
+            for path, mutants_of in self.found.items()
+        }
+
+    def took(self, path: str, tests: Iterable[str]) -> tuple[float, float]:
+        """The seconds that *tests* take together, and those of the processor."""
+        reached = [self.reaching[path][test] for test in tests]
+        return sum(one.seconds for one in reached), sum(one.cpu for one in reached)
 
     def _record(self, items: Sequence[pytest.Item]) -> None:
-        """Run all tests, and note what they reach; nothing is noted if one fails."""
+        """Run all tests, and note what they reach; one that fails twice is left out, and told."""
         executed: set[tuple[str, int]] = set()
-        watch, of = sys.monitoring, {str(ROOT / SOURCE / name): name for name in self.found}
-        watch.use_tool_id(watch.COVERAGE_ID, "mutation")
-        watch.register_callback(
-            watch.COVERAGE_ID,
-            watch.events.LINE,
-            lambda code, line: executed.add((of[code.co_filename], line)),
-        )
-        for path in of:
-            for function in _functions(Path(path)):
-                for code in _codes(function.__code__):
-                    watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE)
-        reaching: dict[str, dict[str, tuple[set[int], float]]] = {name: {} for name in self.found}
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            executed.clear()
-            began = time.process_time()
-            if not _pass([item], following):
-                ERRORS.write(f"{item.nodeid} fails\n")
-                return
-            took = time.process_time() - began
-            for name in self.found:
-                if any(item.path == ROOT / "tests" / test for test in TARGETS[name]):
-                    lines = {line for one, line in executed if one == name}
-                    reaching[name][item.nodeid] = lines, took
-        watch.free_tool_id(watch.COVERAGE_ID)
-        self.reaching = reaching
+        of = {str(ROOT / path): path for path in self.found}
+        targets_of: dict[str, list[str]] = defaultdict(list)
+        for path, files in self.files.items():
+            for file in files:
+                targets_of[str(file)].append(path)
+        self.reaching = {path: {} for path in self.found}
+        with _watched(of, lambda name, line: executed.add((of[name], line))):
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                executed.clear()
+                began, cpu = time.monotonic(), time.process_time()
+                if not _pass([item], following) and not _pass([item], following):
+                    self.failing.append(item.nodeid)
+                    continue
+                seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+                for path in targets_of[str(item.path)]:
+                    lines = frozenset(line for one, line in executed if one == path)
+                    self.reaching[path][item.nodeid] = Reached(lines, seconds, cpu)
+
+
+def _file(test: str) -> str:
+    """The file of a test: a node id begins with its path from the folder that pytest runs in."""
+    return str(Path.cwd() / test.partition("::")[0])
+
+
+@contextlib.contextmanager
+def _watched(files: Iterable[str], executed: Callable[[str, int], object]) -> Iterator[None]:
+    """Tell of each line of the functions in *files* that is executed."""
+    if sys.version_info < (3, 12):  # noqa: UP036 - the kit has an environment with an older Python
+        there = set(files)
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            if frame.f_code.co_filename not in there:
+                return None
+            if event == "line":
+                executed(frame.f_code.co_filename, frame.f_lineno)
+            return trace
+
+        threading.settrace(trace)
+        sys.settrace(trace)
+        yield
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type] # what its documentation says
+        return
+    watch = sys.monitoring
+    watch.use_tool_id(watch.COVERAGE_ID, "mutation")
+    watch.register_callback(
+        watch.COVERAGE_ID, watch.events.LINE, lambda code, line: executed(code.co_filename, line)
+    )
+    for path in files:
+        for function in _functions(Path(path)):
+            for code in _codes(function.__code__):
+                watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE)
+    yield
+    watch.free_tool_id(watch.COVERAGE_ID)
 
 
 def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> bool:
@@ -534,7 +490,9 @@ def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> boo
 def _forget() -> None:
     """Forget what the project's functions remember: it comes from the code as it is."""
     for one in gc.get_objects():
-        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith("ml_janitor"):
+        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith(
+            ("ml_janitor", "janitor_")
+        ):
             one.cache_clear()
 
 
@@ -558,11 +516,26 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(one)
 
 
-def swap(functions: Sequence[FunctionType], module: CodeType) -> None:
-    """Give *functions* their code in *module*."""
-    there = {(code.co_qualname, code.co_firstlineno): code for code in _codes(module)}
+def _outer_codes(module: CodeType) -> list[CodeType]:
+    """The code of a module, its classes and their functions, without what is nested in functions."""
+    return [code for code in _codes(module) if "<locals>" not in code.co_qualname]
+
+
+def _numbered(module: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:
+    """The outer codes of a module by their name and their place among those of that name."""
+    seen = Counter[str]()
+    for code in _outer_codes(module):
+        yield (code.co_qualname, seen[code.co_qualname]), code
+        seen[code.co_qualname] += 1
+
+
+def swap(functions: Sequence[FunctionType], module: CodeType, broken: CodeType) -> None:
+    """Give *functions*, which are those of *module*, their code in *broken*, which has the same functions."""
+    numbers = {(code.co_qualname, code.co_firstlineno): number for number, code in _numbered(module)}
+    there = dict(_numbered(broken))
     for function in functions:
-        function.__code__ = there[function.__code__.co_qualname, function.__code__.co_firstlineno]
+        code = function.__code__
+        function.__code__ = there[numbers[code.co_qualname, code.co_firstlineno]]
 
 
 def _replace(path: Path, tree: ast.Module) -> None:
@@ -577,89 +550,278 @@ def _replace(path: Path, tree: ast.Module) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
 
 
-def known() -> dict[str, str]:
-    """The survivors that tests/mutants.md explains, with their reasons."""
-    found = re.findall(r"^- `(.+?)`: (.+)$", LISTED.read_text(encoding="utf-8"), re.MULTILINE)
-    return dict(found)
-
-
 def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def _loaded(
-    found: Mapping[str, Sequence[Mutant]], survived: Callable[[str, Mutant], None]
-) -> dict[str, list[str]]:
-    """
-    Run the mutants that need no import in a process with everything loaded. The tests of each target then.
+@dataclass
+class Run:
+    """The mutants of some targets, which of them were tried, and which survived."""
 
-    There are none if a test fails as the code is.
-    """
-    reading, writing = os.pipe()
+    found: Mapping[str, Sequence[Mutant]]
+    workers: int
+    ends: float
+    reasons: Mapping[str, str] = field(default_factory=known)
+    alive: list[tuple[str, Mutant]] = field(default_factory=list)
+    untried: int = 0
+    failing: list[str] = field(default_factory=list)
 
-    def run() -> bool:
-        with os.fdopen(writing, "w", buffering=1) as answers:
+    def go(self) -> None:
+        """Try all mutants, and tell of each target how many are noticed."""
+        for path, chosen in self._loaded().items():
+            imported = [one for one in self.found[path] if one.place.imported]
 
-            def send(*answer: object) -> None:
-                answers.write(f"{json.dumps(answer)}\n")
+            def passes(mutant: Mutant, path: str = path, chosen: Any = chosen) -> bool:
+                _silent()
+                _replace(ROOT / path, mutant.tree)
+                tests, seconds, cpu = chosen[str(self.found[path].index(mutant))]
+                _limit(seconds + 60, cpu + 60)
+                return not tests or _pytest(tests) == 0
 
-            signal.alarm(0)
-            _silent()
-            loaded = Loaded(found, lambda name, mutant: send(name, found[name].index(mutant)))
-            files = {test: None for name in found for test in TARGETS[name]}
-            if _pytest((str(ROOT / "tests" / test) for test in files), loaded) == 0:
-                send(None, {name: loaded.tests(name) for name in loaded.reaching})
-            return True
+            for mutant in surviving(self._waiting(imported), passes, self.workers):
+                self._survived(path, mutant)
+            of = len(self.found[path])
+            if of:
+                say(f"{path}: {of - sum(target == path for target, _ in self.alive)} of {of} noticed")
 
-    child = _forked(run)
-    os.close(writing)
-    tests: dict[str, list[str]] = {}
-    with os.fdopen(reading) as answers:
-        for name, answer in map(json.loads, answers):
-            if name is None:
-                tests = answer
+    def _survived(self, path: str, mutant: Mutant) -> None:
+        self.alive.append((path, mutant))
+        reason = "counted" if counted(path) else self.reasons.get(mutant.name, "NOT NOTICED")
+        say(f"  {path}:{mutant.line}: {mutant.name.partition(' ')[2]}: {reason}")
+
+    def _waiting(self, mutants_of: Iterable[Mutant]) -> Iterator[Mutant]:
+        for mutant in mutants_of:
+            if time.monotonic() < self.ends:
+                yield mutant
             else:
-                survived(name, found[name][answer])
-    os.waitpid(child, 0)
-    return tests
+                self.untried += 1
+
+    def _loaded(self) -> dict[str, dict[str, Any]]:
+        """
+        Run the mutants that need no import in a process with everything loaded.
+
+        What comes back are the tests of the others, and how long they take.
+        """
+        reading, writing = os.pipe()
+
+        def run() -> bool:
+            with os.fdopen(writing, "w", buffering=1) as answers:
+
+                def send(*answer: object) -> None:
+                    answers.write(f"{json.dumps(answer)}\n")
+
+                _silent()
+                files = {path: _files(path, mutants_of) for path, mutants_of in self.found.items()}
+                every = dict.fromkeys(str(file) for of_target in files.values() for file in of_target)
+                loaded = Loaded(
+                    self.found,
+                    files,
+                    lambda path, number: send("survived", path, number),
+                    self._waiting,
+                    self.workers,
+                )
+                if _pytest(every, loaded) == 0:
+                    send("ended", self.untried, loaded.failing, loaded.chosen())
+                return True
+
+        child = _forked(run)
+        os.close(writing)
+        chosen: dict[str, dict[str, Any]] | None = None
+        with os.fdopen(reading) as answers:
+            for what, *answer in map(json.loads, answers):
+                if what == "survived":
+                    self._survived(answer[0], self.found[answer[0]][answer[1]])
+                else:
+                    self.untried, self.failing, chosen = answer
+        os.waitpid(child, 0)
+        if chosen is None:
+            raise SystemExit("the tests of these modules cannot be loaded: run them alone")
+        return chosen
 
 
-def main(wanted: str, only: str) -> int:
-    """Run the mutants named *only* of the targets with *wanted* in their path; 1 if one is missed."""
-    os.chdir(ROOT)
-    explained, alive = known(), list[tuple[str, Mutant]]()
-    found = {
-        name: [one for one in mutants(name, (ROOT / SOURCE / name).read_text("utf-8")) if only in one.name]
-        for name in TARGETS
-        if wanted in name
+def _files(path: str, mutants_of: Sequence[Mutant]) -> list[Path]:
+    """The test files that some mutants of a module need."""
+    own = nearest_tests(path) if any(not mutant.tests for mutant in mutants_of) else []
+    return list(dict.fromkeys([*own, *(test for mutant in mutants_of for test in mutant.tests)]))
+
+
+# --- which mutants --------------------------------------------------------------------------------
+
+
+def changed() -> dict[str, set[int]]:
+    """The lines that changed of each module since the branch left origin/main."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    base = git("merge-base", "origin/main", "HEAD") or "HEAD"
+    found: dict[str, set[int]] = {}
+    for path in git("diff", "--name-only", "--diff-filter=d", base).splitlines():
+        found[path] = set()
+        for line in git("diff", "--unified=0", base, "--", path).splitlines():
+            if hunk := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line):
+                first = int(hunk[1])
+                found[path] |= {*range(first, first + max(1, int(hunk[2] or 1)))}
+    for path in git("ls-files", "--others", "--exclude-standard").splitlines():
+        found[path] = {*range(1, (ROOT / path).read_bytes().count(b"\n") + 2)}
+    return found
+
+
+def changed_functions(found: Sequence[Mutant], text: str, lines: set[int]) -> list[Mutant]:
+    """The mutants of the functions in which *lines* are, or whose own statement is there."""
+    functions = {
+        where
+        for where, function in _named_functions(ast.parse(text))
+        if lines & {*range(function.lineno, (function.end_lineno or function.lineno) + 1)}
     }
+    return [one for one in found if one.place.where in functions or lines & {*one.place.lines}]
 
-    def survived(name: str, mutant: Mutant) -> None:
-        alive.append((name, mutant))
-        say(f"  line {mutant.line}: {mutant.name}: {explained.get(mutant.name, 'NOT NOTICED')}")
 
-    for library in PRELOADED:
-        importlib.import_module(library)
-    tests = _loaded(found, survived)
-    if tests.keys() != found.keys():
-        say("the tests fail as the code is")
-        return 2
-    for name, ids in tests.items():
+def _named_functions(tree: Any, where: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    for node in ast.iter_child_nodes(tree):
+        inner = where
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            inner = f"{where}.{node.name}".lstrip(".")
+        if isinstance(node, ast.FunctionDef):
+            yield inner, node
+        yield from _named_functions(node, inner)
 
-        def passes(mutant: Mutant, name: str = name, ids: Sequence[str] = ids) -> bool:
-            _silent()
-            _replace(ROOT / SOURCE / name, mutant.tree)
-            return not ids or _pytest(ids) == 0
 
-        for mutant in surviving([one for one in found[name] if one.place.imported], passes):
-            survived(name, mutant)
-        of = len(found[name])
-        say(f"{name}: {of - sum(target == name for target, _ in alive)} of {of} noticed")
-    missed = {mutant.name for _, mutant in alive} - explained.keys()
-    say(f"{len(missed)} survived without a reason in tests/mutants.md")
-    return 1 if missed else 0
+PART = 2500
+"""Lines of modules whose mutants a nightly job tries within an hour; half as many where tests are slow."""
+
+
+def weight(path: str) -> int:
+    """The lines of a module, or twice as many where its tests are slow."""
+    slow = any("integration" in test.parts for test in nearest_tests(path))
+    return (1 + slow) * (ROOT / path).read_bytes().count(b"\n")
+
+
+def parts() -> list[list[str]]:
+    """The targets in parts of PART lines, in the order of their paths; those of the kit stand alone."""
+    found: list[list[str]] = []
+    for kit in (False, True):
+        total = PART
+        for path in targets():
+            if of_kit(path) is kit and (more := weight(path)):
+                if total + more > PART:
+                    found.append([])
+                    total = 0
+                found[-1].append(path)
+                total += more
+    return found
+
+
+def chosen(wanted: argparse.Namespace) -> dict[str, list[Mutant]]:
+    """The mutants that the command line asks for."""
+    lines = changed() if wanted.changed else {}
+    part = parts()[int(wanted.part.partition("/")[0]) - 1] if wanted.part else None
+    paths = sorted({row.file for row in breakages()}) if wanted.breakages else targets()
+    found = {}
+    for path in paths:
+        if wanted.module not in path or (part is not None and path not in part):
+            continue
+        if wanted.changed and path not in lines:
+            continue
+        text = (ROOT / path).read_text("utf-8")
+        every = list(broken(path, text) if wanted.breakages else mutants(path, text))
+        if wanted.changed and len(every) > LARGE:
+            every = changed_functions(every, text, lines[path])
+        if every := [one for one in every if wanted.only in one.name]:
+            found[path] = every
+    return found
+
+
+def missed(run: Run, *, whole: bool) -> int:
+    """How many survivors are missed. What is counted is compared only where *whole* modules were tried."""
+    found = 0
+    limits = allowed()
+    for path in run.found:
+        alive = [mutant for target, mutant in run.alive if target == path]
+        if not counted(path):
+            found += sum(mutant.name not in run.reasons for mutant in alive)
+        elif whole and len(alive) > (limit := limits.get(path, 0)):
+            say(f"{path}: {len(alive)} survived, and tests/mutants.md allows {limit}")
+            found += len(alive) - limit
+        elif whole and len(alive) < limit:
+            say(f"{path}: only {len(alive)} survived: write that into tests/mutants.md instead of {limit}")
+    return found
+
+
+def tell_packages(run: Run) -> None:
+    """Tell how many of each package are noticed."""
+    of, alive = Counter[str](), Counter[str]()
+    for path, mutants_of in run.found.items():
+        of[_package(path)] += len(mutants_of)
+    for path, _ in run.alive:
+        alive[_package(path)] += 1
+    for package, count in of.items():
+        noticed = 100 * (count - alive[package]) / count
+        less = "" if noticed >= AT_LEAST[counted(f"{package}/")] else ": TOO FEW"
+        say(f"{package}: {count - alive[package]} of {count} noticed, {noticed:.1f} %{less}")
+
+
+def _package(path: str) -> str:
+    root = next((package for package in PACKAGES if path.startswith(package)), path.partition("/")[0])
+    inner = path.removeprefix(f"{root}/").split("/")
+    return f"{root}/{inner[0]}" if root == PACKAGES[0] and len(inner) > 1 else root
+
+
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").strip().partition("\n")[0])
+    parser.add_argument("--module", default="", help="part of a path")
+    parser.add_argument("--only", default="", help="part of a mutant's name")
+    parser.add_argument("--changed", action="store_true", help="what differs from origin/main")
+    parser.add_argument("--breakages", action="store_true", help="the rows of tests/breakages.toml")
+    parser.add_argument("--part", default="", help="3/40: one of 40 parts, those that --parts lists")
+    parser.add_argument("--parts", action="store_true", help="list the parts as JSON, and try nothing")
+    parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at the same time")
+    parser.add_argument("--kit", action="store_true", help="those of the kit, in its environment")
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the mutants that are asked for; 1 if one is missed, 2 if tests fail as the code is."""
+    wanted = options().parse_args(arguments)
+    if wanted.parts:
+        count = len(parts())
+        say(json.dumps([f"{number}/{count}" for number in range(1, count + 1)]))
+        return 0
+    every = chosen(wanted)
+    found = {path: mutants_of for path, mutants_of in every.items() if of_kit(path) is wanted.kit}
+    status = 0
+    if not wanted.kit and len(found) < len(every):
+        subprocess.run(("make", "--silent", "kit/.venv/.made"), cwd=ROOT, check=True)
+        python = ROOT / "kit/.venv/bin/python"
+        status = subprocess.run((python, __file__, "--kit", *arguments), check=False).returncode
+    if not found:
+        return status
+    os.chdir(ROOT / "kit" if wanted.kit else ROOT)
+    for library in PRELOADED[wanted.kit]:
+        if importlib.util.find_spec(library):
+            importlib.import_module(library)
+    ends = time.monotonic() + (LONGEST_CHANGED if wanted.changed else float("inf"))
+    run = Run(found, wanted.workers, ends)
+    run.go()
+    whole = not (wanted.only or wanted.changed or wanted.breakages)
+    without = missed(run, whole=whole) if not wanted.breakages else len(run.alive)
+    if whole:
+        tell_packages(run)
+    for test in run.failing:
+        say(f"{test} fails as the code is")
+    if run.untried:
+        say(f"{run.untried} were not tried: five minutes are over")
+    say(
+        f"{without} survived without a reason in tests/mutants.md"
+        if not wanted.breakages
+        else f"{without} survived"
+    )
+    return max(status, 2 if run.failing else 1 if without else 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*[*sys.argv[1:], "", ""][:2]))
+    os.environ.update({"CI": "true", "OMP_NUM_THREADS": "1"})  # Hypothesis tries the same examples each time
+    os.environ.setdefault("SEED", "1")  # ... and the tests the same samples
+    sys.exit(main(sys.argv[1:]))

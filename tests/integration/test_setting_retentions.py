@@ -12,8 +12,8 @@ from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.storage_prices import GB
 from ml_janitor.core.model import Kept
+from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.engine.detector import CannotActError, ChangedError
 from ml_janitor_sandbox.control import Control
@@ -68,8 +68,9 @@ def test_a_retention_is_set_and_taken_away_again(account: Account) -> None:
     assert isinstance(RULE.decide(looked, NOW), Kept)
 
     for _ in range(2):
-        deed.undo()
+        said = RULE.revert(account.aws.armed(), deed.target, deed.record, Memory())
         assert (account.days, deed.settled()) == (None, False)
+        assert said == f"{NAME} keeps every event again; those that expired do not come back"
 
 
 def test_looking_again_reads_one_group(account: Account) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
 from ml_janitor.bill.budgets import BudgetState, budget_states
-from ml_janitor.bill.model import DAY, ZERO, Bill, Charge, Forecast, Metric, RecordCharge, Span
+from ml_janitor.bill.model import ZERO, Bill, Charge, Forecast, Metric, RecordCharge, Span
 from ml_janitor.bill.movements import Cause, Mover, total
 from ml_janitor.bill.phases import Phase
+from ml_janitor.core.durations import DAY
 
 
 def test_a_span_ends_before_the_day_that_it_ends_at() -> None:

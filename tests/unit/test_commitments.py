@@ -15,8 +15,9 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.runs import Run, Used
 from ml_janitor.aws.savings_plans import Line, Rate, totals, uses
-from ml_janitor.core.commitment import HOUR, Hours
+from ml_janitor.core.commitment import Hours
 from ml_janitor.core.counting import Claim, named
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Change, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.commitments import Commitments, Steady

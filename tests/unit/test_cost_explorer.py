@@ -24,7 +24,8 @@ from ml_janitor.aws.cost_explorer import (
 from ml_janitor.aws.runs import Run, Used
 from ml_janitor.aws.savings_plans import Line, Rate, SavingsPlans, totals, uses
 from ml_janitor.aws.shared_answers import REUSED
-from ml_janitor.core.commitment import HOUR, Span, Total, Usage, Use
+from ml_janitor.core.commitment import Span, Total, Usage, Use
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Unreadable, Value
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from mutation import ROOT, SOURCE, TARGETS, known, mutants, names, swap
+from mutation import broken, changed_functions, mutants, names, parts, swap
+from mutation_targets import ROOT, allowed, breakages, counted, known, nearest_tests, of_kit, targets
 
 TEXT = '''
 """Doc."""
@@ -59,19 +61,63 @@ def test_a_function_that_is_loaded_gets_the_broken_code() -> None:
 
     text = TEXT.replace("@dataclass(frozen=True)\n", "")
     limit = loaded(text)["Limit"]
-    (broken,) = (one for one in mutants("limit.py", text) if one.name.endswith("0 <= count <= self.most"))
+    (mutant,) = (one for one in mutants("limit.py", text) if one.name.endswith("0 <= count <= self.most"))
     limit.admits.__globals__["note"] = lambda _: None
     assert not limit().admits(3)
 
-    swap([limit.admits], compile(broken.tree, "limit.py", "exec", dont_inherit=True))
+    swap(
+        [limit.admits], *(compile(one, "limit.py", "exec", dont_inherit=True) for one in (text, mutant.tree))
+    )
 
     assert limit().admits(3)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_a_target_and_its_tests_are_there_and_what_is_explained_can_survive(target: str) -> None:
-    module = ROOT / SOURCE / target
-    assert all((ROOT / "tests" / test).exists() for test in TARGETS[target])
-    explained = {name for name in known() if name.startswith(f"{target} ")}
+def test_of_a_large_module_the_changed_functions_count() -> None:
+    (line,) = (number for number, text in enumerate(TEXT.splitlines(), 1) if "note(" in text)
 
-    assert not explained or explained <= set(names(target, ast.parse(module.read_text())))
+    found = {one.place.where for one in changed_functions(list(mutants("limit.py", TEXT)), TEXT, {line})}
+
+    assert found == {"Limit.admits"}
+
+
+def test_each_module_is_a_target_and_has_tests() -> None:
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "functions").rglob("*.py")}
+
+    assert there < set(targets())
+    for path in targets():
+        tests = nearest_tests(path)
+        assert all(test.exists() for test in tests)
+        assert tests or not list(names(path, ast.parse((ROOT / path).read_text())))
+
+
+def test_each_target_is_in_one_part_of_the_nightly_run() -> None:
+    assert [path for part in parts() for path in part] == sorted(targets(), key=of_kit)
+
+
+def test_what_is_explained_can_survive() -> None:
+    explained = defaultdict[str, set[str]](set)
+    for name in known():
+        explained[name.partition(" ")[0]].add(name)
+
+    for path, survivors in explained.items():
+        assert not counted(path)
+        assert survivors <= set(names(path, ast.parse((ROOT / path).read_text())))
+    assert all(counted(path) and (ROOT / path).exists() for path in allowed())
+
+
+@pytest.mark.parametrize("file", sorted({row.file for row in breakages()}))
+def test_breakages_still_apply(file: str) -> None:
+    text = (ROOT / file).read_text("utf-8")
+    rows = [row for row in breakages() if row.file == file]
+
+    assert [row.old for row in rows if text.count(row.old) != 1] == []
+    assert len({row.why for row in rows}) == len(rows)
+    for mutant in broken(file, text):
+        assert ast.dump(mutant.tree) != ast.dump(ast.parse(text))
+        assert all(test.exists() for test in mutant.tests)
+
+
+def test_breakages_stand_in_the_order_of_their_files() -> None:
+    files = [row.file for row in breakages()]
+
+    assert files == sorted(files)

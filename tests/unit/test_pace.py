@@ -15,8 +15,9 @@ from bench.monthly import counted
 from bench.virtual_time import Bucket
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
-from ml_janitor.config.schedules import MINUTE, WEEK, minutes_of_week
+from ml_janitor.config.schedules import minutes_of_week
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.durations import MINUTE, WEEK
 from ml_janitor.scheduled.turns import BILL, LONGEST_RUN, calling, shares
 
 EAST, WEST = "us-east-1", "us-west-2"

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from ml_janitor.aws.prices import FROM_API
-from ml_janitor.aws.storage_prices import DATED, GB, StoragePrices, class_prices, read
+from ml_janitor.aws.storage_prices import DATED, StoragePrices, class_prices, read
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.text import data_size
-from ml_janitor.core.tiering import Rates
+from ml_janitor.core.tiering import GB, Rates
 
 
 def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[str, Any]:

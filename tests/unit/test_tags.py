@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ml_janitor.aws.tags import TagBook, by_arn
+import pytest
+
+from ml_janitor.aws.tags import TagBook, by_arn, exactly, given, in_bulk, of_many, of_one, settable
 from ml_janitor.core.signals import Unreadable, Value
+from scripted import DENIED, Refusal, Script, Torn
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"
 SOURCE = "tag:GetResources"
@@ -46,3 +50,94 @@ def test_a_log_group_is_the_same_with_and_without_its_streams() -> None:
     entries: Any = [{"ResourceARN": f"{arn}:*", "Tags": [{"Key": "keep", "Value": "true"}]}]
 
     assert TagBook(by_arn(entries)).of(arn) == Value({"keep": "true"}, SOURCE)
+
+
+BULK = "resourcegroupstaggingapi:GetResources"
+TEAM = {"Key": "team", "Value": "fraud"}
+DENIAL = "AccessDeniedException: denied"
+
+
+def tagged(arn: str) -> dict[str, Any]:
+    return {"ResourceARN": arn, "Tags": [TEAM]}
+
+
+def test_a_book_is_read_from_all_pages_of_its_types() -> None:
+    account = Script({BULK: [{"ResourceTagMappingList": [tagged(f"{ARN}-{n}")]} for n in range(3)]})
+
+    book = in_bulk(account.aws(), "sagemaker:endpoint", "sagemaker:model")
+
+    assert [book.of(f"{ARN}-{n}") for n in range(4)] == [Value({"team": "fraud"}, SOURCE)] * 3 + [
+        Value({}, SOURCE)
+    ]
+    first = account.asked(BULK)[0]
+    assert first["ResourceTypeFilters"] == ["sagemaker:endpoint", "sagemaker:model"]
+    assert first["ResourcesPerPage"] == 100
+
+
+def test_a_book_that_broke_off_says_so_of_what_it_lacks() -> None:
+    book = in_bulk(Script({BULK: [{"ResourceTagMappingList": [tagged(ARN)]}, DENIED]}).aws(), "s3")
+
+    assert book.of(ARN) == Value({"team": "fraud"}, SOURCE)
+    assert book.of(f"{ARN}-2") == Unreadable(f"{SOURCE} broke off after 1: GetResources: {DENIAL}", SOURCE)
+
+
+def test_the_tags_of_many_are_read_fifty_to_a_call_and_one_call_may_fail() -> None:
+    arns = [f"{ARN}-{n}" for n in range(101)]
+
+    def answer(asked: Mapping[str, Any]) -> Any:
+        some = asked["ResourceARNList"]
+        return DENIED if arns[50] in some else {"ResourceTagMappingList": [tagged(one) for one in some[1:]]}
+
+    account = Script({BULK: answer})
+    book = of_many(account.aws(), arns)
+
+    assert [len(asked["ResourceARNList"]) for asked in account.asked(BULK)] == [50, 50, 1]
+    assert book.of(arns[49]) == Value({"team": "fraud"}, SOURCE)
+    assert book.of(arns[50]) == Unreadable(f"GetResources: {DENIAL}", SOURCE)
+    assert of_many(Script({BULK: {"ResourceTagMappingList": []}}).aws(), arns[:1]).of(arns[0]) == Value(
+        {}, SOURCE
+    )
+
+
+BUCKET, REPOSITORY, GROUP = (
+    "arn:aws:s3:::models",
+    "arn:aws:ecr:us-east-1:123456789012:repository/churn",
+    "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/x",
+)
+LISTS = "ListTagsForResource"
+ONE_BY_ONE: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    ARN: ("sagemaker:ListTags", {"ResourceArn": ARN}, {"Tags": [TEAM]}),
+    BUCKET: ("s3:GetBucketTagging", {"Bucket": "models"}, {"TagSet": [TEAM]}),
+    REPOSITORY: (f"ecr:{LISTS}", {"resourceArn": REPOSITORY}, {"tags": [TEAM]}),
+    GROUP: (f"logs:{LISTS}", {"resourceArn": GROUP}, {"tags": {"team": "fraud"}}),
+}
+
+
+@pytest.mark.parametrize("arn", ONE_BY_ONE)
+def test_tags_are_read_exactly_by_the_service_that_has_the_resource(arn: str) -> None:
+    operation, request, answer = ONE_BY_ONE[arn]
+    account = Script({operation: answer})
+
+    assert exactly(account.aws(), arn) == Value({"team": "fraud"}, operation)
+    assert account.asked(operation) == [request]
+    called = operation.partition(":")[2]
+    assert exactly(Script({operation: DENIED}).aws(), arn) == Unreadable(f"{called}: {DENIAL}", operation)
+    assert isinstance(exactly(Script({operation: Torn({})}).aws(), arn), Unreadable)
+
+
+def test_a_bucket_without_tags_is_refused_and_has_none() -> None:
+    account = Script({"s3:GetBucketTagging": Refusal("NoSuchTagSet")})
+
+    assert exactly(account.aws(), BUCKET) == Value({}, "s3:GetBucketTagging")
+
+
+def test_the_tags_of_one_resource_are_on_all_pages() -> None:
+    account = Script({"sagemaker:ListTags": [{"Tags": [TEAM]}, {"Tags": [{"Key": "a", "Value": "b"}]}]})
+
+    assert of_one(account.aws(), ARN) == Value({"team": "fraud", "a": "b"}, "sagemaker:ListTags")
+
+
+def test_what_aws_sets_itself_is_given_to_nobody() -> None:
+    assert settable({"aws:x": "1", "AWS:y": "2", "awsome": "3"}) == {"awsome": "3"}
+    assert given({"a": "b"}) == {"Tags": [{"Key": "a", "Value": "b"}]}
+    assert given({}) == {}

@@ -26,14 +26,13 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.aws.instances import Machine, machine
 from ml_janitor.aws.metrics import Metric, Series
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, ago
 from ml_janitor.core.model import Kept, Rule, Target
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, given
 from ml_janitor.core.sizing import Load
 
 SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 TARGETS = "application-autoscaling:DescribeScalableTargets"
-HOUR = timedelta(hours=1)
 WINDOW = timedelta(days=14)
 """CloudWatch keeps minutes for fifteen days: an hour's Maximum is that of its minutes, also afterwards."""
 HOURS = WINDOW // HOUR

@@ -16,12 +16,12 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.aws.tags import of_list
 from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Value
 
 COMPLETED = "Completed"
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,7 @@ class Run:
     def units(self, begins: datetime, ends: datetime) -> Decimal:
         """Return the units from *begins* to *ends*."""
         seconds = (min(ends, self.end or ends) - max(begins, self.start)).total_seconds()
-        return self.hourly * Decimal(str(seconds)) / 3600 if seconds > 0 else Decimal(0)
+        return self.hourly * Decimal(str(max(seconds, 0.0))) / 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

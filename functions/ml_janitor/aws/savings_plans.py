@@ -26,7 +26,8 @@ from ml_janitor.aws.cost_explorer import (
 )
 from ml_janitor.aws.prices import rented
 from ml_janitor.aws.runs import Used
-from ml_janitor.core.commitment import HOUR, Span, Total, Usage, Use
+from ml_janitor.core.commitment import Span, Total, Usage, Use
+from ml_janitor.core.durations import HOUR
 from ml_janitor.core.job_families import family
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 

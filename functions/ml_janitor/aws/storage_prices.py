@@ -14,13 +14,10 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import ANYWHERE, FROM_API, FROM_TABLE, TABLE_REGION, products, read_table
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
-from ml_janitor.core.tiering import ARCHIVES, STANDARD, Rates, RateTable
+from ml_janitor.core.tiering import ARCHIVES, GB, STANDARD, Rates, RateTable
 
 TABLE = "data/storage-prices-us-east-1.csv"
 DATED = f"{FROM_TABLE} of mid-2025"
-
-GB = 1024**3
-"""A binary gigabyte, in which storage is billed."""
 
 USAGE = {
     "STANDARD": "TimedStorage-ByteHrs",

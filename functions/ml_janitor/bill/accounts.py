@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from ml_janitor.aws.cost_explorer import Row, Where, of_accounts
-from ml_janitor.bill.model import DAY, OTHERS, ZERO, Bill, Charge, Gap, GapCause, Reading, Span
+from ml_janitor.bill.model import OTHERS, ZERO, Bill, Charge, Gap, GapCause, Reading, Span
+from ml_janitor.core.durations import DAY
 from ml_janitor.core.text import some
 
 MOST_MOVED = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ml_janitor.aws.cost_explorer import (
@@ -16,9 +15,10 @@ from ml_janitor.aws.cost_explorer import (
     Where,
 )
 from ml_janitor.bill.accounts import Accounts
-from ml_janitor.bill.model import DAY, Bill, Metric, Span
+from ml_janitor.bill.model import Bill, Metric, Span
 from ml_janitor.bill.movements import Comparison, ComparisonKind
 from ml_janitor.bill.resources import READS
+from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.engine.detector import Grant, allow
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 DAYS = 65
 """Days of a bill that are read: the month to date, and the whole month before it."""
-
-WEEK = timedelta(days=7)
 
 METRICS = {"unblended": Metric.UNBLENDED, "amortized": Metric.AMORTIZED, "auto": None}
 

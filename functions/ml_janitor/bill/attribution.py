@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +18,7 @@ from ml_janitor.aws.usage_types import region
 from ml_janitor.bill.model import ACCOUNT, ZERO, Bill, Charge, Span
 from ml_janitor.bill.movements import Comparison, Part
 from ml_janitor.bill.phases import main_services, phase
-
-WEEK = timedelta(days=7)
+from ml_janitor.core.durations import WEEK
 
 EXACT = Decimal("0.0000000001")
 """The precision of Cost Explorer's amounts."""

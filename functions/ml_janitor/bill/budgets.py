@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.bill.model import DAY, ZERO, Bill, Span
+from ml_janitor.bill.model import ZERO, Bill, Span
+from ml_janitor.core.durations import DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

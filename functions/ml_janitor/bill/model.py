@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-DAY = timedelta(days=1)
+from ml_janitor.core.durations import DAY
+
 ZERO = Decimal(0)
 
 UNTAGGED = ""

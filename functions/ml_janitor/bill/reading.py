@@ -22,7 +22,6 @@ from ml_janitor.aws.cost_explorer import (
 from ml_janitor.bill.accounts import most_moved, others, unseen
 from ml_janitor.bill.asking import Wanted
 from ml_janitor.bill.model import (
-    DAY,
     OUTSIDE,
     Bill,
     Charge,
@@ -33,6 +32,7 @@ from ml_janitor.bill.model import (
     Reading,
     RecordCharge,
 )
+from ml_janitor.core.durations import DAY
 
 AGAIN = 35
 """Days that are read again each night, because AWS still changes them."""

@@ -9,12 +9,11 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from ml_janitor.bill.model import ACCOUNT, ZERO, Bill, Span
 from ml_janitor.bill.phases import main_services, phase
+from ml_janitor.core.money import CENT
 
 PHASE, SERVICE, USAGE = "phase", "service", "usage"
 OWN = (PHASE, SERVICE, USAGE)
 """The keys that divide a bill besides tags."""
-
-CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

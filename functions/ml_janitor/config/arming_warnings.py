@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ml_janitor.config.schedules import HOUR, missed, week
+from ml_janitor.config.schedules import missed, week
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.durations import DAYS
+from ml_janitor.core.durations import HOUR, WEEKDAYS
 from ml_janitor.core.model import Confidence
 from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
 from ml_janitor.engine.detector import Detector
@@ -106,7 +106,7 @@ def notice_warnings(settings: Settings) -> list[str]:
         schedule = settings.schedule(type(detector))
         days = missed(schedule, last, hours.days)
         if getattr(settings.sections[detector.name], "stop_outside_hours", ()) and days:
-            on = ", ".join(DAYS[day] for day in days)
+            on = ", ".join(WEEKDAYS[day] for day in days)
             warnings.append(
                 f"detectors.{detector.name}: stop_outside_hours warns in the last working hours "
                 f"({last.start}:00 to {hours.end}:00), and {schedule} may not run then on {on}: what "

@@ -7,12 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-MINUTE = timedelta(minutes=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
-WEEK = timedelta(days=7)
+from ml_janitor.core.durations import DAY, HOUR, MINUTE, WEEK, YEAR
+
 MONTH = timedelta(days=31)
-YEAR = timedelta(days=366)
 
 SUNDAY = datetime(2026, 2, 1)  # noqa: DTZ001 - in the cron's own zone
 """A Sunday: a cron's week begins with Sunday."""

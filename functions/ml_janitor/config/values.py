@@ -13,13 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ml_janitor.aws import arns
 from ml_janitor.config.layers import SLACK_CREDENTIAL, nearest
 from ml_janitor.config.schedules import unusable
-from ml_janitor.core.durations import LONGEST, WorkingHours, format_duration, parse_duration
+from ml_janitor.core.durations import (
+    LONGEST,
+    WEEKDAYS,
+    WorkingHours,
+    format_duration,
+    parse_duration,
+)
 from ml_janitor.core.model import Confidence, Mode
 
 METRICS = ("auto", "unblended", "amortized")
 """Cost as charged, or with commitments spread over their days; auto means amortized once there are any."""
-
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 LONGEST_POOL = timedelta(hours=6)
 """KeepAlivePeriodInSeconds is at most 21,600 (SageMaker API reference, ResourceConfig)."""

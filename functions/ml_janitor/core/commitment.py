@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-HOUR = timedelta(hours=1)
+from ml_janitor.core.durations import HOUR
 
 
 @dataclass(frozen=True, slots=True)

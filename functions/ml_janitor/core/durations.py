@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+DAYS_PER_YEAR = 366
+YEAR = timedelta(days=DAYS_PER_YEAR)
+
+UNITS = {"d": DAY, "h": HOUR, "m": MINUTE}
 LONGEST = timedelta(days=3650)
 """The longest accepted duration: longer ones are typing errors, and leave the calendar when subtracted."""
 
@@ -18,10 +25,7 @@ LAST_ZONE = "Etc/GMT+12"
 WIDEST = timedelta(hours=26)
 """The time between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
 
-YEAR = 366
-YEARS = timedelta(days=YEAR)
-
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -83,9 +87,17 @@ class WorkingHours:
         form = re.fullmatch(
             r"([A-Z][a-z]{2})-([A-Z][a-z]{2}) (\d{1,2})-(\d{1,2})", text.strip().replace("\u2013", "-")
         )
-        if not form or form[1] not in DAYS or form[2] not in DAYS or not int(form[3]) < int(form[4]) <= 24:
+        if (
+            not form
+            or form[1] not in WEEKDAYS
+            or form[2] not in WEEKDAYS
+            or not int(form[3]) < int(form[4]) <= 24
+        ):
             raise ValueError(f"{text!r} are no working hours; write them like Mon-Fri 08-20")
-        first, last = DAYS.index(form[1]), DAYS.index(form[2])  # "Sun-Thu" runs across the end of a week
+        first, last = (
+            WEEKDAYS.index(form[1]),
+            WEEKDAYS.index(form[2]),
+        )  # "Sun-Thu" runs across the end of a week
         days = frozenset((first + n) % 7 for n in range((last - first) % 7 + 1))
         return cls(days, int(form[3]), int(form[4]), time_zone, tuple(holidays))
 
@@ -93,12 +105,12 @@ class WorkingHours:
         """Return the first moment from *at* on that is in working hours, at least *lead* after they began."""
         zone = ZoneInfo(self.time_zone)
         first = datetime.combine(at.astimezone(zone), time(), zone)
-        for number in range(YEAR):
+        for number in range(DAYS_PER_YEAR):
             day = first + timedelta(days=number)
             begin, end = (day + timedelta(hours=hour) for hour in (self.start, self.end))
             if day.weekday() in self.days and day.date() not in self.holidays and at < end:
                 return max(at, (begin.astimezone(UTC) + lead).astimezone(at.tzinfo))
-        return at + YEARS
+        return at + YEAR
 
     def well_into_anywhere(self, at: datetime, lead: timedelta) -> datetime:
         """
@@ -120,15 +132,19 @@ class WorkingHours:
 
     def next_opening(self, now: datetime) -> datetime:
         """Return the next start of working hours; a year from *now* if every day until then is free."""
-        return next((at for at in self._each(now, self.start, range(YEAR)) if at > now), now + YEARS)
+        return next((at for at in self._each(now, self.start, range(DAYS_PER_YEAR)) if at > now), now + YEAR)
 
     def next_closing(self, now: datetime) -> datetime:
         """Return the next end of working hours; a year from *now* if every day until then is free."""
-        return next((at for at in self._each(now, self.end, range(-1, YEAR)) if at > now), now + YEARS)
+        return next(
+            (at for at in self._each(now, self.end, range(-1, DAYS_PER_YEAR)) if at > now), now + YEAR
+        )
 
     def last_closing(self, now: datetime) -> datetime:
         """Return the last end of working hours up to *now*; a year before if every day since was free."""
-        return next((at for at in self._each(now, self.end, range(0, -YEAR, -1)) if at <= now), now - YEARS)
+        return next(
+            (at for at in self._each(now, self.end, range(0, -DAYS_PER_YEAR, -1)) if at <= now), now - YEAR
+        )
 
     def _each(self, now: datetime, hour: int, days: Iterable[int]) -> Iterator[datetime]:
         """Yield *hour* of each working day among *days*, counted from the day of *now*."""
@@ -149,5 +165,5 @@ def _spoken(days: frozenset[int]) -> str:
     for first in sorted(days):
         span = [(first + n) % 7 for n in range(len(days))]
         if days == frozenset(span):
-            return f"{DAYS[span[0]]}-{DAYS[span[-1]]}"
-    return ", ".join(DAYS[day] for day in sorted(days))
+            return f"{WEEKDAYS[span[0]]}-{WEEKDAYS[span[-1]]}"
+    return ", ".join(WEEKDAYS[day] for day in sorted(days))

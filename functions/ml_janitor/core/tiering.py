@@ -17,6 +17,8 @@ SMALL = 128 * 1024
 """Bytes below which S3 moves no object by default (S3 User Guide, "Transitioning objects")."""
 
 GB = 1024**3
+"""A binary gigabyte, in which storage is billed."""
+
 MONTH = Decimal(HOURS_PER_MONTH) / 24
 """A month in days."""
 

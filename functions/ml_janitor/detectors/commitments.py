@@ -27,9 +27,9 @@ from ml_janitor.aws.savings_plans import (
     totals,
     uses,
 )
-from ml_janitor.core.commitment import HOUR, Hours, best, paid
+from ml_janitor.core.commitment import Hours, best, paid
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, ago
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import usd

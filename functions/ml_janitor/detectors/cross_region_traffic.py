@@ -21,14 +21,15 @@ from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
 from ml_janitor.aws.traffic import Cause, Program, Way
 from ml_janitor.aws.usage_types import REGIONS, between, region, word
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.core.durations import DAY
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
 from ml_janitor.core.text import data_size, usd
+from ml_janitor.core.tiering import GB
 from ml_janitor.engine.detector import Detector, allow
 
 USAGE_TYPE, NAT_BYTES = "usage-type", "NatGateway-Bytes"
 OUTSIDE = ("Credit", "Refund", "Tax")
-GB, DAY = 1024**3, timedelta(days=1)
 
 REPLICATION, READING = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
 """Endings and beginnings of S3's operations (S3 user guide, "Tracking operations in your usage reports")."""

@@ -13,13 +13,11 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, ago
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
-
-HOUR = timedelta(hours=1)
 
 
 def _hours(span: timedelta) -> str:

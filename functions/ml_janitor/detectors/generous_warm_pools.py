@@ -13,13 +13,11 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, MINUTE, ago
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
-
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True)

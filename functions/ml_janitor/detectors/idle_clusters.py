@@ -18,7 +18,7 @@ from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, together
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, ago
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence, given
 from ml_janitor.core.text import usd
@@ -29,7 +29,6 @@ LIST, DESCRIBE = f"{EMR}:ListClusters", f"{EMR}:DescribeCluster"
 INSTANCES, POLICY = f"{EMR}:ListInstances", f"{EMR}:GetAutoTerminationPolicy"
 WAITING = "WAITING"
 ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", WAITING)
-HOUR = timedelta(hours=1)
 
 NOT_YARN = frozenset(
     {"flink", "hbase", "jupyterhub", "jupyterenterprisegateway", "phoenix", "presto", "prestosql", "trino"}

@@ -30,15 +30,13 @@ from ml_janitor.aws.sagemaker_kinds import (
     texts_in,
 )
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, ago
 from ml_janitor.core.job_families import family
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
 from ml_janitor.core.signals import evidence as shown
 from ml_janitor.core.text import moment, plain, usd
 from ml_janitor.engine.detector import Detector, allow
-
-HOUR = timedelta(hours=1)
 
 COMPONENTS: Mapping[Kind, Component] = {PROCESSING_JOB: "Processing", TRANSFORM_JOB: "Transform"}
 PARAMETERS = ("Environment", "ContainerArguments", "ContainerEntrypoint")

@@ -13,7 +13,7 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import HOUR, WEEK, ago
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.ownership import environment
 from ml_janitor.core.signals import Evidence, Value
@@ -22,7 +22,6 @@ from ml_janitor.core.text import usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
 
 INTERRUPTION_TAG = "janitor:interruption"
-HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 LONGEST_WAIT = timedelta(days=28)
 """
 Longest wait for spot. MaxWaitTimeInSeconds counts the time that a job

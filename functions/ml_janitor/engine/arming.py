@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.durations import YEAR, WorkingHours
+from ml_janitor.core.durations import DAYS_PER_YEAR, WorkingHours
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
 from ml_janitor.core.ownership import Managers, environment
 
@@ -145,7 +145,7 @@ class Arming:
             return max(plan.due, due) if warned < plan.closing else plan.next_closing
         due = self._at_work(due) if likely else due
         zone = ZoneInfo(self.time_zone)
-        for _ in range(YEAR):
+        for _ in range(DAYS_PER_YEAR):
             local = due.astimezone(zone)
             if not self._free(local):
                 break

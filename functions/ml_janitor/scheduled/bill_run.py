@@ -25,7 +25,7 @@ from ml_janitor.bill.report import BillReport, bill_report, moved_places
 from ml_janitor.bill.resources import Judged, Known, Savings, acted, judging, known, remembered
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.settings import Settings
-from ml_janitor.config.values import WEEKDAYS
+from ml_janitor.core.durations import WEEKDAYS
 from ml_janitor.core.text import some, usd
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.action import Action

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from ml_janitor.aws.answers import ReadError, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import entries
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.signals import Signal
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
 
-LIST_OBJECTS = "s3:ListObjectsV2"
 
 type Folder = tuple[str, str]
 """A bucket, and in it a key up to its last slash: "models/churn/", or "" for its root."""

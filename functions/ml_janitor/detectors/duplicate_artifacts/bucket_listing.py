@@ -12,8 +12,9 @@ from typing import Any
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import KeyRange, RangedListing
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.aws.scratch import FolderScratch, Scratch
-from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Folder, Names, Shelf, Stored
+from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Names, Shelf, Stored
 from ml_janitor.detectors.duplicate_artifacts.sources import order
 
 HELD = 50_000

@@ -11,6 +11,7 @@ from typing import Any
 from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.boto_client import THREADS
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.manifests import GET_OBJECT
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
@@ -23,8 +24,6 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
 )
 from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen
 from ml_janitor.engine.detector import CannotActError, NotYetError
-
-GET_OBJECT = "s3:GetObject"
 
 PROBE = 1024**2
 """Bytes of the first range: most files that differ do so there already."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.aws.storage_prices import table
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value, evidence
 from ml_janitor.core.text import data_size
-from ml_janitor.detectors.duplicate_artifacts.artifact import LIST_OBJECTS, Unit
+from ml_janitor.detectors.duplicate_artifacts.artifact import Unit
 from ml_janitor.detectors.duplicate_artifacts.buckets import freed
 from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, Likeness, Match
 from ml_janitor.detectors.duplicate_artifacts.copies import Role

@@ -12,18 +12,11 @@ from itertools import islice
 from ml_janitor.aws.answers import ReadError, attempt, needed
 from ml_janitor.aws.athena import USD_PER_TB, price
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
-    LIST_OBJECTS,
-    Folder,
-    Names,
-    Shelf,
-    Stored,
-    archive,
-    listed,
-)
+from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Names, Shelf, Stored, archive, listed
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
 from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
 from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars

@@ -12,13 +12,14 @@ from ml_janitor.aws.athena import USD_PER_TB
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import within
 from ml_janitor.aws.referrers import LISTED
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Value
 from ml_janitor.core.text import data_size
 from ml_janitor.detectors.duplicate_artifacts import copy_cleanup, copy_return, inventories, prefixes
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, LIST_OBJECTS, Names, Unit, listed
+from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, Names, Unit, listed
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import Role
 from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of

@@ -11,6 +11,7 @@ from ml_janitor.aws import references, s3, storage_prices
 from ml_janitor.aws.answers import Listing, attempt
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.references import References, Uses
+from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifact as artifacts
 from ml_janitor.detectors.duplicate_artifacts import buckets, duplicates, inventory_source
@@ -190,7 +191,7 @@ class Survey:
                 crowded = shelf.crowded(artifact)
                 units[artifact] = Value(
                     Unit(bucket=shelf.bucket, region=shelf.region, files=(artifact,), crowded=crowded),
-                    artifacts.LIST_OBJECTS,
+                    LIST_OBJECTS,
                 )
         return units
 

@@ -13,8 +13,8 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.storage_prices import GB
 from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
+from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group

@@ -1,0 +1,271 @@
+"""
+The modules that `make mutate` breaks, the tests that have to notice, and the survivors that may remain.
+
+Modules and tests are found, not listed: a module's tests are the files that are named after it or import it.
+`ALSO` adds tests that reach a module without importing it. Paths are those of the repository.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+LISTED = ROOT / "tests" / "mutants.md"
+BREAKAGES = ROOT / "tests" / "breakages.toml"
+
+PACKAGES = ("functions/ml_janitor", "cli/ml_janitor_cli", "kit/src/janitor_kit")
+"""All their modules are targets."""
+
+IMPORTED_FROM = ("functions", "cli", "kit/src", "")
+"""The folders on the path of modules; the last is that of `infra` and `app`."""
+
+COUNTED = (
+    "cli/",
+    "functions/ml_janitor/report/",
+    "functions/ml_janitor/scheduled/",
+    "functions/ml_janitor/slack/bot.py",
+    "functions/ml_janitor/slack/daily_digest.py",
+    "functions/ml_janitor/slack/digest_rows.py",
+    "functions/ml_janitor/slack/organization_overview.py",
+    "functions/ml_janitor/slack/weekly_advice.py",
+)
+"""Modules whose survivors are counted, and the count may only fall; elsewhere each survivor has a reason."""
+
+AT_LEAST = {True: 85, False: 95}
+"""The percentage of a module's package that tests notice: where survivors are counted, and elsewhere."""
+
+MOST = 10
+"""The most files of unit tests that are found for a module, and half as many others; `ALSO` comes on top."""
+
+ENOUGH = 3
+"""Where fewer test files import a module, those count too that test what imports it."""
+
+COMMON = {"__init__", "rule", "main", "command"}
+"""Names of modules after which no test file is named."""
+
+ALSO: Mapping[str, tuple[str, ...]] = {
+    "functions/ml_janitor/acting/machine.py": (
+        "integration/test_acting.py",
+        "integration/test_resuming.py",
+    ),
+    "functions/ml_janitor/acting/recheck.py": ("integration/test_acting.py", "integration/test_holds.py"),
+    "functions/ml_janitor/acting/warning.py": ("integration/test_acting.py",),
+    "functions/ml_janitor/acting/undoing.py": ("integration/test_finding_the_undo.py",),
+    "functions/ml_janitor/acting/acting.py": (
+        "unit/test_action_machine.py",
+        "integration/test_acting.py",
+        "integration/test_breaking_off.py",
+        "integration/test_resuming.py",
+        "integration/test_unpreparable.py",
+    ),
+    "functions/ml_janitor/acting/after_sweep.py": (
+        "integration/test_breaking_off.py",
+        "integration/test_unpreparable.py",
+    ),
+    "functions/ml_janitor/engine/": ("unit/test_engine.py",),
+    "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
+    "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
+    "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
+    "functions/ml_janitor/core/results.py": ("unit/test_counting.py", "unit/test_money.py"),
+    "functions/ml_janitor/core/signals.py": ("unit/test_explanation.py",),
+    "functions/ml_janitor/detectors/duplicate_artifacts/": (
+        "unit/test_duplicate_artifacts.py",
+        "integration/test_deleting_copies.py",
+        "integration/test_proving_copies.py",
+    ),
+    "functions/ml_janitor/detectors/duplicate_artifacts/rule.py": ("integration/test_inventories.py",),
+    "functions/ml_janitor/detectors/forgotten_leftovers/": ("integration/test_setting_retentions.py",),
+    "functions/ml_janitor/detectors/idle_notebooks/": ("integration/test_stopping_notebooks.py",),
+    "functions/ml_janitor/detectors/idle_studio_apps/": ("integration/test_deleting_studio_apps.py",),
+    "functions/ml_janitor/detectors/idle_endpoints/rule.py": ("integration/test_endpoint_cleanup.py",),
+    "functions/ml_janitor/detectors/hung_training_jobs/rule.py": ("integration/test_restarting_jobs.py",),
+    "functions/ml_janitor/detectors/hung_training_jobs/tuning.py": ("integration/test_hung_other_jobs.py",),
+    "functions/ml_janitor/detectors/untagged_resources/rule.py": ("integration/test_filling_tags.py",),
+    "functions/ml_janitor/detectors/storage_tiering/rule.py": (
+        "integration/test_lifecycle_rules_by_night.py",
+    ),
+    "functions/ml_janitor/ledger/table.py": ("integration/test_memory_table.py",),
+    "functions/ml_janitor/report/advice.py": ("integration/test_weekly_advice.py",),
+    "functions/ml_janitor/slack/weekly_advice.py": ("integration/test_weekly_advice.py",),
+    "functions/ml_janitor/handlers.py": ("integration/test_handlers.py",),
+    "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py",),
+    "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),
+    "cli/ml_janitor_cli/deployment": ("integration/test_doctor_deployment.py",),
+    "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
+    "cli/ml_janitor_cli/estimate/": ("integration/test_cli_estimate.py",),
+    "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),
+    "cli/ml_janitor_cli/ledger": ("integration/test_cli_ledger.py",),
+    "cli/ml_janitor_cli/names.py": ("unit/test_secret_names.py",),
+    "cli/ml_janitor_cli/policies/": ("integration/test_policies.py",),
+}
+"""Tests that reach modules without importing them, by the beginning of the modules' paths."""
+
+
+class Breakage(NamedTuple):
+    """A row of tests/breakages.toml: a text of a module, and the text that breaks the module there."""
+
+    file: str
+    old: str
+    new: str
+    why: str
+    tests: tuple[str, ...] = ()
+
+
+def breakages() -> Iterator[Breakage]:
+    """All rows of tests/breakages.toml."""
+    for row in tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]:
+        yield Breakage(**{**row, "tests": tuple(row.get("tests", ()))})
+
+
+def targets() -> list[str]:
+    """The paths of all modules that are broken."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
+def of_kit(path: str) -> bool:
+    """Whether a module runs in the kit's environment."""
+    return path.startswith("kit/")
+
+
+def counted(path: str) -> bool:
+    """Whether survivors of a module are only counted."""
+    return path.startswith(COUNTED)
+
+
+def module_name(path: str) -> str:
+    """The name by which a module is imported."""
+    root = next(root for root in IMPORTED_FROM if path.startswith(root))
+    return path.removeprefix(root).removesuffix(".py").removesuffix("/__init__").strip("/").replace("/", ".")
+
+
+def known() -> dict[str, str]:
+    """The reasons of tests/mutants.md, by the module's path and the name of the mutant."""
+    found, path = {}, ""
+    for line in LISTED.read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"## (\S+\.py)", line):
+            path = heading[1]
+        elif survivor := re.fullmatch(r"- `(.+?)`: (.+)", line):
+            found[f"{path} {survivor[1]}"] = survivor[2]
+    return found
+
+
+def allowed() -> dict[str, int]:
+    """How many survivors of a module tests/mutants.md counts."""
+    rows = re.findall(r"^\| (\S+\.py) \| (\d+) \|$", LISTED.read_text(encoding="utf-8"), re.MULTILINE)
+    return {path: int(count) for path, count in rows}
+
+
+# --- the tests of a module ------------------------------------------------------------------------
+
+
+def nearest_tests(path: str) -> list[Path]:
+    """The test files that have to notice a broken module: the nearest first, unit tests before others."""
+    folder = ROOT / ("kit/tests" if of_kit(path) else "tests")
+    if path.startswith(("infra/", "app.py")):
+        return sorted(folder.glob("infra/test_*.py"))
+    near = _near(path)
+    also = [
+        ROOT / "tests" / test for start, tests in ALSO.items() if path.startswith(start) for test in tests
+    ]
+    found = sorted(near, key=lambda test: (near[test], test))
+    quick = [test for test in found if not near[test][1]]
+    direct = any(near[test][0] < 2 for test in quick)
+    slow = [test for test in found if near[test][1] and (near[test][0] == 0 or not direct)]
+    return list(dict.fromkeys([*quick[:MOST], *slow[: MOST // 2], *also]))
+
+
+def _near(path: str) -> dict[Path, tuple[int, bool, int]]:
+    """How near test files are: by name or import, whether they are slow, and what else they import."""
+    imports, importers = _imports(of_kit(path)), _importers(of_kit(path))
+    name, stem = module_name(path), Path(path).stem
+    family = _family(name) or name
+    named = {
+        f"test_{family.rpartition('.')[2]}",
+        *([] if stem in COMMON else [f"test_{stem}", f"test_cli_{stem}"]),
+    }
+    found: dict[Path, tuple[int, bool, int]] = {}
+    for test, imported in imports.items():
+        if test.stem in named:
+            distance = 0
+        elif name in imported:
+            distance = 1
+        elif any(f"{other}.".startswith(f"{family}.") for other in imported):
+            distance = 2
+        else:
+            continue
+        found[test] = distance, not _quick(test), len(imported)
+    if sum(distance < 2 for distance, _, _ in found.values()) < ENOUGH:
+        for test, imported in imports.items():
+            if imported & importers[name]:
+                found.setdefault(test, (3, not _quick(test), len(imported)))
+    return found
+
+
+def _quick(test: Path) -> bool:
+    """Whether a file has unit tests: others start a whole AWS for each mutant."""
+    return "unit" in test.parts or "kit" in test.parts
+
+
+def _family(name: str) -> str | None:
+    """The package of a detector that has one: whoever tests one of its modules tests the others."""
+    parts = name.split(".")
+    return ".".join(parts[:3]) if parts[:2] == ["ml_janitor", "detectors"] and len(parts) > 3 else None
+
+
+@functools.cache
+def _imports(kit: bool) -> dict[Path, set[str]]:  # noqa: FBT001 - one of two environments
+    """The modules that each test file imports itself."""
+    files = sorted((ROOT / "kit/tests" if kit else ROOT / "tests").rglob("test_*.py"))
+    return {path: _imported(path) for path in files if not {"node_modules", "properties"} & {*path.parts}}
+
+
+@functools.cache
+def _importers(kit: bool) -> Mapping[str, set[str]]:  # noqa: FBT001 - one of two environments
+    """The modules that import a module."""
+    found = defaultdict[str, set[str]](set)
+    for path in targets():
+        if of_kit(path) is kit:
+            for name in _imported(ROOT / path):
+                found[name].add(module_name(path))
+    return found
+
+
+def _imported(path: Path) -> set[str]:
+    return {_home(module, name) for module, name in _statements(path) if module in _modules()}
+
+
+@functools.cache
+def _modules() -> dict[str, Path]:
+    return {module_name(path): ROOT / path for path in targets()}
+
+
+@functools.cache
+def _statements(path: Path) -> list[tuple[str, str]]:
+    """The modules and names of all statements that import."""
+    found = list[tuple[str, str]]()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [(node.module, alias.name) for alias in node.names]
+    return found
+
+
+def _home(module: str, name: str) -> str:
+    """The module in which a name is defined that is imported from *module*."""
+    there = _modules()
+    if f"{module}.{name}" in there:
+        return f"{module}.{name}"
+    if there[module].name == "__init__.py":
+        for inner, what in _statements(there[module]):
+            if what == name and inner in there and inner != module:
+                return _home(inner, name)
+    return module

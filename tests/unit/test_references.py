@@ -1,0 +1,455 @@
+"""What refers to a place in S3: all that loads or reads from it, in use or not, and what cannot be told."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.response import StreamingBody
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws import manifests
+from ml_janitor.aws.references import References, read
+from ml_janitor.aws.referrers import SOURCE
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    MODEL_PACKAGE,
+    MODEL_PACKAGE_GROUP,
+    PIPELINE,
+    PROCESSING_JOB,
+    TRAINING_JOB,
+    TRANSFORM_JOB,
+    Kind,
+)
+from ml_janitor.core.signals import Absent, Unreadable, Value
+from scripted import DENIED, Refusal, Script, Torn
+
+DAY = timedelta(days=1)
+MADE = NOW - 40 * DAY
+KINDS = (
+    *(MODEL, TRAINING_JOB, PIPELINE, COMPONENT, PROCESSING_JOB, TRANSFORM_JOB, MODEL_PACKAGE),
+    *(ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE_GROUP),
+)
+
+
+type Descriptions = dict[Kind, Any]
+"""Descriptions by kind and name."""
+
+
+def arn(kind: Kind, name: str) -> str:
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind.type}/{name}"
+
+
+def whole(kind: Kind, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
+    status = "InService" if kind is ENDPOINT else "InProgress"
+    named = {f"{kind.noun}Name": name, f"{kind.noun}Arn": arn(kind, name), kind.status: status}
+    return Torn(named | {"CreationTime": MADE, "LastModifiedTime": MADE} | dict(description))
+
+
+class Account:
+    """An account that holds *descriptions*; *files* are objects by address, *unlisted* what Search lacks."""
+
+    def __init__(
+        self, descriptions: Descriptions, files: Mapping[str, str] | None = None, unlisted: str = ""
+    ) -> None:
+        self.descriptions, self.files, self.unlisted = descriptions, files or {}, unlisted
+        self.script = Script({"sagemaker:Search": self._search, "s3:GetObject": self._get})
+        for kind in KINDS:
+            self.script.answers[kind.lists] = self._list(kind)
+            self.script.answers[kind.describes] = self._describe(kind)
+
+    def _all(self, kind: Kind) -> list[dict[str, Any]]:
+        return [whole(kind, name, one) for name, one in self.descriptions.get(kind, {}).items()]
+
+    def _list(self, kind: Kind) -> Any:
+        def answer(asked: Mapping[str, Any]) -> Any:
+            if kind in {PROCESSING_JOB, TRANSFORM_JOB}:
+                assert asked["StatusEquals"] == "InProgress"
+            group = asked.get("ModelPackageGroupName")
+            some = self._all(kind)
+            if kind is MODEL_PACKAGE:
+                some = [one for one in some if ("/" in one["ModelPackageName"]) == (group is not None)]
+            return Torn({kind.members: some if kind is not TRAINING_JOB else []})
+
+        return answer
+
+    def _describe(self, kind: Kind) -> Any:
+        def answer(asked: Mapping[str, Any]) -> Any:
+            name = asked[kind.named].partition("model-package/")[2] or asked[kind.named]
+            return whole(kind, name, self.descriptions[kind][name])
+
+        return answer
+
+    def _search(self, asked: Mapping[str, Any]) -> Any:
+        record = asked["Resource"]
+        kind = MODEL if record == "Model" else TRAINING_JOB
+        found = [one for one in self._all(kind) if one[f"{kind.noun}Name"] != self.unlisted]
+        wrapped = [{record: {"Model": one} if kind is MODEL else one} for one in found]
+        return Torn({"Results": wrapped})
+
+    def _get(self, asked: Mapping[str, Any]) -> Any:
+        body = self.files.get(f"s3://{asked['Bucket']}/{asked['Key']}")
+        if body is None:
+            return Refusal("NoSuchKey")
+        raw = body.encode()
+        return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
+
+    def read(self, contents_in: tuple[str, ...] = ("s3://lists/",)) -> References:
+        return read(self.script.aws(), contents_in, NOW)
+
+
+def model(data: str, **more: Any) -> dict[str, Any]:
+    return {"PrimaryContainer": {"ModelDataUrl": data}} | more
+
+
+def told(references: References, key: str, bucket: str = "data") -> tuple[list[str], list[str]]:
+    """What uses this key, and what else needs it."""
+    uses = references.to(bucket, [key])
+    in_use = list(uses.in_use.value) if isinstance(uses.in_use, Value) else []
+    return in_use, [user.label for user in uses.needed_only_by]
+
+
+CONFIG = {"ProductionVariants": [{"VariantName": "blue", "ModelName": "Churn"}]}
+SERVED: Descriptions = {
+    MODEL: {"churn": model("s3://data/churn.tar.gz"), "idle": model("s3://data/idle.tar.gz")},
+    ENDPOINT: {"api": {"EndpointConfigName": "api-1"}},
+    ENDPOINT_CONFIG: {"api-1": CONFIG, "unused": {"ProductionVariants": [{"ModelName": "idle"}]}},
+}
+
+
+def test_what_an_endpoint_loads_is_in_use_and_what_nothing_serves_is_not() -> None:
+    account = Account(SERVED)
+
+    found = account.read()
+
+    assert (found.errors, found.gaps, found.leftovers) == ([], [], [])
+    assert told(found, "churn.tar.gz") == (["model churn"], [])
+    assert told(found, "idle.tar.gz") == ([], ["model idle, which nothing serves"])
+    assert found.to("data", ["other"]).in_use == Absent(SOURCE)
+    assert found.buckets == {"data"}
+    assert [one["EndpointConfigName"] for one in account.script.asked(ENDPOINT_CONFIG.describes)] == ["api-1"]
+    (user,) = found.to("data", ["idle.tar.gz"]).needed_only_by
+    assert (user.path, user.in_use) == ("model/idle", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "used"),
+    [
+        (COMPONENT, {"Specification": {"ModelName": "churn"}}, True),
+        (TRANSFORM_JOB, {"ModelName": "churn"}, True),
+        (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "Churn"})}, True),
+        (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "churn2"})}, False),
+        (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Failed"}, False),
+        (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Creating"}, True),
+    ],
+)
+def test_what_uses_a_model(kind: Kind, description: dict[str, Any], used: bool) -> None:  # noqa: FBT001
+    held: Descriptions = {MODEL: {"churn": model("s3://data/churn")}, ENDPOINT_CONFIG: {"api-1": CONFIG}}
+
+    found = Account(held | {kind: {"user": description}}).read()
+
+    assert (found.errors, found.gaps) == ([], [])
+    assert told(found, "churn") == (
+        (["model churn"], []) if used else ([], ["model churn, which nothing serves"])
+    )
+
+
+def package(status: str = "Approved", data: str = "s3://data/package") -> dict[str, Any]:
+    return {
+        "ModelApprovalStatus": status,
+        "InferenceSpecification": {"Containers": [{"ModelDataUrl": data}]},
+    }
+
+
+def test_a_package_is_in_use_unless_it_was_rejected_or_a_model_in_use_loads_it() -> None:
+    loads = {"PrimaryContainer": {"ModelPackageName": arn(MODEL_PACKAGE, "churn/2")}}
+    held: Descriptions = {
+        MODEL: {"churn": loads},
+        MODEL_PACKAGE_GROUP: {"churn": {}},
+        MODEL_PACKAGE: {
+            "churn/1": package("Rejected", "s3://data/1"),
+            "churn/2": package("Rejected", "s3://data/2"),
+            "alone": package("PendingManualApproval", "s3://data/3"),
+        },
+    }
+    served: Descriptions = {
+        ENDPOINT: {"api": {"EndpointConfigName": "api-1"}},
+        ENDPOINT_CONFIG: {"api-1": CONFIG},
+    }
+
+    unused, used = Account(held).read(), Account({**held, **served}).read()
+
+    assert (unused.errors, used.errors) == ([], [])
+    rejected = "model package churn/{}, which was rejected"
+    assert [told(unused, key) for key in "123"] == [
+        ([], [rejected.format(1)]),
+        ([], [rejected.format(2)]),
+        (["model package alone"], []),
+    ]
+    assert [told(used, key) for key in "12"] == [([], [rejected.format(1)]), (["model package churn/2"], [])]
+
+
+def training(status: str = "Completed", **more: Any) -> dict[str, Any]:
+    return {
+        "TrainingJobStatus": status,
+        "InputDataConfig": [
+            {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://data/in"}}}
+        ],
+        "OutputDataConfig": {"S3OutputPath": "s3://data/out/"},
+    } | more
+
+
+def test_jobs_refer_to_what_they_read_and_running_ones_to_where_they_will_write() -> None:
+    ended: dict[str, Any] = {"ModelArtifacts": {"S3ModelArtifacts": "s3://data/out/fit/model.tar.gz"}}
+    held: Descriptions = {TRAINING_JOB: {"fit": training(**ended), "runs": training("InProgress")}}
+
+    found = Account(held).read()
+
+    assert (found.errors, found.gaps) == ([], [])
+    ended_label = "training job fit, which ended"
+    assert told(found, "in/a.csv") == (["training job runs"], [ended_label])
+    assert told(found, "input") == (["training job runs"], [ended_label])
+    assert told(found, "out/fit/model.tar.gz") == ([], [ended_label])
+    assert told(found, "out/runs/model.tar.gz") == (["training job runs"], [])
+    assert told(found, "out/other") == ([], [])
+    nowhere = training("InProgress", OutputDataConfig={"S3OutputPath": ""})
+    assert told(Account({TRAINING_JOB: {"runs": nowhere}}).read(), "out/runs/a") == ([], [])
+
+
+def test_a_job_that_ended_and_names_nothing_is_not_kept() -> None:
+    held: Descriptions = {TRAINING_JOB: {"none": {"TrainingJobStatus": "Stopped"}}}
+
+    assert told(Account(held).read(), "x") == ([], [])
+
+
+def test_a_pipeline_refers_to_its_outputs_too() -> None:
+    definition = json.dumps({"Steps": [{"OutputDataConfig": {"S3OutputPath": "s3://data/made"}}]})
+    held: Descriptions = {
+        PIPELINE: {"nightly": {"PipelineDefinition": definition}},
+        PROCESSING_JOB: {"prep": {"ProcessingOutputConfig": {"S3Uri": "s3://data/prepared"}}},
+    }
+
+    found = Account(held).read()
+
+    assert (told(found, "made"), told(found, "prepared")) == ((["pipeline nightly"], []), ([], []))
+
+
+# --- what is gone, and what cannot be read ------------------------------------------------------
+
+
+def test_what_something_in_use_loads_and_is_gone_is_a_gap_and_else_a_leftover() -> None:
+    held: Descriptions = {
+        ENDPOINT: {"api": {"EndpointConfigName": "gone"}, "bare": {}},
+        ENDPOINT_CONFIG: {},
+        MODEL: {"idle": {"PrimaryContainer": {"ModelPackageName": "lost"}}},
+    }
+
+    found = Account(held).read()
+
+    assert found.gaps == [
+        "endpoint api uses endpoint configuration gone, which exists no more: what it loads is unknown",
+        "endpoint bare names no configuration: what it serves is unknown",
+    ]
+    assert found.leftovers == [
+        "model idle, which nothing uses, names model package lost, which exists no more"
+    ]
+
+    account = Account(held)
+    account.script.answers[PIPELINE.lists] = DENIED
+    unread = account.read()
+    assert (unread.gaps, unread.leftovers, len(unread.errors)) == ([], [], 1)
+    assert isinstance(unread.to("data", ["x"]).in_use, Unreadable)
+
+
+def test_what_others_hold_is_not_looked_for_here() -> None:
+    theirs = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/a/1"
+    other = f"arn:aws:sagemaker:{REGION}:210987654321:model-package/a/1"
+    held: Descriptions = {
+        MODEL: {
+            str(n): {"PrimaryContainer": {"ModelPackageName": one}} for n, one in enumerate((theirs, other))
+        }
+    }
+
+    assert Account(held).read().leftovers == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["lists", "describes"])
+def test_what_cannot_be_read_is_an_error(kind: Kind, how: str) -> None:
+    if (how == "lists") or kind not in {TRAINING_JOB, MODEL_PACKAGE_GROUP}:
+        held: Descriptions = SERVED | {
+            one: {"a/1" if one is MODEL_PACKAGE else "a": {}}
+            for one in (
+                PIPELINE,
+                COMPONENT,
+                PROCESSING_JOB,
+                TRANSFORM_JOB,
+                MODEL_PACKAGE,
+                MODEL_PACKAGE_GROUP,
+            )
+        }
+        account = Account(held, unlisted="churn")
+        account.script.answers[getattr(kind, how)] = DENIED
+
+        found = account.read()
+
+        assert found.errors
+        assert all(getattr(kind, how).partition(":")[2] in one for one in found.errors)
+
+
+def test_a_configuration_that_was_cut_off_is_unreadable() -> None:
+    account = Account(SERVED | {ENDPOINT_CONFIG: {"api-1": {}}})
+
+    assert account.read().errors == ["endpoint configuration api-1: the answer was cut off"]
+
+
+# --- how often it is asked ----------------------------------------------------------------------
+
+
+def test_models_are_described_only_where_search_does_not_show_them_whole() -> None:
+    held: Descriptions = {
+        MODEL: {
+            "whole": model("s3://data/a"),
+            "chain": {"Containers": [{"ModelDataUrl": "s3://data/b"}]},
+            "hollow": {},
+            "unknown": model("s3://data/c"),
+        }
+    }
+    account = Account(held, unlisted="unknown")
+
+    found = account.read()
+
+    assert [bool(told(found, key)[1]) for key in "abc"] == [True, True, True]
+    assert [one["ModelName"] for one in account.script.asked(MODEL.describes)] == ["hollow", "unknown"]
+
+
+def test_looking_again_describes_only_what_may_have_changed() -> None:
+    changed = {"EndpointConfigName": "api-1", "LastModifiedTime": NOW - DAY}
+    held: Descriptions = {
+        **SERVED,
+        ENDPOINT: {"api": changed},
+        PIPELINE: {"same": {}},
+        TRANSFORM_JOB: {"t": {}},
+    }
+    account = Account(held)
+    listed = account.script.answers[ENDPOINT.lists]
+    assert callable(listed)
+    entries = listed({})[ENDPOINT.members]
+    account.script.answers[ENDPOINT.lists] = Torn(
+        {ENDPOINT.members: [entries[0] | {"LastModifiedTime": MADE}]}
+    )
+    aws = account.script.aws()
+
+    for _ in range(2):
+        assert read(aws, (), NOW).errors == []
+
+    described = [called for called, _ in account.script.calls if "Describe" in called]
+    assert sorted(described) == sorted(
+        [
+            ENDPOINT.describes,
+            ENDPOINT.describes,
+            ENDPOINT_CONFIG.describes,
+            PIPELINE.describes,
+            TRANSFORM_JOB.describes,
+        ]
+    )
+    assert len([one for one in account.script.asked("sagemaker:Search") if one["Resource"] == "Model"]) == 1
+    entries[0]["EndpointStatus"] = "Failed"
+
+
+# --- manifests ----------------------------------------------------------------------------------
+
+
+def source(kind: str, uri: str) -> dict[str, Any]:
+    return {"DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}
+
+
+MANIFEST = json.dumps([{"prefix": "s3://data/"}, "a.csv", "b.csv"])
+PREFIX = json.dumps([{"prefix": "s3://data/raw-"}])
+LINES = "\n".join(["", *(json.dumps({"source-ref": f"s3://data/{name}"}) for name in "cd")])
+CSV = 'one,"s3://data/e"\ntwo,s3://data/f\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "used", "unused"),
+    [
+        ("ManifestFile", MANIFEST, ["a.csv", "b.csv"], ["c", "raw-1"]),
+        ("ManifestFile", PREFIX, ["raw-1", "raw-/x"], ["raw"]),
+        ("AugmentedManifestFile", LINES, ["c", "d"], ["a.csv"]),
+    ],
+)
+def test_what_a_manifest_lists_is_referred_to_while_its_job_runs(
+    kind: str, content: str, used: list[str], unused: list[str]
+) -> None:
+    for status, uses in (("InProgress", True), ("Completed", False)):
+        reads = training(status, InputDataConfig=[source(kind, "s3://lists/m")])
+        found = Account({TRAINING_JOB: {"fit": reads}}, {"s3://lists/m": content}).read()
+
+        assert (found.errors, found.gaps) == ([], [])
+        assert [told(found, key) for key in used] == [(["training job fit"] if uses else [], [])] * len(used)
+        assert [told(found, key) for key in unused] == [([], [])] * len(unused)
+
+
+def test_what_a_models_manifest_lists_is_referred_to_by_the_model() -> None:
+    lists = {"PrimaryContainer": {"ModelDataSource": {"S3DataSource": {"ManifestS3Uri": "s3://lists/m"}}}}
+
+    found = Account(SERVED | {MODEL: {"churn": lists, "idle": lists}}, {"s3://lists/m": CSV}).read()
+
+    assert told(found, "e") == (["model churn"], ["model idle, which nothing serves"])
+    assert told(found, "f") == (["model churn"], ["model idle, which nothing serves"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "content", "gap"),
+    [
+        ("s3://other/m", MANIFEST, "which was not opened, because read_contents_in does not name its bucket"),
+        ("s3://lists/m", "[]", "which lists no address that is understood"),
+        ("s3://lists/m", "{", "which lists no address that is understood"),
+        ("s3://lists/m", "3", "which lists no address that is understood"),
+        ("s3://lists/m", '[{"no": "prefix"}]', "which lists no address that is understood"),
+        ("s3://lists/m", f"{MANIFEST}{' ' * 60}", "which is too large to be read"),
+        ("s3://lists/m", f"{MANIFEST}{' ' * (100 - len(MANIFEST))}", None),
+    ],
+)
+def test_a_manifest_whose_content_is_unknown_is_a_gap(
+    monkeypatch: pytest.MonkeyPatch, uri: str, content: str, gap: str | None
+) -> None:
+    monkeypatch.setattr(manifests, "LARGEST", 100)
+    held: Descriptions = {
+        TRAINING_JOB: {"fit": training("InProgress", InputDataConfig=[source("ManifestFile", uri)])}
+    }
+
+    found = Account(held, {uri: content}).read()
+
+    assert found.gaps == ([] if gap is None else [f"training job fit reads what {uri} lists, {gap}"])
+
+
+def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> None:
+    held: Descriptions = {
+        TRAINING_JOB: {
+            "fit": training("InProgress", InputDataConfig=[source("ManifestFile", "s3://lists/m")])
+        }
+    }
+
+    assert Account(held).read().gaps == [
+        "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
+    ]
+    account = Account(held)
+    account.script.answers["s3:GetObject"] = DENIED
+    assert account.read().errors == ["s3://lists/m: GetObject: AccessDeniedException: denied"]
+
+
+def test_a_manifest_is_read_once() -> None:
+    lists = training("InProgress", InputDataConfig=[source("ManifestFile", "s3://lists/m")])
+    account = Account({TRAINING_JOB: {"one": lists, "two": lists}}, {"s3://lists/m": MANIFEST})
+
+    assert told(account.read(), "a.csv") == (["training job one", "training job two"], [])
+    assert len(account.script.asked("s3:GetObject")) == 1
+    assert manifests.LARGEST == 32 * 1024**2
