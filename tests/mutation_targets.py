@@ -73,6 +73,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
+    "functions/ml_janitor/core/cost.py": ("unit/test_money.py",),
+    "functions/ml_janitor/core/tiering.py": ("properties/test_tiering.py",),
     "functions/ml_janitor/core/results.py": ("unit/test_counting.py", "unit/test_money.py"),
     "functions/ml_janitor/core/signals.py": ("unit/test_explanation.py",),
     "functions/ml_janitor/detectors/duplicate_artifacts/": (
