@@ -151,6 +151,34 @@ def test_what_could_not_be_read_is_not_found(
     assert set(findings(aws)) == left
 
 
+@pytest.mark.parametrize(
+    ("service", "operation"), [("ecr", "DescribeRepositories"), ("logs", "DescribeLogGroups")]
+)
+@pytest.mark.usefixtures("account")
+def test_a_listing_that_breaks_off_is_an_error(box: Control, aws: Aws, service: str, operation: str) -> None:
+    box.fault(service, operation, "deny", times=0)
+
+    with pytest.raises(ReadError, match=f"{service}:{operation} broke off"):
+        list(RULE.find(aws, NOW))
+
+
+def test_only_what_is_open_is_read_further(account: Account, aws: Aws, box: Control) -> None:
+    """No bytes of a group that is empty or has a retention, no manifests of images that others may need."""
+    logs = boto3.client("logs")
+    logs.put_retention_policy(logGroupName="/aws/sagemaker/TrainingJobs", retentionInDays=30)
+    box.log_group("/empty", 0)
+    account.sagemaker.delete_model(ModelName="serves")
+    box.clear_calls()
+
+    assert findings(aws) == {}
+    assert {"cloudwatch:GetMetricData", "ecr:BatchGetImage"}.isdisjoint(box.calls())
+
+    account.model("serves", f"{URI}:used")
+    box.fault("ecr", "DescribeImages", "deny", times=0)
+    assert findings(aws) == {}
+    assert "ecr:BatchGetImage" not in box.calls()
+
+
 def test_more_images_than_a_page_and_a_batch_hold(account: Account, aws: Aws) -> None:
     account.box.set_clock(NOW - 200 * DAY)
     for number in range(103):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -158,6 +159,7 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
         ("cpu_usage_active", [5.0] * 30, False),
         ("cpu_usage_active", [1.0] * 20 + [40.0] * 10, True),
         ("cpu_usage_idle", [99.0] * 30, False),
+        ("cpu_usage_idle", [95.0] * 30, False),
         ("cpu_usage_idle", [99.0] * 20 + [60.0] * 10, True),
         ("nvidia_smi_utilization_gpu", [0.0] * 30, False),
         ("nvidia_smi_utilization_gpu", [0.0] * 20 + [97.0] * 10, True),
@@ -179,6 +181,15 @@ def test_processor_use_is_work(
     assert ("processor use" in result.verdict.reason) is busy
     # from 02:20 to 02:30: the end of the last period, in which it may have worked to the last second
     assert shown(result)["last processor use"] == ("2026-10-06T02:30:00Z" if busy else "none")
+
+
+def test_processor_use_that_could_not_be_read_is_said(account: Account, aws: Aws) -> None:
+    account.notebook("churn")
+    where = {"notebook_instance_name": "churn", "cpu": "cpu3"}
+    account.publish("SageMakerNotebookInstances", "cpu_usage_active", [5.0] * 30, ago=HOUR, **where)
+    account.box.fault("cloudwatch", "GetMetricData", "deny", times=0)
+
+    assert "AccessDenied" in shown(only(swept(aws)))["last processor use"]
 
 
 @pytest.mark.parametrize("value", [-5.0, 1e30])
@@ -284,6 +295,17 @@ def test_a_stopped_one_is_described_and_no_more(account: Account, aws: Aws) -> N
     assert candidate is not None
     assert candidate.status == "Stopped"
     assert candidate.log == NotRead()
+
+
+def test_a_name_that_lost_its_capitals_is_found_in_the_listing_by_its_arn(account: Account, aws: Aws) -> None:
+    account.notebook("Churn")
+    account.notebook("other")
+    found = next(one.target for one in IdleNotebooks().find(aws, NOW) if one.target.name == "Churn")
+
+    looked = IdleNotebooks().look(aws, replace(found, name="churn", arn=found.arn.lower()), NOW)
+
+    assert looked is not None
+    assert (looked.target.name, looked.source) == ("Churn", "sagemaker:ListNotebookInstances")
 
 
 def test_one_that_is_gone_is_none(account: Account, aws: Aws) -> None:

@@ -126,6 +126,9 @@ def test_what_names_something_in_it_keeps_it(account: Account, aws: Aws, user: s
     ("members", "kept"),
     [
         ({"InputDataConfig": channel(f"{FOLDER}/output/")}, True),
+        ({"InputDataConfig": channel(FOLDER)}, True),
+        ({"InputDataConfig": channel(f"{FOLDER}/")}, True),
+        ({"InputDataConfig": channel("s3://other/out/churn-1/output/")}, False),
         ({"InputDataConfig": channel(f"s3://{BUCKET}/out")}, True),
         ({"InputDataConfig": channel(f"s3://{BUCKET}/out/chu")}, True),
         ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
@@ -160,7 +163,7 @@ def test_of_its_own_only_checkpoints_count(account: Account, aws: Aws, members: 
 
 def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
     """An undo may need what it left: a job is restarted within 90 days."""
-    account.box.set_clock(NOW - 100 * DAY)
+    account.box.set_clock(NOW - RULE.patience)
     account.job("churn-3", "Failed")
     account.box.set_clock(NOW)
 
@@ -195,6 +198,30 @@ def test_more_jobs_than_are_looked_at_are_counted(
     account.box.set_clock(NOW)
 
     (one,) = failed_jobs.find(aws, RULE.patience, NOW)
+    monkeypatch.setattr(failed_jobs, "MOST", 2)
+    assert [each.notices for each in failed_jobs.find(aws, RULE.patience, NOW)] == [(), ()]
 
     assert one.target.name == "churn-2"
     assert one.notices == ("only the newest 1 of 2 jobs that failed or were stopped were looked at",)
+
+
+def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: Aws) -> None:
+    asked = {"PipelineName": "p", "RoleArn": ROLE, "ClientRequestToken": "p" * 32}
+    account.sagemaker.create_pipeline(**asked, PipelineDefinition=json.dumps({"Steps": []}))
+    assert [isinstance(one, Finding) for one in verdicts(aws).values()] == [True]
+    account.box.fault("sagemaker", "DescribePipeline", "deny", times=0)
+
+    (verdict,) = verdicts(aws).values()
+
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+    assert "AccessDenied" in verdict.reason
+
+
+@pytest.mark.usefixtures("account")
+def test_half_the_jobs_are_an_error(aws: Aws, box: Control) -> None:
+    box.set_pages(1)
+    box.fault("sagemaker", "Search", "break-page", skip=1, times=0)
+
+    with pytest.raises(ReadError, match="sagemaker:Search of TrainingJob broke off"):
+        list(failed_jobs.find(aws, RULE.patience, NOW))

@@ -68,8 +68,9 @@ def test_a_retention_is_set_and_taken_away_again(account: Account) -> None:
     assert isinstance(RULE.decide(looked, NOW), Kept)
 
     for _ in range(2):
-        deed.undo()
+        said = RULE.revert(account.aws.armed(), deed.target, deed.record, Memory())
         assert (account.days, deed.settled()) == (None, False)
+        assert said == f"{NAME} keeps every event again; those that expired do not come back"
 
 
 def test_looking_again_reads_one_group(account: Account) -> None:

@@ -166,6 +166,31 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(deed: Deed, d
         deed.undo()
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("ValidationException", "NotebookInstanceName is too long"), ("AccessDenied", "on RecordNotFound")],
+)
+def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
+    deed: Deed, desk: Desk, code: str, message: str
+) -> None:
+    deed.act()
+    desk.wait()
+    said = {"status": 400, "code": code, "message": message}
+    desk.box.fault("sagemaker", "DescribeNotebookInstance", "error", times=0, **said)
+
+    with pytest.raises(ClientError, match=message):
+        deed.undo()
+
+
+def test_one_that_is_being_deleted_is_not_started(deed: Deed, desk: Desk) -> None:
+    deed.act()
+    desk.wait()
+    desk.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
+
+    with pytest.raises(CannotActError, match="it is being deleted, and its volume with it"):
+        deed.undo()
+
+
 def test_whoever_started_it_again_is_left_alone(deed: Deed, desk: Desk) -> None:
     deed.act()
     desk.wait()

@@ -27,6 +27,7 @@ from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from past_jobs import word
+from verdicts import shown
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PATIENCE = 120 * DAY
@@ -136,6 +137,19 @@ def test_repositories(candidate: Repository, verdict: str, reason: str) -> None:
     decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
+
+
+def test_unused_images_are_shown_by_their_tags_five_at_most() -> None:
+    held = [image(letter, tags=(f"{letter}.0",)) for letter in "134567"]
+    made_of = {one.digest: Manifest({one.digest: GB}, ()) for one in held}
+
+    decided = RULE.decide(repository(*held, made_of=made_of), NOW)
+
+    tags = [one.value for one in decided.evidence if one.signal == "unused"]
+    assert tags == ["1.0", "3.0", "4.0", "5.0", "6.0"]
+    assert f"imageDigest={held[0].digest} and the 5 others" in decided.action  # type: ignore[union-attr]
+    exactly = replace(RULE, min_gb=6).decide(repository(*held, made_of=made_of), NOW)
+    assert isinstance(exactly, Finding), "as much as it is judged from on is enough"
 
 
 def test_layers_that_stay_are_no_saving() -> None:
@@ -293,6 +307,43 @@ def test_outputs_of_failed_jobs(candidate: Output, smallest: float, verdict: str
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
+@pytest.mark.parametrize(
+    ("candidate", "evidence", "steps"),
+    [
+        (
+            group(),
+            {"stored": "800.0 GB", "arrived in 90 days": "100.0 GB"},
+            ("it keeps every event for ever",),
+        ),
+        (
+            repository(
+                OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: Manifest({"l": GB}, ())}
+            ),
+            {
+                "images": 3,
+                "unused images": 2,
+                "bytes that only they hold": "4.0 GB",
+                "unused": "sha256:" + "c" * 64,
+            },
+            (),
+        ),
+        (
+            output(held={"STANDARD": GB}),
+            {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1.0 GB"},
+            ("no model, package, pipeline or other training job refers to it",),
+        ),
+    ],
+    ids=["group", "repository", "output"],
+)
+def test_what_was_seen_on_the_way_to_a_finding(
+    candidate: Leftover, evidence: dict[str, object], steps: tuple[str, ...]
+) -> None:
+    decided = RULE.decide(candidate, NOW)
+
+    assert isinstance(decided, Finding)
+    assert (shown(decided), decided.steps[:-1]) == (evidence, steps)
+
+
 def test_an_output_costs_what_its_classes_do() -> None:
     decided = RULE.decide(output(held={"STANDARD": 10 * GB, "GLACIER_IR": 100 * GB}), NOW)
 
@@ -300,7 +351,10 @@ def test_an_output_costs_what_its_classes_do() -> None:
     assert decided.cost is not None
     assert decided.cost.monthly_usd == Decimal("0.63")
     unpriced = RULE.decide(output(held={"STANDARD": 10 * GB, "INTELLIGENT_TIERING": GB}), NOW)
-    assert unpriced.cost.known is False  # type: ignore[union-attr]
+    assert isinstance(unpriced, Finding)
+    assert unpriced.cost is not None
+    assert unpriced.cost.known is False
+    assert unpriced.cost.source == HERE.cost("INTELLIGENT_TIERING", GB).source
 
 
 def listing(monkeypatch: pytest.MonkeyPatch, module: Any, *found: Leftover, error: str = "") -> None:

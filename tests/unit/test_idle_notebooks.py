@@ -16,6 +16,7 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.detectors.idle_notebooks import signs
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from verdicts import shown, word
@@ -456,3 +457,17 @@ def test_it_is_named_by_name_arn_or_tag(entry: str, tags: dict[str, str], *, nam
 def test_an_entry_that_can_name_nothing_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="stop_outside_hours"):
         IdleNotebooks(stop_outside_hours=(entry,))
+
+
+def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
+    candidate = notebook(NOON)
+    at = NOON - HOUR
+
+    assert candidate.among({"churn-2/jupyter.log": at, "churn/LifecycleConfigOnStart": at}) == candidate
+    known = candidate.among({"churn/jupyter.log": at})
+    assert known.log == Value(at, "logs:DescribeLogStreams", at)
+
+
+def test_a_sign_of_this_very_moment_is_not_after_it() -> None:
+    assert signs.when(signs.Sign("a line", NOON), NOON) == "a line less than a minute ago"
+    assert "after this sweep began" in signs.when(signs.Sign("a line", NOON + SECOND), NOON)

@@ -29,6 +29,7 @@ from ml_janitor.report.mrkdwn import (
     Message,
     Post,
     code,
+    fits,
     header,
     lines,
     prose,
@@ -353,6 +354,17 @@ def test_slack_makes_no_link_and_no_emoji_of_what_aws_says() -> None:
         "verbatim": True,
     }
     assert header(":tada:")["text"] == {"type": "plain_text", "text": ":tada:", "emoji": False}
+
+
+def test_a_message_stays_below_what_slack_takes() -> None:
+    """Slack takes 50 blocks, and refuses from 13,200 characters on."""
+    assert fits([section("x")] * 45)
+    assert not fits([section("x")] * 46)
+    room = [section("x" * 2900)] * 4
+    assert (size(room) < 12_000, size([*room, section("x" * 300)]) > 12_000) == (True, True)
+    assert fits(room)
+    assert not fits([*room, section("x" * 300)])
+    assert size([{"a": "\u00e4"}]) == len('{"a": "\u00e4"}'.encode()) + 2
 
 
 def test_lines_become_paragraphs_that_fit() -> None:

@@ -313,6 +313,24 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
     assert not_complete(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
 
 
+def test_markup_from_the_account_stays_text() -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    bad = finding(hostile, monthly("9"), action=hostile)
+    found = replace(
+        named(1, monthly("9"), owner=hostile), verdict=bad, target=target_at(f"endpoint/{hostile}")
+    )
+    gone = replace(unknown(2), verdict=Kept(reason=hostile, unknown=True))
+    page = html(
+        Report(
+            time=NOW,
+            account=hostile,
+            sweeps=(replace(sweep("idle-endpoints", found, gone, error=hostile), notices=(hostile,)),),
+        )
+    )
+    assert hostile not in page
+    assert page.count("&lt;img src=x") > 5
+
+
 def test_nothing_read_is_not_nothing_found() -> None:
     denied = sweep("idle-endpoints", error="denied")
     assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]

@@ -202,6 +202,17 @@ def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> 
     assert says in body(replace(idle(), verdict=verdict), TERMS, now=NOW)
 
 
+def test_the_body_of_a_warning_says_what_whose_where_and_why() -> None:
+    assert body(idle(), TERMS, now=NOW, user="U7") == (
+        "Idle endpoint `fraud`  *$168 a month*\n"
+        "<@U7>, this one is yours, since 2026-08-26 (41 days, about $226 so far), proven. "
+        "In account 123456789012, us-east-1.\n"
+        "Nobody calls it.\n"
+        "Action: delete the endpoint (its configuration and models stay). "
+        "An undo does not bring back capacity, if AWS has none."
+    )
+
+
 def test_what_an_undo_does_not_bring_back_is_said_unless_it_brings_back_everything() -> None:
     assert body(idle(), TERMS, now=NOW).endswith("An undo does not bring back capacity, if AWS has none.")
     assert "bring back" not in body(idle(), replace(TERMS, lost=""), now=NOW)
@@ -309,6 +320,17 @@ def shown(status: Status, terms: WarningTerms = TERMS) -> dict[str, Any]:
     message = warning(subject_of(idle()), "fraud", "body", status, terms)
     rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
     return {element["text"]["text"]: element.get("confirm") for row in rows for element in row}
+
+
+def test_the_button_that_acts_looks_dangerous_and_the_one_that_keeps_looks_safe() -> None:
+    message = warning(subject_of(idle()), "fraud", "body", VOICE.due(DUE), TERMS)
+    (row,) = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+
+    assert {each["text"]["text"]: each.get("style") for each in row} == {
+        "Keep": "primary",
+        "Snooze 7 days": None,
+        "Do it now": "danger",
+    }
 
 
 def test_do_it_now_undo_and_restart_ask_first_and_nothing_else_does() -> None:

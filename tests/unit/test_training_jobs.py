@@ -239,6 +239,7 @@ def test_fewer_records_than_aws_counted_are_an_error(counted: int, error: str | 
     found = recorded(account.aws(), names, NOW)
 
     assert (found.items, found.error) == (("a", "b"), error)
+    assert recorded(Script({SEARCHED: {"Results": []}}).aws(), names, NOW).error is None
 
 
 def test_a_run_that_shares_its_answers_asks_for_the_same_parts_of_the_past() -> None:
@@ -249,6 +250,9 @@ def test_a_run_that_shares_its_answers_asks_for_the_same_parts_of_the_past() -> 
     assert recorded(aws, names, NOW, since=NOW - 35 * DAY).items == ("9", "1")
     assert sorted(recorded(aws, names, NOW).items) == sorted(names(one) for one in indexed)
 
+    few = script(indexed)
+    assert recorded(few.aws(shared=SharedAnswers()), names, NOW, since=NOW - 8 * DAY).items == ("1",)
+    assert len(few.asked(SEARCHED)) == 1
     spans = [
         tuple(one["Value"][:10] for one in asked["SearchExpression"]["Filters"])
         for asked in account.asked(SEARCHED)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.sagemaker_kinds import texts_in
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
 from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LOADS, MODEL_NAME, Users, names_in
 from ml_janitor.core.model import Confidence, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.unused_serving_resources import ServingResource, UnusedServingResources
 from ml_janitor.engine.judging import judge
 from ml_janitor.engine.policy import Policy
+from scripted import DENIED, Script, Torn
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 OLD = NOW - 90 * DAY
@@ -154,3 +158,173 @@ def test_every_word_of_a_pipeline_is_a_name() -> None:
 )
 def test_texts_are_found_at_any_depth(value: Any, members: tuple[str, ...], found: list[str]) -> None:
     assert list(texts_in(value, *members)) == found
+
+
+# --- what is read -----------------------------------------------------------------------------------
+
+
+def entry(noun: str, name: str, status: str = "InService", **more: Any) -> dict[str, Any]:
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{noun.lower()}/{name}"
+    named = {f"{noun}Name": name, f"{noun}Arn": arn, f"{noun}Status": status}
+    return Torn(named | {"CreationTime": OLD, "LastModifiedTime": OLD} | more)
+
+
+def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_anything() -> None:
+    configs = {"api": "Blue", "failed": "red"}
+
+    def describe(asked: Mapping[str, Any]) -> Any:
+        name = asked["EndpointName"]
+        status = "Failed" if name == "failed" else "InService"
+        return (
+            entry("Endpoint", name, status, EndpointConfigName=configs[name]) if name in configs else DENIED
+        )
+
+    listed = {"Endpoints": [entry("Endpoint", name) for name in ("api", "failed", "dark")]}
+    account = Script(
+        {"sagemaker:ListEndpoints": [Torn(listed), DENIED], "sagemaker:DescribeEndpoint": describe}
+    )
+    users = Users()
+
+    users.described(account.aws(), ENDPOINT)
+
+    assert users.of((CONFIG_NAME, "blue")) == Value("endpoint api")
+    denied = "AccessDeniedException: denied"
+    assert users.of((CONFIG_NAME, "red")) == Unreadable("; ".join(users.errors))
+    assert users.errors == [
+        f"sagemaker:ListEndpoints broke off after 3: ListEndpoints: {denied}",
+        f"endpoint dark: DescribeEndpoint: {denied}",
+    ]
+
+
+def test_only_approved_packages_and_jobs_in_progress_use_something() -> None:
+    account = Script(
+        {
+            "sagemaker:ListModelPackageGroups": Torn({"ModelPackageGroupSummaryList": []}),
+            "sagemaker:ListModelPackages": Torn({"ModelPackageSummaryList": []}),
+            "sagemaker:ListTransformJobs": Torn({"TransformJobSummaries": [entry("TransformJob", "t")]}),
+            "sagemaker:DescribeTransformJob": entry("TransformJob", "t", ModelName="churn"),
+            "sagemaker:ListPipelines": Torn({"PipelineSummaries": []}),
+        }
+    )
+    users = Users()
+
+    for kind in (MODEL_PACKAGE, TRANSFORM_JOB, PIPELINE):
+        users.described(account.aws(), kind)
+
+    assert users.of((MODEL_NAME, "churn")) == Value("transform job t")
+    assert account.asked("sagemaker:ListModelPackages")[0]["ModelApprovalStatus"] == "Approved"
+    assert account.asked("sagemaker:ListTransformJobs")[0]["StatusEquals"] == "InProgress"
+    assert users.errors == []
+
+
+def called(age: timedelta, *, agent: str = "", failed: bool = False, **request: str) -> dict[str, Any]:
+    detail: dict[str, Any] = {"requestParameters": request, "userAgent": agent}
+    return {
+        "EventTime": NOW - age,
+        "CloudTrailEvent": json.dumps(detail | ({"errorCode": "x"} if failed else {})),
+    }
+
+
+def deployed(since: timedelta = 30 * DAY, **calls: Any) -> tuple[Users, dict[str, Any]]:
+    asked = dict[str, Any]()
+
+    def answer(query: Mapping[str, Any]) -> Any:
+        name = query["LookupAttributes"][0]["AttributeValue"]
+        asked[name] = query["EndTime"] - query["StartTime"]
+        found = calls.get(name, [])
+        return found if found is DENIED else {"Events": [{"EventName": name} | one for one in found]}
+
+    users = Users()
+    users.deployed(Script({"cloudtrail:LookupEvents": answer}).aws(), NOW - since, NOW)
+    return users, asked
+
+
+def test_what_was_deployed_used_what_its_request_names() -> None:
+    users, asked = deployed(
+        CreateEndpoint=[
+            called(DAY, endpointName="api", endpointConfigName="blue"),
+            called(DAY, endpointName="api", endpointConfigName="red", failed=True),
+        ],
+        UpdateEndpoint=[called(2 * DAY, endpointName="api", endpointConfigName="green")],
+        CreateInferenceComponent=[called(3 * DAY, modelName="churn", endpointName="api")],
+    )
+
+    assert [users.of((CONFIG_NAME, name)) for name in ("blue", "red", "green")] == [
+        Value("CreateEndpoint on 2026-10-05"), Absent(), Value("UpdateEndpoint on 2026-10-04"),
+    ]  # fmt: skip
+    assert users.of((MODEL_NAME, "churn")) == Value("CreateInferenceComponent on 2026-10-03")
+    deployments = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
+    assert asked == dict.fromkeys(deployments, 30 * DAY) | {"DeleteEndpoint": 90 * DAY}
+    assert set(deployed(200 * DAY)[1].values()) == {90 * DAY}
+    assert "LookupEvents" in deployed(UpdateEndpoint=DENIED)[0].errors[0]
+
+
+@pytest.mark.parametrize(
+    ("deletion", "undos"),
+    [
+        (called(DAY, agent="Boto3 ml-janitor", endpointName="old"), True),
+        (called(DAY, agent="Boto3 ml-janitor", endpointName="old", failed=True), False),
+        (called(DAY, agent="console", endpointName="old"), False),
+        (called(DAY, agent="Boto3 ml-janitor", endpointName="api"), False),
+    ],
+)
+def test_an_endpoint_that_the_janitor_deleted_may_need_anything(deletion: Any, undos: bool) -> None:  # noqa: FBT001
+    """But one whose deployment CloudTrail remembers, with its configuration."""
+    known = called(2 * DAY, endpointName="api", endpointConfigName="blue")
+
+    users, _ = deployed(CreateEndpoint=[known], DeleteEndpoint=[deletion])
+
+    assert users.undos == ("ML Janitor deleted endpoint old on 2026-10-05" if undos else None)
+
+
+def record(name: str, *endpoints: dict[str, Any], **job: Any) -> dict[str, Any]:
+    last = {"LastBatchTransformJob": {"TransformJobName": "t", "CreationTime": OLD} | job} if job else {}
+    return {"Model": {"ModelName": name}, "Endpoints": endpoints} | last
+
+
+def test_search_names_endpoints_and_the_last_transform_job() -> None:
+    since = NOW - 30 * DAY
+    users = Users()
+    failed = {"EndpointName": "failed", "EndpointStatus": "Failed"}
+    records = (
+        record("served", {"EndpointName": "api", "EndpointStatus": "InService"}),
+        record("failed", failed),
+        record("ended", TransformEndTime=since + SECOND),
+        record("long ago", TransformEndTime=since),
+        record("runs", CreationTime=since + SECOND),
+    )
+
+    found = users.searched(Listing(records, "Search broke off"), since)
+
+    used = {name: users.of((MODEL_NAME, name)) for name in found}
+    assert {name: one.value for name, one in used.items() if isinstance(one, Value)} == {
+        "served": "endpoint api",
+        "ended": "transform job t of 2026-09-06",
+        "runs": "transform job t of 2026-09-06",
+    }
+    assert users.errors == ["Search broke off"]
+    assert (list(found), found["served"]) == ([one["Model"]["ModelName"] for one in records], records[0])
+
+
+def test_an_endpoint_whose_configuration_is_gone_may_serve_any_model() -> None:
+    def endpoint(name: str, config: str, status: str = "InService") -> Any:
+        target = Target(**{**fields_of(resource(Absent()).target), "name": name})
+        return target, Value({"EndpointConfigName": config, "EndpointStatus": status})
+
+    users = Users()
+    users.searched(Listing((record("churn", {"EndpointName": "known"}),)), NOW)
+    unread = (endpoint("unread", "x")[0], Unreadable("denied"))
+    here, lost = endpoint("here", "there"), endpoint("lost", "gone")
+    failed, known = endpoint("failed", "gone", "Failed"), endpoint("known", "gone")
+
+    users.check_configurations(Listing((here, lost, failed, known, unread)), ["there"])
+
+    assert users.errors == ["endpoint lost serves what its deleted configuration gone named"]
+
+
+def test_what_a_model_loads_counts_as_its_name() -> None:
+    users = Users()
+    users.add("model package a", [("S3Uri", "s3://data/A/")])
+
+    assert users.of((MODEL_NAME, "b"), loads=["s3://data/a"]) == Value("model package a")
+    assert users.of((MODEL_NAME, "b"), loads=["s3://data/b"]) == Absent()

@@ -193,7 +193,7 @@ def _spanned[T](
 ) -> Listing[T]:
     """Return the jobs created from *since* until *until*; None has no end, and *now* ends about the last."""
     counted = seen = 0
-    middle = (since + ((until or now) - since) / 2).replace(microsecond=0)
+    middle = since + ((until or now) - since) / 2
 
     def records(page: dict[str, Any]) -> Iterable[T]:
         nonlocal counted, seen

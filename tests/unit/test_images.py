@@ -1,0 +1,140 @@
+"""Images of ECR: what is listed, what they are made of, and what of SageMaker names one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.images import Image, Manifest, images, manifests, references, repositories
+from scripted import DENIED, Script, Torn
+
+DAY = timedelta(days=1)
+SINCE = NOW - 30 * DAY
+HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+DIGEST = f"sha256:{'a' * 64}"
+DENIAL = "AccessDeniedException: denied"
+
+
+def test_images_are_on_all_pages_with_when_they_were_used() -> None:
+    bare = {"imageDigest": "a", "imagePushedAt": NOW - 9 * DAY}
+    whole = bare | {
+        "imageDigest": "b",
+        "imageTags": ["latest", "1"],
+        "lastRecordedPullTime": NOW - DAY,
+        "imageStatus": "ARCHIVED",
+        "subjectManifestDigest": "a",
+    }
+    account = Script({"ecr:DescribeImages": [{"imageDetails": [bare]}, {"imageDetails": [whole]}]})
+
+    one, two = images(account.aws(), "churn").items
+
+    assert one == Image(digest="a", tags=(), pushed=NOW - 9 * DAY, pulled=None, archived=False, subject=None)
+    assert (two.tags, two.archived, two.subject) == (("latest", "1"), True, "a")
+    assert (one.used, two.used) == (NOW - 9 * DAY, NOW - DAY)
+    assert account.asked("ecr:DescribeImages")[0] == {"repositoryName": "churn", "maxResults": 1000}
+
+
+def test_repositories_are_on_all_pages() -> None:
+    pages = [{"repositories": [{"repositoryName": name}]} for name in ("aa", "bb")]
+    account = Script({"ecr:DescribeRepositories": [*pages, DENIED]})
+
+    found = repositories(account.aws(), lambda entry: entry["repositoryName"])
+
+    assert found.items == ("aa", "bb")
+    assert found.error == f"ecr:DescribeRepositories broke off after 2: DescribeRepositories: {DENIAL}"
+
+
+def answered(*missing: str) -> Any:
+    def answer(asked: Mapping[str, Any]) -> Any:
+        digests = [one["imageDigest"] for one in asked["imageIds"] if one["imageDigest"] not in missing]
+        layers = {"layers": [{"digest": "l", "size": 7}], "config": {"digest": "c", "size": 1}}
+        index = {"manifests": [{"digest": "x"}, {"digest": "y"}]}
+        bodies = {digest: json.dumps(index if digest == "index" else layers) for digest in digests}
+        found = [{"imageId": {"imageDigest": one}, "imageManifest": body} for one, body in bodies.items()]
+        return {"images": found}
+
+    return answer
+
+
+def test_manifests_are_read_a_hundred_to_a_call() -> None:
+    account = Script({"ecr:BatchGetImage": answered()})
+    digests = ["index", *(str(number) for number in range(100))]
+
+    found = manifests(account.aws(), "churn", digests)
+
+    assert list(found) == digests
+    assert found["index"] == Manifest({}, ("x", "y"))
+    assert found["0"] == Manifest({"l": 7, "c": 1}, ())
+    asked = account.asked("ecr:BatchGetImage")
+    assert [len(one["imageIds"]) for one in asked] == [100, 1]
+    assert {one["repositoryName"] for one in asked} == {"churn"}
+
+
+def test_an_image_that_is_not_answered_is_an_error() -> None:
+    account = Script({"ecr:BatchGetImage": answered("b", "c")})
+
+    with pytest.raises(ReadError, match="ecr:BatchGetImage left out 2 images of churn"):
+        manifests(account.aws(), "churn", "abc")
+
+
+def entry(noun: str, name: str) -> dict[str, Any]:
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{noun.lower()}/{name}"
+    return Torn({f"{noun}Name": name, f"{noun}Arn": arn, "CreationTime": NOW, "LastModifiedTime": NOW})
+
+
+def named(**more: Any) -> Script:
+    """An account whose model, endpoint, job and pipeline name an image each."""
+    found = {
+        "Model": {"Model": {"PrimaryContainer": {"Image": f"{HOST}/churn"}}},
+        "Endpoint": {
+            "ProductionVariants": [{"DeployedImages": [{"ResolvedImage": f"{HOST}/churn@{DIGEST}"}]}]
+        },
+        "TrainingJob": {"CreationTime": SINCE, "Image": f"{HOST}/train/fit:2"},
+    }
+    definition = json.dumps({"Image": f"{ACCOUNT}.dkr-ecr.eu-west-1.on.aws/prep:1", "Model": f"{HOST}/churn"})
+
+    def search(asked: Mapping[str, Any]) -> Any:
+        record = asked["Resource"]
+        answer = more.get(record, found[record])
+        return answer if answer is DENIED else Torn({"Results": [{record: answer}]})
+
+    pipelines = [entry("Pipeline", name) for name in ("nightly", "gone")]
+    return Script(
+        {
+            "sagemaker:Search": search,
+            "sagemaker:ListPipelines": more.get("List", Torn({"PipelineSummaries": pipelines})),
+            "sagemaker:DescribePipeline": more.get(
+                "Describe", entry("Pipeline", "nightly") | {"PipelineDefinition": definition}
+            ),
+        }
+    )
+
+
+def test_whatever_names_an_image_of_the_account_refers_to_it() -> None:
+    account = named()
+
+    found = references(account.aws(), SINCE, NOW)
+
+    assert (found.error, found.items) == (
+        None,
+        (("churn", "latest"), ("churn", DIGEST), ("train/fit", "2"), ("prep", "1")),
+    )
+    older = named(TrainingJob={"CreationTime": SINCE - DAY, "Image": f"{HOST}/train/fit:2"})
+    assert ("train/fit", "2") not in references(older.aws(), SINCE, NOW).items
+    theirs = named(Model={"Image": f"{HOST.replace(ACCOUNT, '2' * 12)}/theirs"})
+    assert ("theirs", "latest") not in references(theirs.aws(), SINCE, NOW).items
+
+
+@pytest.mark.parametrize("what", ["Model", "Endpoint", "TrainingJob", "List", "Describe"])
+def test_what_cannot_be_read_may_name_any_image(what: str) -> None:
+    found = references(named(**{what: DENIED}).aws(), SINCE, NOW)
+
+    assert found.error is not None
+    assert what in found.error
+    assert len(found.items) >= 2

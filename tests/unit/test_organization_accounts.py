@@ -1,0 +1,161 @@
+"""The accounts of an organization: which there are, what to do where they cannot be listed, and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import ACCOUNT, REGION
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.organization import (
+    ALWAYS_ENABLED,
+    NotListedError,
+    accounts,
+    enabled_regions,
+    member_session,
+    not_read,
+)
+from scripted import DENIED, Refusal, Script, Torn
+
+ONE, TWO, THREE = (str(number) * 12 for number in (1, 2, 3))
+
+
+def account(number: str, state: str = "ACTIVE", **more: str) -> dict[str, str]:
+    return {"Id": number, "Name": f"name of {number[0]}", "State": state} | more
+
+
+def listed(
+    *, units: list[str] | None = None, without: list[str] | None = None, **answers: Any
+) -> Mapping[str, str]:
+    script = Script({f"organizations:{name}": answer for name, answer in answers.items()})
+    return accounts(script.aws().client("organizations"), units=units or [], without=without or [])
+
+
+def test_active_accounts_are_on_all_pages() -> None:
+    old = {"Id": THREE, "Status": "ACTIVE"}
+    closed = {"Id": "4" * 12, "Status": "SUSPENDED"}
+    pages = [
+        {"Accounts": [account(ONE), account("5" * 12, "CLOSED", Status="ACTIVE")]},
+        {"Accounts": [account(TWO), old, closed]},
+    ]
+
+    assert listed(ListAccounts=pages) == {ONE: "name of 1", TWO: "name of 2", THREE: ""}
+    assert listed(ListAccounts=pages, without=[TWO]) == {ONE: "name of 1", THREE: ""}
+
+
+def test_accounts_of_units_are_those_below_them() -> None:
+    below = {"ou-a": ["ou-b", "ou-c"], "ou-b": [], "ou-c": ["ou-d"], "ou-d": [], "ou-e": []}
+    held = {"ou-a": [], "ou-b": [ONE], "ou-c": [], "ou-d": [TWO], "ou-e": [THREE]}
+
+    def units(asked: Mapping[str, Any]) -> Any:
+        names, second = below[asked["ParentId"]], "NextToken" in asked
+        found = names[1:] if second else names[:1]
+        more = {"NextToken": "1"} if names[1:] and not second else {}
+        return {"OrganizationalUnits": [{"Id": name} for name in found]} | more
+
+    def held_by(asked: Mapping[str, Any]) -> Any:
+        return {"Accounts": [account(one) for one in held[asked["ParentId"]]]}
+
+    answers: dict[str, Any] = {"ListOrganizationalUnitsForParent": units, "ListAccountsForParent": held_by}
+
+    assert set(listed(units=["ou-a"], **answers)) == {ONE, TWO}
+    assert set(listed(units=["ou-a", "ou-e"], **answers)) == {ONE, TWO, THREE}
+    assert set(listed(units=["ou-d"], **answers)) == {TWO}
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("AWSOrganizationsNotInUseException", "the account is in no organization: name accounts = [...]"),
+        ("AccessDeniedException", "if they are allowed {needed}: run it there"),
+        ("ParentNotFoundException", "a unit of [organization] is not there ("),
+        ("TooManyRequestsException", "the accounts could not be listed ("),
+    ],
+)
+@pytest.mark.parametrize("units", [[], ["ou-a"]])
+def test_accounts_that_cannot_be_listed_say_what_to_do(code: str, said: str, units: list[str]) -> None:
+    refusal = [{"Accounts": [account(ONE)]}, Refusal(code)]
+    needed = (
+        "organizations:ListAccountsForParent and organizations:ListOrganizationalUnitsForParent"
+        if units
+        else "organizations:ListAccounts"
+    )
+
+    with pytest.raises(NotListedError) as refused:
+        listed(units=units, ListAccounts=refusal, ListAccountsForParent=refusal)
+
+    assert said.format(needed=needed) in str(refused.value)
+    assert code in str(refused.value)
+
+
+def test_no_account_is_no_organization_without_waste() -> None:
+    pages = {"Accounts": [account(ONE)]}
+    none = {"ListAccountsForParent": pages, "ListOrganizationalUnitsForParent": {"OrganizationalUnits": []}}
+
+    with pytest.raises(NotListedError, match="all_accounts less without is empty"):
+        listed(ListAccounts=pages, without=[ONE])
+    with pytest.raises(NotListedError, match="units less without is empty"):
+        listed(units=["ou-a"], without=[ONE], **none)
+    with pytest.raises(AssertionError):  # a fault of ours is raised unchanged
+        listed()
+
+
+def test_enabled_regions_are_sorted_and_no_others() -> None:
+    kinds = {"eu-west-1": "opt-in-not-required", "me-south-1": "not-opted-in", "af-south-1": "opted-in"}
+    answer = {"Regions": [{"RegionName": name, "OptInStatus": kind} for name, kind in kinds.items()]}
+
+    assert enabled_regions(Script({"ec2:DescribeRegions": answer}).aws().client("ec2")) == [
+        "af-south-1",
+        "eu-west-1",
+    ]
+    assert ALWAYS_ENABLED == {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+
+
+@pytest.mark.parametrize(("answered", "taken"), [(ACCOUNT, True), (ONE, False)])
+def test_a_session_is_that_of_the_role_that_was_asked_for(answered: str, taken: bool) -> None:  # noqa: FBT001
+    credentials = {"AccessKeyId": "a" * 16, "SecretAccessKey": "b", "SessionToken": "c"}
+    answer = {
+        "AssumedRoleUser": {"Arn": f"arn:aws:sts::{answered}:assumed-role/x/ml-janitor"},
+        "Credentials": credentials,
+    }
+    script = Script({"sts:AssumeRole": Torn(answer)})
+    role = f"arn:aws:iam::{ACCOUNT}:role/x"
+    sts, own = script.aws().armed().client("sts"), boto3.Session(region_name=REGION)
+
+    if taken:
+        session = member_session(sts, own, role, "ml-janitor-7f3a")
+        frozen = session.get_credentials()
+        assert frozen is not None
+        assert tuple(frozen.get_frozen_credentials())[:3] == ("a" * 16, "b", "c")
+        assert session.region_name == REGION
+    else:
+        with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of {ONE}"):
+            member_session(sts, own, role, "ml-janitor-7f3a")
+    (asked,) = script.asked("sts:AssumeRole")
+    assert (asked["RoleArn"], asked["ExternalId"]) == (role, "ml-janitor-7f3a")
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "role", "see"),
+    [
+        ("AccessDenied", "AssumeRole", True, True),
+        ("UnauthorizedOperation", "DescribeRegions", False, True),
+        ("AccessDenied", "DescribeRegions", False, True),
+        ("Throttling", "AssumeRole", False, False),
+    ],
+)
+def test_an_account_that_was_not_read_says_why(code: str, operation: str, role: bool, see: bool) -> None:  # noqa: FBT001
+    said = not_read(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))
+
+    assert said.startswith("could not be read: ")
+    assert ("its role cannot be taken on" in said, f"{operation}: {code}" in said) == (role, not role)
+    assert said.endswith("`janitor doctor --organization` says what mends it") is see
+
+
+def test_a_refusal_of_everything_is_a_refusal() -> None:
+    with pytest.raises(NotListedError):
+        listed(ListAccounts=DENIED)

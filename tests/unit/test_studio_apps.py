@@ -1,0 +1,417 @@
+"""Studio apps: as they are listed and described, found again, and tagged like what they stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import target_at
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.idle_shutdown import (
+    DESCRIBE_DOMAIN,
+    DESCRIBE_PROFILE,
+    DESCRIBE_SPACE,
+    decided_by,
+    layer,
+    timeout,
+)
+from ml_janitor.aws.idle_shutdown import described as described_settings
+from ml_janitor.aws.studio_apps import App, described, find_again, listed, merged
+from ml_janitor.aws.studio_tags import in_bulk, inherit, of_one
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from scripted import DENIED, Refusal, Script, Torn
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
+LIST, DESCRIBE, SPACES = "sagemaker:ListApps", "sagemaker:DescribeApp", "sagemaker:ListSpaces"
+BULK, ONE = "resourcegroupstaggingapi:GetResources", "sagemaker:ListTags"
+DENIAL = "AccessDeniedException: denied"
+
+
+def entry(name: str = "default", **more: Any) -> dict[str, Any]:
+    whole = {
+        "DomainId": "d-1",
+        "UserProfileName": "anna",
+        "AppType": "CodeEditor",
+        "AppName": name,
+        "Status": "InService",
+        "CreationTime": NOW - DAY,
+        "ResourceSpec": {"InstanceType": "ml.g5.xlarge"},
+    } | more
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def in_space(**more: Any) -> dict[str, Any]:
+    return entry(UserProfileName=None, SpaceName="desk", **more)
+
+
+def app(one: Mapping[str, Any] | None = None) -> App:
+    (found,) = listed(Script({LIST: {"Apps": [one or entry()]}}).aws()).items
+    return found
+
+
+# --- listed and described -----------------------------------------------------------------------
+
+
+def test_an_app_is_known_by_its_owner_type_and_name() -> None:
+    account = Script({LIST: [{"Apps": [entry()]}, {"Apps": [in_space(ResourceSpec=None)]}]})
+
+    own, space = listed(account.aws(), DomainIdEquals="d-1").items
+
+    assert (own.target.arn, own.target.name) == (
+        f"{ARN}:app/d-1/anna/codeeditor/default",
+        "anna/CodeEditor/default",
+    )
+    assert (own.owner, own.profile, own.space, own.app_name) == ("anna", "anna", None, "default")
+    assert (own.target.created, own.started, own.instance_type) == (NOW - DAY, NOW - DAY, "ml.g5.xlarge")
+    assert (own.stream, own.reserved) == ("d-1/anna/CodeEditor/default", False)
+    named = {"DomainId": "d-1", "AppType": "CodeEditor", "AppName": "default"}
+    assert own.key == named | {"UserProfileName": "anna"}
+    assert (space.owner, space.profile, space.instance_type) == ("desk", None, None)
+    assert space.key == named | {"SpaceName": "desk"}
+    assert account.asked(LIST)[0] == {"DomainIdEquals": "d-1", "MaxResults": 100}
+    plan = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArn": f"{ARN}:training-plan/p"}
+    assert app(entry(ResourceSpec=plan)).reserved
+
+
+def test_what_its_log_says_is_known_of_all_but_canvas() -> None:
+    written = {"d-1/anna/CodeEditor/default": NOW, "d-1/anna/Canvas/default": NOW}
+
+    assert app().wrote(written).log == Value(NOW, "logs:DescribeLogStreams", NOW)
+    assert app(entry(AppType="Canvas")).wrote(written).log == NotRead()
+    assert app(entry("other")).wrote(written).log == NotRead()
+
+
+CHECKED = NOW - HOUR
+
+
+@pytest.mark.parametrize(
+    ("active", "checked", "activity"),
+    [
+        (NOW - 2 * HOUR, CHECKED, Value(NOW - 2 * HOUR, DESCRIBE, NOW - 2 * HOUR)),
+        (NOW, CHECKED, Value(NOW, DESCRIBE, NOW)),
+        (CHECKED, CHECKED, Absent(DESCRIBE)),
+        (None, CHECKED, Absent(DESCRIBE)),
+        (NOW, None, Absent(DESCRIBE)),
+    ],
+)
+def test_activity_counts_only_where_it_is_not_that_of_a_health_check(
+    active: Any, checked: Any, activity: Signal[Any]
+) -> None:
+    answer = {"AppArn": "as AWS wrote it", "Status": "Pending"}
+    answer |= {"LastUserActivityTimestamp": active} if active else {}
+    answer |= {"LastHealthCheckTimestamp": checked} if checked else {}
+
+    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
+
+    assert (found.activity, found.checked) == (activity, checked)
+    assert (found.arn, found.status, found.instance_type) == ("as AWS wrote it", "Pending", "ml.g5.xlarge")
+
+
+def test_a_description_says_what_it_runs_on() -> None:
+    plan = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArn": f"{ARN}:training-plan/p"}
+    answer = {"AppArn": "arn", "Status": "InService", "ResourceSpec": plan}
+
+    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
+    (still,) = described(
+        Script({DESCRIBE: {"AppArn": "arn", "Status": "InService"}}).aws(), [app(entry(ResourceSpec=plan))]
+    )
+
+    assert [(one.instance_type, one.reserved) for one in (found, still)] == [("ml.p4d.24xlarge", True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "activity"),
+    [
+        (DENIED, "InService", Unreadable(f"DescribeApp: {DENIAL}", DESCRIBE)),
+        (
+            Torn({"AppArn": "arn"}),
+            "InService",
+            Unreadable("the answer lacks Status: it was cut off", DESCRIBE),
+        ),
+        (Refusal("ResourceNotFound"), "Deleted", NotRead()),
+    ],
+)
+def test_an_app_that_cannot_be_described(answer: Any, status: str, activity: Signal[Any]) -> None:
+    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
+
+    assert (found.status, found.activity) == (status, activity)
+
+
+def test_an_app_is_found_again_by_its_creation_time_else_the_newest_that_is_there() -> None:
+    older = entry(CreationTime=NOW - 9 * DAY, Status="Deleted")
+    again = entry(CreationTime=NOW - 3 * DAY)
+    latest = entry(CreationTime=NOW - DAY, Status="Deleted")
+    account = Script({LIST: [{"Apps": [older, again]}, {"Apps": [latest, entry("other")]}]})
+    aws, target = account.aws(), app().target
+
+    def started(created: timedelta | None) -> timedelta:
+        at = None if created is None else NOW - created
+        found = find_again(
+            aws, target_at(target.arn.partition(f"{ACCOUNT}:")[2].upper().replace("D-1", "d-1"), at)
+        )
+        assert found is not None
+        return NOW - found.started
+
+    assert [started(age) for age in (9 * DAY, 3 * DAY, DAY, None)] == [9 * DAY, 3 * DAY, DAY, 3 * DAY]
+    assert account.asked(LIST)[0]["DomainIdEquals"] == "d-1"
+    assert find_again(aws, target_at("app/d-1/anna/codeeditor/none")) is None
+    with pytest.raises(ReadError, match="ListApps broke off"):
+        find_again(Script({LIST: DENIED}).aws(), target)
+    broken = Script({LIST: [{"Apps": [again]}, DENIED]})
+    assert find_again(broken.aws(), target) is not None
+
+
+def test_what_was_read_again_takes_its_place() -> None:
+    one, two = app(entry("one")), app(entry("two"))
+    (newer,) = described(Script({DESCRIBE: {"AppArn": "arn", "Status": "Failed"}}).aws(), [two])
+
+    assert merged([one, two], [newer]) == [one, newer]
+
+
+# --- tags ---------------------------------------------------------------------------------------
+
+
+def tagged(path: str, **tags: str) -> dict[str, Any]:
+    return {
+        "ResourceARN": f"{ARN}:{path}",
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+    }
+
+
+def space(owner: str | None = "anna", domain: str = "d-1") -> dict[str, Any]:
+    owned = {"OwnershipSettingsSummary": {"OwnerUserProfileName": owner}} if owner else {}
+    return {"DomainId": domain, "SpaceName": "desk"} | owned
+
+
+def test_an_app_has_the_tags_of_its_space_and_of_the_profile_that_owns_it() -> None:
+    account = Script(
+        {
+            LIST: {"Apps": [in_space(), entry("own")]},
+            SPACES: [{"Spaces": [space("maria", "d-2")]}, {"Spaces": [space()]}],
+            BULK: {
+                "ResourceTagMappingList": [
+                    tagged("app/d-1/desk/codeeditor/default", keep="false", a="app"),
+                    tagged("space/d-1/desk", a="space", b="space"),
+                    tagged("user-profile/d-1/anna", a="profile", b="profile", c="profile"),
+                    tagged("user-profile/d-2/maria", d="other"),
+                ]
+            },
+        }
+    )
+    aws = account.aws()
+
+    both = in_bulk(aws, listed(aws).items)
+
+    assert [one.profile for one in both] == ["anna", "anna"]
+    source = "tag:GetResources"
+    assert [one.target.tags for one in both] == [
+        Value({"keep": "false", "a": "app", "b": "space", "c": "profile"}, source),
+        Value({"a": "profile", "b": "profile", "c": "profile"}, source),
+    ]
+    assert [dict(one.inherited) for one in both] == [
+        {"space": ("b",), "user profile": ("c",)},
+        {"user profile": ("a", "b", "c")},
+    ]
+    wanted = ["sagemaker:app", "sagemaker:space", "sagemaker:user-profile"]
+    assert account.asked(BULK)[0]["ResourceTypeFilters"] == wanted
+
+
+def test_a_shared_space_has_no_profile_and_spaces_are_listed_only_for_apps_in_one() -> None:
+    answers: dict[str, Any] = {LIST: {"Apps": [in_space()]}, BULK: {"ResourceTagMappingList": []}}
+    account = Script(answers | {SPACES: {"Spaces": [space(None)]}})
+    aws = account.aws()
+
+    (shared,) = in_bulk(aws, listed(aws).items)
+
+    assert (shared.profile, shared.target.tags) == (None, Value({}, "tag:GetResources"))
+    in_bulk(Script(answers).aws(), [app()])  # which lists no space
+
+
+@pytest.mark.parametrize("broken", [SPACES, BULK])
+def test_where_one_of_them_cannot_be_read_no_tag_counts_as_read(broken: str) -> None:
+    answers: dict[str, Any] = {
+        LIST: {"Apps": [in_space()]},
+        SPACES: {"Spaces": [space()]},
+        BULK: {"ResourceTagMappingList": [tagged("app/d-1/desk/codeeditor/default", a="b")]},
+    }
+    aws = Script(answers | {broken: DENIED}).aws()
+
+    (found,) = in_bulk(aws, listed(aws).items)
+
+    assert isinstance(found.target.tags, Unreadable)
+    assert broken.partition(":")[2] in found.target.tags.error
+
+
+def test_the_tags_of_one_are_read_as_they_are_now() -> None:
+    def tags(asked: Mapping[str, Any]) -> Any:
+        return {"Tags": [{"Key": asked["ResourceArn"].rpartition(":")[2].partition("/")[0], "Value": "x"}]}
+
+    account = Script({SPACES: {"Spaces": [space()]}, ONE: tags})
+    (one,) = described(
+        Script({DESCRIBE: {"AppArn": f"{ARN}:app/as-it-is", "Status": "InService"}}).aws(), [app(in_space())]
+    )
+
+    found = of_one(account.aws(), one)
+
+    assert found.target.tags == Value({"app": "x", "space": "x", "user-profile": "x"}, ONE)
+    assert [asked["ResourceArn"] for asked in account.asked(ONE)] == [
+        f"{ARN}:app/as-it-is", f"{ARN}:space/d-1/desk", f"{ARN}:user-profile/d-1/anna",
+    ]  # fmt: skip
+    assert account.asked(SPACES)[0]["DomainIdEquals"] == "d-1"
+    own = Script({ONE: tags})
+    assert of_one(own.aws(), app()).target.tags == Value({"app": "x", "user-profile": "x"}, ONE)
+    assert own.asked(ONE)[0]["ResourceArn"] == app().target.arn
+    assert isinstance(of_one(Script({ONE: DENIED}).aws(), app()).target.tags, Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "value"),
+    [
+        (None, "true", "true"),
+        ("2026-10-01", "2026-11-01", "2026-11-01"),
+        ("2026-11-01", "2026-10-01", "2026-11-01"),
+        ("2026-11-01", "2026-11-01", "2026-11-01"),
+        ("2026-11-01", "forever", "forever"),
+        ("no", "TRUE", "TRUE"),
+        (" No ", "2026-11-01", "2026-11-01"),
+        ("no", "false", "no"),
+        ("yes", " True ", " True "),
+        ("true", "2026-11-01", "true"),
+        (" TRUE ", "true", " TRUE "),
+        ("yes", "2026-11-01", "yes"),
+    ],
+)
+def test_under_one_key_the_nearer_value_holds_unless_the_other_keeps_longer(
+    near: str | None, far: str, value: str
+) -> None:
+    tags, inherited = inherit({} if near is None else {"keep": near}, {"space": {"keep": far}})
+
+    assert tags == {"keep": value}
+    assert inherited == ({"space": ("keep",)} if value != near else {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "taken"),
+    [
+        ("aws:cloudformation:stack-name", "web", False),
+        ("AWS:x", "y", False),
+        ("Managed By", "maria", False),
+        ("terraform", "true", False),
+        ("team", "fraud", True),
+    ],
+)
+def test_what_says_how_a_space_is_managed_says_nothing_of_its_apps(key: str, value: str, taken: bool) -> None:  # noqa: FBT001
+    assert (inherit({}, {"space": {key: value}})[0] == {key: value}) is taken
+
+
+# --- idle shutdown ------------------------------------------------------------------------------
+
+
+def said(member: str, idle: Mapping[str, Any], kind: str = "CodeEditor") -> Any:
+    return {member: {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": idle}}}}
+
+
+ON, OFF, SOON = (
+    {"LifecycleManagement": "ENABLED"},
+    {"LifecycleManagement": "DISABLED"},
+    {"IdleTimeoutInMinutes": 60},
+)
+DOMAIN, SPACE, USER = "DefaultUserSettings", "SpaceSettings", "UserSettings"
+
+
+@pytest.mark.parametrize(
+    ("above", "expected"),
+    [
+        ([said(DOMAIN, ON | SOON)], HOUR),
+        ([said(DOMAIN, OFF | SOON)], None),
+        ([said(DOMAIN, SOON)], HOUR),
+        ([said(DOMAIN, {})], None),
+        ([{}], None),
+        ([said(DOMAIN, ON | SOON, "JupyterLab")], None),
+        ([said(DOMAIN, ON | SOON), said(USER, OFF)], None),
+        ([said(DOMAIN, OFF | SOON), said(USER, ON)], HOUR),
+        ([said(DOMAIN, ON | SOON), said(USER, {"IdleTimeoutInMinutes": 120})], 2 * HOUR),
+        ([said(DOMAIN, ON | {"IdleTimeoutInMinutes": 120}), said(USER, {}), said(SPACE, SOON)], HOUR),
+    ],
+)
+def test_the_nearest_that_says_something_decides_when_studio_stops_an_app(
+    above: Sequence[Any], expected: timedelta | None
+) -> None:
+    signals = [Value(one, f"call {number}") for number, one in enumerate(above)]
+    source = f"call {len(above) - 1}"
+
+    found = timeout("CodeEditor", signals, shared=False)
+
+    assert found == (Absent(source) if expected is None else Value(expected, source))
+
+
+def test_what_was_not_described_leaves_it_open() -> None:
+    whole: Signal[Any] = Value(said(DOMAIN, ON))
+
+    unread = timeout("CodeEditor", [whole, Unreadable("denied")], shared=False)
+
+    assert unread == Unreadable("denied")
+    assert timeout("CodeEditor", [NotRead()], shared=False) == Unreadable("it was not described")
+    assert isinstance(timeout("CodeEditor", [whole], shared=False), Unreadable)
+
+
+def test_a_shared_space_has_the_domains_settings_for_spaces() -> None:
+    both = said("DefaultSpaceSettings", OFF) | said(DOMAIN, ON | SOON)
+
+    assert [layer("CodeEditor", both, shared=shared).on for shared in (True, False)] == [False, True]
+    assert layer("CodeEditor", both, shared=False).timeout == HOUR
+    assert layer("CodeEditor", said(SPACE, ON) | said(USER, OFF), shared=False).on is True
+    assert layer("CodeEditor", said(DOMAIN, {}), shared=False).on is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "above", "number"),
+    [
+        ("CodeEditor", False, [ON | SOON], None),
+        ("CodeEditor", False, [ON | {"IdleTimeoutInMinutes": 61}], 0),
+        ("CodeEditor", False, [ON | SOON, {"IdleTimeoutInMinutes": 61}, {}], 1),
+        ("CodeEditor", False, [OFF, {}, OFF], 2),
+        ("CodeEditor", False, [{}, {}, {}], 0),
+        ("CodeEditor", True, [{}, {}], 1),
+        ("JupyterLab", True, [{}, {}], 0),
+        ("CodeEditor", True, [{}, OFF, {}], 1),
+    ],
+)
+def test_which_level_keeps_studio_from_stopping_an_app(
+    *, kind: str, shared: bool, above: Sequence[Any], number: int | None
+) -> None:
+    members = ["DefaultSpaceSettings" if shared else DOMAIN, USER, SPACE]
+    signals = [Value(said(member, idle, kind)) for member, idle in zip(members, above, strict=False)]
+
+    assert decided_by(kind, signals, HOUR, shared=shared) == number
+
+
+ROLE = {"ExecutionRole": "r" * 20}
+CODE = {"AppType": "CodeEditor"}
+
+
+@pytest.mark.parametrize(
+    ("source", "answer", "request_", "settings"),
+    [
+        (DESCRIBE_DOMAIN, {DOMAIN: ROLE}, {}, DOMAIN),
+        (DESCRIBE_PROFILE, {USER: ROLE}, {"UserProfileName": "desk"}, USER),
+        (DESCRIBE_SPACE, {SPACE: CODE}, {"SpaceName": "desk"}, SPACE),
+    ],
+)
+def test_each_place_is_described_once(source: str, answer: Any, request_: Any, settings: str) -> None:
+    account = Script({source: answer | {"DomainId": "d-1"}})
+    place = ("d-1", "desk")
+
+    def described_by(script: Script) -> Any:
+        return described_settings(script.aws(), [place, place], source)[place]
+
+    assert described_by(account).value[settings] == answer[settings]
+    assert account.asked(source) == [{"DomainId": "d-1"} | request_]
+    assert described_by(Script({source: {"DomainId": "d-1"}})).value[settings] == {}
+    cut = described_by(Script({source: Torn({})}))
+    assert cut == Unreadable("the answer lacks DomainId: it was cut off", source)
