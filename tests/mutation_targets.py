@@ -12,7 +12,7 @@ import functools
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,10 +130,11 @@ class Breakage(NamedTuple):
     tests: tuple[str, ...] = ()
 
 
-def breakages() -> Iterator[Breakage]:
+@functools.cache
+def breakages() -> tuple[Breakage, ...]:
     """All rows of tests/breakages.toml."""
-    for row in tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]:
-        yield Breakage(**{**row, "tests": tuple(row.get("tests", ()))})
+    rows = tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]
+    return tuple(Breakage(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows)
 
 
 def targets() -> list[str]:
