@@ -6,11 +6,22 @@ import random
 from collections import Counter
 
 import pytest
+from botocore.exceptions import ClientError
 
+from conftest import ACCOUNT
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
-from ml_janitor.aws.lifecycle_configurations import MOST_RULES, Configuration, UnchangeableError
+from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+from ml_janitor.aws.lifecycle_configurations import (
+    MOST_RULES,
+    Configuration,
+    Element,
+    UnchangeableError,
+    read,
+    write,
+)
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering.conflicts import conflict
+from scripted import DENIED, Refusal, Script, Torn
 
 VARIES = "varies_by_storage_class"
 
@@ -292,3 +303,55 @@ def test_a_thousand_configurations_of_others_stay_as_they_are_in_text_and_effect
             new = merged.text.decode()
             assert changed(text, new, minimum, prefixes, ours=ours, theirs=theirs) is None, (text, rules)
     assert min(verdicts.values()) > 200
+
+
+# --- of a bucket ------------------------------------------------------------------------------------
+
+GET, PUT = "s3:GetBucketLifecycleConfiguration", "s3:PutBucketLifecycleConfiguration"
+DELETE = "s3:DeleteBucketLifecycle"
+
+
+def test_a_buckets_own_text_is_read_with_its_minimum_and_none_is_empty() -> None:
+    answer = Torn({LIFECYCLE_TEXT: whole(EXPIRES), "TransitionDefaultMinimumObjectSize": VARIES})
+    account = Script({GET: answer})
+
+    assert read(account.aws(), "bucket") == Configuration(whole(EXPIRES), VARIES)
+    assert account.asked(GET) == [{"Bucket": "bucket", "ExpectedBucketOwner": ACCOUNT}]
+    assert read(Script({GET: Torn({LIFECYCLE_TEXT: whole(EXPIRES)})}).aws(), "b") == Configuration(
+        whole(EXPIRES)
+    )
+    assert read(Script({GET: Refusal("NoSuchLifecycleConfiguration")}).aws(), "b") == Configuration()
+    with pytest.raises(ClientError):
+        read(Script({GET: DENIED}).aws(), "b")
+    with pytest.raises(UnchangeableError, match="holds no rules"):
+        read(Script({GET: Torn({LIFECYCLE_TEXT: whole("")})}).aws(), "b")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "members"), [(VARIES, {"TransitionDefaultMinimumObjectSize": VARIES}), (None, {})]
+)
+def test_a_text_is_written_with_its_minimum_and_none_deletes(
+    minimum: str | None, members: dict[str, str]
+) -> None:
+    account = Script({PUT: {}, DELETE: {}})
+    aws = account.aws().armed()
+    owned = {"Bucket": "bucket", "ExpectedBucketOwner": ACCOUNT}
+
+    write(aws, "bucket", Configuration(whole(EXPIRES), minimum))
+    assert (account.asked(PUT), account.asked(DELETE)) == (
+        [owned | {LIFECYCLE_TEXT: whole(EXPIRES)} | members],
+        [],
+    )
+    write(aws, "bucket", Configuration())
+    assert (len(account.asked(PUT)), account.asked(DELETE)) == (1, [owned])
+
+
+def test_elements_are_found_by_their_path() -> None:
+    (found,) = Configuration(whole(EXPIRES)).rules
+
+    assert [found.first(path) for path in ("ID", "Filter/Prefix", "Expiration/Days", "Filter/Tag", "Days")] == [
+        "a", "logs/", "400", None, None,
+    ]  # fmt: skip
+    assert isinstance(found, Element)
+    assert [one.text for one in Configuration(whole(EXPIRES * 2)).named(["a"])] == ["", ""]
+    assert Configuration(whole(EXPIRES)).named(["b"]) == ()
