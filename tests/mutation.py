@@ -426,9 +426,12 @@ class Loaded:
             for file in files:
                 targets_of[str(file)].append(path)
         self.reaching = {path: {} for path in self.found}
+        caches = _caches(tuple(module_name(path) for path in self.found))
         with _watched(of, lambda name, line: executed.add((of[name], line))):
             for item, following in zip(items, [*items[1:], None], strict=True):
                 executed.clear()
+                for cache in caches:  # else only the first test that asks would reach what is behind it
+                    cache.cache_clear()
                 began, cpu = time.monotonic(), time.process_time()
                 if not _pass([item], following) and not _pass([item], following):
                     self.failing.append(item.nodeid)
@@ -468,10 +471,15 @@ def _watched(files: Iterable[str], executed: Callable[[str, int], object]) -> It
     watch.register_callback(
         watch.COVERAGE_ID, watch.events.LINE, lambda code, line: executed(code.co_filename, line)
     )
+    watch.register_callback(  # a lambda of one line has no event of its line
+        watch.COVERAGE_ID,
+        watch.events.PY_START,
+        lambda code, _: executed(code.co_filename, code.co_firstlineno),
+    )
     for path in files:
         for function in _functions(Path(path)):
             for code in _codes(function.__code__):
-                watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE)
+                watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE | watch.events.PY_START)
     yield
     watch.free_tool_id(watch.COVERAGE_ID)
 
@@ -487,24 +495,29 @@ def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> boo
     )
 
 
-def _forget() -> None:
-    """Forget what the project's functions remember: it comes from the code as it is."""
-    for one in gc.get_objects():
-        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith(
-            ("ml_janitor", "janitor_")
-        ):
-            one.cache_clear()
-
-
-def _functions(path: Path) -> list[FunctionType]:
-    """The functions that the import of the module at *path* left."""
+def _caches(modules: tuple[str, ...]) -> list[Any]:
+    """The functions of *modules*, given by how their names begin, that remember what they returned."""
     gc.unfreeze()
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, FunctionType)
-        and one.__code__.co_filename == str(path)
-        and "<locals>" not in one.__qualname__
+        if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith(modules)
+    ]
+
+
+def _forget() -> None:
+    """Forget what the project's functions remember: it comes from the code as it is."""
+    for one in _caches(("ml_janitor", "janitor_")):
+        one.cache_clear()
+
+
+def _functions(path: Path) -> list[FunctionType]:
+    """The functions that the import of the module at *path* left, also those that functions made then."""
+    gc.unfreeze()
+    return [
+        one
+        for one in gc.get_objects()
+        if isinstance(one, FunctionType) and one.__code__.co_filename == str(path)
     ]
 
 
@@ -533,9 +546,16 @@ def swap(functions: Sequence[FunctionType], module: CodeType, broken: CodeType) 
     """Give *functions*, which are those of *module*, their code in *broken*, which has the same functions."""
     numbers = {(code.co_qualname, code.co_firstlineno): number for number, code in _numbered(module)}
     there = dict(_numbered(broken))
+    both = list(_codes(module)), list(_codes(broken))
+    inner = dict[tuple[str, int], CodeType]()
+    if [code.co_qualname for code in both[0]] == [code.co_qualname for code in both[1]]:
+        inner = {(old.co_qualname, old.co_firstlineno): new for old, new in zip(*both, strict=True)}
     for function in functions:
-        code = function.__code__
-        function.__code__ = there[numbers[code.co_qualname, code.co_firstlineno]]
+        key = function.__code__.co_qualname, function.__code__.co_firstlineno
+        if key in numbers:
+            function.__code__ = there[numbers[key]]
+        elif key in inner:  # of a function that another one made while the module was imported
+            function.__code__ = inner[key]
 
 
 def _replace(path: Path, tree: ast.Module) -> None:
