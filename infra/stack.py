@@ -16,6 +16,7 @@ from constructs import Construct
 from infra import member
 from infra.alarms import alarm_topic, watch_acts
 from infra.budgets import Budgets
+from infra.bundle import ROOT
 from infra.dashboard import dashboard
 from infra.definition import price
 from infra.function import JanitorFunction, Shared, code
@@ -42,8 +43,6 @@ from ml_janitor.config.settings import FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.turns import slow_runs
-
-ROOT = Path(__file__).parent.parent
 
 ONE_CORE = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""

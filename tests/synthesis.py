@@ -14,7 +14,8 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra.stack import ROOT, JanitorStack
+from infra.bundle import ROOT
+from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}

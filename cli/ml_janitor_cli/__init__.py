@@ -1,1 +1,1 @@
-"""The terminal edge: what `janitor` does with flags, the environment, the clock and the screen."""
+"""The terminal edge of `janitor`: its flags, the environment, the clock and the screen."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -86,15 +84,15 @@ def audit(
     """
     Report what an AWS account wastes. A dry run: nothing is changed.
 
-    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of
-    the settings, else of the session.
+    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of the settings,
+    else of the session.
 
-    With --organization it looks at the accounts that [organization] in the settings names, in those of
-    its regions, or of --region, that are enabled there. What could not be looked at is said, account by
-    account; what each account has to grant is in docs/organization.md.
+    With --organization it looks at the accounts that [organization] in the settings names, in those of its
+    regions, or of --region, that are enabled there. It reports what it could not look at, account by account.
+    docs/organization.md says what each account has to grant.
 
-    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the
-    report says which; 2, bad usage or settings.
+    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the report says
+    which; 2, bad usage or settings.
 
     \b
     Examples:
@@ -112,7 +110,7 @@ def audit(
     regions = organization_regions(setup, region) if organization else setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
     most = setup.settings.bill.max_requests
-    check_outputs(json=json, slack=slack, files=files)
+    edge.check_outputs(json=json, slack=slack, files=files)
     if json and bill:
         raise edge.Refused("--json and --bill exclude each other: janitor bill --json has the bill")
     if organization and bill:
@@ -132,7 +130,7 @@ def audit(
             report, bill=None if charged is None else section(charged, max_requests=most), plan=plan
         ),
     }
-    problems = {path: replace_file(path, contents[flag]()) for flag, path in files.items() if path}
+    problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
         sys.stdout.write(document.text(report, every=every, plan=plan))
@@ -157,7 +155,7 @@ def audit(
 
 
 def read_bill_too(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
-    """The bill, joined with what *report* found."""
+    """Read the bill, joined with the findings of *report*."""
     with progress("reading the bill") as say:
         asked = question(setup.settings.bill)
         return read_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
@@ -167,7 +165,7 @@ def endings(
     report: Report, written: Sequence[str], *, profile: str | None, arns: bool, explained: bool
 ) -> Iterator[str]:
     """
-    What stands below a report, in lines that can be copied: ARNs, files, and how to go on.
+    Yield the lines below a report, which can be copied: ARNs, files, and the next command.
 
     *explained* is whether `janitor explain` can be asked with the same credentials.
     """
@@ -233,37 +231,6 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
 
 
 def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
-    """*sweeps* in the order of *detectors*."""
+    """Return *sweeps* in the order of *detectors*."""
     names = [detector.name for detector in detectors]
     return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))
-
-
-def check_outputs(*, json: bool, slack: bool = False, files: Mapping[str, Path | None]) -> None:
-    """Refuse outputs that exclude each other, and files that could not be written after all the work."""
-    if json and slack:
-        raise edge.Refused("--json and --slack exclude each other")
-    if json and files.get("--json-file"):
-        raise edge.Refused("--json and --json-file exclude each other")
-    for flag, path in files.items():
-        if path is None:
-            continue
-        place = path if path.exists() else path.parent
-        if path.is_dir() or not os.access(place, os.W_OK):
-            reason = errno.EISDIR if path.is_dir() else errno.EACCES if place.exists() else errno.ENOENT
-            raise edge.Refused(f"{flag}: {path} cannot be written: {os.strerror(reason)}")
-
-
-def replace_file(path: Path, contents: str) -> str | None:
-    """Write *contents* to *path*, which else stays as it was; why that failed, or None."""
-    target = path.resolve()
-    whole = target.is_file() or not target.exists()  # what is no file, such as a pipe, cannot be replaced
-    part = target.with_name(f".{target.name}.part") if whole else target
-    try:
-        part.write_text(contents, encoding="utf-8")
-        if whole:
-            part.replace(target)
-    except OSError as error:
-        if whole:
-            part.unlink(missing_ok=True)
-        return error.strerror or str(error)
-    return None

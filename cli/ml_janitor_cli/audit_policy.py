@@ -1,4 +1,4 @@
-"""Writes the IAM policy that a read-only audit from a laptop needs, from what the detectors declare."""
+"""The IAM policy that a read-only audit from a laptop needs, from the declarations of the detectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ type Regions = Mapping[str, str]
 
 def policies(grants: Iterable[Grant], regions: Regions) -> list[dict[str, Any]]:
     """
-    Policy documents that allow *grants* in *regions* and nothing else: one, or as many as IAM's limit takes.
+    Return policy documents that allow *grants* in *regions* and nothing else: one, or as many as IAM's limit
+    takes.
 
     The account is left open: a policy counts only in the account that it is made in.
     """
@@ -32,17 +33,17 @@ def policies(grants: Iterable[Grant], regions: Regions) -> list[dict[str, Any]]:
 
 
 def document(part: Sequence[Statement]) -> dict[str, Any]:
-    """One policy of these statements."""
+    """Build one policy of these statements."""
     return {"Version": "2012-10-17", "Statement": list(part)}
 
 
 def size(policy: Mapping[str, Any]) -> int:
-    """How much of `LIMIT` a policy takes; what an ARN or a condition has of blanks counts too."""
+    """Return how much of `LIMIT` a policy takes; blanks in an ARN or a condition count too."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
 def statements(grants: Iterable[Grant], regions: Regions) -> Iterator[Statement]:
-    """One statement for all actions on the same resources under the same conditions, in a fixed order."""
+    """Yield one statement for actions on the same resources under the same conditions, in a fixed order."""
     resources: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
     for grant in grants:
         resources[grant.action, grant.when] |= set(resources_of(grant, regions))
@@ -54,7 +55,7 @@ def statements(grants: Iterable[Grant], regions: Regions) -> Iterator[Statement]
 
 
 def divided(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iterator[Statement]:
-    """The statement, or several with a part of its resources each, where it alone would be over the limit."""
+    """Yield the statement, or several with a part of its resources each if it is over the limit."""
     statement = {"Effect": "Allow", "Action": allowed, "Resource": list(on)} | when
     if len(on) == 1 or size(document([statement])) <= LIMIT:
         yield statement
@@ -65,7 +66,7 @@ def divided(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iter
 
 
 def resources_of(grant: Grant, regions: Regions) -> list[str]:
-    """The ARNs of *grant* in every region; those without one in the partition of the first."""
+    """Return the ARNs of *grant* in every region; ARNs without a region get the partition of the first."""
     if grant.on == "*" or grant.on.startswith("arn:"):
         return [in_partition(grant.on, regions)]
     service = grant.action.partition(":")[0]
@@ -73,13 +74,15 @@ def resources_of(grant: Grant, regions: Regions) -> list[str]:
 
 
 def conditions(when: Iterable[Condition], regions: Regions) -> dict[str, Any]:
-    """A statement's conditions by operator and key, or nothing."""
+    """Return a statement's conditions by operator and key, or nothing."""
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for one in when:
-        found[one.operator][one.key] = [in_partition(value, regions) for value in one.values]
+    for condition in when:
+        found[condition.operator][condition.key] = [
+            in_partition(value, regions) for value in condition.values
+        ]
     return {"Condition": dict(found)} if found else {}
 
 
 def in_partition(text: str, regions: Regions) -> str:
-    """*text* with the partition of the audited regions, if it is an ARN of AWS's standard one."""
+    """Return *text* with the partition of the audited regions, if it is an ARN of AWS's standard one."""
     return text.replace("arn:aws:", f"arn:{next(iter(regions.values()))}:", 1)

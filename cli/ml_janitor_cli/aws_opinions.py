@@ -1,4 +1,4 @@
-"""AWS's own opinion: what Cost Optimization Hub recommends, read beside what is found here."""
+"""AWS's own opinion: the recommendations of Cost Optimization Hub, shown beside the findings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ml_janitor.core.text import plain, usd
 from ml_janitor.engine.detector import allow
 
 REGION = "us-east-1"
-"""The hub has one endpoint, which answers for all regions."""
+"""The only region of the hub's endpoint, which answers for all regions."""
 
 SERVICE: ServiceName = "cost-optimization-hub"
 LIST, SUMMARIES = f"{SERVICE}:ListRecommendations", f"{SERVICE}:ListRecommendationSummaries"
 READS = (allow(LIST), allow(SUMMARIES))
 
 TYPES = ("SageMakerEndpoint", "SageMakerSavingsPlans")
-"""All that it knows of SageMaker: idle endpoints, which Compute Optimizer finds, and Savings Plans."""
+"""The hub's types for SageMaker: idle endpoints, which Compute Optimizer finds, and Savings Plans."""
 
 NAME = "AWS's Cost Optimization Hub"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What AWS recommends for the resource *arn*, or *name* where it has none, at list price."""
+    """AWS's recommendation for the resource *arn*, or *name* where it has none, at list price."""
 
     arn: str
     name: str
@@ -45,41 +45,41 @@ class Opinion:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinions:
     """
-    All of an account's, and what they save *together* as AWS counts overlapping ones once.
+    All opinions about an account, and their savings *together*, in which AWS counts overlaps once.
 
     *problem* is why they could not be read.
     """
 
-    each: tuple[Opinion, ...] = ()
+    recommendations: tuple[Opinion, ...] = ()
     together: Decimal | None = None
     problem: str | None = None
 
 
 def opinions(hub: Any, account: str) -> Opinions:
-    """What the *hub* recommends for *account*. A refusal, or an account not enrolled, is a problem."""
+    """Read the *hub*'s recommendations for *account*. A refusal, or an account not enrolled, is a problem."""
     wanted: Any = {"accountIds": [account], "resourceTypes": list(TYPES)}
     try:
         pages = hub.get_paginator("list_recommendations").paginate(filter=wanted)
-        each = tuple(_opinion(one) for page in pages for one in page["items"])
+        found = tuple(_opinion(item) for page in pages for item in page["items"])
         sums = hub.list_recommendation_summaries(filter=wanted, groupBy="ResourceType")
-        return Opinions(each=each, together=Decimal(str(sums["estimatedTotalDedupedSavings"])))
-    except Exception as error:  # the report is worth as much without it
+        return Opinions(recommendations=found, together=Decimal(str(sums["estimatedTotalDedupedSavings"])))
+    except Exception as error:  # the report is worth as much without opinions
         return Opinions(problem=describe(error))
 
 
-def _opinion(one: Mapping[str, Any]) -> Opinion:
+def _opinion(item: Mapping[str, Any]) -> Opinion:
     return Opinion(
-        arn=one.get("resourceArn", ""),  # a Savings Plan that is to be bought has none
-        name=one.get("resourceArn") or one.get("resourceId") or one["currentResourceType"],
-        action=one["actionType"],
-        monthly_usd=Decimal(str(one["estimatedMonthlySavings"])),
-        source=one["source"],
+        arn=item.get("resourceArn", ""),  # a recommended Savings Plan has no ARN yet
+        name=item.get("resourceArn") or item.get("resourceId") or item["currentResourceType"],
+        action=item["actionType"],
+        monthly_usd=Decimal(str(item["estimatedMonthlySavings"])),
+        source=item["source"],
     )
 
 
 def beside(report: Report, read: Opinions) -> Report:
-    """*report* with AWS's opinion as evidence of the findings on the same resource, and else as a notice."""
-    by_arn = {one.arn.lower(): one for one in read.each if one.arn}
+    """Add AWS's opinions to *report*: as evidence of findings on the same resource, else as notices."""
+    by_arn = {opinion.arn.lower(): opinion for opinion in read.recommendations if opinion.arn}
     sweeps = [
         replace(sweep, results=tuple(_with(result, by_arn) for result in sweep.results))
         for sweep in report.sweeps
@@ -100,15 +100,15 @@ def _with(result: Result, by_arn: Mapping[str, Opinion]) -> Result:
 
 
 def _notices(read: Opinions, found: set[str]) -> list[str]:
-    """What it says of resources that nothing was found about, and of all together; or why it says nothing."""
+    """List opinions on resources without a finding, and all savings together; or why there are none."""
     if read.problem is not None:
         step = f"enroll the account there and allow {LIST} and {SUMMARIES}, or set plan.aws_opinions to false"
         return [f"{NAME} could not be read ({read.problem}): {step}"]
     notices = [
-        f"{NAME} recommends for {plain(one.name)}: {one}; nothing was found about it here"
-        for one in read.each
-        if one.arn.lower() not in found
+        f"{NAME} recommends for {plain(opinion.name)}: {opinion}; nothing was found about it here"
+        for opinion in read.recommendations
+        if opinion.arn.lower() not in found
     ]
-    if read.each and read.together is not None:
+    if read.recommendations and read.together is not None:
         notices.append(f"{NAME} counts {usd(read.together)} a month for SageMaker together: in no sum here")
     return notices

@@ -1,4 +1,4 @@
-"""`janitor bill`: what AWS charged, why it moved, and who is behind it."""
+"""`janitor bill`: charges of AWS, why they moved, and who is behind them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ from ml_janitor.core.text import plain
 from ml_janitor.report import bill_json as document
 from ml_janitor.report.bill_page import page
 from ml_janitor_cli import bill_view, edge
-from ml_janitor_cli.audit import check_outputs, replace_file
 from ml_janitor_cli.bill_reading import read_report
 from ml_janitor_cli.failures import FailedError, ending_at_once
 from ml_janitor_cli.screen import console, progress
 
 LONGEST = 180
 REACH = timedelta(days=395)
-"""How far back Cost Explorer has days: 13 months."""
+"""Period for which Cost Explorer has days: 13 months."""
 
 
 def bill(
@@ -63,11 +62,11 @@ def bill(
     """
     Say what AWS charged, why that moved, and which resources and owners are behind it.
 
-    The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are
-    looked at in the regions of --region, else of the settings, else of the session. With a ledger
-    (--table), it also says what was saved so far. Nothing is changed.
+    The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are looked at
+    in the regions of --region, else of the settings, else of the session. With a ledger (--table), it also
+    says what was saved so far. Nothing is changed.
 
-    Exit status: 0, the bill was read, and what is missing is said; 1, it could not be read, or a
+    Exit status: 0, the bill was read, and the report says what is missing; 1, it could not be read, or a
     service of the settings does not exist; 2, bad usage or settings.
 
     \b
@@ -87,7 +86,7 @@ def bill(
     if against is not None:
         asked = replace(asked, against=span_from(against, asked.days, setup.now))
     files = {"--html": html_file, "--csv": csv_file}
-    check_outputs(files=files, json=json)
+    edge.check_outputs(files=files, json=json)
     shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
     if csv_file and section.chargeback not in asked.tags:
         raise edge.Refused(f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags")
@@ -116,15 +115,15 @@ def bill(
 def written(
     flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
 ) -> str | None:
-    """Write what a file is to have; why that failed, or None."""
+    """Write the contents of a file; return why that failed, or None."""
     if flag == "--csv" and chargeback not in report.bill.by_tag:
         return f"{path} was not written: the bill by {chargeback} could not be read"
-    why = replace_file(path, contents())
+    why = edge.replace_file(path, contents())
     return why and f"{path} cannot be written: {why}"
 
 
 def complete(report: BillReport) -> bool:
-    """Whether the bill itself was read, and every service of the settings exists."""
+    """Return whether the bill itself was read, and every service of the settings exists."""
     return not any(
         gap.cause is GapCause.NO_SUCH_SERVICE
         or (gap.reading is Reading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
@@ -133,7 +132,7 @@ def complete(report: BillReport) -> bool:
 
 
 def check_table(by: str, known: Mapping[str, str]) -> None:
-    """Refuse a table by what is neither a tag of the settings nor one of the program's own."""
+    """Refuse a table by an unknown key: neither a tag of the settings nor one of the program's own."""
     names = [*OWN, *known]
     if by not in names:
         raise edge.Refused(
@@ -143,7 +142,7 @@ def check_table(by: str, known: Mapping[str, str]) -> None:
 
 
 def span_from(text: str, days: int, now: datetime) -> Span:
-    """The span that *text* says: a first day, or two days with .. between them. Raises Refused."""
+    """Parse a span: its first day, or two days with .. between them. Raises Refused."""
     ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
     try:
         first, last = (

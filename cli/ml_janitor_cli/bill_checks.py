@@ -1,4 +1,4 @@
-"""Whether Cost Explorer would answer the bill's function, and whether the tags of [bill] are activated."""
+"""Checks of the bill's function: access to Cost Explorer, and the activation of the tags of [bill]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml_janitor.report.bill_gaps import sentence
 from ml_janitor_cli.stack import Check
 
 MOST_REQUESTS = 10
-"""Two, unless an account has hundreds of tags."""
+"""Request limit of the checks: they need two, unless an account has hundreds of tags."""
 
 SEEN = {
     GapCause.TAG_NOT_ACTIVE: "not an active cost allocation tag",
@@ -29,7 +29,7 @@ PAGE = "docs/operating.md, The bill each morning"
 def bill_checks(
     session: boto3.Session, section: BillSection, *, attempts: int, now: datetime
 ) -> Iterator[Check]:
-    """Nothing where the function is off: asking costs a cent for each of two or three questions."""
+    """Check Cost Explorer and its tags, if the function is on: each of two or three requests costs a cent."""
     if not section.enabled:
         return
     explorer = CostExplorer(make_client(session, "ce", REGION, attempts), max_requests=MOST_REQUESTS)

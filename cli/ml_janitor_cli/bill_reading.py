@@ -1,4 +1,4 @@
-"""Reads what a report of the bill is made of: Cost Explorer, a sweep, what ran, and the ledger."""
+"""The sources of a bill's report, read together: Cost Explorer, a sweep, what ran, and the ledger."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_report(
     swept: Sequence[Sweep] | None = None,
 ) -> BillReport:
     """
-    The report that *asked* asks for, with the findings of *swept*, else of sweeps of its own.
+    Read the report for *asked*, with the findings of *swept*, else of sweeps of its own.
 
     Raises FailedError without credentials, or if the ledger fails.
     """
@@ -64,7 +64,7 @@ def read_report(
             say("looking for what is wasteful among what is billed")
             swept = run(detectors, accounts, now=setup.now, policy=settings.policy.dry()).sweeps
         say("reading what ran, and when")
-        results = [one for sweep in swept for one in sweep.results]
+        results = [result for sweep in swept for result in sweep.results]
         found = known(
             accounts,
             since=datetime.combine(bill.first, time(), UTC),
@@ -81,7 +81,7 @@ def read_report(
             detail=f"{sweep.detector}: {sweep.error}",
         )
         for sweep in swept
-        if sweep.error is not None and sweep.detector in {one.name for one in detectors}
+        if sweep.error is not None and sweep.detector in {detector.name for detector in detectors}
     ]
     return bill_report(
         bill,
@@ -96,7 +96,7 @@ def read_report(
 def remembered(
     setup: edge.Setup, table: str | None, account: str, home: str, regions: Sequence[str]
 ) -> list[Action]:
-    """Every action that the ledger *table* remembers; none without one."""
+    """Read every action in the ledger *table*; none without a table."""
     if not table:
         return []
     actions = Actions(Table(make_client(setup.session, "dynamodb", home, setup.attempts), table))

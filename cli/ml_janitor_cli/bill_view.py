@@ -1,4 +1,4 @@
-"""The bill drawn for a terminal: why it moved, the table, and what a reader of it has to know."""
+"""The bill drawn for a terminal: why it moved, the table, and notes for its reader."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(console: Console, report: BillReport, *, by: str, max_requests: int) ->
 
 
 def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[RenderableType]:
-    """The blocks of the report, from the headline to what is missing."""
+    """Yield the blocks of the report, from the headline to the gaps."""
     yield headline(report)
     if report.bill.charges:
         if report.main is not None:
@@ -42,7 +42,7 @@ def drawing(report: BillReport, *, by: str, max_requests: int) -> Iterator[Rende
 
 
 def in_short(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
-    """Above the findings of an audit: the change, its largest movers, and what could not be read."""
+    """Yield the block above the findings of an audit: the change, its largest movers, and the gaps."""
     yield title("The bill", words.headline(report))
     if report.main is not None:
         yield _grid(report.main, MOST_IN_SHORT)
@@ -51,7 +51,7 @@ def in_short(report: BillReport, *, max_requests: int) -> Iterator[RenderableTyp
 
 
 def headline(report: BillReport) -> RenderableType:
-    """What was read, and in one sentence what came out."""
+    """Draw the headline: the account, the time, and the result in one sentence."""
     compared = words.compared_with(report.main) if report.main else words.spoken(report.span)
     about = [f"account {plain(report.bill.account)}", moment(report.bill.time)]
     if report.bill.charges:
@@ -64,7 +64,7 @@ def headline(report: BillReport) -> RenderableType:
 
 
 def why(movement: Movement) -> Iterator[RenderableType]:
-    """The movers, which add up to the change."""
+    """Draw the movers, which add up to the change."""
     said = f"{usd(movement.usd_before)} to {usd(movement.usd_after)}, {words.change(movement)}"
     yield Group(
         head(Text("why it moved", style="bold cyan"), Text(said, style="bold")),
@@ -86,7 +86,7 @@ def _grid(movement: Movement, most: int) -> RenderableType:
 
 
 def table(report: BillReport, by: str) -> Iterator[RenderableType]:
-    """The bill *by* something; nothing where its tag could not be read, which is among what is missing."""
+    """Draw the bill *by* something; nothing where its tag could not be read, which is among the gaps."""
     if not readable(report.bill, by):
         return
     every = report.table(by)
@@ -97,28 +97,28 @@ def table(report: BillReport, by: str) -> Iterator[RenderableType]:
     totals = _cells(together(every))
     for name, total in zip(("before", "now", "change", ""), totals, strict=True):
         drawn.add_column(name, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
-    for one in shown:
-        name = plain(one.name) or ("no service" if by in OWN else f"no {plain(by)}")
-        drawn.add_row(Text(name), *_cells(one))
+    for line in shown:
+        name = plain(line.name) or ("no service" if by in OWN else f"no {plain(by)}")
+        drawn.add_row(Text(name), *_cells(line))
     if rest:
         drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(together(rest)))
     yield drawn
 
 
-def _cells(one: Line) -> tuple[str, str, str, str]:
-    if one.usd_before is None or one.change is None:
-        return "", usd(one.usd), "", ""
-    share = one.change / one.usd_before if one.usd_before else None
+def _cells(line: Line) -> tuple[str, str, str, str]:
+    if line.usd_before is None or line.change is None:
+        return "", usd(line.usd), "", ""
+    share = line.change / line.usd_before if line.usd_before else None
     return (
-        usd(one.usd_before),
-        usd(one.usd),
-        words.signed(one.change) if round(one.change, 2) else "",
-        words.percent(share, sign=True) if round(one.change, 2) else "",
+        usd(line.usd_before),
+        usd(line.usd),
+        words.signed(line.change) if round(line.change, 2) else "",
+        words.percent(share, sign=True) if round(line.change, 2) else "",
     )
 
 
 def units(report: BillReport) -> Iterator[RenderableType]:
-    """What 1,000 requests and what a job cost; nothing where nothing of it ran."""
+    """Draw the cost of 1,000 requests and of a job; nothing if there were none."""
     every = list(unit_rows(report.unit_costs, MOST_UNITS))
     if not every:
         return

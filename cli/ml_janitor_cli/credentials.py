@@ -1,4 +1,4 @@
-"""Whose credentials a command runs with; where AWS does not accept them, what to do next."""
+"""The credentials that a command runs with, and the next step where AWS does not accept them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ NO_CREDENTIALS = (
 
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 NOT_ACCEPTED = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired")
-"""What a region that is not enabled answers too."""
+"""Error codes for rejected credentials; a region that is not enabled gives them too."""
 
 SSO_SETTINGS = {"sso_session", "sso_start_url"}
 
 
 def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
-    """Who the session's credentials are in *region*, or what to do next if that cannot be known."""
+    """Identify the session's credentials in *region*, or return the next step if that is impossible."""
     try:
         if session.get_credentials() is None:
             return Unreadable(NO_CREDENTIALS)
         return Value(identity(session, region, min(attempts, MOST_ATTEMPTS)), GET_CALLER_IDENTITY)
-    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+    except Exception as error:  # any other error is a fault of ours, and raised as it is
         if (words := failure(error)) is None:
             raise
         step = next_step(error, session, region)
@@ -42,7 +42,7 @@ def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Call
 
 
 def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
-    """The same, for a command that can do nothing without it. Raises FailedError."""
+    """Identify the credentials, for a command that needs them. Raises FailedError."""
     match caller_of(session, region, attempts):
         case Value(caller):
             return caller
@@ -51,7 +51,7 @@ def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
 
 
 def next_step(error: Exception, session: boto3.Session, region: str) -> str | None:
-    """What is wrong, and what a person does about it; None where AWS's own words have to do."""
+    """Say what is wrong, and what a person does about it; None where AWS's own words have to do."""
     if isinstance(error, (failed.SSOError, failed.TokenRetrievalError)):
         return f"you are not signed in: aws sso login --profile {sso_profile(session)}"
     if isinstance(error, (failed.ConnectionError, failed.HTTPClientError)):
@@ -64,7 +64,7 @@ def next_step(error: Exception, session: boto3.Session, region: str) -> str | No
 
 
 def sso_profile(session: boto3.Session) -> str:
-    """The profile to sign in with: the session's, or the one that it takes its credentials from."""
+    """Return the profile to sign in with: the session's, or the one that it takes its credentials from."""
     profiles = session._session.full_config.get("profiles", {})  # noqa: SLF001 - boto3 has no other way
     name, chain = session.profile_name, list[str]()
     while name and name not in chain:
@@ -76,7 +76,7 @@ def sso_profile(session: boto3.Session) -> str:
 
 
 def unreachable(region: str) -> str:
-    """Where nothing answers, and what to try."""
+    """Say where nothing answers, and what to try."""
     for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
             return f"nothing answers at {url}: start what should listen there, or unset {name}"
@@ -84,7 +84,7 @@ def unreachable(region: str) -> str:
 
 
 def expired(session: boto3.Session) -> str:
-    """Which credentials have expired, and how to get new ones."""
+    """Say which credentials have expired, and how to get new ones."""
     found = session.get_credentials()
     if found is not None and found.method == "env":
         return "the credentials in the environment have expired: export new ones, or unset AWS_SESSION_TOKEN"
@@ -96,13 +96,13 @@ def expired(session: boto3.Session) -> str:
 
 
 def not_accepted(session: boto3.Session, region: str) -> str:
-    """Whether AWS does not know the credentials, or only *region* does not, because it is not enabled."""
+    """Say whether AWS does not know the credentials, or only *region* does not, because it is not enabled."""
     enabled = ALWAYS_ENABLED.get(session.get_partition_for_region(region), region)
     account = ""
     if enabled != region:
         try:
             account = identity(session, enabled, 1).account
-        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        except Exception as error:  # any other error is a fault of ours, and raised as it is
             if failure(error) is None:
                 raise
     if account:

@@ -1,4 +1,4 @@
-"""Looks for the deployed stack, and at everything in it that can go wrong."""
+"""Checks of the deployed stack: finds it, and looks at everything in it that can go wrong."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ SERVICES = (
 
 
 def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expected]:
-    """The functions that the settings want, and those they do not; only the *names* if there are any."""
+    """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
     detectors = [
         Expected(
-            name=each.name,
-            construct=each.__name__,
-            schedule=settings.schedule(each),
-            enabled=settings.sections[each.name].enabled,
+            name=detector.name,
+            construct=detector.__name__,
+            schedule=settings.schedule(detector),
+            enabled=settings.sections[detector.name].enabled,
         )
-        for each in settings.registry
-        if not names or each.name in names
+        for detector in settings.registry
+        if not names or detector.name in names
     ]
     digest = Expected(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
@@ -88,7 +88,7 @@ class Examiner:
     slack_url: str
 
     def examine(self) -> Deployed:
-        """What there is to say."""
+        """Return everything that was found out."""
         without: Trouble | None = None
         for region in self.regions:
             here = Deployment(self.session, region, attempts=self.attempts)
@@ -105,7 +105,7 @@ class Examiner:
         return Deployed(name=self.stack, regions=self.regions, expected=self.named, **found)
 
     def _checks(self, here: Deployment, stack: Stack) -> list[Check]:
-        """All checks: of each function, its alarms, whoever hears of them, and Slack."""
+        """Run all checks: of each function, its alarms, their subscribers, and Slack."""
         for service in SERVICES:  # boto3 makes clients one at a time
             here.client(service)
         section = self.settings.janitor
@@ -118,9 +118,13 @@ class Examiner:
             organization=self.settings.organization.used,
         )
         with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
-            of_functions = [*pool.map(lambda one: [*function_checks(here, stack, one, around)], expected)]
+            of_functions = [
+                *pool.map(lambda function: [*function_checks(here, stack, function, around)], expected)
+            ]
         checks = [check for checks in of_functions for check in checks]
-        checks += alarm_checks(here, stack, {one.name: one.construct for one in expected}, self.now)
+        checks += alarm_checks(
+            here, stack, {function.name: function.construct for function in expected}, self.now
+        )
         if self.names:
             return checks
         checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)

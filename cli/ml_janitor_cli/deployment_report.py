@@ -1,4 +1,4 @@
-"""What `janitor doctor` found out about the deployed stack, drawn for a terminal."""
+"""The results of `janitor doctor` about the deployed stack, drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ml_janitor_cli.stack import LIST_RESOURCES, Check, Outcome, Stack, Trouble
 from ml_janitor_cli.terminal import block
 
 COLUMNS = ("schedule", "last run", "queues", "alarms")
-"""What is looked at of every function, in the order it is drawn; the function itself has no column."""
+"""Checks of every function, in the order of their columns; the function itself has no column."""
 
 CELL_LIMIT = 40
 STYLES = {
@@ -32,7 +32,7 @@ SHORT = {Outcome.WRONG: "wrong", Outcome.REFUSED: "refused", Outcome.FAILED: "no
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
     """
-    What was found out about the stack *name*.
+    The results about the stack *name*.
 
     Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
     """
@@ -46,19 +46,19 @@ class Deployed:
 
     @property
     def fine(self) -> bool:
-        """Whether the deployment works, as far as it was asked about."""
+        """Return whether the deployment works, as far as the checks could tell."""
         if self.found is None:
             lost = self.without is not None and self.without.outcome is Outcome.FAILED
             return not self.expected and not lost
-        return not any(self.having(one) for one in (Outcome.WRONG, Outcome.REFUSED, Outcome.FAILED))
+        return not any(self.having(outcome) for outcome in (Outcome.WRONG, Outcome.REFUSED, Outcome.FAILED))
 
     def having(self, outcome: Outcome) -> list[Check]:
-        """The checks that came out like this."""
+        """Return the checks with this outcome."""
         return [check for check in self.checks if check.outcome is outcome]
 
 
 def drawing(result: Deployed) -> Iterator[RenderableType]:
-    """The blocks about the deployment, from its headline to what could not be told."""
+    """Yield the blocks about the deployment, from its headline to checks without an answer."""
     yield Group(
         title("Deployment", headline(result)),
         *([Text(plain(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
@@ -74,7 +74,7 @@ def drawing(result: Deployed) -> Iterator[RenderableType]:
 
 
 def headline(result: Deployed) -> str:
-    """What was found out, in one sentence."""
+    """Summarize the results in one sentence."""
     where = ", ".join(result.regions)
     if result.found is None:
         if result.without is None:
@@ -93,7 +93,7 @@ def headline(result: Deployed) -> str:
 
 
 def table(checks: Sequence[Check]) -> RenderableType:
-    """Function by function, what was found of each thing that is looked at."""
+    """Draw the results function by function, a column for each check."""
     drawn = ruled()
     for column in ("function", *COLUMNS):
         drawn.add_column(column, header_style="dim", no_wrap=True)
@@ -107,7 +107,7 @@ def table(checks: Sequence[Check]) -> RenderableType:
 
 
 def cell(checks: Sequence[Check]) -> Text:
-    """One thing of one function, in a word or two; the blocks below say the rest."""
+    """Draw one check of one function in a word or two; the blocks below say the rest."""
     worst = min(checks, key=lambda check: ORDER.index(check.outcome), default=None)
     if worst is None:
         return Text()
@@ -116,7 +116,7 @@ def cell(checks: Sequence[Check]) -> Text:
 
 
 def rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
-    """What is not well: of what, what is seen, and what to do. The same said of several stands once."""
+    """List problems: their subject, the observation, and the next step. Equal problems are listed once."""
     together: dict[tuple[str, str, str], list[str]] = {}
     for check in checks:
         together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
@@ -126,12 +126,12 @@ def rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
 
 
 def subject(what: str, abouts: Sequence[str]) -> str:
-    """Of which functions, and what of them."""
+    """Name the functions, and the checked part."""
     named = ", ".join(plain(about) for about in abouts if about)
     return f"{named}: {what}" if named else what
 
 
 def with_advice(seen: str, to_do: str) -> str:
-    """One problem with what to do about it."""
+    """Return one problem with its next step."""
     seen = plain(seen, ERROR_LIMIT)
     return f"{seen}\n→ {to_do}" if to_do else seen

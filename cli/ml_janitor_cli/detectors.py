@@ -1,4 +1,4 @@
-"""`janitor detectors`: which rules there are, when they run and what can be tuned."""
+"""`janitor detectors`: the rules, their schedules and their tunables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
     """
     List the detectors with their schedules and tunables.
 
-    The values are those that an audit here would use. Set them with --set, or in janitor.toml
-    under [detectors.NAME].
+    The values are those that an audit here would use. Set them with --set, or in janitor.toml under
+    [detectors.NAME].
     """
     settings = edge.settings_from(config, overrides, ctx.obj)
     for detector in settings.registry:
@@ -46,7 +46,7 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
 
 
 def shown(value: object) -> str:
-    """A tunable's value as janitor.toml has it."""
+    """Return a tunable's value as janitor.toml has it."""
     match value:
         case timedelta():
             return format_duration(value)

@@ -1,4 +1,4 @@
-"""`janitor doctor`: whether an audit here would see everything, and whether the deployed stack works."""
+"""`janitor doctor`: checks what an audit here could not see, and the deployed stack."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ORIGINS = {
     "shared-credentials-file": "the credentials file",
     "sso": "single sign-on",
 }
-"""botocore's words for where credentials come from."""
+"""botocore's names for the sources of credentials."""
 
 PRICES = allow(GET_PRODUCTS)
 
@@ -82,12 +82,12 @@ def doctor(
     """
     Check identity, settings, what the detectors may read, and the deployed stack. Nothing is changed.
 
-    Each read that a detector declares is tried on something that does not exist: what AWS denies is
-    missing, and any other answer means that it is allowed. What only a real object can tell is
+    Each read that a detector declares is tried on something that does not exist: if AWS denies it, the
+    permission is missing, and any other answer means that it is allowed. Reads that need a real object are
     listed as not probed, with the reason.
 
-    Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and
-    Slack: the token, its scopes, the channel. Each problem says what to do next.
+    Of a deployed stack it checks schedules, last runs, queues, alarms and their subscribers, and Slack: the
+    token, its scopes, the channel. Each problem says what to do next.
 
     With --policy it asks AWS nothing and prints what an audit from a laptop has to be allowed, for the
     enabled or named detectors, regions and settings: contents of objects only where those name buckets.
@@ -95,10 +95,10 @@ def doctor(
     With --organization it takes on each role that an account of [organization] should grant, has it read
     itself, and says which are missing, old or too wide, with the commands that mend them.
 
-    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is
-    wrong in the stack, a detector is armed that could never act, the bill takes more requests than the
-    settings allow, or the credentials could not be identified; 2, bad usage or settings.
-    A stack that is not deployed, or that you may not look for, is a problem only if --stack names it.
+    Exit status: 0, nothing is missing; 1, an action is refused or was not answered, something is wrong in the
+    stack, a detector is armed that could never act, the bill takes more requests than the settings allow, or
+    the credentials could not be identified; 2, bad usage or settings. A stack that is not deployed, or that
+    you may not look for, is a problem only if --stack names it.
 
     \b
     Examples:
@@ -138,7 +138,7 @@ def doctor(
 
     with ending_at_once(), progress("identifying the credentials") as say:
         callers = {region: caller_of(session, region, setup.attempts) for region in regions}
-        open_regions = tuple(region for region, one in callers.items() if isinstance(one, Value))
+        open_regions = tuple(region for region, answer in callers.items() if isinstance(answer, Value))
         caller = callers[open_regions[0] if open_regions else regions[0]]
         probed: doctor_report.Answers = {}
         found: deployment_report.Deployed | None = None
@@ -172,11 +172,15 @@ def doctor(
     if isinstance(caller, Value):
         who = Arn.parse(caller.value.arn)
         idle += undo_role_warnings(settings, account=who.account, partition=who.partition)
-    closed = [one.error for one in callers.values() if isinstance(one, Unreadable)] if open_regions else []
+    closed = (
+        [answer.error for answer in callers.values() if isinstance(answer, Unreadable)]
+        if open_regions
+        else []
+    )
     facts = {
         "not checked": "; ".join(closed),
         "contents": contents(detectors),
-        "armed": ", ".join(each.name for each in settings.armed()),
+        "armed": ", ".join(detector.name for detector in settings.armed()),
         "but": "; ".join(idle),
         **facts,
     }
@@ -186,7 +190,9 @@ def doctor(
         facts={name: fact for name, fact in facts.items() if fact},
         changes=tuple(changes(settings)),
         detectors=tuple(detectors),
-        off=tuple(each.name for each in settings.registry if not settings.sections[each.name].enabled),
+        off=tuple(
+            detector.name for detector in settings.registry if not settings.sections[detector.name].enabled
+        ),
         prices=PRICES,
         probed=probed,
     )
@@ -196,7 +202,7 @@ def doctor(
 
 
 def contents(detectors: Sequence[Detector[Any]]) -> str:
-    """Whose objects are read, where a detector looks at objects at all."""
+    """Say whose objects are read, where a detector looks at objects at all."""
     readers = [detector for detector in detectors if hasattr(detector, "contents_in")]
     where = [prefix for detector in readers for prefix in getattr(detector, "contents_in", ())]
     if not readers:
@@ -213,7 +219,7 @@ def print_policy(
     session: boto3.Session,
     besides: Sequence[Grant] = (),
 ) -> int:
-    """The policy for an audit with *detectors* in *regions*, and *besides*: a JSON object, or a list."""
+    """Print the policy for an audit with *detectors* in *regions*, and *besides*: a JSON object or list."""
     partitions = {region: partition_of(region, session) for region in regions}
     grants = [PRICES, *besides, *(grant for detector in detectors for grant in detector.reads)]
     made = policies(grants, partitions)
@@ -227,7 +233,7 @@ def print_policy(
 
 
 def partition_of(region: str, session: boto3.Session) -> str:
-    """The partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
+    """Return the partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
     try:
         return str(session.get_partition_for_region(region))
     except UnknownRegionError:
@@ -235,14 +241,14 @@ def partition_of(region: str, session: boto3.Session) -> str:
 
 
 def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:
-    """Where the regions come from."""
+    """Say where the regions come from."""
     if flags:
         return "--region"
     return "the settings" if settings.janitor.regions else "the session"
 
 
 def credentials(session: boto3.Session) -> str:
-    """Where the session's credentials come from."""
+    """Say where the session's credentials come from."""
     match attempt(session.get_credentials, source="credentials"):
         case Value(found) if found is not None:
             profile = session.profile_name
@@ -253,14 +259,14 @@ def credentials(session: boto3.Session) -> str:
 
 
 def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
-    """What was read for the settings, later ones winning."""
+    """List the sources of the settings, later ones winning."""
     found = [f"./{FILE}"] if Path(FILE).exists() else []
     found += [str(config)] if config else []
     return [*found, *([f"{len(overrides)} of --set"] if overrides else [])]
 
 
 def changes(settings: Settings) -> Iterable[Change]:
-    """Every setting that is not at its default."""
+    """Yield every setting that is not at its default."""
     standard = Settings.parse({}, registry=settings.registry)
     tables: dict[str, tuple[BaseModel, BaseModel]] = {"janitor": (settings.janitor, standard.janitor)}
     tables |= {name: (section, standard.sections[name]) for name, section in settings.sections.items()}
@@ -280,11 +286,11 @@ def tried(
     attempts: int,
     now: datetime,
 ) -> doctor_report.Answers:
-    """The answer to every read of *detectors*, region by region."""
+    """Try every read of *detectors*, region by region, and return the answers."""
     grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
     with opened(session, account=account, regions=regions, attempts=attempts, pace=edge.pace()) as accounts:
         return {
-            aws.region: {one.grant: one for one in probe_all(aws, grants, now=now, buckets=buckets)}
+            aws.region: {probed.grant: probed for probed in probe_all(aws, grants, now=now, buckets=buckets)}
             for aws in accounts
         }

@@ -1,4 +1,4 @@
-"""What `janitor doctor` found out, drawn for a terminal."""
+"""The results of `janitor doctor`, drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Change:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
     """
-    Everything that was found out.
+    All results of the checks.
 
-    *facts* are rows of the head, *off* the detectors that are switched off, *prices* the grant that
-    prices are asked with. Without a caller, nothing was *probed*.
+    *facts* are rows of the head, *off* the detectors that are switched off, *prices* the grant that prices
+    are asked with. Without a caller, nothing was *probed*.
     """
 
     caller: Signal[Caller]
@@ -56,41 +56,41 @@ class Checkup:
 
     @property
     def fine(self) -> bool:
-        """Whether an audit would see everything, as far as can be told."""
+        """Return whether an audit would see everything, as far as the probes can tell."""
         return isinstance(self.caller, Value) and not self.refused and not self.failed
 
     @property
     def refused(self) -> list[str]:
-        """The IAM actions that are missing."""
+        """Return the IAM actions that are missing."""
         return actions(self.where(Answer.REFUSED))
 
     @property
     def failed(self) -> list[str]:
-        """The IAM actions whose probes got no answer."""
+        """Return the IAM actions whose probes got no answer."""
         return actions(self.where(Answer.FAILED))
 
     def where(self, answer: Answer) -> list[tuple[str, Probed]]:
-        """Every probe of a detector's read that had this answer, with its region."""
+        """Return every probe of a detector's read that had this answer, with its region."""
         declared = {grant for detector in self.detectors for grant in detector.reads}
         return [
-            (region, one)
+            (region, probed)
             for region, answers in self.probed.items()
-            for grant, one in answers.items()
-            if one.answer is answer and grant in declared
+            for grant, probed in answers.items()
+            if probed.answer is answer and grant in declared
         ]
 
     def who_reads(self, grant: Grant) -> list[str]:
-        """The detectors that declare *grant*."""
+        """Return the detectors that declare *grant*."""
         return [detector.name for detector in self.detectors if grant in detector.reads]
 
 
 def actions(probed: Iterable[tuple[str, Probed]]) -> list[str]:
-    """Their IAM actions, each once."""
-    return list(dict.fromkeys(one.grant.action for _, one in probed))
+    """Return their IAM actions, each once."""
+    return list(dict.fromkeys(answer.grant.action for _, answer in probed))
 
 
 def drawing(result: Checkup) -> Iterator[RenderableType]:
-    """The blocks of the answer, from the headline to what could not be told."""
+    """Yield the blocks of the answer, from the headline to the reads without an answer."""
     yield title("ML Janitor", headline(result))
     yield facts(about(result))
     if result.probed:
@@ -99,7 +99,7 @@ def drawing(result: Checkup) -> Iterator[RenderableType]:
 
 
 def headline(result: Checkup) -> str:
-    """What was found out, in one sentence."""
+    """Summarize the results in one sentence."""
     if not isinstance(result.caller, Value):
         return "The credentials could not be identified."
     parts = []
@@ -111,7 +111,7 @@ def headline(result: Checkup) -> str:
 
 
 def about(result: Checkup) -> Iterator[tuple[str, str | Text]]:
-    """Who asks, where, with which settings."""
+    """Say who asks, where, with which settings."""
     match result.caller:
         case Value(caller):
             yield "identity", plain(caller.arn)
@@ -128,7 +128,9 @@ def about(result: Checkup) -> Iterator[tuple[str, str | Text]]:
     for number, (region, answers) in enumerate(result.probed.items()):
         several = f"{region}: " if len(result.probed) > 1 else ""
         yield "prices" if number == 0 else "", f"{several}{prices(answers[result.prices], region)}"
-    tried_on = {one.bucket for answers in result.probed.values() for one in answers.values() if one.bucket}
+    tried_on = {
+        probed.bucket for answers in result.probed.values() for probed in answers.values() if probed.bucket
+    }
     if tried_on:
         yield "tried on", f"{', '.join(map(plain, sorted(tried_on)))}, for what needs a bucket"
     if result.off:
@@ -136,7 +138,7 @@ def about(result: Checkup) -> Iterator[tuple[str, str | Text]]:
 
 
 def prices(probed: Probed, region: str) -> str:
-    """Where prices will come from."""
+    """Say where prices will come from."""
     if probed.answer is Answer.ALLOWED:
         return f"the {FROM_API} answers"
     else_from = f"the {FROM_TABLE}" if region == TABLE_REGION else "nowhere: they are unknown"
@@ -144,12 +146,12 @@ def prices(probed: Probed, region: str) -> str:
 
 
 def written(value: object) -> str:
-    """A setting's value as a reader would write it."""
+    """Return a setting's value as a reader would write it."""
     return plain(shown(tuple(value) if isinstance(value, list) else value), SETTING_LIMIT)
 
 
 def table(result: Checkup) -> RenderableType:
-    """Detector by detector, how many of its reads are allowed, and which are not."""
+    """Draw how many reads of each detector are allowed, and which are not."""
     drawn = ruled()
     drawn.add_column("detector", header_style="dim", no_wrap=True)
     drawn.add_column("reads allowed", header_style="dim", justify="right", no_wrap=True)
@@ -159,9 +161,9 @@ def table(result: Checkup) -> RenderableType:
         read = [
             (region, answers[grant]) for region, answers in result.probed.items() for grant in detector.reads
         ]
-        allowed = sum(one.answer is Answer.ALLOWED for _, one in read)
-        unprobed = sum(one.answer is Answer.NOT_PROBED for _, one in read)
-        missing = [one for one in read if one[1].answer is Answer.REFUSED]
+        allowed = sum(probed.answer is Answer.ALLOWED for _, probed in read)
+        unprobed = sum(probed.answer is Answer.NOT_PROBED for _, probed in read)
+        missing = [pair for pair in read if pair[1].answer is Answer.REFUSED]
         drawn.add_row(
             Text(plain(detector.name)),
             f"{allowed} of {len(read)}",
@@ -172,10 +174,10 @@ def table(result: Checkup) -> RenderableType:
 
 
 def named(missing: Sequence[tuple[str, Probed]], result: Checkup) -> list[str]:
-    """The actions, and where they are missing if that is not everywhere."""
+    """Return the actions, and where they are missing if that is not everywhere."""
     by_action: dict[str, dict[str, None]] = {}
-    for region, one in missing:
-        by_action.setdefault(one.grant.action, {})[region] = None
+    for region, probed in missing:
+        by_action.setdefault(probed.grant.action, {})[region] = None
     return [
         action if len(regions) == len(result.probed) else f"{action} (in {', '.join(regions)})"
         for action, regions in by_action.items()
@@ -183,7 +185,7 @@ def named(missing: Sequence[tuple[str, Probed]], result: Checkup) -> list[str]:
 
 
 def details(result: Checkup) -> Iterator[RenderableType]:
-    """AWS's own words about what is missing, and why the rest could not be told."""
+    """Draw AWS's own words about missing actions, and why the rest is unknown."""
     blocks = (
         (Answer.REFUSED, "Refused", "red"),
         (Answer.FAILED, "Not answered", "yellow"),
@@ -198,11 +200,11 @@ def details(result: Checkup) -> Iterator[RenderableType]:
 
 
 def alike(result: Checkup, probed: Sequence[tuple[str, Probed]]) -> list[tuple[str, str]]:
-    """What has the same reason, together: the actions with their detectors, and the reason."""
+    """Group probes with the same reason: the actions with their detectors, and the reason."""
     by_reason: dict[tuple[str, tuple[str, ...]], dict[str, None]] = {}
-    for _, one in probed:
-        who = tuple(result.who_reads(one.grant))
-        by_reason.setdefault((one.why, who), {})[one.grant.action] = None
+    for _, answer in probed:
+        who = tuple(result.who_reads(answer.grant))
+        by_reason.setdefault((answer.why, who), {})[answer.grant.action] = None
     return [
         (f"{', '.join(found)} ({', '.join(map(plain, who))})", plain(why, ERROR_LIMIT))
         for (why, who), found in by_reason.items()

@@ -1,10 +1,11 @@
-"""What flags, the environment and the clock give a command, checked before AWS is asked anything."""
+"""The input of a command from flags, the environment and the clock, checked before AWS is asked anything."""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,17 +26,17 @@ from ml_janitor.engine.detector import Detector
 
 
 def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
-    """An option with a value, which help calls *metavar*; *names* where its parameter has another one."""
+    """Declare an option with a value that help calls *metavar*; *names* if the parameter's name differs."""
     return typer.Option(*names, metavar=metavar, help=about, **limits)
 
 
 def flag(name: str, about: str) -> Any:
-    """An option without a value."""
+    """Declare an option without a value."""
     return typer.Option(name, help=about)
 
 
 def argument(metavar: str, about: str, **limits: Any) -> Any:
-    """A value by its place."""
+    """Declare a value by its place."""
     return typer.Argument(metavar=metavar, help=about, **limits)
 
 
@@ -60,7 +61,7 @@ AsOf = Annotated[str | None, option("TIME", "Judge as of this time (ISO 8601); e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a command asks AWS with. *attempts* is how often a call is tried in all."""
+    """A command's settings and session. *attempts* is how often a call is tried in all."""
 
     settings: Settings
     session: boto3.Session
@@ -68,7 +69,7 @@ class Setup:
     now: datetime
 
     def regions(self, flags: Sequence[str] | None) -> tuple[str, ...]:
-        """Where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
+        """Return where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
         return regions_from(flags, self.settings, self.session)
 
 
@@ -79,7 +80,7 @@ class Refused(TyperException):
 
 
 class Interrupted(Refused):
-    """Ctrl-C was pressed; the message says what becomes of what was begun."""
+    """Ctrl-C was pressed; the message says what becomes of work in progress."""
 
     exit_code = 130
 
@@ -92,14 +93,14 @@ def setup(
     profile: str | None,
     now: str | None = None,
 ) -> Setup:
-    """What the options and the environment say. Raises Refused."""
+    """Read the options and the environment. Raises Refused."""
     settings = settings_from(config, overrides, ctx.obj)
     at, attempts = now_from(now), attempts_from_environment()
     return Setup(settings=settings, session=session_from(profile), attempts=attempts, now=at)
 
 
 def settings_from(config: Path | None, overrides: Iterable[str] | None, registry: Registry) -> Settings:
-    """The operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
+    """Load the operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
     files = [path for path in [Path(FILE)] if path.exists()]
     try:
         return Settings.load(
@@ -110,7 +111,7 @@ def settings_from(config: Path | None, overrides: Iterable[str] | None, registry
 
 
 def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:
-    """The named detectors, even if they are switched off; without names, those that are not."""
+    """Return the named detectors, even if they are switched off; without names, all that are switched on."""
     known = [detector.name for detector in settings.registry]
     for name in names or ():
         if name not in known:
@@ -122,7 +123,7 @@ def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Dete
 
 
 def now_from(flag: str | None) -> datetime:
-    """The time to judge for: --now, else JANITOR_NOW, else the clock."""
+    """Return the time to judge for: --now, else JANITOR_NOW, else the clock."""
     for name, text in (("--now", flag), ("JANITOR_NOW", os.environ.get("JANITOR_NOW"))):
         if text:
             return _time(name, text)
@@ -131,7 +132,7 @@ def now_from(flag: str | None) -> datetime:
 
 def clock_from(flag: str | None) -> Callable[[], datetime]:
     """
-    The clock that goes with `now_from`: the real one, unless a time was given.
+    Return the clock that goes with `now_from`: the real one, unless a time was given.
 
     A given time stands still, as in the functions of a sandbox: it is always the same night there.
     """
@@ -162,7 +163,7 @@ def _time(name: str, text: str) -> datetime:
 
 
 def attempts_from_environment() -> int:
-    """How often a call is tried in all: AWS_MAX_ATTEMPTS, as botocore reads it."""
+    """Return how often a call is tried in all: AWS_MAX_ATTEMPTS, as botocore reads it."""
     text = os.environ.get("AWS_MAX_ATTEMPTS", "").strip()
     if not text:
         return DEFAULT_ATTEMPTS
@@ -172,19 +173,19 @@ def attempts_from_environment() -> int:
 
 
 def pace() -> Pace | None:
-    """How fast AWS may be called; in the sandbox, where time stands still, there is nothing to wait for."""
+    """Return how fast AWS may be called; None in the sandbox, where time stands still."""
     if os.environ.get("JANITOR_NOW"):
         return None
     return Pace(clock=time.time, sleep=sleep)
 
 
 def sleep(seconds: float) -> None:
-    """Spend so many *seconds*; tests put in its place what only counts them."""
+    """Spend so many *seconds*; tests replace this with a counter."""
     time.sleep(seconds)
 
 
 def session_from(profile: str | None) -> boto3.Session:
-    """The session of *profile*, else of whatever the environment says."""
+    """Open the session of *profile*, else of whatever the environment says."""
     try:
         session = boto3.Session(profile_name=profile or None)
     except ProfileNotFound as error:
@@ -202,7 +203,7 @@ def _profiles() -> list[str]:
 
 
 def _check_endpoints() -> None:
-    """Refuse what is no URL: botocore would raise a bare ValueError in the middle of a run."""
+    """Refuse an invalid URL: botocore would raise a bare ValueError in the middle of a run."""
     for name, url in os.environ.items():
         if name.startswith("AWS_ENDPOINT_URL") and url:
             parts = urlsplit(url)
@@ -212,10 +213,10 @@ def _check_endpoints() -> None:
 
 def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3.Session) -> tuple[str, ...]:
     """
-    Where to look: --region, else the settings' regions, else the session's.
+    Return where to look: --region, else the settings' regions, else the session's.
 
-    A misspelt region is refused here, because AWS has no address that could say so. An endpoint of
-    one's own may call its regions what it likes.
+    A misspelt region is refused here, because AWS has no address that could say so. An endpoint of one's own
+    may call its regions what it likes.
     """
     asked = flags or settings.janitor.regions or [session.region_name or ""]
     regions = tuple(dict.fromkeys(region.strip() for region in asked))
@@ -232,3 +233,34 @@ def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3
         if region not in known:
             raise Refused(f"AWS has no region {region} that this version knows{nearest(region, known)}")
     return regions
+
+
+def check_outputs(*, json: bool, slack: bool = False, files: Mapping[str, Path | None]) -> None:
+    """Refuse outputs that exclude each other, and files that could not be written after all the work."""
+    if json and slack:
+        raise Refused("--json and --slack exclude each other")
+    if json and files.get("--json-file"):
+        raise Refused("--json and --json-file exclude each other")
+    for flag, path in files.items():
+        if path is None:
+            continue
+        place = path if path.exists() else path.parent
+        if path.is_dir() or not os.access(place, os.W_OK):
+            reason = errno.EISDIR if path.is_dir() else errno.EACCES if place.exists() else errno.ENOENT
+            raise Refused(f"{flag}: {path} cannot be written: {os.strerror(reason)}")
+
+
+def replace_file(path: Path, contents: str) -> str | None:
+    """Write *contents* to *path*, which stays as it was on failure; return why it failed, or None."""
+    target = path.resolve()
+    whole = target.is_file() or not target.exists()  # only a regular file can be replaced, not a pipe
+    part = target.with_name(f".{target.name}.part") if whole else target
+    try:
+        part.write_text(contents, encoding="utf-8")
+        if whole:
+            part.replace(target)
+    except OSError as error:
+        if whole:
+            part.unlink(missing_ok=True)
+        return error.strerror or str(error)
+    return None

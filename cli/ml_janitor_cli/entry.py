@@ -8,10 +8,10 @@ import sys
 from importlib.metadata import version
 
 INTERRUPTED = 130
-"""What a shell reports for a program that SIGINT ended."""
+"""Exit status that a shell reports for a program that SIGINT ended."""
 
 BROKEN_PIPE = 141
-"""What a shell reports for a program that SIGPIPE ended."""
+"""Exit status that a shell reports for a program that SIGPIPE ended."""
 
 NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
@@ -20,7 +20,7 @@ def main() -> int:
     """
     Run the command that the arguments name, and return its exit status.
 
-    A reader that has seen enough is no error; an output that takes nothing is one line and status 1.
+    A reader that stops early is not an error; an output that cannot be written is one line and status 1.
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def run() -> int:
-    """The command."""
+    """Run the command."""
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{version_line()}\n")
         return 0
@@ -56,10 +56,10 @@ def run() -> int:
 
 
 def discard_output() -> None:
-    """Let what is still to be written go nowhere: the end of the process would try again."""
+    """Discard output that is still to be written: the end of the process would try again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def version_line() -> str:
-    """The program's name and version."""
+    """Return the program's name and version."""
     return f"janitor {version('ml-janitor')}"

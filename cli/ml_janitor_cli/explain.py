@@ -1,4 +1,4 @@
-"""`janitor explain`: why one resource is judged as it is."""
+"""`janitor explain`: the reasons for the verdict on one resource."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def explain(
     """
     Explain one verdict: every signal, every step of the rule. Nothing is changed.
 
-    Each resource is read again and judged by every detector for its kind, those that are switched
-    off among them, whether it is found or kept. What people kept or snoozed is read from the ledger.
+    Each resource is read again and judged by every detector for its kind, those that are switched off among
+    them, whether it is found or kept. The ledger has what people kept or snoozed.
 
-    Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage,
-    such as an ARN or a name that no resource has; 3, a resource was deleted.
+    Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage, such
+    as an ARN or a name that no resource has; 3, a resource was deleted.
 
     \b
     Examples:
@@ -114,14 +114,14 @@ def explain(
         screen = console(sys.stdout)
         blocks = explanation_view.drawing(answers, now=at, account=account, width=screen.width, notes=notes)
         write(screen, blocks)
-    verdicts = {each.verdict for each in answers}
-    if isinstance(holds, Unreadable) or any(each.sweep.error is not None for each in answers):
+    verdicts = {explained.verdict for explained in answers}
+    if isinstance(holds, Unreadable) or any(explained.sweep.error is not None for explained in answers):
         return 1
     return 2 if "not found" in verdicts else 3 if "deleted" in verdicts else 0
 
 
 def parsed_from(text: str) -> Arn:
-    """The ARN that *text* is."""
+    """Parse *text* as an ARN."""
     try:
         return Arn.parse(text)
     except ValueError as error:
@@ -140,13 +140,13 @@ def check_kind(text: str, arn: Arn, settings: Settings) -> None:
 
 
 def region_of(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
-    """Where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
+    """Return where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
     where = (arn.region if arn else "") or flag
     return setup.regions([where] if where else None)[0]
 
 
 def questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[Question]:
-    """One for each detector that judges *arn*, else what is called *text*, in the registry's order."""
+    """Return a question for each detector that judges *arn*, else the resource called *text*."""
     if arn is None:
         text = arn_of(aws, text, settings)
         arn = Arn.parse(text)
@@ -158,11 +158,11 @@ def questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[
 
 
 def arn_of(aws: Aws, name: str, settings: Settings) -> str:
-    """The ARN of the one resource that is called *name*; a person chooses among several. Raises Refused."""
+    """Return the ARN of the resource called *name*; a person chooses among several. Raises Refused."""
     kinds = {kind for detector in settings.registry for kind in detector.kinds}
     with progress(f"looking for {plain(name)}"):
         known = names.resources_like(aws, name, kinds)
-    arns = [each.arn for each in known.items if each.is_called(name)]
+    arns = [resource.arn for resource in known.items if resource.is_called(name)]
     if len(arns) == 1:
         return arns[0]
     if arns:
@@ -177,14 +177,14 @@ def arn_of(aws: Aws, name: str, settings: Settings) -> str:
 def ledger_of(
     session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
 ) -> Table | None:
-    """The ledger's table, if one is named."""
+    """Return the ledger's table, if one is named."""
     name = table or os.environ.get(TABLE)
     home = session.region_name or regions[0]
     return Table(make_client(session, "dynamodb", home, attempts), name) if name else None
 
 
 def holds_of(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[Hold, ...]]:
-    """What people kept and snoozed in *accounts*, by identity; nothing without a ledger."""
+    """Read what people kept and snoozed in *accounts*, by identity; nothing without a ledger."""
     if ledger is None:
         return {}
     return {key: held for aws in accounts for key, held in Holds(ledger).all(aws.account, aws.region).items()}
@@ -193,37 +193,37 @@ def holds_of(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[H
 def answered(
     asked: Sequence[Question], *, now: datetime, policy: Policy, ledger: Table | None
 ) -> list[Explained]:
-    """Look at everything that is *asked*, side by side; of what is not there, look for what became of it."""
+    """Look at everything that is *asked*, side by side; look for what became of missing resources."""
 
-    def one(question: Question) -> Explained:
+    def answer(question: Question) -> Explained:
         judged = sweep_one(question.detector, question.aws, question.arn, now=now, policy=policy)
         return Explained(arn=question.arn, sweep=judged)
 
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, len(asked)), thread_name_prefix="explain") as side_by_side:
-        answers = list(side_by_side.map(one, asked))
-    seen = {each.arn for each in answers if each.result is not None}
+        answers = list(side_by_side.map(answer, asked))
+    seen = {explained.arn for explained in answers if explained.result is not None}
     missing: dict[str, list[Question]] = {}
-    for each, question in zip(answers, asked, strict=True):
-        if each.missing and each.arn not in seen:
-            missing.setdefault(each.arn, []).append(question)
+    for explained, question in zip(answers, asked, strict=True):
+        if explained.missing and explained.arn not in seen:
+            missing.setdefault(explained.arn, []).append(question)
     became = {arn: absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
     listed = {arn for arn, (_, near) in became.items() if near is not None and near.lower() == arn.lower()}
-    explained: list[Explained] = []
-    for each in answers:
-        if each.missing and each.arn in seen | listed:
-            explained.append(replace(each, exists=True))
-        elif each.missing:
-            deleted, near = became[each.arn]
-            explained.append(replace(each, deleted=deleted, near=near))
+    complete: list[Explained] = []
+    for explained in answers:
+        if explained.missing and explained.arn in seen | listed:
+            complete.append(replace(explained, exists=True))
+        elif explained.missing:
+            deleted, near = became[explained.arn]
+            complete.append(replace(explained, deleted=deleted, near=near))
         else:
-            explained.append(each)
-    return explained
+            complete.append(explained)
+    return complete
 
 
 def absence(
     unanswered: Sequence[Question], now: datetime, ledger: Table | None
 ) -> tuple[Signal[datetime], str | None]:
-    """When a resource that is not there was deleted; if nothing shows that it was, an ARN like its own."""
+    """Find when a missing resource was deleted; if nothing shows a deletion, find an ARN like its own."""
     aws, text = unanswered[0].aws, unanswered[0].arn
     arn = Arn.parse(text)
     deleted = names.deletion(aws, arn, now)
@@ -231,8 +231,8 @@ def absence(
         known = attempt(
             lambda: [
                 entry.last_seen
-                for each in unanswered
-                for entry in Ledger(ledger).entries(each.detector.name, aws.account, aws.region)
+                for question in unanswered
+                for entry in Ledger(ledger).entries(question.detector.name, aws.account, aws.region)
                 if entry.arn == text
             ],
             source="last seen by the ledger",

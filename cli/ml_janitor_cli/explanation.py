@@ -1,4 +1,4 @@
-"""Why resources are judged as they are, for programs: every signal, every step, and the verdict."""
+"""Explanations of verdicts for programs: every signal, every step, and the verdict."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class Explained:
 
     @property
     def result(self) -> Result | None:
-        """How it is judged; None if it is not there or could not be looked at."""
+        """Return its judgement; None if it is not there or could not be looked at."""
         return self.sweep.results[0] if self.sweep.results else None
 
     @property
     def missing(self) -> bool:
-        """Whether the detector looked for it, and judges nothing of that ARN."""
+        """Return whether the detector looked for it, and judges nothing of that ARN."""
         return not self.sweep.results and self.sweep.error is None
 
     @property
     def verdict(self) -> str:
-        """The verdict in one word."""
+        """Return the verdict in one word."""
         match self.result:
             case None:
                 if not self.missing:
@@ -62,9 +62,9 @@ class Explained:
 
 
 def signals(result: Result) -> tuple[Evidence, ...]:
-    """What the rule saw, and the tags, which say what is exempt and whose it is."""
+    """Return the signals that the rule saw, and the tags, which say what is exempt and whose it is."""
     seen = result.verdict.evidence
-    if any(one.signal == TAGS for one in seen):
+    if any(evidence.signal == TAGS for evidence in seen):
         return seen
     return (*seen, _tags(result.target))
 
@@ -77,27 +77,27 @@ def _tags(target: Target) -> Evidence:
 
 
 def text(explained: Sequence[Explained], *, time: datetime, account: str) -> str:
-    """The document as JSON text, ASCII only like a report's."""
+    """Return the document as JSON text, ASCII only like a report's."""
     document = {
         "version": VERSION,
         "time": moment(time),
         "account": account,
-        "explanations": [_one(each) for each in explained],
+        "explanations": [_document(judged) for judged in explained],
     }
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _one(each: Explained) -> dict[str, Any]:
+def _document(explained: Explained) -> dict[str, Any]:
     about = {
-        "arn": each.arn,
-        "detector": each.sweep.detector,
-        "region": each.sweep.region,
-        "verdict": each.verdict,
-        "error": each.sweep.error,
+        "arn": explained.arn,
+        "detector": explained.sweep.detector,
+        "region": explained.sweep.region,
+        "verdict": explained.verdict,
+        "error": explained.sweep.error,
     }
-    if (result := each.result) is None:
-        deleted = each.deleted.value if isinstance(each.deleted, Value) else None
-        return about | {"deleted": moment(deleted), "did_you_mean": each.near}
+    if (result := explained.result) is None:
+        deleted = explained.deleted.value if isinstance(explained.deleted, Value) else None
+        return about | {"deleted": moment(deleted), "did_you_mean": explained.near}
     verdict = result.verdict
     finding = verdict if isinstance(verdict, Finding) else None
     return about | {

@@ -1,4 +1,4 @@
-"""Why a resource is judged as it is, drawn for a terminal."""
+"""Explanations of verdicts, drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ INDENT = 2
 ARN_LIMIT = 2_048
 SIGNAL_WIDTH = 30
 ROOM_FOR_VALUE = 30
-"""With less room for values than this beside the source calls, those move below the values."""
+"""Width below which source calls move from beside the values to below them."""
 
 NOT_JUDGED = "It exists, but is not among those that are judged: docs/detectors says which are."
-"""Of a job that did not complete, for example, where a detector judges only those that did."""
+"""Text for a resource that exists, such as an incomplete job, where a detector judges completed jobs only."""
 
 STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
 
@@ -39,42 +39,42 @@ STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
 def drawing(
     explained: Sequence[Explained], *, now: datetime, account: str, width: int, notes: Sequence[str] = ()
 ) -> Iterator[RenderableType]:
-    """The blocks of the explanation: each resource once, with every detector that judges it; then *notes*."""
+    """Yield each resource once, with every detector that judges it; then *notes*."""
     facts = [f"account {plain(account)}", moment(now), "dry run, nothing changed"]
     yield Group(
         title("ML Janitor", headline(explained)),
         Text("  ".join(facts), style="dim"),
     )
-    for arn, each in groupby(explained, key=lambda one: one.arn):
-        judged = list(each)
+    for arn, of_arn in groupby(explained, key=lambda judged: judged.arn):
+        judged = list(of_arn)
         yield about(arn, judged, now)
-        for one in judged:
-            if not one.missing:
-                yield block([one], now, width)
-        if missing := [one for one in judged if one.missing]:
+        for answer in judged:
+            if not answer.missing:
+                yield block([answer], now, width)
+        if missing := [answer for answer in judged if answer.missing]:
             yield block(missing, now, width)
     if notes:
         yield Group(*(Text(plain(note, ERROR_LIMIT), style="dim") for note in notes))
 
 
 def block(alike: Sequence[Explained], now: datetime, width: int) -> RenderableType:
-    """What one detector says of a resource, or several that say the same."""
+    """Draw the answer of one detector about a resource, or of several with the same answer."""
     return Group(judged_by(alike), Padding(body(alike[0], now, width - INDENT), (0, 0, 0, INDENT)))
 
 
 def headline(explained: Sequence[Explained]) -> str:
-    """What is explained, in one sentence."""
-    verdicts = [one.verdict for one in explained]
+    """Summarize the explanations in one sentence."""
+    verdicts = [answer.verdict for answer in explained]
     counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
-    resources = len({one.arn for one in explained})
+    resources = len({answer.arn for answer in explained})
     return f"{counted(len(verdicts), 'verdict')} on {counted(resources, 'resource')}: {', '.join(counts)}."
 
 
 def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableType:
-    """Which resource it is."""
+    """Say which resource it is."""
     lines: list[RenderableType] = []
-    results = [one.result for one in judged if one.result is not None]
-    result = next((each for each in results if each.target.arn.lower() == arn.lower()), None)
+    results = [answer.result for answer in judged if answer.result is not None]
+    result = next((found for found in results if found.target.arn.lower() == arn.lower()), None)
     name = result.target.name if result else Arn.parse(arn).name
     lines.append(Text(plain(name, NAME_LIMIT), style="bold", overflow="fold"))
     lines.append(Text(plain(arn, ARN_LIMIT), style="dim", overflow="fold"))
@@ -90,38 +90,38 @@ def about(arn: str, judged: Sequence[Explained], now: datetime) -> RenderableTyp
 
 
 def judged_by(alike: Sequence[Explained]) -> RenderableType:
-    """The detectors, and their verdict in a word or two."""
-    one = alike[0]
-    text = one.verdict
-    if one.result is not None and isinstance(one.result.verdict, Finding):
-        text += f", {one.result.verdict.confidence}"
-    names = Text(", ".join(plain(each.sweep.detector) for each in alike), style="bold cyan")
-    return head(names, Text(text, style=STYLES.get(one.verdict, "bold")))
+    """Draw the detectors, and their verdict in a word or two."""
+    first = alike[0]
+    text = first.verdict
+    if first.result is not None and isinstance(first.result.verdict, Finding):
+        text += f", {first.result.verdict.confidence}"
+    names = Text(", ".join(plain(answer.sweep.detector) for answer in alike), style="bold cyan")
+    return head(names, Text(text, style=STYLES.get(first.verdict, "bold")))
 
 
-def body(one: Explained, now: datetime, width: int) -> RenderableType:
-    """Signals, steps and verdict; or why there are none."""
+def body(answer: Explained, now: datetime, width: int) -> RenderableType:
+    """Draw signals, steps and verdict; or why there are none."""
     lines: list[RenderableType] = []
-    if one.missing and one.exists:
+    if answer.missing and answer.exists:
         lines.append(Text(NOT_JUDGED))
-    elif one.missing:
-        lines.append(Text(f"It is not in {plain(one.sweep.region)}: {absence(one)}."))
-        if one.near is not None:
-            lines.append(Text(f"Did you mean {plain(one.near, ARN_LIMIT)}?", overflow="fold"))
-    if one.result is not None:
-        if one.result.target.arn.lower() != one.arn.lower():
-            lines.append(Text(f"Judged as one of {plain(one.result.target.name)}.", overflow="fold"))
-        lines += [_signals(signals(one.result), width), "", _steps(one.result)]
-        lines += _proposal(one.result, now)
-    if one.sweep.error is not None:
-        lines.append(Text(f"Not complete: {plain(one.sweep.error, ERROR_LIMIT)}", style="red"))
+    elif answer.missing:
+        lines.append(Text(f"It is not in {plain(answer.sweep.region)}: {absence(answer)}."))
+        if answer.near is not None:
+            lines.append(Text(f"Did you mean {plain(answer.near, ARN_LIMIT)}?", overflow="fold"))
+    if answer.result is not None:
+        if answer.result.target.arn.lower() != answer.arn.lower():
+            lines.append(Text(f"Judged as one of {plain(answer.result.target.name)}.", overflow="fold"))
+        lines += [_signals(signals(answer.result), width), "", _steps(answer.result)]
+        lines += _proposal(answer.result, now)
+    if answer.sweep.error is not None:
+        lines.append(Text(f"Not complete: {plain(answer.sweep.error, ERROR_LIMIT)}", style="red"))
     return Group(*lines)
 
 
-def absence(one: Explained) -> str:
-    """Why it is not there, as far as anything shows."""
-    elsewhere = "" if Arn.parse(one.arn).region else "; it may be in another region (see --region)"
-    match one.deleted:
+def absence(answer: Explained) -> str:
+    """Say why it is not there, as far as anything shows."""
+    elsewhere = "" if Arn.parse(answer.arn).region else "; it may be in another region (see --region)"
+    match answer.deleted:
         case Value(at, source):
             return f"it was deleted ({source}, {moment(at)})"
         case Absent(source):
@@ -135,9 +135,9 @@ def absence(one: Explained) -> str:
 
 
 def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
-    """Every signal with its value, the time it speaks of, and the call that it is from."""
-    longest = max(cell_len(plain(one.signal)) for one in seen)
-    source = max(cell_len(plain(one.source)) for one in seen)
+    """Draw every signal with its value, its time, and the call that it is from."""
+    longest = max(cell_len(plain(evidence.signal)) for evidence in seen)
+    source = max(cell_len(plain(evidence.source)) for evidence in seen)
     name = min(SIGNAL_WIDTH, longest)
     room = width - name - source - 2 * GAP
     beside = room >= ROOM_FOR_VALUE
@@ -148,43 +148,47 @@ def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
     table.add_column(width=room if beside else width - name - GAP, overflow="fold")
     if beside:
         table.add_column(style="dim", no_wrap=True)
-    for one in seen:
-        call = Text(plain(one.source), style="dim")
-        lines = [*_value(one), *_time(one)]
+    for evidence in seen:
+        call = Text(plain(evidence.source), style="dim")
+        lines = [*_value(evidence), *_time(evidence)]
         if beside:
-            table.add_row(Text(plain(one.signal), style="dim"), Group(*lines), call)
+            table.add_row(Text(plain(evidence.signal), style="dim"), Group(*lines), call)
         else:
             table.add_row(
-                Text(plain(one.signal), style="dim"), Group(*lines, *([call] if one.source else []))
+                Text(plain(evidence.signal), style="dim"), Group(*lines, *([call] if evidence.source else []))
             )
     return table
 
 
-def _value(one: Evidence) -> list[Text]:
-    if one.error is not None:
-        return [Text(f"not readable: {plain(one.error, ERROR_LIMIT)}", style="yellow")]
-    match one.value:
+def _value(evidence: Evidence) -> list[Text]:
+    if evidence.error is not None:
+        return [Text(f"not readable: {plain(evidence.error, ERROR_LIMIT)}", style="yellow")]
+    match evidence.value:
         case None:
             return [Text("none", style="dim")]
-        case str() if one.signal == TAGS:
-            return [Text(plain(tag)) for tag in one.value.split(", ")]
+        case str() if evidence.signal == TAGS:
+            return [Text(plain(tag)) for tag in evidence.value.split(", ")]
         case bool() | str():
-            return [Text(plain(str(one.value), ERROR_LIMIT))]
+            return [Text(plain(str(evidence.value), ERROR_LIMIT))]
         case int():
-            return [Text(f"{one.value:,}")]
+            return [Text(f"{evidence.value:,}")]
         case _:
-            return [Text(f"{one.value:g}")]
+            return [Text(f"{evidence.value:g}")]
 
 
-def _time(one: Evidence) -> list[Text]:
-    """The time that the signal speaks of, unless its value says so already."""
-    if one.at is None or f"{one.at:%Y-%m-%dT%H:%M}" in str(one.value) or moment(one.at) in str(one.value):
+def _time(evidence: Evidence) -> list[Text]:
+    """Draw the time of the signal, unless its value says so already."""
+    if (
+        evidence.at is None
+        or f"{evidence.at:%Y-%m-%dT%H:%M}" in str(evidence.value)
+        or moment(evidence.at) in str(evidence.value)
+    ):
         return []
-    return [Text(moment(one.at), style="dim")]
+    return [Text(moment(evidence.at), style="dim")]
 
 
 def _steps(result: Result) -> RenderableType:
-    """The rule's steps in the order they were taken; the last one is the verdict."""
+    """Draw the rule's steps in the order they were taken; the last one is the verdict."""
     steps = result.verdict.steps or (result.verdict.reason,)
     table = Grid()
     table.add_column(justify="right", style="dim", no_wrap=True)
@@ -197,7 +201,7 @@ def _steps(result: Result) -> RenderableType:
 
 
 def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
-    """What a finding costs, and what would be done."""
+    """Draw the cost of a finding, and the proposed action."""
     if not isinstance(result.verdict, Finding):
         return
     finding, facts = result.verdict, []

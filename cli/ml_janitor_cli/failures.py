@@ -1,4 +1,4 @@
-"""How a command ends early: a failed AWS call, or Ctrl-C while AWS is being read. One line each."""
+"""The early end of a command: a failed AWS call, or Ctrl-C while AWS is being read. One line each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_TABLE = (
 
 
 class FailedError(edge.Refused):
-    """It could not be done; the message says why, and whether something was changed."""
+    """The command failed; the message says why, and whether something was changed."""
 
     exit_code = 1
 
@@ -32,7 +32,7 @@ def one_line_about(what: str) -> Iterator[None]:
     """Say in one line which call failed. Raises FailedError."""
     try:
         yield
-    except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+    except Exception as error:  # any other error is a fault of ours, and raised as it is
         words = failure(error)
         if words is None:
             raise
@@ -42,7 +42,7 @@ def one_line_about(what: str) -> Iterator[None]:
 
 
 def _no_table(error: Exception) -> bool:
-    """Whether it was the ledger that is not there: nothing else is called by these names."""
+    """Return whether the ledger is missing: no other call has these names."""
     if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
         return False
     return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")
@@ -50,7 +50,7 @@ def _no_table(error: Exception) -> bool:
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Let Ctrl-C end the process although reads are in flight: what only reads leaves nothing half done."""
+    """Let Ctrl-C end the process although reads are in flight: reads leave nothing half done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Findings drawn for a terminal: what each costs, whose it is, since when and why, and what all add up to."""
+"""Findings drawn for a terminal: the cost, owner, age and reason of each, and their totals."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ NAME_LIMIT = 240
 ERROR_LIMIT = 2_000
 OWNER_WIDTH = 28
 ROOM_FOR_NAME = 26
-"""With less room for names than this beside the other columns, names stand on a line of their own."""
+"""Width below which names move from beside the other columns to a line of their own."""
 
 
 COUNTS = {"looked_at": "looked at", "found": "found", "kept": "kept", "unknown": "unknown"}
-"""The counts of a sweep, and what they are called."""
+"""The counts of a sweep, and their names."""
 
 NUMBERS = 62
 """The width of the columns beside the detectors' names."""
@@ -46,24 +46,24 @@ class Row(NamedTuple):
 
 
 def day(at: datetime) -> str:
-    """The day of a time."""
+    """Format the day of a time."""
     return at.strftime("%Y-%m-%d")
 
 
 def since(finding: Finding, now: datetime) -> str:
-    """Since when something is waste."""
+    """Say since when something is waste."""
     if finding.since is None:
         return "since unknown"
     return f"{day(finding.since)}, {ago(now - finding.since)}"
 
 
 def _since(row: Row, now: datetime) -> str:
-    """The same; of advice, which is about no idle resource, nothing where it is unknown."""
+    """Say since when; nothing for advice without a date, which is not about an idle resource."""
     return "" if row.finding.since is None and not row.result.change.ends else since(row.finding, now)
 
 
 def price(cost: Cost | None) -> tuple[str, ...]:
-    """The lines of the cost column."""
+    """Return the lines of the cost column."""
     match cost:
         case None:
             return ("-",)
@@ -78,7 +78,7 @@ def price(cost: Cost | None) -> tuple[str, ...]:
 
 
 def paid_once(cost: Cost | None) -> str:
-    """What making the change costs once, in a sentence; nothing if it costs nothing."""
+    """Say in a sentence what the change costs once; nothing if it costs nothing."""
     if cost is None or not cost.once_usd:
         return ""
     back = f", paid back in {ago(cost.payback)}" if cost.payback else ""
@@ -90,9 +90,9 @@ class Layout:
     """
     The widths that all findings of a report share, so that the eye can run down it.
 
-    *facts* are those of owner, since, place (if there are several) and confidence; *name* is None
-    where a line is too short to hold a name beside them. What is longer than its column stands on a line
-    of its own.
+    *facts* are those of owner, since, place (if there are several) and confidence; *name* is None where a
+    line is too short to hold a name beside them. Text that is longer than its column stands on a line of its
+    own.
     """
 
     now: datetime
@@ -107,7 +107,7 @@ class Layout:
     def of(
         cls, rows: Sequence[Row], *, now: datetime, width: int, regions: bool, accounts: bool = False
     ) -> Layout:
-        """The layout for *rows* in *width* columns."""
+        """Compute the layout for *rows* in *width* columns."""
         cost = max(cell_len(line) for row in rows for line in price(row.finding.cost))
         whose = max((size for row in rows if (size := cell_len(owner(row.result))) <= OWNER_WIDTH), default=0)
         age = max(cell_len(_since(row, now)) for row in rows)
@@ -121,7 +121,7 @@ class Layout:
 
 
 def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
-    """*rows* one below the other; what would be done is said once if it is the same for all."""
+    """Draw *rows* one below the other; an action that is the same for all is drawn once."""
     actions = {row.finding.action for row in rows}
     table = Grid()
     table.add_column(justify="right", width=layout.cost, no_wrap=True)
@@ -136,7 +136,7 @@ def drawn(rows: Sequence[Row], layout: Layout) -> RenderableType:
 
 
 def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
-    """Everything of one finding but its cost."""
+    """Draw everything of one finding but its cost."""
     name = Text(_name(row), style="bold", overflow="fold")
     beside = (
         layout.name is not None
@@ -162,7 +162,7 @@ def _body(row: Row, layout: Layout, *, action: bool) -> RenderableType:
         lines = [head]
     lines.append(Text(plain(row.finding.reason), overflow="fold"))
     notes = [paid_once(row.finding.cost), instead_of(row.result)]
-    lines += [Text(one, style="dim", overflow="fold") for one in notes if one]
+    lines += [Text(note, style="dim", overflow="fold") for note in notes if note]
     lines += [
         Text(f"not readable: {plain(seen.signal)} ({plain(seen.error, ERROR_LIMIT)})", style="yellow")
         for seen in row.finding.evidence
@@ -191,16 +191,16 @@ class Part:
 
     @property
     def results(self) -> list[Result]:
-        """Their results, what is to be done first at the top."""
+        """Return their results, the most urgent at the top."""
         return sorted((result for sweep in self.sweeps for result in sweep.results), key=first_to_do)
 
     @property
     def found(self) -> list[Row]:
-        """Their findings, in the same order."""
+        """Return their findings, in the same order."""
         return [Row(result, result.verdict) for result in self.results if isinstance(result.verdict, Finding)]
 
     def kept(self, *, unknown: bool) -> list[tuple[Result, Kept]]:
-        """What was kept, either because it could not be judged, or for a good reason."""
+        """Return kept resources, either those that could not be judged, or those with a good reason."""
         return [
             (result, result.verdict)
             for result in self.results
@@ -209,14 +209,14 @@ class Part:
 
 
 def by_detector(report: Report) -> list[Part]:
-    """The report's sweeps put together by detector, the one first that has most to do first."""
+    """Group the report's sweeps by detector, the detector with the most urgent finding first."""
     names = dict.fromkeys(sweep.detector for sweep in report.sweeps)
     parts = [Part(name, tuple(s for s in report.sweeps if s.detector == name)) for name in names]
     return sorted(parts, key=lambda part: (not part.found, part.found and first_to_do(part.found[0].result)))
 
 
 def amounts(sums: Totals) -> str:
-    """What some findings cost together, in words; nothing if they cost nothing."""
+    """Add up the cost of findings, in words; nothing if they cost nothing."""
     parts = [f"{usd(sums.monthly_usd)} a month"] if sums.monthly_usd else []
     if sums.accrued_usd:
         parts.append(f"{usd(sums.accrued_usd)} so far and {usd(sums.hourly_usd)}/h more")
@@ -228,7 +228,7 @@ def amounts(sums: Totals) -> str:
 
 
 def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType | None:
-    """What it adds up to, detector by detector: in a table if *width* has room for one."""
+    """Draw the totals, detector by detector: in a table if *width* has room for one."""
     if not parts:
         return None
     if width < NUMBERS + max(len(part.detector) for part in parts):
@@ -259,7 +259,7 @@ def totals(report: Report, parts: Sequence[Part], width: int) -> RenderableType 
 
 
 def in_words(part: Part) -> list[RenderableType]:
-    """What one detector adds up to, in lines that may break."""
+    """Draw the totals of one detector, in lines that may break."""
     counts = {title: sum(getattr(sweep, key) for sweep in part.sweeps) for key, title in COUNTS.items()}
     parts = [f"{number:,} {title}" for title, number in counts.items()]
     broken = " (not complete)" if any(sweep.error is not None for sweep in part.sweeps) else ""
@@ -271,7 +271,7 @@ def in_words(part: Part) -> list[RenderableType]:
 
 
 def footnotes(report: Report, problems: Sequence[str]) -> RenderableType | None:
-    """What a reader of the amounts has to know."""
+    """Draw notes for a reader of the amounts."""
     notes = []
     if unpriced := Totals.of(report.results).unpriced:
         notes.append(f"The sums leave out {counted(unpriced, 'finding')} whose price is unknown.")

@@ -1,4 +1,4 @@
-"""`janitor findings`: what the ledger remembers, and what waits for whom."""
+"""`janitor findings`: the content of the ledger, and who has to do something."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One finding, where it stands, and the time that goes with that."""
+    """One finding, its status, and the time of that status."""
 
     id: str
     detector: str
@@ -68,7 +68,7 @@ def findings(
     """  # noqa: D301 - \b keeps the lines below it as they are
     detectors = edge.detectors_from(names, access.settings) if names else None
     with access.open("findings") as at:
-        wanted = {each.name for each in detectors or at.settings.registry}
+        wanted = {detector.name for detector in detectors or at.settings.registry}
         lines = [line for line in remembered(at, every=every) if line.detector in wanted]
     if json:
         sys.stdout.write(encoder.dumps([document(line) for line in lines], indent=2) + "\n")
@@ -78,7 +78,7 @@ def findings(
 
 
 def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
-    """Open findings, what was done that can be undone, and what is kept; with *every*, the rest too."""
+    """Yield open findings, actions that can be undone, and kept resources; with *every*, the rest too."""
     for region in at.regions:
         holds = at.holds.all(at.account, region)
         unseen = dict(holds)
@@ -133,9 +133,9 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
 
 
 def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Line]:
-    """What somebody kept or snoozed that is no open finding, under the first detector that judges it."""
+    """Yield a hold without an open finding, under the first detector that judges the resource."""
     parsed = Arn.parse(arn)
-    for detector in [each for each in at.settings.registry if each.judges(parsed)][:1]:
+    for detector in [rule for rule in at.settings.registry if rule.judges(parsed)][:1]:
         yield Line(
             id="",
             detector=detector.name,
@@ -169,7 +169,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
 
 
 def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
-    """One block per detector."""
+    """Yield one block per detector."""
     if not lines:
         yield Text(
             "The ledger remembers nothing." if every else "Nothing is open, and nothing can be undone."
@@ -180,7 +180,7 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
         for line in own:
             cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
             head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")
-            facts = [each for each in (cost, line.owner and plain(line.owner, 60)) if each]
+            facts = [fact for fact in (cost, line.owner and plain(line.owner, 60)) if fact]
             if facts:
                 head.append(f"  {', '.join(facts)}", style="dim")
             table.add_row(Text(line.id, style="cyan"), head)
@@ -190,7 +190,7 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
 
 
 def document(line: Line) -> dict[str, Any]:
-    """One finding as JSON."""
+    """Return one finding as JSON."""
     return {
         "id": line.id,
         "detector": line.detector,

@@ -40,8 +40,8 @@ def keep(
     """
     Keep one resource: nothing is done to it, whatever detector finds it.
 
-    It holds for this resource only: one that is created anew with the same name starts from nothing.
-    A longer keep stands, unless --shorten is given.
+    It holds for this resource only: one that is created anew with the same name starts from nothing. A longer
+    keep stands, unless --shorten is given.
 
     \b
     Example:
@@ -84,8 +84,8 @@ def approve(
     """
     Approve many deletions at once, after looking at them.
 
-    It covers what is warned about now; later warnings need another approval. The next sweep acts on
-    it, within all other limits.
+    It covers the present warnings; later warnings need another approval. The next sweep acts on it, within
+    all other limits.
     """
     (found,) = edge.detectors_from([detector], access.settings)
     with access.open("approve") as at:
@@ -119,7 +119,7 @@ def hold(
     shorten: bool,
     only: str | None = None,
 ) -> int:
-    """Remember a hold on the resource that *arn* is now, or *only* on what one detector says of it."""
+    """Record a hold on the resource that *arn* is now, or *only* on one detector's advice about it."""
     key, where = identity(at, arn) if only is None else advice_on(at, arn, only)
     added = Hold(key=key, how=how, by=at.who, given=at.now, until=until, why=why)
     at.holds.put(at.account, where, added, shorten=shorten)
@@ -131,28 +131,28 @@ def hold(
 
 
 def _instead(stands: Hold, how: How) -> str:
-    """How the longer hold is ended or shortened."""
+    """Say how the longer hold is ended or shortened."""
     if stands.how is how:
         return "; to shorten it, repeat the command with --shorten"
     return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is How.KEPT else ""
 
 
 def advice_on(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
-    """The key of a hold on what detector *name* says of *arn*, and its region. Raises Refused."""
+    """Return the key of a hold on detector *name*'s advice about *arn*, and its region. Raises Refused."""
     detectors = edge.detectors_from([name], at.settings)
-    found = [one for one in at.entries(detectors) if one.arn.lower() == arn.lower()]
+    found = [entry for entry in at.entries(detectors) if entry.arn.lower() == arn.lower()]
     if not found:
         raise edge.Refused(f"the ledger has no finding of {name} about {arn}")
-    newest = max(found, key=lambda one: one.last_seen)
+    newest = max(found, key=lambda entry: entry.last_seen)
     return about(name, newest.key), newest.region
 
 
 def identity(at: LedgerSession, arn: str) -> tuple[str, str]:
-    """ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    """Return ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
     parts = parsed_from(arn)
     if parts.account not in {"", at.account}:
         raise edge.Refused(f"{arn} is in account {parts.account}; the credentials are of {at.account}")
-    detectors = [each for each in at.settings.registry if each.judges(parts)]
+    detectors = [detector for detector in at.settings.registry if detector.judges(parts)]
     problems = []
     for detector in detectors:
         for aws in at.reading(detector):
@@ -172,9 +172,9 @@ def identity(at: LedgerSession, arn: str) -> tuple[str, str]:
 
 def place_of(arn: str, settings: Settings) -> dict[str, str]:
     """
-    Where the resource is, as far as its ARN says so; its account counts in an organization alone.
+    Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
 
-    Raises Refused for what no detector judges.
+    Raises Refused for a resource that no detector judges.
     """
     parts = parsed_from(arn)
     check_kind(arn, parts, settings)
@@ -182,7 +182,7 @@ def place_of(arn: str, settings: Settings) -> dict[str, str]:
 
 
 def end_of(day: str, time_zone: str) -> datetime:
-    """The end of *day* in *time_zone*. Raises Refused."""
+    """Return the end of *day* in *time_zone*. Raises Refused."""
     try:
         last = date.fromisoformat(day)
     except ValueError as error:

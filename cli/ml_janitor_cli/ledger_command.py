@@ -57,11 +57,11 @@ class LedgerAccess:
         self, what: str, *, region: str = "", account: str = "", undo_key: str | None = None
     ) -> Iterator[LedgerSession]:
         """
-        The opened ledger; a call that fails there ends the command with one line about *what*.
+        Open the ledger; a call that fails there ends the command with one line about *what*.
 
         *region* and *account* are where to look unless an option says otherwise: the account of
-        --account-profile, else the ledger's own. *undo_key* signs and verifies records.
-        Raises Refused, and FailedError, also without credentials.
+        --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises Refused, and
+        FailedError, also without credentials.
         """
         with one_line_about(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)
@@ -117,7 +117,7 @@ class LedgerAccess:
             sts = make_client(session, "sts", home, attempts)
             try:
                 return within(member_session(sts, session, role, settings.organization.external_id))
-            except Exception as error:  # in one line, with what mends it
+            except Exception as error:  # in one line, with its remedy
                 raise FailedError(f"account {whose} {not_read(error)}") from error
 
         own = whose == caller.account or self.account_profile
@@ -136,8 +136,8 @@ class LedgerAccess:
 
 
 def run_regions(settings: Settings, table: Table) -> list[str]:
-    """Where the latest runs of all detectors over the organization looked."""
-    lasts = [last for one in settings.registry if (last := Runs(table).last(one.name)) is not None]
+    """Return the regions in which the latest runs of all detectors over the organization looked."""
+    lasts = [last for detector in settings.registry if (last := Runs(table).last(detector.name)) is not None]
     return sorted({region for last in lasts for region in last.regions})
 
 
@@ -167,7 +167,7 @@ def _shared(  # its parameters are every command's
 
 
 def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) -> Callable[..., int]:
-    """*command* as typer takes it: with the options that its LedgerAccess is made of."""
+    """Convert *command* for typer: add the options from which its LedgerAccess is made."""
     shared = signature(_shared, eval_str=True).parameters
     _, *own = signature(command, eval_str=True).parameters.values()
 
@@ -179,8 +179,8 @@ def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) ->
             raise edge.Interrupted("interrupted") from None
 
     ctx, *options = shared.values()
-    parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (ctx, *own, *options)]
+    parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (ctx, *own, *options)]
     opened.__name__, opened.__doc__ = command.__name__, command.__doc__
-    opened.__annotations__ = {one.name: one.annotation for one in parameters}
+    opened.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     opened.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     return opened

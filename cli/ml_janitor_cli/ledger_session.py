@@ -1,4 +1,4 @@
-"""An opened account with its ledger, for commands: the clock, the lease, what it remembers, and who calls."""
+"""An opened account with its ledger, for commands: the clock, the lease, the records, and the caller."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ INTERRUPTED = (
 )
 
 PATIENCE = timedelta(minutes=30)
-"""How long a lease is held from here: longer than the steps that wait for AWS are gone back to."""
+"""Duration of a lease that a command takes: longer than the steps that are retried while AWS works."""
 
 RESERVE = timedelta(minutes=2)
-"""What is left of a lease when nothing more is begun: a call with its retries takes about a minute."""
+"""Rest of a lease in which nothing more is begun: a call with its retries takes about a minute."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Watch:
     until: datetime | None = None
 
     def has_time(self) -> bool:
-        """Whether another call may be made."""
+        """Return whether another call may be made."""
         return self.until is None or self.clock() < self.until
 
 
@@ -56,11 +56,11 @@ class LedgerSession:
     """
     An *account* with the ledger of its deployment. *who* is the caller, in a few words.
 
-    *opened* has it in each of *regions*, with credentials of the account itself; there are none where another
-    account's ledger is asked, and then *reading* takes on the role that a detector reads with.
+    *opened* has it in each of *regions*, with credentials of the account itself. It is empty where another
+    account's ledger is asked; then *reading* assumes the role that a detector reads with.
 
-    *now* is when the command began; what it does takes time, and a person's answer even more: *watch*
-    has the time that it is then.
+    *now* is when the command began. The work takes time, and a person's answer even more: *watch* has the
+    present time.
     """
 
     settings: Settings
@@ -75,16 +75,16 @@ class LedgerSession:
     macs: Macs
 
     def clock(self) -> datetime:
-        """The time that it is."""
+        """Return the present time."""
         return self.watch.clock()
 
     @contextmanager
     def leased(self, detector: str, region: str) -> Iterator[None]:
         """
-        Nobody else sweeps *detector* or undoes what it did, and calls end before the lease does.
+        Hold the lease of *detector*: nobody else sweeps or undoes, and calls end before the lease does.
 
-        Every command is a holder of its own, whoever calls it: one person may have two terminals.
-        Raises LeaseTakenError, and Interrupted at Ctrl-C.
+        Every command is a holder of its own, whoever calls it: one person may have two terminals. Raises
+        LeaseTakenError, and Interrupted at Ctrl-C.
         """
         holder = f"by hand: {self.who} {uuid.uuid4().hex}"
         now = self.clock()
@@ -116,8 +116,8 @@ class LedgerSession:
         return Leases(self.table)
 
     def entries(self, detectors: Sequence[Detector[Any]] | None = None) -> list[Entry]:
-        """What the ledger knows of *detectors* (else of all) in every region."""
-        names = [each.name for each in detectors or self.settings.registry]
+        """Return the ledger's entries of *detectors* (else of all) in every region."""
+        names = [detector.name for detector in detectors or self.settings.registry]
         return [
             entry
             for name in names
@@ -126,7 +126,7 @@ class LedgerSession:
         ]
 
     def undoing(self, *, unsigned: bool = False) -> Undoing:
-        """What undoes actions from this machine; *unsigned* also those without a signature."""
+        """Return the undoing from this machine; *unsigned* also undoes records without a signature."""
         from ml_janitor import deployment
 
         return deployment.undoing(
@@ -134,11 +134,11 @@ class LedgerSession:
         )
 
     def reading(self, detector: type[Detector[Any]] | Detector[Any]) -> Sequence[Aws]:
-        """The account in every region, for what *detector* reads. Raises FailedError."""
+        """Return the account in every region, for what *detector* reads. Raises FailedError."""
         return self.opened or self.through_role(detector.name)
 
     def aws(self, region: str) -> Aws:
-        """The account in *region*, with credentials that may change it. Raises Refused without any."""
+        """Return the account in *region*, with credentials that may change it. Raises Refused without any."""
         if not self.opened:
             raise edge.Refused(
                 f"to change anything in account {self.account}, give --account-profile NAME: its roles trust "
@@ -148,7 +148,7 @@ class LedgerSession:
 
 
 def undo_key_from(flag: str | None) -> str:
-    """The KMS key of --undo-key, else of the environment. Raises Refused if neither names one."""
+    """Return the KMS key of --undo-key, else of the environment. Raises Refused if neither names one."""
     key = flag or os.environ.get(UNDO_KEY)
     if not key:
         raise edge.Refused(
@@ -158,15 +158,15 @@ def undo_key_from(flag: str | None) -> str:
 
 
 def person(arn: str) -> str:
-    """Who an ARN of STS or IAM is, for a reader: the name of the user, or that of the role's session."""
+    """Return the name of an ARN of STS or IAM, for a reader: of the user, or of the role's session."""
     return arn.rpartition("/")[2] or arn
 
 
 def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
     """
-    Lets AWS get on with what is half done; the first time it says so, because it may take a while.
+    Create a function that waits while AWS works; the first call says so, because it may take a while.
 
-    Whoever loses patience may interrupt it: what was done is recorded, and called again it goes on.
+    The wait can be interrupted: what was done is recorded, and the next call continues.
     """
     announced = False
 

@@ -39,8 +39,8 @@ app = typer.Typer(
     context_settings=HELP,
 )
 ON_THE_LEDGER = (findings, keep, snooze, approve, sweep, undo, restart)
-for _one in (audit, bill, explain, *ON_THE_LEDGER, replay, detectors, doctor):
-    app.command(context_settings=HELP)(_one)
+for _function in (audit, bill, explain, *ON_THE_LEDGER, replay, detectors, doctor):
+    app.command(context_settings=HELP)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP)
 app.add_typer(policies, name="policies", context_settings=HELP)
 app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
@@ -70,7 +70,7 @@ def janitor(
 
 @cache
 def _command() -> Any:
-    """All commands, which typer makes out of every function's annotations in a tenth of a second."""
+    """Make all commands; typer makes them from every function's annotations in a tenth of a second."""
     return typer.main.get_command(app)
 
 
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -
 def complain(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
     message = " ".join(error.format_message().split())
-    if not isinstance(error, Refused):  # typer's own: how options are written
+    if not isinstance(error, Refused):  # an error of typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
         message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
     begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C

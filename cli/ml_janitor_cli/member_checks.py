@@ -1,4 +1,4 @@
-"""`janitor doctor --organization`: whether each account grants its roles as they should be; what mends it."""
+"""`janitor doctor --organization`: compares the roles in each account with the template; gives commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ml_janitor_cli.terminal import SHOWN, block
 
 
 class State(Enum):
-    """What a role is like."""
+    """The state of a role."""
 
     FINE = "as it should be"
     MISSING = "cannot be taken on"
@@ -48,7 +48,7 @@ class State(Enum):
 
 
 class Checked(NamedTuple):
-    """Whether every role is fine, what to draw, and the commands that mend the others."""
+    """The result for all roles: whether all are fine, the blocks to draw, and commands that mend them."""
 
     fine: bool
     blocks: list[RenderableType]
@@ -60,8 +60,8 @@ class Role:
     """
     One role in one account: its state, and why.
 
-    *detector* is what it is called in the table. *commands* remove what the template of its *stack* does not
-    know of; *itself* is whether the rest is as it should be.
+    *detector* is its name in the table. *commands* remove what the template of its *stack* does not contain;
+    *itself* is whether the rest is as it should be.
     """
 
     account: str
@@ -77,7 +77,7 @@ class Role:
 
 def check_organization(setup: edge.Setup, readers: Sequence[Reader]) -> Checked:
     """
-    Whether all roles of *readers*, detectors and the bill, are fine in all accounts. Nothing is changed.
+    Check all roles of *readers*, detectors and the bill, in all accounts. Nothing is changed.
 
     Raises Refused, and FailedError where the accounts could not be listed.
     """
@@ -89,16 +89,16 @@ def check_organization(setup: edge.Setup, readers: Sequence[Reader]) -> Checked:
         pairs = [(account, reader) for account in accounts for reader in readers]
         with ThreadPoolExecutor(4 * AT_ONCE) as side_by_side:
             found = side_by_side.map(lambda pair: [*checked(janitor, *pair)], pairs)
-            roles = [role for each in found for role in each]
+            roles = [role for roles_of in found for role in roles_of]
     return Checked(
-        fine=all(one.state is State.FINE for one in roles),
+        fine=all(role.state is State.FINE for role in roles),
         blocks=list(drawing(roles)),
         commands=list(commands(setup.settings.organization, roles, manager)),
     )
 
 
 def management_account(janitor: Janitor) -> str:
-    """The account that manages the organization; nothing if nobody says."""
+    """Return the account that manages the organization; empty if nobody says."""
     client = janitor.client(janitor.setup.session, "organizations", ALWAYS_ENABLED[janitor.partition])
     answer = attempt(client.describe_organization, source="organizations:DescribeOrganization")
     return str(answer.value["Organization"]["MasterAccountId"]) if isinstance(answer, Value) else ""
@@ -106,9 +106,9 @@ def management_account(janitor: Janitor) -> str:
 
 def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
     """
-    The roles of *reader* in *account*, by what the one that reads says of itself and of the others.
+    Yield the roles of *reader* in *account*, by what the reading role says of itself and of the others.
 
-    The others are the functions' alone to take on; they are asked for where nothing is armed too.
+    Only functions may assume the other roles; they are checked where nothing is armed too.
     """
     try:
         iam = janitor.client(janitor.session(account, reader.name), "iam")
@@ -122,15 +122,15 @@ def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
     others = {"acting": Kind.ACT, "undo": Kind.UNDO} if reader.cleanup else {}
     for name, kind in others.items():
         role, shown = role_of(reader, kind), f"{reader.name} ({name})"
-        one = compared(janitor, iam, account, role, shown, readable=own.state is State.FINE)
-        yield replace(one, stack=CHANGING)
+        other = compared(janitor, iam, account, role, shown, readable=own.state is State.FINE)
+        yield replace(other, stack=CHANGING)
 
 
 def compared(
     janitor: Janitor, iam: Any, account: str, role: MemberRole, name: str, *, readable: bool = False
 ) -> Role:
     """
-    *role* in *account* as *iam* shows it, which the table calls *name*, beside what it should be.
+    Compare *role* in *account*, called *name* in the table and read by *iam*, with what it should be.
 
     Where *iam* may read it for certain, a refusal means that no role of its path is there.
     """
@@ -145,8 +145,8 @@ def compared(
         itself = iam.get_role(RoleName=role.name)["Role"]
         inline = paged(iam, "list_role_policies", "PolicyNames", role.name)
         attached = [
-            one["PolicyArn"]
-            for one in paged(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
+            attachment["PolicyArn"]
+            for attachment in paged(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
         ]
         own: dict[str, Any] = {}
         if policy in inline:
@@ -169,21 +169,21 @@ def compared(
     unbounded = bool(bounded_by) and (
         itself.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bounded_by
     )
-    others = sorted(one for one in inline if one != policy)
+    others = sorted(name for name in inline if name != policy)
     wide = [
         *([f"it also allows {', '.join(more)}"] if more else []),
-        *(f"it also has the policy {one}" for one in (*others, *attached)),
+        *(f"it also has the policy {name}" for name in (*others, *attached)),
         *(["it trusts others than [organization] says"] if strangers else []),
         *([f"it is not bounded by {bounded_by}"] if unbounded else []),
     ]
     if wide:
         remove = [
-            f"aws iam delete-role-policy --role-name {role.name} --policy-name {shlex.quote(one)}"
-            for one in others
+            f"aws iam delete-role-policy --role-name {role.name} --policy-name {shlex.quote(name)}"
+            for name in others
         ]
         remove += [
-            f"aws iam detach-role-policy --role-name {role.name} --policy-arn {shlex.quote(one)}"
-            for one in attached
+            f"aws iam detach-role-policy --role-name {role.name} --policy-arn {shlex.quote(policy_arn)}"
+            for policy_arn in attached
         ]
         fine = not (more or less or strangers or unknown or unbounded)
         return found(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
@@ -195,14 +195,14 @@ def compared(
 
 
 def paged(iam: Any, operation: str, member: str, role: str) -> list[Any]:
-    return [one for page in iam.get_paginator(operation).paginate(RoleName=role) for one in page[member]]
+    return [item for page in iam.get_paginator(operation).paginate(RoleName=role) for item in page[member]]
 
 
 def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
-    """What was found out, account by account."""
-    accounts = dict.fromkeys(one.account for one in roles)
-    bad = [one for one in roles if one.state is not State.FINE]
-    troubled = dict.fromkeys(one.account for one in bad)
+    """Draw the results, account by account."""
+    accounts = dict.fromkeys(role.account for role in roles)
+    bad = [role for role in roles if role.state is not State.FINE]
+    troubled = dict.fromkeys(role.account for role in bad)
     result = (
         f"{counted(len(troubled), 'account')} of {len(accounts)} to be looked after."
         if bad
@@ -211,18 +211,18 @@ def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
     yield title("Organization", result)
     for state in State:
         if rows := alike(
-            [one for one in bad if one.state is state],
-            every={one.detector for one in roles if one.stack == READING},
+            [role for role in bad if role.state is state],
+            every={role.detector for role in roles if role.stack == READING},
         ):
             style = "red" if state in {State.MISSING, State.WIDE} else "yellow"
             yield block(f"Roles: {state.value}", rows, style=style)
 
 
 def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
-    """What is wrong for the same reason, together: by account, the detectors."""
+    """Group the faults with the same reason: by account, the detectors."""
     by_why: dict[str, dict[str, list[str]]] = {}
-    for one in roles:
-        by_why.setdefault(one.why, {}).setdefault(one.account, []).append(one.detector)
+    for role in roles:
+        by_why.setdefault(role.why, {}).setdefault(role.account, []).append(role.detector)
     return [
         (
             "; ".join(
@@ -237,7 +237,7 @@ def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
 
 def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) -> Iterator[str]:
     """
-    The commands that mend the roles that are not fine, each once.
+    Yield the commands that mend the roles that are not fine, each once.
 
     An update changes only what the template changed: what was changed by hand needs the stack made again
     (CloudFormation user guide, "Detect unmanaged configuration changes to stacks and resources with drift
@@ -246,22 +246,24 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     the template itself.
     """
     for stack in (READING, CHANGING):
-        of_stack = [one for one in roles if one.stack == stack]
+        of_stack = [role for role in roles if role.stack == stack]
         yield from _commands(section, stack, of_stack, manager)
-    for one in roles:
-        yield from (f"{command}  # in {one.account}" for command in one.commands)
+    for role in roles:
+        yield from (f"{command}  # in {role.account}" for command in role.commands)
 
 
 def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], manager: str) -> Iterator[str]:
-    to_mend = [one for one in roles if one.state in {State.MISSING, State.OLD, State.WIDE} and not one.itself]
-    accounts = list(dict.fromkeys(one.account for one in to_mend))
-    there = {one.account for one in roles if one.there}
-    needed = {one.account for one in roles if one.wanted}
-    own = [one for one in accounts if one == manager or not section.id]
-    others = [one for one in accounts if one not in own]
-    gone = [one for one in others if one not in needed]
-    missing = [one for one in others if one not in there]
-    update = [one for one in others if one in needed and one in there]
+    to_mend = [
+        role for role in roles if role.state in {State.MISSING, State.OLD, State.WIDE} and not role.itself
+    ]
+    accounts = list(dict.fromkeys(role.account for role in to_mend))
+    there = {role.account for role in roles if role.there}
+    needed = {role.account for role in roles if role.wanted}
+    own = [account for account in accounts if account == manager or not section.id]
+    others = [account for account in accounts if account not in own]
+    gone = [account for account in others if account not in needed]
+    missing = [account for account in others if account not in there]
+    update = [account for account in others if account in needed and account in there]
     where = (
         f"  # in {manager or 'the management account'}; as a delegated administrator with "
         "--call-as DELEGATED_ADMIN"

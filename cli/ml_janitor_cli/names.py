@@ -1,4 +1,4 @@
-"""Finds the resources that a name may stand for, and whether one that is not there was deleted."""
+"""Resources by name: those that a name may mean, and the deletion of a missing one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import inventory, storage
 
 MOST_PAGES = 10
-"""Of CloudTrail's events, 50 each, newest first."""
+"""Maximum pages of CloudTrail's events, 50 each, newest first."""
 
 DELETIONS = {kind.type: f"Delete{kind.noun}" for kind in (APP, *inventory.KINDS)} | {
     "bucket": "DeleteBucket",
     "repository": "DeleteRepository",
 }
-"""The call that deletes a resource of each kind; those of S3 objects are in no event history."""
+"""The call that deletes a resource of each kind; calls for S3 objects are in no event history."""
 
 
 class Named(NamedTuple):
@@ -34,13 +34,13 @@ class Named(NamedTuple):
     arn: str
 
     def is_called(self, name: str) -> bool:
-        """Whether *name* is its name, or the end of its ARN."""
+        """Return whether *name* is its name, or the end of its ARN."""
         return name == self.name or self.arn.lower().endswith(f"/{name.lower()}")
 
 
 def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named]:
     """
-    The resources of *kinds* that *name* may be meant for, jobs that ended among them.
+    List the resources of *kinds* that *name* may be meant for, including ended jobs.
 
     Where AWS filters by a part of the name, each half is asked for: a typing error spoils only one.
     """
@@ -52,11 +52,11 @@ def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named
 
     def owned(read: Callable[[Aws, set[str]], Listing[inventory.Resource]]) -> Listing[Named]:
         listed = read(aws, set())
-        return Listing(tuple(Named(one.name, one.arn) for one in listed.items), listed.error)
+        return Listing(tuple(Named(resource.name, resource.arn) for resource in listed.items), listed.error)
 
     def apps() -> Listing[Named]:
         listed = studio_apps.listed(aws)
-        return Listing(tuple(Named(one.target.name, one.target.arn) for one in listed.items), listed.error)
+        return Listing(tuple(Named(app.target.name, app.target.arn) for app in listed.items), listed.error)
 
     reads: list[Callable[[], Listing[Named]]] = []
     for kind in inventory.KINDS:
@@ -67,19 +67,21 @@ def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[Named
     reads += [partial(owned, storage.buckets)] if "bucket" in kinds else []
     reads += [partial(owned, storage.repositories)] if "repository" in kinds else []
     found = aws.map(lambda read: read(), reads)
-    errors = [each.error for each in found if each.error is not None]
-    return Listing(tuple({one: None for each in found for one in each.items}), "; ".join(errors) or None)
+    errors = [listed.error for listed in found if listed.error is not None]
+    return Listing(
+        tuple({resource: None for listed in found for resource in listed.items}), "; ".join(errors) or None
+    )
 
 
 def nearest(name: str, known: Collection[Named]) -> Named | None:
-    """The one of *known* whose name is most like *name*, if any is."""
-    by_name = {each.name: each for each in known}
+    """Return the resource in *known* whose name is most like *name*, if any is."""
+    by_name = {resource.name: resource for resource in known}
     near = get_close_matches(name, by_name, 1)
     return by_name[near[0]] if near else None
 
 
 def deletion(aws: Aws, arn: Arn, now: datetime) -> Signal[datetime]:
-    """When somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
+    """Find when somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
     if (call := DELETIONS.get(arn.kind)) is None:
         return NotRead()
     events = trail.lookup(aws, call, now - trail.REMEMBERED, now, most_pages=MOST_PAGES)

@@ -1,4 +1,4 @@
-"""Sweeps every account of an organization, each through the roles that it grants."""
+"""Sweeps of every account of an organization, each through the roles that the account grants."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
 
 UNKNOWN = "unknown regions"
-"""Stands for the regions of an account that nobody could ask for them."""
+"""Placeholder for the regions of an account that nobody could ask for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Janitor:
     """
-    Who looks at the accounts, from where, and for how long a call is tried.
+    The caller that looks at the accounts, with its settings and its home.
 
     *sts* takes on the roles: threads may share a client, but not make clients of one session.
     """
@@ -53,7 +53,7 @@ class Janitor:
 
     @classmethod
     def of(cls, setup: edge.Setup) -> Janitor:
-        """Whoever the credentials of *setup* are. Raises Refused; FailedError if no account trusts them."""
+        """Identify the credentials of *setup*. Raises Refused; FailedError if no account trusts them."""
         section, session = setup.settings.organization, setup.session
         if not section.used:
             raise edge.Refused("--organization: [organization] in the settings names no accounts")
@@ -69,11 +69,11 @@ class Janitor:
         return cls(setup=setup, partition=partition, home=home, sts=sts)
 
     def client(self, session: boto3.Session, service: Any, region: str = "") -> Any:
-        """A client of *service*, at home unless another region is given."""
+        """Create a client of *service*, at home unless another region is given."""
         return make_client(session, service, region or self.home, self.setup.attempts)
 
     def accounts(self) -> list[str]:
-        """The accounts to look at. Raises FailedError that says what to do next."""
+        """List the accounts to look at. Raises FailedError that says what to do next."""
         section = self.setup.settings.organization
         if section.accounts:
             return list(dict.fromkeys(section.accounts))
@@ -84,17 +84,17 @@ class Janitor:
             raise FailedError(str(error)) from error
 
     def session(self, account: str, detector: str) -> boto3.Session:
-        """A session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
+        """Open a session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
         role = role_arn(self.setup.settings, role_name(detector), account=account, partition=self.partition)
         external_id = self.setup.settings.organization.external_id
         return member_session(self.sts, self.setup.session, role, external_id)
 
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
-    """Where to look: *flags*, else the section's regions; none for every enabled one. Raises Refused."""
+    """Return where to look: *flags*, else the section's regions; none for all enabled. Raises Refused."""
     allowed = setup.settings.organization.regions
     named = setup.regions(flags or allowed) if flags or allowed else ()
-    if allowed and (others := [one for one in named if one not in allowed]):
+    if allowed and (others := [region for region in named if region not in allowed]):
         raise edge.Refused(
             f"--region {others[0]} is not in organization.regions, and the roles allow reading in those alone"
         )
@@ -105,10 +105,10 @@ def organization_sweeps(
     setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
 ) -> tuple[Report, Sequence[str]]:
     """
-    The report over all accounts, and why its prices did not come from the Price List API.
+    Return the report over all accounts, and why its prices did not come from the Price List API.
 
-    Every account that was listed has sweeps in it: those that could not be done have an error. Without
-    *regions*, every enabled one is looked at.
+    Every account that was listed has sweeps in it: sweeps that failed have an error. Without *regions*,
+    every enabled one is looked at.
     """
     with progress("listing the accounts") as say:
         janitor = Janitor.of(setup)
@@ -136,7 +136,7 @@ def organization_sweeps(
     if not found:
         raise FailedError(f"nothing was looked at: no account has enabled {', '.join(regions)}")
     names = [detector.name for detector in detectors]
-    ordered = sorted(found, key=lambda one: (names.index(one.detector), str(one.account), one.region))
+    ordered = sorted(found, key=lambda sweep: (names.index(sweep.detector), str(sweep.account), sweep.region))
     only = listed[0] if len(listed) == 1 else None
     return Report(time=setup.now, account=only, sweeps=tuple(ordered)), prices.problems
 
@@ -151,7 +151,7 @@ def account_sweeps(
     pool: ThreadPoolExecutor,
     note: Callable[[str], None],
 ) -> list[Sweep]:
-    """The sweeps of one account. A role that cannot be taken on is an error of its detector alone."""
+    """Sweep one account. A role that cannot be assumed is an error of its detector alone."""
     setup = janitor.setup
     sessions: dict[str, boto3.Session] = {}
     refused: dict[str, str] = {}
@@ -164,8 +164,8 @@ def account_sweeps(
     if sessions:
         enabled = first_answer(janitor, sessions.values())
         sagemaker = setup.session.get_available_regions("sagemaker", janitor.partition)
-        regions = tuple(one for one in wanted or sagemaker if one in enabled)
-        if off := [one for one in wanted if one not in enabled]:
+        regions = tuple(region for region in wanted or sagemaker if region in enabled)
+        if off := [region for region in wanted if region not in enabled]:
             note(f"account {account} has not enabled {', '.join(off)}: nothing is there")
     pace = edge.pace()
     pairs = [
@@ -190,15 +190,15 @@ def account_sweeps(
         *report.sweeps,
         *(
             sweep
-            for one in detectors
-            if one.name in refused
-            for sweep in unread(account, [one], regions, error=refused[one.name])
+            for detector in detectors
+            if detector.name in refused
+            for sweep in unread(account, [detector], regions, error=refused[detector.name])
         ),
     ]
 
 
 def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[str]:
-    """The enabled regions, by the first role that may ask for them. Raises what the last one was answered."""
+    """Return the enabled regions, by the first role that may ask for them. Raises the last role's error."""
     for session in sessions:
         try:
             return enabled_regions(janitor.client(session, "ec2"))
@@ -210,7 +210,7 @@ def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[st
 def unread(
     account: str | None, detectors: Sequence[Detector[Any]], regions: Sequence[str], *, error: str
 ) -> list[Sweep]:
-    """The sweeps of what could not be looked at: nothing is known, and that is said."""
+    """Return sweeps without a result, with *error* as the reason."""
     return [
         Sweep(detector=detector.name, account=account, region=region, mode=Mode.DRY_RUN, error=error)
         for detector in detectors

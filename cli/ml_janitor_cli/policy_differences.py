@@ -1,4 +1,4 @@
-"""What a policy allows beyond another, or less than it, however IAM or a person wrote either."""
+"""Differences between two policies, however IAM or a person wrote either."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ type Statements = frozenset[tuple[str, str, str, Conditions]]
 
 def differences(actual: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[str], list[str]]:
     """
-    The actions that *actual* allows beyond *wanted*, or does not deny, and those that it lacks or denies.
+    Return the actions that *actual* allows beyond *wanted*, or does not deny, and those that it lacks or
+    denies.
 
-    Each somewhere, if not everywhere.
+    A difference in some places is enough.
     """
     have, want = single(actual), single(wanted)
-    denied, spared = ({one for one in some if one[0] == "Deny"} for some in (have, want))
+    denied, spared = ({statement for statement in some if statement[0] == "Deny"} for some in (have, want))
     more = {
-        one[1]
-        for one in have - want
-        if one[0] == "Allow"
-        and not any(one[:3] == other[:3] and as_strict(one[3], other[3]) for other in want)
+        statement[1]
+        for statement in have - want
+        if statement[0] == "Allow"
+        and not any(statement[:3] == other[:3] and as_strict(statement[3], other[3]) for other in want)
     }
-    less = denied - want | {one for one in want - have if one[0] == "Allow"}
-    return sorted(more | {one[1] for one in spared - have}), sorted({one[1] for one in less})
+    less = denied - want | {statement for statement in want - have if statement[0] == "Allow"}
+    return (
+        sorted(more | {statement[1] for statement in spared - have}),
+        sorted({statement[1] for statement in less}),
+    )
 
 
 def as_strict(actual: Conditions, wanted: Conditions) -> bool:
     """
-    Whether *actual* holds only where *wanted* does: each of its conditions is there, with no other values.
+    Return whether *actual* holds only where *wanted* does: with each of its conditions and no other values.
 
-    Of a negated operator, fewer values would allow more: it has to be the same.
+    Fewer values of a negated operator would allow more: such a condition has to be the same.
     """
     return all(
         any(
@@ -46,17 +50,19 @@ def as_strict(actual: Conditions, wanted: Conditions) -> bool:
 
 
 def single(document: dict[str, Any]) -> Statements:
-    """The permissions of a policy one by one, however its statements put them together."""
+    """Split a policy into single permissions, however its statements put them together."""
     return frozenset(
-        (str(one["Effect"]), action, where, conditions(one))
-        for one in several(document.get("Statement", []))
-        for action in several(one.get("Action", "all actions but some"))
-        for where in several(one.get("Resource", json.dumps(one.get("Principal"), sort_keys=True)))
+        (str(statement["Effect"]), action, where, conditions(statement))
+        for statement in several(document.get("Statement", []))
+        for action in several(statement.get("Action", "all actions but some"))
+        for where in several(
+            statement.get("Resource", json.dumps(statement.get("Principal"), sort_keys=True))
+        )
     )
 
 
 def conditions(statement: dict[str, Any]) -> Conditions:
-    """The conditions of a statement, however they are written."""
+    """Return the conditions of a statement, however they are written."""
     return frozenset(
         (operator, key, frozenset(map(str, several(values))))
         for operator, keys in statement.get("Condition", {}).items()
@@ -65,5 +71,5 @@ def conditions(statement: dict[str, Any]) -> Conditions:
 
 
 def several(value: Any) -> list[Any]:
-    """IAM lets a list of one be written without brackets."""
+    """Return *value* as a list: IAM accepts a list of one without brackets."""
     return value if isinstance(value, list) else [value]

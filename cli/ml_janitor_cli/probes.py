@@ -1,4 +1,4 @@
-"""Finds out whether an IAM action is allowed, by a harmless call about nothing that exists, but a bucket."""
+"""Probes of IAM actions: harmless calls about nothing that exists (except a bucket) show what is allowed."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ PAGE_SIZES = frozenset(
 
 
 class Answer(StrEnum):
-    """What a probe found out."""
+    """The result of a probe."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
@@ -114,10 +114,10 @@ class Probe:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """
-    What probes need to know of the account: a *bucket* of its own to try S3's actions on.
+    The account of the probes: a *bucket* of its own to try S3's actions on.
 
-    Without one, *no_bucket* says why: a bucket that does not exist answers the same to everybody,
-    and one that somebody else owns denies everything.
+    Without one, *no_bucket* says why: a bucket that does not exist answers the same to everybody, and one
+    that somebody else owns denies everything.
     """
 
     now: datetime
@@ -130,17 +130,17 @@ def probe_all(aws: Aws, grants: Sequence[Grant], *, now: datetime, buckets: Sequ
     unique = list(dict.fromkeys(grants))
     around = surroundings(aws, buckets, now) if any(map(on_a_bucket, unique)) else Surroundings(now=now)
     answers = aws.map(lambda grant: probe(aws, grant, around), unique)
-    listable = [one.answer for one in answers if one.grant.action == "s3:ListBucket"]
-    return answers if Answer.ALLOWED in listable else [hidden(one) for one in answers]
+    listable = [answer.answer for answer in answers if answer.grant.action == "s3:ListBucket"]
+    return answers if Answer.ALLOWED in listable else [hidden(answer) for answer in answers]
 
 
 def surroundings(aws: Aws, buckets: Sequence[str], now: datetime) -> Surroundings:
-    """With the first of *buckets* that the account owns, else the one that SageMaker made by default."""
+    """Find the first of *buckets* that the account owns, else the bucket that SageMaker made by default."""
     wanted = [*buckets, f"sagemaker-{aws.region}-{aws.account}"]
     try:
         pages = aws.s3.get_paginator("list_buckets").paginate(BucketRegion=aws.region)
         owned = {bucket["Name"] for page in pages for bucket in page["Buckets"]}
-    except Exception as error:  # anything that is not a failed AWS call is raised again below
+    except Exception as error:  # an error that is not a failed AWS call is raised again below
         if failure(error) is None:
             raise
         return Surroundings(now=now, no_bucket="the account's buckets could not be listed to try it on one")
@@ -157,23 +157,23 @@ def probe(aws: Aws, grant: Grant, around: Surroundings) -> Probed:
     return replace(asked(grant, called(aws, prepared)), bucket=prepared.parameters.get("Bucket"))
 
 
-def called(aws: Aws, one: Probe) -> Exception | None:
-    """The error that the call answers with, or None."""
-    call: Callable[..., Any] = getattr(aws.client(one.service), xform_name(one.operation))  # type: ignore[arg-type]
+def called(aws: Aws, prepared: Probe) -> Exception | None:
+    """Make the call, and return the error that it answers with, or None."""
+    call: Callable[..., Any] = getattr(aws.client(prepared.service), xform_name(prepared.operation))  # type: ignore[arg-type]
     try:
-        call(**one.parameters)
-    except Exception as error:  # judged by `asked`, which raises what is no failed AWS call
+        call(**prepared.parameters)
+    except Exception as error:  # judged by `asked`, which raises all but failed AWS calls
         return error
     return None
 
 
 def asked(grant: Grant, error: Exception | None) -> Probed:
-    """What the answer to a probe says: a refusal, or that AWS got further than asking whether it may."""
+    """Interpret the answer to a probe: a refusal, or that AWS got further than checking the permission."""
     return Probed(grant, Answer.ALLOWED) if error is None else Probed(grant, *classified(error))
 
 
 def classified(error: Exception) -> tuple[Answer, str]:
-    """What a failed call says of whether it is allowed, and in AWS's words; raises what is no failed call."""
+    """Return what a failed call says about the permission, in AWS's words; raise any other error."""
     words = failure(error)
     if words is None:
         raise error
@@ -188,32 +188,32 @@ def classified(error: Exception) -> tuple[Answer, str]:
     return Answer.ALLOWED, words
 
 
-def hidden(one: Probed) -> Probed:
+def hidden(answer: Probed) -> Probed:
     """
-    *one* where nothing in the bucket may be listed: S3 then denies every object that does not exist.
+    Return *answer*, or not probed where the bucket may not be listed: S3 then denies all missing objects.
 
-    (S3 API reference, HeadObject: "If you don't have the s3:ListBucket permission, Amazon S3
-    returns an HTTP status code 403".)
+    (S3 API reference, HeadObject: "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP
+    status code 403".)
     """
-    if one.answer is not Answer.REFUSED or not one.grant.action.startswith("s3:GetObject"):
-        return one
+    if answer.answer is not Answer.REFUSED or not answer.grant.action.startswith("s3:GetObject"):
+        return answer
     why = "without s3:ListBucket, S3 denies what does not exist, whether it may be read or not"
-    return replace(one, answer=Answer.NOT_PROBED, why=why)
+    return replace(answer, answer=Answer.NOT_PROBED, why=why)
 
 
 def on_a_bucket(grant: Grant) -> bool:
-    """Whether only a real bucket can tell."""
+    """Return whether only a real bucket can tell."""
     return grant.action.startswith("s3:") and grant.action != "s3:ListAllMyBuckets"
 
 
 def bucket_of(grant: Grant) -> str:
-    """The one bucket that *grant* is for, if it is for one."""
+    """Return the one bucket that *grant* is for, if it is for one."""
     name = grant.on.rpartition(":")[2].partition("/")[0] if on_a_bucket(grant) else ""
     return "" if "*" in name else name
 
 
 def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
-    """The call to try *grant* with, or why there is none."""
+    """Return the call to try *grant* with, or why there is none."""
     prefix, _, name = grant.action.partition(":")
     if grant.implied:
         return f"no call has this name; it is demanded beside others ({grant.source})"
@@ -230,7 +230,7 @@ def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
 
 
 def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundings) -> dict[str, Any]:
-    """The least that *model* takes: what it requires, a page of one, and nothing that exists but a bucket."""
+    """Return the least that *model* takes: required members, a page of one, no existing name but a bucket."""
     if model.input_shape is None:
         return {}
     members: Mapping[str, Shape] = model.input_shape.members
@@ -258,7 +258,7 @@ def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundin
 
 
 def named_by(grant: Grant) -> tuple[str, ...]:
-    """The member that names the resource which *grant* is for: AWS would else ask about all of them."""
+    """Return the member that names the resource of *grant*: without it, AWS would ask about all of them."""
     kind = grant.on.partition("/")[0]
     return (f"{''.join(word.capitalize() for word in kind.split('-'))}Name",)
 
@@ -271,11 +271,11 @@ QUERY = {
         "Stat": "Sum",
     },
 }
-"""The one thing to ask GetMetricData for, which takes no empty list."""
+"""The query for GetMetricData, which takes no empty list."""
 
 
 def placeholder(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:
-    """A value for one required member that means nothing to anybody."""
+    """Return a value for one required member that means nothing to anybody."""
     if name.lower().endswith("arn"):
         service = grant.action.partition(":")[0]
         kind = grant.on.partition("/")[0]

@@ -13,12 +13,12 @@ NO_ANSWER = "nobody answered, so nothing was done; --yes goes on without asking"
 
 
 def typed(question: str) -> str:
-    """What was typed in answer to *question*. Raises Refused."""
+    """Return the text typed in answer to *question*. Raises Refused."""
     return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
 
 
 def chosen(what: str, options: Sequence[str]) -> str:
-    """The one of *options* whose number was typed. Raises Refused, also where no terminal can be asked."""
+    """Return the option whose number was typed. Raises Refused, also where no terminal can be asked."""
     if not sys.stdin.isatty():
         raise edge.Refused(f"{what}; name one of them: {', '.join(options)}")
     typer.echo(f"{what}:", err=True)
@@ -33,12 +33,12 @@ def chosen(what: str, options: Sequence[str]) -> str:
 
 
 def agreed(question: str) -> bool:
-    """Whether the answer to *question* was yes. Raises Refused."""
+    """Return whether the answer to *question* was yes. Raises Refused."""
     return _answered(lambda: typer.confirm(question, err=True))
 
 
 def _answered[T](ask: Callable[[], T]) -> T:
-    """The end of the input is no answer, and Ctrl-C is none."""
+    """Ask; the end of the input and Ctrl-C are not answers."""
     try:
         return ask()
     except typer.Abort:

@@ -1,4 +1,4 @@
-"""`janitor replay`: an event as Lambda would get it, handled here by the function's own code."""
+"""`janitor replay`: handles an event here with the function's own code, as Lambda would."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ import typer
 from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import known_caller
+from ml_janitor_cli.ledger_session import TABLE
 
 LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
 
-TABLE, BUCKET, DETECTOR = "JANITOR_TABLE", "JANITOR_BUCKET", "JANITOR_DETECTOR"
+BUCKET, DETECTOR = "JANITOR_BUCKET", "JANITOR_DETECTOR"
 
 
 class Handler(StrEnum):
@@ -41,12 +42,12 @@ NEEDED = dict.fromkeys(Handler, (TABLE, BUCKET)) | {
     Handler.SWEEP: (TABLE, BUCKET, DETECTOR),
     Handler.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
 }
-"""What the environment of each has to say."""
+"""Environment variables that each handler needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalContext:
-    """What Lambda tells a function of its invocation, told by this machine."""
+    """The context that Lambda gives to an invocation, made on this machine."""
 
     invoked_function_arn: str
     function_name: str = "janitor-replay"
@@ -54,7 +55,7 @@ class LocalContext:
     ends: float = field(default_factory=lambda: time.monotonic() + LAMBDA_SECONDS)
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the invocation may still take."""
+        """Return how long the invocation may still take."""
         return max(0, int((self.ends - time.monotonic()) * 1000))
 
 
@@ -75,10 +76,10 @@ def replay(
     """
     Handle one event here, as the deployed function would, and print its answer.
 
-    The run is a real one: it keeps its report in the bucket, remembers its findings in the ledger
-    and tells Slack what is new. The log goes to stderr. Settings come from ./janitor.toml.
+    The run is a real one: it keeps its report in the bucket, remembers its findings in the ledger and tells
+    Slack what is new. The log goes to stderr. Settings come from ./janitor.toml.
 
-    Exit status: 0, handled; 1, the function failed; 2, bad usage, or an event that makes no sense.
+    Exit status: 0, handled; 1, the function failed; 2, bad usage, or an invalid event.
 
     \b
     Examples:
@@ -117,7 +118,7 @@ def replay(
 
 
 def read(file: Path) -> Any:
-    """The event in *file*."""
+    """Read the event in *file*."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,7 +128,7 @@ def read(file: Path) -> Any:
 
 
 def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, Any] | str:
-    """The function's answer to *event*, or why there is none."""
+    """Return the function's answer to *event*, or why there is none."""
     from ml_janitor import handlers
     from ml_janitor.aws.answers import describe
     from ml_janitor.config.events import MalformedEventError
@@ -147,7 +148,7 @@ def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, An
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """The process with *variables* set, as a function finds its own."""
+    """Set *variables* in the process, as a function finds its own."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -57,7 +57,7 @@ EXPORTED = (
     "AWS_SECRET_ACCESS_KEY",
     "JANITOR_NOW",
 )
-"""What another terminal needs of the sandbox's environment, besides the names of what is deployed."""
+"""The sandbox's variables for another terminal, besides the names of the deployed resources."""
 
 
 def sandbox(
@@ -77,9 +77,9 @@ def sandbox(
     """
     Start a local AWS with a demo account that wastes money. Nothing leaves this machine.
 
-    With a command, runs it against the sandbox (endpoint, credentials, region, JANITOR_NOW, and the
-    table and bucket of a deployed stack are set) and exits with its status, or with 1 if the command
-    succeeded although the sandbox itself failed. Without one, serves until Ctrl-C. State is in memory.
+    With a command, runs it against the sandbox (endpoint, credentials, region, JANITOR_NOW, and the table and
+    bucket of a deployed stack are set) and exits with its status, or with 1 if the command succeeded although
+    the sandbox itself failed. Without one, serves until Ctrl-C. State is in memory.
 
     \b
     Examples:
@@ -129,7 +129,7 @@ def sandbox(
 
 @contextmanager
 def jobs_folder(*, wanted: bool) -> Iterator[Path | None]:
-    """A folder for the jobs that run for real, and gone afterwards; None if none are to."""
+    """Create a folder for jobs that run for real, and delete it afterwards; None if no job will."""
     if not wanted:
         yield None
         return
@@ -139,7 +139,7 @@ def jobs_folder(*, wanted: bool) -> Iterator[Path | None]:
 
 @contextmanager
 def without_aws() -> Iterator[None]:
-    """The process without the machine's own AWS configuration, which the sandbox's boto3 would read too."""
+    """Remove the machine's own AWS configuration from the process: the sandbox's boto3 would read it too."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in before:
         if name not in KEPT:
@@ -162,10 +162,10 @@ def check_free(port: int) -> None:
 
 def environment(inherited: Mapping[str, str], url: str, now: str) -> dict[str, str]:
     """
-    What a command in the sandbox is given: nothing of the machine's own AWS configuration.
+    Return the environment of a command in the sandbox: without the machine's own AWS configuration.
 
-    The directory of this Python stands last in PATH, so that `janitor` is found without activating
-    its virtual environment.
+    The directory of this Python stands last in PATH, so that `janitor` is found without activating its
+    virtual environment.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("AWS_") or name in KEPT}
     proxied = [name for name in (kept.get("NO_PROXY"), kept.get("no_proxy")) if name]
@@ -202,7 +202,7 @@ def run_in(command: Sequence[str], env: Mapping[str, str]) -> int:
 
 @contextmanager
 def passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Send *child* what this process is sent, except a Ctrl-C that the terminal sends to both."""
+    """Send *child* the signals that this process gets, except a Ctrl-C that the terminal sends to both."""
 
     def forward(number: int, _: object) -> None:
         if number != signal.SIGINT or not in_the_foreground():
@@ -217,7 +217,7 @@ def passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def in_the_foreground() -> bool:
-    """Whether Ctrl-C in the terminal reaches this process and its children by itself."""
+    """Return whether Ctrl-C in the terminal reaches this process and its children by itself."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
     except OSError:

@@ -18,15 +18,15 @@ from rich.text import Text
 GAP = 2
 PIPE_WIDTH = 100
 NARROWEST, WIDEST = 60, 140
-"""Below, nothing would be aligned; above, the eye loses the line."""
+"""Limits of a console's width: below, nothing would be aligned; above, the eye loses the line."""
 
 
 def console(stream: TextIO) -> Console:
     """
-    A console on *stream* that takes every text literally.
+    Create a console on *stream* that takes every text literally.
 
-    On a terminal it is as wide as that, up to `WIDEST`; anywhere else COLUMNS wide, else 100, so
-    that a report in a file or a pipe always looks the same.
+    On a terminal it is as wide as that, up to `WIDEST`; anywhere else COLUMNS wide, else 100, so that a
+    report in a file or a pipe always looks the same.
     """
     console = Console(file=stream, highlight=False, markup=False, emoji=False, legacy_windows=False)
     columns = os.environ.get("COLUMNS", "")
@@ -46,7 +46,7 @@ def write(console: Console, blocks: Iterable[RenderableType]) -> None:
 
 
 class Grid(Table):
-    """Rows in columns; what is too long for its column goes on in the next line, and is never cut."""
+    """Rows in columns; a cell that is too long continues in the next line, and is never cut."""
 
     def __init__(self) -> None:
         super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
@@ -60,12 +60,12 @@ class Grid(Table):
 
 
 def title(what: str, summary: str) -> Text:
-    """What a page is about, and in a sentence what came out."""
+    """Draw the title of a page, and its result in a sentence."""
     return Text.assemble((f"{what}  ", "bold cyan"), (summary, "bold"))
 
 
 def head(name: Text, summary: Text | None = None) -> Table:
-    """The line above a block: its name, and at the right what is said of it."""
+    """Draw the line above a block: its name, and at the right its summary."""
     line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     line.add_column(name)
     if summary is not None:
@@ -74,7 +74,7 @@ def head(name: Text, summary: Text | None = None) -> Table:
 
 
 def ruled(*, footer: bool = False) -> Table:
-    """A table as wide as the page, with a line below its heads and one above its footer."""
+    """Create a table as wide as the page, with a line below its heads and one above its footer."""
     return Table(
         box=box.HORIZONTALS, show_edge=False, show_footer=footer, padding=(0, 1), pad_edge=False,
         expand=True, border_style="dim",
@@ -82,7 +82,7 @@ def ruled(*, footer: bool = False) -> Table:
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
-    """What there is to say, a line each behind what it is about."""
+    """Draw facts, a line each behind its subject."""
     grid = Grid()
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
@@ -92,7 +92,7 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
 
 
 def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
-    """Each id with its lines beside it, which end where the reader's terminal does."""
+    """Draw each id with its lines beside it, which end where the reader's terminal does."""
     table = Grid()
     for own, (first, *others) in ids:
         table.add_row(own, Text(first))
@@ -103,7 +103,7 @@ def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[str], None]]:
-    """Say on stderr what is being done, if someone is watching; yields what changes it."""
+    """Show progress on stderr, if someone is watching; yield the function that updates it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""Whether Slack would take what the janitor posts: the secret, the token, its scopes, the channel."""
+"""Checks of Slack before a post: the secret, the token, its scopes, the channel."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SCOPES: Mapping[str, str] = {
     "users:read.email": "owners are neither mentioned nor messaged, so everything has twice the grace",
     "users:read": "owners are named plainly: Slack demands it beside users:read.email",
 }
-"""What the janitor does with Slack, and what happens without."""
+"""Scopes of Slack that the janitor needs, and the loss without each."""
 
 GROUP_SCOPES: Mapping[str, str] = {"usergroups:read": "nobody can press Do it now or Undo"}
-"""What it needs besides where `slack_group` is set."""
+"""Scopes needed in addition where `slack_group` is set."""
 
 SCOPES_HEADER = "x-oauth-scopes"
-"""Slack's answers name the scopes of the token in this header (docs.slack.dev, Installing with OAuth)."""
+"""Header in Slack's answers that names the token's scopes (docs.slack.dev, Installing with OAuth)."""
 
 SEES_CHANNELS = "channels:read (for a private channel groups:read)"
 CHANNEL_ID = re.compile(r"[CG][A-Z0-9]{6,}")
@@ -39,7 +39,7 @@ CHANNELS_A_PAGE, MOST_PAGES = 1000, 20
 
 
 def slack_checks(here: Deployment, settings: Settings, *, account: str, url: str) -> Iterator[Check]:
-    """From the secret to the channels; what a check needs and does not have ends the row."""
+    """Check from the secret to the channels; a check whose prerequisite is missing ends the row."""
     section, routes = settings.janitor, settings.slack.routes
     if not section.slack_secret:
         seen = "not set up (slack_secret is empty), so nothing is posted"
@@ -100,7 +100,7 @@ class SlackProbe:
         """A page of channels; each is asked for once, because Slack answers some twenty pages a minute."""
 
     def ask(self, method: str, **arguments: Any) -> Any:
-        """Slack's answer, or a Trouble: REFUSED with its word for why, FAILED without an answer."""
+        """Return Slack's answer, or a Trouble: REFUSED with its word for why, FAILED without an answer."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
@@ -116,7 +116,7 @@ class SlackProbe:
 
 
 def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
-    """The token, its scopes, and every channel that is posted to."""
+    """Check the token, its scopes, and every channel that is posted to."""
     section = settings.janitor
     identity = space.ask("auth_test")
     if isinstance(identity, Trouble):
@@ -146,7 +146,7 @@ def bot_checks(space: SlackProbe, settings: Settings) -> Iterator[Check]:
 
 
 def scope_checks(seen: str | None, needed: Mapping[str, str]) -> Iterator[Check]:
-    """Whether the token may do what the janitor does, and what is lost without."""
+    """Check the token's scopes, and say what is lost without each."""
     if seen is None:
         yield Check.not_probed("scopes", "Slack did not name the token's scopes")
         return
@@ -160,7 +160,7 @@ def scope_checks(seen: str | None, needed: Mapping[str, str]) -> Iterator[Check]
 
 
 def channel_check(space: SlackProbe, channel: str) -> Check:
-    """Whether the channel is there, and the bot in it."""
+    """Check that the channel is there, and the bot in it."""
     wrong = partial(Check.wrong, "channel")
     match channel_of(space, channel):
         case Trouble(Outcome.REFUSED, "missing_scope"):
@@ -179,7 +179,7 @@ def channel_check(space: SlackProbe, channel: str) -> Check:
 
 
 def channel_of(space: SlackProbe, channel: str) -> Any:
-    """What Slack says of the channel; conversations.info knows ids only, so a name is looked for in lists."""
+    """Return Slack's answer about the channel; conversations.info knows only ids, so names need lists."""
     if CHANNEL_ID.fullmatch(channel):
         answer = space.ask("conversations_info", channel=channel)
         return answer if isinstance(answer, Trouble) else answer["channel"]
@@ -193,15 +193,15 @@ def channel_of(space: SlackProbe, channel: str) -> Any:
 
 
 def named(space: SlackProbe, name: str, types: str) -> Any:
-    """The channel called *name*, out of all that the app can see of these *types*."""
+    """Find the channel called *name*, out of all that the app can see of these *types*."""
     cursor = ""
     for _ in range(MOST_PAGES):
         answer = space.channels(types=types, cursor=cursor)
         if isinstance(answer, Trouble):
             return answer
-        for one in answer["channels"]:
-            if one["name"] == name:
-                return one
+        for channel in answer["channels"]:
+            if channel["name"] == name:
+                return channel
         cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
         if not cursor:
             return Trouble(Outcome.REFUSED, "channel_not_found")
@@ -211,7 +211,7 @@ def named(space: SlackProbe, name: str, types: str) -> Any:
 
 
 def create_secret(name: str) -> str:
-    """The command that asks for a secret and creates it, and leaves it in no history or list of processes."""
+    """Return the command that asks for a secret and creates it, without a trace in history or processes."""
     return (
         'read -rs S && printf %s "$S" | '
         f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
@@ -219,7 +219,7 @@ def create_secret(name: str) -> str:
 
 
 def signing_check(here: Deployment, name: str) -> Check:
-    """Whether the receiver can tell what Slack signed."""
+    """Check that the receiver can verify Slack's signatures."""
     wrong = partial(Check.wrong, "signing secret")
     match read(partial(here.client("secretsmanager").get_secret_value, SecretId=name)):
         case Trouble() as trouble:
@@ -239,7 +239,7 @@ def signing_check(here: Deployment, name: str) -> Check:
 
 
 def group_check(space: SlackProbe, group: str) -> Iterator[Check]:
-    """Whether anybody may press Do it now and Undo; where the scope is missing, that is said elsewhere."""
+    """Check that anybody may press Do it now and Undo; another check reports a missing scope."""
     wrong = partial(Check.wrong, "user group")
     nobody = "so nobody can press Do it now or Undo"
     match space.ask("usergroups_users_list", usergroup=group):

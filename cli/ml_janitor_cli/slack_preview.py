@@ -22,15 +22,15 @@ INDENT = 2
 BAR = "\u2502 "
 
 WHOLE = 4000
-"""Characters; a message's own limits have cut its texts already."""
+"""Maximum number of characters; a message's own limits have cut its texts already."""
 
 MRKDWN = re.compile(r"`(?P<code>[^`]*)`|\*(?P<bold>[^*\n]+)\*|<(?P<mention>[@!][^<>]*)>")
-"""What `ml_janitor.report.mrkdwn` writes, and nothing else of Slack's markup."""
+"""The markup that `ml_janitor.report.mrkdwn` writes, and nothing else of Slack's."""
 
 
 def preview(report: Report, *, keep_tag: str = "", routes: Routes = NO_ROUTES) -> Iterator[RenderableType]:
     """
-    What Slack would get of *report* if none of it had been announced before.
+    Draw the messages that Slack would get about *report* if none of it had been announced before.
 
     The post of the dearest sweep in full, the others by their first line, those that are routed with their
     channel; nothing for a report without findings.
@@ -53,7 +53,7 @@ def preview(report: Report, *, keep_tag: str = "", routes: Routes = NO_ROUTES) -
 def announcements(
     report: Report, *, keep_tag: str = "", routes: Routes = NO_ROUTES
 ) -> list[tuple[str, Post]]:
-    """The posts of all sweeps that found something, the dearest first, each with its channel if routed."""
+    """Return the posts of all sweeps with findings, the dearest first, each with its channel if routed."""
     parts = [
         part
         for sweep in report.sweeps
@@ -72,7 +72,7 @@ def _dollars(sums: Totals) -> float:
 
 
 def drawn(post: Post) -> RenderableType:
-    """*post*'s message with a bar beside it, and a line for whatever hangs on it."""
+    """Draw *post*'s message with a bar beside it, and a line for each reply and attachment."""
     below = [_shown(reply.text) for reply in post.replies]
     if post.attachment:
         below.append(f"The report: {plain(post.attachment)}")
@@ -80,7 +80,7 @@ def drawn(post: Post) -> RenderableType:
 
 
 def message(message: Message) -> RenderableType:
-    """One message, block by block."""
+    """Draw one message, block by block."""
     lines = [line for block in message.blocks for line in (*_lines(block), Text(""))]
     return Barred(lines[:-1])
 
@@ -113,7 +113,7 @@ def _lines(block: Block) -> list[Text]:
 
 
 def text(mrkdwn: str, style: str = "") -> Text:
-    """One line of mrkdwn as Slack would show it."""
+    """Draw one line of mrkdwn as Slack would show it."""
     line, end = Text(style=style), 0
     for found in MRKDWN.finditer(mrkdwn):
         line.append(_shown(mrkdwn[end : found.start()]))

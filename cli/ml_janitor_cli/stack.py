@@ -15,14 +15,14 @@ from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor_cli.probes import Answer, classified
 
 STACK = "MlJanitor"
-"""What app.py calls the stack."""
+"""Name of the stack in app.py."""
 
 HASH = "[0-9A-F]{8}"
-"""What CDK appends to the path of a construct to make its logical id."""
+"""Suffix that CDK appends to the path of a construct to make its logical id."""
 
 PAGE = "docs/operating.md"
 DEPLOY_AGAIN = "make deploy REVERT=1 puts it back"
-"""Without REVERT, CloudFormation compares templates only, and sees nothing to do."""
+"""Advice for a missing part: without REVERT, CloudFormation compares templates, and does nothing."""
 
 LIST_RESOURCES = "cloudformation:ListStackResources"
 
@@ -34,11 +34,11 @@ GONE = frozenset(
         "ResourceNotFoundException",
     }
 )
-"""How services say that there is no such thing."""
+"""Error codes of services for a resource that does not exist."""
 
 
 class Outcome(StrEnum):
-    """What a check found out; the last three say nothing about the deployment."""
+    """The result of a check; the last three say nothing about the deployment."""
 
     FINE = "fine"
     WRONG = "wrong"
@@ -52,7 +52,7 @@ class Check:
     """
     One thing that was checked: *what* of the function *about*, or of the whole deployment.
 
-    *seen* is for a reader's eye, and *short* for one that skims; what is not fine says *to_do*, if
+    *seen* is for a reader's eye, and *short* for one that skims; a check that is not fine says *to_do*, if
     anybody can do anything.
     """
 
@@ -65,17 +65,17 @@ class Check:
 
     @classmethod
     def fine(cls, what: str, seen: str, *, about: str = "") -> Check:
-        """All is well."""
+        """Return a check without a fault."""
         return cls(about=about, what=what, outcome=Outcome.FINE, seen=seen)
 
     @classmethod
     def wrong(cls, what: str, seen: str, to_do: str, *, about: str = "", short: str = "") -> Check:
-        """Something is wrong with the deployment."""
+        """Return a check that found a fault in the deployment."""
         return cls(about=about, what=what, outcome=Outcome.WRONG, seen=seen, to_do=to_do, short=short)
 
     @classmethod
     def not_probed(cls, what: str, seen: str, to_do: str = "") -> Check:
-        """It cannot be told from here."""
+        """Return a check that cannot be made from here."""
         return cls(what=what, outcome=Outcome.NOT_PROBED, seen=seen, to_do=to_do)
 
 
@@ -87,7 +87,7 @@ class Trouble:
     why: str
 
     def check(self, what: str, *, about: str = "", action: str = "") -> Check:
-        """As the check that it prevented."""
+        """Return it as the check that it prevented."""
         refused = f"ask for {action} to be allowed, or let somebody look who may" if action else ""
         return Check(
             about=about,
@@ -100,7 +100,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """There is no such thing."""
+    """The resource does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +111,8 @@ class Stack:
     region: str
     resources: Mapping[tuple[str, str], str]
 
-    def one(self, construct: str, part: str, kind: str) -> str | None:
-        """The *part* of a *construct* that is of this CloudFormation type, by its physical id."""
+    def physical_id(self, construct: str, part: str, kind: str) -> str | None:
+        """Return the physical id of the *part* of a *construct* that has this CloudFormation type."""
         wanted = re.compile(f"{construct}{part}{HASH}")
         return next(
             (
@@ -124,7 +124,7 @@ class Stack:
         )
 
     def parts(self, construct: str, kind: str) -> dict[str, str]:
-        """Every part of a *construct* that is of this type: physical ids by the name of the part."""
+        """Return every part of a *construct* that has this type: physical ids by the name of the part."""
         wanted = re.compile(f"{construct}([A-Z][A-Za-z]*?){HASH}")
         found = (
             (wanted.fullmatch(logical), physical)
@@ -144,7 +144,7 @@ class Deployment:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
-        """A client of any service, not only of those that ship to Lambda. Call it before going parallel."""
+        """Return a client of any service, not only of those in Lambda. Call it before threads start."""
         if service not in self._clients:
             self._clients[service] = make_client(
                 self._session, cast("ServiceName", service), self.region, self._attempts
@@ -152,17 +152,19 @@ class Deployment:
         return self._clients[service]
 
     def find(self, name: str) -> Stack | Gone | Trouble:
-        """The stack *name*, by all pages of what it consists of."""
+        """Find the stack *name*, by all pages of its resources."""
 
         def listed() -> dict[tuple[str, str], str]:
             pages = (
                 self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=name)
             )
             return {
-                (one["LogicalResourceId"], one["ResourceType"]): one.get("PhysicalResourceId", "")
+                (resource["LogicalResourceId"], resource["ResourceType"]): resource.get(
+                    "PhysicalResourceId", ""
+                )
                 for page in pages
-                for one in page["StackResourceSummaries"]
-                if one["ResourceStatus"] != "DELETE_COMPLETE"
+                for resource in page["StackResourceSummaries"]
+                if resource["ResourceStatus"] != "DELETE_COMPLETE"
             }
 
         match read(listed, gone=frozenset({"ValidationError"})):
@@ -173,10 +175,10 @@ class Deployment:
 
 
 def read[T](call: Callable[[], T], *, gone: frozenset[str] = GONE) -> T | Gone | Trouble:
-    """The answer of *call*, or why there is none. Raises what is no failed AWS call."""
+    """Return the answer of *call*, or why there is none. Raises every error but a failed AWS call."""
     try:
         return call()
-    except Exception as error:  # `classified` raises what is no failed AWS call
+    except Exception as error:  # `classified` raises every error but a failed AWS call
         answer, why = classified(error)
         if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in gone:
             return Gone()

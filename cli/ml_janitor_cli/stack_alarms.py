@@ -1,4 +1,4 @@
-"""Where a deployed stack shows that something went wrong: queues, alarms, and who hears of them."""
+"""Signs of trouble in a deployed stack: queues, alarms, and the subscribers of alarms."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ QUEUES = {FAILED: "runs that failed", UNDELIVERED: "events that could not be del
 def queue_check(
     here: Deployment, stack: Stack, about: str, construct: str, now: datetime, *queues: str
 ) -> Check:
-    """Whether messages wait in one of a function's *queues*."""
+    """Check whether messages wait in one of a function's *queues*."""
     waiting: dict[str, int] = {}
     seen = []
     for part in queues:
-        url = stack.one(construct, part, QUEUE)
+        url = stack.physical_id(construct, part, QUEUE)
         numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
         asked: Any = Gone() if url is None else read(ask)
@@ -58,7 +58,7 @@ def queue_check(
 
 
 def oldest(here: Deployment, url: str, now: datetime) -> str:
-    """How old the oldest message of a queue is, which only CloudWatch knows."""
+    """Say how old the oldest message of a queue is, which only CloudWatch knows."""
     query = {
         "Id": "oldest",
         "MetricStat": {
@@ -85,7 +85,7 @@ def oldest(here: Deployment, url: str, now: datetime) -> str:
 
 
 def alarm_checks(here: Deployment, stack: Stack, constructs: Mapping[str, str], now: datetime) -> list[Check]:
-    """By function, and the construct that it is in: whether its alarms are there, and which are in ALARM."""
+    """Check the alarms of each function and its construct: whether they exist, and which are in ALARM."""
     wanted = {name: parts for name, of in constructs.items() if (parts := stack.parts(of, ALARM))}
     names = [name for parts in wanted.values() for name in parts.values()]
 
@@ -109,7 +109,7 @@ def alarm_checks(here: Deployment, stack: Stack, constructs: Mapping[str, str], 
 def judged(
     about: str, parts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], now: datetime
 ) -> list[Check]:
-    """The alarms of one function."""
+    """Check the alarms of one function."""
     wrong = partial(Check.wrong, "alarms", about=about)
     checks = []
     for kind, name in parts.items():
@@ -128,15 +128,15 @@ def judged(
 
 
 def topic_check(here: Deployment, stack: Stack) -> Check:
-    """Whether anybody hears of an alarm."""
-    topic = stack.one("Alarms", "", TOPIC)
+    """Check that anybody hears of an alarm."""
+    topic = stack.physical_id("Alarms", "", TOPIC)
     wrong = partial(Check.wrong, "alarm topic")
     if topic is None:
         return wrong(seen="the stack has no topic for alarms", to_do=DEPLOY_AGAIN)
 
     def subscribed() -> list[Any]:
         pages = here.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-        return [one for page in pages for one in page["Subscriptions"]]
+        return [subscription for page in pages for subscription in page["Subscriptions"]]
 
     match read(subscribed):
         case Trouble() as trouble:
@@ -144,7 +144,11 @@ def topic_check(here: Deployment, stack: Stack) -> Check:
         case Gone():
             return wrong(seen="the topic for alarms was deleted", to_do=DEPLOY_AGAIN)
         case list(found):
-            pending = [one for one in found if one["SubscriptionArn"] == "PendingConfirmation"]
+            pending = [
+                subscription
+                for subscription in found
+                if subscription["SubscriptionArn"] == "PendingConfirmation"
+            ]
             if len(found) > len(pending):
                 seen = f"{len(found) - len(pending)} subscribed"
                 return Check.fine("alarm topic", seen)

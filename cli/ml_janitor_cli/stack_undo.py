@@ -1,4 +1,4 @@
-"""Whether what is remembered as done can be brought back: the powers of the undo function, and the key."""
+"""Checks of undo: the permissions of the undo function for recorded actions, and the key."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ WHAT = "undo"
 def undo_checks(
     here: Deployment, stack: Stack, settings: Settings, *, account: str, now: datetime
 ) -> Iterator[Check]:
-    """One for each detector and place in which something can be undone, but not by the undo function."""
+    """Check each detector and place with actions that can be undone, but not by the undo function."""
     name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
     if name is None:
-        return  # told of each function's last run
+        return  # the check of each function's last run says so
     table = Table(here.client("dynamodb"), name)
     asked = read(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
     match asked:
@@ -39,10 +39,14 @@ def undo_checks(
             return
         case (actions, entries):
             regions = settings.janitor.regions or [here.region]
-            deployed = stack.one("Undo", "Function", FUNCTION) is not None
+            deployed = stack.physical_id("Undo", "Function", FUNCTION) is not None
             yield from unreachable(actions, settings, regions, account, now, deployed=deployed)
             within = timedelta(days=settings.janitor.undo_days)
-            left = [one for one in actions if one.target.account == account and undoable(one, within, now)]
+            left = [
+                action
+                for action in actions
+                if action.target.account == account and undoable(action, within, now)
+            ]
             yield from beyond(left, entries, settings)
 
 
@@ -55,20 +59,20 @@ def unreachable(
     *,
     deployed: bool,
 ) -> Iterator[Check]:
-    """What there is to say of *actions*, where the stack of *account* sweeps *regions*."""
+    """Check *actions*, where the stack of *account* sweeps *regions*."""
     within = timedelta(days=settings.janitor.undo_days)
     left: dict[tuple[str, str], list[Action]] = {}
     for action in actions:
         if action.target.account == account and undoable(action, within, now):
             left.setdefault((action.detector, action.target.region), []).append(action)
-    for (detector, region), ones in sorted(left.items()):
-        last = max(action.began for action in ones)
+    for (detector, region), done in sorted(left.items()):
+        last = max(action.began for action in done)
         to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
         if to_do is None and deployed:
             continue
         yield Check.wrong(
             WHAT,
-            f"{counted(len(ones), 'thing')} that {detector} did in {region} can be undone until "
+            f"{counted(len(done), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
             f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
         )
@@ -76,11 +80,11 @@ def unreachable(
 
 def beyond(left: Iterable[Action], entries: Iterable[Entry], settings: Settings) -> Iterator[Check]:
     """
-    What a setting keeps from the undo function, one check for each: of what was done, and will be.
+    Check settings that keep something from the undo function: past actions, and coming ones.
 
-    Who lists no role wants every job restarted by a person, which is nothing to mend.
+    An operator who lists no role wants every job restarted by a person, which is nothing to mend.
     """
-    kinds = {one.name: settings.detector(one) for one in settings.registry}
+    kinds = {detector.name: settings.detector(detector) for detector in settings.registry}
     lacking: dict[tuple[str, str], list[str]] = {}
     for action in left:
         if action.detector in kinds and (
@@ -112,18 +116,18 @@ def missing(
     last: date,
     now: datetime,
 ) -> str | None:
-    """What would give a stack that sweeps *regions* the power to undo in *place*; None if it has it."""
-    kind = next((one for one in settings.registry if one.name == detector), None)
+    """Say what lets a stack that sweeps *regions* undo in *place*; None if it can."""
+    kind = next((rule for rule in settings.registry if rule.name == detector), None)
     if kind is None:
         return "deploy a version that knows this detector"
     own = f"detectors.{detector}"
     if detector not in settings.undoable_names(now.date()):
         return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
     account, region = place
-    granted = settings.arming(kind).undo_places(regions) or [(account, each) for each in regions]
+    granted = settings.arming(kind).undo_places(regions) or [(account, own_region) for own_region in regions]
     if place in granted:
         return None
-    if account not in {each for each, _ in granted}:
+    if account not in {granted_account for granted_account, _ in granted}:
         return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
 
@@ -137,15 +141,15 @@ NEEDED_FOR: Mapping[str, str] = {
     "VerifyMac": "janitor undo",
     "DescribeKey": "janitor undo --unsigned",
 }
-"""What a person needs each call for. A detector's role and the undo function's have them from the stack."""
+"""Commands for which a person needs each call. A detector's role and the undo function's have them."""
 
 FINE = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
-"""How KMS answers a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
+"""KMS's answers to a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
 
 
 def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
-    """One check of the key; another for what whoever asks may not do with it, which no function needs."""
-    key = stack.one("UndoRecordKey", "", KEY)
+    """Check the key, and what the caller may not do with it, which no function needs."""
+    key = stack.physical_id("UndoRecordKey", "", KEY)
     if key is None:
         said = "the stack has no key for undo records, so nothing can be acted on or undone"
         yield Check.wrong(OF_KEY, said, "make deploy adds it")
@@ -169,8 +173,8 @@ def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
 
 
 def tried(here: Deployment, operation: str, key: str) -> Any:
-    """A dry run of *operation* with *key*: KMS answers with an error, whether it would be allowed or not."""
-    if operation == "DescribeKey":  # reads, and has none
+    """Make a dry run of *operation* with *key*: KMS answers with an error, allowed or not."""
+    if operation == "DescribeKey":  # only reads, and has no dry run
         return here.client("kms").describe_key(KeyId=key)
     about = {"KeyId": key, "MacAlgorithm": ALGORITHM, "Message": b"-", "DryRun": True}
     client = here.client("kms")

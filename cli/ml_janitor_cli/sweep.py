@@ -1,4 +1,4 @@
-"""`janitor sweep`: what an armed deployment would do now, and with --act, doing it by hand."""
+"""`janitor sweep`: shows what an armed deployment would do now, and with --act does it by hand."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One sweep, and what the ledger knows of its findings."""
+    """One sweep, and the ledger's entries of its findings."""
 
     detector: Detector[Any]
     aws: Aws
@@ -67,8 +67,8 @@ def sweep(
     """
     Show what is due, and with --act do it, within the same limits as the deployed functions.
 
-    Acts only on what janitor.toml arms, in act_in, whose warning was delivered long enough ago, and
-    only after looking again. No warnings are sent; the deployed functions do that.
+    Acts only on what janitor.toml arms, in act_in, whose warning was delivered long enough ago, and only
+    after looking again. No warnings are sent; the deployed functions do that.
 
     Exit status: 0, done; 1, a sweep has an error or an action failed; 2, bad usage or settings.
 
@@ -82,17 +82,17 @@ def sweep(
         edge.check_now(access.now)
         key = undo_key_from(undo_key)
     settings = access.settings
-    armed = {each.name for each in settings.armed()}
+    armed = {detector.name for detector in settings.armed()}
     detectors = edge.detectors_from(names, settings) if names else settings.armed()
     for detector in detectors:
         if detector.name not in armed:
             raise edge.Refused(f'{detector.name} is not armed: set mode = "act" and act_in in janitor.toml')
     if not detectors:
         raise edge.Refused('no detector is armed: set mode = "act" and act_in in janitor.toml')
-    ordered = sorted(detectors, key=lambda each: each.cleanup.effect.rank if each.cleanup else 0)
+    ordered = sorted(detectors, key=lambda rule: rule.cleanup.effect.rank if rule.cleanup else 0)
     with access.open("sweep", undo_key=key) as at:
         if act:
-            at.aws(at.regions[0])  # refused before anything is asked
+            at.aws(at.regions[0])  # refused before any other request
         plans = [planned(at, detector, aws) for detector in ordered for aws in at.reading(detector)]
         due = sum(shown(at, plan) for plan in plans)
         broken = any(plan.sweep.error is not None for plan in plans)
@@ -114,20 +114,20 @@ def sweep(
 
 
 def planned(at: LedgerSession, detector: Detector[Any], aws: Aws) -> Plan:
-    """Sweep, and ask the ledger about what was found."""
+    """Sweep, and ask the ledger about the findings."""
     entries = remembered(at, detector, aws)
     found = swept(detector, aws, now=at.now, policy=policy(at, aws))
     return Plan(detector=detector, aws=aws, sweep=only_reported(found, entries), entries=entries)
 
 
 def remembered(at: LedgerSession, detector: Detector[Any], aws: Aws) -> dict[str, Entry]:
-    """The open findings, as the ledger knows them."""
+    """Return the open findings, as the ledger knows them."""
     entries = at.ledger.entries(detector.name, at.account, aws.region)
     return {entry.key: entry for entry in entries if entry.closed is None}
 
 
 def agreed(at: LedgerSession, plan: Plan) -> dict[str, Entry]:
-    """*plan*'s findings as they are remembered now, without what is due and was not shown as due."""
+    """Return *plan*'s findings as recorded now, without those that became due after they were shown."""
     shown = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     known = remembered(at, plan.detector, plan.aws)
     late = {key for key, entry in known.items() if entry.due is not None and entry.due <= at.clock()}
@@ -135,12 +135,12 @@ def agreed(at: LedgerSession, plan: Plan) -> dict[str, Entry]:
 
 
 def policy(at: LedgerSession, aws: Aws) -> Policy:
-    """The settings' policy, with the holds."""
+    """Return the settings' policy, with the holds."""
     return replace(at.settings.policy, holds=at.holds.all(at.account, aws.region))
 
 
 def shown(at: LedgerSession, plan: Plan) -> int:
-    """Print what is due of one sweep; how much that is."""
+    """Print what is due of one sweep; return how much that is."""
     where = f"{plan.detector.name} in {plan.aws.region}"
     if plan.sweep.error is not None:
         typer.echo(f"{where}: not complete, so nothing is acted on: {plain(plan.sweep.error, 2000)}")
@@ -158,7 +158,7 @@ def shown(at: LedgerSession, plan: Plan) -> int:
 
 
 def passed_over(plan: Plan, now: datetime) -> Iterator[str]:
-    """What `janitor findings` calls due, and nothing is done about as it is now; and why."""
+    """Yield findings that `janitor findings` calls due, but that nothing is done about now; and why."""
     results = {result.target.key: result for result in plan.sweep.results}
     for entry in plan.entries.values():
         result = results.get(entry.key)
@@ -171,7 +171,7 @@ def passed_over(plan: Plan, now: datetime) -> Iterator[str]:
 
 
 def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
-    """The id of what is due, and what would be done, and why."""
+    """Return the id of a due finding, with the proposed action and the reason."""
     entry = plan.entries[result.target.key]
     action = getattr(result.verdict, "action", "")
     warned = moment(entry.warned) if entry.warned else "never"
@@ -185,7 +185,7 @@ def proposal(plan: Plan, result: Result) -> tuple[str, list[str]]:
 
 
 def carried_out(at: LedgerSession, plan: Plan) -> bool:
-    """Act on one sweep under its lease, and say what came of it; whether something failed."""
+    """Act on one sweep under its lease, and print the outcomes; return whether something failed."""
     try:
         with at.leased(plan.detector.name, plan.aws.region):
             acts, entries = acting(at, plan), agreed(at, plan)
@@ -202,13 +202,13 @@ def carried_out(at: LedgerSession, plan: Plan) -> bool:
 
 
 def print_outcomes(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
-    """Print the outcomes of what was due in one sweep; whether something failed."""
+    """Print the outcomes of what was due in one sweep; return whether something failed."""
     due = {result.target.key for result in due_now(plan.sweep, plan.entries, at.now)}
     before = {result.target.key: result.outcome for result in plan.sweep.results}
     tried = [
-        each
-        for each in done.results
-        if each.target.key in due or each.outcome is not before.get(each.target.key)
+        result
+        for result in done.results
+        if result.target.key in due or result.outcome is not before.get(result.target.key)
     ]
     for result in tried:
         typer.echo(f"{plain(result.target.name)}: {WORDS[result.outcome]}. {plain(note(result), 1000)}")
@@ -218,7 +218,7 @@ def print_outcomes(at: LedgerSession, plan: Plan, done: Sweep) -> bool:
 
 
 def acting(at: LedgerSession, plan: Plan) -> Acting:
-    """What acts from this machine: a half-done action of something in use again is undone from here."""
+    """Return the acting from this machine, which undoes a half-done action of something in use again."""
     from ml_janitor import deployment
 
     undoing = at.undoing()

@@ -1,4 +1,4 @@
-"""The report for people, drawn by rich: findings by detector, what could not be read, what it adds up to."""
+"""The report for people, drawn by rich: findings by detector, unreadable resources, and totals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def show(console: Console, report: Report, *, every: bool = False, problems: Seq
 
 
 def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str]) -> Iterator[RenderableType]:
-    """The blocks of the report, from the headline to the footnotes."""
+    """Yield the blocks of the report, from the headline to the footnotes."""
     parts = by_detector(report)
     yield headline(report)
     several = len({sweep.region for sweep in report.sweeps}) > 1
@@ -64,7 +64,7 @@ def drawing(report: Report, *, width: int, every: bool, problems: Sequence[str])
 
 
 def headline(report: Report) -> RenderableType:
-    """What was audited, and in one sentence what came out."""
+    """Draw the headline: the scope of the audit, and the result in one sentence."""
     regions = dict.fromkeys(sweep.region for sweep in report.sweeps)
     facts = [
         whose(report),
@@ -79,7 +79,7 @@ def headline(report: Report) -> RenderableType:
 
 
 def verdict(report: Report) -> str:
-    """The report in one sentence."""
+    """Summarize the report in one sentence."""
     if not report.sweeps:
         return "No detector ran."
     found, sums = len(report.findings), Totals.of(report.results)
@@ -92,12 +92,12 @@ def verdict(report: Report) -> str:
 
 
 def anything_read(report: Report) -> bool:
-    """Whether any sweep came to its end, or saw anything before it broke off."""
+    """Return whether any sweep came to its end, or saw anything before it broke off."""
     return any(sweep.error is None or sweep.looked_at for sweep in report.sweeps)
 
 
 def section(part: Part, layout: Layout | None, *, width: int, every: bool, accounts: bool) -> RenderableType:
-    """One detector: its findings, and why it kept the rest."""
+    """Draw one detector: its findings, and why it kept the rest."""
     found, looked_at = part.found, sum(sweep.looked_at for sweep in part.sweeps)
     sums = Totals.of(part.results)
     counts = f"{len(found)} of {looked_at} found" if found else f"none of {looked_at} found"
@@ -116,7 +116,7 @@ def section(part: Part, layout: Layout | None, *, width: int, every: bool, accou
 
 
 def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
-    """The commonest reasons to keep; reasons that differ in numbers and dates only count as one."""
+    """Draw the commonest reasons to keep; reasons that differ in numbers and dates only count as one."""
     alike: dict[str, list[str]] = {}
     for _, verdict in kept:
         alike.setdefault(pattern(verdict.reason), []).append(plain(verdict.reason))
@@ -135,13 +135,13 @@ def in_short(kept: Sequence[tuple[Result, Kept]]) -> RenderableType:
 
 
 def pattern(reason: str) -> str:
-    """*reason* without its numbers, dates and plurals."""
+    """Return *reason* without its numbers, dates and plurals."""
     words = re.sub(r"\S*\d\S*", "#", reason).split()
     return " ".join(word.rstrip(",.;").removesuffix("s") for word in words)
 
 
 def one_by_one(kept: Sequence[tuple[Result, Kept]], *, accounts: bool) -> RenderableType:
-    """Every kept resource with its reason."""
+    """Draw every kept resource with its reason."""
     table = Grid()
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold", max_width=40)
@@ -153,13 +153,13 @@ def one_by_one(kept: Sequence[tuple[Result, Kept]], *, accounts: bool) -> Render
 
 
 def named(result: Result, *, accounts: bool) -> str:
-    """The name of a kept resource, and its account where the report is about several."""
+    """Return the name of a kept resource, and its account where the report is about several."""
     account = f" in {plain(result.target.account)}" if accounts else ""
     return f"{plain(result.target.name, NAME_LIMIT)}{account}"
 
 
 def not_judged(parts: Iterable[Part], *, accounts: bool) -> RenderableType | None:
-    """What was kept because a required signal could not be read."""
+    """Draw resources that were kept because a required signal could not be read."""
     alike: dict[tuple[str, str], list[str]] = {}
     for part in parts:
         for result, verdict in part.kept(unknown=True):
@@ -173,7 +173,7 @@ def not_judged(parts: Iterable[Part], *, accounts: bool) -> RenderableType | Non
 
 
 def not_complete(report: Report) -> RenderableType | None:
-    """Sweeps with an error; the same error is said once."""
+    """Draw sweeps with an error; the same error is drawn once."""
     alike: dict[str, list[Sweep]] = {}
     for sweep in report.sweeps:
         if sweep.error is not None:
@@ -188,13 +188,13 @@ def not_complete(report: Report) -> RenderableType | None:
 
 
 def noticed(report: Report) -> RenderableType | None:
-    """What the reading came across that is neither waste nor an error."""
+    """Draw notices of the reading that are neither waste nor an error."""
     rows = [(where([sweep], report), plain(notice)) for sweep in report.sweeps for notice in sweep.notices]
     return block("Noticed besides", rows, style="yellow") if rows else None
 
 
 def where(sweeps: Sequence[Sweep], report: Report) -> str:
-    """Which sweeps, in as few words as possible."""
+    """Name sweeps in as few words as possible."""
     if len(sweeps) == len(report.sweeps) > 1:
         return "every sweep"
     if len(report.accounts) <= 1:
@@ -214,7 +214,7 @@ def where(sweeps: Sequence[Sweep], report: Report) -> str:
 
 
 def block(heading: str, rows: Iterable[tuple[str, str]], *, style: str) -> RenderableType:
-    """A titled list that stands apart from the findings."""
+    """Draw a titled list that stands apart from the findings."""
     lines: list[RenderableType] = [Text(heading, style=f"bold {style}")]
     for subject, text in rows:
         lines.append(Padding(Text(subject, overflow="fold"), (0, 0, 0, INDENT)))
@@ -223,7 +223,7 @@ def block(heading: str, rows: Iterable[tuple[str, str]], *, style: str) -> Rende
 
 
 def plan(report: Report) -> Iterator[RenderableType]:
-    """The plan, week by week."""
+    """Draw the plan, week by week."""
     planned = six_weeks.weeks(report)
     yield Group(
         title("What to do in six weeks", six_weeks.headline(planned)),

@@ -1,4 +1,4 @@
-"""`janitor undo` and `janitor restart`: take back what was done to one finding."""
+"""`janitor undo` and `janitor restart`: take back the action on one finding."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def undo(
     """
     Bring back what was cleaned up, from what was recorded before.
 
-    Uses the permissions of your credentials. A broken-off undo goes on where it stopped when it is
-    called again. What was brought back is left alone for a week.
+    Uses the permissions of your credentials. A broken-off undo goes on where it stopped when it is called
+    again. What was brought back is left alone for a week.
 
     Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
     """
@@ -54,9 +54,9 @@ def restart(
     """
     Submit a stopped job again under a new name, with its checkpoints.
 
-    AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does
-    the same. The new job has everything that the old one was given, and is submitted once, however often
-    this is called. Whether it goes on from its newest checkpoint is up to its program.
+    AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does the
+    same. The new job has everything that the old one was given, and is submitted once, however often this is
+    called. Whether it goes on from its newest checkpoint is up to its program.
 
     Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
     """
@@ -65,10 +65,10 @@ def restart(
 
 def take_back(access: LedgerAccess, finding: str, word: str, undo_key: str | None, *, unsigned: bool) -> int:
     """
-    What `undo` does, and every other *word* that a detector has for it: refused if it has another.
+    Undo, for `undo` and for every other *word* that a detector has for it: refused if it has another.
 
-    A record is verified with *undo_key* before anything is done from it, unless it has no signature and is
-    to be undone *unsigned*.
+    A record is verified with *undo_key* before anything is done from it, unless it has no signature and is to
+    be undone *unsigned*.
     """
     key = undo_key_from(undo_key)
     with access.open("undo", undo_key=key) as at:
@@ -95,7 +95,7 @@ def take_back(access: LedgerAccess, finding: str, word: str, undo_key: str | Non
 
 
 def found(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
-    """Which detector did something to *finding*, and what. Raises Refused."""
+    """Find the action on *finding*, and its detector. Raises Refused."""
     for detector in at.settings.registry:
         for region in at.regions:
             known = at.actions.all(detector.name, at.account, region)

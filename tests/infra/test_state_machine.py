@@ -12,8 +12,8 @@ import pytest
 
 from declared import Permission, granted
 from deployed import Deployed
+from infra.bundle import ROOT
 from infra.definition import definition, price, transitions
-from infra.stack import ROOT
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.accounts import listing_reads
 from synthesis import SLACK, Synthesised, synthesise

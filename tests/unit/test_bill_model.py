@@ -96,6 +96,7 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
         (Cause.STARTED, 60, True),
         (Cause.STARTED, -60, True),
         (Cause.STARTED, 61, False),
+        (Cause.ENDED, -61, False),
         (Cause.UNEXPLAINED, 5, True),
         (Cause.FINDING, 5, False),
         (Cause.TAG, 5, False),

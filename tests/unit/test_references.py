@@ -14,6 +14,7 @@ from botocore.response import StreamingBody
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import manifests
 from ml_janitor.aws.references import References, read
+from ml_janitor.aws.referrers import SOURCE
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -36,7 +37,7 @@ KINDS = (
     *(MODEL, TRAINING_JOB, PIPELINE, COMPONENT, PROCESSING_JOB, TRANSFORM_JOB, MODEL_PACKAGE),
     *(ENDPOINT, ENDPOINT_CONFIG, MODEL_PACKAGE_GROUP),
 )
-SOURCE = "sagemaker:Describe*"
+
 
 type Descriptions = dict[Kind, Any]
 """Descriptions by kind and name."""
@@ -392,7 +393,7 @@ def test_what_a_manifest_lists_is_referred_to_while_its_job_runs(
         found = Account({TRAINING_JOB: {"fit": reads}}, {"s3://lists/m": content}).read()
 
         assert (found.errors, found.gaps) == ([], [])
-        assert [bool(told(found, key)[0]) for key in used] == [uses] * len(used)
+        assert [told(found, key) for key in used] == [(["training job fit"] if uses else [], [])] * len(used)
         assert [told(found, key) for key in unused] == [([], [])] * len(unused)
 
 
@@ -441,6 +442,8 @@ def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> 
         "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
     ]
     account = Account(held)
+    gone = manifests.read(account.script.aws(), manifests.Manifest("s3://lists/m", "CSV"), ("s3://lists/",))
+    assert gone == Absent("s3:GetObject")
     account.script.answers["s3:GetObject"] = DENIED
     assert account.read().errors == ["s3://lists/m: GetObject: AccessDeniedException: denied"]
 

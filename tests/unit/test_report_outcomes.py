@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes import USED, thing, waste
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, Progress, Why, cause
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.report.outcomes import became
+from ml_janitor.report.outcomes import became, needs_a_look, only_reported, status
 
 UNDO = cause(Why.UNDO_WITH, "undo", "12")
 USED_AGAIN = cause(Why.NO_LONGER_WASTE, "it is used")
@@ -66,6 +66,37 @@ def result(
 )
 def test_each_outcome_has_its_sentence(what: Result, said: str) -> None:
     assert became(what) == said
+
+
+HALF = replace(cause(Why.MAX_ACTIONS, 2), progress=Progress.HALF_DONE)
+
+
+@pytest.mark.parametrize(
+    ("what", "word", "alarming"),
+    [
+        (result(Outcome.WOULD_ACT), "dry run", False),
+        (result(Outcome.ADVISED, cause(Why.SPARED_BY_RULE, "prod")), "only reported", False),
+        (result(Outcome.WARNED), "warned", False),
+        (result(Outcome.WAITING, cause(Why.NOT_DUE)), "warned", False),
+        (result(Outcome.WAITING, cause(Why.OWNER_NOT_MESSAGED, "gone")), "warned", False),
+        (result(Outcome.WAITING, cause(Why.MAX_ACTIONS, 2)), "waits", False),
+        (result(Outcome.WAITING, HALF), "half done", True),
+        (result(Outcome.CHANGED, HALF), "half done", True),
+        (result(Outcome.CHANGED, USED_AGAIN), "left alone", False),
+        (result(Outcome.KEPT, verdict=USED), "kept", False),
+        (result(Outcome.ACTED, replace(UNDO, progress=Progress.HALF_DONE)), "done", False),
+        (result(Outcome.FAILED, HALF), "failed", True),
+    ],
+)
+def test_a_status_is_a_word_and_alarms_where_something_is_half_done(
+    what: Result, word: str, *, alarming: bool
+) -> None:
+    assert (status(what), needs_a_look(what)) == (word, alarming)
+    assert only_reported(what) == (what.outcome is Outcome.ADVISED)
+
+
+def test_what_is_advised_by_a_dry_run_is_not_only_reported_for_a_reason() -> None:
+    assert not only_reported(result(Outcome.ADVISED))
 
 
 def test_only_what_was_done_is_called_done() -> None:

@@ -1,1 +1,1 @@
-"""`janitor estimate`: what would it cost. Commands, the arithmetic of each, and what they read."""
+"""`janitor estimate`: costs before they arise. Commands, the arithmetic of each, and their sources."""

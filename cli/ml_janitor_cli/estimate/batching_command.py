@@ -25,7 +25,7 @@ NO_BATCH = (
 def batching(
     ctx: typer.Context,
     *,
-    one: Annotated[float | None, edge.option("MS", "Measured, of one request alone.", "--one-ms")] = None,
+    one_ms: Annotated[float | None, edge.option("MS", "Measured, of one request alone.", "--one-ms")] = None,
     batch: Annotated[int | None, edge.option("N", "Requests of a batch.")] = None,
     batch_ms: Annotated[float | None, edge.option("MS", "Measured, of that batch.")] = None,
     instance: Instance = None,
@@ -53,7 +53,7 @@ def batching(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Requests one by one against batches, a cache and a quantised model.
+    Compare requests one by one with batches, a cache and a quantised model.
 
     With --measure, the latencies come from requests that are sent to an endpoint with your credentials, which
     need sagemaker:InvokeEndpoint, DescribeEndpoint, DescribeEndpointConfig and ListEndpoints.
@@ -66,9 +66,9 @@ def batching(
     if not 0 <= network_ms < math.inf:
         raise edge.Refused("--network-ms is 0 or more")
     if measure is None:
-        found = _typed(one, batch, batch_ms, [payload, batch_payload])
+        found = _typed(one_ms, batch, batch_ms, [payload, batch_payload])
     else:
-        payloads = _payloads(one, batch, batch_ms, [payload, batch_payload], content_type)
+        payloads = _payloads(one_ms, batch, batch_ms, [payload, batch_payload], content_type)
         setup = edge.setup(ctx, None, None, profile=profile)
         where = setup.regions([region] if region else None)[0]
         plan = planned(find(setup, measure, where), payloads, requests)
@@ -97,26 +97,26 @@ def batching(
 
 
 def _typed(
-    one: float | None, batch: int | None, batch_ms: float | None, files: Sequence[Path | None]
+    one_ms: float | None, batch: int | None, batch_ms: float | None, files: Sequence[Path | None]
 ) -> Latencies:
-    """The latencies as they were typed. Raises Refused."""
-    if one is None or batch is None or batch_ms is None:
+    """Return the latencies as they were typed. Raises Refused."""
+    if one_ms is None or batch is None or batch_ms is None:
         raise edge.Refused("give --one-ms, --batch and --batch-ms, or --measure ENDPOINT")
     if any(files):
         raise edge.Refused("--payload and --batch-payload are for --measure ENDPOINT")
-    return Latencies(one_ms=one, batch=batch, batch_ms=batch_ms)
+    return Latencies(one_ms=one_ms, batch=batch, batch_ms=batch_ms)
 
 
 def _payloads(
-    one: float | None,
+    one_ms: float | None,
     batch: int | None,
     batch_ms: float | None,
     files: Sequence[Path | None],
     kind: str | None,
 ) -> list[Payload]:
-    """What to send: one request, and where its latency is not typed, a batch. Raises Refused."""
+    """Read the payloads: one request, and, unless its latency is typed, a batch. Raises Refused."""
     single, several = files
-    if one is not None:
+    if one_ms is not None:
         raise edge.Refused("--one-ms is what --measure measures: give one of the two")
     if single is None:
         raise edge.Refused("--measure needs --payload FILE: one request, in the model's own format")

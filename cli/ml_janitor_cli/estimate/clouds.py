@@ -1,4 +1,4 @@
-"""What GPUs cost on AWS, GCP and Azure: a dated table, and which machines a job needs there."""
+"""Prices of GPUs on AWS, GCP and Azure: a dated table, and the machines that a job needs there."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Offer:
     spot_usd: float | None
 
     def machines(self, gpus: int) -> int:
-        """How many have at least so many GPUs together."""
+        """Return how many machines have at least so many GPUs together."""
         return math.ceil(gpus / self.gpus)
 
 
 @cache
 def offers() -> tuple[Offer, ...]:
-    """The table."""
+    """Read the table."""
     lines = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text().splitlines()
     return tuple(
         Offer(
@@ -72,18 +72,18 @@ def offers() -> tuple[Offer, ...]:
 
 
 def read_on() -> str:
-    """The day on which the table was read."""
+    """Return the day on which the table was read."""
     text = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text()
     return text.partition("Read ")[2][: len("2026-11-27")]
 
 
 def known_gpus() -> tuple[str, ...]:
-    """The GPUs that SageMaker has, by their names in the table."""
+    """Return the GPUs that SageMaker has, by their names in the table."""
     return tuple(dict.fromkeys(FAMILIES.values()))
 
 
 def gpu_of(instance: str) -> tuple[str, int] | None:
-    """The GPU of a SageMaker *instance* and how many it has; None if it has none that is compared."""
+    """Return the GPU of a SageMaker *instance* and how many it has; None if it has none that is compared."""
     _, _, family_and_size = instance.partition(".")
     gpu = FAMILIES.get(family_and_size.partition(".")[0])
     gpus = machine(instance).gpus
@@ -91,11 +91,11 @@ def gpu_of(instance: str) -> tuple[str, int] | None:
 
 
 def cheapest(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
-    """Of each cloud the machines that have so many of *gpu* for the least an hour, whole machines counted."""
-    own = [one for one in known if LIKE.get(one.gpu, one.gpu) == gpu]
-    by_cloud = ([one for one in own if one.cloud == cloud] for cloud in CLOUDS)
+    """Return each cloud's machines with so many of *gpu* for the least an hour, whole machines counted."""
+    own = [offer for offer in known if LIKE.get(offer.gpu, offer.gpu) == gpu]
+    by_cloud = ([offer for offer in own if offer.cloud == cloud] for cloud in CLOUDS)
     return [
-        min(some, key=lambda one: (one.machines(gpus) * one.usd, one.spot_usd is None, -one.gpus))
+        min(some, key=lambda offer: (offer.machines(gpus) * offer.usd, offer.spot_usd is None, -offer.gpus))
         for some in by_cloud
         if some
     ]

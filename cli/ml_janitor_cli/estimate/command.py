@@ -1,4 +1,4 @@
-"""`janitor estimate`: what training, inference or a commitment would cost, before anybody pays for it."""
+"""`janitor estimate`: costs of training, inference or a commitment, before anybody pays for it."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def training(
     as_json: edge.Json = False,
 ) -> int:
     """
-    A training job on demand, spot, committed and elsewhere.
+    Estimate a training job on demand, on spot, committed and elsewhere.
 
-    Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours have the work done again. Of a commitment
-    without a discount nothing is known. Prices of other clouds are those of a dated table, of whole machines
-    in the cheapest region that it has, and their spot prices those of one moment.
+    Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours include work that is done again. A
+    commitment without a discount has no estimate. Prices of other clouds are those of a dated table, of whole
+    machines in the cheapest region that it has, and their spot prices those of one moment.
 
     \b
     Examples:
@@ -104,7 +104,7 @@ def training(
 
 
 def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
-    """The instances, and how many, that have so many of *gpu* for the least an hour. Raises Refused."""
+    """Return the instances, and how many, with so many of *gpu* for the least an hour. Raises Refused."""
     known = clouds.known_gpus()
     if gpu not in known:
         raise edge.Refused(f"--gpu is one of {', '.join(known)}{nearest(gpu, known)}")
@@ -118,7 +118,7 @@ def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
             costs[name, count] = count * float(price.hourly_usd)
     if not costs:
         raise edge.Refused(f"no price of an instance with {gpu} is known: give --instance and --price")
-    return min(costs, key=lambda one: (costs[one], one[1]))
+    return min(costs, key=lambda choice: (costs[choice], choice[1]))
 
 
 for _other in (inference, storage, batching):
@@ -137,7 +137,7 @@ def distillation(
     as_json: edge.Json = False,
 ) -> int:
     """
-    A smaller model in place of a larger one: when it has paid for itself.
+    Estimate when a smaller model in place of a larger one has paid for itself.
 
     Example: janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
     """
@@ -163,7 +163,7 @@ def reservation(
     as_json: edge.Json = False,
 ) -> int:
     """
-    What to commit to for an hourly profile of use.
+    Estimate the best commitment for an hourly profile of use.
 
     Example: janitor estimate reservation hours.txt --discount 0.27
     """

@@ -1,8 +1,8 @@
 """
-What something would cost, before it is done. Pure arithmetic; prices and measurements are arguments.
+Estimates of costs before they arise. Pure arithmetic; prices and measurements are arguments.
 
-Amounts are US dollars, times hours unless a name says otherwise. The mathematics of serverless inference
-and of commitments are those of the advisers.
+Amounts are US dollars, times hours unless a name says otherwise. The mathematics of serverless inference and
+of commitments are those of the advisers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEGATIVE = "rates, times, sizes and prices are not negative"
 
 
 class ImpossibleError(ValueError):
-    """What was asked for cannot be; the message is one line and says why."""
+    """The requested estimate is impossible; the message is one line and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Figure:
 
     @property
     def known(self) -> float | None:
-        """The value, if it is a number with an end."""
+        """Return the value, if it is a finite number."""
         return self.value if self.value is not None and math.isfinite(self.value) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What a row of an estimate is about: its *name* in JSON, the *words* above it, and what it says."""
+    """The subject of an estimate's row: its *name* in JSON, the *words* above it, and its value."""
 
     name: str
     words: str
@@ -54,7 +54,7 @@ class Word:
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """
-    The numbers, what they advise in a sentence, and what they do not contain.
+    The numbers, their advice in a sentence, and costs that they leave out.
 
     *reasons* are sentences that say from where on something else would be the choice. *compared* are rows
     with the same figures for each of several choices.
@@ -68,8 +68,8 @@ class Estimate:
 
     @property
     def values(self) -> Mapping[str, float | None]:
-        """The numbers by name; None for one that has no end."""
-        return {one.name: one.known for one in self.figures}
+        """Return the numbers by name; None for one that is not finite."""
+        return {figure.name: figure.known for figure in self.figures}
 
 
 def inference(
@@ -88,12 +88,12 @@ def inference(
     cannot: str | None = None,
 ) -> Estimate:
     """
-    An endpoint that is always on against serverless inference, for *requests* a month of *seconds* each.
+    Compare an endpoint that is always on with serverless inference, for *requests* a month of *seconds* each.
 
     Serverless inference takes *slower* times as long for each. *cannot* is why it cannot serve this at all.
 
-    *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is what a
-    request and its response weigh, *transfer_usd* what serverless inference takes for a GB of it.
+    *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is the size
+    of a request and its response, *transfer_usd* the price of serverless inference for a GB of it.
     """
     finite(
         hourly_usd, requests, seconds, gb_second_usd, latency, cold_start, payload_gb, transfer_usd, slower
@@ -108,8 +108,8 @@ def inference(
     need(hourly_usd > 0, "an hour costs more than 0")
     need(slower >= 1, "serverless inference takes at least as long (1)")
     always = hourly_usd * sum(instances) / len(instances) * HOURS_PER_MONTH
-    each = seconds * slower * memory_gb * gb_second_usd + payload_gb * transfer_usd
-    serverless, even = requests * each, always / each if each else math.inf
+    request_usd = seconds * slower * memory_gb * gb_second_usd + payload_gb * transfer_usd
+    serverless, even = requests * request_usd, always / request_usd if request_usd else math.inf
     first = cold_start + seconds * slower
     figures: tuple[Figure, ...] = (
         Figure("serverless_usd", "serverless, a month", serverless),
@@ -119,7 +119,7 @@ def inference(
     advice = "Serverless inference costs less." if serverless < always else "The endpoint costs no more."
     if cannot is not None:
         advice = f"Keep the endpoint: {cannot}."
-        figures = tuple(replace(one, value=None) for one in figures)
+        figures = tuple(replace(figure, value=None) for figure in figures)
     elif first > latency and serverless < always:
         advice = (
             f"Serverless inference costs less, but the first request after a pause takes about {first:.3g} s,"
@@ -145,10 +145,10 @@ def batching(
     quantised: float = 1.0,
 ) -> Estimate:
     """
-    A thousand requests one by one against in batches, on an instance that has work all the time.
+    Compare a thousand requests one by one with batches, on an instance that has work all the time.
 
     *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
-    a quantised model is. They compound: what the cache answers is neither batched nor quantised.
+    a quantised model is. They compound: requests that the cache answers are neither batched nor quantised.
     """
     finite(hourly_usd, one_ms, batch_ms, cache_hits, quantised)
     need(hourly_usd > 0, "an hour costs more than 0")
@@ -180,9 +180,9 @@ def distillation(
     *, teacher_usd: float, student_usd: float, requests: float, once_usd: float, loss: float, allowed: float
 ) -> Estimate:
     """
-    A smaller model in place of a larger one: *requests* a month, each model's dollars for 1,000 of them.
+    Compare a smaller model with a larger one: *requests* a month, each model's dollars for 1,000 of them.
 
-    *once_usd* is what making it costs, *loss* the points of accuracy that it loses, of those *allowed*.
+    *once_usd* is the cost of making it, *loss* the points of accuracy that it loses, of those *allowed*.
     """
     finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
     need(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE)
@@ -207,7 +207,7 @@ def distillation(
 
 
 def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
-    """What to commit to for a *profile* of dollars on demand, one for each hour."""
+    """Find the best commitment for a *profile* of dollars on demand, one for each hour."""
     need(bool(profile) and min(profile) >= 0, "a profile has a number of dollars, 0 or more, for each hour")
     need(0 < discount < 1, "a discount lies between 0 and 1")
     hours = [[commitment.Usage(usd, discount)] for usd in profile]
@@ -230,11 +230,11 @@ def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
 
 
 def finite(*numbers: float) -> None:
-    """Refuse what is typed as "nan" or "inf". Raises ImpossibleError."""
+    """Refuse numbers typed as "nan" or "inf". Raises ImpossibleError."""
     need(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
 
 
 def need(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
-    """Refuse what cannot be. Raises ImpossibleError."""
+    """Refuse impossible input, unless a condition *holds*. Raises ImpossibleError."""
     if not holds:
         raise ImpossibleError(otherwise)

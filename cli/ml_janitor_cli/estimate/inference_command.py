@@ -26,17 +26,18 @@ from ml_janitor.detectors.serverless_candidates import (
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import costs
 from ml_janitor_cli.estimate.costs import Estimate
+from ml_janitor_cli.estimate.measuring import GB_SECOND_USD
 from ml_janitor_cli.estimate.view import Account, Instance, Price, Region, account, answer, hourly, numbers
 from ml_janitor_cli.failures import FailedError, one_line_about
 from ml_janitor_cli.screen import progress
 
-MEMORY_GB, GB_SECOND_USD, LATENCY, COLD_START = 4, 0.00002, 1.0, 10.0
+MEMORY_GB, LATENCY, COLD_START = 4, 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """
-    What an endpoint costs and does, as serverless-candidates reads it; None where that is not known.
+    The costs and the use of an endpoint, as serverless-candidates reads them; None where unknown.
 
     *why* is why its *use* is not known, *cannot* why serverless inference cannot do the same.
     """
@@ -94,7 +95,7 @@ def inference(
     as_json: edge.Json = False,
 ) -> int:
     """
-    An endpoint that is always on against serverless inference.
+    Compare an endpoint that is always on with serverless inference.
 
     With --endpoint, its requests, their time, its memory and its instances are measured, and the rest is as
     set for the adviser serverless-candidates, which judges by the same numbers.
@@ -146,10 +147,10 @@ def compared(
     cold_start: float,
     slower: float,
 ) -> Estimate:
-    """The estimate by what was *found*, unless it is given. Raises Refused, and FailedError."""
+    """Estimate by what was *found*, unless it is given. Raises Refused, and FailedError."""
     monthly = requests if requests is not None or found.use is None else found.use.monthly
-    each = seconds if seconds is not None or found.use is None else found.use.seconds
-    if found.cannot is None and (monthly is None or each is None):
+    request_seconds = seconds if seconds is not None or found.use is None else found.use.seconds
+    if found.cannot is None and (monthly is None or request_seconds is None):
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.Refused("give --requests and --ms, or --endpoint NAME")
@@ -157,7 +158,7 @@ def compared(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,
-        seconds=each or 0.0,
+        seconds=request_seconds or 0.0,
         memory_gb=memory or found.memory_gb or MEMORY_GB,
         gb_second_usd=gb_second_usd if gb_second_usd is not None else found.gb_second_usd or GB_SECOND_USD,
         payload_gb=payload_gb,
@@ -173,7 +174,7 @@ def compared(
 
 
 def read(at: Account, name: str) -> Measured:
-    """What the endpoint called *name* costs and does. Raises Refused, and FailedError."""
+    """Read the costs and the use of the endpoint called *name*. Raises Refused, and FailedError."""
     rule = at.detector(ServerlessCandidates)
     target = at.target(name, ENDPOINT.type)
     with progress(f"reading {name}"), one_line_about(name):
@@ -184,7 +185,7 @@ def read(at: Account, name: str) -> Measured:
 
 
 def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: datetime) -> Measured:
-    """The use of *found*, and what keeps it from serverless inference. Raises FailedError."""
+    """Return the use of *found*, and what keeps it from serverless inference. Raises FailedError."""
     variants = variants_of(found.endpoint.summary, found.endpoint.variants, Rule(), now)
     if isinstance(variants, Kept):
         why = f"{variants.reason}; give --instance, --requests and --ms instead"
@@ -211,7 +212,7 @@ def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: da
         name=found.target.name,
         hourly_usd=None if usd is None else float(usd),
         instance=served.type,
-        instances=sum(one.variant.instances for one in variants),
+        instances=sum(served_variant.variant.instances for served_variant in variants),
         use=use if isinstance(use, Use) else None,
         why=use if isinstance(use, str) else "",
         cannot=why_not,
@@ -224,7 +225,7 @@ def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: da
 
 
 def _model(aws: Aws, name: str) -> str | None:
-    """Why the model called *name* cannot be served without a server, or None. Raises FailedError."""
+    """Return why the model called *name* cannot be served without a server, or None. Raises FailedError."""
     match describe(aws, MODEL, name):
         case Value(model):
             needed = needs(model)

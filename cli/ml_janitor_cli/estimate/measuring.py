@@ -1,5 +1,5 @@
 """
-Measures how long an endpoint takes for one request, and for a batch of them, by asking it.
+Measurements of how long an endpoint takes for one request, and for a batch, by asking it.
 
 Requests go one after the other, single ones and batches in turn, each tried once. That costs something, and
 counts as use of the endpoint: `Plan.words` say both before anything is sent.
@@ -24,10 +24,13 @@ from ml_janitor_cli.failures import FailedError, one_line_about
 
 MOST_REQUESTS = 200
 MOST_SECONDS = 60.0
-"""That a model may take to answer (API reference of InvokeEndpoint)."""
+"""Maximum time of a model's answer (API reference of InvokeEndpoint)."""
 
 MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
-"""Of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer guide)."""
+"""
+Maximum size of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer
+guide).
+"""
 
 GB_SECOND_USD, GB_USD = 0.00002, 0.016
 """Serverless inference's second of a GB of memory, and a GB of data, in us-east-1 (price list, 2026)."""
@@ -42,7 +45,7 @@ TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What is sent: a file's bytes, and how many requests they stand for."""
+    """The bytes of a file to send, and how many requests they stand for."""
 
     body: bytes
     kind: str
@@ -50,7 +53,7 @@ class Payload:
 
     @classmethod
     def read(cls, path: Path, kind: str | None, size: int = 1) -> Payload:
-        """The payload in a file; its content type is *kind*, else by the file's name. Raises Refused."""
+        """Read the payload in a file; its content type is *kind*, else by the file's name. Raises Refused."""
         try:
             body = path.read_bytes()
         except OSError as error:
@@ -62,7 +65,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """What a measurement needs to know of an endpoint; *memory_gb* is that of serverless inference."""
+    """An endpoint for a measurement; *memory_gb* is that of serverless inference."""
 
     name: str
     region: str
@@ -72,21 +75,21 @@ class Endpoint:
 
     @property
     def serverless_usd(self) -> float | None:
-        """An hour of it, computing, if it is serverless."""
+        """Return the price of an hour of computing, if it is serverless."""
         return None if self.memory_gb is None else self.memory_gb * GB_SECOND_USD * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be sent to which endpoint: *requests* in all, those that only warm up included."""
+    """The requests to send to an endpoint: *requests* in all, including those that only warm up."""
 
     endpoint: Endpoint
     payloads: Sequence[Payload]
     requests: int
 
     def words(self) -> str:
-        """What it costs, and what else it does."""
-        at, sent = self.endpoint, sum(len(one.body) for one in self.turns())
+        """Say what it costs, and what else it does."""
+        at, sent = self.endpoint, sum(len(payload.body) for payload in self.turns())
         first = (
             f"This sends {self.requests} requests ({sent / 1000:,.1f} kB in all) to {at.name} in {at.region}."
         )
@@ -102,7 +105,7 @@ class Plan:
         return f"{first} {cost} They count as use: its idle time begins anew."
 
     def turns(self) -> list[Payload]:
-        """One payload after the other, in turn."""
+        """Return one payload after the other, in turn."""
         return [self.payloads[number % len(self.payloads)] for number in range(self.requests)]
 
 
@@ -116,7 +119,7 @@ class Latencies:
     figures: tuple[Figure, ...] = ()
 
     def shown_in(self, make: Callable[[], Estimate]) -> Estimate:
-        """The estimate with what was measured; that a batch is slower is then an answer, and no mistake."""
+        """Return the estimate with the measurements; a slower batch is then an answer, not a mistake."""
         if not self.figures:
             return make()
         if self.batch_ms > self.batch * self.one_ms:
@@ -140,8 +143,8 @@ class Measured:
     seconds: Sequence[Sequence[float]]
 
     def latencies(self, batch: int, batch_ms: float | None, network_ms: float) -> Latencies:
-        """The medians without *network_ms*; *batch_ms* is that of a batch that was not measured here."""
-        medians = [median(one) * 1000 - network_ms for one in self.seconds]
+        """Return the medians without *network_ms*; *batch_ms* is that of a batch not measured here."""
+        medians = [median(seconds) * 1000 - network_ms for seconds in self.seconds]
         if min(medians) <= 0:
             raise edge.Refused(f"--network-ms {network_ms:g} is more than a whole request took")
         figures = (
@@ -157,7 +160,7 @@ PAYLOADS = (("one", "one request"), ("batch", "a batch"))
 
 
 def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
-    """The endpoint, if it can be measured. Raises Refused and FailedError."""
+    """Find the endpoint, if it can be measured. Raises Refused and FailedError."""
     sagemaker = make_client(setup.session, "sagemaker", region, setup.attempts)
     with one_line_about(f"{name} could not be looked at"):
         try:
@@ -166,7 +169,7 @@ def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
             if not refused_as(error, ("ValidationException",), "could not find"):
                 raise
             pages = sagemaker.get_paginator("list_endpoints").paginate()
-            known = [one["EndpointName"] for page in pages for one in page["Endpoints"]]
+            known = [summary["EndpointName"] for page in pages for summary in page["Endpoints"]]
             raise edge.Refused(f"no endpoint in {region} is called {name}{nearest(name, known)}") from None
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
     if found["EndpointStatus"] != "InService":
@@ -188,13 +191,13 @@ def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
 
 
 def planned(endpoint: Endpoint, payloads: Sequence[Payload], requests: int) -> Plan:
-    """The measurement. Raises Refused for too many requests, too few, or too large ones."""
+    """Plan the measurement. Raises Refused for too many requests, too few, or too large ones."""
     if not 2 * len(payloads) <= requests <= MOST_REQUESTS:
         raise edge.Refused(f"--requests: expected {2 * len(payloads)} to {MOST_REQUESTS}, got {requests}")
     most = MOST_BYTES if endpoint.memory_gb is None else MOST_SERVERLESS_BYTES
-    for one in payloads:
-        if len(one.body) > most:
-            size = f"{len(one.body) / 1024**2:,.1f} MB"
+    for payload in payloads:
+        if len(payload.body) > most:
+            size = f"{len(payload.body) / 1024**2:,.1f} MB"
             raise edge.Refused(
                 f"a payload of {size} is too large: {endpoint.name} takes {most // 1024**2} MB"
             )
@@ -203,7 +206,7 @@ def planned(endpoint: Endpoint, payloads: Sequence[Payload], requests: int) -> P
 
 def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callable[[], float]) -> Measured:
     """
-    How long each request takes from here, the answer read. The first of each payload warms up.
+    Measure how long each request takes from here, the answer read. The first of each payload warms up.
 
     Raises FailedError at the first request that fails; none is tried again, because a retry is no latency.
     """
@@ -223,10 +226,10 @@ def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callab
                 EndpointName=plan.endpoint.name, Body=payload.body, ContentType=payload.kind, **more
             )
             answer["Body"].read()
-        except Exception as error:  # what is no failed call is a fault of ours, and raised as it is
+        except Exception as error:  # any other error is a fault of ours, and raised as it is
             if (words := failure(error)) is None:
                 raise
             sent = f"request {number + 1} of {plan.requests}"
             raise FailedError(f"{sent} failed, and nothing more was sent: {words}") from error
         took[number % len(plan.payloads)].append(clock() - began)
-    return Measured(seconds=[one[1:] for one in took])
+    return Measured(seconds=[seconds[1:] for seconds in took])

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ml_janitor.aws.prices import TABLE_REGION
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.config.layers import nearest
 from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
@@ -26,7 +27,6 @@ from ml_janitor_cli.screen import progress
 
 RULE = "STANDARD_IA 30d, GLACIER_IR 90d"
 COLUMNS = ("age_days", "gb", "objects", "reads_a_month", "class")
-TABLE_REGION = "us-east-1"
 
 
 def storage(
@@ -57,10 +57,10 @@ def storage(
     as_json: edge.Json = False,
 ) -> int:
     """
-    Objects in other storage classes, fees included.
+    Estimate objects in other storage classes, fees included.
 
-    Fees for moving, what a class bills at least, what an archived object weighs besides, and reading are
-    included. Prices are those of a dated table for us-east-1; of a bucket, those of its region.
+    Fees for moving, minimum charges of a class, the overhead of an archived object, and reading are included.
+    Prices are those of a dated table for us-east-1; of a bucket, those of its region.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def storage(
       janitor estimate storage ages.csv --rule "STANDARD_IA 30d, DEEP_ARCHIVE 365d"
       janitor estimate storage --bucket ml-experiments
     """  # noqa: D301 - \b keeps the lines below it as they are
-    if sum(one is not None for one in (profile, bucket, gb)) != 1:
+    if sum(source is not None for source in (profile, bucket, gb)) != 1:
         raise edge.Refused("give one of FILE, --gb and --bucket")
     if bucket is not None:
         with account(ctx, region, aws_profile, config, overrides) as at:
@@ -93,18 +93,18 @@ def storage(
 
 
 def rule_of(words: str) -> LifecycleRule:
-    """The rule that *words* stand for: "STANDARD_IA 30d, expire 365d". Raises Refused."""
+    """Parse the rule in *words*: "STANDARD_IA 30d, expire 365d". Raises Refused."""
     try:
         policy = parse({"--rule": words}, {"*": "--rule"}).named["--rule"]
         return LifecycleRule(id="rule", transitions=policy.transitions, expire_after=policy.expire)
     except ValueError as error:
-        unknown = next((one for one in words.replace(",", " ").split()[::2] if one not in CLASSES), "")
+        unknown = next((word for word in words.replace(",", " ").split()[::2] if word not in CLASSES), "")
         why = str(error).rpartition("--rule")[2].strip("': ")
         raise edge.Refused(f"--rule: {why}{nearest(unknown, CLASSES) if unknown else ''}") from error
 
 
 def cohorts_of(text: str, where: str) -> list[Cohort]:
-    """The objects of an age profile, a row for each age. Raises Refused."""
+    """Read the objects of an age profile, a row for each age. Raises Refused."""
     rows = csv.DictReader(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
     head = rows.fieldnames or []
     for name in COLUMNS[:3]:
@@ -129,7 +129,7 @@ def cohorts_of(text: str, where: str) -> list[Cohort]:
 
 
 def read(at: Account, name: str) -> Estimate:
-    """What the rules that storage-tiering proposes for the bucket *name* cost and save."""
+    """Estimate the rules that storage-tiering proposes for the bucket *name*."""
     rule = at.detector(StorageTiering)
     target = at.target(name, KIND)
     with progress(f"reading {name}"), one_line_about(name):
@@ -140,7 +140,7 @@ def read(at: Account, name: str) -> Estimate:
 
 
 def of_bucket(rule: StorageTiering, found: Bucket, now: datetime) -> Estimate:
-    """The same of a bucket that was read. Raises FailedError if it cannot be judged."""
+    """Estimate the rules for a bucket that was read. Raises FailedError if it cannot be judged."""
     verdict = rule.decide(found, now)
     kept = isinstance(verdict, Kept)
     if isinstance(verdict, Kept) and verdict.unknown:

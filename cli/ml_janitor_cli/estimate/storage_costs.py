@@ -1,4 +1,4 @@
-"""What moving objects to other storage classes would cost and save: by an age profile, or of a bucket."""
+"""Costs and savings of moving objects to other storage classes: by an age profile, or of a bucket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WITHOUT = "requests, versions and uploads, and what grows old later"
 
 
 def cohort(*, age: float, gb: float, objects: float, reads: float = 0.0, held: str = STANDARD) -> Cohort:
-    """So many *objects* of *gb* together and one *age*; they are small by their mean size."""
+    """Build a cohort: *objects* of *gb* together and one *age*; they are small by their mean size."""
     finite(age, gb, objects, reads)
     need(
         age >= 0 and gb >= 0 and objects >= 0 and reads >= 0,
@@ -59,17 +59,17 @@ def storage(
     small_too: bool = False,
 ) -> Estimate:
     """
-    *cohorts* as they are and under *rule*, for so many *months* from now on, with fees and what is read.
+    Compare *cohorts* as they are with *rule*, for so many *months* from now on, with fees and reading.
 
     *payback_days* is within how long a move has to return its fees, as for the adviser storage-tiering.
     """
     need(0 < months <= 1200, "months lie between 0 and 1200")
-    need(any(one.objects for one in cohorts), "a profile has at least one object")
-    for one in cohorts:
-        need(one.held in rates, f"no price of {one.held} is known")
-    read = any(one.reads for one in cohorts)
+    need(any(cohort.objects for cohort in cohorts), "a profile has at least one object")
+    for cohort in cohorts:
+        need(cohort.held in rates, f"no price of {cohort.held} is known")
+    read = any(cohort.reads for cohort in cohorts)
     tiers = INTELLIGENT_TIERING in dict(rule.transitions).values() or any(
-        one.held == INTELLIGENT_TIERING for one in cohorts
+        cohort.held == INTELLIGENT_TIERING for cohort in cohorts
     )
     need(not (read and tiers), f"what {INTELLIGENT_TIERING} saves of objects that are read is not known")
     days = round(Decimal(str(months)) * MONTH)
@@ -77,7 +77,7 @@ def storage(
     now = saving(cohorts, rule, rates, small_too=small_too)
     stay = _bill(cohorts, None, rates, days, small_too=small_too)
     move = _bill(cohorts, rule, rates, days, small_too=small_too)
-    small = sum(one.size for one in cohorts if one.small)
+    small = sum(cohort.size for cohort in cohorts if cohort.small)
     if kept:
         steps = ", ".join(f"{to} at {day} days" for day, to in kept)
         advice = f"Move what is old enough: {steps} pay{'s' if len(kept) == 1 else ''} back"
@@ -92,7 +92,7 @@ def storage(
         for row in classes
         if row[0].known not in ARCHIVES and isinstance(row[-1], Figure) and row[-1].known is not None
     }
-    best = min(at_once, key=lambda one: at_once[one])
+    best = min(at_once, key=lambda name: at_once[name])
     reasons = [
         _payback(now),
         f"Of classes that are read at once, {best} costs least: ${at_once[best]:,.2f} in {months:g} months.",
@@ -104,7 +104,9 @@ def storage(
         )
     return Estimate(
         (
-            Figure("monthly_usd", "a month as it is", float(sum(monthly(one, rates) for one in cohorts))),
+            Figure(
+                "monthly_usd", "a month as it is", float(sum(monthly(cohort, rates) for cohort in cohorts))
+            ),
             Figure("saved_monthly_usd", "saved a month by what moves now", float(now.month)),
             Figure("once_usd", "fees for moving that", float(now.once)),
             Figure("payback_days", "days until the fees are back", _days(now), "days"),
@@ -127,14 +129,14 @@ def bucket(
     hint: str | None = None,
 ) -> Estimate:
     """
-    What the rules for a bucket save: of each its folder, in words what it does, and its *Saving* if known.
+    Estimate the rules for a bucket: of each its folder, its effect in words, and its *Saving* if known.
 
-    *held* is all that the bucket holds, if it was listed; *kept* is why there are no rules, and *hint* what
-    somebody could try then.
+    *held* is everything that the bucket holds, if it was listed; *kept* is why there are no rules, and *hint*
+    what somebody could try then.
     """
-    total = sum((one for _, _, one in found if one is not None), Saving())
-    known = held is not None and all(one.held in rates for one in held)
-    monthly_usd = float(sum(monthly(one, rates) for one in held or ())) if known else None
+    total = sum((own for _, _, own in found if own is not None), Saving())
+    known = held is not None and all(cohort.held in rates for cohort in held)
+    monthly_usd = float(sum(monthly(cohort, rates) for cohort in held or ())) if known else None
     advice = f"Add {len(found)} lifecycle rule{'s' if len(found) > 1 else ''}, as storage-tiering proposes."
     now = Figure("monthly_usd", "a month as it is", monthly_usd)
     figures = (
@@ -163,11 +165,11 @@ def bucket(
 def _bill(
     cohorts: Iterable[Cohort], rule: LifecycleRule | None, rates: RateTable, days: int, *, small_too: bool
 ) -> Decimal:
-    """What *cohorts* cost within *days* under *rule*; classes without a price are left out of it."""
+    """Add up the cost of *cohorts* within *days* under *rule*, without classes whose price is unknown."""
     total = Decimal(0)
-    for one in cohorts:
-        found: list[Move] = [] if rule is None else moves(one, rule, small_too=small_too)
-        total += bill(one, [(day, to) for day, to in found if to is None or to in rates], rates, days)
+    for cohort in cohorts:
+        found: list[Move] = [] if rule is None else moves(cohort, rule, small_too=small_too)
+        total += bill(cohort, [(day, to) for day, to in found if to is None or to in rates], rates, days)
     return total
 
 
@@ -181,25 +183,29 @@ def _classes(
     read: bool,
 ) -> Iterable[tuple[Figure | Word, ...]]:
     """
-    Each class, if all that is as old as the first step of *rule* demands were moved there now.
+    Compare classes, as if everything as old as the first step of *rule* demands moved there now.
 
     If objects are *read*, it is not known in which tier Intelligent-Tiering has them.
     """
     first = min((day for day, _ in rule.transitions), default=0)
-    for name in (STANDARD, *(one for one in CLASSES if one in rates)):
+    for name in (STANDARD, *(known_class for known_class in CLASSES if known_class in rates)):
         target = LifecycleRule(id="x", transitions=((max(first, 30), name),)) if name != STANDARD else None
-        moved = [one for one in cohorts if target and (0, name) in moves(one, target, small_too=small_too)]
-        rest = [one for one in cohorts if one not in moved]
-        after = [*(replace(one, held=name) for one in moved), *rest]
-        once = sum((fee(one, name, rates) for one in moved), Decimal(0))
-        whole = sum((bill(one, [(0, name)], rates, days) for one in moved), Decimal(0))
+        moved = [
+            cohort for cohort in cohorts if target and (0, name) in moves(cohort, target, small_too=small_too)
+        ]
+        rest = [cohort for cohort in cohorts if cohort not in moved]
+        after = [*(replace(cohort, held=name) for cohort in moved), *rest]
+        once = sum((fee(cohort, name, rates) for cohort in moved), Decimal(0))
+        whole = sum((bill(cohort, [(0, name)], rates, days) for cohort in moved), Decimal(0))
         whole += _bill(rest, None, rates, days, small_too=small_too)
-        reading = sum((rates[one.held].read * one.reads * one.size / GB for one in after), Decimal(0))
-        month = float(sum(monthly(one, rates) for one in after))
+        reading = sum(
+            (rates[cohort.held].read * cohort.reads * cohort.size / GB for cohort in after), Decimal(0)
+        )
+        month = float(sum(monthly(cohort, rates) for cohort in after))
         known = not (read and name == INTELLIGENT_TIERING)
         yield (
             Word("class", "class", name),
-            Figure("moved_gb", "moved", sum(one.size for one in moved) / GB, "GB"),
+            Figure("moved_gb", "moved", sum(cohort.size for cohort in moved) / GB, "GB"),
             Figure("once_usd", "once", float(once)),
             Figure("monthly_usd", "a month", month if known else None),
             Figure("read_usd", "reading", float(reading) if known else None),
@@ -221,7 +227,7 @@ def _payback(found: Saving) -> str:
 
 
 def bill(cohort: Cohort, found: Sequence[Move], rates: RateTable, days: int) -> Decimal:
-    """What *cohort* costs within *days* if it is moved as *found* says, with fees and reading."""
+    """Add up the cost of *cohort* within *days* if it is moved as *found* says, with fees and reading."""
     total, since = Decimal(0), 0
     for at, to in found:
         if at >= days:
@@ -234,7 +240,7 @@ def bill(cohort: Cohort, found: Sequence[Move], rates: RateTable, days: int) -> 
 
 
 def _kept(cohort: Cohort, rates: RateTable, days: int) -> Decimal:
-    """What *cohort* costs in its first *days* where it is held."""
+    """Add up the cost of *cohort* in its first *days* where it is held."""
     stages = rates[cohort.held].stages
     ends = [*(day for day, _ in stages[1:]), days]
     return sum(

@@ -1,4 +1,4 @@
-"""What a training job would cost: on demand, on spot and committed, and on the same GPUs elsewhere."""
+"""Costs of a training job: on demand, on spot and committed, and on the same GPUs elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAGEMAKER, EC2 = "SageMaker", "EC2"
 type Row = tuple[Figure | Word, ...]
 
 MOST_INTERRUPTIONS = 60.0
-"""An hour: with more, nothing is ever computed."""
+"""Interruptions an hour: with more, nothing is ever computed."""
 
 WHY = {
     Purchase.SPOT: "an interruption costs little, and the job is short enough to meet few",
@@ -37,7 +37,7 @@ class Job:
     """
     A job of so many undisturbed *hours*, which runs so often *a_week*.
 
-    *disk_usd* is what an hour of all its volumes costs, *data_usd* what its data costs to leave AWS.
+    *disk_usd* is the cost of an hour of all its volumes, *data_usd* the cost of its data's way out of AWS.
     """
 
     hours: float
@@ -48,16 +48,16 @@ class Job:
     data_usd: float = 0.0
 
     def on_spot(self, spot: Spot | None = None) -> float:
-        """The mean hours that it takes on spot."""
+        """Return the mean hours that it takes on spot."""
         at = spot or self.spot
         return at.hours(self.hours, at.interval() if self.checkpoints else math.inf)
 
     def demand(self, hourly_usd: float) -> float:
-        """What it costs on machines that cost so much an hour together."""
+        """Return its cost on machines that cost so much an hour together."""
         return (hourly_usd + self.disk_usd) * self.hours
 
     def interrupted(self, hourly_usd: float, spot: Spot | None = None) -> float:
-        """What it costs on spot machines that cost so much an hour together."""
+        """Return its cost on spot machines that cost so much an hour together."""
         return (hourly_usd + self.disk_usd) * self.on_spot(spot)
 
 
@@ -80,10 +80,10 @@ def training(
     offers: Sequence[Offer] = (),
 ) -> Estimate:
     """
-    A job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
+    Estimate a job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
 
-    *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*. *gpu* is what each
-    instance has, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
+    *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*. *gpu* is the GPU of
+    each instance, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
     *egress_usd* a GB.
     """
     need(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
@@ -117,7 +117,7 @@ def training(
     wanted = gpu[1] * instances if gpu else 0
     others = cheapest(gpu[0], wanted, offers) if gpu else []
     own = _row(SAGEMAKER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed)
-    rows = (own, *(_elsewhere(one, wanted, job) for one in others)) if others else ()
+    rows = (own, *(_elsewhere(offer, wanted, job) for offer in others)) if others else ()
     return Estimate(
         (
             Figure("on_demand_usd", "on demand", demand),
@@ -147,7 +147,7 @@ def training(
 
 
 def even_interruptions(job: Job, hourly_usd: float) -> float:
-    """The interruptions an hour at which *job* costs the same on spot as on demand; inf if always less."""
+    """Return the interruptions an hour at which spot costs *job* as much as on demand; inf if always less."""
     demand = job.demand(hourly_usd)
 
     def dearer(rate: float) -> bool:
@@ -158,7 +158,7 @@ def even_interruptions(job: Job, hourly_usd: float) -> float:
 
 
 def least(holds: Callable[[float], bool], most: float) -> float:
-    """The number up to *most* from which on something *holds*; inf if it does not even there."""
+    """Return the number up to *most* from which on something *holds*; inf if it does not even there."""
     low, high = 0.0, most
     if not holds(high):
         return math.inf
@@ -169,7 +169,7 @@ def least(holds: Callable[[float], bool], most: float) -> float:
 
 
 def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> Row:
-    """One way to run the job: what it costs on demand, on spot and committed."""
+    """Build the row for one way to run the job: its cost on demand, on spot and committed."""
     demand, spot_usd, committed = totals
     return (
         Word("where", "where", where),
@@ -182,7 +182,7 @@ def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) 
 
 
 def _elsewhere(offer: Offer, gpus: int, job: Job) -> Row:
-    """The same job on whole machines of *offer*; a GPU-hour is of those that the job needs."""
+    """Build the row for the same job on whole machines of *offer*; a GPU-hour is of those that it needs."""
     count = offer.machines(gpus)
     data = 0.0 if offer.cloud == "AWS" else job.data_usd
     spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
@@ -200,7 +200,7 @@ def _of_spot(even: float, assumed: float) -> str:
 
 
 def _of_commitment(job: Job, discount: float | None) -> str:
-    """From which use on a commitment pays: it is billed in every hour of the week."""
+    """Say from which use on a commitment pays: it is billed in every hour of the week."""
     busy = job.a_week * job.hours
     if busy < HOURS_PER_WEEK:
         used = f"these jobs take {busy:,.0f} of a week's {HOURS_PER_WEEK:g} hours"
@@ -214,7 +214,7 @@ def _of_commitment(job: Job, discount: float | None) -> str:
 
 
 def _of_others(rows: Sequence[Row], on_spot: bool, egress_usd: float) -> tuple[str, ...]:  # noqa: FBT001
-    """How much less the cheapest other offer costs, and with how much data it no longer does."""
+    """Say how much less the cheapest other offer costs, and with how much data it no longer does."""
     if not rows:
         return ()
     name, how = ("spot_usd", "On spot") if on_spot else ("on_demand_usd", "On demand")
@@ -224,7 +224,7 @@ def _of_others(rows: Sequence[Row], on_spot: bool, egress_usd: float) -> tuple[s
         for usd in row
         if isinstance(usd, Figure) and usd.name == name and usd.known is not None
     }
-    best = min(costs, key=lambda one: costs[one])
+    best = min(costs, key=lambda place: costs[place])
     less = costs[SAGEMAKER] - costs[best]
     if best == SAGEMAKER:
         return (f"{how}, these GPUs cost less nowhere else.",)

@@ -1,4 +1,4 @@
-"""What the estimates share: their options and refusals, the account they ask, how numbers are shown."""
+"""Shared parts of the estimates: their options and refusals, the account they ask, the format of numbers."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Instance = Annotated[
     str | None, edge.option("TYPE", "The instance; its price is of a dated table for us-east-1.")
 ]
 LEAST = 0.001
-"""Below which nobody cares how little it is, except of dollars."""
-UNKNOWN = "–"  # noqa: RUF001 - what a table has where nothing is known
+"""Limit below which nobody cares how little it is, except of dollars."""
+UNKNOWN = "–"  # noqa: RUF001 - the cell of a table for an unknown value
 Price = Annotated[float | None, edge.option("USD", "Dollars an hour of an instance.")]
 Region = Annotated[str | None, edge.option("REGION", "Where it is.")]
 
 
 def hourly(instance: str | None, price: float | None) -> float:
-    """The dollars an hour of *instance*, unless a *price* is given. Raises Refused."""
+    """Return the dollars an hour of *instance*, unless a *price* is given. Raises Refused."""
     if price is not None:
         return price
     if instance is None:
@@ -53,9 +53,9 @@ def hourly(instance: str | None, price: float | None) -> float:
 
 
 def numbers(text: str, where: str) -> list[float]:
-    """The numbers that *text* has between commas. Raises Refused, which says *where* something is wrong."""
+    """Parse the numbers in *text* between commas. Raises Refused, which says *where* something is wrong."""
     try:
-        found = [float(one) for one in text.split(",") if one.strip()]
+        found = [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise edge.Refused(f"{where} has something that is no number: {error}") from error
     if not all(map(math.isfinite, found)):
@@ -64,7 +64,7 @@ def numbers(text: str, where: str) -> list[float]:
 
 
 def text_of(path: str) -> str:
-    """What a file holds. Raises Refused."""
+    """Read a file. Raises Refused."""
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -81,7 +81,7 @@ def answer(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int
         document: dict[str, object] = {"estimate": name, **found.values, "advice": found.advice}
         document["reasons"] = found.reasons
         if found.compared:
-            document["compared"] = [{one.name: one.known for one in row} for row in found.compared]
+            document["compared"] = [{figure.name: figure.known for figure in row} for row in found.compared]
         typer.echo(json.dumps(document | {"without": found.without}, indent=2))
         return 0
     figures = Grid()
@@ -96,19 +96,19 @@ def answer(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int
 
 
 def rows(compared: Sequence[Sequence[Figure | Word]]) -> Grid:
-    """The rows beneath their heads, numbers to the right."""
+    """Draw the rows beneath their heads, numbers to the right."""
     table = Grid()
     for figure in compared[0]:
         table.add_column(justify="left" if isinstance(figure, Word) else "right")
     table.add_row(*(Text(figure.words, style="dim") for figure in compared[0]))
     for row in compared:
-        cells = (one.known if isinstance(one, Word) else shown(one, UNKNOWN) for one in row)
+        cells = (figure.known if isinstance(figure, Word) else shown(figure, UNKNOWN) for figure in row)
         table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
 
 def shown(figure: Figure, unknown: str = "unknown") -> str:
-    """A number as people read it."""
+    """Format a number as people read it."""
     if (value := figure.known) is None:
         return unknown
     match figure.unit:
@@ -134,14 +134,14 @@ class Account:
     now: datetime
 
     def detector[D: Detector[Any]](self, kind: type[D]) -> D:
-        """The detector of *kind*, as the operator set it."""
+        """Return the detector of *kind*, as the operator set it."""
         return cast("D", self.settings.detector(kind))
 
     def target(self, name: str, kind: str) -> Target:
-        """The resource of *kind* called *name*. Raises Refused with the nearest name, and FailedError."""
+        """Find the resource of *kind* called *name*. Raises Refused with a near name, and FailedError."""
         with progress(f"looking for {name}"):
             known = names.resources_like(self.aws, name, {kind})
-        found = next((one for one in known.items if one.name == name), None)
+        found = next((resource for resource in known.items if resource.name == name), None)
         if found is not None:
             return Target(
                 arn=found.arn,
@@ -166,7 +166,7 @@ def account(
     config: Path | None,
     overrides: list[str] | None,
 ) -> Iterator[Account]:
-    """The account of the credentials, in *region*."""
+    """Open the account of the credentials, in *region*."""
     setup = edge.setup(ctx, config, overrides, profile=profile)
     where = setup.regions([region] if region else None)[0]
     with ending_at_once():

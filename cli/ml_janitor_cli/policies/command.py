@@ -1,4 +1,4 @@
-"""`janitor policies`: writes what enforces tags and limits where resources are made."""
+"""`janitor policies`: writes policies that enforce tags and limits where resources are made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from ml_janitor.config.layers import nearest
 from ml_janitor.config.sections import PoliciesSection
 from ml_janitor.core.text import plain
 from ml_janitor_cli import edge
-from ml_janitor_cli.audit import replace_file
 from ml_janitor_cli.failures import FailedError
 from ml_janitor_cli.policies.documents import ImpossibleError, written
 from ml_janitor_cli.policies.statements import Wanted
@@ -26,7 +25,7 @@ from ml_janitor_cli.policies.statements import Wanted
 policies = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 RECORD = ".janitor-policies.json"
-"""What was written there last, by name and SHA-256: what differs from it, somebody has changed."""
+"""The files written there last, by name and SHA-256: if a file differs, somebody has changed it."""
 
 
 @policies.callback()
@@ -50,10 +49,10 @@ def write(
     config: edge.Config = None,
 ) -> int:
     """
-    Write what enforces tags and limits into DIR.
+    Write policies that enforce tags and limits into DIR.
 
-    A tag policy, SCPs, an IAM policy, AWS Config rules, a CDK aspect, and Rego for Terraform plans.
-    The tags are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
+    A tag policy, SCPs, an IAM policy, AWS Config rules, a CDK aspect, and Rego for Terraform plans. The tags
+    are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
     """
     settings = edge.settings_from(config, overrides, ctx.obj)
     section = settings.policies
@@ -92,7 +91,7 @@ def check_types(section: PoliciesSection) -> None:
 
 
 def instance_types() -> list[str]:
-    """What training and processing jobs may run on, by AWS's model of SageMaker."""
+    """List the instance types of training and processing jobs, by AWS's model of SageMaker."""
     model = botocore.session.get_session().get_service_model("sagemaker")
     shapes = (model.shape_for(f"{job}InstanceType") for job in ("Training", "Processing"))
     return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]
@@ -100,9 +99,9 @@ def instance_types() -> list[str]:
 
 def put(directory: Path, texts: Mapping[str, str], *, force: bool) -> None:
     """
-    Write the files of *texts* by name, and what they were; all of them, or on a refusal none.
+    Write the files of *texts* by name, and the record; all of them, or on a refusal none.
 
-    Raises Refused where one was changed by somebody, and FailedError where one cannot be written.
+    Raises Refused where somebody changed a file, and FailedError where a file cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -124,17 +123,17 @@ def put(directory: Path, texts: Mapping[str, str], *, force: bool) -> None:
         )
     record = json.dumps({name: digest(text.encode()) for name, text in texts.items()}, indent=1) + "\n"
     for name, text in {**texts, RECORD: record}.items():
-        if (reason := replace_file(directory / name, text)) is not None:
+        if (reason := edge.replace_file(directory / name, text)) is not None:
             raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
 
 
 def content(path: Path) -> bytes | None:
-    """What is in the file, or None if there is none."""
+    """Return the content of the file, or None if there is none."""
     return path.read_bytes() if path.exists() else None
 
 
 def recorded(directory: Path) -> dict[str, str]:
-    """What the record says; what is no record says nothing."""
+    """Return the content of the record; empty if it is invalid."""
     try:
         found = json.loads(content(directory / RECORD) or b"{}")
     except ValueError:
@@ -143,5 +142,5 @@ def recorded(directory: Path) -> dict[str, str]:
 
 
 def digest(text: bytes) -> str:
-    """By which a file is known again."""
+    """Hash a file, to recognise it later."""
     return hashlib.sha256(text).hexdigest()

@@ -1,4 +1,4 @@
-"""What the policy files say: pure, from the required tags, the limits, and what AWS's actions know."""
+"""The policy files' content: pure, from the required tags, the limits, and what AWS's actions know."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ TAG_POLICY_TYPES = (
     ),
 )  # fmt: skip
 """
-What a tag policy may require tags for, of what untagged-resources judges: training, tuning and transform jobs
-are no such types. From AWS's mapping in hashicorp/terraform-provider-aws, internal/tags/tagpolicy, 2025-11.
+Types of untagged-resources for which a tag policy may require tags: training, tuning and transform jobs are
+not such types. From AWS's mapping in hashicorp/terraform-provider-aws, internal/tags/tagpolicy, 2025-11.
 """
 
 CONFIG_RULES: Mapping[str, str] = {
@@ -54,7 +54,7 @@ CONFIG_RULES: Mapping[str, str] = {
 """AWS Config's managed rules for tags, as of 2026: none is for endpoints, notebooks, models or jobs."""
 
 TAGS_A_RULE = 6
-"""How many keys REQUIRED_TAGS takes (AWS Config developer guide, "required-tags")."""
+"""Maximum number of keys of REQUIRED_TAGS (AWS Config developer guide, "required-tags")."""
 
 
 class ImpossibleError(ValueError):
@@ -62,7 +62,7 @@ class ImpossibleError(ValueError):
 
 
 def written(wanted: Wanted) -> dict[str, str]:
-    """The text of each file by its name. Raises ImpossibleError."""
+    """Return the text of each file by its name. Raises ImpossibleError."""
     check_tags(wanted.tags)
     limits = policy(job_limits(wanted))
     return {
@@ -100,7 +100,7 @@ def check_tags(tags: Sequence[str]) -> None:
 
 
 def fitting(document: Document, limit: int, what: str, remedy: str) -> str:
-    """*document* as text, a statement or tag to a line. Raises ImpossibleError if it exceeds *limit*."""
+    """Return *document* as text, a statement or tag to a line. Raises ImpossibleError beyond *limit*."""
     text = lines(document)
     if len(text) > limit:
         raise ImpossibleError(
@@ -110,26 +110,26 @@ def fitting(document: Document, limit: int, what: str, remedy: str) -> str:
 
 
 def lines(document: Document) -> str:
-    """JSON without blanks, which count, but with each statement or tag on a line of its own."""
+    """Write JSON without blanks, which count, but with each statement or tag on a line of its own."""
     head, body = list(document.items())[:-1], next(reversed(document.items()))
     begins = "".join(f"{dense(key)}:{dense(value)}," for key, value in head)
     if isinstance(body[1], Mapping):
         parts = [f"{dense(key)}:{dense(value)}" for key, value in body[1].items()]
         opening, closing = "{}"
     else:
-        parts = [dense(one) for one in body[1]]
+        parts = [dense(statement) for statement in body[1]]
         opening, closing = "[]"
     between = ",\n"
     return f"{{{begins}{dense(body[0])}:{opening}\n{between.join(parts)}\n{closing}}}\n"
 
 
 def dense(value: object) -> str:
-    """*value* as JSON without blanks."""
+    """Return *value* as JSON without blanks."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def tag_policy(tags: Iterable[str]) -> Document:
-    """Spells each key, and says which types of resources need it: reported, and refused by tools that ask."""
+    """Spell each key, and say which types of resources need it: reported, and refused by tools that ask."""
     return {
         "tags": {
             key: {
@@ -142,7 +142,7 @@ def tag_policy(tags: Iterable[str]) -> Document:
 
 
 def config_rules(tags: Sequence[str]) -> Document:
-    """A CloudFormation template of AWS Config's managed rules, which report what lacks the tags."""
+    """Build a CloudFormation template of AWS Config's managed rules, which report missing tags."""
     rules = {
         _logical(identifier): _rule(identifier, {"requiredKeyTags": ",".join(tags)}, f"{what} without tags")
         for identifier, what in CONFIG_RULES.items()
@@ -176,7 +176,7 @@ def _rule(identifier: str, given: Mapping[str, str], what: str, more: Document |
 
 
 def filled(template: str, tags: Sequence[str]) -> str:
-    """A *template* of this package with the keys of *tags* in it, one to a line."""
+    """Fill a *template* of this package with the keys of *tags*, one to a line."""
     text = (files(__package__) / template).read_text(encoding="utf-8")
     return re.sub(
         r"([ \t]+)@TAGS@\n", lambda found: "".join(f"{found[1]}{json.dumps(key)},\n" for key in tags), text

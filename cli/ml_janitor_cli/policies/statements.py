@@ -1,4 +1,4 @@
-"""What the SCPs and the IAM policy deny: statements over what AWS's actions know. Pure."""
+"""The statements of the SCPs and the IAM policy: denials over what AWS's actions know. Pure."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ CLOUDFORMATION = "cloudformation.amazonaws.com"
 
 TAGGED_BY_NOBODY = {"space"}
 """
-Kinds that no policy refuses without tags: Studio creates a space when somebody opens an application, and
-asks nobody for tags. By a setting of its domain, it copies those of the domain (SageMaker developer guide,
-"Custom tag propagation").
+Kinds that no policy refuses without tags: Studio creates a space when somebody opens an application, and asks
+nobody for tags. By a setting of its domain, it copies those of the domain (SageMaker developer guide, "Custom
+tag propagation").
 """
 
 JOBS = ("CreateHyperParameterTuningJob", "CreateProcessingJob", "CreateTrainingJob")
-"""What runs for as long as it is allowed to."""
+"""Calls that create jobs, which run for as long as they are allowed to."""
 
 POOLS = ("CreateTrainingJob", "UpdateTrainingJob")
-"""What keeps instances waiting after a job."""
+"""Calls that keep instances waiting after a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """
-    What the policies enforce.
+    The wishes that the policies enforce.
 
     *tags* are the keys that everything needs. Times are in seconds. *instance_types* may hold * and ?; when
     empty, every type is allowed. *exempt* are ARNs of roles that are refused nothing.
@@ -46,18 +46,18 @@ class Wanted:
 
 
 def policy(statements: Iterable[Statement]) -> Document:
-    """An SCP, or an identity policy: the same words serve as both."""
+    """Build an SCP, or an identity policy: the same words serve as both."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def required_tags(wanted: Wanted) -> list[Statement]:
     """
-    For each tag, a statement that denies creating what comes without it or with an empty value.
+    Return, for each tag, a statement that denies creating resources without it or with an empty value.
 
     A statement of its own for each: the conditions of one all have to hold. A negated operator holds for an
-    absent key (IAM user guide, "Condition operators"), so `StringNotLike` "?*" is both absent and empty. What
-    CloudFormation creates first and tags then is denied only to those who do not come through it; with
-    `ForAllValues`, that is also where `aws:CalledVia` is absent.
+    absent key (IAM user guide, "Condition operators"), so `StringNotLike` "?*" is both absent and empty. If
+    CloudFormation creates a resource first and tags it then, creation is denied only to callers that do not
+    come through CloudFormation; with `ForAllValues`, that includes calls without `aws:CalledVia`.
     """
     at_once = [kind for kind in kinds() if kind["tag_on_create"] is not False]
     later = [kind for kind in kinds() if kind["tag_on_create"] is False]
@@ -77,7 +77,7 @@ def required_tags(wanted: Wanted) -> list[Statement]:
 
 def job_limits(wanted: Wanted) -> list[Statement]:
     """
-    What denies jobs that may run too long, on other instances, or keep them waiting too long.
+    Return denials of jobs that may run too long, on other instances, or keep them waiting too long.
 
     A job that states no MaxRuntime, or no instance type, is denied too. No KeepAlivePeriod means no pool.
     """
@@ -108,7 +108,7 @@ def job_limits(wanted: Wanted) -> list[Statement]:
 
 
 def deny(wanted: Wanted, name: str, actions: Sequence[str], when: dict[str, Any]) -> Statement:
-    """One statement, that holds for everybody but exempt roles."""
+    """Build one statement that holds for everybody but exempt roles."""
     exempt = {"ArnNotLike": {"aws:PrincipalArn": list(wanted.exempt)}} if wanted.exempt else {}
     return {
         "Sid": name,
@@ -120,9 +120,9 @@ def deny(wanted: Wanted, name: str, actions: Sequence[str], when: dict[str, Any]
 
 
 def sids(tags: Sequence[str]) -> list[str]:
-    """What the statements about *tags* are called: letters and digits, each name once, as IAM wants it."""
+    """Name the statements about *tags*: letters and digits, each name once, as IAM wants it."""
     words = (re.findall(r"[A-Za-z0-9]+", key) for key in tags)
-    names = ["No" + "".join(word[:1].upper() + word[1:] for word in each) for each in words]
+    names = ["No" + "".join(word[:1].upper() + word[1:] for word in parts) for parts in words]
     return [
         name if names.count(name) == 1 else f"{name}{number}" for number, name in enumerate(names, start=1)
     ]
@@ -130,16 +130,16 @@ def sids(tags: Sequence[str]) -> list[str]:
 
 @cache
 def data() -> dict[str, Any]:
-    """What `python -m docs.policy_kinds` has read from AWS's references."""
+    """Return the data that `python -m docs.policy_kinds` has read from AWS's references."""
     found: dict[str, Any] = json.loads((files(__package__) / "kinds.json").read_text(encoding="utf-8"))
     return found
 
 
 def kinds() -> list[dict[str, Any]]:
-    """The kinds whose Create actions an SCP may refuse."""
+    """Return the kinds whose Create actions an SCP may refuse."""
     return [kind for kind in data()["kinds"] if kind["kind"] not in TAGGED_BY_NOBODY]
 
 
 def knowing(key: str, names: Iterable[str]) -> list[str]:
-    """Those actions of *names* that know the condition *key*: with any other, the key is always absent."""
+    """Return the actions of *names* that know the condition *key*: for others, the key is always absent."""
     return [action for name in names if (action := f"sagemaker:{name}") in data()["limits"][key]]

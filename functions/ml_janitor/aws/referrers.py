@@ -189,7 +189,7 @@ def _keep_searched(aws: Aws) -> None:
     """
     if MODEL in aws.lasting:
         return
-    aws.lasting[MODEL] = True
+    aws.lasting[MODEL] = None
     for record in search(aws, "Model", lambda found: found["Model"]).items:
         entry = _listed(aws, MODEL, record)
         if "PrimaryContainer" in record or "Containers" in record:

@@ -35,7 +35,7 @@ from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Policy
 
-__all__ = ["FILE", "Settings", "SettingsError"]
+__all__ = ["Settings", "SettingsError"]
 
 FILE = "janitor.toml"
 

@@ -15,7 +15,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups
+from ml_janitor.detectors.forgotten_leftovers import repositories as image_repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
 from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
 from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
@@ -40,7 +41,7 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     name = "forgotten-leftovers"
     schedule = "cron(0 6 ? * MON *)"
-    kinds = (log_groups.KIND, repositories.KIND, failed_jobs.KIND)
+    kinds = (log_groups.KIND, image_repositories.KIND, failed_jobs.KIND)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.EXPIRE,
@@ -51,7 +52,7 @@ class ForgottenLeftovers(Detector[Leftover]):
     reads = tuple(
         dict.fromkeys(
             (
-                *(*log_groups.READS, *repositories.READS, *failed_jobs.READS),
+                *(*log_groups.READS, *image_repositories.READS, *failed_jobs.READS),
                 *(allow(tags.GET_RESOURCES), allow(GET_PRODUCTS)),
             )
         )
@@ -91,7 +92,7 @@ class ForgottenLeftovers(Detector[Leftover]):
         errors: list[str] = []
         for found in (
             log_groups.find(aws, self.retention, now),
-            repositories.find(aws, self.patience, self.repositories, now),
+            image_repositories.find(aws, self.patience, self.repositories, now),
             failed_jobs.find(aws, self.patience, now),
         ):
             try:
@@ -108,7 +109,7 @@ class ForgottenLeftovers(Detector[Leftover]):
         found: Iterator[Leftover] = (
             failed_jobs.find(aws, self.patience, now)
             if target.kind == failed_jobs.KIND
-            else repositories.find(aws, self.patience, self.repositories, now)
+            else image_repositories.find(aws, self.patience, self.repositories, now)
         )
         return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
 
@@ -119,7 +120,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
         if isinstance(candidate, Output):
             return failed_jobs.decide(candidate, smallest, now)
-        return repositories.decide(candidate, self.patience, smallest, self.repositories, now)
+        return image_repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
     def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return expiry.prepared(aws, candidate.target, self.retention.days)
