@@ -77,6 +77,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/core/tiering.py": ("properties/test_tiering.py",),
     "functions/ml_janitor/core/results.py": ("unit/test_counting.py", "unit/test_money.py"),
     "functions/ml_janitor/core/signals.py": ("unit/test_explanation.py",),
+    "functions/ml_janitor/detectors/": ("integration/test_listings_that_break_off.py",),
     "functions/ml_janitor/detectors/duplicate_artifacts/": (
         "unit/test_duplicate_artifacts.py",
         "integration/test_deleting_copies.py",
