@@ -190,7 +190,7 @@ def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
         spans.append((name, start, end, most_pages))
         return Listing((), error)
 
-    monkeypatch.setattr(creators.trail, "lookup", lookup)
+    monkeypatch.setattr(trail, "lookup", lookup)
     old = replace(ENDPOINT, arn=f"{ENDPOINT.arn}-2", created=created)
     nowhere = cast("Aws", None)
 
