@@ -12,7 +12,7 @@ import functools
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,24 +73,43 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
+    "functions/ml_janitor/core/cost.py": ("unit/test_money.py",),
+    "functions/ml_janitor/core/tiering.py": ("properties/test_tiering.py",),
     "functions/ml_janitor/core/results.py": ("unit/test_counting.py", "unit/test_money.py"),
     "functions/ml_janitor/core/signals.py": ("unit/test_explanation.py",),
+    "functions/ml_janitor/detectors/": ("integration/test_listings_that_break_off.py",),
     "functions/ml_janitor/detectors/duplicate_artifacts/": (
         "unit/test_duplicate_artifacts.py",
         "integration/test_deleting_copies.py",
         "integration/test_proving_copies.py",
     ),
     "functions/ml_janitor/detectors/duplicate_artifacts/rule.py": ("integration/test_inventories.py",),
+    "functions/ml_janitor/detectors/duplicate_artifacts/inventor": ("integration/test_inventories.py",),
+    "functions/ml_janitor/detectors/forgotten_leftovers/failed_jobs.py": (
+        "integration/test_outputs_of_failed_jobs.py",
+    ),
     "functions/ml_janitor/detectors/forgotten_leftovers/": ("integration/test_setting_retentions.py",),
     "functions/ml_janitor/detectors/idle_notebooks/": ("integration/test_stopping_notebooks.py",),
     "functions/ml_janitor/detectors/idle_studio_apps/": ("integration/test_deleting_studio_apps.py",),
-    "functions/ml_janitor/detectors/idle_endpoints/rule.py": ("integration/test_endpoint_cleanup.py",),
+    "functions/ml_janitor/detectors/generous_": ("integration/test_family_advisers.py",),
+    "functions/ml_janitor/detectors/spot_training.py": ("integration/test_family_advisers.py",),
+    "functions/ml_janitor/detectors/idle_endpoints/": ("integration/test_endpoint_cleanup.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/rule.py": ("integration/test_restarting_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/tuning.py": ("integration/test_hung_other_jobs.py",),
-    "functions/ml_janitor/detectors/untagged_resources/rule.py": ("integration/test_filling_tags.py",),
+    "functions/ml_janitor/detectors/hung_training_jobs/batch_jobs.py": (
+        "integration/test_hung_other_jobs.py",
+    ),
+    "functions/ml_janitor/detectors/hung_training_jobs/load_metrics.py": (
+        "integration/test_hung_other_jobs.py",
+    ),
+    "functions/ml_janitor/detectors/hung_training_jobs/survey.py": ("integration/test_hung_other_jobs.py",),
+    "functions/ml_janitor/detectors/hung_training_jobs/restarts.py": ("integration/test_restarting_jobs.py",),
+    "functions/ml_janitor/detectors/hung_training_jobs/stops.py": ("integration/test_restarting_jobs.py",),
+    "functions/ml_janitor/detectors/untagged_resources/": ("integration/test_filling_tags.py",),
     "functions/ml_janitor/detectors/storage_tiering/rule.py": (
         "integration/test_lifecycle_rules_by_night.py",
     ),
+    "functions/ml_janitor/detectors/storage_tiering/": ("integration/test_adding_lifecycle_rules.py",),
     "functions/ml_janitor/ledger/table.py": ("integration/test_memory_table.py",),
     "functions/ml_janitor/report/advice.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/scheduled/bill_run.py": (
@@ -128,10 +147,11 @@ class Breakage(NamedTuple):
     tests: tuple[str, ...] = ()
 
 
-def breakages() -> Iterator[Breakage]:
+@functools.cache
+def breakages() -> tuple[Breakage, ...]:
     """All rows of tests/breakages.toml."""
-    for row in tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]:
-        yield Breakage(**{**row, "tests": tuple(row.get("tests", ()))})
+    rows = tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]
+    return tuple(Breakage(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows)
 
 
 def targets() -> list[str]:

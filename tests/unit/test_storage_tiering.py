@@ -20,7 +20,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import Bucket
-from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence
+from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence, tree
 from ml_janitor.detectors.storage_tiering.plans import OURS
 from ml_janitor.detectors.storage_tiering.reads import Counted
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
@@ -359,3 +359,14 @@ def test_the_command_keeps_what_is_there() -> None:
 def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StorageTiering(**setting)
+
+
+def test_an_object_of_128_kilobytes_is_one_that_s3_moves() -> None:
+    """S3 User Guide, "Transitioning objects": smaller ones stay by default."""
+    versions = [Version("raw/a", NOW - DAY, 131_071), Version("raw/b", NOW - DAY, 131_072)]
+    versions.append(Version("raw/c", NOW - DAY, 131_071, current=False, replaced=NOW - 2 * DAY))
+
+    folder = tree(versions, NOW, lambda _: ()).inside["raw/"]
+
+    assert folder.held == {(1, True, "STANDARD"): (1, 131_071), (1, False, "STANDARD"): (1, 131_072)}
+    assert folder.replaced == {(2, True, "STANDARD"): (1, 131_071)}

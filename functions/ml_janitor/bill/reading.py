@@ -199,7 +199,11 @@ def _forecast(reader: _Reader) -> Forecast | None:
         Reading.FORECAST,
         "",
         lambda: reader.explorer.forecast(
-            first, until, without=sorted(OUTSIDE), services=reader.wanted.services
+            first,
+            until,
+            without=sorted(OUTSIDE),
+            services=reader.wanted.services,
+            where=reader.wanted.where,
         ),
     )
     if found is None:
