@@ -81,7 +81,9 @@ def test_what_is_read_comes_from_the_settings() -> None:
         span=30,
     )
     assert (wanted(section()).metric, wanted(section(metric="unblended")).metric) == (None, Metric.UNBLENDED)
+    assert wanted(section()).check_tags is False
     assert (Wanted().where, Wanted(accounts=group).where) == ((), group.where)
+    assert (Wanted().days, Wanted().span, Wanted().check_tags) == (65, 30, False)
     assert list(tags(section())) == ["project", "owner", "environment", "team", "cost-center"]
     assert chosen(section()) == frozenset()
     assert question(own, days=7, against=Span(date(2026, 9, 1), 7)) == Question(

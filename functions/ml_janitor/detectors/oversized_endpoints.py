@@ -131,7 +131,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
                 case Proposal() as proposal:
                     proposals.append(proposal)
         monthly = sum((proposal.hourly_usd for proposal in proposals), Decimal(0)) * HOURS_PER_MONTH
-        if not proposals or monthly < Decimal(self.min_saving):
+        if not proposals:
             return rule.kept(
                 f"its size fits its peaks of {ago(WINDOW)}, or less would save only {usd(monthly)} a month"
             )
