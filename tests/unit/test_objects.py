@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.boto_client import in_utc, make_client
+from ml_janitor.aws.boto_client import make_client, parse_utc
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.s3 import Newest, newest
+from ml_janitor.aws.s3 import NewestObject, find_newest_object
 from ml_janitor.core.signals import Signal, Unreadable, Value
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -54,8 +54,10 @@ def listed(stub: Stubber, more: str = "", /, prefix: str = "a/", **keys: datetim
     )
 
 
-def found(account: Aws, *folders: str) -> Signal[Newest | None]:
-    return newest(account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/"))
+def found(account: Aws, *folders: str) -> Signal[NewestObject | None]:
+    return find_newest_object(
+        account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/")
+    )
 
 
 def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
@@ -64,7 +66,7 @@ def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
     listed(s3, b=newer)
     listed(s3, prefix="b/", c=old)
 
-    expected = Newest("s3://bucket/a/b", newer)
+    expected = NewestObject("s3://bucket/a/b", newer)
     assert found(account, "s3://bucket/a/", "s3://bucket/b/") == Value(expected, LIST, newer)
 
 
@@ -73,7 +75,7 @@ def test_a_fresh_one_ends_the_search(account: Aws, s3: Stubber) -> None:
 
     answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
 
-    assert answer == Value(Newest("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
+    assert answer == Value(NewestObject("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
 
 
 def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
@@ -83,13 +85,13 @@ def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
 
 
 def test_no_folder_has_nothing(account: Aws) -> None:
-    assert newest(account, (), fresh=FRESH) == Value(None, LIST)
+    assert find_newest_object(account, (), fresh=FRESH) == Value(None, LIST)
 
 
 def test_what_is_ignored_does_not_count(account: Aws, s3: Stubber) -> None:
     listed(s3, profile_1=NOW, model=FRESH)
 
-    assert found(account) == Value(Newest("s3://bucket/a/model", FRESH), LIST, FRESH)
+    assert found(account) == Value(NewestObject("s3://bucket/a/model", FRESH), LIST, FRESH)
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
@@ -126,7 +128,7 @@ def test_an_answer_that_lacks_its_members_is_unreadable(
 
 
 def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PAGES", 2)
+    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, "more", b=FRESH)
 
@@ -135,7 +137,7 @@ def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch:
 
 
 def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PAGES", 2)
+    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, b=FRESH)
 
@@ -206,11 +208,11 @@ def test_times_are_in_utc_however_they_are_written(
     with monkeypatch.context() as far:
         far.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        read = in_utc(written)
+        read = parse_utc(written)
     time.tzset()
 
     assert (read, read.tzinfo) == (NOW + timedelta(seconds=0.5), UTC)
 
 
 def test_a_header_tells_a_time_in_words() -> None:
-    assert in_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW
+    assert parse_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW

@@ -13,25 +13,25 @@ from fakes import target_at
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets, Repeated, Run
+from ml_janitor.detectors.recomputed_datasets import CompletedRun, RecomputedDatasets, RepeatedJobs
 from past_jobs import word
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PRICE = Price(Decimal(2), "Price List API")
 
 
-def repeated(runs: int = 10, **more: Any) -> Repeated:
+def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     """A job that ran for 5 hours of instances each day at noon, the last time yesterday."""
     name = "features-*~0a1b2c3d"
     target = target_at(f"processing-job/{name}", None)
     fields: dict[str, Any] = {
         "target": target,
-        "runs": tuple(Run(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
+        "runs": tuple(CompletedRun(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
         "instance": "ml.m5.xlarge",
         "price": PRICE,
         "changed": Value(NOW - 20 * DAY),
     }
-    return Repeated(**(fields | more))
+    return RepeatedJobs(**(fields | more))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def repeated(runs: int = 10, **more: Any) -> Repeated:
         (repeated(price=Price(None, "no price list")), "found", "10 runs"),
     ],
 )
-def test_recomputed_datasets(judged: Repeated, verdict: str, reason: str) -> None:
+def test_recomputed_datasets(judged: RepeatedJobs, verdict: str, reason: str) -> None:
     decided = RecomputedDatasets().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
