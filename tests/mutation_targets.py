@@ -93,7 +93,17 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/ledger/table.py": ("integration/test_memory_table.py",),
     "functions/ml_janitor/report/advice.py": ("integration/test_weekly_advice.py",),
+    "functions/ml_janitor/scheduled/bill_run.py": (
+        "integration/test_nightly_bill.py",
+        "integration/test_organization_bill.py",
+    ),
+    "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
+    "functions/ml_janitor/scheduled/sweep_run.py": (
+        "integration/test_runs.py",
+        "integration/test_acting.py",
+    ),
     "functions/ml_janitor/slack/weekly_advice.py": ("integration/test_weekly_advice.py",),
+    "functions/ml_janitor/deployment.py": ("integration/test_presses.py",),
     "functions/ml_janitor/handlers.py": ("integration/test_handlers.py",),
     "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py",),
     "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),

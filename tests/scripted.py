@@ -51,12 +51,17 @@ class Script:
     answers: dict[str, Answer]
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def aws(self, region: str = REGION, **more: Any) -> Aws:
-        """The account. Its reads come one after the other."""
+    def session(self, region: str = REGION) -> boto3.Session:
+        """A session whose clients are answered so, once all else had its say about a call."""
         session = boto3.Session(region_name=region)
         session.events.register("provide-client-params", _note)
         events: Any = session.events  # whose types forbid an answer
-        events.register("before-call", self._answer)
+        events.register_last("before-call", self._answer)
+        return session
+
+    def aws(self, region: str = REGION, **more: Any) -> Aws:
+        """The account. Its reads come one after the other."""
+        session = self.session(region)
         given: dict[str, Any] = {"prices": Prices(_no_prices), "pool": _OneByOne(), "attempts": 1} | more
         return Aws(session, region=region, account=ACCOUNT, **given)
 

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
-from botocore.exceptions import ClientError
+from collections.abc import Iterator
 
-from ml_janitor.aws.answers import ensure, unless_gone
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
+
+from ml_janitor.aws.answers import (
+    Listing,
+    OutOfTimeError,
+    ReadError,
+    as_signal,
+    collect_pages,
+    ensure,
+    error_text,
+    failure_text,
+    is_refusal,
+    read_signal,
+    required_value,
+    unless_gone,
+)
+from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 
 
 def refused(code: str, message: str = "so") -> None:
@@ -67,3 +84,98 @@ def test_a_refusal_of_many_meanings_counts_only_with_its_message() -> None:
     assert unless_gone(lambda: refused(codes[0], 'Could not find endpoint "e".'), codes, message) is None
     with pytest.raises(ClientError):
         unless_gone(lambda: refused(codes[0], "1 validation error detected"), codes, message)
+
+
+def refusal(code: str, message: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "ListApps")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (refusal("AccessDenied", " no "), "ListApps: AccessDenied: no"),
+        (refusal("AccessDenied"), "ListApps: AccessDenied"),
+        (ClientError({}, "ListApps"), "ListApps: Unknown"),
+        (KeyError("Apps"), "the answer lacks Apps: it was cut off"),
+        (KeyError(), "the answer lacks a member: it was cut off"),
+        (
+            EndpointConnectionError(endpoint_url="https://x"),
+            'Could not connect to the endpoint URL: "https://x"',
+        ),
+        (ResponseParserError("not\n  XML"), "not XML"),
+        (ReadError("more than 200\npages"), "more than 200 pages"),
+        (ValueError("a fault of ours"), None),
+    ],
+)
+def test_a_failed_call_in_one_line(error: Exception, words: str | None) -> None:
+    assert failure_text(error) == words
+    assert error_text(error) == (words or "ValueError: a fault of ours")
+
+
+def test_a_refusal_is_told_by_its_code_and_its_words_in_any_case() -> None:
+    error = refusal("ValidationException", "Could NOT find it")
+
+    assert is_refusal(error, ("ValidationException",))
+    assert is_refusal(error, ("ValidationException",), "could not FIND")
+    assert not is_refusal(error, ("ValidationException",), "denied")
+    assert not is_refusal(error, ("AccessDenied",), "could not find")
+    assert not is_refusal(ValueError("could not find"), ("ValidationException",))
+    assert not is_refusal(ClientError({"Error": {}}, "ListApps"), ("ValidationException",))
+
+
+def pages(error: Exception | None = None) -> Iterator[list[int]]:
+    yield [1, 2]
+    yield [3]
+    if error is not None:
+        raise error
+
+
+def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
+    whole = collect_pages(pages(), lambda page: page, source="sagemaker:ListApps")
+    broken = collect_pages(
+        pages(refusal("Throttling", "slow")), lambda page: page, source="sagemaker:ListApps"
+    )
+
+    error = "sagemaker:ListApps broke off after 3: ListApps: Throttling: slow"
+    assert (whole, broken) == (Listing((1, 2, 3)), Listing((1, 2, 3), error))
+    whole.check()
+    with pytest.raises(ReadError, match="broke off after 3"):
+        broken.check()
+    assert (whole.signal("call"), broken.signal("call")) == (
+        Value((1, 2, 3), "call"), Unreadable(error, "call"),
+    )  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        collect_pages(pages(ZeroDivisionError()), lambda page: page, source="x")
+    assert issubclass(OutOfTimeError, ReadError)
+
+
+def test_joined_listings_say_each_error_once() -> None:
+    assert Listing.joined([1], ["a", None, "", "b", "a"]) == Listing((1,), "a; b")
+    assert Listing.joined([1], [None]) == Listing((1,))
+
+
+def test_an_attempt_is_a_signal() -> None:
+    def answer(error: Exception | None = None) -> int:
+        if error is not None:
+            raise error
+        return 1
+
+    assert read_signal(answer, source="call") == Value(1, "call")
+    assert read_signal(lambda: answer(refusal("Gone")), source="call", absent=("Gone",)) == Absent("call")
+    assert read_signal(lambda: answer(refusal("Gone")), source="call") == Unreadable("ListApps: Gone", "call")
+    with pytest.raises(ZeroDivisionError):
+        read_signal(lambda: answer(ZeroDivisionError()), source="call")
+    around = as_signal("call", absent=("Gone",))(answer)
+    assert [around(None), around(refusal("Gone")), around(error=refusal("No"))] == [
+        Value(1, "call"), Absent("call"), Unreadable("ListApps: No", "call"),
+    ]  # fmt: skip
+
+
+def test_what_is_needed_is_read_or_an_error() -> None:
+    assert (required_value(Value(1)), required_value(Absent())) == (1, None)
+    with pytest.raises(ReadError, match="denied"):
+        required_value(Unreadable("denied"))
+    with pytest.raises(ReadError, match="it was not read"):
+        required_value(NotRead())
+    with pytest.raises(ReadError, match="not asked"):
+        required_value(NotRead(), "not asked")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -19,8 +19,19 @@ from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.boto_client import make_client, parse_utc
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.s3 import NewestObject, find_newest_object
-from ml_janitor.core.signals import Signal, Unreadable, Value
+from ml_janitor.aws.s3 import (
+    NewestObject,
+    find_newest_object,
+    list_etags,
+    list_own_buckets,
+    read_object_lock,
+    read_object_tags,
+    size_outside,
+    sizes_by_class,
+    stored_size,
+)
+from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from scripted import DENIED, Refusal, Script, Torn
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FRESH = NOW - timedelta(hours=6)
@@ -216,3 +227,126 @@ def test_times_are_in_utc_however_they_are_written(
 
 def test_a_header_tells_a_time_in_words() -> None:
     assert parse_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW
+
+
+# --- sizes, tags and locks ----------------------------------------------------------------------
+
+DENIAL = "AccessDeniedException: denied"
+STORED = {
+    "a": 1,
+    "a.txt": 2,
+    "a/1": 4,
+    "a/2": 8,
+    "ab/1": 16,
+    "z/1": 32,
+}
+
+
+def bucket(keys: Mapping[str, int], *, size: int = 2) -> Script:
+    """A bucket with *keys* and their bytes, the first of which is in Glacier."""
+
+    def answer(asked: Mapping[str, Any]) -> Any:
+        assert asked["Bucket"] == "bucket"
+        listed = sorted(key for key in keys if key.startswith(asked.get("Prefix", "")))
+        start = int(asked.get("ContinuationToken", 0))
+        some, more = listed[start : start + size], listed[start + size :]
+        cold = {"StorageClass": "GLACIER"} if listed[:1] == some[:1] else {}
+        contents = [
+            {"Key": key, "Size": keys[key], "ETag": f"e-{key}"} | (cold if key == listed[0] else {})
+            for key in some
+        ]
+        following = {"NextContinuationToken": str(start + size)} if more else {}
+        page = {"KeyCount": len(some), "IsTruncated": bool(more)} | following
+        return page | ({"Contents": contents} if contents else {})
+
+    return Script({"s3:ListObjectsV2": answer})
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://bucket/a", 13),
+        ("s3://bucket/a/", 12),
+        ("s3://bucket/a/1", 4),
+        ("s3://bucket", 63),
+        ("s3://bucket/", 63),
+        ("s3://bucket/none", None),
+    ],
+)
+def test_the_size_of_an_object_a_folder_and_a_bucket(uri: str, expected: int | None) -> None:
+    found = stored_size(bucket(STORED).aws(), uri)
+
+    assert found == (Absent(LIST) if expected is None else Value(expected, LIST))
+
+
+def test_sizes_by_storage_class_and_what_is_below() -> None:
+    aws = bucket(STORED).aws()
+
+    assert sizes_by_class(aws, "s3://bucket/a/") == Value({"GLACIER": 4, "STANDARD": 8}, LIST)
+    assert list_etags(aws, "s3://bucket/a/") == Value([("1", "e-a/1"), ("2", "e-a/2")], LIST)
+    assert stored_size(Script({"s3:ListObjectsV2": DENIED}).aws(), "s3://bucket/a") == Unreadable(
+        f"ListObjectsV2: {DENIAL}", LIST
+    )
+    assert stored_size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is no s3:// address", LIST)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "expected"),
+    [
+        (["s3://bucket/a/1", "s3://bucket/z"], [], 36),
+        (["s3://bucket/a/1", "s3://bucket/z"], ["s3://bucket/a"], 32),
+        (["s3://bucket/a", "s3://bucket/z"], ["s3://bucket/a/1"], 32),
+        (["s3://bucket/z", "s3://bucket/z"], [], 32),
+        (["https://x/y", "s3://bucket/none"], [], 0),
+        ([], [], 0),
+    ],
+)
+def test_what_others_share_is_not_counted(own: Sequence[str], others: Sequence[str], expected: int) -> None:
+    assert size_outside(bucket(STORED).aws(), own, others) == Value(expected, LIST)
+
+
+def test_a_part_that_cannot_be_read_makes_the_size_unreadable() -> None:
+    def answer(asked: Mapping[str, Any]) -> Any:
+        return DENIED if asked["Prefix"] == "b" else {"KeyCount": 0, "IsTruncated": False}
+
+    aws = Script({"s3:ListObjectsV2": answer}).aws()
+
+    found = size_outside(aws, ["s3://bucket/a", "s3://bucket/b"], [])
+    assert found == Unreadable(f"ListObjectsV2: {DENIAL}", LIST)
+
+
+def test_own_buckets_are_those_of_the_region_on_all_pages() -> None:
+    pages = [{"Buckets": [{"Name": name, "CreationDate": NOW}]} for name in "ab"]
+    account = Script({"s3:ListBuckets": [*pages, DENIED]})
+
+    found = list_own_buckets(account.aws("eu-west-1"))
+
+    assert found.items == (("a", NOW), ("b", NOW))
+    assert found.error == f"s3:ListBuckets broke off after 2: ListBuckets: {DENIAL}"
+    assert account.asked("s3:ListBuckets")[0] == {"BucketRegion": "eu-west-1", "MaxBuckets": 1000}
+
+
+LOCK = "s3:GetObjectLockConfiguration"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}, Value("Enabled", LOCK)),
+        ({"ObjectLockConfiguration": {}}, Absent(LOCK)),
+        ({"ObjectLockConfiguration": {"ObjectLockEnabled": ""}}, Absent(LOCK)),
+        (Refusal("ObjectLockConfigurationNotFoundError"), Absent(LOCK)),
+        (Refusal("ObjectLockConfigurationNotFound"), Absent(LOCK)),
+        (DENIED, Unreadable(f"GetObjectLockConfiguration: {DENIAL}", LOCK)),
+        (Torn({}), Unreadable("the answer lacks ObjectLockConfiguration: it was cut off", LOCK)),
+    ],
+)
+def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
+    assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
+
+
+def test_the_tags_of_an_object() -> None:
+    account = Script({"s3:GetObjectTagging": {"TagSet": [{"Key": "team", "Value": "fraud"}]}})
+
+    assert read_object_tags(account.aws(), "bucket", "a/1") == Value({"team": "fraud"}, "s3:GetObjectTagging")
+    assert account.asked("s3:GetObjectTagging") == [{"Bucket": "bucket", "Key": "a/1"}]

@@ -19,7 +19,7 @@ from conftest import REGION
 from fakes import target_at
 from ml_janitor.core.cause import CauseCode, LimitHit, UnreachableUndos, make_cause
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Kept, Mode
+from ml_janitor.core.model import Change, Kept, Mode
 from ml_janitor.core.results import Outcome, Overlap, Report, Result, Sweep
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import escape_text
@@ -29,10 +29,12 @@ from ml_janitor.report.html import (
     OWNER_BARS,
     ChartBar,
     count_unpriced,
+    first_places,
     incomplete_lines,
     is_uncounted,
     make_bars,
     notice_lines,
+    plan_section,
     render_html,
     sum_charts,
     why_nothing_read,
@@ -170,6 +172,7 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         named(2, monthly("9"), owner=None, overlap=HALF),
         named(3, Cost(accrued_usd=Decimal(7)), detector="hung-training-jobs"),
         named(4, None, owner="ben"),
+        named(5, monthly("9"), owner="ben", overlap=NONE),
     ]
 
     def numbers(of: Sequence[ChartBar]) -> dict[str, int]:
@@ -183,10 +186,10 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         "By kind of waste": (
             {"idle-endpoints": 14},
             {"hung-training-jobs": 7},
-            [("idle-endpoints", 1)],
+            [("idle-endpoints", 2)],
         ),
-        "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 1)]),
-        "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 1)]),
+        "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 2)]),
+        "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 2)]),
     }
     assert [title for title, *_ in sum_charts(left[3:], accounts=False)] == ["By kind of waste", "By owner"]
     assert sum_charts([], accounts=True) == []
@@ -321,6 +324,56 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
         )
     ]
     assert incomplete_lines(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
+
+
+def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
+    words = said(sweep("idle-endpoints", *map(unknown, range(123))))
+    lines = words[words.index("What could not be read") + 1 : words.index("Findings")]
+
+    assert (lines[9], lines[10]) == (
+        "e-9 (idle-endpoints, us-east-1): its metrics could not be read",
+        "113 more",
+    )
+    assert lines[100].startswith("e-99 ")
+    assert lines[101].startswith("23 more are in the report as JSON")
+    assert [first_places("abcde"[:number]) for number in (1, 3, 4, 5)] == [
+        "a",
+        "a, b, c",
+        "a, b, c and 1 more places",
+        "a, b, c and 2 more places",
+    ]
+
+
+def test_of_two_accounts_each_is_named() -> None:
+    other = replace(unknown(2), target=replace(unknown(2).target, account="210987654321"))
+    words = said(
+        sweep("idle-endpoints", named(1, monthly("9"))),
+        replace(sweep("idle-endpoints", other), account="210987654321"),
+    )
+    assert words[1].startswith("ML Janitor: what could be saved 2 accounts, us-east-1,")
+    assert "By account" in words
+    assert "e-2 (idle-endpoints, 210987654321 us-east-1): its metrics could not be read" in words
+
+
+def test_a_plan_draws_what_is_saved_by_each_week() -> None:
+    ends, spot = named(1, monthly("30"), change=Change.END), named(2, monthly("90"), change=Change.SPOT)
+    planned = plan_section(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", ends, spot),)))
+
+    assert [(one["number"], one["by_then"], one["percent"]) for one in planned["weeks"]] == [
+        (1, "$30.00", 25.0),
+        (2, "$30.00", 25.0),
+        *((number, "$120", 100.0) for number in (3, 4, 5, 6)),
+    ]
+    assert planned["headline"] == "2 changes, 2 hours of work: $120 a month."
+    third = round(100 / 3, 2)
+    unequal = Report(
+        time=NOW,
+        account=ACCOUNT,
+        sweeps=(sweep("idle-endpoints", ends, replace(spot, verdict=named(3, monthly("60")).verdict)),),
+    )
+    assert plan_section(unequal)["weeks"][0]["percent"] == third
+    empty = plan_section(Report(time=NOW, account=ACCOUNT, sweeps=()))
+    assert {one["percent"] for one in empty["weeks"]} == {0.0}
 
 
 def test_markup_from_the_account_stays_text() -> None:

@@ -35,7 +35,7 @@ from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import RunPolicy
 
-__all__ = ["SETTINGS_FILE", "Settings", "SettingsError"]
+__all__ = ["Settings", "SettingsError"]
 
 SETTINGS_FILE = "janitor.toml"
 

@@ -15,7 +15,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups
+from ml_janitor.detectors.forgotten_leftovers import repositories as image_repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.log_groups import ALLOWED_RETENTIONS, GrowingLogGroup
 from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository
@@ -40,7 +41,7 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     name = "forgotten-leftovers"
     schedule = "cron(0 6 ? * MON *)"
-    kinds = (log_groups.LOG_GROUP_KIND, repositories.REPOSITORY_KIND, failed_jobs.FAILED_JOB_KIND)
+    kinds = (log_groups.LOG_GROUP_KIND, image_repositories.REPOSITORY_KIND, failed_jobs.FAILED_JOB_KIND)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.EXPIRE,
@@ -51,7 +52,11 @@ class ForgottenLeftovers(Detector[Leftover]):
     reads = tuple(
         dict.fromkeys(
             (
-                *(*log_groups.LOG_GROUP_READS, *repositories.REPOSITORY_READS, *failed_jobs.OUTPUT_READS),
+                *(
+                    *log_groups.LOG_GROUP_READS,
+                    *image_repositories.REPOSITORY_READS,
+                    *failed_jobs.OUTPUT_READS,
+                ),
                 *(allow(tags.GET_RESOURCES), allow(GET_PRODUCTS)),
             )
         )
@@ -93,7 +98,7 @@ class ForgottenLeftovers(Detector[Leftover]):
         errors: list[str] = []
         for found in (
             log_groups.find(aws, self.retention, now),
-            repositories.find(aws, self.patience, self.repositories, now),
+            image_repositories.find(aws, self.patience, self.repositories, now),
             failed_jobs.find(aws, self.patience, now),
         ):
             try:
@@ -110,7 +115,7 @@ class ForgottenLeftovers(Detector[Leftover]):
         found: Iterator[Leftover] = (
             failed_jobs.find(aws, self.patience, now)
             if target.kind == failed_jobs.FAILED_JOB_KIND
-            else repositories.find(aws, self.patience, self.repositories, now)
+            else image_repositories.find(aws, self.patience, self.repositories, now)
         )
         return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
 
@@ -121,7 +126,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
         if isinstance(candidate, JobOutput):
             return failed_jobs.decide(candidate, smallest, now)
-        return repositories.decide(candidate, self.patience, smallest, self.repositories, now)
+        return image_repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
     def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return expiry.prepare_retention(aws, candidate.target, self.retention.days)

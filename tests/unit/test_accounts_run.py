@@ -1,0 +1,285 @@
+"""A run over an organization, without AWS: its list, what it skips, and what left no result."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW
+from fakes import thing, waste
+from memory_table import MemoryTable
+from ml_janitor.config.events import AccountsEvent
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.latest import LastSweep, LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
+
+HOUR = timedelta(hours=1)
+DAILY, HOURLY = "idle-endpoints", "hung-training-jobs"
+ONE, TWO = "111111111111", "222222222222"
+REGIONS = ("eu-west-1", "us-east-1")
+TABLE: dict[str, Any] = {
+    "id": "o-a1b2c3d4e5",
+    "accounts": [ONE, TWO],
+    "janitor_account": ACCOUNT,
+    "external_id": "ml-janitor-7f3a",
+    "callers": [f"arn:aws:iam::{ACCOUNT}:role/platform"],
+    "regions": [*REGIONS],
+}
+FOUND = Result(
+    detector=DAILY, target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WOULD_ACT
+)
+
+
+class Bucket:
+    """S3 in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
+        assert (Bucket, ContentType) == ("reports", "application/json")
+        self.objects[Key] = Body
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803, ARG002
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+
+class Organizations:
+    """AWS Organizations with an account that is active, one that is left out, and one that is closed."""
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_accounts"
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        accounts = [
+            (ONE, "research", "ACTIVE"),
+            (TWO, "sandbox", "ACTIVE"),
+            ("333333333333", "old", "SUSPENDED"),
+        ]
+        return [
+            {"Accounts": [{"Id": id_, "Name": name, "Status": status, "State": status}]}
+            for id_, name, status in accounts
+        ]
+
+
+class World:
+    """A function that lists and closes."""
+
+    def __init__(self, home: str = ACCOUNT, detectors: dict[str, Any] | None = None, **table: Any) -> None:
+        merged = {key: one for key, one in {**TABLE, **table}.items() if one is not None}
+        self.settings = Settings.parse({"organization": merged, "detectors": detectors or {}})
+        self.table, self.bucket, self.log = MemoryTable(), Bucket(), io.StringIO()
+        self.latest, self.runs = LatestRecords(self.table), LatestRuns(self.table)
+        self.lists = RunLists(self.bucket, "reports")  # type: ignore[arg-type]
+        self.home, self.clock = home, NOW + HOUR
+
+    def ask(self, step: Any, time: datetime = NOW, detector: str = DAILY) -> dict[str, Any]:
+        run = AccountsRun(
+            settings=self.settings,
+            home=self.home,
+            organizations=Organizations,
+            known_regions=("eu-north-1",),
+            bucket="reports",
+            lists=self.lists,
+            runs=self.runs,
+            latest=self.latest,
+            clock=lambda: self.clock,
+            sleep=lambda _: None,
+            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+        )
+        return run.run(AccountsEvent(step=step, detector=detector, time=time))
+
+    def swept(
+        self,
+        account: str,
+        region: str,
+        *results: Result,
+        ago: timedelta,
+        error: str | None = None,
+        detector: str = DAILY,
+    ) -> None:
+        sweep = Sweep(
+            detector=detector, account=account, region=region, mode=Mode.DRY_RUN, results=results, error=error
+        )
+        self.latest.remember(sweep, NOW - ago)
+
+    def last(self, account: str, region: str) -> LastSweep | None:
+        return self.latest.sweep(DAILY, account, region)
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def test_a_run_has_a_list_of_all_accounts_and_is_remembered(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+
+    answer = world.ask("list")
+
+    key = "organization/idle-endpoints/2026-10-06T03-00-00Z.json"
+    assert answer == {"bucket": "reports", "key": key, "accounts": 2}
+    both = (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
+    assert (world.lists.listed(DAILY, NOW), world.lists.accounts(DAILY, NOW)) == (both, both)
+    assert world.runs.last(DAILY) == LastRun(
+        detector=DAILY, time=NOW, key=key, accounts=2, begun=NOW + HOUR, regions=REGIONS
+    )
+    (line,) = world.logged()
+    assert (line["message"], line["detector"]) == ("accounts listed", DAILY)
+    assert (line["accounts"], line["looked_at"]) == (2, 2)
+    (metric,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (metric["detector"], metric["Accounts"]) == (DAILY, [2.0])
+
+
+def test_a_list_is_made_once_for_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    first = world.ask("list")
+    for account in (ONE, TWO):
+        world.swept(account, "eu-west-1", ago=HOUR)
+        world.swept(account, "us-east-1", ago=HOUR)
+
+    assert world.ask("list") == first
+    assert len(capsys.readouterr().out.splitlines()) == 2, "a repeated event is measured too"
+    assert world.ask("list", NOW + HOUR)["accounts"] == 0
+    assert world.lists.accounts(DAILY, NOW + HOUR) == (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
+
+
+@pytest.mark.parametrize(
+    ("detector", "ago", "skipped"),
+    [
+        (DAILY, 20 * HOUR, False),
+        (DAILY, 20 * HOUR - timedelta(seconds=1), True),
+        (HOURLY, 4 * HOUR, False),
+        (HOURLY, 4 * HOUR - timedelta(seconds=1), True),
+    ],
+)
+def test_what_was_empty_lately_is_skipped(detector: str, ago: timedelta, *, skipped: bool) -> None:
+    world = World()
+    assert skip_empty_time(world.settings, detector) == (20 * HOUR if detector == DAILY else 4 * HOUR)
+    world.swept(ONE, "eu-west-1", ago=ago, detector=detector)
+    world.ask("list", detector=detector)
+    assert world.lists.listed(detector, NOW)[0] == RunAccount(ONE, REGIONS[1:] if skipped else REGIONS)
+
+
+@pytest.mark.parametrize("left", [{"results": (FOUND,)}, {"error": "denied"}])
+def test_what_had_something_or_was_not_read_is_not_skipped(left: dict[str, Any]) -> None:
+    world = World()
+    world.swept(ONE, "eu-west-1", *left.get("results", ()), ago=HOUR, error=left.get("error"))
+    world.ask("list")
+    assert world.lists.listed(DAILY, NOW)[0] == RunAccount(ONE, REGIONS)
+
+
+def test_accounts_and_regions_that_nobody_names_are_asked_for() -> None:
+    world = World(accounts=None, all_accounts=True, without=[TWO], regions=[])
+    assert world.ask("list")["accounts"] == 1
+    assert world.lists.listed(DAILY, NOW) == (RunAccount(ONE, ("eu-north-1",), "research"),)
+
+
+@pytest.mark.parametrize(
+    ("table", "actions"),
+    [
+        ({}, []),
+        ({"accounts": None, "all_accounts": True}, ["organizations:ListAccounts"]),
+        (
+            {"accounts": None, "units": ["ou-ab12-11111111"]},
+            ["organizations:ListAccountsForParent", "organizations:ListOrganizationalUnitsForParent"],
+        ),
+    ],
+)
+def test_a_function_may_list_what_its_settings_name(table: dict[str, Any], actions: list[str]) -> None:
+    reads = account_list_grants(World(**table).settings.organization)
+    assert [grant.action for grant in reads] == actions
+
+
+def test_a_function_that_no_account_trusts_lists_nothing() -> None:
+    world = World(home=ONE)
+    with pytest.raises(RunFailedError, match=ONE):
+        world.ask("list")
+    assert (world.bucket.objects, world.runs.last(DAILY)) == ({}, None)
+
+
+def test_more_accounts_than_an_hour_has_room_for_are_logged() -> None:
+    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 10)])
+    world.ask("list")
+    warning = world.logged()[-1]
+    assert (warning["level"], warning["message"], warning["detector"]) == (
+        "WARNING",
+        "too many for an hour",
+        DAILY,
+    )
+    assert "there are 9" in warning["why"]
+    world = World(at_once=1, accounts=[f"{number:012d}" for number in range(1, 9)])
+    world.ask("list")
+    assert [line["level"] for line in world.logged()] == ["INFO"]
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def test_a_run_of_which_every_pair_left_a_result_has_ended() -> None:
+    world = World(regions=["us-east-1"])
+    world.ask("list")
+    world.swept(ONE, "us-east-1", FOUND, ago=timedelta())
+    world.swept(TWO, "us-east-1", ago=-HOUR, error="denied")
+
+    assert world.ask("close") == {"unread": 0}
+
+    run = world.runs.last(DAILY)
+    assert run is not None
+    assert (run.ended, run.unread) == (NOW + HOUR, 0)
+    assert [last.error for last in (world.last(ONE, "us-east-1"), world.last(TWO, "us-east-1")) if last] == [
+        None,
+        "denied",
+    ]
+
+
+def test_what_left_no_result_is_an_error_of_its_pair_and_of_the_run() -> None:
+    world = World(detectors={DAILY: {"mode": "act", "act_in": [ONE]}})
+    world.swept(ONE, "eu-west-1", FOUND, ago=24 * HOUR)
+    world.ask("list")
+    world.swept(TWO, "eu-west-1", ago=-HOUR)
+
+    with pytest.raises(RunFailedError) as raised:
+        world.ask("close")
+
+    assert str(raised.value) == (
+        f"{DAILY} left no result of {ONE}/eu-west-1, {ONE}/us-east-1, {TWO}/us-east-1"
+    )
+    for account, region in ((ONE, "eu-west-1"), (ONE, "us-east-1"), (TWO, "us-east-1")):
+        last = world.last(account, region)
+        assert last is not None
+        assert (last.error, last.time, last.found) == (_NO_RESULT, NOW, 0)
+    run = world.runs.last(DAILY)
+    assert run is not None
+    assert (run.ended, run.unread) == (NOW + HOUR, 3)
+
+
+def test_an_error_names_ten_pairs_and_counts_the_rest() -> None:
+    many = [f"{number:012d}" for number in range(1, 13)]
+    for accounts, said in ((many[:10], f"{many[9]}/us-east-1"), (many, f"{many[9]}/us-east-1, and 2 more")):
+        world = World(accounts=accounts, regions=["us-east-1"])
+        world.ask("list")
+        with pytest.raises(RunFailedError) as raised:
+            world.ask("close")
+        assert str(raised.value).endswith(said)
+
+
+def test_a_child_that_ends_after_all_replaces_the_error() -> None:
+    world = World(accounts=[ONE], regions=["us-east-1"])
+    world.ask("list")
+    with pytest.raises(RunFailedError):
+        world.ask("close")
+    world.swept(ONE, "us-east-1", FOUND, ago=-2 * HOUR)
+    last = world.last(ONE, "us-east-1")
+    assert last is not None
+    assert (last.error, last.found) == (None, 1)

@@ -1,0 +1,412 @@
+"""The digest of a day from the ledger: what is new, late and counted once, and what of the bill is said."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, target_at, waste
+from memory_table import MemoryTable
+from ml_janitor.aws.client import Aws
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.signals import Signal, Unreadable, Value
+from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.latest import LastBill
+from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.report.mrkdwn import Message, Post
+from ml_janitor.slack.announcements import Announcer
+from ml_janitor.slack.daily_digest import DailyDigest
+from ml_janitor.slack.digest_actions import ActionHistory
+from ml_janitor.slack.retries import SlackError
+from ml_janitor.slack.weekly_advice import WeeklyAdvice
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ON = ("idle-endpoints", "hung-training-jobs", "spot-training")
+OFF = {one.name: {"enabled": False} for one in DETECTORS if one.name not in ON}
+BILL = LastBill(
+    time=NOW, text="t", paragraphs=("*Bill:* $9",), picture="bills/1.png", picture_words="the bill"
+)
+
+
+class InTurn:
+    """An `Aws` that maps one after the other; nothing else of it is used."""
+
+    def map(self, work: Any, items: Sequence[Any]) -> list[Any]:
+        return [work(item) for item in items]
+
+
+class Channel:
+    """Takes posts, unless it is *ill*; *missing* is what does not arrive of one."""
+
+    def __init__(self) -> None:
+        self.posts: list[Post] = []
+        self.messages: list[Message] = []
+        self.changed: list[tuple[MessageRef, Message]] = []
+        self.ill, self.missing, self.interactive = False, list[str](), True
+
+    def post(self, post: Any, *, deadline: float | None = None) -> Any:
+        if self.ill:
+            raise SlackError("Slack could not be reached")
+        if deadline is not None:
+            self.messages.append(post)
+            return MessageRef("C1", f"{len(self.messages)}.5")
+        self.posts.append(post)
+        return self.missing
+
+    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
+        assert deadline == 90
+        self.changed.append((posted, message))
+        return True
+
+
+class World:
+    """A deployment's ledger, its settings and its Slack."""
+
+    def __init__(self, **tables: Any) -> None:
+        self.table, self.channel, self.log = MemoryTable(), Channel(), StringIO()
+        self.ledger = Ledger(self.table)
+        detectors = {**OFF, **tables.pop("detectors", {})}
+        self.settings = Settings.parse({"detectors": detectors, **tables})
+        self.picture: Signal[bytes] = Value(b"png")
+        self.regions: tuple[str, ...] = (REGION,)
+
+    def swept(
+        self,
+        detector: str,
+        *results: Result,
+        ago: timedelta = HOUR,
+        region: str = REGION,
+        error: str | None = None,
+    ) -> None:
+        """A sweep so long ago."""
+        sweep = Sweep(
+            detector=detector, account=ACCOUNT, region=region, mode=Mode.DRY_RUN, results=results, error=error
+        )
+        self.ledger.record(cast("Aws", InTurn()), sweep, NOW - ago)
+
+    def all_swept(self, *but: str) -> None:
+        for name in set(ON) - {*but}:
+            self.swept(name)
+
+    @property
+    def advice(self) -> WeeklyAdvice:
+        return WeeklyAdvice(
+            settings=self.settings,
+            ledger=self.ledger,
+            holds=Holds(self.table),
+            connect=lambda: cast("Any", self.channel),
+            deadline=90,
+            account=ACCOUNT,
+            regions=self.regions,
+        )
+
+    def digest(self, *, silent: bool = False, advice: bool = False) -> DailyDigest:
+        return DailyDigest(
+            settings=self.settings,
+            ledger=self.ledger,
+            action_history=ActionHistory(
+                ledger=self.ledger,
+                actions=Actions(self.table),
+                holds=Holds(self.table),
+                cleanups={},
+                time_zone="UTC",
+            ),
+            announcer=None if silent else cast("Announcer", self.channel),
+            logger=Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(self.log)),
+            account=ACCOUNT,
+            regions=self.regions,
+            picture=lambda key: self.picture if key == "bills/1.png" else Unreadable("no such key"),
+            advice=self.advice if advice else None,
+        )
+
+    def said(self) -> str:
+        """The last post, with all of its blocks."""
+        return f"{self.channel.posts[-1].main.text} {self.channel.posts[-1].main.blocks}"
+
+
+def result(detector: str, name: str, usd: str = "10", change: Change = Change.END, **more: Any) -> Result:
+    return Result(
+        detector=detector,
+        target=target_at(f"endpoint/{name}"),
+        verdict=waste(usd),
+        outcome=Outcome.WOULD_ACT,
+        owner="maria",
+        change=change,
+        **more,
+    )
+
+
+def unjudged(detector: str) -> Result:
+    return replace(result(detector, "dark"), verdict=UNTELLABLE, outcome=Outcome.KEPT)
+
+
+# --- what is counted ------------------------------------------------------------------------------
+
+
+def test_a_digest_counts_what_every_detector_left(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.regions = (REGION, "eu-west-1")
+    world.swept("idle-endpoints", result("idle-endpoints", "a"), result("idle-endpoints", "b"))
+    world.swept("idle-endpoints", result("idle-endpoints", "c", "5"), region="eu-west-1", ago=30 * HOUR)
+    world.swept("hung-training-jobs", unjudged("hung-training-jobs"), ago=4 * HOUR)
+    world.swept("spot-training", region="eu-west-1")
+    world.ledger.latest.digested(ACCOUNT, NOW - 2 * HOUR)
+
+    counts = world.digest().post(NOW)
+
+    assert counts == {
+        "sweeps": 6,
+        "did_not_run": 4,
+        "found": 3,
+        "new": 2,
+        "acted": 0,
+        "failed": 0,
+        "undone": 0,
+        "due": 0,
+        "advice": 0,
+    }
+    (line,) = [
+        one for one in map(json.loads, world.log.getvalue().splitlines()) if one["message"] == "summed up"
+    ]
+    assert {key: line[key] for key in counts if key in line} == {
+        key: one for key, one in counts.items() if key != "advice"
+    }
+    assert "4 sweeps of 6 did not run" in world.said()
+    assert world.ledger.latest.digest(ACCOUNT) == NOW
+    measured = [json.loads(one) for one in capsys.readouterr().out.splitlines()]
+    assert {one["detector"]: one["MonthlyUsd"] for one in measured} == {
+        "idle-endpoints": [25.0],
+        "hung-training-jobs": [0.0],
+        "spot-training": [0.0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("ago", "late"),
+    [
+        ({"hung-training-jobs": 3 * HOUR}, 0),
+        ({"hung-training-jobs": 3 * HOUR + timedelta(seconds=1)}, 1),
+        ({"idle-endpoints": 27 * HOUR}, 0),
+        ({"idle-endpoints": 28 * HOUR}, 1),
+    ],
+)
+def test_a_sweep_is_late_by_its_own_schedule(ago: dict[str, timedelta], late: int) -> None:
+    world = World()
+    for name in ON:
+        world.swept(name, ago=ago.get(name, HOUR))
+    assert world.digest().post(NOW)["did_not_run"] == late
+
+
+def test_what_two_detectors_name_is_counted_once() -> None:
+    world = World()
+    world.swept("idle-endpoints", result("idle-endpoints", "a", "100"))
+    world.swept(
+        "spot-training", result("spot-training", "a", "60", Change.SPOT), result("spot-training", "b", "7")
+    )
+    world.swept("hung-training-jobs")
+    rows = {row.detector: row.last.monthly_usd for row in world.digest().rows(NOW) if row.last}
+    assert rows == {"idle-endpoints": 100, "spot-training": 7, "hung-training-jobs": 0}
+
+
+@pytest.mark.parametrize(
+    ("last", "since"),
+    [(None, NOW - DAY), (NOW - 5 * HOUR, NOW - 5 * HOUR), (NOW, NOW - DAY), (NOW + HOUR, NOW - DAY)],
+)
+def test_new_is_what_came_since_the_last_digest_or_since_it_was_due(
+    last: datetime | None, since: datetime
+) -> None:
+    world = World()
+    if last:
+        world.ledger.latest.digested(ACCOUNT, last)
+    assert world.digest().since(NOW) == since
+
+
+def test_a_closed_finding_is_not_counted_as_new() -> None:
+    world = World()
+    world.swept("idle-endpoints", result("idle-endpoints", "a"), ago=2 * HOUR)
+    world.all_swept()
+    counts = world.digest().post(NOW)
+    assert (counts["new"], counts["found"]) == (0, 0)
+
+
+# --- who hears of it ------------------------------------------------------------------------------
+
+
+def test_without_a_slack_it_is_counted_and_remembered() -> None:
+    world = World()
+    world.all_swept()
+    assert world.digest(silent=True).post(NOW)["did_not_run"] == 0
+    assert (world.channel.posts, world.ledger.latest.digest(ACCOUNT)) == ([], NOW)
+
+
+@pytest.mark.parametrize("ill", [True, False])
+def test_a_digest_that_did_not_arrive_whole_is_a_failed_run(*, ill: bool) -> None:
+    world = World()
+    world.channel.ill, world.channel.missing = ill, ["the report is not attached"]
+    said = (
+        "Slack could not be told: .*Slack could not be reached"
+        if ill
+        else "Slack: the report is not attached"
+    )
+
+    with pytest.raises(RunFailedError, match=said):
+        world.digest().post(NOW)
+
+    assert world.ledger.latest.digest(ACCOUNT) == (None if ill else NOW)
+
+
+# --- the bill -------------------------------------------------------------------------------------
+
+ENABLED = {"bill": {"enabled": True}}
+
+
+@pytest.mark.parametrize(
+    ("bill", "said", "unsaid"),
+    [
+        (BILL, "*Bill:* $9", "not read"),
+        (replace(BILL, posted=True), "Nothing new today", "Bill"),
+        (None, "*Bill:* not read: it never has been", "$9"),
+        (replace(BILL, time=NOW - 28 * HOUR), "*Bill:* not read: the last time was 28 hours ago", "$9"),
+        (replace(BILL, time=NOW - 27 * HOUR), "*Bill:* $9", "not read"),
+    ],
+)
+def test_a_bill_is_said_once_and_missed_where_it_is_late(
+    bill: LastBill | None, said: str, unsaid: str
+) -> None:
+    world = World(**ENABLED)
+    world.all_swept()
+    if bill:
+        world.ledger.latest.billed(ACCOUNT, bill)
+
+    world.digest().post(NOW)
+
+    assert said in world.said()
+    assert unsaid not in world.said()
+    if bill:
+        assert world.ledger.latest.bill(ACCOUNT) == replace(bill, posted=True)
+    else:
+        assert world.ledger.latest.bill(ACCOUNT) is None
+
+
+def test_without_a_bill_in_the_settings_nothing_is_said_of_one() -> None:
+    world = World()
+    world.all_swept()
+    world.ledger.latest.billed(ACCOUNT, BILL)
+    world.digest().post(NOW)
+    assert "Bill" not in world.said()
+    assert world.ledger.latest.bill(ACCOUNT) == BILL
+
+
+def test_the_picture_goes_with_what_it_shows() -> None:
+    world = World(**ENABLED)
+    world.all_swept()
+    for bill, shown in (
+        (BILL, True),
+        (replace(BILL, picture=""), False),
+        (replace(BILL, posted=True), False),
+    ):
+        world.ledger.latest.billed(ACCOUNT, bill)
+        world.digest().post(NOW)
+        picture = world.channel.posts[-1].picture
+        assert (picture is not None) is shown
+        if picture:
+            assert (picture.name, picture.png, picture.words) == ("bill.png", b"png", "the bill")
+
+
+def test_a_picture_that_cannot_be_read_is_said_to_be_missing() -> None:
+    world = World(**ENABLED)
+    world.all_swept()
+    world.ledger.latest.billed(ACCOUNT, replace(BILL, picture="bills/gone.png"))
+
+    world.digest().post(NOW)
+
+    assert "The picture of the bill is missing: no such key." in world.said()
+    (line,) = [one for one in map(json.loads, world.log.getvalue().splitlines()) if one["level"] == "WARNING"]
+    assert line["error"] == "no such key"
+
+
+# --- the weekly advice ----------------------------------------------------------------------------
+
+TUESDAY: dict[str, Any] = {"plan": {"weekly_advice": "Tue"}}
+
+
+def advised(**tables: Any) -> World:
+    """Six families, the last of which is an armed detector's, and one that saves nothing."""
+    world = World(**TUESDAY, **tables)
+    families = [result("spot-training", f"f{number}", f"{number}00", Change.SPOT) for number in range(1, 7)]
+    world.swept("spot-training", *families, result("spot-training", "free", "0", Change.SPOT))
+    world.swept("idle-endpoints", result("idle-endpoints", "idle", "9000"))
+    world.swept("hung-training-jobs")
+    return world
+
+
+ARMED = {"idle-endpoints": {"mode": "act", "act_in": [ACCOUNT]}}
+
+
+def test_the_best_five_are_posted_on_their_day_once() -> None:
+    world = advised(detectors=ARMED)
+
+    assert world.digest(advice=True).post(NOW)["advice"] == 5
+
+    (message,) = world.channel.messages
+    assert message.text == "This week's advice: $2,000 a month in 5 changes"
+    assert "6 pieces of advice would save $2,100 a month" in str(message.blocks)
+    last = world.ledger.latest.advice(ACCOUNT)
+    assert last is not None
+    assert (last.time, last.channel, last.message, last.of, last.together) == (
+        NOW,
+        "C1",
+        "1.5",
+        6,
+        Decimal(2100),
+    )
+    assert last.usd == tuple(Decimal(usd) for usd in (600, 500, 400, 300, 200))
+    assert all(text.startswith(f"spot-training {ACCOUNT} {REGION} ") for text in last.subjects)
+    assert world.advice.post(NOW + HOUR) == 0
+    assert world.advice.post(NOW + 7 * DAY) == 5
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "posted"),
+    [("UTC", "Tue", 5), ("UTC", "Mon", 0), ("America/Los_Angeles", "Mon", 5), ("UTC", "", 0)],
+)
+def test_the_day_is_that_of_the_time_zone(zone: str, day: str, posted: int) -> None:
+    """NOW is Tuesday 03:00 UTC, which is Monday evening in California."""
+    world = advised(janitor={"time_zone": zone}, detectors=ARMED)
+    plan = world.settings.plan.model_copy(update={"weekly_advice": day})
+    world.settings = replace(world.settings, plan=plan)
+    assert world.advice.post(NOW) == posted
+
+
+def test_without_advice_nothing_is_posted() -> None:
+    world = World(**TUESDAY)
+    world.all_swept()
+    assert world.digest(advice=True).post(NOW)["advice"] == 0
+    assert world.channel.messages == []
+    assert world.ledger.latest.advice(ACCOUNT) is None
+
+
+def test_advice_that_slack_did_not_take_is_a_failed_run() -> None:
+    world = advised()
+    world.ledger.latest.digested(ACCOUNT, NOW - HOUR)
+    world.channel.ill = True
+    with pytest.raises(RunFailedError, match="Slack could not be told the weekly advice"):
+        world.digest(advice=True, silent=True).post(NOW)
+    assert world.ledger.latest.advice(ACCOUNT) is None
