@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     Have each worker begin with other files: after a checkout all of them rewrite the asserts of each file.
 
     What one has rewritten, the others find; `pytest_collection_modifyitems` gives all the same order.
+    Programs that tests start get Ctrl-C also where it is ignored here: they would inherit that.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from who started this run, in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker and config.args_source is config.ArgsSource.TESTPATHS:
         files = sorted(str(path) for path in Path(__file__).parent.rglob("test_*.py"))

@@ -714,17 +714,23 @@ def parts() -> list[list[str]]:
     return found
 
 
-def chosen(wanted: argparse.Namespace) -> dict[str, list[Mutant]]:
-    """The mutants that the command line asks for."""
-    lines = changed() if wanted.changed else {}
+def chosen_paths(wanted: argparse.Namespace, lines: Mapping[str, object]) -> list[str]:
+    """The modules that the command line asks for, of which *lines* have changed."""
     part = parts()[int(wanted.part.partition("/")[0]) - 1] if wanted.part else None
     paths = sorted({row.file for row in breakages()}) if wanted.breakages else targets()
+    return [
+        path
+        for path in paths
+        if wanted.module in path and (part is None or path in part) and (not wanted.changed or path in lines)
+    ]
+
+
+def chosen_mutants(
+    wanted: argparse.Namespace, paths: Sequence[str], lines: Mapping[str, set[int]]
+) -> dict[str, list[Mutant]]:
+    """The mutants of *paths* that the command line asks for."""
     found = {}
     for path in paths:
-        if wanted.module not in path or (part is not None and path not in part):
-            continue
-        if wanted.changed and path not in lines:
-            continue
         text = (ROOT / path).read_text("utf-8")
         every = list(broken(path, text) if wanted.breakages else mutants(path, text))
         if wanted.changed and len(every) > LARGE:
@@ -789,14 +795,15 @@ def main(arguments: Sequence[str]) -> int:
         count = len(parts())
         say(json.dumps([f"{number}/{count}" for number in range(1, count + 1)]))
         return 0
-    every = chosen(wanted)
-    found = {path: mutants_of for path, mutants_of in every.items() if of_kit(path) is wanted.kit}
+    lines = changed() if wanted.changed else {}
+    paths = chosen_paths(wanted, lines)
+    own = [path for path in paths if of_kit(path) is wanted.kit]
     status = 0
-    if not wanted.kit and len(found) < len(every):
+    if not wanted.kit and len(own) < len(paths):
         subprocess.run(("make", "--silent", "kit/.venv/.made"), cwd=ROOT, check=True)
         python = ROOT / "kit/.venv/bin/python"
         status = subprocess.run((python, __file__, "--kit", *arguments), check=False).returncode
-    if not found:
+    if not (found := chosen_mutants(wanted, own, lines)):
         return status
     os.chdir(ROOT / "kit" if wanted.kit else ROOT)
     for library in PRELOADED[wanted.kit]:

@@ -12,7 +12,7 @@ import functools
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +73,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
+    "functions/ml_janitor/core/cost.py": ("unit/test_money.py",),
+    "functions/ml_janitor/core/tiering.py": ("properties/test_tiering.py",),
     "functions/ml_janitor/core/results.py": ("unit/test_counting.py", "unit/test_money.py"),
     "functions/ml_janitor/core/signals.py": ("unit/test_explanation.py",),
     "functions/ml_janitor/detectors/duplicate_artifacts/": (
@@ -128,10 +130,11 @@ class Breakage(NamedTuple):
     tests: tuple[str, ...] = ()
 
 
-def breakages() -> Iterator[Breakage]:
+@functools.cache
+def breakages() -> tuple[Breakage, ...]:
     """All rows of tests/breakages.toml."""
-    for row in tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]:
-        yield Breakage(**{**row, "tests": tuple(row.get("tests", ()))})
+    rows = tomllib.loads(BREAKAGES.read_text("utf-8"))["breakage"]
+    return tuple(Breakage(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows)
 
 
 def targets() -> list[str]:

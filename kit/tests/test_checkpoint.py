@@ -157,6 +157,38 @@ def test_a_save_that_fails_leaves_nothing(checkpoints: Checkpoints) -> None:
     assert list(checkpoints.folder.iterdir()) == []
 
 
+def test_each_name_is_given_after_what_it_names_is_on_the_disk(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(handle: int) -> None:
+        there = [checkpoints.folder, *checkpoints.folder.rglob("*")]
+        done.extend(f"flush {path.name}" for path in there if os.path.samestat(path.stat(), os.fstat(handle)))
+        fsync(handle)
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append(f"name {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    with checkpoints.writing(Progress(step=1)) as folder:
+        (folder / "model").write_text("weights")
+        (folder / "ranks").write_text("random numbers")
+
+    assert done == [
+        "flush model",
+        "flush ranks",
+        f"flush {MANIFEST}.new",
+        f"name {MANIFEST}",
+        f"flush {folder.name}",
+        "name step-000000000001-000",
+        "flush checkpoints",
+    ]
+
+
 def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:
     folder, killed = tmp_path / "checkpoints", 0
     source = str(Path(__file__).parents[1] / "src")

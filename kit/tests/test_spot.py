@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from janitor_kit.checkpoint import Checkpoints
-from janitor_kit.spot import Interrupted, State, Training, interval
+from janitor_kit.spot import Alone, Interrupted, State, Training, interval
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 
@@ -87,6 +87,16 @@ def test_interrupted_after_any_step_it_goes_on_with_the_next(tmp_path: Path, sto
     state, trained = train(tmp_path)
     assert (state.total, trained) == (110, list(range(stop_at + 1, 10)))
     assert train(tmp_path)[1] == []
+
+
+def test_a_finished_run_trains_only_the_epochs_that_are_asked_for_on_top(tmp_path: Path) -> None:
+    train(tmp_path)
+    assert train(tmp_path, epochs=1)[1] == []
+
+    state, trained = train(tmp_path, epochs=3)
+
+    assert (state.total, trained) == (1110, list(range(10, 15)))
+    assert train(tmp_path, epochs=3)[1] == []
 
 
 def test_a_run_that_ended_early_is_finished_too(tmp_path: Path) -> None:
@@ -302,6 +312,58 @@ def test_it_saves_after_the_first_step_and_then_by_what_that_took(tmp_path: Path
     assert 60 < every < 64
     assert at[0] == 1
     assert {after - before for before, after in itertools.pairwise(at)} == {-int(-every // 1)}
+
+
+class Elsewhere:
+    """A place for copies to which an upload takes *upload_s*; it notes what is asked of it."""
+
+    busy: str | None = None
+
+    def __init__(self, upload_s: float = 0.0, noted: list[str] | None = None) -> None:
+        self.upload_s = upload_s
+        self.noted = [] if noted is None else noted
+
+    def fetch(self, checkpoints: Checkpoints) -> None:
+        self.noted.append("fetch")
+        assert checkpoints.folder.exists()
+
+    def offer(self, path: Path) -> None:
+        self.noted.append(path.name)
+
+    def close(self, within_s: float) -> None:
+        self.noted.append(f"close {within_s:.0f}")
+
+
+def test_the_next_save_waits_until_the_upload_of_the_last_one_is_over(tmp_path: Path) -> None:
+    state, remote = Sum(save_s=1.0), Elsewhere(upload_s=5_000.0)
+    with Training(state, tmp_path, remote=remote, notice_s=9_000.0, clock=lambda: state.now) as training:
+        for _ in training.steps(range(120)):
+            state.now += 100.0
+
+    assert interval(1.0) < 300
+    saved = [int(name[5:17]) for name in remote.noted if name.startswith("step")]
+    assert saved == [1, 51, 101, 120]
+    assert remote.noted[-1] == "close 9000"
+
+
+def test_nobody_downloads_before_the_first_process_has_cleaned_up(tmp_path: Path) -> None:
+    class Second(Alone):
+        """The process that downloads for the second machine."""
+
+        first = alone = False
+
+        def most(self, values: Sequence[float]) -> list[float]:
+            noted.append("all are here")
+            return list(values)
+
+    noted: list[str] = []
+    state = Sum()
+    state.group = Second()
+    training = Training(state, tmp_path, remote=Elsewhere(noted=noted))
+    training.__enter__()
+    training._leave()
+
+    assert noted[:3] == ["all are here", "fetch", "all are here"]
 
 
 @pytest.mark.parametrize(("save_s", "warned"), [(99.0, 0), (101.0, 1)])

@@ -232,10 +232,44 @@ def test_small_objects_stay_where_they_are_unless_they_are_archived_too() -> Non
     assert worthwhile_transitions([small], rule, rates, payback_days=3000, small_too=True) == (
         (60, "GLACIER"),
     )
-    large = replace(small, small=False, size=100 * GB)
-    deep = LifecycleRule(id="x", transitions=((30, "GLACIER"), (60, "DEEP_ARCHIVE")))
-    both = rates | {"DEEP_ARCHIVE": costs("0.4", move=1)}
-    assert len(worthwhile_transitions([small, large], deep, both, payback_days=3000, small_too=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "payback"), [({"small": True}, 10), ({"held": "GLACIER_IR"}, 10), ({"held": "STANDARD_IA"}, 93)]
+)
+def test_each_is_compared_with_where_the_transitions_before_put_it(
+    other: dict[str, Any], payback: int
+) -> None:
+    """
+    70 days of a GB are charged for of what came to STANDARD_IA 30 days before, 100 of what was there.
+
+    Small objects are still in STANDARD, and what is beyond STANDARD_IA stayed there.
+    """
+    cohorts = [
+        ObjectCohort(age=0, objects=0, size=GB),
+        ObjectCohort(**{"age": 0, "objects": 0, "size": 3 * GB} | other),
+    ]
+    rates = ROUND | {"GLACIER": costs("0"), "GLACIER_IR": costs("2")}
+    rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
+
+    found, less = (
+        worthwhile_transitions(cohorts, rule, rates, payback_days=days, small_too=True)
+        for days in (payback, payback - 1)
+    )
+
+    assert (found, less) == (rule.transitions, rule.transitions[:1])
+
+
+def test_what_is_there_is_not_moved_there() -> None:
+    rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
+
+    assert planned_moves(ObjectCohort(age=40, objects=1, size=1, held="STANDARD_IA"), rule) == [
+        (20, "GLACIER")
+    ]
+    assert planned_moves(ObjectCohort(age=40, objects=1, size=1, held="REDUCED_REDUNDANCY"), rule) == [
+        (0, "STANDARD_IA"),
+        (20, "GLACIER"),
+    ]
 
 
 def test_a_price_is_the_one_that_holds_after_a_month() -> None:

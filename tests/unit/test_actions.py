@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import ACCOUNT, REGION
 from fakes import thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import Outcome, Result
@@ -31,6 +30,8 @@ from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from signing import OwnMacs
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
+ELSEWHERE = ("210987654321", "eu-west-1")
+"""An account and a region that no other test takes for granted."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -89,8 +90,9 @@ def actions(table: MemoryTable) -> Actions:
 
 
 def begun(actions: Actions, undo: Mapping[str, Any] | None = None) -> Action:
-    lamp = thing("lamp", waste())
-    result = Result(detector="shelf", target=lamp.target, verdict=waste(), outcome=Outcome.WAITING)
+    account, region = ELSEWHERE
+    target = replace(thing("lamp", waste()).target, account=account, region=region)
+    result = Result(detector="shelf", target=target, verdict=waste(), outcome=Outcome.WAITING)
     return actions.begin(result, {"name": "lamp"} if undo is None else undo, warned=NOW, now=NOW)
 
 
@@ -107,7 +109,8 @@ def test_every_change_says_how_far_it_came(actions: Actions) -> None:
     assert (how(waiting), waiting.waits) == ((Stage.FAILED, 2, False, "its plug"), 2)
     acted = actions.acted(actions.failed(waiting, "reset"), NOW + HOUR)
     assert (how(acted), acted.ended, acted.over) == ((Stage.ACTED, 2, False, ""), NOW + HOUR, None)
-    assert actions.all("shelf", ACCOUNT, REGION) == actions.everywhere() == [acted]
+    assert actions.all("shelf", *ELSEWHERE) == actions.everywhere() == [acted]
+    assert (acted.target.account, acted.target.region) == ELSEWHERE
 
 
 def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> None:
@@ -131,7 +134,7 @@ def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
 
     table.change(one.pk, "remains", set_to={"told": "acted 1"})
 
-    assert actions.all("shelf", ACCOUNT, REGION) == actions.everywhere() == [one]
+    assert actions.all("shelf", *ELSEWHERE) == actions.everywhere() == [one]
 
 
 def test_its_writer_knows_its_own_write_again(actions: Actions, table: MemoryTable) -> None:
@@ -219,6 +222,22 @@ def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> Non
         b'"sk":"sk","stage":"acted","undo":{"name":"lamp","tags":{"a":"1","b":"2"}},'
         b'"warned":"2026-10-06T00:00:00Z"}'
     )
+
+
+@pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.WITHDRAWN}))
+def test_an_action_at_a_stage_that_the_janitor_did_not_sign_is_a_forgery(
+    actions: Actions, table: MemoryTable, stage: Stage
+) -> None:
+    """Or whoever can write the table could have a clean-up done again; an undo keeps the code of the act."""
+    acted = actions.acted(begun(actions), NOW)
+    table.change(acted.pk, acted.sk, set_to={"stage": stage})
+    (stored,) = actions.everywhere()
+
+    if stage in {Stage.ACTED, Stage.UNDOING, Stage.UNDONE}:
+        actions.verify(stored)
+    else:
+        with pytest.raises(UnverifiedError, match="MAC_INVALID"):
+            actions.verify(stored)
 
 
 class Kms:

@@ -160,7 +160,7 @@ def test_what_has_no_price_on_one_side_is_all_quantity(
 ) -> None:
     rows = [
         Charge(day=day, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(str(units)), unit=unit)
-        for day, (usd, units), unit in ((BEFORE.last, before, ""), (LAST.first, after, "Hrs"))
+        for day, (usd, units), unit in ((BEFORE.last, before, "Hrs"), (LAST.first, after, ""))
     ]
 
     (part,) = changed_parts(usage_lines(rows), DAYS, {HOST: "Amazon SageMaker"})

@@ -140,14 +140,14 @@ STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone
 @pytest.mark.parametrize(
     ("prices", "dollars"),
     [
-        ((1, 2), {"": 600, "stayed": 300, "new": 240, "gone": -150}),
-        ((2, 1), {"": -300, "stayed": 300, "new": 120, "gone": -300}),
+        ((0.5, 1), {"": 300, "stayed": 150, "new": 120, "gone": -75}),
+        ((3, 2), {"": -300, "stayed": 600, "new": 240, "gone": -450}),
         ((2, 2), {"stayed": 600, "new": 240, "gone": -300}),
     ],
     ids=["dearer", "cheaper", "the same"],
 )
 def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
-    prices: tuple[int, int], dollars: dict[str, int]
+    prices: tuple[float, float], dollars: dict[str, int]
 ) -> None:
     """The price is what all that stayed costs more or less for: 600 units once it rose, 300 once it fell."""
     of = part((450 * prices[0], 450), (720 * prices[1], 720))
@@ -220,8 +220,8 @@ def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
 
 def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
     by = [
-        known("small", 1, 2, family="f", since=LATER, ended=LATER, owner="omar"),
-        known("large", 4, 1, family="f", since=LATER, ended=LATER, owner="mia"),
+        known("small", 4, 1, family="f", since=LATER, ended=LATER, owner="omar"),
+        known("large", 1, 5, family="f", since=LATER, ended=LATER, owner="mia"),
         known("other-kind", 0, 3, family="f", kind="notebook-instance"),
         known("waste", 0, 9, family="f", finding="x"),
     ]
@@ -233,7 +233,7 @@ def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
     assert set(found) == {"f", "other-kind", "waste"}
     assert found["f"].culprit == replace(by[1].culprit, name="f", members=2, since=None, ended=None)
     assert found["f"].owner == "mia"
-    assert [found["f"].units_before, found["f"].units_after] == [5, 3]
+    assert [found["f"].units_before, found["f"].units_after] == [5, 6]
 
 
 # --- causes -----------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
         (known("x", 2, 0, finding="f"), MoverCause.ENDED),
         (known("x", 0, 1), MoverCause.STARTED),
         (known("x", 0, 0.5, ended=LATER), MoverCause.STARTED),
-        (known("x", 1, 2, ended=LATER, acted=True), MoverCause.CHANGED),
+        (known("x", 1, 1.5, ended=LATER, acted=True), MoverCause.CHANGED),
         (known("x", 2, 1), MoverCause.CHANGED),
         (known("x", 2, 0), MoverCause.ENDED),
         (known("x", 2, 1, ended=LATER), MoverCause.ENDED),
@@ -297,7 +297,12 @@ def use(tag: str | None, before: float, after: float, **more: Any) -> ChangePart
         ([use("llm", 100, 0), use("", 0, 100, usual=Decimal(100))], []),  # that much comes and goes by itself
         ([use("llm", 100, 0), use("", 0, 100, usual=Decimal("99.9"))], [("llm", "", 100)]),
         ([use("llm", 1, 0), use("", 0, 1)], [("llm", "", 1)]),
-        ([part((100, 100), (105, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+        ([part((100, 100), (100, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+        (
+            [part((5, 0), (3, 0), tag="a"), use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)],
+            [("llm", "", 60), ("vision", "", 40)],  # a fee is no use
+        ),
+        ([use("a", 100, 0), use("b", 100, 0), use("", 0, 100)], [("a", "", 100)]),
         ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
     ],
 )

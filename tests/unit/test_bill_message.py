@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from bills import BEFORE, LAST, full_report
+from bills import BEFORE, HOST, LAST, bill, charges, full_report
 from ml_janitor.bill.accounts import most_moved_accounts, other_charges
-from ml_janitor.bill.asking import bill_request
+from ml_janitor.bill.asking import BillQuestion, bill_request
 from ml_janitor.bill.budgets import BudgetState, budget_states
 from ml_janitor.bill.model import OTHER_ACCOUNTS, BillGap, BillReading, Charge, GapCause
-from ml_janitor.bill.report import BillReport
+from ml_janitor.bill.report import BillReport, make_bill_report
 from ml_janitor.config.settings import Settings
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
@@ -111,6 +111,23 @@ def test_the_movers_are_the_month_s_and_one_other_of_the_day() -> None:
     assert [text.count(name) for name in names] == [1, 1]
     assert text.index("*What moved it this month:*") < text.index(names[0]) < text.index("*And on ")
     assert "Nothing moved more than usual." in lone
+
+
+def test_where_the_month_before_is_shorter_it_is_said_which_days_are_compared() -> None:
+    """All of March would be $310; February had 28 days."""
+    days = [date(2026, 2, 1) + timedelta(days=number) for number in range(59)]
+    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
+    read = bill(rows, first=date(2026, 2, 1), until=date(2026, 4, 1))
+    asked = BillQuestion(days=7, settling_days=2, tags=("project",))
+    report = make_bill_report(replace(read, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked)
+    days_before = replace(read, until=date(2026, 3, 29), time=datetime(2026, 3, 29, 3, tzinfo=UTC))
+
+    assert "March to date $310 (03-01 to 03-28: as on 02-01 to 02-28)." in said(report)
+    assert "March to date $280, as on 02-01 to 02-28." in said(make_bill_report(days_before, asked))
+    more = [replace(row, usd=row.usd * 2) for row in rows if row.day >= date(2026, 3, 1)]
+    dearer = bill([*(row for row in rows if row.day.month == 2), *more], first=read.first, until=read.until)
+    text = said(make_bill_report(replace(dearer, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked))
+    assert "March to date $620 (03-01 to 03-28: +$280 (+100 %) against 02-01 to 02-28)." in text
 
 
 def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:

@@ -96,6 +96,7 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
         (MoverCause.STARTED, 60, True),
         (MoverCause.STARTED, -60, True),
         (MoverCause.STARTED, 61, False),
+        (MoverCause.ENDED, -61, False),
         (MoverCause.UNEXPLAINED, 5, True),
         (MoverCause.FINDING, 5, False),
         (MoverCause.TAG, 5, False),

@@ -119,17 +119,17 @@ def test_prices_are_those_of_the_last_five_weeks() -> None:
         for row in charges(HOST, [BEFORE.first + timedelta(days=number)], price=price, quantity="2", tag="a")
     ]
     credited = charges(TRAIN, [LAST.last], price="-1", quantity="-5", tag="a")
+    little = charges(NOTEBOOK, [LAST.last], price="4", quantity="0.5", tag="a")
     one_hour = [
         ResourceRun(usage_type=usage, start=NOW - timedelta(hours=1), hourly=Decimal(1))
-        for usage in (HOST, TRAIN)
+        for usage in (HOST, TRAIN, NOTEBOOK)
     ]
 
-    host, train = price_resources(
-        bill([*rows, *credited]), [replace(KNOWN[0], runs=(one,)) for one in one_hour]
+    found = price_resources(
+        bill([*rows, *credited, *little]), [replace(KNOWN[0], runs=(one,)) for one in one_hour]
     )
 
-    assert host.culprit.usd_until_now == 2
-    assert train.culprit.usd_until_now is None
+    assert [one.culprit.usd_until_now for one in found] == [2, None, 4]
 
 
 def test_a_resource_that_breaks_the_joining_leaves_the_bill(read: Bill) -> None:
@@ -177,18 +177,19 @@ def test_what_a_resource_uses_of_several_types_is_one_mover(read: Bill) -> None:
 
 def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -> None:
     nobody = tuple(replace(one, tag="") for one in read.by_tag["project"])
-    report = make_bill_report(replace(read, by_tag={**read.by_tag, "owner": nobody}), ASKED)
+    more = charges(NOTEBOOK, LAST, price="1", quantity="1", tag="")
+    rows = (*read.by_tag["project"], *more)
+    report = make_bill_report(replace(read, by_tag={"project": rows, "owner": nobody}), ASKED)
 
     (share,) = report.shares
-    assert (share.tag, share.untagged, share.untagged_before) == (
+    assert (share.tag, share.total, share.total_before) == (
         "project",
-        Decimal("14.08") * 30,
-        Decimal("14.08") * 30,
+        read.total(LAST) + 30,
+        read.total(BEFORE),
     )
-    assert (share.total, share.total_before) == (read.total(LAST), read.total(BEFORE))
-    assert share.share is not None
-    assert share.share_before is not None
-    assert share.share < share.share_before
+    assert [share.untagged, share.untagged_before] == [Decimal("15.08") * 30, Decimal("14.08") * 30]
+    assert share.share == share.untagged / share.total
+    assert share.share_before == share.untagged_before / share.total_before
 
 
 def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:

@@ -36,9 +36,14 @@ def taken(places: ActionPlaces, *actions: str) -> list[Cause | None]:
 
 
 def places(
-    table: MemoryTable, now: datetime = NOW, *, account: str = ACCOUNT, together: bool = False
+    table: MemoryTable,
+    now: datetime = NOW,
+    *,
+    detector: str = "cellar",
+    account: str = ACCOUNT,
+    together: bool = False,
 ) -> ActionPlaces:
-    sweep = Sweep(detector="cellar", account=account, region=REGION, mode=Mode.ACT)
+    sweep = Sweep(detector=detector, account=account, region=REGION, mode=Mode.ACT)
     return ActionPlaces(ActionLimits(table, "UTC"), sweep, now, per_sweep=2, per_night=3, together=together)
 
 
@@ -97,6 +102,11 @@ def test_a_sweep_that_is_closed_has_no_place(table: MemoryTable) -> None:
 
     assert taken(one, "a") == [PER_NIGHT]
     assert list(table.query(LIMIT_KEY)) == []
+
+
+def test_two_detectors_take_two_places_of_a_night_for_one_resource(table: MemoryTable) -> None:
+    assert taken(places(table), "a", "b") == [None, None]
+    assert taken(places(table, detector="shelf"), "a", "b") == [None, PER_NIGHT]
 
 
 @pytest.mark.parametrize("together", [False, True])

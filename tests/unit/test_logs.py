@@ -65,10 +65,11 @@ def test_a_token_that_comes_back_is_the_end(account: Aws) -> None:
 def test_a_stream_that_never_ends_is_unreadable(account: Aws) -> None:
     with Stubber(account.logs) as logs:
         logs.add_response("get_log_events", page("b0"), ASKED)
-        for n in range(MOST_EMPTY_PAGES):
+        for n in range(MOST_EMPTY_PAGES - 1):
             logs.add_response("get_log_events", page(f"b{n + 1}"), ASKED | {"nextToken": f"b{n}"})
 
         answer = last_log_event(account, "group", "a/jupyter.log")
+        logs.assert_no_pending_responses()
 
     assert isinstance(answer, Unreadable)
     assert "more to read" in answer.error
@@ -168,6 +169,8 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     assert found == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
     asked = {"logGroupName": "group", "orderBy": "LastEventTime", "descending": True, "limit": 50}
     assert account.asked(STREAMS)[0] == asked
+    every = Script({STREAMS: {"logStreams": [stream("a", AT)]}})
+    assert active_streams(every.aws(), "group", AT) == Value({"a": AT}, STREAMS)
     never = Script({STREAMS: {"logStreams": [stream("a", None)]}})
     assert active_streams(never.aws(), "group", AT) == Value({}, STREAMS)
 

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, MetricSeries, period_start, read_metrics
+from ml_janitor.aws.metrics import Metric, MetricSeries, list_series, period_start, read_metrics
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from scripted import DENIED, Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -178,3 +179,48 @@ def test_a_series_knows_its_total_and_its_newest_use() -> None:
     assert series.last_above_zero == NOW - 2 * HOUR
     assert MetricSeries(((NOW, 0.0),)).last_above_zero is None
     assert MetricSeries(()).total == 0
+
+
+LIST = "cloudwatch:ListMetrics"
+
+
+def test_what_is_published_is_on_all_pages_and_named_once() -> None:
+    named = {"Namespace": "N", "MetricName": "M", "Dimensions": [{"Name": "a", "Value": "1"}]}
+    bare = {"Namespace": "N", "MetricName": "M"}
+    account = Script({LIST: [{"Metrics": [named, bare]}, {"Metrics": [named]}]})
+
+    found = list_series(account.aws(), "N", "M")
+
+    assert found == Value((Metric.of("N", "M", a="1"), Metric.of("N", "M")), LIST)
+    assert account.asked(LIST)[0] == {"Namespace": "N", "MetricName": "M"}
+    every = Script({LIST: {"Metrics": []}})
+    assert list_series(every.aws(), "N") == Value((), LIST)
+    assert every.asked(LIST) == [{"Namespace": "N"}]
+    broken = list_series(Script({LIST: [{"Metrics": [named]}, DENIED]}).aws(), "N")
+    assert broken == Unreadable(f"{LIST} broke off after 1: ListMetrics: AccessDeniedException: denied", LIST)
+
+
+def test_a_query_names_its_statistic_and_period() -> None:
+    account = Script({"cloudwatch:GetMetricData": {"MetricDataResults": []}})
+
+    found = read_metrics(
+        account.aws(), [Metric.of("N", "M", stat="Maximum", period=60, b="2", a="1")], NOW - DAY, NOW
+    )
+
+    (asked,) = account.asked("cloudwatch:GetMetricData")
+    assert asked["MetricDataQueries"] == [
+        {
+            "Id": "m0",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "N",
+                    "MetricName": "M",
+                    "Dimensions": [{"Name": "a", "Value": "1"}, {"Name": "b", "Value": "2"}],
+                },
+                "Period": 60,
+                "Stat": "Maximum",
+            },
+        }
+    ]
+    (signal,) = found.values()
+    assert signal == Unreadable("GetMetricData: M: no answer", "cloudwatch:GetMetricData")

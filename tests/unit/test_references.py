@@ -442,6 +442,10 @@ def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> 
         "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
     ]
     account = Account(held)
+    gone = manifests.read_manifest(
+        account.script.aws(), manifests.S3Manifest("s3://lists/m", "CSV"), ("s3://lists/",)
+    )
+    assert gone == Absent("s3:GetObject")
     account.script.answers["s3:GetObject"] = DENIED
     assert account.read().errors == ["s3://lists/m: GetObject: AccessDeniedException: denied"]
 

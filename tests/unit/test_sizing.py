@@ -52,6 +52,10 @@ def test_so_many_of_a_size_carry_what_four_did(load: PeakLoad, size: InstanceSiz
     assert instances_needed(load, 4, size, free=0.5) == count
 
 
+def test_requests_that_a_gpu_serves_need_no_vcpu_each() -> None:
+    assert instances_needed(replace(REST, requests=99), 8, GPU, free=0.5) == 1
+
+
 def test_an_hour_s_instances_stand_before_it_and_after_it() -> None:
     busy = replace(REST, cpu=1.5)
     loads = [busy, REST, REST, REST, busy]
@@ -74,7 +78,7 @@ def test_an_hour_s_instances_stand_before_it_and_after_it() -> None:
 
 
 def test_a_fleet_costs_its_mean_hour_and_the_cheapest_is_the_first_of_equals() -> None:
-    one, three, mixed = Fleet(CPU, (1,)), Fleet(CPU, (3, 3)), Fleet(CPU, (1, 2, 3))
+    one, three, mixed = Fleet(CPU, (1,)), Fleet(CPU, (3, 3)), Fleet(CPU, (1, 3))
 
     assert [each.hourly_usd for each in (one, three, mixed)] == [
         Decimal(part) for part in ("0.2", "0.6", "0.4")

@@ -20,7 +20,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
 from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
-from ml_janitor.detectors.storage_tiering.folders import StoredVersion, order_versions
+from ml_janitor.detectors.storage_tiering.folders import StoredVersion, folder_tree, order_versions
 from ml_janitor.detectors.storage_tiering.plans import RULE_ID_PREFIX
 from ml_janitor.detectors.storage_tiering.reads import CountedReads
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
@@ -359,3 +359,14 @@ def test_the_command_keeps_what_is_there() -> None:
 def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StorageTiering(**setting)
+
+
+def test_an_object_of_128_kilobytes_is_one_that_s3_moves() -> None:
+    """S3 User Guide, "Transitioning objects": smaller ones stay by default."""
+    versions = [StoredVersion("raw/a", NOW - DAY, 131_071), StoredVersion("raw/b", NOW - DAY, 131_072)]
+    versions.append(StoredVersion("raw/c", NOW - DAY, 131_071, current=False, replaced=NOW - 2 * DAY))
+
+    folder = folder_tree(versions, NOW, lambda _: ()).inside["raw/"]
+
+    assert folder.held == {(1, True, "STANDARD"): (1, 131_071), (1, False, "STANDARD"): (1, 131_072)}
+    assert folder.replaced == {(2, True, "STANDARD"): (1, 131_071)}

@@ -192,8 +192,9 @@ def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_any
     )
     users = ResourceUsers()
 
-    users.described(account.aws(), ENDPOINT)
+    listing = users.described(account.aws(), ENDPOINT)
 
+    assert [target.name for target, _ in listing.items] == ["api", "failed", "dark"]
     assert users.of((CONFIG_NAME, "blue")) == Value("endpoint api")
     denied = "AccessDeniedException: denied"
     assert users.of((CONFIG_NAME, "red")) == Unreadable("; ".join(users.errors))

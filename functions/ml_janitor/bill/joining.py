@@ -179,11 +179,7 @@ def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
         families[resource.culprit.kind, resource.family or resource.culprit.arn, resource.found].append(claim)
     for _, members in sorted(families.items()):
         middle = median(claim.before + claim.after for claim in members)
-        large = [
-            claim
-            for claim in members
-            if len(members) > 2 and claim.before + claim.after > OUTLIER_FACTOR * middle
-        ]
+        large = [claim for claim in members if claim.before + claim.after > OUTLIER_FACTOR * middle]
         yield from large
         if alike := [claim for claim in members if claim not in large]:
             largest = max(alike, key=lambda claim: (claim.before + claim.after, claim.resource.culprit.arn))

@@ -206,7 +206,11 @@ def _forecast(reader: _Reader) -> Forecast | None:
         BillReading.FORECAST,
         "",
         lambda: reader.explorer.forecast(
-            first, until, without=sorted(OUTSIDE_RECORDS), services=reader.wanted.services
+            first,
+            until,
+            without=sorted(OUTSIDE_RECORDS),
+            services=reader.wanted.services,
+            where=reader.wanted.where,
         ),
     )
     if found is None:

@@ -122,8 +122,6 @@ def make_bill_report(
             bill, question, price_resources(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at
         )
     except Exception as error:  # a fault of ours, or an unforeseen answer
-        if not resources:
-            raise
         gap = BillGap(reading=BillReading.RESOURCES, cause=GapCause.FAILED, detail=error_text(error))
         return _joined(bill, question, (), saved=saved, gaps=(*gaps, gap), looked_at=())
 
@@ -264,9 +262,9 @@ def price_resources(bill: Bill, resources: Iterable[BillResource]) -> tuple[Bill
     """Return *resources* with the cost of each until now, at the prices of the bill's last days."""
     usd: dict[str, Decimal] = {}
     quantity: dict[str, Decimal] = {}
-    lately = DaySpan(bill.until - timedelta(days=35), 35)
+    since = bill.until - timedelta(days=35)
     for charge in bill.charges:
-        if charge.day in lately:
+        if charge.day >= since:
             usd[charge.usage_type] = usd.get(charge.usage_type, ZERO) + charge.usd
             quantity[charge.usage_type] = quantity.get(charge.usage_type, ZERO) + charge.quantity
     prices = {usage: usd[usage] / of for usage, of in quantity.items() if of > 0}
