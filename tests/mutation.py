@@ -517,8 +517,16 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _outer_codes(module: CodeType) -> list[CodeType]:
-    """The code of a module, its classes and their functions, without what is nested in functions."""
-    return [code for code in _codes(module) if "<locals>" not in code.co_qualname]
+    """
+    The code of a module, its classes and all functions with a name, without what has none in a function.
+
+    A function in another one may be a decorator's, and stand for one of the module.
+    """
+    return [
+        code
+        for code in _codes(module)
+        if "<locals>" not in code.co_qualname or not code.co_qualname.rpartition(".")[2].startswith("<")
+    ]
 
 
 def _numbered(module: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:

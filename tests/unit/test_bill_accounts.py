@@ -131,6 +131,12 @@ def seen(*accounts: str) -> Bill:
         ({}, True, (ACCOUNT, ONE), None),
         ({ACCOUNT: ""}, False, (ACCOUNT,), None),
         ({TWO: ""}, True, (ACCOUNT, ONE), (GapCause.NOT_CHARGED, TWO, "")),
+        (
+            dict.fromkeys("abcdefg", ""),
+            True,
+            (ACCOUNT, ONE),
+            (GapCause.NOT_CHARGED, "a, b, c, d, e and 2 more", ""),
+        ),
     ],
 )
 def test_accounts_that_cost_explorer_does_not_show_are_told(

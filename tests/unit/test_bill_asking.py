@@ -84,7 +84,9 @@ def test_what_is_read_comes_from_the_settings() -> None:
         None,
         CostMetric.UNBLENDED,
     )
+    assert bill_request(section()).check_tags is False
     assert (BillRequest().where, BillRequest(accounts=group).where) == ((), group.where)
+    assert (BillRequest().days, BillRequest().span, BillRequest().check_tags) == (65, 30, False)
     assert list(bill_tags(section())) == ["project", "owner", "environment", "team", "cost-center"]
     assert chosen_tags(section()) == frozenset()
     assert bill_question(own, days=7, against=DaySpan(date(2026, 9, 1), 7)) == BillQuestion(

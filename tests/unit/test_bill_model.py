@@ -38,6 +38,7 @@ def test_credits_and_taxes_are_outside() -> None:
     assert read.outside(LAST) == {"Tax": Decimal("71.40")}
     assert read.outside(BEFORE) == {"Credit": Decimal(-500)}
     assert read.read_usd == Decimal("0.08")
+    assert Bill(account="1", time=read.time, first=LAST.first, until=LAST.until).read_usd == 0
 
 
 def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None:

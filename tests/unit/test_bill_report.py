@@ -333,6 +333,20 @@ def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None
     assert not make_bill_report(both, ASKED, resources=KNOWN).bill.gaps  # nothing was looked at
 
 
+def test_of_regions_that_were_not_looked_at_the_one_that_changed_most_comes_first() -> None:
+    usages = {"EUC1-Host:ml.a": 144, "EU-Host:ml.a": 100, "EU-Train:ml.a": 100}
+    rows = [
+        charge
+        for usage, usd in usages.items()
+        for day, units in ((BEFORE.first, usd), (LAST.first, 2 * usd))
+        for charge in charges(usage, [day], price="1", quantity=f"{units}", tag="a")
+    ]
+
+    gaps = make_bill_report(bill(rows), ASKED, looked_at=["us-east-1"]).bill.gaps
+
+    assert [(one.subject, int(one.usd or 0)) for one in gaps] == [("eu-west-1", 200), ("eu-central-1", 144)]
+
+
 @pytest.mark.parametrize(("usd", "told"), [("1", True), ("0.99", False), ("-1", True)])
 def test_less_than_a_dollar_is_not_worth_looking_elsewhere(read: Bill, usd: str, *, told: bool) -> None:
     row = Charge(day=LAST.first, usage_type=f"EU-{HOST.partition('-')[2]}", tag="a", usd=Decimal(usd))

@@ -23,6 +23,7 @@ from ml_janitor.aws.cost_explorer import (
 )
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.aws.savings_plans import (
+    HOURS_KEPT,
     PlanRate,
     SavingsPlanLine,
     SavingsPlans,
@@ -311,6 +312,7 @@ REGIONS = {"ResultsByTime": [{"Groups": [{"Keys": ["us-east-1"]}, {"Keys": ["eu-
 
 
 def test_hours_are_those_of_use_on_demand_in_the_region() -> None:
+    assert HOURS_KEPT.days == 14  # user guide, "Enabling hourly data"
     since = datetime(2026, 10, 5, 4, tzinfo=UTC)
     first = [hour(4, ("EU-Host:a", "Run", "2", "4"), ("EU-TrSpt:a", "Run", "9", "9")), hour(5)]
     second = [hour(5, ("EU-Host:a", "Run", "1", "3")), hour(6, ("EU-Host:a", "", "0.5", "1"))]

@@ -52,6 +52,7 @@ def test_what_is_remembered_is_cents_or_what_there_is(amount: str | None, kept: 
 
 
 def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> None:
+    assert Totals.of([]) == Totals()
     assert Totals.of([tiny("a")]).monthly_usd == Decimal("0.004")
     assert Totals.of([tiny("a"), tiny("b")]).monthly_usd == Decimal("0.008")
     dear = result("shelf", "c", finding("x", standing("1")))
@@ -194,3 +195,4 @@ def test_a_cost_is_of_a_month_or_of_the_hours_so_far() -> None:
     unknown = [Cost.standing(None), Cost.accruing(None, 5), Cost.saving(None), Cost.exposed(None)]
     assert {one.known for one in unknown} == {False}
     assert {Cost.standing(Decimal(0)).known, Cost.exposed(Decimal(0)).known} == {True}
+    assert len({Cost.saving(Decimal(2), shares={"a": Decimal(1)}) for _ in range(2)}) == 1

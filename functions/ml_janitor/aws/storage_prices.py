@@ -66,8 +66,8 @@ class StorageClass:
     usd: Decimal
     min_age: timedelta
     min_size: int
-    move: Decimal = Decimal(0)
-    read: Decimal = Decimal(0)
+    move: Decimal
+    read: Decimal
 
 
 @dataclass(frozen=True, slots=True)
