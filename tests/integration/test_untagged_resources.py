@@ -264,14 +264,17 @@ def test_looking_again_reads_one_listing_and_exact_tags(
     box.clear_calls()
 
     candidate = look(aws, arn, "bare")
+    again = UntaggedResources().look(aws, candidate.target, NOW)
 
+    assert again is not None
+    assert again.target.created == candidate.target.created
     assert candidate.target.arn == arn
     assert candidate.bulk == NotRead()
     assert isinstance(UntaggedResources().decide(candidate, NOW), Finding)
     assert box.calls() == {
-        "sagemaker:ListModels": 1,
-        "sagemaker:ListTags": 1,
-        "cloudtrail:LookupEvents": 1,
+        "sagemaker:ListModels": 2,
+        "sagemaker:ListTags": 2,
+        "cloudtrail:LookupEvents": 2,
     }
 
 

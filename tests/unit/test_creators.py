@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import sagemaker_kinds
+from ml_janitor.aws import sagemaker_kinds, trail
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.trail import TrailEvent
+from ml_janitor.core.signals import Absent, Signal, Unreadable
+from ml_janitor.detectors.untagged_resources import creators
 from ml_janitor.detectors.untagged_resources.creators import (
     CREATION_WINDOW,
     Creator,
@@ -166,3 +170,51 @@ def test_the_nearest_of_several_events_counts() -> None:
 
 def test_nothing_is_known_of_a_resource_without_a_creation_time() -> None:
     assert find_creation_event(replace(ENDPOINT, created=None), [EVENT]) is None
+
+
+NOW = CREATED + timedelta(days=30)
+FORGOTTEN = NOW - trail.EVENT_RETENTION
+DENIED: Signal[Creator] = Unreadable("denied", trail.LOOKUP_EVENTS)
+NOBODY: Signal[Creator] = Absent(trail.LOOKUP_EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("created", "error", "asked", "found"),
+    [
+        (CREATED, None, True, NOBODY),
+        (CREATED, "denied", True, DENIED),
+        (FORGOTTEN + CREATION_WINDOW, "denied", True, DENIED),
+        (FORGOTTEN, "denied", False, NOBODY),
+        (None, "denied", False, NOBODY),
+    ],
+)
+def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
+    monkeypatch: pytest.MonkeyPatch,
+    created: datetime | None,
+    error: str | None,
+    found: Signal[Creator],
+    *,
+    asked: bool,
+) -> None:
+    """Beside one that is younger, so that the trail is read for both."""
+    spans = []
+
+    def lookup(_: Aws, name: str, start: datetime, end: datetime, *, most_pages: int) -> Listing[Any]:
+        spans.append((name, start, end, most_pages))
+        return Listing((), error)
+
+    monkeypatch.setattr(trail, "look_up_events", lookup)
+    old = replace(ENDPOINT, arn=f"{ENDPOINT.arn}-2", created=created)
+    nowhere = cast("Aws", None)
+
+    assert creators.read_creators(nowhere, [old], NOW) == {old.arn: found}
+    assert bool(spans) is asked
+    both = creators.read_creators(nowhere, [old, ENDPOINT], NOW)
+    assert both == {old.arn: found, ENDPOINT.arn: DENIED if error else NOBODY}
+    first = min(one for one in (created, CREATED) if one is not None and one > FORGOTTEN)
+    assert spans[-1] == (
+        "CreateEndpoint",
+        max(FORGOTTEN, first - CREATION_WINDOW),
+        CREATED + CREATION_WINDOW,
+        creators._MOST_CREATION_PAGES,
+    )

@@ -21,8 +21,10 @@ from ml_janitor.core import sizing
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.core.sizing import InstanceSize, PeakLoad
+from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
 from past_jobs import word
+from verdicts import shown
 
 DAY = timedelta(days=1)
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
@@ -249,3 +251,140 @@ def test_quiet_hours_are_those_of_every_week_but_their_edges() -> None:
     assert sizing.count_quiet_hours(night) == 8 * 7
     assert sizing.count_quiet_hours(once) == 8 * 7 - 3
     assert sizing.count_quiet_hours(night[:200]) == 0
+
+
+def prices(**usd: float) -> dict[str, Any]:
+    return {f"ml.c5.{size.removeprefix('_')}": Price(Decimal(str(one)), "x") for size, one in usd.items()}
+
+
+WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) for at in range(LOAD_HOURS)))
+
+
+@pytest.mark.parametrize(
+    ("judged", "reason", "monthly", "once"),
+    [
+        (endpoint(served(PeakLoad(3, 4.8), count=3)), "needs 2 ml.c5.2xlarge", "297.84", "0.816"),
+        (endpoint(served(nightly(BUSY))), "only for a part of the week", "99.28", "0.408"),
+        (endpoint(served(WEEKNIGHTS)), "only for a part of the week", "70.9143", "0.408"),
+        (endpoint(served(nightly(CALM))), "needs 1 ml.c5.xlarge", "148.92", "0.204"),
+        (
+            endpoint(served(nightly(replace(CALM, cpu=2.2), 18))),
+            "only for a part of the week",
+            "198.56",
+            "0.408",
+        ),
+    ],
+    ids=["fewer", "nights", "40 hours", "smaller", "18 hours"],
+)
+def test_the_change_that_saves_most_is_proposed_with_what_it_saves_and_costs_once(
+    judged: SizedEndpoint, reason: str, monthly: str, once: str
+) -> None:
+    """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
+    decided = OversizedEndpoints().decide(judged, NOW)
+
+    assert isinstance(decided, Finding), decided.reason
+    assert decided.cost
+    assert reason in decided.reason
+    assert decided.cost.monthly_usd == pytest.approx(Decimal(monthly), abs=Decimal("0.0001"))
+    assert decided.cost.once_usd == Decimal(once)
+
+
+def test_a_larger_instance_is_never_proposed_but_one_of_the_same_price_is() -> None:
+    three = served(PeakLoad(2.5, 1), type="ml.c5.xlarge", count=3)
+    larger = endpoint(three, prices={three.type: prices(xlarge=0.3, _2xlarge=0.4)})
+    equal = endpoint(three, prices={three.type: prices(xlarge=0.3, _2xlarge=0.3)})
+
+    assert "its size fits" in OversizedEndpoints().decide(larger, NOW).reason
+    assert "needs 2 ml.c5.2xlarge instead of 3" in OversizedEndpoints().decide(equal, NOW).reason
+
+
+def test_as_much_as_is_worth_a_change_is_enough() -> None:
+    """A quarter of a dollar an hour is 182.50 dollars a month."""
+    one = endpoint(prices={"ml.c5.2xlarge": prices(_2xlarge=0.5, xlarge=0.25)})
+
+    assert word(OversizedEndpoints(min_saving=182.5).decide(one, NOW)) == "found"
+    assert word(OversizedEndpoints(min_saving=182.51).decide(one, NOW)) == "kept"
+
+
+def test_what_was_seen_and_passed_on_the_way() -> None:
+    gpu = served(
+        PeakLoad(cpu=2, memory=1, gpu=0.5, gpu_memory=0.25, requests=1),
+        type="ml.g5.2xlarge",
+        variant=EndpointVariant(name="gpu", instances=1),
+    )
+    fixed = served(fixed="it is serverless", variant=EndpointVariant(name="fixed"))
+    quiet = served(replace(CALM, idle=True), variant=EndpointVariant(name="quiet", instances=1))
+    fits = served(BUSY, variant=EndpointVariant(name="fits", instances=1))
+    known = prices(_2xlarge=0.408)
+    decided = OversizedEndpoints().decide(
+        endpoint(
+            fixed, quiet, fits, gpu,
+            prices={"ml.c5.2xlarge": known, "ml.g5.2xlarge": {"ml.g5.2xlarge": Price(Decimal(1), "x")}},
+            recommended=("model: 1 ml.c5.large",),
+        ),
+        NOW,
+    )  # fmt: skip
+
+    assert shown(decided) == {
+        "status": "InService",
+        "Inference Recommender": "model: 1 ml.c5.large",
+        "CPU peak of quiet": "18% of 8 vCPUs",
+        "memory peak of quiet": "22%",
+        "CPU peak of fits": "60% of 8 vCPUs",
+        "memory peak of fits": "60%",
+        "CPU peak of gpu": "25% of 8 vCPUs",
+        "memory peak of gpu": "12%",
+        "GPU peak of gpu": "50% of 1 GPUs, memory 25%",
+        "requests in flight at once on gpu": 1,
+    }
+    assert decided.steps[:-1] == (
+        "fixed: it is serverless",
+        "quiet: no request came, which idle-endpoints judges",
+        "fits: nothing that carries its peaks costs less",
+        "gpu: nothing that carries its peaks costs less",
+    )
+
+
+def test_only_what_changes_is_in_the_requests() -> None:
+    def action(judged: SizedEndpoint) -> str:
+        decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
+        assert isinstance(decided, Finding), decided.reason
+        return decided.action
+
+    def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:
+        return Value(tuple(replace(CALM, cpu=peak if at % 24 == 12 else base) for at in range(LOAD_HOURS)))
+
+    same_type = action(endpoint(served(PeakLoad(1, 4.8), count=3)))
+    another_type = action(endpoint(served(replace(CALM, requests=1), count=2)))
+    scaled = action(endpoint(served(noon(4.0, 1.2), count=3)))
+    both = action(endpoint(served(noon(2.6, 0.9), count=3)))
+    asleep = action(endpoint(served(nightly(BUSY), sleeps=True)))
+
+    assert "InstanceType=ml.c5.2xlarge and InitialInstanceCount=1, then" in same_type
+    assert "register-scalable-target" not in same_type + another_type
+    assert "InstanceType=ml.c5.xlarge and InitialInstanceCount=3, then" in both
+    assert "--min-capacity 1 --max-capacity 3" in both
+    assert "--min-capacity 1 --max-capacity 3" in scaled
+    assert "update-endpoint" not in scaled + asleep
+
+
+METRICS = {"CostPerHour": 0.2, "MaxInvocations": 1000}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([], "no instance was recommended"),
+        ([{"EndpointConfiguration": {"InstanceType": "ml.c5.large"}}], "no instance was recommended"),
+        ([{"Metrics": METRICS, "EndpointConfiguration": {}}], "no instance was recommended"),
+        (
+            [
+                {"Metrics": METRICS, "EndpointConfiguration": {"InstanceType": "ml.c5.large"}},
+                {"Metrics": {"CostPerHour": 0.1}, "EndpointConfiguration": {"InstanceType": "ml.c5.x"}},
+            ],
+            "1 ml.c5.x, $0.10 an hour, up to 0 requests a minute",
+        ),
+    ],
+)
+def test_the_cheapest_recommendation_that_has_an_instance_and_a_price(found: Any, words: str) -> None:
+    assert oversized_endpoints._cheapest({"InferenceRecommendations": found}) == words

@@ -75,6 +75,7 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
 
     assert prices.cost("STANDARD_IA", 1).monthly_usd == 128 * 1024
     assert prices.cost("STANDARD_IA", 128 * 1024 + 1).monthly_usd == 128 * 1024 + 1
+    assert StoragePrices("eu-west-1", {"OTHER": Decimal(GB)}).cost("OTHER", 0).monthly_usd == 0
 
 
 @pytest.mark.parametrize(

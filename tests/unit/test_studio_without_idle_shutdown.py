@@ -138,3 +138,28 @@ def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: st
     idle = json.loads(settings)[member]["AppLifecycleManagement"]["IdleSettings"]
     own: dict[str, Any] = {} if judged.target.kind == "space" else {"LifecycleManagement": "ENABLED"}
     assert idle == own | {"IdleTimeoutInMinutes": 90}
+
+
+@pytest.mark.parametrize(
+    ("judged", "confidence"),
+    [
+        (profile({"LifecycleManagement": "DISABLED"}), Confidence.PROVEN),
+        (space({"IdleTimeoutInMinutes": 24 * 60 + 1}), Confidence.PROVEN),
+        (domain({"LifecycleManagement": "DISABLED"}, NOTHING), Confidence.PROVEN),
+        (domain(NOTHING, NOTHING), Confidence.LIKELY),
+    ],
+)
+def test_a_word_of_either_kind_is_written(judged: ShutdownPlace, confidence: Confidence) -> None:
+    decided = StudioWithoutIdleShutdown().decide(judged, NOW)
+
+    assert isinstance(decided, Finding), decided.reason
+    assert decided.confidence is confidence
+
+
+def test_what_was_passed_on_the_way() -> None:
+    followed, own = (
+        StudioWithoutIdleShutdown().decide(one, NOW) for one in (profile(SOON), domain(OFF, SOON))
+    )
+
+    assert followed.steps[0] == "nothing here keeps Studio from stopping idle JupyterLab apps"
+    assert own.steps[0] == "whatever could follow its setting for JupyterLab apps has one of its own"

@@ -136,7 +136,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
                 case FleetProposal() as proposal:
                     proposals.append(proposal)
         monthly = sum((proposal.hourly_usd for proposal in proposals), Decimal(0)) * HOURS_PER_MONTH
-        if not proposals or monthly < Decimal(self.min_saving):
+        if not proposals:
             return rule.kept(
                 f"its size fits its peaks of {format_age(LOAD_WINDOW)}, or less would save only "
                 f"{format_usd(monthly)} a month"
