@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.organization import (
-    ALWAYS_ENABLED,
+    ALWAYS_ENABLED_REGIONS,
     NotListedError,
-    accounts,
     enabled_regions,
-    member_session,
-    not_read,
+    list_accounts,
+    open_member_session,
+    unread_sweep_error,
 )
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -33,7 +33,7 @@ def listed(
     *, units: list[str] | None = None, without: list[str] | None = None, **answers: Any
 ) -> Mapping[str, str]:
     script = Script({f"organizations:{name}": answer for name, answer in answers.items()})
-    return accounts(script.aws().client("organizations"), units=units or [], without=without or [])
+    return list_accounts(script.aws().client("organizations"), units=units or [], without=without or [])
 
 
 def test_active_accounts_are_on_all_pages() -> None:
@@ -113,7 +113,11 @@ def test_enabled_regions_are_sorted_and_no_others() -> None:
         "af-south-1",
         "eu-west-1",
     ]
-    assert ALWAYS_ENABLED == {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+    assert ALWAYS_ENABLED_REGIONS == {
+        "aws": "us-east-1",
+        "aws-cn": "cn-north-1",
+        "aws-us-gov": "us-gov-west-1",
+    }
 
 
 def taken_on(own: boto3.Session, answered: str = ACCOUNT) -> Any:
@@ -122,7 +126,7 @@ def taken_on(own: boto3.Session, answered: str = ACCOUNT) -> Any:
     arn = f"arn:aws:sts::{answered}:assumed-role/x/ml-janitor"
     script = Script({"sts:AssumeRole": Torn({"AssumedRoleUser": {"Arn": arn}, "Credentials": credentials})})
     role = f"arn:aws:iam::{ACCOUNT}:role/x"
-    session = member_session(script.aws().armed().client("sts"), own, role, "ml-janitor-7f3a")
+    session = open_member_session(script.aws().armed().client("sts"), own, role, "ml-janitor-7f3a")
     assert script.asked("sts:AssumeRole") == [
         {"RoleArn": role, "RoleSessionName": "ml-janitor", "ExternalId": "ml-janitor-7f3a"}
     ]
@@ -164,7 +168,7 @@ def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
     ],
 )
 def test_an_account_that_was_not_read_says_why(code: str, operation: str, role: bool, see: bool) -> None:  # noqa: FBT001
-    said = not_read(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))
+    said = unread_sweep_error(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))
 
     assert said.startswith("could not be read: ")
     assert ("its role cannot be taken on" in said, f"{operation}: {code}" in said) == (role, not role)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fakes import USED, target_at
-from ml_janitor.core.cause import Cause, Why
+from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.model import Change, Effect, finding_id
-from ml_janitor.core.ownership import marks
+from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.core.signals import Evidence, Unreadable, Value
 
@@ -44,7 +44,7 @@ def test_marks_say_where_the_tags_were_read() -> None:
     tags = {"aws:cloudformation:stack-name": "web", "env": "prod"}
     target, unread = target_at("endpoint/churn", tags=Value(tags, "ListTags")), Unreadable("no", "ListTags")
 
-    own = marks(target, [target_at("endpoint-config/churn-1", tags=tags)])
+    own = protection_evidence(target, [target_at("endpoint-config/churn-1", tags=tags)])
     assert [(mark.signal, mark.source) for mark in own] == [
         ("managed by", "ListTags"),
         ("environment", "ListTags"),
@@ -52,11 +52,11 @@ def test_marks_say_where_the_tags_were_read() -> None:
         ("environment, churn-1", ""),
     ]
     assert isinstance(own[0], Evidence)
-    assert marks(target_at("endpoint/churn", tags=unread)) == ()
+    assert protection_evidence(target_at("endpoint/churn", tags=unread)) == ()
 
 
 def test_why_an_outcome_is_what_it_is() -> None:
     result = Result(detector="shelf", target=target_at("thing/lamp"), verdict=USED, outcome=Outcome.KEPT)
-    why = next(iter(Why))
+    why = next(iter(CauseCode))
 
     assert (result.why, replace(result, cause=Cause(why)).why) == (None, why)
