@@ -22,6 +22,7 @@ from ml_janitor.core.model import Change, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from ml_janitor.detectors.commitments import Commitments, Steady
 from samples import share
+from verdicts import shown
 
 COUNT = 168
 SINCE = NOW - COUNT * HOUR
@@ -109,6 +110,11 @@ SHARED = Value({"Amazon SageMaker": 0.3})
             steady(ALWAYS, owned=Value({"Compute": 0.6}), utilization=Value(0.0)),
             "kept",
             "0% of what is owned",
+        ),
+        (
+            steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], owned=Value({"SageMaker": 0.6})),
+            "found",
+            "$1.60 an hour more",
         ),
         (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
         (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
@@ -250,3 +256,35 @@ def test_hours_before_the_window_and_the_newest_days_do_not_count() -> None:
     assert isinstance(candidate.hours, Value)
     assert {round(sum(one.usd for one in hour), 6) for hour in candidate.hours.value.each()} == {1.0}
     assert timedelta(hours=candidate.hours.value.count) == timedelta(days=7)
+
+
+def test_what_was_seen_of_hours_and_plans() -> None:
+    owned: Any = {"owned": Value({"SageMaker": 0.6}), "coverage": SHARED, "utilization": Value(0.96)}
+    read = RULE.decide(steady(ALWAYS, others=2, requests=3, **owned), NOW)
+    billed = RULE.decide(steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)]), NOW)
+
+    assert shown(read) == {
+        "dollars an hour of plans that the account owns": 0.6,
+        "of these used": 0.96,
+        "use that plans cover": "30%",
+        "requests to Cost Explorer and Savings Plans": 3,
+        "hours judged": COUNT,
+        "resources left to other findings": 2,
+    }
+    assert {one.source for one in read.evidence if one.signal == "hours judged"} == {"starts and ends"}
+    assert {one.source for one in billed.evidence if one.signal == "hours judged"} == {"ce:GetCostAndUsage"}
+
+
+@pytest.mark.parametrize("named", [None, frozenset[str]()])
+def test_hours_that_were_not_read_leave_nothing_out(named: frozenset[str] | None) -> None:
+    candidate = replace(steady(), hours=DENIED)
+
+    assert RULE.leaving(candidate, named) is candidate
+    assert RULE.leaving(steady(ALWAYS), None).hours == steady(ALWAYS).hours
+
+
+def test_hours_that_may_be_missing_of_what_others_name_matter_only_where_some_are_named() -> None:
+    lines = [line(HOST, [2.0] * COUNT)]
+
+    assert isinstance(RULE.decide(steady(lines=lines, others=0, unread="denied"), NOW), Finding)
+    assert isinstance(RULE.decide(steady(ALWAYS, others=1, unread="denied"), NOW), Finding)

@@ -236,3 +236,30 @@ def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, 
         assert read.target.tags == Value({"a": "b", "c": ""}, "elasticmapreduce:DescribeCluster")
         assert read.applications == {"spark"}
         assert read.instances == Value({"m5.xlarge": 2}, "elasticmapreduce:ListInstances")
+
+
+def test_one_that_runs_is_kept_without_any_further_question() -> None:
+    entry = {
+        "Id": "j-1",
+        "Name": "etl",
+        "ClusterArn": f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-1",
+        "Status": {"State": "RUNNING", "Timeline": {"CreationDateTime": NOW - DAY}},
+    }
+    script = Script(
+        {
+            "emr:ListClusters": [{"Clusters": []}, {"Clusters": [entry]}],
+            "sagemaker:ListClusters": {"ClusterSummaries": []},
+            "resourcegroupstaggingapi:GetResources": {"ResourceTagMappingList": []},
+        }
+    )
+
+    (one,) = IdleClusters().find(script.aws(), NOW)
+
+    assert (one.target.name, one.target.created, one.status) == ("etl", NOW - DAY, "RUNNING")
+    assert "its status is RUNNING" in IdleClusters().decide(one, NOW).reason
+    assert script.asked("emr:ListClusters")[0]["ClusterStates"] == [
+        "STARTING",
+        "BOOTSTRAPPING",
+        "RUNNING",
+        "WAITING",
+    ]
