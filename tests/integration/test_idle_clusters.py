@@ -14,8 +14,8 @@ from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_clusters import IdleClusters
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -52,7 +52,9 @@ def checked(box: Control, identity: str, idle: list[float]) -> None:
 
 def swept(aws: Aws) -> Sweep:
     """Within an hour that does not count yet."""
-    return run([IdleClusters()], [aws], now=NOW + timedelta(minutes=25), policy=Policy()).sweeps[0]
+    return run_detectors([IdleClusters()], [aws], now=NOW + timedelta(minutes=25), policy=RunPolicy()).sweeps[
+        0
+    ]
 
 
 def by_name(sweep: Sweep) -> dict[str, Result]:

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from bills import BEFORE, LAST, bill, charges, full_report
-from ml_janitor.bill.model import Charge, GapCause, Reading
+from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
+from ml_janitor.bill.model import BillReading, Charge, GapCause
+from ml_janitor.bill.movements import Movement
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import charged_back
+from ml_janitor.bill.tables import chargeback_lines
+from ml_janitor.bill.unit_costs import UnitNote
 from ml_janitor.report import bill_json, bill_page
 from reports import schema
 
@@ -25,7 +27,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def valid(report: BillReport, by: str = "phase") -> dict[str, Any]:
-    read = bill_json.document(report, by=by)
+    read = bill_json.bill_document(report, by=by)
     Draft202012Validator(schema("bill_schema.json"), format_checker=FormatChecker()).validate(read)
     return read
 
@@ -40,6 +42,80 @@ def test_a_full_report_fits_the_schema() -> None:
     assert [one["cause"] for one in read["missing"]] == ["tag not active", "over max_requests"]
 
 
+def test_every_number_is_that_of_the_report() -> None:
+    full = full_report()
+    assert full.main is not None
+    thirds = Movement(
+        comparison=full.main.comparison,
+        usd_before=Decimal(3),
+        usd_after=Decimal(4),
+        movers=full.main.movers[:1],
+    )
+    shared = replace(full.unit_costs[0], usd=Decimal(1), units=None, notes=(UnitNote.COMPONENTS,))
+    backwards = {day: full.saved[day] for day in sorted(full.saved, reverse=True)}
+
+    read = valid(replace(full, yesterday=thirds, unit_costs=(*full.unit_costs, shared), saved=backwards))
+
+    assert (read["time"], read["metric"], read["usd"]) == ("2026-10-06T03:00:00Z", "UnblendedCost", 29987.99)
+    assert read["span"] == {"first": "2026-09-06", "last": "2026-10-05", "days": 30}
+    assert read["estimated"] == read["movement"]["unsettled"] == ["2026-10-05"]
+    assert read["forecast"] == {
+        "first": "2026-10-06",
+        "until": "2026-11-01",
+        "usd": 66000,
+        "low_usd": 61000,
+        "high_usd": 72500,
+    }
+    assert read["saved"]["by_day"] == [
+        {"day": "2026-10-03", "usd": 96.4},
+        {"day": "2026-10-04", "usd": 192.8},
+    ]
+    assert read["untagged"] == [{"tag": "project", "usd": 8455, "share": 0.1057, "share_before": 0.076}]
+    assert read["outside"] == [{"record_type": "Tax", "usd": 71.4}]
+    assert (read["requests"], read["requests_usd"]) == (8, 0.08)
+    moved = read["movement"]
+    assert (moved["usd_before"], moved["usd_after"], moved["change_usd"]) == (57000, 80000, 23000)
+    assert (moved["share"], moved["tag"], moved["ended_credits_usd"]) == (0.4035, "project", 500)
+    assert (read["yesterday"]["share"], read["yesterday"]["tag"]) == (0.3333, None)
+    hung, *_, tagged, _ = moved["movers"]
+    assert {name: value for name, value in hung.items() if name not in {"text", "resource"}} == {
+        "usd": 15334,
+        "cause": "finding",
+        "owner": "omar.haddad@acme.example",
+        "ordinary": False,
+        "usage_type": TRAIN,
+        "region": "us-east-1",
+        "phase": "training",
+        "tag_value": "llm",
+        "tag_value_before": None,
+        "units": 0,
+        "units_before": 0,
+        "unit": "",
+    }
+    assert hung["resource"] == {
+        "arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/llm-pretrain-7b-0924",
+        "name": "llm-pretrain-7b-0924",
+        "kind": "training-job",
+        "members": 1,
+        "since": "2026-09-25T04:00:00Z",
+        "ended": None,
+        "usd_until_now": 15511.2,
+        "detector": "hung-training-jobs",
+        "in_use": False,
+        "acted": False,
+    }
+    assert (tagged["tag_value"], tagged["tag_value_before"], tagged["resource"]) == (None, "vision", None)
+    endpoint, family, unknown = read["unit_costs"]
+    assert (endpoint["units"], endpoint["per"], endpoint["usd_per"]) == (3_120_000, 1000, 1.346154)
+    assert (family["usd_per"], unknown["usd_per"], unknown["notes"]) == (
+        13.75,
+        None,
+        ["inference components"],
+    )
+    nothing = valid(replace(full, bill=replace(full.bill, charges=(), forecast=None, gaps=())))
+    assert (nothing["usd"], nothing["forecast"], nothing["missing"]) == (None, None, [])
+
+
 def test_what_was_not_read_is_null() -> None:
     report = full_report()
     bare = replace(report, main=None, yesterday=None, month=None, bill=replace(report.bill, by_tag={}))
@@ -52,12 +128,12 @@ def test_what_was_not_read_is_null() -> None:
 def test_the_schema_knows_every_reading_and_cause() -> None:
     gap = schema("bill_schema.json")["$defs"]["gap"]["properties"]
 
-    assert set(gap["reading"]["enum"]) == set(Reading)
+    assert set(gap["reading"]["enum"]) == set(BillReading)
     assert set(gap["cause"]["enum"]) == set(GapCause)
 
 
 def test_the_schema_forbids_what_it_does_not_describe() -> None:
-    read = bill_json.document(full_report(), by="phase")
+    read = bill_json.bill_document(full_report(), by="phase")
     validator = Draft202012Validator(schema("bill_schema.json"))
 
     assert validator.is_valid(read)
@@ -70,7 +146,7 @@ def test_no_cell_is_a_formula(cell: str) -> None:
     rows = charges("Host", list(LAST), price="1", quantity="1", tag=cell)
     report = replace(full_report(), bill=bill(rows))
 
-    text = bill_json.chargeback(report, "project")
+    text = bill_json.chargeback_csv(report, "project")
 
     assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["project", f"'{cell}"]
 
@@ -84,7 +160,7 @@ def test_rounded_lines_add_up_to_the_rounded_total(amounts: list[Decimal]) -> No
     ]
     total = sum(amounts, Decimal(0)).quantize(Decimal("0.01"), "ROUND_HALF_UP")
 
-    assert sum(usd for _, _, usd in charged_back(bill(rows), "project", LAST)) == total
+    assert sum(usd for _, _, usd in chargeback_lines(bill(rows), "project", LAST)) == total
 
 
 def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_last() -> None:
@@ -102,13 +178,13 @@ def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_las
     read = replace(bill(charges("Host", [LAST.first], price="1", quantity="1", tag="x")))
     read = replace(read, by_tag={"team": tuple(every)})
 
-    assert list(charged_back(read, "team", LAST)) == [
+    assert list(chargeback_lines(read, "team", LAST)) == [
         ("a", "Amazon SageMaker", Decimal("3.33")),
         ("b", "S3", Decimal("2.00")),
         ("", "S3", Decimal("1.01")),
     ]
     with pytest.raises(KeyError):
-        list(charged_back(read, "owner", LAST))
+        list(chargeback_lines(read, "owner", LAST))
 
 
 def test_the_page_escapes_what_aws_says() -> None:
@@ -119,7 +195,7 @@ def test_the_page_escapes_what_aws_says() -> None:
     owned = tuple(replace(one, owner=HOSTILE) for one in main.movers)
     report = replace(report, bill=bill(rows), main=replace(main, movers=owned))
 
-    text = bill_page.page(report, by="project", max_requests=8)
+    text = bill_page.render_bill_page(report, by="project", max_requests=8)
 
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
@@ -131,7 +207,7 @@ def test_the_waterfall_ends_where_the_change_does() -> None:
 
     fallen = replace(main.movers[1], usd=-main.movers[1].usd)
 
-    steps = list(bill_page.steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
+    steps = list(bill_page.waterfall_steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
 
     assert all(0 <= one.left <= 100.01 and one.left + one.width <= 100.01 for one in steps)
     assert {one.colour for one in steps} == {"risen", "fallen"}
@@ -142,7 +218,7 @@ def test_the_waterfall_ends_where_the_change_does() -> None:
 
 
 def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
-    text = bill_page.page(full_report(), max_requests=8)
+    text = bill_page.render_bill_page(full_report(), max_requests=8)
 
     assert "not retroactive" in text
     assert "Saved by day" in text

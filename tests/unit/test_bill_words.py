@@ -8,16 +8,24 @@ from decimal import Decimal
 
 import pytest
 
-from bills import full_report, movement, part
-from ml_janitor.bill.model import Gap, GapCause, Reading, Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover, breakdown
+from bills import LAST, full_report, movement, part
+from ml_janitor.bill.model import BillGap, BillReading, Charge, DaySpan, GapCause
+from ml_janitor.bill.movements import (
+    ComparisonKind,
+    Culprit,
+    Movement,
+    Mover,
+    MoverCause,
+    SpanComparison,
+    break_down,
+)
 from ml_janitor.bill.phases import Phase
 from ml_janitor.bill.report import TagShare
 from ml_janitor.report import bill as words
-from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.bill_gaps import gap_sentences
 
-COMPARED = Comparison(
-    kind=ComparisonKind.DAYS, before=Span(date(2026, 8, 7), 30), after=Span(date(2026, 9, 6), 30)
+COMPARED = SpanComparison(
+    kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 7), 30), after=DaySpan(date(2026, 9, 6), 30)
 )
 PART = part("USE1-Host:ml.g5.xlarge", "support", Phase.HOSTING, "100", "300", unit="Hrs")
 
@@ -27,7 +35,7 @@ def culprit(name: str = "rag", kind: str = "endpoint", **more: object) -> Culpri
 
 
 def moved(*movers: Mover, **more: object) -> Movement:
-    change = sum((one.usd for one in movers if one.cause is not Cause.TAG), Decimal(0))
+    change = sum((one.usd for one in movers if one.cause is not MoverCause.TAG), Decimal(0))
     made = Movement(
         comparison=COMPARED, usd_before=Decimal(1000), usd_after=1000 + change, tag="project", movers=movers
     )
@@ -38,9 +46,9 @@ def at(day: str) -> datetime:
     return datetime.fromisoformat(day).replace(tzinfo=UTC)
 
 
-def said(usd: str, cause: Cause, who: Culprit | None = None, **more: object) -> str:
+def said(usd: str, cause: MoverCause, who: Culprit | None = None, **more: object) -> str:
     made = replace(Mover(usd=Decimal(usd), cause=cause, part=PART, culprit=who), **more)  # type: ignore[arg-type]
-    return words.mover(made, moved(made))
+    return words.mover_line(made, moved(made))
 
 
 HUNG = culprit(
@@ -54,31 +62,31 @@ HUNG = culprit(
 
 
 def test_a_finding_says_since_when_it_is_waste_what_it_cost_and_whose_it_is() -> None:
-    assert said("15334", Cause.FINDING, HUNG, owner="omar.haddad@example.com") == (
+    assert said("15334", MoverCause.FINDING, HUNG, owner="omar.haddad@example.com") == (
         "+$15,334 training job llm-0924, hung since 09-25 ($15,511 until now), omar.haddad"
     )
 
 
 def test_other_findings_are_idle() -> None:
     idle = culprit(since=at("2025-12-24"), detector="idle-endpoints", finding="f")
-    assert said("56", Cause.FINDING, idle) == "+$56.00 endpoint rag, idle since 2025-12-24"
+    assert said("56", MoverCause.FINDING, idle) == "+$56.00 endpoint rag, idle since 2025-12-24"
 
 
 def test_what_was_made_in_the_span_before_is_new_and_not_longer() -> None:
     new = culprit("support-assistant-rag", since=at("2026-08-27"), used=True)
-    text = said("3545", Cause.CHANGED, new, units_before=Decimal(240), units_after=Decimal(720))
+    text = said("3545", MoverCause.CHANGED, new, units_before=Decimal(240), units_after=Decimal(720))
     assert text == "+$3,545 endpoint support-assistant-rag, new since 08-27, in use"
 
 
 def test_what_was_there_before_says_how_much_longer_it_ran() -> None:
     old = culprit("study", "notebook-instance", since=at("2026-01-02"))
-    text = said("210", Cause.CHANGED, old, units_before=Decimal(96), units_after=Decimal(210))
+    text = said("210", MoverCause.CHANGED, old, units_before=Decimal(96), units_after=Decimal(210))
     assert text == "+$210 notebook instance study, 210 instance-hours, 96 before"
 
 
 def test_jobs_of_a_family_are_counted() -> None:
     jobs = culprit("catalog-vit", "training-job", members=9)
-    text = said("4538", Cause.STARTED, jobs, units_after=Decimal(648))
+    text = said("4538", MoverCause.STARTED, jobs, units_after=Decimal(648))
     assert text == "+$4,538 9 training jobs catalog-vit, 648 instance-hours, none before"
 
 
@@ -91,18 +99,18 @@ def test_jobs_of_a_family_are_counted() -> None:
     ],
 )
 def test_what_ended_says_when_and_by_whom(who: Culprit, end: str) -> None:
-    assert said("-647", Cause.ENDED, who) == f"-$647 endpoint rag, {end}"
+    assert said("-647", MoverCause.ENDED, who) == f"-$647 endpoint rag, {end}"
 
 
 def test_a_price_says_by_how_much_it_rose() -> None:
     dearer = replace(PART, usd_before=Decimal(100), usd_after=Decimal(140), price_effect=Decimal(40))
-    text = said("40", Cause.PRICE, part=dearer)
+    text = said("40", MoverCause.PRICE, part=dearer)
     assert text == "+$40.00 price of USE1-Host:ml.g5.xlarge, +40 % for the same use"
 
 
 def test_a_tag_that_moved_changes_no_total() -> None:
     lost = replace(PART, tag="")
-    text = said("500", Cause.TAG, part=lost, tag_before="fraud")
+    text = said("500", MoverCause.TAG, part=lost, tag_before="fraud")
     assert text == (
         "$500 of USE1-Host:ml.g5.xlarge moved from project fraud to no project, which changes no total"
     )
@@ -110,30 +118,30 @@ def test_a_tag_that_moved_changes_no_total() -> None:
 
 def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
     movers = (
-        Mover(usd=Decimal(800), cause=Cause.FINDING, part=PART, culprit=HUNG, owner="omar"),
-        Mover(usd=Decimal(-300), cause=Cause.ENDED, part=PART, culprit=culprit("old")),
-        Mover(usd=Decimal(120), cause=Cause.UNEXPLAINED, part=PART),
-        Mover(usd=Decimal(-20), cause=Cause.CHANGED, part=PART, culprit=culprit("small")),
+        Mover(usd=Decimal(800), cause=MoverCause.FINDING, part=PART, culprit=HUNG, owner="omar"),
+        Mover(usd=Decimal(-300), cause=MoverCause.ENDED, part=PART, culprit=culprit("old")),
+        Mover(usd=Decimal(120), cause=MoverCause.UNEXPLAINED, part=PART),
+        Mover(usd=Decimal(-20), cause=MoverCause.CHANGED, part=PART, culprit=culprit("small")),
     )
     main = moved(*movers, ended_credits=Decimal(250))
-    assert [(int(row.usd), row.what) for row in words.rows(main, 2)] == [
+    assert [(int(row.usd), row.what) for row in words.mover_rows(main, 2)] == [
         (800, "training job llm-0924"),
         (-300, "endpoint old"),
         (-20, "1 smaller change"),
         (120, "not explained"),
     ]
-    assert list(words.asides(main, breakdown(main, 2))) == [
+    assert list(words.movement_asides(main, break_down(main, 2))) == [
         "Besides, credits of $250 ended: they are in no total here."
     ]
 
 
 def test_what_is_no_change_says_so() -> None:
-    assert words.change(moved()) == "$0.00 (0.0 %)"
+    assert words.change_text(moved()) == "$0.00 (0.0 %)"
 
 
 def test_names_of_aws_cannot_steer_a_terminal() -> None:
-    assert "\x1b" not in said("5", Cause.CHANGED, culprit("\x1b[31mred", since=at("2026-09-10")))
-    assert "\x1b" not in said("5", Cause.UNEXPLAINED, part=replace(PART, usage_type="\x1b[2J"))
+    assert "\x1b" not in said("5", MoverCause.CHANGED, culprit("\x1b[31mred", since=at("2026-09-10")))
+    assert "\x1b" not in said("5", MoverCause.UNEXPLAINED, part=replace(PART, usage_type="\x1b[2J"))
 
 
 def test_nothing_untagged_is_no_line() -> None:
@@ -145,19 +153,216 @@ def test_nothing_untagged_is_no_line() -> None:
         untagged_before=Decimal(8),
         total_before=Decimal(100),
     )
-    assert list(words.untagged([all_tagged, some])) == ["no owner: $5.00 (5.0 %, 8.0 % before)"]
+    assert list(words.untagged_shares([all_tagged, some])) == ["no owner: $5.00 (5.0 %, 8.0 % before)"]
 
 
 def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
-    assert words.forecast(full_report()) == (
+    assert words.forecast_text(full_report()) == (
         "October will come to $75,414 ($70,414 to $81,914 in 80 % of cases), of which $9,414 is spent"
     )
 
 
 def test_a_made_up_movement_is_said_in_full() -> None:
     main = movement()
-    rows = list(words.rows(main))
-    assert sum(row.usd for row in rows) == sum(one.usd for one in main.movers if one.cause is not Cause.TAG)
+    rows = list(words.mover_rows(main))
+    assert sum(row.usd for row in rows) == sum(
+        one.usd for one in main.movers if one.cause is not MoverCause.TAG
+    )
+
+
+# --- amounts, days and the whole --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "plain", "signed"),
+    [
+        (None, "", ""),
+        ("0", "0.0 %", "0.0 %"),
+        ("0.0999", "10.0 %", "+10.0 %"),
+        ("0.1", "10 %", "+10 %"),
+        ("-0.1", "-10 %", "-10 %"),
+        ("0.025", "2.5 %", "+2.5 %"),
+        ("0.0004", "0.0 %", "0.0 %"),
+        ("1.005", "101 %", "+101 %"),
+        ("0.006", "0.6 %", "+0.6 %"),
+    ],
+)
+def test_a_share_has_a_digit_below_a_tenth(share: str | None, plain: str, signed: str) -> None:
+    value = None if share is None else Decimal(share)
+    assert (words.percent_text(value), words.percent_text(value, sign=True)) == (plain, signed)
+
+
+def test_a_change_has_its_sign_and_a_span_its_days() -> None:
+    assert [words.signed_usd(Decimal(usd)) for usd in ("0.5", "0", "-5")] == ["+$0.50", "$0.00", "-$5.00"]
+    assert [words.span_text(DaySpan(date(2026, 9, 6), days)) for days in (1, 2)] == [
+        "2026-09-06",
+        "2026-09-06 to 2026-09-07",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "seen", "whose"),
+    [
+        (None, (), "account 123456789012"),
+        ({"1": "one"}, ("1",), "account one (1) alone"),
+        ({"1": "one"}, ("1", "2"), "2 accounts"),
+        ({"1": "one"}, (), "the organization"),
+    ],
+)
+def test_a_bill_says_whose_it_is(accounts: dict[str, str] | None, seen: tuple[str, ...], whose: str) -> None:
+    rows = tuple(Charge(day=LAST.first, tag=account, usd=Decimal(1)) for account in seen)
+    assert words.bill_scope(replace(full_report().bill, accounts=accounts, by_account=rows)) == whose
+
+
+def test_the_headline_is_of_what_was_read() -> None:
+    report = full_report()
+    nothing = replace(report.bill, charges=(), gaps=())
+    unread = [replace(nothing, gaps=(BillGap(reading=one, cause=GapCause.DENIED),)) for one in BillReading]
+    assert report.main is not None
+    day = replace(report.main.comparison, kind=ComparisonKind.DAY)
+    month = replace(report.main.comparison, kind=ComparisonKind.MONTH_TO_DATE)
+    one = replace(report.main.comparison, after=DaySpan(LAST.first, 1))
+
+    def headline(comparison: SpanComparison) -> str:
+        main = replace(report.main, comparison=comparison)  # type: ignore[type-var]
+        return words.bill_headline(replace(report, main=main)).partition(" in ")[2]
+
+    assert words.bill_headline(report) == "$29,988 in 30 days: +$23,000 (+40 %)."
+    assert words.bill_headline(replace(report, main=None)) == (
+        "$29,988 in 30 days; nothing to compare them with."
+    )
+    assert words.bill_headline(replace(report, bill=nothing)) == "AWS charged nothing."
+    said = {words.bill_headline(replace(report, bill=bill)) for bill in unread[:2]}
+    assert said == {"The bill could not be read."}
+    assert {words.bill_headline(replace(report, bill=bill)) for bill in unread[2:]} == {
+        "AWS charged nothing."
+    }
+    assert [headline(each).partition(":")[0] for each in (day, month, one)] == [
+        "2026-09-06",
+        "the month to date",
+        "a day",
+    ]
+
+
+def test_the_days_that_are_compared_are_told_and_those_that_may_change() -> None:
+    compared = "2026-09-06 to 2026-10-05, compared with 2026-08-07 to 2026-09-05"
+    assert words.comparison_text(moved()) == compared
+    late = replace(COMPARED, unsettled=(date(2026, 10, 4), date(2026, 10, 5)))
+    assert words.comparison_text(moved(comparison=late)) == (f"{compared}; AWS may still change 10-04, 10-05")
+
+
+def test_the_facts_are_a_line_each() -> None:
+    report = full_report()
+    bare = replace(
+        report,
+        shares=(),
+        saved={},
+        saved_this_month=Decimal(0),
+        bill=replace(report.bill, forecast=None, records=(), requests=1),
+    )
+
+    assert dict(words.bill_facts(report)) == {
+        "untagged": "no project: $8,455 (11 %, 7.6 % before)",
+        "not counted here": "Tax $71.40",
+        "forecast": words.forecast_text(report),
+        "saved so far": "$289 this month, $289 since 2026-10-03",
+        "asking cost": "8 requests to Cost Explorer, $0.08",
+    }
+    assert dict(words.bill_facts(bare)) == {"asking cost": "1 request to Cost Explorer, $0.01"}
+    assert (
+        words.savings_text(replace(bare, saved_this_month=Decimal(5)))
+        == "$5.00 this month, $0.00 since 2026-09-06"
+    )
+    assert words.savings_text(replace(bare, saved={date(2026, 10, 3): Decimal(5)})) is not None
+    none_before = TagShare(tag="owner", untagged=Decimal(5), total=Decimal(100))
+    gone = replace(none_before, untagged=Decimal(0), untagged_before=Decimal(8), total_before=Decimal(100))
+    assert list(words.untagged_shares([none_before, gone])) == [
+        "no owner: $5.00 (5.0 %)",
+        "no owner: $0.00 (0.0 %, 8.0 % before)",
+    ]
+
+
+def test_what_is_not_explained_names_its_largest_lines() -> None:
+    parts = [replace(PART, usage_type=f"Use{number}", tag="llm" if number else "") for number in range(4)]
+    movers = [
+        Mover(usd=Decimal(-90 + number), cause=MoverCause.UNEXPLAINED, part=part)
+        for number, part in enumerate(parts)
+    ]
+    small = [Mover(usd=Decimal(3), cause=MoverCause.CHANGED, part=PART, culprit=culprit("s"))] * 2
+
+    *_, smaller, rest = words.mover_rows(moved(*movers, *small), 0)
+    (two,) = words.mover_rows(moved(*movers[:2]))
+
+    assert (rest.what, rest.why) == ("not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more")
+    assert smaller.what == "2 smaller changes"
+    assert [rest.usd, smaller.usd] == [-354, 6]
+    assert two.why == "-$90.00 Use0, -$89.00 Use1 (llm)"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (
+            {"cause": MoverCause.UNEXPLAINED},
+            "+$5.00 USE1-Host:ml.g5.xlarge of project support, not explained",
+        ),
+        (
+            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag="")},
+            "+$5.00 USE1-Host:ml.g5.xlarge of no project, not explained",
+        ),
+        (
+            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag=None), "owner": "omar@x"},
+            "+$5.00 USE1-Host:ml.g5.xlarge, not explained, omar",
+        ),
+        ({"cause": MoverCause.PRICE}, "+$5.00 price of USE1-Host:ml.g5.xlarge, 0.0 % for the same use"),
+        (
+            {"cause": MoverCause.PRICE, "part": replace(PART, usd_after=Decimal(5), price_effect=Decimal(5))},
+            "+$5.00 price of USE1-Host:ml.g5.xlarge, changed",
+        ),
+        ({"cause": MoverCause.CHANGED}, "+$5.00 USE1-Host:ml.g5.xlarge"),
+        (
+            {
+                "cause": MoverCause.CHANGED,
+                "culprit": culprit("app", "app", used=True),
+                "units_after": Decimal(1024),
+            },
+            "+$5.00 Studio app app, 1,024 instance-hours, none before, in use",
+        ),
+        (
+            {
+                "cause": MoverCause.CHANGED,
+                "culprit": culprit("x"),
+                "part": replace(PART, unit="GB-Mo"),
+                "units_before": Decimal("0.6"),
+            },
+            "+$5.00 endpoint x, 0 GB-Mo, 1 before",
+        ),
+        (
+            {"cause": MoverCause.STARTED, "culprit": culprit("j", "training-job", since=at("2026-08-08"))},
+            "+$5.00 training job j, ran first 08-08",
+        ),
+        (
+            {"cause": MoverCause.STARTED, "culprit": culprit("j", since=at("2026-08-07"))},
+            "+$5.00 endpoint j, 0 instance-hours, none before",
+        ),
+    ],
+)
+def test_each_cause_has_its_words(more: dict[str, object], text: str) -> None:
+    made = replace(Mover(usd=Decimal(5), cause=MoverCause.PRICE, part=PART), **more)  # type: ignore[arg-type]
+    assert words.mover_line(made, moved(made)) == text
+
+
+def test_of_several_accounts_a_resource_says_its_own() -> None:
+    who = replace(culprit("rag"), arn="arn:aws:sagemaker:us-east-1:111111111111:endpoint/rag")
+    made = Mover(usd=Decimal(5), cause=MoverCause.ENDED, part=PART, culprit=who)
+    rest = Mover(usd=Decimal(5), cause=MoverCause.UNEXPLAINED, part=replace(PART, tag="others"))
+    by_account = moved(made, rest, tag="account")
+
+    assert words.mover_line(made, by_account) == "+$5.00 endpoint rag in account 111111111111, ended"
+    assert (
+        words.mover_line(rest, by_account) == "+$5.00 USE1-Host:ml.g5.xlarge of other accounts, not explained"
+    )
+    assert words.mover_line(rest, moved(rest)).endswith("of project others, not explained")
 
 
 # --- what is missing --------------------------------------------------------------------------
@@ -167,60 +372,67 @@ def test_a_made_up_movement_is_said_in_full() -> None:
     ("gap", "text"),
     [
         (
-            Gap(reading=Reading.SERVICES, cause=GapCause.DENIED, detail="GetCostAndUsage: no"),
+            BillGap(reading=BillReading.SERVICES, cause=GapCause.DENIED, detail="GetCostAndUsage: no"),
             "The bill could not be read: the credentials lack ce:GetCostAndUsage (GetCostAndUsage: no).",
         ),
         (
-            Gap(reading=Reading.FORECAST, cause=GapCause.YOUNG_ACCOUNT),
+            BillGap(reading=BillReading.FORECAST, cause=GapCause.YOUNG_ACCOUNT),
             "No forecast: AWS has too little history of this account to make one.",
         ),
         (
-            Gap(reading=Reading.TAG, cause=GapCause.THROTTLED, subject="T"),
+            BillGap(reading=BillReading.TAG, cause=GapCause.THROTTLED, subject="T"),
             "The bill by T could not be read: AWS is asked too often at the moment. Try again in a minute.",
         ),
         (
-            Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject="2026-09-27"),
+            BillGap(reading=BillReading.SERVICES, cause=GapCause.SHORT_HISTORY, subject="2026-09-27"),
             "The account was first charged on 2026-09-27: there is nothing before that.",
         ),
         (
-            Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, subject="eu-west-1", detail="Search: 403"),
+            BillGap(
+                reading=BillReading.RESOURCES,
+                cause=GapCause.FAILED,
+                subject="eu-west-1",
+                detail="Search: 403",
+            ),
             "What ran in eu-west-1 is not all known, so less is explained: Search: 403.",
         ),
         (
-            Gap(reading=Reading.RECORD_TYPES, cause=GapCause.FAILED, detail="GetCostAndUsage: 500"),
+            BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.FAILED, detail="GetCostAndUsage: 500"),
             "Credits, refunds and taxes could not be read: GetCostAndUsage: 500.",
         ),
     ],
 )
-def test_a_gap_is_a_sentence(gap: Gap, text: str) -> None:
-    assert list(missing([gap, gap], 8)) == [text]
+def test_a_gap_is_a_sentence(gap: BillGap, text: str) -> None:
+    assert list(gap_sentences([gap, gap], 8)) == [text]
 
 
 def test_what_did_not_fit_is_one_sentence() -> None:
     gaps = [
-        Gap(reading=Reading.TAG, cause=GapCause.OVER_LIMIT, subject="team"),
-        Gap(reading=Reading.FORECAST, cause=GapCause.OVER_LIMIT),
+        BillGap(reading=BillReading.TAG, cause=GapCause.OVER_LIMIT, subject="team"),
+        BillGap(reading=BillReading.FORECAST, cause=GapCause.OVER_LIMIT),
     ]
-    (text,) = missing(gaps, 1)
+    (text,) = gap_sentences(gaps, 1)
     assert text.startswith("Did not fit into 1 request: the bill by team, the forecast. Raise max_requests")
 
 
 def test_a_tag_that_is_not_active_comes_with_the_command_and_what_it_does_not_do() -> None:
-    (text,) = missing([Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team")], 8)
+    (text,) = gap_sentences(
+        [BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team")], 8
+    )
     assert "update-cost-allocation-tags-status" in text
     assert "'TagKey=team,Status=Active'" in text
     assert "not retroactive" in text
 
 
 def test_a_member_account_learns_where_to_ask() -> None:
-    (text,) = missing([Gap(reading=Reading.SERVICES, cause=GapCause.MEMBER_ACCOUNT)], 8)
+    (text,) = gap_sentences([BillGap(reading=BillReading.SERVICES, cause=GapCause.MEMBER_ACCOUNT)], 8)
     assert "member account" in text
     assert "management account" in text
 
 
 @pytest.mark.parametrize("cause", GapCause)
-@pytest.mark.parametrize("reading", Reading)
-def test_there_is_a_sentence_for_everything(reading: Reading, cause: GapCause) -> None:
-    for text in missing([Gap(reading=reading, cause=cause, subject="x", detail="y")], 8):
+@pytest.mark.parametrize("reading", BillReading)
+def test_there_is_a_sentence_for_everything(reading: BillReading, cause: GapCause) -> None:
+    for text in gap_sentences([BillGap(reading=reading, cause=cause, subject="x", detail="y")], 8):
         assert text.endswith(".")
         assert text[0].isupper()

@@ -16,9 +16,14 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.core.text import moment
+from ml_janitor.core.text import format_time
 from ml_janitor.detectors import recomputed_datasets
-from ml_janitor.detectors.recomputed_datasets import Job, RecomputedDatasets, Repeated, Run
+from ml_janitor.detectors.recomputed_datasets import (
+    CompletedJob,
+    CompletedRun,
+    RecomputedDatasets,
+    RepeatedJobs,
+)
 from past_jobs import word
 from scripted import Script
 from verdicts import shown
@@ -27,18 +32,18 @@ DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PRICE = Price(Decimal(2), "Price List API")
 
 
-def repeated(runs: int = 10, **more: Any) -> Repeated:
+def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     """A job that ran for 5 hours of instances each day at noon, the last time yesterday."""
     name = "features-*~0a1b2c3d"
     target = target_at(f"processing-job/{name}", None)
     fields: dict[str, Any] = {
         "target": target,
-        "runs": tuple(Run(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
+        "runs": tuple(CompletedRun(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
         "instance": "ml.m5.xlarge",
         "price": PRICE,
         "changed": Value(NOW - 20 * DAY),
     }
-    return Repeated(**(fields | more))
+    return RepeatedJobs(**(fields | more))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def repeated(runs: int = 10, **more: Any) -> Repeated:
         (repeated(price=Price(None, "no price list")), "found", "10 runs"),
     ],
 )
-def test_recomputed_datasets(judged: Repeated, verdict: str, reason: str) -> None:
+def test_recomputed_datasets(judged: RepeatedJobs, verdict: str, reason: str) -> None:
     decided = RecomputedDatasets().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -101,7 +106,7 @@ def test_what_was_seen_of_runs_and_as_much_as_is_worth_a_change() -> None:
 
     assert shown(decided) == {
         "completed runs told the same": 10,
-        "newest of what it runs and reads": moment(NOW - 20 * DAY),
+        "newest of what it runs and reads": format_time(NOW - 20 * DAY),
         "runs since then": 10,
     }
     assert shown(kept)["runs since then"] == 1
@@ -120,10 +125,12 @@ IN: Any = {"S3Input": {"S3Uri": "s3://raw/in/", "S3DataType": "S3Prefix"}}
 MANIFEST = {"S3Input": IN["S3Input"] | {"S3DataType": "ManifestFile"}}
 
 
-def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: Any) -> Job:
+def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: Any) -> CompletedJob:
     target = target_at("processing-job/prepare-1", NOW - DAY)
     app = {"ImageUri": image, "ContainerArguments": list(arguments)}
-    return Job(PROCESSING_JOB, target, {"ProcessingInputs": list(inputs), "AppSpecification": app} | more)
+    return CompletedJob(
+        PROCESSING_JOB, target, {"ProcessingInputs": list(inputs), "AppSpecification": app} | more
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +146,9 @@ def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: An
         (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
     ],
 )
-def test_when_the_newest_of_what_a_job_reads_was_written(job: Job, asked: set[str], error: str) -> None:
+def test_when_the_newest_of_what_a_job_reads_was_written(
+    job: CompletedJob, asked: set[str], error: str
+) -> None:
     script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 1, "Contents": [STORED]}})
 
     read = recomputed_datasets._changed(script.aws(), job, NOW)
@@ -160,9 +169,9 @@ def test_the_names_of_its_variables_are_parameters_and_its_instances_are_hours()
         ProcessingResources={"ClusterConfig": rented},
     )
     times = {"TransformStartTime": NOW - DAY, "TransformEndTime": NOW - DAY + timedelta(hours=2)}
-    scored = Job(
+    scored = CompletedJob(
         TRANSFORM_JOB, target_at("transform-job/score-1", None), times | {"TransformResources": rented}
     )
 
     assert job.parameters == ("LOOKBACK_DAYS", "7")
-    assert (job.run, scored.run) == (Run(NOW - DAY, 12.0), Run(NOW - DAY, 8.0))
+    assert (job.run, scored.run) == (CompletedRun(NOW - DAY, 12.0), CompletedRun(NOW - DAY, 8.0))
