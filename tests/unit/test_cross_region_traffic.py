@@ -398,7 +398,7 @@ def test_what_was_seen_of_a_line_of_the_bill() -> None:
     assert shown(several)["may cause it"].endswith("s3://c2/ and 1 more")
     assert shown(several)["how sure"] == "one of 5"
     three = CrossRegionTraffic().decide(line(*many[:3]), NOW)
-    assert shown(three)["may cause it"].endswith("reads s3://c2/")
+    assert shown(three)["may cause it"].endswith("model 2 is given s3://c2/")
 
 
 @pytest.mark.parametrize(
