@@ -56,7 +56,7 @@ class Account:
         return prepared(detector, self.aws, found(detector, self.aws, self.names[kind]))
 
     def tags(self, kind: str) -> Tags:
-        read = tags.exactly(self.aws, self.arns[kind])
+        read = tags.read_exact_tags(self.aws, self.arns[kind])
         assert isinstance(read, Value)
         return read.value
 

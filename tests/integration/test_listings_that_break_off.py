@@ -7,8 +7,8 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 
 LISTINGS = {
@@ -45,7 +45,9 @@ LISTINGS = {
 
 def swept(aws: Aws, name: str) -> str:
     detector = next(one for one in DETECTORS if one.name == name)
-    return str(run([detector()], [aws], now=NOW, policy=Policy(named=frozenset())).sweeps[0].error)
+    return str(
+        run_detectors([detector()], [aws], now=NOW, policy=RunPolicy(named=frozenset())).sweeps[0].error
+    )
 
 
 @pytest.mark.parametrize(("name", "call"), [(name, call) for name in LISTINGS for call in LISTINGS[name]])

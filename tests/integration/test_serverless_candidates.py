@@ -17,8 +17,8 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from verdicts import shown
 
@@ -62,7 +62,7 @@ def quiet(box: Control, aws: Aws) -> Quiet:
 
 
 def swept(aws: Aws, **tunables: Any) -> dict[str, Result]:
-    sweep = run([ServerlessCandidates(**tunables)], [aws], now=LATER, policy=Policy()).sweeps[0]
+    sweep = run_detectors([ServerlessCandidates(**tunables)], [aws], now=LATER, policy=RunPolicy()).sweeps[0]
     assert sweep.error is None
     return {one.target.name: one for one in sweep.results}
 

@@ -15,8 +15,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.unused_volumes import UnusedVolumes
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from studio_seed import DAY, GROUP, HOUR, ROLE, Studio, spelled
 
@@ -76,7 +76,7 @@ def desks(box: Control, session: boto3.Session) -> Desks:
 
 def swept(aws: Aws, theirs: str = "", error: str = "None") -> dict[str, Result]:
     """By name, after "their" where it is in the domain *theirs*."""
-    sweep = run([UnusedVolumes()], [aws], now=NOW, policy=Policy()).sweeps[0]
+    sweep = run_detectors([UnusedVolumes()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
     assert error in str(sweep.error)
     return {
         f"{'their ' if one.target.arn.split('/')[1] == theirs else ''}{one.target.name}": one

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws.cost_explorer import CostExplorer, of_accounts
-from ml_janitor.bill.accounts import Accounts
-from ml_janitor.bill.asking import Wanted
-from ml_janitor.bill.model import Bill, Charge, Forecast, GapCause, Metric, Reading
-from ml_janitor.bill.reading import read, tag_gaps
+from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
+from ml_janitor.bill.accounts import BillAccounts
+from ml_janitor.bill.asking import BillRequest
+from ml_janitor.bill.model import Bill, BillReading, Charge, CostMetric, Forecast, GapCause
+from ml_janitor.bill.reading import read_bill, tag_gaps
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 TODAY, DAY = NOW.date(), timedelta(days=1)
@@ -84,7 +84,7 @@ class Paper:
 
     def read(self, *, most: int = 20, kept: Bill | None = None, now: datetime = NOW, **wanted: Any) -> Bill:
         explorer = CostExplorer(self, max_requests=most)
-        return read(explorer, Wanted(**{"tags": TAGS, **wanted}), account=OWN, now=now, kept=kept)
+        return read_bill(explorer, BillRequest(**{"tags": TAGS, **wanted}), account=OWN, now=now, kept=kept)
 
 
 SERVICES: dict[str, Any] = {"SERVICE USAGE_TYPE": [(1, ("S3", "Bytes"), "10"), (65, ("S3", "Bytes"), "10")]}
@@ -92,7 +92,7 @@ GROUPS = ("SERVICE USAGE_TYPE", "USAGE_TYPE app", "USAGE_TYPE who", "RECORD_TYPE
 FORECAST = ("forecast until 2026-11-01", TODAY)
 
 
-def gaps(bill: Bill) -> list[tuple[Reading, GapCause, str]]:
+def gaps(bill: Bill) -> list[tuple[BillReading, GapCause, str]]:
     return [(gap.reading, gap.cause, gap.subject) for gap in bill.gaps]
 
 
@@ -109,7 +109,7 @@ def test_what_is_worth_most_is_read_first_and_what_does_not_fit_is_told() -> Non
     assert every.asked == [*((name, FIRST) for name in GROUPS), FORECAST, *coarse]
     assert few.asked == every.asked[:7]
     assert list(bill.by_tag) == ["project", "owner", "team", "environment"]
-    assert gaps(bill) == [(Reading.TAG, GapCause.OVER_LIMIT, "cost-center")]
+    assert gaps(bill) == [(BillReading.TAG, GapCause.OVER_LIMIT, "cost-center")]
 
 
 def test_a_line_is_what_its_groupings_say() -> None:
@@ -132,7 +132,7 @@ def test_a_line_is_what_its_groupings_say() -> None:
     assert (environment.service, environment.usage_type, environment.tag) == ("S3", "", "app$x")
     assert [(one.record_type, str(one.usd)) for one in bill.records] == [("Tax", "2"), ("Usage", "10")]
     assert (bill.account, bill.time, bill.first, bill.until) == (OWN, NOW, FIRST, TODAY)
-    assert (bill.metric, bill.requests, bill.accounts) == (Metric.UNBLENDED, 8, None)
+    assert (bill.metric, bill.requests, bill.accounts) == (CostMetric.UNBLENDED, 8, None)
     assert bill.estimated == {day}
     assert bill.forecast == Forecast(
         first=TODAY, until=date(2026, 11, 1), usd=Decimal(75), low=Decimal(60), high=Decimal(90)
@@ -142,21 +142,21 @@ def test_a_line_is_what_its_groupings_say() -> None:
 @pytest.mark.parametrize(
     ("record", "metric"),
     [
-        ("Usage", Metric.UNBLENDED),
-        ("SavingsPlanCoveredUsage", Metric.AMORTIZED),
-        ("RIFee", Metric.AMORTIZED),
-        ("DiscountedUsage", Metric.AMORTIZED),
+        ("Usage", CostMetric.UNBLENDED),
+        ("SavingsPlanCoveredUsage", CostMetric.AMORTIZED),
+        ("RIFee", CostMetric.AMORTIZED),
+        ("DiscountedUsage", CostMetric.AMORTIZED),
     ],
 )
-def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str, metric: Metric) -> None:
+def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str, metric: CostMetric) -> None:
     paper = Paper(SERVICES | {"RECORD_TYPE": [(1, ("Usage",), "9"), (1, (record,), "1")]})
 
     bill = paper.read()
 
     assert bill.metric is metric
-    assert {one.usd for one in bill.charges} == {Decimal(10 if metric is Metric.UNBLENDED else 5)}
-    assert bill.records[0].usd == Decimal(9 if metric is Metric.UNBLENDED else "4.5")
-    assert paper.read(metric=Metric.UNBLENDED).metric is Metric.UNBLENDED
+    assert {one.usd for one in bill.charges} == {Decimal(10 if metric is CostMetric.UNBLENDED else 5)}
+    assert bill.records[0].usd == Decimal(9 if metric is CostMetric.UNBLENDED else "4.5")
+    assert paper.read(metric=CostMetric.UNBLENDED).metric is CostMetric.UNBLENDED
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_the_filter_leaves_out_what_no_comparison_counts_but_by_record_type() ->
 def test_a_bill_that_cannot_be_read_asks_no_more() -> None:
     paper = Paper({"SERVICE USAGE_TYPE": DENIED})
 
-    bill = paper.read(accounts=Accounts(names={ONE: ""}))
+    bill = paper.read(accounts=BillAccounts(names={ONE: ""}))
 
-    assert gaps(bill) == [(Reading.SERVICES, GapCause.DENIED, "")]
+    assert gaps(bill) == [(BillReading.SERVICES, GapCause.DENIED, "")]
     assert (len(paper.asked), bill.charges, bill.by_tag, bill.forecast) == (1, (), {}, None)
 
 
@@ -212,7 +212,7 @@ def test_a_service_that_was_never_charged_is_told(
 
     bill = paper.read(services=services)
 
-    assert gaps(bill) == [(Reading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, name) for name in missing]
+    assert gaps(bill) == [(BillReading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, name) for name in missing]
     assert [gap.detail for gap in bill.gaps] == ["EC2, S3"] * len(missing)
 
 
@@ -221,10 +221,10 @@ def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -
 
     bill = paper.read(most=8, services=["EC2"])
 
-    assert (Reading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
+    assert (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
     few = Paper(SERVICES).read(most=5, services=["EC2"])
-    assert [one for one in gaps(few) if one[0] is Reading.SERVICE_NAMES] == [
-        (Reading.SERVICE_NAMES, GapCause.OVER_LIMIT, "")
+    assert [one for one in gaps(few) if one[0] is BillReading.SERVICE_NAMES] == [
+        (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "")
     ]
 
 
@@ -239,8 +239,8 @@ def test_only_a_chosen_tag_that_nothing_had_is_looked_for() -> None:
 
     assert "tag keys" not in asked
     assert list(bill.by_tag) == ["project", "owner", "environment"]
-    unused = [(Reading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, key) for key in ("env", "squad", "cc")]
-    inactive = (Reading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "who")
+    unused = [(BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, key) for key in ("env", "squad", "cc")]
+    inactive = (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "who")
     assert gaps(bill) == [inactive, *unused]
     assert ("tag keys", FIRST) in paper.asked
     wrong = next(gap for gap in chosen.gaps if gap.cause is GapCause.NO_SUCH_TAG)
@@ -269,7 +269,7 @@ SEVERAL: dict[str, Any] = {
     "LINKED_ACCOUNT": [(1, (ONE,), "40"), (1, (TWO,), "20"), (31, (TWO,), "10"), (65, (ONE,), "1")],
     "USAGE_TYPE LINKED_ACCOUNT": [(1, ("Bytes", ONE), "40")],
 }
-ACCOUNTS = Accounts(names={ONE: "one", TWO: "", "3" * 12: ""})
+ACCOUNTS = BillAccounts(names={ONE: "one", TWO: "", "3" * 12: ""})
 
 
 def test_the_accounts_that_moved_are_read_by_usage_type_and_what_is_left_is_of_all_others() -> None:
@@ -288,14 +288,14 @@ def test_the_accounts_that_moved_are_read_by_usage_type_and_what_is_left_is_of_a
         ("others", Decimal(1)),
     }
     assert bill.accounts == {ONE: "one"}
-    assert gaps(bill) == [(Reading.ACCOUNTS, GapCause.NOT_CHARGED, "3" * 12)]
+    assert gaps(bill) == [(BillReading.ACCOUNTS, GapCause.NOT_CHARGED, "3" * 12)]
 
 
 def test_every_page_is_of_the_accounts_alone_and_so_is_the_forecast() -> None:
     paper = Paper(SEVERAL)
     paper.read(tags={"project": "app"}, accounts=ACCOUNTS)
 
-    own, moved = of_accounts(ACCOUNTS.names), of_accounts([ONE, TWO])
+    own, moved = accounts_filter(ACCOUNTS.names), accounts_filter([ONE, TWO])
     wheres = [(one["And"][-1] if "And" in one else one) for one in paper.filters]
     assert wheres == [own, own, moved, own, own, own]
 
@@ -305,7 +305,7 @@ def test_accounts_whose_bill_is_not_seen_are_not_said_to_be_charged_nothing() ->
     nothing = Paper(SERVICES | {"LINKED_ACCOUNT": []})
     empty = nothing.read(accounts=ACCOUNTS)
 
-    assert gaps(denied) == [(Reading.ACCOUNTS, GapCause.DENIED, "")]
+    assert gaps(denied) == [(BillReading.ACCOUNTS, GapCause.DENIED, "")]
     assert (denied.by_account, denied.moved) == ((), ())
     assert denied.forecast is not None
     assert [name for name, _ in nothing.asked] == ["SERVICE USAGE_TYPE", "LINKED_ACCOUNT"]
@@ -319,7 +319,9 @@ def test_kept_days_of_accounts_are_read_no_more_and_count_for_what_moved() -> No
 
     bill = paper.read(tags={}, accounts=ACCOUNTS, kept=kept)
     again = Paper(SEVERAL)
-    again.read(tags={}, accounts=ACCOUNTS, kept=Paper(SERVICES).read(tags={}, accounts=Accounts(names={})))
+    again.read(
+        tags={}, accounts=ACCOUNTS, kept=Paper(SERVICES).read(tags={}, accounts=BillAccounts(names={}))
+    )
 
     since = TODAY - 35 * DAY
     assert paper.asked[:3] == [

@@ -15,24 +15,24 @@ from ml_janitor.aws import metrics
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
-from ml_janitor.aws.metrics import Metric, Series
-from ml_janitor.aws.runs import Run, Used
+from ml_janitor.aws.metrics import Metric, MetricSeries
+from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import requests as module
-from ml_janitor.bill.joining import Requests
-from ml_janitor.bill.requests import Called, requests
+from ml_janitor.bill.joining import VariantRequests
+from ml_janitor.bill.requests import EndpointRequests, read_requests
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 DAY, HOUR = 86400, 3600
 SINCE = NOW - timedelta(days=60)
-HOSTED = Run(usage_type="USE1-Host:ml.m5.xlarge", start=SINCE, variant="all", model="ranker")
+HOSTED = ResourceRun(usage_type="USE1-Host:ml.m5.xlarge", start=SINCE, variant="all", model="ranker")
 SHARED = replace(HOSTED, model="")
 POINTS = ((NOW, 7.0),)
 
-type Call = Callable[..., Called]
+type Call = Callable[..., EndpointRequests]
 
 
-def endpoint(*runs: Run, name: str = "search", kind: str = "endpoint") -> Used:
-    return Used(target=target_at(f"{kind}/{name}"), runs=runs)
+def endpoint(*runs: ResourceRun, name: str = "search", kind: str = "endpoint") -> UsedResource:
+    return UsedResource(target=target_at(f"{kind}/{name}"), runs=runs)
 
 
 def component(name: str, endpoint: str = "search", variant: str = "all") -> InferenceComponent:
@@ -46,23 +46,23 @@ class Cloud:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.series: list[Metric] = []
-        self.unread: dict[str, Signal[Series]] = {}
+        self.unread: dict[str, Signal[MetricSeries]] = {}
         self.components: Listing[InferenceComponent] | None = None
         self.loaded: Signal[Any] = Value(())
-        monkeypatch.setattr(metrics, "read", self.read)
-        monkeypatch.setattr(metrics, "published", lambda *_: self.loaded)
+        monkeypatch.setattr(metrics, "read_metrics", self.read)
+        monkeypatch.setattr(metrics, "list_series", lambda *_: self.loaded)
         monkeypatch.setattr(module, "inference_components", self.listed)
 
-    def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[Series]]:
+    def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[MetricSeries]]:
         self.series = list(series)
-        return {one: self.unread.get(one.name, Value(Series(POINTS))) for one in self.series}
+        return {one: self.unread.get(one.name, Value(MetricSeries(POINTS))) for one in self.series}
 
     def listed(self, _: Any) -> Listing[InferenceComponent]:
         assert self.components is not None, "no endpoint has components"
         return self.components
 
-    def called(self, *ran: Used) -> Called:
-        return requests(cast("Aws", None), ran, SINCE, NOW)
+    def called(self, *ran: UsedResource) -> EndpointRequests:
+        return read_requests(cast("Aws", None), ran, SINCE, NOW)
 
     def asked(self) -> list[tuple[str, int]]:
         return [(one.name, one.period) for one in self.series]
@@ -79,10 +79,12 @@ def test_requests_are_those_to_each_variant_of_endpoints_alone(cloud: Cloud) -> 
 
     found = cloud.called(one, endpoint(HOSTED, kind="training-job"))
 
-    usual = Requests(variant="all", points=POINTS, period=DAY)
-    assert found == Called(by_arn={one.target.arn: (usual, replace(usual, variant="next", shadow=True))})
+    usual = VariantRequests(variant="all", points=POINTS, period=DAY)
+    assert found == EndpointRequests(
+        by_arn={one.target.arn: (usual, replace(usual, variant="next", shadow=True))}
+    )
     assert cloud.asked() == [("Invocations", DAY)] * 2
-    assert cloud.called(endpoint(HOSTED, kind="training-job")) == Called()
+    assert cloud.called(endpoint(HOSTED, kind="training-job")) == EndpointRequests()
 
 
 def test_a_variant_that_had_several_models_is_counted_by_the_hour(cloud: Cloud) -> None:
@@ -145,7 +147,7 @@ def test_an_endpoint_that_publishes_what_it_loads_has_many_models(cloud: Cloud) 
 def test_a_fault_of_ours_is_said_and_the_bill_does_without(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "read", lambda *_: 1 // 0)
+    monkeypatch.setattr(metrics, "read_metrics", lambda *_: 1 // 0)
 
     found = cloud.called(endpoint(HOSTED))
 

@@ -10,16 +10,16 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.endpoints import (
-    Config,
-    Description,
-    Summary,
-    Variant,
-    describe,
-    describe_config,
-    endpoints,
-    inference_components,
-    monitoring_schedules,
-    rented,
+    EndpointConfig,
+    EndpointDescription,
+    EndpointSummary,
+    EndpointVariant,
+    count_instances,
+    describe_endpoint,
+    describe_endpoint_config,
+    list_endpoints,
+    list_inference_components,
+    list_monitoring_schedules,
 )
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -37,9 +37,9 @@ DESCRIBE, CONFIG = "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConf
 DENIAL = "AccessDeniedException: denied"
 
 
-def described(*variants: dict[str, Any], **more: Any) -> Description:
+def described(*variants: dict[str, Any], **more: Any) -> EndpointDescription:
     answer = ENDPOINT | {"EndpointConfigName": "api-1", "ProductionVariants": list(variants)} | more
-    found = describe(Script({DESCRIBE: Torn(answer)}).aws(), "api")
+    found = describe_endpoint(Script({DESCRIBE: Torn(answer)}).aws(), "api")
     assert isinstance(found, Value)
     return found.value
 
@@ -49,9 +49,9 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
         {"sagemaker:ListEndpoints": [{"Endpoints": [ENDPOINT]}, {"Endpoints": [ENDPOINT]}, DENIED]}
     )
 
-    found = endpoints(account.aws())
+    found = list_endpoints(account.aws())
 
-    summary = Summary(
+    summary = EndpointSummary(
         arn=f"{ARN}:endpoint/api",
         name="api",
         status="InService",
@@ -66,23 +66,23 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
 @pytest.mark.parametrize(
     ("answer", "runs", "costs", "expected"),
     [
-        ({"CurrentInstanceCount": 2}, True, True, Variant(name="blue", instances=2)),
-        ({"CurrentInstanceCount": 0}, False, False, Variant(name="blue")),
+        ({"CurrentInstanceCount": 2}, True, True, EndpointVariant(name="blue", instances=2)),
+        ({"CurrentInstanceCount": 0}, False, False, EndpointVariant(name="blue")),
         (
             {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"MlReservationArn": "arn"}},
-            True, False, Variant(name="blue", instances=1, reserved=True),
+            True, False, EndpointVariant(name="blue", instances=1, reserved=True),
         ),
         (
             {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"CapacityReservationPreference": "x"}},
-            True, True, Variant(name="blue", instances=1),
+            True, True, EndpointVariant(name="blue", instances=1),
         ),
         (
             {"CurrentServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}},
-            False, False, Variant(name="blue", serverless=True),
+            False, False, EndpointVariant(name="blue", serverless=True),
         ),
         (
             {"CurrentServerlessConfig": {"ProvisionedConcurrency": 1}},
-            True, True, Variant(name="blue", serverless=True, concurrency=1),
+            True, True, EndpointVariant(name="blue", serverless=True, concurrency=1),
         ),
         (
             {
@@ -93,7 +93,7 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
                 ],
             },
             True, True,
-            Variant(name="blue", instances=3, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 2))),
+            EndpointVariant(name="blue", instances=3, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 2))),
         ),
         (
             {
@@ -102,12 +102,12 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
                     {"ResolutionTime": NOW - 3 * DAY}, {"ResolutionTime": NOW - DAY}, {"ResolvedImage": "x"},
                 ],
             },
-            True, True, Variant(name="blue", instances=1, resolved=NOW - DAY),
+            True, True, EndpointVariant(name="blue", instances=1, resolved=NOW - DAY),
         ),
     ],
 )  # fmt: skip
 def test_what_runs_of_a_variant_and_costs(
-    *, answer: Mapping[str, Any], runs: bool, costs: bool, expected: Variant
+    *, answer: Mapping[str, Any], runs: bool, costs: bool, expected: EndpointVariant
 ) -> None:
     found = described({"VariantName": "blue", **answer})
 
@@ -135,11 +135,11 @@ def test_shadows_and_what_an_endpoint_is_set_up_for() -> None:
 def test_only_where_nothing_runs_an_answer_without_variants_is_whole(status: str, whole: bool) -> None:  # noqa: FBT001
     answer = ENDPOINT | {"EndpointConfigName": "api-1", "EndpointStatus": status}
 
-    found = describe(Script({DESCRIBE: Torn(answer)}).aws(), "api")
+    found = describe_endpoint(Script({DESCRIBE: Torn(answer)}).aws(), "api")
 
     cut = Unreadable("the answer lacks ProductionVariants: it was cut off", DESCRIBE)
     assert (isinstance(found, Value), found == cut) == (whole, not whole)
-    running = describe(
+    running = describe_endpoint(
         Script(
             {
                 DESCRIBE: Torn(
@@ -157,16 +157,16 @@ def test_an_endpoint_that_is_gone_is_absent_and_its_configuration_unreadable() -
     gone = Refusal("ValidationException", "Could not find it")
     aws = Script({DESCRIBE: gone, CONFIG: gone}).aws()
 
-    assert describe(aws, "api") == Absent(DESCRIBE)
-    assert isinstance(describe_config(aws, "api-1"), Unreadable)
-    assert describe(Script({DESCRIBE: DENIED}).aws(), "api") == Unreadable(
+    assert describe_endpoint(aws, "api") == Absent(DESCRIBE)
+    assert isinstance(describe_endpoint_config(aws, "api-1"), Unreadable)
+    assert describe_endpoint(Script({DESCRIBE: DENIED}).aws(), "api") == Unreadable(
         f"DescribeEndpoint: {DENIAL}", DESCRIBE
     )
 
 
-def configured(*variants: dict[str, Any], **more: Any) -> Config:
+def configured(*variants: dict[str, Any], **more: Any) -> EndpointConfig:
     answer = {"CreationTime": NOW, "ProductionVariants": list(variants)} | more
-    found = describe_config(Script({CONFIG: Torn(answer)}).aws(), "api-1")
+    found = describe_endpoint_config(Script({CONFIG: Torn(answer)}).aws(), "api-1")
     assert isinstance(found, Value)
     return found.value
 
@@ -185,7 +185,7 @@ def test_a_configuration_says_what_a_description_leaves_out() -> None:
         DataCaptureConfig={"EnableCapture": True},
     )
 
-    assert found == Config(
+    assert found == EndpointConfig(
         created=NOW,
         types={"blue": "ml.g5.xlarge", "hosts": "ml.m5.large"},
         hosts=frozenset({"hosts", "scaled", "fixed"}),
@@ -205,18 +205,18 @@ def test_a_configuration_says_what_a_description_leaves_out() -> None:
 
 def test_instances_are_counted_by_type_over_variants_and_pools() -> None:
     config = configured({"VariantName": "blue", "InstanceType": "ml.g5.xlarge"})
-    pooled = Variant(
+    pooled = EndpointVariant(
         name="pooled", instances=5, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 4), ("ml.c5.large", 0))
     )
     variants = (
-        Variant(name="blue", instances=2),
+        EndpointVariant(name="blue", instances=2),
         pooled,
-        Variant(name="unknown", instances=7),
-        Variant(name="blue"),
+        EndpointVariant(name="unknown", instances=7),
+        EndpointVariant(name="blue"),
     )
 
-    assert rented(variants, config) == {"ml.g5.xlarge": 3, "ml.g5.2xlarge": 4, "": 7}
-    assert rented((), config) == {}
+    assert count_instances(variants, config) == {"ml.g5.xlarge": 3, "ml.g5.2xlarge": 4, "": 7}
+    assert count_instances((), config) == {}
 
 
 def component(name: str, **more: Any) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def component(name: str, **more: Any) -> dict[str, Any]:
 def test_components_were_changed_when_they_were_made_or_scaled_and_may_be_going() -> None:
     listed = [component("a"), component("b", LastModifiedTime=NOW, InferenceComponentStatus="Deleting")]
 
-    one, two = inference_components(
+    one, two = list_inference_components(
         Script({"sagemaker:ListInferenceComponents": Torn({"InferenceComponents": listed})}).aws()
     ).items
 
@@ -261,4 +261,4 @@ def test_only_a_schedule_that_runs_monitors_its_endpoint(
     entry |= {"EndpointName": endpoint} if endpoint else {}
     account = Script({"sagemaker:ListMonitoringSchedules": Torn({"MonitoringScheduleSummaries": [entry]})})
 
-    assert monitoring_schedules(account.aws()).items == ((monitored, "drift"),)
+    assert list_monitoring_schedules(account.aws()).items == ((monitored, "drift"),)

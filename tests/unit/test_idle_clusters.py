@@ -12,12 +12,12 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.arns import Arn
-from ml_janitor.aws.metrics import Series
+from ml_janitor.aws.metrics import MetricSeries
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors import idle_clusters
-from ml_janitor.detectors.idle_clusters import Cluster, IdleClusters
+from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
 from verdicts import shown
@@ -26,14 +26,14 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("denied")
 
 
-def hours(*worked: int, missing: int = 0) -> Value[Series]:
+def hours(*worked: int, missing: int = 0) -> Value[MetricSeries]:
     """A day of hours before now, in which it worked in those that began so many hours ago."""
     ago = range(24, missing, -1)
     points = [(NOW - each * HOUR, 0.0 if each in worked else 1.0) for each in ago]
-    return Value(Series(tuple(points)))
+    return Value(MetricSeries(tuple(points)))
 
 
-def cluster(*, created: datetime | None = NOW - 9 * DAY, **members: Any) -> Cluster:
+def cluster(*, created: datetime | None = NOW - 9 * DAY, **members: Any) -> ComputeCluster:
     """An EMR cluster that has waited for a day, and does not end by itself."""
     target = target_at("cluster/j-1", created, name="reports", service="elasticmapreduce")
     known: dict[str, Any] = {
@@ -44,10 +44,10 @@ def cluster(*, created: datetime | None = NOW - 9 * DAY, **members: Any) -> Clus
         "release": "emr-7.9.0",
         "applications": frozenset({"spark", "hadoop"}),
     }
-    return Cluster(target=target, **known | members)
+    return ComputeCluster(target=target, **known | members)
 
 
-def pod(**members: Any) -> Cluster:
+def pod(**members: Any) -> ComputeCluster:
     one = cluster(status="InService", **members)
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:cluster/abc"
     return replace(one, target=replace(one.target, arn=arn), idle=NotRead(), timeout=NotRead())
@@ -86,7 +86,7 @@ PRICED = Price(Decimal("4.545"), "Price List API")
         (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
     ],
 )
-def test_idle_clusters(candidate: Cluster, verdict: str, reason: str) -> None:
+def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> None:
     decided = IdleClusters().decide(candidate, NOW)
 
     word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
@@ -236,3 +236,30 @@ def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, 
         assert read.target.tags == Value({"a": "b", "c": ""}, "elasticmapreduce:DescribeCluster")
         assert read.applications == {"spark"}
         assert read.instances == Value({"m5.xlarge": 2}, "elasticmapreduce:ListInstances")
+
+
+def test_one_that_runs_is_kept_without_any_further_question() -> None:
+    entry = {
+        "Id": "j-1",
+        "Name": "etl",
+        "ClusterArn": f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-1",
+        "Status": {"State": "RUNNING", "Timeline": {"CreationDateTime": NOW - DAY}},
+    }
+    script = Script(
+        {
+            "emr:ListClusters": [{"Clusters": []}, {"Clusters": [entry]}],
+            "sagemaker:ListClusters": {"ClusterSummaries": []},
+            "resourcegroupstaggingapi:GetResources": {"ResourceTagMappingList": []},
+        }
+    )
+
+    (one,) = IdleClusters().find(script.aws(), NOW)
+
+    assert (one.target.name, one.target.created, one.status) == ("etl", NOW - DAY, "RUNNING")
+    assert "its status is RUNNING" in IdleClusters().decide(one, NOW).reason
+    assert script.asked("emr:ListClusters")[0]["ClusterStates"] == [
+        "STARTING",
+        "BOOTSTRAPPING",
+        "RUNNING",
+        "WAITING",
+    ]

@@ -15,14 +15,14 @@ from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.scratch import BucketScratch
 from ml_janitor.config.events import MalformedEventError, SweepEvent
 from ml_janitor.config.settings import SettingsError
-from ml_janitor.ledger.macs import KmsMacs, NoKey
-from ml_janitor.ledger.runs import LastRun, Listed, Runs
+from ml_janitor.ledger.macs import KmsMacs, NoUndoKey
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import Environment, Invocation
-from ml_janitor.scheduled.places import Entered, Place
-from ml_janitor.slack.bot import Slack
+from ml_janitor.scheduled.places import EnteredPlace, SweepPlace
+from ml_janitor.slack.bot import SlackBot
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import API, Time
+from ml_janitor.slack.sender import SLACK_API, SenderClock
 from ml_janitor.slack.webhook import Webhook
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
@@ -49,7 +49,10 @@ def own(folder: Path, toml: str = "", *, milliseconds: int = 900_000, **variable
     environment = Environment.read({**VARIABLES, "LAMBDA_TASK_ROOT": str(folder), **variables})
     context: Any = Context(invoked_function_arn=ARN, milliseconds=milliseconds)
     return Invocation(
-        environment, context, clock=lambda: NOW, seconds=Time(clock=lambda: 1000.0, sleep=lambda _: None)
+        environment,
+        context,
+        clock=lambda: NOW,
+        seconds=SenderClock(clock=lambda: 1000.0, sleep=lambda _: None),
     )
 
 
@@ -121,8 +124,8 @@ def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     given = dict[str, Any]()
     monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, milliseconds=milliseconds)
-    inside = found.entered(Place(ACCOUNT, (REGION,)), "role")
-    assert (inside.place, inside.off) == (Place(ACCOUNT, (REGION,)), Place(ACCOUNT, ()))
+    inside = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
+    assert (inside.place, inside.off) == (SweepPlace(ACCOUNT, (REGION,)), SweepPlace(ACCOUNT, ()))
 
     found.opened(inside)
 
@@ -141,8 +144,8 @@ def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
     given = dict[str, Any]()
     monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
-    here = found.entered(Place(ACCOUNT, (REGION,)), "role")
-    elsewhere = Entered(replace_session(here), here.place, here.off)
+    here = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
+    elsewhere = EnteredPlace(replace_session(here), here.place, here.off)
 
     found.opened(elsewhere)
 
@@ -151,13 +154,13 @@ def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
     assert isinstance(given["scratch"], BucketScratch)
 
 
-def replace_session(inside: Entered) -> Any:
+def replace_session(inside: EnteredPlace) -> Any:
     """Another session than that of *inside*."""
     return type(inside.session)(region_name=REGION)
 
 
 def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> None:
-    assert isinstance(own(tmp_path).actions._macs, NoKey)
+    assert isinstance(own(tmp_path).actions._macs, NoUndoKey)
     assert isinstance(own(tmp_path, JANITOR_UNDO_KEY="key").actions._macs, KmsMacs)
 
 
@@ -167,7 +170,7 @@ def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> No
 def test_without_a_slack_nobody_is_told(tmp_path: Path) -> None:
     assert own(tmp_path).announcer is None
     assert own(tmp_path, SLACK).announcer is not None
-    assert own(tmp_path).slack_url == API
+    assert own(tmp_path).slack_url == SLACK_API
     assert own(tmp_path, JANITOR_SLACK_URL="http://127.0.0.1/").slack_url == "http://127.0.0.1/"
 
 
@@ -178,9 +181,9 @@ def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.Mo
         read.append(name)
         return secrets.pop(0)
 
-    monkeypatch.setattr("ml_janitor.slack.secret.read_secret", read_secret)
+    monkeypatch.setattr("ml_janitor.slack.secret.read_slack_secret", read_secret)
     bot = own(tmp_path, SLACK)
-    assert isinstance(bot.connect(), Slack)
+    assert isinstance(bot.connect(), SlackBot)
     assert bot.connect() is bot.connect()
     assert isinstance(own(tmp_path, SLACK).connect(), Webhook)
     routed = own(tmp_path, f'{SLACK}[slack.routes]\n"team:ml" = "C9876543210"\n')
@@ -195,14 +198,14 @@ def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.Mo
 class Lists:
     """The lists of runs: that of NOW, and all accounts of it."""
 
-    def listed(self, detector: str, time: Any) -> tuple[Listed, ...]:
+    def listed(self, detector: str, time: Any) -> tuple[RunAccount, ...]:
         if (detector, time) != ("idle-endpoints", NOW):
             raise ReadError("no list")
-        return (Listed(MEMBER, (ABROAD,)),)
+        return (RunAccount(MEMBER, (ABROAD,)),)
 
-    def accounts(self, detector: str, time: Any) -> tuple[Listed, ...]:
+    def accounts(self, detector: str, time: Any) -> tuple[RunAccount, ...]:
         assert (detector, time) == ("idle-endpoints", NOW - timedelta(days=1))
-        return (Listed(MEMBER, (ABROAD, REGION)),)
+        return (RunAccount(MEMBER, (ABROAD, REGION)),)
 
 
 def asked(**event: Any) -> SweepEvent:
@@ -212,24 +215,24 @@ def asked(**event: Any) -> SweepEvent:
 def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert own(tmp_path).place(asked()) == Place(ACCOUNT, (REGION,))
+    assert own(tmp_path).place(asked()) == SweepPlace(ACCOUNT, (REGION,))
     with pytest.raises(MalformedEventError, match=MEMBER):
         own(tmp_path).place(asked(account=MEMBER))
     table = MemoryTable()
     monkeypatch.setattr(Invocation, "run_lists", Lists())
-    monkeypatch.setattr(Invocation, "runs", Runs(table))
+    monkeypatch.setattr(Invocation, "runs", LatestRuns(table))
     member = own(tmp_path, ORGANIZATION)
 
-    assert member.place(asked(account=MEMBER, time=NOW)) == Place(MEMBER, (ABROAD,))
+    assert member.place(asked(account=MEMBER, time=NOW)) == SweepPlace(MEMBER, (ABROAD,))
     with pytest.raises(ReadError):
         member.place(asked(account=MEMBER, time=NOW + timedelta(hours=1)))
     with pytest.raises(MalformedEventError, match="the accounts of the latest run of idle-endpoints"):
         member.place(asked(account=MEMBER))
     yesterday = NOW - timedelta(days=1)
-    Runs(table).begun(
+    LatestRuns(table).begun(
         LastRun(detector="idle-endpoints", time=yesterday, key="k", accounts=1, begun=yesterday)
     )
-    assert member.place(asked(account=MEMBER)) == Place(MEMBER, (ABROAD, REGION))
+    assert member.place(asked(account=MEMBER)) == SweepPlace(MEMBER, (ABROAD, REGION))
 
 
 def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled(
@@ -244,13 +247,13 @@ def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled
 
     monkeypatch.setattr(invocation, "member_session", session)
     monkeypatch.setattr(invocation, "enabled_regions", lambda client: [client.meta.region_name, "us-east-1"])
-    here = own(tmp_path).entered(Place(ACCOUNT, ()), "role")
+    here = own(tmp_path).entered(SweepPlace(ACCOUNT, ()), "role")
     member = own(tmp_path, ORGANIZATION)
 
-    inside = member.entered(Place(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
+    inside = member.entered(SweepPlace(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
 
     assert taken == [(f"arn:aws:iam::{MEMBER}:role/ml-janitor-read", "ml-janitor-7f3a")]
-    assert (inside.place, inside.off) == (Place(MEMBER, (REGION,)), Place(MEMBER, (ABROAD,)))
+    assert (inside.place, inside.off) == (SweepPlace(MEMBER, (REGION,)), SweepPlace(MEMBER, (ABROAD,)))
     with pytest.raises(ReadError, match=f"{ABROAD} is not enabled in account {MEMBER}"):
         inside.whole()
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.endpoint_load import HOURS
+from ml_janitor.aws.endpoint_load import LOAD_HOURS
 from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Finding
@@ -33,7 +33,7 @@ from quiet_endpoints import DAY, hourly, quiet
         (quiet(fixed="it scales itself between 1 and 4 instances"), "kept", "it scales itself"),
         (quiet(peaks=Unreadable("MemoryUtilization: denied")), "unknown", "MemoryUtilization: denied"),
         (quiet(peaks=NotRead()), "unknown", "not read"),
-        (quiet(raw={"requests": hourly(100, HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
+        (quiet(raw={"requests": hourly(100, LOAD_HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
         (quiet(raw={"ConcurrentRequestsPerModel": Absent()}), "unknown", "ConcurrentRequestsPerModel lacks"),
         (quiet(raw={"ModelLatency": Absent()}), "unknown", "ModelLatency has no datapoint"),
         (quiet(raw={"requests": hourly(0), "ModelLatency": Absent()}), "kept", "no request came"),

@@ -15,10 +15,10 @@ from fakes import UNTELLABLE, thing
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.entries import RecordedFindings
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.scheduled.places import Place
-from ml_janitor.scheduled.sweep_run import Ran, Runner
+from ml_janitor.scheduled.places import SweepPlace
+from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from nights import DAY, Nights, NoArchive, in_memory
 
 ABROAD = "eu-west-1"
@@ -51,7 +51,7 @@ class Listener:
     def __call__(
         self,
         sweep: Sweep,
-        recorded: Recorded,
+        recorded: RecordedFindings,
         *,
         now: datetime,
         where: str,
@@ -73,11 +73,11 @@ class World:
         self.nights, self.listener, self.shelf = nights, Listener(), Shelf()
         self.acts = False
 
-    def runner(self, **how: Any) -> Runner:
+    def runner(self, **how: Any) -> SweepRunner:
         made = replace(self.nights.runner(), archive=self.shelf, tell=self.listener, **how)
         return made if self.acts else replace(made, acting=None, warner=None)
 
-    def sweep(self, *, note: str = "", off: Place | None = None, **how: Any) -> Ran:
+    def sweep(self, *, note: str = "", off: SweepPlace | None = None, **how: Any) -> SweepRunResult:
         return self.runner(**how).sweep(
             self.nights.detector, [self.nights.aws], now=self.nights.clock, note=note, off=off
         )
@@ -180,7 +180,7 @@ def test_a_ledger_that_cannot_be_written_is_a_failed_run_and_nobody_is_told(
 
 
 def test_regions_that_are_not_enabled_are_remembered_as_such(world: World) -> None:
-    world.sweep(off=Place(ACCOUNT, (ABROAD, "us-west-2")))
+    world.sweep(off=SweepPlace(ACCOUNT, (ABROAD, "us-west-2")))
     for region in (ABROAD, "us-west-2"):
         found = last(world, region)
         assert (found.enabled, found.error, found.time) == (False, None, NOW)
@@ -188,7 +188,7 @@ def test_regions_that_are_not_enabled_are_remembered_as_such(world: World) -> No
 
 
 def test_a_place_that_was_not_entered_is_an_error_of_each_of_its_regions(world: World) -> None:
-    place = Place("210987654321", (REGION, ABROAD))
+    place = SweepPlace("210987654321", (REGION, ABROAD))
     error = world.runner().not_entered(world.nights.detector, place, RuntimeError("no role"), now=NOW)
 
     assert str(error).startswith("account 210987654321 could not be read")

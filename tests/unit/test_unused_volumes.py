@@ -14,7 +14,7 @@ from ml_janitor.aws.prices import Price, volume_prices
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors import unused_volumes
-from ml_janitor.detectors.unused_volumes import UnusedVolumes, Volume
+from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
 from past_jobs import word
 from scripted import DENIED as DENIED_CALL
 from scripted import Refusal, Script
@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
 
-def volume(path: str, **more: Any) -> Volume:
+def volume(path: str, **more: Any) -> UnusedVolume:
     target = target_at(path, NOW - 300 * DAY)
     fields: dict[str, Any] = {
         "target": target,
@@ -32,14 +32,14 @@ def volume(path: str, **more: Any) -> Volume:
         "size": Value(100),
         "price": Price(Decimal("0.14"), "Price List API"),
     }
-    return Volume(**(fields | more))
+    return UnusedVolume(**(fields | more))
 
 
-def notebook(**more: Any) -> Volume:
+def notebook(**more: Any) -> UnusedVolume:
     return volume("notebook-instance/eda", **{"status": "Stopped", **more})
 
 
-def space(**more: Any) -> Volume:
+def space(**more: Any) -> UnusedVolume:
     return volume("space/d-1/desk", **{"app": Absent(), "wrote": Absent(), **more})
 
 
@@ -62,7 +62,7 @@ def space(**more: Any) -> Volume:
         (space(wrote=DENIED), "unknown", "AccessDenied"),
     ],
 )
-def test_unused_volumes(judged: Volume, verdict: str, reason: str) -> None:
+def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -76,7 +76,7 @@ def test_unused_volumes(judged: Volume, verdict: str, reason: str) -> None:
     ],
 )
 def test_the_change_is_a_command_and_the_dollars_are_those_of_the_volume(
-    judged: Volume, confidence: Confidence, command: str
+    judged: UnusedVolume, confidence: Confidence, command: str
 ) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
 
