@@ -463,7 +463,7 @@ def test_outputs_that_exclude_each_other_or_cannot_be_written_are_refused_before
         ({"json": False, "files": {"--html": folder}}, "--html: .*folder cannot be written: Is a directory"),
         ({"json": False, "files": {"--html": tmp_path / "no" / "a"}}, "cannot be written: No such file"),
     ):
-        with pytest.raises(edge.Refused, match=said):
+        with pytest.raises(edge.CommandRefusedError, match=said):
             edge.check_outputs(**how)  # type: ignore[arg-type]
 
 

@@ -19,8 +19,8 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
-from ml_janitor.report.digest import Row
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.report.digest import SweepRow
 from ml_janitor.report.overview import DetectorRun, Overview
 from ml_janitor.slack.organization_overview import OrganizationReader
 
@@ -30,7 +30,11 @@ ON = (ENDPOINTS, NOTEBOOKS, JOBS)
 ONE, TWO, THREE = (str(number) * 12 for number in (1, 2, 3))
 EAST, WEST = "us-east-1", "eu-west-1"
 TIME = NOW - 2 * HOUR
-ALL = (Listed(ONE, (EAST, WEST), "research"), Listed(TWO, (EAST,)), Listed(THREE, (EAST,), "idle"))
+ALL = (
+    RunAccount(ONE, (EAST, WEST), "research"),
+    RunAccount(TWO, (EAST,)),
+    RunAccount(THREE, (EAST,), "idle"),
+)
 
 
 class InTurn:
@@ -44,16 +48,16 @@ class Lists:
     """The lists of runs by detector: what is looked at, and all accounts; *unread* are those without one."""
 
     def __init__(self) -> None:
-        self.listed_of: dict[str, tuple[Listed, ...]] = {}
+        self.listed_of: dict[str, tuple[RunAccount, ...]] = {}
         self.unread: set[str] = set()
 
-    def listed(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+    def listed(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         del time
         if detector in self.unread:
             raise ReadError("the list is gone")
         return self.listed_of.get(detector, ALL[:2])
 
-    def accounts(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+    def accounts(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         del time
         if detector in self.unread:
             raise ReadError("the list is gone")
@@ -65,7 +69,7 @@ class World:
 
     def __init__(self) -> None:
         self.table, self.lists = MemoryTable(), Lists()
-        self.ledger, self.runs = Ledger(self.table), Runs(self.table)
+        self.ledger, self.runs = Ledger(self.table), LatestRuns(self.table)
         off = {one.name: {"enabled": False} for one in DETECTORS if one.name not in ON}
         self.settings = Settings.parse({"detectors": off})
 
@@ -114,7 +118,7 @@ def result(
     )
 
 
-def place(row: Row) -> tuple[str, str, str, bool]:
+def place(row: SweepRow) -> tuple[str, str, str, bool]:
     return row.detector, row.account, row.region, row.last is not None
 
 
@@ -251,7 +255,7 @@ def test_an_overview_is_whole_only_where_everything_was_read(
 ) -> None:
     seen = Overview(
         runs=[DetectorRun(detector=ENDPOINTS, **{"time": TIME, **run})],
-        rows=[Row(detector=ENDPOINTS, account=ONE, region=EAST, last=row)],
+        rows=[SweepRow(detector=ENDPOINTS, account=ONE, region=EAST, last=row)],
         accounts=1,
     )
     assert (seen.partial, seen.fine) == (partial, fine)
