@@ -410,3 +410,24 @@ def test_advice_that_slack_did_not_take_is_a_failed_run() -> None:
     with pytest.raises(RunFailedError, match="Slack could not be told the weekly advice"):
         world.digest(advice=True, silent=True).post(NOW)
     assert world.ledger.latest.advice(ACCOUNT) is None
+
+
+def test_what_is_spent_already_is_counted_once_too() -> None:
+    """Of two detectors' findings on one job, the dearer counts; what one detector finds alone stays."""
+    world = World()
+    hung, spot = (
+        replace(result(name, "job", change=change), verdict=waste(accrued=usd))
+        for name, usd, change in (
+            ("hung-training-jobs", "100", Change.END),
+            ("spot-training", "60", Change.SPOT),
+        )
+    )
+    other = replace(result("spot-training", "other", change=Change.SPOT), verdict=waste(accrued="7"))
+    again = replace(result("hung-training-jobs", "again"), verdict=waste(accrued="20"))
+    world.swept("hung-training-jobs", hung, again)
+    world.swept("spot-training", spot, other)
+    world.swept("idle-endpoints")
+
+    rows = {row.detector: row.last.accrued_usd for row in world.digest().rows(NOW) if row.last}
+
+    assert rows == {"hung-training-jobs": 120, "spot-training": 7, "idle-endpoints": 0}
