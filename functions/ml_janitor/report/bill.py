@@ -141,7 +141,7 @@ def _because(mover: Mover, culprit: Culprit, movement: Movement) -> str:
     if new is not None:
         word = "ran first" if culprit.kind.endswith("-job") else "new since"
         return f"{word} {short_day(new, until)}{', in use' if culprit.used else ''}"
-    return _units(mover) + (", in use" if culprit.used else "")
+    return _units_moved(mover) + (", in use" if culprit.used else "")
 
 
 def _new_since(culprit: Culprit, comparison: SpanComparison) -> date | None:
@@ -151,7 +151,7 @@ def _new_since(culprit: Culprit, comparison: SpanComparison) -> date | None:
     return culprit.since.date()
 
 
-def _units(mover: Mover) -> str:
+def _units_moved(mover: Mover) -> str:
     """Say how much more or less was used: "1,024 instance-hours, 384 before"."""
     unit = "instance-hours" if mover.part.unit == "Hrs" else escape_text(mover.part.unit)
     if not mover.units_before:

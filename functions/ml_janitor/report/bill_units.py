@@ -59,10 +59,10 @@ def _row(cost: UnitCost, *, several: bool) -> UnitRow:
         each = f"{unit_price(cost.per_unit)} per 1,000"
     else:
         each = f"{unit_price(cost.per_unit)} each" if cost.kind == "family" else ""
-    return UnitRow(what, format_usd(cost.usd), _units(cost), each)
+    return UnitRow(what, format_usd(cost.usd), _units_of_cost(cost), each)
 
 
-def _units(cost: UnitCost) -> str:
+def _units_of_cost(cost: UnitCost) -> str:
     if cost.units is None:
         return f"{cost.unit} unknown"
     if cost.unit == "jobs":

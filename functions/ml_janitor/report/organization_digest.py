@@ -75,7 +75,7 @@ def _blocks(
     more = " Not everything could be read, so there may be more." if seen.partial else ""
     yield section_block(f"{looked}, as of {format_time(now)}.{more}{unpriced}")
     yield from digest.list_paragraphs(
-        "Did not run", _lines([_silence(run, now) for run in seen.runs if not run.ran], most)
+        "Did not run", _lines([_run_silence(run, now) for run in seen.runs if not run.ran], most)
     )
     yield from digest.list_paragraphs("Not ended", _lines(list(_at_work(seen, now)), most))
     yield from digest.list_paragraphs(
@@ -124,7 +124,7 @@ def _where(seen: Overview) -> str:
 # --- what went wrong --------------------------------------------------------------------------------
 
 
-def _silence(run: DetectorRun, now: datetime) -> str:
+def _run_silence(run: DetectorRun, now: datetime) -> str:
     return f"{detector_noun(run.detector, 2)}: {digest.last_run_text(run.time, now)}"
 
 
@@ -205,12 +205,12 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
         (first, *others) = kinds = list(_kinds(rows))
         if others:
             money = (f"\u2022 {f'{sums}: ' if sums else ''}{text}" for sums, text in kinds)
-            yield "\n".join([f"{title}{_found(rows)}", *money])
+            yield "\n".join([f"{title}{_findings_in_accounts(rows)}", *money])
         else:
             yield f"{title}{first[1]}"
     if rest:
         rows = [row for _, of_account in rest for row in of_account]
-        yield f"{_summed(rows)}{count_noun(len(rest), 'more account')}, {_found(rows)}"
+        yield f"{_summed(rows)}{count_noun(len(rest), 'more account')}, {_findings_in_accounts(rows)}"
 
 
 def _kinds(rows: Iterable[SweepRow]) -> Iterator[tuple[str, str]]:
@@ -226,7 +226,7 @@ def _kinds(rows: Iterable[SweepRow]) -> Iterator[tuple[str, str]]:
         yield _sums(of_detector), f"{found:,} {detector_noun(detector, found)} in {prose(places, 100)}{new}"
     if rest := ranked[KINDS_SHOWN:]:
         rows = [row for _, of_detector in rest for row in of_detector]
-        yield _sums(rows), f"{_found(rows)} of {count_noun(len(rest), 'more detector')}"
+        yield _sums(rows), f"{_findings_in_accounts(rows)} of {count_noun(len(rest), 'more detector')}"
 
 
 def _dearest(rows: Iterable[SweepRow]) -> tuple[Decimal, Decimal, int, str]:
@@ -252,6 +252,6 @@ def _summed(rows: Iterable[SweepRow]) -> str:
     return f"*{sums}*: " if (sums := _sums(rows)) else ""
 
 
-def _found(rows: Sequence[SweepRow]) -> str:
+def _findings_in_accounts(rows: Sequence[SweepRow]) -> str:
     found, new = sum(row.last.found for row in rows if row.last), sum(row.new for row in rows)
     return f"{count_noun(found, 'finding')}{f', {new:,} new' if new else ''}"

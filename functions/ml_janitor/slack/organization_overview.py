@@ -71,7 +71,7 @@ class OrganizationReader:
             runs.append(run)
             rows += of_run
         found = self._found(rows)
-        counted = list(_counted(rows, found, since))
+        counted = list(_count_new(rows, found, since))
         accounts = len(self._all(newest) or {row.account for row in rows})
         seen = Overview(runs=runs, rows=counted, accounts=accounts, names=names)
         return seen, [entry for entries in found for entry in entries]
@@ -148,7 +148,7 @@ class OrganizationReader:
             return ()
 
 
-def _counted(rows: Sequence[SweepRow], found: Sequence[Sequence[Entry]], since: datetime) -> list[SweepRow]:
+def _count_new(rows: Sequence[SweepRow], found: Sequence[Sequence[Entry]], since: datetime) -> list[SweepRow]:
     """Return *rows* with their new findings, and each resource counted once in its account."""
     by_account: dict[str, tuple[list[SweepRow], list[Entry]]] = {}
     for row, entries in zip(rows, found, strict=True):

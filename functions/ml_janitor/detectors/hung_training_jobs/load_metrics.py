@@ -40,7 +40,7 @@ def read_host_loads(
     found: dict[str, Signal[tuple[HostLoad, ...]]] = {}
     for kind in dict.fromkeys(window.job.kind for window in windows.values()):
         own = {key: window for key, window in windows.items() if window.job.kind is kind}
-        listed = _listed(aws, kind)
+        listed = _list_hosts(aws, kind)
         if isinstance(listed, Unreadable):
             found |= dict.fromkeys(own, listed)
             continue
@@ -53,7 +53,7 @@ def read_host_loads(
     return found
 
 
-def _listed(aws: Aws, kind: JobKind) -> Sequence[str] | Unreadable:
+def _list_hosts(aws: Aws, kind: JobKind) -> Sequence[str] | Unreadable:
     """Return all hosts of the past two weeks by name, where they are not numbered."""
     if kind.numbered:
         return ()

@@ -49,7 +49,7 @@ def read_rhythm(
     An event after *fresh* settles the question, and the history is left alone.
     `Absent` means that there is no stream or no event.
     """
-    match _listed(aws, group, prefix):
+    match _list_streams(aws, group, prefix):
         case Value(streams):
             pass
         case (Absent() | Unreadable() | NotRead()) as none:
@@ -71,7 +71,7 @@ def read_rhythm(
 
 
 @as_signal(logs.DESCRIBE_LOG_STREAMS, logs.NO_SUCH_LOG)
-def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
+def _list_streams(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
     Return the streams that begin with *prefix*, with the indexed time of their newest event, if any.
 
