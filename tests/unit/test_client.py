@@ -18,15 +18,21 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws import account as accounts
-from ml_janitor.aws.account import Caller, open_regions, read_caller
-from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws import client as accounts
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
-from ml_janitor.aws.boto_client import LIFECYCLE_TEXT, make_client
-from ml_janitor.aws.client import READ_OPERATIONS, Aws, DryRunError
-from ml_janitor.aws.pace import Pace
-from ml_janitor.aws.scratch import BucketScratch, FolderScratch, scratch_folder
-from ml_janitor.aws.shared_answers import SharedAnswers, is_reused
+from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
+from ml_janitor.aws.client import (
+    READ_OPERATIONS,
+    Aws,
+    BucketScratch,
+    Caller,
+    DryRunError,
+    FolderScratch,
+    open_regions,
+    read_caller,
+    scratch_folder,
+)
+from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from scripted import DENIED, Refusal, Script, Torn
 
 LIST = "sagemaker:ListApps"

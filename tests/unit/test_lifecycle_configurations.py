@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
-from ml_janitor.aws.lifecycle_configurations import MOST_RULES, LifecycleConfiguration, UnchangeableError
-from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
+from ml_janitor.aws.storage import MOST_RULES, LifecycleConfiguration, UnchangeableError
+from ml_janitor.core.tiering import LifecycleRule
+from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 
 VARIES = "varies_by_storage_class"
 

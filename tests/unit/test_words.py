@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fakes import target_at
-from ml_janitor.core.model import Change, Effect, finding_id
+from ml_janitor.core.model import Change, Effect, Evidence, Unreadable, Value, finding_id
 from ml_janitor.core.ownership import protection_evidence
-from ml_janitor.core.signals import Evidence, Unreadable, Value
 
 EFFECTS = {  # removes data, the resource stays, its hours are saved
     Effect.TAG: (False, True, False),
