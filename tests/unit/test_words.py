@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from fakes import target_at
+from fakes import USED, target_at
 from ml_janitor.core.model import Change, Effect, Evidence, Unreadable, Value, finding_id
 from ml_janitor.core.ownership import protection_evidence
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result
 
 EFFECTS = {  # removes data, the resource stays, its hours are saved
     Effect.TAG: (False, True, False),
@@ -49,3 +51,10 @@ def test_marks_say_where_the_tags_were_read() -> None:
     ]
     assert isinstance(own[0], Evidence)
     assert protection_evidence(target_at("endpoint/churn", tags=unread)) == ()
+
+
+def test_why_an_outcome_is_what_it_is() -> None:
+    result = Result(detector="shelf", target=target_at("thing/lamp"), verdict=USED, outcome=Outcome.KEPT)
+    why = next(iter(CauseCode))
+
+    assert (result.why, replace(result, cause=Cause(why)).why) == (None, why)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_janitor.aws.tags import Arn
-from ml_janitor.core.model import Evidence, Finding, Kept, Mode
+from ml_janitor.core.model import Evidence, Kept, Mode
 from ml_janitor.core.money import Totals, rank_by_worth, ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Outcome, Report, Result
@@ -34,6 +34,7 @@ from ml_janitor.report.finding_words import (
     instead_sentence,
     place_text,
     report_scope,
+    require_finding,
     sums_text,
     work_text,
 )
@@ -75,9 +76,7 @@ TABLE_FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
 def finding_fields(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
     """Return the fields that a table row shows, and by which the page's script sorts and filters."""
-    verdict = result.verdict
-    if not isinstance(verdict, Finding):
-        raise TypeError("only findings have a row")
+    verdict = require_finding(result)
     amount, worth = ranking_usd(result), result.usd_per_hour
     return {
         "number": number,
